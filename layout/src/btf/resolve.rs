@@ -1,0 +1,247 @@
+//! From type ids to layouts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Btf, BtfError, BtfKind, BtfType};
+use crate::layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape, fixed_width_alias};
+
+/// How deep types may nest. The kernel's own verifier of BTF stops at 32 (`MAX_RESOLVE_DEPTH`).
+pub(super) const MAX_DEPTH: usize = 128;
+
+/// Resolves type ids of one BTF blob, each at most once.
+#[derive(Debug)]
+pub struct Resolver<'b, 'a> {
+    btf: &'b Btf<'a>,
+    done: HashMap<u32, Arc<Layout>>,
+    names: HashMap<u32, Arc<str>>,
+    /// Bytes of names that may still be copied. Many records can point into one long string, each at another offset;
+    /// without a bound their copies would grow with the square of the input.
+    name_budget: usize,
+}
+
+impl<'b, 'a> Resolver<'b, 'a> {
+    /// A resolver that has resolved nothing yet.
+    #[must_use]
+    pub fn new(btf: &'b Btf<'a>) -> Self {
+        let name_budget = 64 * 1024 + btf.byte_len().saturating_mul(8);
+        Self { btf, done: HashMap::new(), names: HashMap::new(), name_budget }
+    }
+
+    /// The layout of type `id`.
+    ///
+    /// # Errors
+    /// Where a type that it reaches does not exist, nests too deep, contains itself, or has sizes that don't add up.
+    pub fn resolve(&mut self, id: u32) -> Result<Arc<Layout>, BtfError> {
+        self.resolve_at(id, 0)
+    }
+
+    fn resolve_at(&mut self, id: u32, depth: usize) -> Result<Arc<Layout>, BtfError> {
+        if let Some(layout) = self.done.get(&id) {
+            return Ok(Arc::clone(layout));
+        }
+        let ty = self.btf.get(id)?;
+        if depth == MAX_DEPTH {
+            return Err(ty.error(format!("nested over {MAX_DEPTH} levels deep: a type that contains itself?")));
+        }
+        let layout = match ty.kind {
+            BtfKind::Typedef => {
+                let inner = self.resolve_at(ty.type_id(), depth + 1)?;
+                let name = self.name(&ty)?;
+                let says_nothing_new = matches!(
+                    (&inner.shape, fixed_width_alias(&name)),
+                    (Shape::Int(kind), Some((bits, signed)))
+                        if u64::from(bits) == inner.size * 8
+                            && *kind == if signed { IntKind::Signed } else { IntKind::Unsigned }
+                );
+                if says_nothing_new {
+                    Arc::new(Layout { typedef: None, ..(*inner).clone() })
+                } else {
+                    Arc::new(Layout { typedef: Some(name), ..(*inner).clone() })
+                }
+            }
+            kind if kind.is_modifier() => self.resolve_at(ty.type_id(), depth + 1)?,
+            _ => Arc::new(self.resolve_shape(&ty, depth)?),
+        };
+        self.done.insert(id, Arc::clone(&layout));
+        Ok(layout)
+    }
+
+    fn resolve_shape(&mut self, ty: &BtfType<'a>, depth: usize) -> Result<Layout, BtfError> {
+        let size = u64::from(ty.size());
+        Ok(match ty.kind {
+            BtfKind::Int => self.int(ty)?,
+            BtfKind::Float => Layout::new(size, Shape::Float),
+            BtfKind::Enum | BtfKind::Enum64 => {
+                if !matches!(size, 1 | 2 | 4 | 8) {
+                    return Err(ty.error(format!("an enum of {size} bytes")));
+                }
+                let values = ty
+                    .enumerators()
+                    .map(|(name, value)| Ok((self.string(ty, name)?, value)))
+                    .collect::<Result<_, BtfError>>()?;
+                Layout::new(size, Shape::Enum(Arc::new(Enumeration { name: self.tag(ty)?, values })))
+            }
+            BtfKind::Ptr => Layout::new(8, Shape::Pointer { target: self.target(ty.type_id())?.into() }),
+            BtfKind::Array => {
+                let (element, len) = ty.array();
+                let element = self.resolve_at(element, depth + 1)?;
+                let size = element.size.checked_mul(u64::from(len)).filter(|&size| size <= u64::from(u32::MAX));
+                let size = size.ok_or_else(|| {
+                    ty.error(format!("an array of {len} elements of {} bytes is larger than 4 GiB", element.size))
+                })?;
+                Layout::new(size, Shape::Array { element, len })
+            }
+            BtfKind::Struct => self.composite(ty, CompositeKind::Struct, depth)?,
+            BtfKind::Union => self.composite(ty, CompositeKind::Union, depth)?,
+            BtfKind::Datasec => self.section(ty, depth)?,
+            BtfKind::Var => (*self.resolve_at(ty.type_id(), depth + 1)?).clone(),
+            _ => Layout::new(0, Shape::Opaque { name: self.spell(ty)?.into() }),
+        })
+    }
+
+    fn int(&mut self, ty: &BtfType<'a>) -> Result<Layout, BtfError> {
+        const SIGNED: u8 = 1;
+        const CHAR: u8 = 2;
+        const BOOL: u8 = 4;
+        let size = u64::from(ty.size());
+        let (encoding, offset, bits) = ty.int();
+        if !(1..=16).contains(&size) || u64::from(offset) + u64::from(bits) > size * 8 {
+            return Err(ty.error(format!("an integer of {bits} bits at bit {offset} of {size} bytes")));
+        }
+        let kind = match encoding {
+            BOOL => IntKind::Bool,
+            CHAR => IntKind::Char,
+            // clang marks a plain `char` as signed; only its name tells it from `signed char`.
+            _ if size == 1 && self.btf.name(ty)? == "char" => IntKind::Char,
+            SIGNED => IntKind::Signed,
+            0 => IntKind::Unsigned,
+            _ => return Err(ty.error(format!("integer encoding {encoding:#x} is unknown"))),
+        };
+        Ok(Layout::new(size, Shape::Int(kind)))
+    }
+
+    fn composite(&mut self, ty: &BtfType<'a>, kind: CompositeKind, depth: usize) -> Result<Layout, BtfError> {
+        let size = u64::from(ty.size());
+        let mut members = Vec::with_capacity(usize::from(ty.vlen()));
+        for member in ty.members() {
+            let name = self.string(ty, member.name_off)?;
+            let layout = self.resolve_at(member.type_id, depth + 1)?;
+            let (mut offset_bits, mut bits) = (u64::from(member.offset_bits), member.bits);
+            // Before `kind_flag`, a bit-field was a member whose integer type was narrower than its bytes.
+            if let Some((shift, width)) = self.narrow_int(member.type_id)? {
+                offset_bits += u64::from(shift);
+                bits = bits.or(Some(width));
+            }
+            let member = Member { name, offset_bits, bits, layout };
+            if bits.is_some_and(|bits| u64::from(bits) > member.layout.size * 8)
+                || !offset_bits.is_multiple_of(8) && bits.is_none()
+                || member.end_bits() > size * 8
+            {
+                return Err(ty.error(format!(
+                    "member `{}` takes {} bits from bit {offset_bits}, which does not fit a {} of {size} bytes",
+                    member.name,
+                    member.size_bits(),
+                    kind.keyword(),
+                )));
+            }
+            members.push(member);
+        }
+        self.composite_of(ty, kind, members)
+    }
+
+    fn composite_of(
+        &mut self,
+        ty: &BtfType<'a>,
+        kind: CompositeKind,
+        members: Vec<Member>,
+    ) -> Result<Layout, BtfError> {
+        let composite = Composite::new(kind, self.tag(ty)?, members).map_err(|problem| ty.error(problem))?;
+        Ok(Layout::new(u64::from(ty.size()), Shape::Composite(Arc::new(composite))))
+    }
+
+    /// Offset and width of an integer type that is narrower than its bytes.
+    fn narrow_int(&self, id: u32) -> Result<Option<(u8, u32)>, BtfError> {
+        let ty = self.btf.skip_modifiers(id)?;
+        if ty.kind != BtfKind::Int {
+            return Ok(None);
+        }
+        let (_, offset, bits) = ty.int();
+        Ok((u32::from(bits) != ty.size() * 8 && bits != 0).then_some((offset, u32::from(bits))))
+    }
+
+    fn section(&mut self, ty: &BtfType<'a>, depth: usize) -> Result<Layout, BtfError> {
+        let mut members = Vec::with_capacity(usize::from(ty.vlen()));
+        for info in ty.secinfos() {
+            let var = self.btf.get(info.type_id)?;
+            let name = self.name(&var)?;
+            let layout = self.resolve_at(info.type_id, depth + 1)?;
+            members.push(Member { name, offset_bits: u64::from(info.offset) * 8, bits: None, layout });
+        }
+        self.composite_of(ty, CompositeKind::Section, members)
+    }
+
+    fn tag(&mut self, ty: &BtfType<'a>) -> Result<Option<Arc<str>>, BtfError> {
+        Ok(Some(self.name(ty)?).filter(|name| !name.is_empty()))
+    }
+
+    fn name(&mut self, ty: &BtfType<'a>) -> Result<Arc<str>, BtfError> {
+        self.string(ty, ty.name_off)
+    }
+
+    fn string(&mut self, ty: &BtfType<'a>, offset: u32) -> Result<Arc<str>, BtfError> {
+        if let Some(name) = self.names.get(&offset) {
+            return Ok(Arc::clone(name));
+        }
+        let name = self.btf.string(offset);
+        let name = name.ok_or_else(|| ty.error(format!("no valid name at string offset {offset}")))?;
+        self.spend(ty, name.len())?;
+        let name: Arc<str> = name.into();
+        self.names.insert(offset, Arc::clone(&name));
+        Ok(name)
+    }
+
+    fn spend(&mut self, ty: &BtfType<'a>, bytes: usize) -> Result<(), BtfError> {
+        self.name_budget = (self.name_budget.checked_sub(bytes))
+            .ok_or_else(|| ty.error("names add up to over eight times the size of the BTF".to_owned()))?;
+        Ok(())
+    }
+
+    /// How C spells what a pointer points to; ` *` for each further pointer in between.
+    fn target(&mut self, id: u32) -> Result<String, BtfError> {
+        let mut stars = 0;
+        let mut ty = self.btf.get(id)?;
+        for _ in 0..MAX_DEPTH {
+            match ty.kind {
+                BtfKind::Ptr => stars += 1,
+                BtfKind::Typedef => break,
+                kind if kind.is_modifier() => {}
+                _ => break,
+            }
+            ty = self.btf.get(ty.type_id())?;
+        }
+        let mut spelled = self.spell(&ty)?;
+        self.spend(&ty, spelled.len())?;
+        if stars > 0 {
+            spelled.push(' ');
+            spelled.extend(std::iter::repeat_n('*', stars));
+        }
+        Ok(spelled)
+    }
+
+    /// The C name of a type, without looking inside of it.
+    fn spell(&mut self, ty: &BtfType<'a>) -> Result<String, BtfError> {
+        let name = self.name(ty)?;
+        let name = if name.is_empty() { "(anonymous)" } else { &name };
+        Ok(match ty.kind {
+            BtfKind::Void => "void".to_owned(),
+            BtfKind::Struct => format!("struct {name}"),
+            BtfKind::Union => format!("union {name}"),
+            BtfKind::Enum | BtfKind::Enum64 => format!("enum {name}"),
+            BtfKind::Fwd => format!("{} {name}", if ty.kind_flag() { "union" } else { "struct" }),
+            BtfKind::Func | BtfKind::FuncProto => "function".to_owned(),
+            BtfKind::Array => "array".to_owned(),
+            _ => name.to_owned(),
+        })
+    }
+}

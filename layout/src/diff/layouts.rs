@@ -1,0 +1,500 @@
+//! Findings inside a key or a value.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ptr;
+
+use super::Sink;
+use crate::digest::Digester;
+use crate::finding::Place;
+use crate::layout::{Composite, Enumeration, FlatMember, IntKind, Layout, Shape};
+use crate::rules::{self, Rule, Tier};
+
+/// Whether a layout is a whole key, a whole value, or inside of one: the rule for "another type" differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Key,
+    Value,
+    Inside,
+}
+
+impl Role {
+    fn type_changed(self) -> &'static Rule {
+        match self {
+            Self::Key => &rules::KEY_TYPE_CHANGED,
+            Self::Value => &rules::VALUE_TYPE_CHANGED,
+            Self::Inside => &rules::MEMBER_TYPE_CHANGED,
+        }
+    }
+}
+
+/// One place in both layouts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<'a> {
+    pub path: &'a str,
+    pub role: Role,
+    pub old_bits: u64,
+    pub new_bits: u64,
+}
+
+/// Compares layouts, remembering which composites it has found to be the same.
+#[derive(Debug, Default)]
+pub(super) struct LayoutDiff {
+    digester: Digester,
+    same: HashSet<(*const Composite, *const Composite)>,
+}
+
+impl LayoutDiff {
+    /// Reports how `new` differs from `old`.
+    pub(super) fn compare(&mut self, old: &Layout, new: &Layout, at: At<'_>, sink: &mut Sink<'_>) {
+        if sink.is_full() {
+            return;
+        }
+        let before = sink.len();
+        self.compare_shapes(old, new, at, sink);
+        if sink.len() == before && !sink.is_full() {
+            let (old, new) = (old.spelling(), new.spelling());
+            if old != new && !is_element_spelling(&old, &new) {
+                let message = format!("{} is spelled {new}, it was {old}", subject(at.path));
+                sink.add(&rules::TYPE_SPELLING_CHANGED, at.path, Some(old), Some(new), message);
+            }
+        }
+    }
+
+    fn compare_shapes(&mut self, old: &Layout, new: &Layout, at: At<'_>, sink: &mut Sink<'_>) {
+        match (&old.shape, &new.shape) {
+            (Shape::Composite(a), Shape::Composite(b)) => {
+                let pair = (ptr::from_ref(a.as_ref()), ptr::from_ref(b.as_ref()));
+                if self.same.contains(&pair) {
+                    return;
+                }
+                let before = sink.len();
+                self.compare_members(a, b, at, sink);
+                if sink.len() == before && a.name() == b.name() {
+                    self.same.insert(pair);
+                }
+            }
+            (Shape::Array { element: a, len: old_len }, Shape::Array { element: b, len: new_len }) => {
+                if old_len != new_len {
+                    let message = format!("{} has {new_len} elements, it had {old_len}", subject(at.path));
+                    let (old_text, new_text) = (old.spelling(), new.spelling());
+                    sink.add_placed(
+                        &rules::ARRAY_LENGTH_CHANGED,
+                        at.path,
+                        Some((old_text, place(at.old_bits, old.size * 8))),
+                        Some((new_text, place(at.new_bits, new.size * 8))),
+                        message,
+                    );
+                }
+                let before = sink.len();
+                let path = format!("{}[]", at.path);
+                self.compare(a, b, At { path: &path, role: Role::Inside, ..at }, sink);
+                if a.size != b.size && *old_len.min(new_len) > 1 && !sink.since(before).any(is_of_bytes) {
+                    let message =
+                        format!("the elements of {} take {} bytes, they took {}", subject(at.path), b.size, a.size);
+                    let (old, new) = (format!("{} bytes", a.size), format!("{} bytes", b.size));
+                    sink.add(&rules::ARRAY_STRIDE_CHANGED, &path, Some(old), Some(new), message);
+                }
+            }
+            _ => self.compare_scalars((old, old.size * 8), (new, new.size * 8), at, sink),
+        }
+    }
+
+    /// Compares what is not two composites or two arrays, each with its width in bits.
+    fn compare_scalars(
+        &mut self,
+        (old, old_bits): (&Layout, u64),
+        (new, new_bits): (&Layout, u64),
+        at: At<'_>,
+        sink: &mut Sink<'_>,
+    ) {
+        let changed = |rule, sink: &mut Sink<'_>| {
+            let (from, to) = distinct_spellings(old, new);
+            let what = if old_bits < new_bits && is_number(old) && is_number(new) { "grew" } else { "changed" };
+            let moved = if at.old_bits == at.new_bits { "" } else { ", and moved" };
+            let message = format!("{} {what} from {from} to {to}{moved}", subject(at.path));
+            let old = Some((from, place(at.old_bits, old_bits)));
+            let new = Some((to, place(at.new_bits, new_bits)));
+            sink.add_placed(rule, at.path, old, new, message);
+        };
+        if old_bits != new_bits {
+            return changed(at.role.type_changed(), sink);
+        }
+        match (&old.shape, &new.shape) {
+            (Shape::Int(a), Shape::Int(b)) => match (sign(*a), sign(*b)) {
+                // `char` is a byte of text, and both kinds of byte in turn.
+                _ if a == b || *a == IntKind::Char && *b != IntKind::Bool => {}
+                _ if *b == IntKind::Char && *a != IntKind::Bool => {}
+                (Some(_), Some(_)) => changed(&rules::SIGNEDNESS_CHANGED, sink),
+                _ => changed(&rules::SCALAR_KIND_CHANGED, sink),
+            },
+            (Shape::Enum(a), Shape::Enum(b)) => compare_enumerators(a, b, at, sink),
+            // The numbers are the same; only their names came or went.
+            (Shape::Enum(_), Shape::Int(kind)) | (Shape::Int(kind), Shape::Enum(_)) if *kind != IntKind::Bool => {}
+            (Shape::Float, Shape::Float)
+            | (Shape::Pointer { .. }, Shape::Pointer { .. })
+            | (Shape::Opaque { .. }, Shape::Opaque { .. }) => {}
+            (a, b) if is_scalar(a) && is_scalar(b) => changed(&rules::SCALAR_KIND_CHANGED, sink),
+            (Shape::Composite(wrapper), _) if self.wraps(wrapper, new) => {}
+            (_, Shape::Composite(wrapper)) if self.wraps(wrapper, old) => {}
+            _ => changed(at.role.type_changed(), sink),
+        }
+    }
+
+    /// True where a composite is another name for the same bytes: a struct whose one member is `inner`, or a union of
+    /// which one arm is `inner` and no arm is smaller. `struct in6_addr` is both, around 16 bytes.
+    fn wraps(&mut self, wrapper: &Composite, inner: &Layout) -> bool {
+        let members = wrapper.flat_members();
+        let same_size = members.iter().all(|flat| flat.offset_bits == 0 && flat.member.size_bits() == inner.size * 8);
+        if members.is_empty() || !same_size {
+            return false;
+        }
+        let wanted = self.digester.layout(inner);
+        members.iter().any(|flat| {
+            let layout = &flat.member.layout;
+            flat.member.bits.is_none()
+                && (self.digester.layout(layout) == wanted
+                    || members.len() == 1 && layout.composite().is_some_and(|nested| self.wraps(nested, inner)))
+        })
+    }
+
+    fn compare_members(&mut self, old: &Composite, new: &Composite, at: At<'_>, sink: &mut Sink<'_>) {
+        let (old, new) = (old.flat_members(), new.flat_members());
+        let pairs = self.pair_members(&old, &new);
+        let start = sink.len();
+        let mut order = Vec::new();
+
+        // What each pair says of itself, and which pairs changed in size and so pushed others along.
+        let mut causes = Causes::default();
+        for flat in unpaired(&old, pairs.iter().map(|pair| pair.old)) {
+            let (rule, what) = if flat.in_union {
+                (&rules::UNION_ARM_REMOVED, "is no longer an arm of the union")
+            } else {
+                (&rules::MEMBER_REMOVED, "was removed")
+            };
+            let path = join(at.path, &flat.member.name);
+            let side = Some((spelling(flat), member_place(at.old_bits, flat)));
+            sink.add_placed(rule, &path, side, None, format!("{} {what}", subject(&path)));
+            order.resize(sink.len() - start, flat.offset_bits);
+            causes.removed(flat.offset_bits, path);
+        }
+        for flat in unpaired(&new, pairs.iter().map(|pair| pair.new)) {
+            let (rule, what) = if flat.in_union {
+                (&rules::UNION_ARM_ADDED, "is a new arm of the union")
+            } else {
+                (&rules::MEMBER_ADDED, "was added")
+            };
+            let path = join(at.path, &flat.member.name);
+            let side = Some((spelling(flat), member_place(at.new_bits, flat)));
+            sink.add_placed(rule, &path, None, side, format!("{} {what}", subject(&path)));
+            order.resize(sink.len() - start, flat.offset_bits);
+            causes.added(flat.offset_bits, path);
+        }
+        let mut unmoved_type = Vec::with_capacity(pairs.len());
+        for pair in &pairs {
+            let (a, b) = (old[pair.old], new[pair.new]);
+            let path = join(at.path, &b.member.name);
+            let here = At {
+                path: &path,
+                role: Role::Inside,
+                old_bits: at.old_bits + a.offset_bits,
+                new_bits: at.new_bits + b.offset_bits,
+            };
+            let before = sink.len();
+            if pair.renamed {
+                let (from, to) = (&a.member.name, &b.member.name);
+                let message = format!("`{from}` was renamed to `{to}`");
+                let old = Some((from.to_string(), member_place(at.old_bits, a)));
+                let new = Some((to.to_string(), member_place(at.new_bits, b)));
+                sink.add_placed(&rules::MEMBER_RENAMED, &path, old, new, message);
+            }
+            self.compare_member(a, b, here, sink);
+            if a.member.size_bits() != b.member.size_bits() {
+                let cause = sink.since(before).find(|finding| is_of_bytes(finding)).map(|finding| finding.path.clone());
+                causes.resized(a.offset_bits, b.offset_bits, cause.unwrap_or_else(|| path.clone()));
+            }
+            order.resize(sink.len() - start, b.offset_bits);
+            // Its own change of type says "and moved"; a move without one is told below.
+            unmoved_type.push(!sink.since(before).any(|finding| finding.path == path && is_of_bytes(finding)));
+        }
+
+        // Who moved, and whether another member's change explains it.
+        let in_order = longest_increasing(&pairs.iter().map(|pair| new[pair.new].offset_bits).collect::<Vec<_>>());
+        for (pair, _) in pairs.iter().zip(&in_order).filter(|(_, in_order)| !**in_order) {
+            let (a, b) = (old[pair.old].offset_bits, new[pair.new].offset_bits);
+            causes.resized(a, b, join(at.path, &new[pair.new].member.name));
+        }
+        for (index, pair) in pairs.iter().enumerate() {
+            let (a, b) = (old[pair.old], new[pair.new]);
+            if a.offset_bits == b.offset_bits || !unmoved_type[index] {
+                continue;
+            }
+            let path = join(at.path, &b.member.name);
+            let cause = causes.before(a.offset_bits, b.offset_bits).filter(|_| in_order[index]).map(str::to_owned);
+            let is_primary = cause.is_none();
+            let (from, to) = (member_place(at.old_bits, a), member_place(at.new_bits, b));
+            let message = format!("{} moved from {from} to {to}", subject(&path));
+            sink.add_consequence(
+                &rules::MEMBER_MOVED,
+                &path,
+                Some((from.to_string(), from)),
+                Some((to.to_string(), to)),
+                cause,
+                message,
+            );
+            order.resize(sink.len() - start, b.offset_bits);
+            if is_primary {
+                causes.resized(a.offset_bits, b.offset_bits, path);
+            }
+        }
+        sink.sort_since(start, &order);
+    }
+
+    fn compare_member(&mut self, a: FlatMember<'_>, b: FlatMember<'_>, at: At<'_>, sink: &mut Sink<'_>) {
+        if a.member.bits.is_none() && b.member.bits.is_none() {
+            return self.compare(&a.member.layout, &b.member.layout, at, sink);
+        }
+        let (old_bits, new_bits) = (a.member.size_bits(), b.member.size_bits());
+        if old_bits != new_bits {
+            let message = format!("{} is {new_bits} bits wide, it was {old_bits}", subject(at.path));
+            let old = Some((spelling(a), place(at.old_bits, old_bits)));
+            let new = Some((spelling(b), place(at.new_bits, new_bits)));
+            return sink.add_placed(&rules::BIT_WIDTH_CHANGED, at.path, old, new, message);
+        }
+        let before = sink.len();
+        self.compare_scalars((&a.member.layout, old_bits), (&b.member.layout, new_bits), at, sink);
+        let (old, new) = (spelling(a), spelling(b));
+        if sink.len() == before && !sink.is_full() && old != new {
+            let message = format!("{} is spelled {new}, it was {old}", subject(at.path));
+            sink.add(&rules::TYPE_SPELLING_CHANGED, at.path, Some(old), Some(new), message);
+        }
+    }
+
+    /// Pairs members by name, then those left over on both sides that hold the same bytes: renamed ones.
+    /// In the order of the old offsets.
+    fn pair_members(&mut self, old: &[FlatMember<'_>], new: &[FlatMember<'_>]) -> Vec<Pair> {
+        let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (index, flat) in new.iter().enumerate().rev() {
+            by_name.entry(&flat.member.name).or_default().push(index);
+        }
+        let mut pairs = Vec::with_capacity(old.len());
+        let mut left = Vec::new();
+        for (index, flat) in old.iter().enumerate() {
+            match by_name.get_mut(&*flat.member.name).and_then(Vec::pop) {
+                Some(new) => pairs.push(Pair { old: index, new, renamed: false }),
+                None => left.push(index),
+            }
+        }
+        let mut by_place: BTreeMap<(u64, u64), Vec<usize>> = BTreeMap::new();
+        for index in by_name.into_values().flatten() {
+            let flat = &new[index];
+            by_place.entry((flat.offset_bits, flat.member.size_bits())).or_default().push(index);
+        }
+        for old_index in left {
+            let a = old[old_index];
+            let Some(candidates) = by_place.get_mut(&(a.offset_bits, a.member.size_bits())) else { continue };
+            candidates.sort_unstable();
+            // Arms of a union may all have one place; a few of them are enough to look at.
+            let found = candidates.iter().take(16).position(|&candidate| {
+                let mut scratch = Sink::scratch();
+                let at = At { path: "", role: Role::Inside, old_bits: 0, new_bits: 0 };
+                self.compare_member(a, new[candidate], at, &mut scratch);
+                !scratch.since(0).any(is_of_bytes)
+            });
+            if let Some(found) = found {
+                pairs.push(Pair { old: old_index, new: candidates.remove(found), renamed: true });
+            }
+        }
+        pairs.sort_by_key(|pair| (old[pair.old].offset_bits, new[pair.new].offset_bits));
+        pairs
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pair {
+    old: usize,
+    new: usize,
+    renamed: bool,
+}
+
+/// Changes of one composite that push the members behind them along, by where they are in either layout.
+#[derive(Debug, Default)]
+struct Causes {
+    old: BTreeMap<u64, String>,
+    new: BTreeMap<u64, String>,
+}
+
+impl Causes {
+    fn removed(&mut self, old_bits: u64, path: String) {
+        self.old.insert(old_bits, path);
+    }
+
+    fn added(&mut self, new_bits: u64, path: String) {
+        self.new.insert(new_bits, path);
+    }
+
+    fn resized(&mut self, old_bits: u64, new_bits: u64, path: String) {
+        self.old.insert(old_bits, path.clone());
+        self.new.insert(new_bits, path);
+    }
+
+    /// The nearest change before a member that was at `old_bits` and is at `new_bits`.
+    fn before(&self, old_bits: u64, new_bits: u64) -> Option<&str> {
+        let nearest = |causes: &'_ BTreeMap<u64, String>, bits: u64| -> Option<u64> {
+            causes.range(..bits).next_back().map(|(at, _)| bits - at)
+        };
+        let (by_old, by_new) = (nearest(&self.old, old_bits), nearest(&self.new, new_bits));
+        match (by_old, by_new) {
+            (Some(distance), other) if other.is_none_or(|other| distance < other) => {
+                self.old.get(&(old_bits - distance)).map(String::as_str)
+            }
+            (_, Some(distance)) => self.new.get(&(new_bits - distance)).map(String::as_str),
+            _ => None,
+        }
+    }
+}
+
+fn compare_enumerators(old: &Enumeration, new: &Enumeration, at: At<'_>, sink: &mut Sink<'_>) {
+    let values = |of: &Enumeration| -> BTreeMap<String, i128> {
+        of.values.iter().map(|(name, value)| (name.to_string(), *value)).collect()
+    };
+    let (old, new) = (values(old), values(new));
+    let highest = |of: &BTreeMap<String, i128>| of.values().max().copied();
+    let (old_highest, new_highest) = (highest(&old), highest(&new));
+    let old_numbers: HashSet<i128> = old.values().copied().collect();
+    let mut added: BTreeMap<&String, i128> =
+        new.iter().filter(|(name, _)| !old.contains_key(*name)).map(|(name, value)| (name, *value)).collect();
+
+    for (name, &was) in &old {
+        let path = join(at.path, name);
+        match new.get(name) {
+            Some(&is) if is == was => {}
+            Some(&is) if is_sentinel(name) && Some(was) == old_highest && Some(is) == new_highest => {}
+            Some(&is) => {
+                let message = format!("enumerator `{name}` is {is}, it was {was}");
+                sink.add(&rules::ENUM_VALUE_CHANGED, &path, Some(was.to_string()), Some(is.to_string()), message);
+            }
+            None => {
+                let renamed = added.iter().find(|(_, value)| **value == was).map(|(name, _)| (*name).clone());
+                if let Some(to) = renamed {
+                    added.remove(&to);
+                    let message = format!("enumerator `{name}` ({was}) was renamed to `{to}`");
+                    let path = join(at.path, &to);
+                    sink.add(&rules::ENUM_VALUE_RENAMED, &path, Some(name.clone()), Some(to), message);
+                } else {
+                    let message = format!("enumerator `{name}` ({was}) was removed");
+                    sink.add(&rules::ENUM_VALUE_REMOVED, &path, Some(was.to_string()), None, message);
+                }
+            }
+        }
+    }
+    for (name, value) in added {
+        let known = if old_numbers.contains(&value) { ", a number that already had a name" } else { "" };
+        let message = format!("enumerator `{name}` ({value}) was added{known}");
+        sink.add(&rules::ENUM_VALUE_ADDED, &join(at.path, name), None, Some(value.to_string()), message);
+    }
+}
+
+/// True for the name of an enumerator that only marks the end, and so moves whenever one is added.
+fn is_sentinel(name: &str) -> bool {
+    let name = name.trim_end_matches('_').to_ascii_lowercase();
+    ["max", "count", "num", "nr", "end", "last", "size", "len"].iter().any(|suffix| name.ends_with(suffix))
+        || name.starts_with("num_")
+        || name.starts_with("nr_")
+        || name.starts_with("max_")
+}
+
+fn sign(kind: IntKind) -> Option<bool> {
+    match kind {
+        IntKind::Signed => Some(true),
+        IntKind::Unsigned | IntKind::Char => Some(false),
+        IntKind::Bool => None,
+    }
+}
+
+fn is_scalar(shape: &Shape) -> bool {
+    matches!(shape, Shape::Int(_) | Shape::Float | Shape::Enum(_) | Shape::Pointer { .. })
+}
+
+fn is_number(layout: &Layout) -> bool {
+    matches!(layout.shape, Shape::Int(_) | Shape::Float | Shape::Enum(_))
+}
+
+/// True where two spellings differ only below an array, whose element's own finding says so.
+fn is_element_spelling(old: &str, new: &str) -> bool {
+    old.ends_with(']') && new.ends_with(']')
+}
+
+fn is_of_bytes(finding: &crate::finding::Finding) -> bool {
+    finding.rule.tier == Tier::Bytes
+}
+
+/// Both types as text; by what is behind their typedefs where the names alone would look the same.
+fn distinct_spellings(old: &Layout, new: &Layout) -> (String, String) {
+    let spelled = (old.spelling(), new.spelling());
+    if spelled.0 != spelled.1 {
+        return spelled;
+    }
+    let behind = (old.spelling_without_typedef(), new.spelling_without_typedef());
+    if behind.0 != behind.1 {
+        return (format!("{} ({})", spelled.0, behind.0), format!("{} ({})", spelled.1, behind.1));
+    }
+    (format!("{} of {} bytes", spelled.0, old.size), format!("{} of {} bytes", spelled.1, new.size))
+}
+
+fn spelling(flat: FlatMember<'_>) -> String {
+    let spelled = flat.member.layout.spelling();
+    match flat.member.bits {
+        Some(bits) => format!("{spelled}:{bits}"),
+        None => spelled,
+    }
+}
+
+const fn place(offset_bits: u64, size_bits: u64) -> Place {
+    Place { offset_bits, size_bits }
+}
+
+fn member_place(base: u64, flat: FlatMember<'_>) -> Place {
+    place(base + flat.offset_bits, flat.member.size_bits())
+}
+
+fn join(path: &str, name: &str) -> String {
+    format!("{path}.{name}")
+}
+
+/// How a message names the place at `path`: by the member, or by what of the map it is.
+fn subject(path: &str) -> String {
+    match path.rsplit_once('.') {
+        Some((map, "key")) => format!("the key of `{map}`"),
+        Some((map, "value")) => format!("the value of `{map}`"),
+        Some((_, member)) => format!("`{member}`"),
+        None => format!("`{path}`"),
+    }
+}
+
+fn unpaired<'m>(all: &[FlatMember<'m>], paired: impl Iterator<Item = usize>) -> Vec<FlatMember<'m>> {
+    let mut used = vec![false; all.len()];
+    paired.for_each(|index| used[index] = true);
+    all.iter().zip(used).filter(|(_, used)| !used).map(|(flat, _)| *flat).collect()
+}
+
+/// Marks a longest subsequence that does not decrease: the members that kept their order. The rest were reordered.
+fn longest_increasing(values: &[u64]) -> Vec<bool> {
+    // `ends[n]`: index of the smallest value at which a subsequence of n + 1 values can end.
+    let mut ends: Vec<usize> = Vec::new();
+    let mut previous = vec![None; values.len()];
+    for (index, &value) in values.iter().enumerate() {
+        let len = ends.partition_point(|&end| values[end] <= value);
+        previous[index] = len.checked_sub(1).map(|shorter| ends[shorter]);
+        match ends.get_mut(len) {
+            Some(end) => *end = index,
+            None => ends.push(index),
+        }
+    }
+    let mut kept = vec![false; values.len()];
+    let mut at = ends.last().copied();
+    while let Some(index) = at {
+        kept[index] = true;
+        at = previous[index];
+    }
+    kept
+}

@@ -1,0 +1,422 @@
+//! What differs between two sets of maps, and what that does to pinned state.
+
+mod layouts;
+
+use std::collections::BTreeSet;
+
+use crate::config::Levels;
+use crate::digest::Digest;
+use crate::finding::{Comparison, Disposition, Finding, Place, Verdict};
+use crate::layout::Layout;
+use crate::lock::{Epoch, Lock, LockedMap, OnUpgrade};
+use crate::map::{MapDef, Pinning};
+use crate::rules::{self, Rule, Tier};
+use layouts::{At, LayoutDiff, Role};
+
+/// Most findings that one map may have. A struct used in a hundred places reports its change in each of them; beyond
+/// this, nobody reads on.
+const MAX_FINDINGS: usize = 1000;
+
+/// Collects the findings of one map.
+#[derive(Debug)]
+struct Sink<'a> {
+    map: &'a str,
+    levels: Option<&'a Levels>,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Sink<'a> {
+    fn new(map: &'a str, levels: &'a Levels) -> Self {
+        Self { map, levels: Some(levels), findings: Vec::new() }
+    }
+
+    /// For a comparison of which only the outcome counts.
+    fn scratch() -> Self {
+        Self { map: "", levels: None, findings: Vec::new() }
+    }
+
+    fn len(&self) -> usize {
+        self.findings.len()
+    }
+
+    fn is_full(&self) -> bool {
+        self.len() >= MAX_FINDINGS
+    }
+
+    fn since(&self, start: usize) -> std::slice::Iter<'_, Finding> {
+        self.findings[start.min(self.len())..].iter()
+    }
+
+    /// Sorts the findings from `start` on by `order`, their offsets; equal ones stay as they are.
+    fn sort_since(&mut self, start: usize, order: &[u64]) {
+        let tail = self.findings.split_off(start.min(self.len()));
+        let mut tail: Vec<_> = tail.into_iter().zip(order).collect();
+        tail.sort_by_key(|(_, offset)| **offset);
+        self.findings.extend(tail.into_iter().map(|(finding, _)| finding));
+    }
+
+    fn add(&mut self, rule: &'static Rule, path: &str, old: Option<String>, new: Option<String>, message: String) {
+        self.push(rule, path, (old, None), (new, None), None, message);
+    }
+
+    fn add_placed(
+        &mut self,
+        rule: &'static Rule,
+        path: &str,
+        old: Option<(String, Place)>,
+        new: Option<(String, Place)>,
+        message: String,
+    ) {
+        self.add_consequence(rule, path, old, new, None, message);
+    }
+
+    fn add_consequence(
+        &mut self,
+        rule: &'static Rule,
+        path: &str,
+        old: Option<(String, Place)>,
+        new: Option<(String, Place)>,
+        cause: Option<String>,
+        message: String,
+    ) {
+        self.push(rule, path, old.unzip(), new.unzip(), cause, message);
+    }
+
+    fn push(
+        &mut self,
+        rule: &'static Rule,
+        path: &str,
+        old: (Option<String>, Option<Place>),
+        new: (Option<String>, Option<Place>),
+        consequence_of: Option<String>,
+        message: String,
+    ) {
+        if self.is_full() {
+            return;
+        }
+        self.findings.push(Finding {
+            rule,
+            level: self.levels.map_or(rule.default_level, |levels| levels.of(rule)),
+            map: self.map.to_owned(),
+            path: path.to_owned(),
+            old: old.0,
+            new: new.0,
+            old_place: old.1,
+            new_place: new.1,
+            consequence_of,
+            accepted: None,
+            message,
+        });
+    }
+}
+
+/// Holds `new` against `old`. Breaks that an epoch in `new` leads over are marked as accepted.
+#[must_use]
+pub fn compare(old: &Lock, new: &Lock, levels: &Levels) -> Comparison {
+    let mut comparison = Comparison::default();
+    let names: BTreeSet<&String> = old.maps.keys().chain(new.maps.keys()).collect();
+    for name in names {
+        let mut sink = Sink::new(name, levels);
+        let verdict = match (old.maps.get(name), new.maps.get(name)) {
+            (Some(before), Some(after)) => compare_map(before, after, &mut sink),
+            (Some(before), None) => removed(before, &mut sink),
+            (None, Some(after)) => added(after, &mut sink),
+            (None, None) => None,
+        };
+        if let Some(after) = new.maps.get(name) {
+            stale_epochs(after, &mut sink);
+        }
+        comparison.findings.append(&mut sink.findings);
+        comparison.maps.extend(verdict);
+    }
+    comparison
+}
+
+fn added(after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
+    if after.ephemeral {
+        return None;
+    }
+    let def = &after.def;
+    let message = format!("map `{}` is new", def.name);
+    sink.add(&rules::MAP_ADDED, &def.name, None, Some(describe(def)), message);
+    for (what, missing, size) in [
+        ("key", def.key.is_none() && def.key_has_layout(), def.key_size),
+        ("value", def.value.is_none() && def.value_has_layout(), def.value_size),
+    ] {
+        if missing {
+            let message = format!("the {what} of `{}` is declared by its size alone: {size} bytes", def.name);
+            let path = format!("{}.{what}", def.name);
+            sink.add(&rules::UNTYPED_MAP, &path, None, Some(format!("{size} bytes")), message);
+        }
+    }
+    Some(verdict(&def.name, Disposition::Create, None, Some(def.digest())))
+}
+
+fn removed(before: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
+    if before.ephemeral {
+        return None;
+    }
+    let def = &before.def;
+    let message = format!("map `{}` is gone", def.name);
+    sink.add(&rules::MAP_REMOVED, &def.name, Some(describe(def)), None, message);
+    Some(verdict(&def.name, Disposition::Drop, Some(def.digest()), None))
+}
+
+fn verdict(map: &str, disposition: Disposition, from: Option<Digest>, to: Option<Digest>) -> Verdict {
+    Verdict { map: map.to_owned(), disposition, from, to, reason: None }
+}
+
+/// `hash of 1024, 4 -> 16 bytes`
+fn describe(def: &MapDef) -> String {
+    format!("{} of {}, {} -> {} bytes", def.map_type, def.max_entries, def.key_size, def.value_size)
+}
+
+fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
+    let (old, new) = (&before.def, &after.def);
+    match (before.ephemeral, after.ephemeral) {
+        (true, true) => return None,
+        (true, false) => {
+            let message = format!("map `{}` is now pinned", new.name);
+            sink.add(&rules::PINNING_ADDED, &new.name, Some("not pinned".into()), Some("pinned".into()), message);
+            return Some(verdict(&new.name, Disposition::Create, None, Some(new.digest())));
+        }
+        (false, true) => {
+            let message = format!("map `{}` is no longer pinned", new.name);
+            sink.add(&rules::PINNING_REMOVED, &new.name, Some("pinned".into()), Some("not pinned".into()), message);
+        }
+        (false, false) => compare_defs(old, new, &old.name, false, sink),
+    }
+    let (from, to) = (old.digest(), new.digest());
+    let acceptance = Acceptance::find(after, from, to);
+    for finding in &mut sink.findings {
+        finding.accepted = acceptance.of(finding.rule, new);
+    }
+    let disposition = disposition(&sink.findings);
+    let reason = (!matches!(disposition, Disposition::Reuse | Disposition::Grow)).then(|| acceptance.reason()).flatten();
+    Some(Verdict { map: old.name.clone(), disposition, from: Some(from), to: Some(to), reason })
+}
+
+/// Attributes and layouts of one map, or of the template of the maps that it holds.
+fn compare_defs(old: &MapDef, new: &MapDef, path: &str, is_inner: bool, sink: &mut Sink<'_>) {
+    let what = if is_inner { format!("the inner map of `{}`", sink.map) } else { format!("map `{}`", old.name) };
+    let texts = |a: &dyn ToString, b: &dyn ToString| (Some(a.to_string()), Some(b.to_string()));
+
+    if old.map_type != new.map_type {
+        let (from, to) = texts(&old.map_type, &new.map_type);
+        let message = format!("{what} is of type {}, it was {}", new.map_type, old.map_type);
+        sink.add(&rules::MAP_TYPE_CHANGED, path, from, to, message);
+    }
+    let layouts = sink.len();
+    compare_key_or_value(
+        (&old.key, old.key_size),
+        (&new.key, new.key_size),
+        &format!("{path}.key"),
+        (Role::Key, &rules::KEY_SIZE_CHANGED),
+        sink,
+    );
+    compare_key_or_value(
+        (&old.value, old.value_size),
+        (&new.value, new.value_size),
+        &format!("{path}.value"),
+        (Role::Value, &rules::VALUE_SIZE_CHANGED),
+        sink,
+    );
+    let layouts = sink.findings.split_off(layouts.min(sink.len()));
+
+    if is_inner {
+        let fixed = old.inner_capacity_is_fixed() || new.inner_capacity_is_fixed();
+        if fixed && old.max_entries != new.max_entries {
+            let (from, to) = texts(&old.max_entries, &new.max_entries);
+            let message = format!("{what} has {} entries, it had {}", new.max_entries, old.max_entries);
+            sink.add(&rules::INNER_MAP_CHANGED, path, from, to, message);
+        }
+    } else if old.max_entries != new.max_entries {
+        let (from, to) = texts(&old.max_entries, &new.max_entries);
+        let (rule, verb) = if new.max_entries > old.max_entries {
+            (&rules::MAX_ENTRIES_INCREASED, "grew")
+        } else {
+            (&rules::MAX_ENTRIES_DECREASED, "shrank")
+        };
+        let message = format!("max_entries of `{}` {verb} from {} to {}", old.name, old.max_entries, new.max_entries);
+        sink.add(rule, path, from, to, message);
+    }
+    if old.effective_flags() != new.effective_flags() {
+        let (from, to) = (format!("{:#x}", old.effective_flags()), format!("{:#x}", new.effective_flags()));
+        let message = format!("map_flags of {what} are {to}, they were {from}");
+        sink.add(&rules::FLAGS_CHANGED, path, Some(from), Some(to), message);
+    }
+    if old.map_extra != new.map_extra {
+        let (from, to) = texts(&old.map_extra, &new.map_extra);
+        let message = format!("map_extra of {what} is {}, it was {}", new.map_extra, old.map_extra);
+        sink.add(&rules::MAP_EXTRA_CHANGED, path, from, to, message);
+    }
+    if !is_inner && old.pinning != new.pinning {
+        let (from, to) = texts(&old.pinning, &new.pinning);
+        let rule = if old.pinning == Pinning::ByName || new.pinning == Pinning::None {
+            &rules::PINNING_REMOVED
+        } else {
+            &rules::PINNING_ADDED
+        };
+        let message = format!("pinning of `{}` is {}, it was {}", old.name, new.pinning, old.pinning);
+        sink.add(rule, path, from, to, message);
+    }
+    match (&old.inner, &new.inner) {
+        (Some(old), Some(new)) => compare_defs(old, new, &format!("{path}.inner"), true, sink),
+        (None, None) => {}
+        (old, new) => {
+            let describe = |inner: &Option<Box<MapDef>>| inner.as_deref().map(describe);
+            let message = format!("the inner map of `{}` {}", sink.map, if new.is_some() { "is new" } else { "is gone" });
+            sink.add(&rules::INNER_MAP_CHANGED, path, describe(old), describe(new), message);
+        }
+    }
+    sink.findings.extend(layouts);
+}
+
+type Side<'a> = (&'a Option<std::sync::Arc<Layout>>, u32);
+
+fn compare_key_or_value(
+    (old, old_size): Side<'_>,
+    (new, new_size): Side<'_>,
+    path: &str,
+    (role, size_rule): (Role, &'static Rule),
+    sink: &mut Sink<'_>,
+) {
+    let what = path.rsplit('.').next().unwrap_or(path);
+    let start = sink.len();
+    match (old, new) {
+        (Some(old), Some(new)) => {
+            LayoutDiff::default().compare(old, new, At { path, role, old_bits: 0, new_bits: 0 }, sink);
+        }
+        (Some(old), None) => {
+            let message = format!("the {what} of `{}` no longer says its type", sink.map);
+            sink.add(&rules::LAYOUT_REMOVED, path, Some(old.spelling()), Some(format!("{new_size} bytes")), message);
+        }
+        (None, Some(new)) => {
+            let message = format!("the {what} of `{}` now says its type: {}", sink.map, new.spelling());
+            sink.add(&rules::LAYOUT_ADDED, path, Some(format!("{old_size} bytes")), Some(new.spelling()), message);
+        }
+        (None, None) => {}
+    }
+    if old_size != new_size {
+        let cause = sink.since(start).find(|finding| finding.rule.tier == Tier::Bytes);
+        let cause = cause.map(|finding| finding.path.clone());
+        let message = format!("the {what} of `{}` takes {new_size} bytes, it took {old_size}", sink.map);
+        let side = |size: u32| Some((format!("{size} bytes"), Place { offset_bits: 0, size_bits: u64::from(size) * 8 }));
+        sink.add_consequence(size_rule, path, side(old_size), side(new_size), cause, message);
+    }
+}
+
+/// Rules about what a digest leaves out, so that an epoch for them leads from a digest to the same digest.
+fn is_outside_digest(rule: &Rule) -> bool {
+    [&rules::MAX_ENTRIES_DECREASED, &rules::PINNING_REMOVED].contains(&rule)
+}
+
+/// The epochs of one map that lead from an old definition to the new one.
+struct Acceptance<'a> {
+    /// One epoch behind the other, from the old digest to the new; `None` where there is no way.
+    chain: Option<Vec<&'a Epoch>>,
+    /// Those that stay on a digest of the way, accepting what no digest tells.
+    aside: Vec<&'a Epoch>,
+}
+
+impl<'a> Acceptance<'a> {
+    fn find(map: &'a LockedMap, from: Digest, to: Digest) -> Self {
+        let chain = chain(&map.epochs, from, to);
+        let mut stations: BTreeSet<Digest> = chain.iter().flatten().map(|epoch| epoch.to).collect();
+        stations.extend([from, to]);
+        let aside = map.epochs.iter().filter(|epoch| epoch.from == epoch.to && stations.contains(&epoch.from)).collect();
+        Self { chain, aside }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &'a Epoch> {
+        self.chain.iter().flatten().copied().chain(self.aside.iter().copied())
+    }
+
+    /// What to do about a finding of `rule`, if that was accepted.
+    fn of(&self, rule: &'static Rule, new: &MapDef) -> Option<OnUpgrade> {
+        let accepts = |epoch: &&Epoch| {
+            epoch.rules.iter().any(|id| id == rule.id)
+                && (rule.id != rules::MAX_ENTRIES_DECREASED.id
+                    || epoch.max_entries.is_some_and(|accepted| new.max_entries >= accepted))
+        };
+        if is_outside_digest(rule) {
+            return self.all().filter(accepts).map(|epoch| epoch.on_upgrade).max();
+        }
+        let chain = self.chain.as_ref()?;
+        // One epoch names exactly what changed; over several, changes may have met, and each was accepted by itself.
+        if chain.len() == 1 && !accepts(&chain[0]) {
+            return None;
+        }
+        chain.iter().map(|epoch| epoch.on_upgrade).max()
+    }
+
+    fn reason(&self) -> Option<String> {
+        let reasons: Vec<_> = self.all().map(|epoch| epoch.reason.as_str()).filter(|reason| !reason.is_empty()).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+}
+
+/// The shortest way over epochs from one digest to another.
+fn chain<'a>(epochs: &'a [Epoch], from: Digest, to: Digest) -> Option<Vec<&'a Epoch>> {
+    let mut ways: Vec<(Digest, Vec<&Epoch>)> = vec![(from, Vec::new())];
+    let mut seen = BTreeSet::from([from]);
+    let mut next = 0;
+    while let Some((at, way)) = ways.get(next).cloned() {
+        if at == to {
+            return Some(way);
+        }
+        for epoch in epochs.iter().filter(|epoch| epoch.from == at) {
+            if seen.insert(epoch.to) {
+                let mut longer = way.clone();
+                longer.push(epoch);
+                ways.push((epoch.to, longer));
+            }
+        }
+        next += 1;
+    }
+    None
+}
+
+/// True where epochs lead from one digest to another, or both are the same.
+pub(crate) fn leads_to(epochs: &[Epoch], from: Digest, to: Digest) -> bool {
+    chain(epochs, from, to).is_some()
+}
+
+/// What these findings of a map that is on both sides come to.
+fn disposition(findings: &[Finding]) -> Disposition {
+    let grows = findings.iter().any(|finding| finding.rule == &rules::MAX_ENTRIES_INCREASED);
+    let kept = if grows { Disposition::Grow } else { Disposition::Reuse };
+    let worst = findings.iter().filter(|finding| needs_decision(finding)).map(|finding| match finding.accepted {
+        Some(OnUpgrade::Reuse) => kept,
+        Some(OnUpgrade::Migrate) => Disposition::Migrate,
+        Some(OnUpgrade::Swap) => Disposition::Swap,
+        Some(OnUpgrade::Refuse) | None => Disposition::Refuse,
+    });
+    worst.max().unwrap_or(kept)
+}
+
+/// True where state cannot simply stay: bytes that would be misread, attributes that the kernel refuses, and what the
+/// configuration denies. A level of `allow` silences a finding, but does not make old bytes right.
+pub(crate) fn needs_decision(finding: &Finding) -> bool {
+    let harmless = [&rules::MAX_ENTRIES_INCREASED, &rules::PINNING_ADDED].contains(&finding.rule);
+    !harmless
+        && (matches!(finding.rule.tier, Tier::Bytes | Tier::Kernel) || finding.level == crate::rules::Level::Deny)
+        && finding.rule != &rules::STALE_EPOCH
+}
+
+/// Reports epochs from which no way leads to the map's definition.
+fn stale_epochs(map: &LockedMap, sink: &mut Sink<'_>) {
+    let current = map.def.digest();
+    for epoch in &map.epochs {
+        if !leads_to(&map.epochs, epoch.to, current) {
+            let message = format!(
+                "the epoch from {} leads to {}, and nothing leads on to today's {}",
+                epoch.from.short(),
+                epoch.to.short(),
+                current.short()
+            );
+            let (old, new) = (epoch.to.to_string(), current.to_string());
+            sink.add(&rules::STALE_EPOCH, &map.def.name, Some(old), Some(new), message);
+        }
+    }
+}

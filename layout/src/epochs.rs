@@ -1,0 +1,191 @@
+//! How a lock follows its objects: safe changes at once, breaks only as somebody accepted them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::config::Levels;
+use crate::diff::{self, compare, needs_decision};
+use crate::finding::{Comparison, Finding};
+use crate::lock::{Epoch, Lock, LockedMap, OnUpgrade};
+use crate::observe::Observation;
+use crate::rules::{self, Level};
+
+/// Why a change was not entered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EpochError {
+    /// The lock has no map of that name.
+    NoSuchMap {
+        /// The name asked for.
+        map: String,
+        /// What it may have been meant to be, as a half sentence.
+        hint: String,
+    },
+    /// The map is as the lock has it, and nothing was accepted before that could be changed.
+    NothingToAccept(String),
+    /// There is no epoch to take back.
+    NothingToUndo(String),
+    /// The kernel or the loader refuses to reuse a map after this change.
+    CannotReuse {
+        /// The map.
+        map: String,
+        /// The change, in words.
+        because: String,
+    },
+    /// An epoch needs a reason, for those who review and run it.
+    NoReason,
+}
+
+impl fmt::Display for EpochError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchMap { map, hint } => write!(f, "no map `{map}` in the lock or the objects{hint}"),
+            Self::NothingToAccept(map) => {
+                write!(f, "map `{map}` is as the lock has it: there is nothing to accept")
+            }
+            Self::NothingToUndo(map) => write!(f, "nothing was accepted for map `{map}`: there is nothing to undo"),
+            Self::CannotReuse { map, because } => write!(
+                f,
+                "map `{map}` cannot be reused: {because}, and the kernel would refuse the pinned map; choose `migrate` or `swap`"
+            ),
+            Self::NoReason => f.write_str("the reason is empty; say for the reviewers why this break is right"),
+        }
+    }
+}
+
+impl std::error::Error for EpochError {}
+
+/// What is said in the epoch that [`update`] records for a change of the digest that misreads no byte.
+const BRIDGE: &str = "recorded by update: old bytes mean what they meant";
+
+/// The lock with every change that needs nobody's decision. Epochs that lead nowhere are dropped.
+///
+/// # Errors
+/// The comparison, where a change does need a decision.
+pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lock, Box<Comparison>> {
+    let comparison = compare(lock, &observed.lock, levels);
+    let undecided = comparison.findings.iter().any(|finding| {
+        // A map that is gone has no state to decide on, and one that is new has none yet.
+        finding.is_break()
+            || needs_decision(finding) && ![&rules::MAP_REMOVED, &rules::MAP_ADDED, &rules::PINNING_REMOVED].contains(&finding.rule)
+    });
+    if undecided {
+        return Err(Box::new(comparison));
+    }
+    let mut updated = Lock::default();
+    for (name, observed) in &observed.lock.maps {
+        let known = lock.maps.get(name);
+        if observed.ephemeral && !known.is_some_and(|known| known.ephemeral) {
+            continue;
+        }
+        let mut map = LockedMap { epochs: Vec::new(), ..observed.clone() };
+        if let Some(known) = known {
+            map.epochs.clone_from(&known.epochs);
+            if known.def.digest() != map.def.digest() {
+                let rules = rules_of(comparison.of_map(name), |_| true);
+                map.epochs.push(epoch(known, &map, rules, OnUpgrade::Reuse, BRIDGE));
+            }
+        }
+        drop_stale(&mut map);
+        updated.maps.insert(name.clone(), map);
+    }
+    Ok(updated)
+}
+
+fn drop_stale(map: &mut LockedMap) {
+    let current = map.def.digest();
+    let kept = map.epochs.iter().filter(|epoch| diff::leads_to(&map.epochs, epoch.to, current)).cloned().collect();
+    map.epochs = kept;
+}
+
+/// The lock in which the change of `map` is accepted. Where lock and objects agree already, the newest epoch gets
+/// another answer and another reason.
+///
+/// # Errors
+/// Where there is no such map, nothing to accept, or the kernel would not go along.
+pub fn accept(
+    lock: &Lock,
+    observed: &Observation,
+    map: &str,
+    on_upgrade: OnUpgrade,
+    reason: &str,
+    levels: &Levels,
+) -> Result<Lock, EpochError> {
+    let reason = reason.trim();
+    if reason.is_empty() {
+        return Err(EpochError::NoReason);
+    }
+    let (Some(known), Some(now)) = (lock.maps.get(map), observed.lock.maps.get(map)) else {
+        let names = lock.maps.keys().chain(observed.lock.maps.keys()).map(String::as_str);
+        return Err(EpochError::NoSuchMap { map: map.to_owned(), hint: crate::config::did_you_mean(map, names) });
+    };
+    let one = |locked: &LockedMap| Lock { maps: BTreeMap::from([(map.to_owned(), locked.clone())]) };
+    let findings = compare(&one(known), &one(now), levels).findings;
+    let mut accepted = lock.clone();
+    let rules = rules_of(findings.iter(), |finding| finding.level == Level::Deny || needs_decision(finding));
+
+    if rules.is_empty() {
+        let entry = accepted.maps.get_mut(map).and_then(|map| map.epochs.last_mut());
+        let entry = entry.filter(|_| known.same_definition(now));
+        let entry = entry.ok_or_else(|| EpochError::NothingToAccept(map.to_owned()))?;
+        let before = LockedMap::new(entry.previous.clone());
+        can_reuse(map, on_upgrade, &compare(&one(&before), &one(now), levels).findings)?;
+        entry.on_upgrade = on_upgrade;
+        reason.clone_into(&mut entry.reason);
+        return Ok(accepted);
+    }
+    can_reuse(map, on_upgrade, &findings)?;
+    let mut next = LockedMap { epochs: known.epochs.clone(), ..now.clone() };
+    next.epochs.push(epoch(known, now, rules, on_upgrade, reason));
+    accepted.maps.insert(map.to_owned(), next);
+    Ok(accepted)
+}
+
+/// The lock as it was before the newest epoch of `map`.
+///
+/// # Errors
+/// Where there is no such map, or nothing was accepted for it.
+pub fn undo(lock: &Lock, map: &str) -> Result<Lock, EpochError> {
+    let mut undone = lock.clone();
+    let hint = || crate::config::did_you_mean(map, lock.maps.keys().map(String::as_str));
+    let entry = undone.maps.get_mut(map).ok_or_else(|| EpochError::NoSuchMap { map: map.to_owned(), hint: hint() })?;
+    let epoch = entry.epochs.pop().ok_or_else(|| EpochError::NothingToUndo(map.to_owned()))?;
+    entry.def = epoch.previous;
+    entry.ephemeral = false;
+    Ok(undone)
+}
+
+fn epoch(from: &LockedMap, to: &LockedMap, rules: Vec<String>, on_upgrade: OnUpgrade, reason: &str) -> Epoch {
+    let shrinks = to.def.max_entries < from.def.max_entries;
+    Epoch {
+        from: from.def.digest(),
+        to: to.def.digest(),
+        rules,
+        on_upgrade,
+        reason: reason.to_owned(),
+        max_entries: shrinks.then_some(to.def.max_entries),
+        previous: from.def.clone(),
+    }
+}
+
+fn rules_of<'a>(findings: impl Iterator<Item = &'a Finding>, wanted: impl Fn(&Finding) -> bool) -> Vec<String> {
+    let rules: BTreeSet<_> = findings.filter(|finding| wanted(finding)).map(|finding| finding.rule.id).collect();
+    rules.into_iter().map(str::to_owned).collect()
+}
+
+fn can_reuse(map: &str, on_upgrade: OnUpgrade, findings: &[Finding]) -> Result<(), EpochError> {
+    let refused = [
+        &rules::KEY_SIZE_CHANGED,
+        &rules::VALUE_SIZE_CHANGED,
+        &rules::MAP_TYPE_CHANGED,
+        &rules::FLAGS_CHANGED,
+        &rules::MAP_EXTRA_CHANGED,
+        &rules::INNER_MAP_CHANGED,
+        &rules::MAX_ENTRIES_DECREASED,
+    ];
+    match findings.iter().find(|finding| refused.contains(&finding.rule)) {
+        Some(finding) if on_upgrade == OnUpgrade::Reuse => {
+            Err(EpochError::CannotReuse { map: map.to_owned(), because: finding.message.clone() })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,144 @@
+//! One rule applied to one place.
+
+use crate::digest::Digest;
+use crate::lock::OnUpgrade;
+use crate::rules::{Level, Rule};
+
+/// A rule that applies to one place of one map, with both sides of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The rule.
+    pub rule: &'static Rule,
+    /// Its level here: the configuration's, or the rule's own.
+    pub level: Level,
+    /// The map.
+    pub map: String,
+    /// Where: `flows`, `flows.value.stats[].bytes`, `outer.inner.key`.
+    pub path: String,
+    /// The old side, as text; `None` where there is none.
+    pub old: Option<String>,
+    /// The new side, as text; `None` where there is none.
+    pub new: Option<String>,
+    /// Which bits hold it in the old key or value, where the finding is about bytes.
+    pub old_place: Option<Place>,
+    /// Which bits hold it in the new key or value.
+    pub new_place: Option<Place>,
+    /// Path of the change that brought this one about, so that it needs no decision of its own.
+    pub consequence_of: Option<String>,
+    /// What an epoch of the lock says to do about it, where one leads from the old definition to the new.
+    pub accepted: Option<OnUpgrade>,
+    /// The change in words: a phrase without a full stop.
+    pub message: String,
+}
+
+/// Bits of a key or value. Within an array of structs, those of its first element.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Bits from the start of the key or value.
+    pub offset_bits: u64,
+    /// Width in bits.
+    pub size_bits: u64,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.offset_bits.is_multiple_of(8) && self.size_bits.is_multiple_of(8) {
+            let (start, len) = (self.offset_bits / 8, self.size_bits / 8);
+            match len {
+                1 => write!(f, "byte {start}"),
+                _ => write!(f, "bytes {start}..{}", start + len),
+            }
+        } else {
+            match self.size_bits {
+                1 => write!(f, "bit {}", self.offset_bits),
+                _ => write!(f, "bits {}..{}", self.offset_bits, self.offset_bits + self.size_bits),
+            }
+        }
+    }
+}
+
+impl Finding {
+    /// True where it fails a build or a review: denied, and accepted by nobody.
+    #[must_use]
+    pub fn is_break(&self) -> bool {
+        self.level == Level::Deny && self.accepted.is_none()
+    }
+}
+
+/// What happens to a map's existing state in an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Disposition {
+    /// There is none; the map is made anew.
+    Create,
+    /// The map is used as it is.
+    Reuse,
+    /// A larger map takes its place, with every entry.
+    Grow,
+    /// A map of the new layout takes its place, with every entry converted.
+    Migrate,
+    /// An empty map takes its place.
+    Swap,
+    /// The upgrade does not start.
+    Refuse,
+    /// The map is unpinned, for the new release has none of that name.
+    Drop,
+}
+
+impl Disposition {
+    /// Its name in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Reuse => "reuse",
+            Self::Grow => "grow",
+            Self::Migrate => "migrate",
+            Self::Swap => "swap",
+            Self::Refuse => "refuse",
+            Self::Drop => "drop",
+        }
+    }
+}
+
+impl std::fmt::Display for Disposition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What an upgrade does to one map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The map.
+    pub map: String,
+    /// What happens to its state.
+    pub disposition: Disposition,
+    /// Digest of the old definition, where there is one.
+    pub from: Option<Digest>,
+    /// Digest of the new definition, where there is one.
+    pub to: Option<Digest>,
+    /// Why, where an epoch says so.
+    pub reason: Option<String>,
+}
+
+/// A comparison of two sets of maps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// All that was found, by map, then in the order of the bytes.
+    pub findings: Vec<Finding>,
+    /// What becomes of each map, by name.
+    pub maps: Vec<Verdict>,
+}
+
+impl Comparison {
+    /// True where a finding fails the build or the review.
+    #[must_use]
+    pub fn has_breaks(&self) -> bool {
+        self.findings.iter().any(Finding::is_break)
+    }
+
+    /// The findings about one map.
+    pub fn of_map<'a>(&'a self, map: &'a str) -> impl Iterator<Item = &'a Finding> {
+        self.findings.iter().filter(move |finding| finding.map == map)
+    }
+}

@@ -1,0 +1,65 @@
+//! Where in a lockfile's text a finding's old side stands.
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::config::line_of as line;
+
+/// The line, from 1, that says what `path` (as in a finding: `flows.value.stats[].bytes`) is in the lockfile `text`;
+/// of the nearest enclosing struct or map where it says nothing of it. `None` where the map is not there.
+#[must_use]
+pub fn line_of(text: &str, map: &str, path: &str) -> Option<usize> {
+    let document = DeTable::parse(text).ok()?;
+    let (name, map_table) = document.get_ref().get("map")?.get_ref().as_table()?.get_key_value(map)?;
+    let mut best = name.span().start;
+    let mut def = map_table.get_ref().as_table()?;
+    let rest = path.strip_prefix(map).unwrap_or(path);
+    let mut parts = rest.split('.').filter(|part| !part.is_empty()).map(|part| part.trim_end_matches("[]")).peekable();
+    while parts.next_if_eq(&"inner").is_some() {
+        let (key, inner) = def.get_key_value("inner")?;
+        best = key.span().start;
+        def = inner.get_ref().as_table()?;
+    }
+    if let Some(role) = parts.next() {
+        if let Some((key, mut expression)) = def.get_key_value(role) {
+            best = key.span().start;
+            let types = def.get("types").and_then(|types| types.get_ref().as_table());
+            for part in parts {
+                let Some((row, next)) = types.and_then(|types| find_member(types, expression, part)) else { break };
+                best = row;
+                expression = next;
+            }
+        }
+    }
+    Some(line(text, best))
+}
+
+type Value<'a> = Spanned<DeValue<'a>>;
+
+/// The row of `member` in the type that `expression` names, also inside of its anonymous members.
+fn find_member<'v, 'a>(types: &'v DeTable<'a>, expression: &Value<'_>, member: &str) -> Option<(usize, &'v Value<'a>)> {
+    let mut label = expression.get_ref().as_str()?;
+    let mut waiting = Vec::new();
+    let mut visited = 0;
+    loop {
+        while types.get(label).is_none() {
+            // `NAME (LABEL)` or `LABEL[n]`.
+            label = match (label.strip_suffix(')'), label.strip_suffix(']')) {
+                (Some(inner), _) => inner.split_once(" (")?.1,
+                (None, Some(array)) => array.rsplit_once('[')?.0,
+                (None, None) => return None,
+            };
+        }
+        let rows = types.get(label)?.get_ref().as_table()?.get("members")?.get_ref().as_array()?;
+        for row in rows.iter() {
+            let table = row.get_ref().as_table()?;
+            match table.get("name")?.get_ref().as_str()? {
+                name if name == member => return Some((row.span().start, table.get("type")?)),
+                "" => waiting.push(table.get("type")?.get_ref().as_str()?),
+                _ => {}
+            }
+        }
+        visited += 1;
+        label = waiting.pop().filter(|_| visited < 1000)?;
+    }
+}

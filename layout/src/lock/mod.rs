@@ -1,0 +1,131 @@
+//! `maps.lock`: the committed record of the layouts that are pinned somewhere.
+
+mod emit;
+mod error;
+mod locate;
+mod parse;
+mod types;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::digest::Digest;
+use crate::map::MapDef;
+
+pub use error::{LockError, LockProblem};
+pub use locate::line_of;
+
+/// The version of the file format that this crate writes, and the newest that it reads.
+pub const VERSION: i64 = 1;
+
+/// The usual name of the file, beside a package's `Cargo.toml`.
+pub const FILE_NAME: &str = "maps.lock";
+
+/// The maps of a package, by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lock {
+    /// Each map and how it came to be as it is.
+    pub maps: BTreeMap<String, LockedMap>,
+}
+
+/// One map of a lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockedMap {
+    /// Its definition.
+    pub def: MapDef,
+    /// True where the map is declared but does not count as pinned. In a lockfile: it once did, and its removal from
+    /// the pinned ones was accepted.
+    pub ephemeral: bool,
+    /// Accepted breaks, oldest first.
+    pub epochs: Vec<Epoch>,
+}
+
+/// An accepted break: what nodes that still hold the old definition are to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Epoch {
+    /// Digest of the definition that it leaves.
+    pub from: Digest,
+    /// Digest of the definition that it leads to.
+    pub to: Digest,
+    /// Ids of the rules that were broken: this and nothing else is accepted. Sorted.
+    pub rules: Vec<String>,
+    /// What to do with the state.
+    pub on_upgrade: OnUpgrade,
+    /// Why, for those who review and run it.
+    pub reason: String,
+    /// The capacity down to which entries were accepted not to fit.
+    pub max_entries: Option<u32>,
+    /// The definition that it leaves.
+    pub previous: MapDef,
+}
+
+/// What an epoch does with existing state, mildest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OnUpgrade {
+    /// The old bytes are right as they are.
+    Reuse,
+    /// Entries are converted.
+    Migrate,
+    /// The state is given up: an empty map takes its place.
+    Swap,
+    /// The upgrade does not start; somebody must decide on the node.
+    Refuse,
+}
+
+impl OnUpgrade {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Reuse, Self::Migrate, Self::Swap, Self::Refuse];
+
+    /// Its name, as in the file and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reuse => "reuse",
+            Self::Migrate => "migrate",
+            Self::Swap => "swap",
+            Self::Refuse => "refuse",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|on_upgrade| on_upgrade.name() == name)
+    }
+}
+
+impl fmt::Display for OnUpgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl LockedMap {
+    /// A pinned map without a history.
+    #[must_use]
+    pub fn new(def: MapDef) -> Self {
+        Self { def, ephemeral: false, epochs: Vec::new() }
+    }
+
+    /// True where a lock that holds `self` would hold `other` in the same words, histories aside.
+    #[must_use]
+    pub fn same_definition(&self, other: &Self) -> bool {
+        self.ephemeral == other.ephemeral && emit::definition(&self.def) == emit::definition(&other.def)
+    }
+}
+
+impl Lock {
+    /// Reads a lockfile.
+    ///
+    /// # Errors
+    /// Where it is not one that `cargo maplock` wrote: the error says which line, and what to do.
+    pub fn parse(text: &str) -> Result<Self, LockError> {
+        parse::parse(text)
+    }
+}
+
+impl fmt::Display for Lock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&emit::lock(self))
+    }
+}

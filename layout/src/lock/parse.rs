@@ -1,0 +1,330 @@
+//! Reading a lockfile.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::{LockError, LockProblem};
+use super::types::parse_expression;
+use super::{Epoch, Lock, LockedMap, OnUpgrade, VERSION};
+use crate::config::{did_you_mean, line_of};
+use crate::digest::Digest;
+use crate::layout::{Composite, CompositeKind, Enumeration, Layout, Member, Shape};
+use crate::map::{MapDef, MapType, Pinning};
+
+type Value<'a> = Spanned<DeValue<'a>>;
+type Result<T> = std::result::Result<T, LockError>;
+
+/// How deep definitions of inner maps, and types, may nest.
+const MAX_DEPTH: usize = 128;
+
+pub(super) fn parse(text: &str) -> Result<Lock> {
+    let at_line = |index, problem| Err(LockError { line: index + 1, problem });
+    for (index, line) in text.split('\n').enumerate() {
+        if ["<<<<<<<", "=======", ">>>>>>>", "|||||||"].iter().any(|marker| line.starts_with(marker)) {
+            return at_line(index, LockProblem::Conflict);
+        }
+        if line.ends_with('\r') {
+            return at_line(index, LockProblem::CrLf);
+        }
+    }
+    let reader = Reader { text };
+    let document = DeTable::parse(text).map_err(|error| {
+        reader.at(error.span().unwrap_or(0..0), format!("not TOML: {}; restore the file from git", error.message()))
+    })?;
+    let document = document.get_ref();
+    let version = document.get("version").ok_or_else(|| {
+        reader.at(0..0, "no `version`: this is not a lockfile that `cargo maplock` wrote".to_owned())
+    })?;
+    match reader.integer(version)? {
+        VERSION => {}
+        newer if newer > VERSION => {
+            return Err(LockError { line: reader.line(&version.span()), problem: LockProblem::NewerVersion(newer) });
+        }
+        other => return Err(reader.at(version.span(), format!("version {other} was never written by maplock"))),
+    }
+    reader.only(document, &["version", "map"])?;
+    let mut maps = BTreeMap::new();
+    if let Some(table) = document.get("map") {
+        for (name, value) in reader.table(table)? {
+            let name = name.get_ref().to_string();
+            maps.insert(name.clone(), reader.locked_map(&name, value)?);
+        }
+    }
+    Ok(Lock { maps })
+}
+
+struct Reader<'t> {
+    text: &'t str,
+}
+
+const DEF_KEYS: [&str; 12] = [
+    "type", "key_size", "value_size", "max_entries", "flags", "map_extra", "numa_node", "pinning", "key", "value", "types",
+    "inner",
+];
+
+impl Reader<'_> {
+    fn line(&self, span: &Range<usize>) -> usize {
+        line_of(self.text, span.start)
+    }
+
+    fn at(&self, span: Range<usize>, problem: String) -> LockError {
+        LockError { line: self.line(&span), problem: LockProblem::Malformed(problem) }
+    }
+
+    fn table<'v, 'a>(&self, value: &'v Value<'a>) -> Result<&'v DeTable<'a>> {
+        value.get_ref().as_table().ok_or_else(|| self.at(value.span(), "not a table".to_owned()))
+    }
+
+    fn array<'v, 'a>(&self, value: &'v Value<'a>) -> Result<&'v [Value<'a>]> {
+        let array = value.get_ref().as_array().ok_or_else(|| self.at(value.span(), "not a list".to_owned()))?;
+        Ok(array)
+    }
+
+    fn string<'v>(&self, value: &'v Value<'_>) -> Result<&'v str> {
+        value.get_ref().as_str().ok_or_else(|| self.at(value.span(), "not a string".to_owned()))
+    }
+
+    fn integer(&self, value: &Value<'_>) -> Result<i64> {
+        let integer = value.get_ref().as_integer();
+        let parsed = integer.and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok());
+        parsed.ok_or_else(|| self.at(value.span(), "not an integer".to_owned()))
+    }
+
+    fn number<T: TryFrom<i64>>(&self, value: &Value<'_>) -> Result<T> {
+        let integer = self.integer(value)?;
+        T::try_from(integer).map_err(|_| self.at(value.span(), format!("{integer} is out of range")))
+    }
+
+    fn only(&self, table: &DeTable<'_>, known: &[&str]) -> Result<()> {
+        match table.iter().find(|(key, _)| !known.contains(&&**key.get_ref())) {
+            None => Ok(()),
+            Some((key, _)) => {
+                let name = key.get_ref();
+                let hint = did_you_mean(name, known.iter().copied());
+                Err(self.at(key.span(), format!("`{name}` is not known here{hint}")))
+            }
+        }
+    }
+
+    fn required<'v, 'a>(&self, table: &'v DeTable<'a>, key: &str, of: &Value<'_>) -> Result<&'v Value<'a>> {
+        table.get(key).ok_or_else(|| self.at(of.span(), format!("`{key}` is missing")))
+    }
+
+    fn digest(&self, value: &Value<'_>) -> Result<Digest> {
+        let text = self.string(value)?;
+        Digest::parse(text).ok_or_else(|| self.at(value.span(), format!("`{text}` is not a digest of 32 hex digits")))
+    }
+
+    fn locked_map(&self, name: &str, value: &Value<'_>) -> Result<LockedMap> {
+        let table = self.table(value)?;
+        let known: Vec<_> = DEF_KEYS.into_iter().chain(["digest", "ephemeral", "epoch"]).collect();
+        self.only(table, &known)?;
+        let def = self.map_def(name, value, 0)?;
+        let digest = self.required(table, "digest", value)?;
+        self.check_digest(name, &def, digest)?;
+        let ephemeral = match table.get("ephemeral") {
+            None => false,
+            Some(value) => value.get_ref().as_bool().ok_or_else(|| self.at(value.span(), "not true or false".to_owned()))?,
+        };
+        let epochs = match table.get("epoch") {
+            None => Vec::new(),
+            Some(epochs) => {
+                self.array(epochs)?.iter().map(|epoch| self.epoch(name, epoch)).collect::<Result<_>>()?
+            }
+        };
+        Ok(LockedMap { def, ephemeral, epochs })
+    }
+
+    fn check_digest(&self, name: &str, def: &MapDef, written_at: &Value<'_>) -> Result<Digest> {
+        let (written, computed) = (self.digest(written_at)?, def.digest());
+        if written == computed {
+            return Ok(written);
+        }
+        let problem = LockProblem::Digest { map: name.to_owned(), written, computed };
+        Err(LockError { line: self.line(&written_at.span()), problem })
+    }
+
+    fn epoch(&self, map: &str, value: &Value<'_>) -> Result<Epoch> {
+        let table = self.table(value)?;
+        self.only(table, &["from", "to", "rules", "on-upgrade", "reason", "max_entries", "previous"])?;
+        let on_upgrade = self.required(table, "on-upgrade", value)?;
+        let name = self.string(on_upgrade)?;
+        let previous = self.required(table, "previous", value)?;
+        self.only(self.table(previous)?, &DEF_KEYS)?;
+        let previous = self.map_def(map, previous, 0)?;
+        let from = self.check_digest(map, &previous, self.required(table, "from", value)?)?;
+        let rules = self.array(self.required(table, "rules", value)?)?;
+        Ok(Epoch {
+            from,
+            to: self.digest(self.required(table, "to", value)?)?,
+            rules: rules.iter().map(|rule| self.string(rule).map(str::to_owned)).collect::<Result<_>>()?,
+            on_upgrade: OnUpgrade::from_name(name).ok_or_else(|| {
+                let hint = did_you_mean(name, OnUpgrade::ALL.map(OnUpgrade::name));
+                self.at(on_upgrade.span(), format!("`{name}` is not reuse, migrate, swap or refuse{hint}"))
+            })?,
+            reason: self.string(self.required(table, "reason", value)?)?.to_owned(),
+            max_entries: table.get("max_entries").map(|value| self.number(value)).transpose()?,
+            previous,
+        })
+    }
+
+    fn map_def(&self, name: &str, value: &Value<'_>, depth: usize) -> Result<MapDef> {
+        if depth > MAX_DEPTH {
+            return Err(self.at(value.span(), format!("inner maps are nested over {MAX_DEPTH} deep")));
+        }
+        let table = self.table(value)?;
+        let type_name = self.required(table, "type", value)?;
+        let map_type = self.string(type_name)?;
+        let map_type = MapType::from_name(map_type)
+            .ok_or_else(|| self.at(type_name.span(), format!("`{map_type}` is not a type of map")))?;
+        let mut def = MapDef::new(name, map_type);
+        for (key, field) in [
+            ("key_size", &mut def.key_size),
+            ("value_size", &mut def.value_size),
+            ("max_entries", &mut def.max_entries),
+        ] {
+            *field = self.number(self.required(table, key, value)?)?;
+        }
+        for (key, field) in [("flags", &mut def.flags), ("numa_node", &mut def.numa_node)] {
+            if let Some(value) = table.get(key) {
+                *field = self.number(value)?;
+            }
+        }
+        if let Some(value) = table.get("map_extra") {
+            let text = self.string(value)?;
+            let number = text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
+            def.map_extra = number.ok_or_else(|| self.at(value.span(), format!("`{text}` is not a hexadecimal number")))?;
+        }
+        if let Some(value) = table.get("pinning") {
+            def.pinning = match value.get_ref().as_str() {
+                Some("by_name") => Pinning::ByName,
+                Some(other) => {
+                    return Err(self.at(value.span(), format!("`{other}` is neither `by_name` nor a number")));
+                }
+                None => Pinning::from_number(self.number(value)?),
+            };
+        }
+        let mut types = Types { reader: self, table: None, done: HashMap::new(), depth: 0 };
+        if let Some(table) = table.get("types") {
+            types.table = Some(self.table(table)?);
+        }
+        for (key, field) in [("key", &mut def.key), ("value", &mut def.value)] {
+            if let Some(value) = table.get(key) {
+                *field = Some(Arc::new(types.expression(value)?));
+            }
+        }
+        if let Some(value) = table.get("inner") {
+            self.only(self.table(value)?, &DEF_KEYS)?;
+            def.inner = Some(Box::new(self.map_def(name, value, depth + 1)?));
+        }
+        Ok(def)
+    }
+}
+
+/// Resolves the named types of one map, each once.
+struct Types<'r, 't, 'v, 'a> {
+    reader: &'r Reader<'t>,
+    table: Option<&'v DeTable<'a>>,
+    /// `None` while a type's members are being resolved.
+    done: HashMap<String, Option<Layout>>,
+    depth: usize,
+}
+
+impl Types<'_, '_, '_, '_> {
+    fn expression(&mut self, value: &Value<'_>) -> Result<Layout> {
+        let text = self.reader.string(value)?;
+        let mut failed = None;
+        let parsed = parse_expression(text, &mut |label| {
+            self.named(label).map_err(|error| {
+                failed = Some(error);
+                String::new()
+            })
+        });
+        parsed.map_err(|problem| failed.unwrap_or_else(|| self.reader.at(value.span(), problem)))
+    }
+
+    fn named(&mut self, label: &str) -> Result<Option<Layout>> {
+        let Some(value) = self.table.and_then(|table| table.get(label)) else { return Ok(None) };
+        match self.done.get(label) {
+            Some(Some(layout)) => return Ok(Some(layout.clone())),
+            Some(None) => return Err(self.reader.at(value.span(), format!("`{label}` contains itself"))),
+            None => {}
+        }
+        if self.depth == MAX_DEPTH {
+            return Err(self.reader.at(value.span(), format!("types are nested over {MAX_DEPTH} levels deep")));
+        }
+        self.done.insert(label.to_owned(), None);
+        self.depth += 1;
+        let layout = self.definition(label, value)?;
+        self.depth -= 1;
+        self.done.insert(label.to_owned(), Some(layout.clone()));
+        Ok(Some(layout))
+    }
+
+    fn definition(&mut self, label: &str, value: &Value<'_>) -> Result<Layout> {
+        let reader = self.reader;
+        let table = reader.table(value)?;
+        reader.only(table, &["size", "members", "values", "anonymous", "name"])?;
+        let (keyword, rest) = label.split_once(' ').unwrap_or((label, ""));
+        let name: Option<Arc<str>> = match (table.get("name"), table.get("anonymous")) {
+            (Some(name), _) => Some(reader.string(name)?.into()),
+            (None, Some(_)) => None,
+            (None, None) => Some(rest.into()),
+        };
+        let size: u32 = reader.number(reader.required(table, "size", value)?)?;
+        let size = u64::from(size);
+        let kind = match keyword {
+            "enum" => {
+                let values = reader.array(reader.required(table, "values", value)?)?;
+                let values = values.iter().map(|value| self.enumerator(value)).collect::<Result<_>>()?;
+                if !matches!(size, 1 | 2 | 4 | 8) {
+                    return Err(reader.at(value.span(), format!("an enum of {size} bytes")));
+                }
+                return Ok(Layout::new(size, Shape::Enum(Arc::new(Enumeration { name, values }))));
+            }
+            "struct" => CompositeKind::Struct,
+            "union" => CompositeKind::Union,
+            "section" => CompositeKind::Section,
+            _ => return Err(reader.at(value.span(), format!("`{label}` does not begin with struct, union or enum"))),
+        };
+        let members = reader.array(reader.required(table, "members", value)?)?;
+        let members = members.iter().map(|member| self.member(member, size)).collect::<Result<_>>()?;
+        let composite = Composite::new(kind, name, members).map_err(|problem| reader.at(value.span(), problem))?;
+        Ok(Layout::new(size, Shape::Composite(Arc::new(composite))))
+    }
+
+    fn enumerator(&self, value: &Value<'_>) -> Result<(Arc<str>, i128)> {
+        let text = self.reader.string(value)?;
+        let parsed = text.rsplit_once(" = ").and_then(|(name, value)| Some((name.into(), value.parse().ok()?)));
+        parsed.ok_or_else(|| self.reader.at(value.span(), format!("`{text}` is not `NAME = NUMBER`")))
+    }
+
+    fn member(&mut self, value: &Value<'_>, size: u64) -> Result<Member> {
+        let reader = self.reader;
+        let table = reader.table(value)?;
+        reader.only(table, &["offset", "size", "bit_offset", "bits", "name", "type"])?;
+        let layout = self.expression(reader.required(table, "type", value)?)?;
+        let name = reader.string(reader.required(table, "name", value)?)?.into();
+        let (offset_bits, bits) = match table.get("bits") {
+            Some(bits) => (reader.number::<u32>(reader.required(table, "bit_offset", value)?)?.into(), Some(reader.number(bits)?)),
+            None => {
+                let offset: u32 = reader.number(reader.required(table, "offset", value)?)?;
+                let written: u32 = reader.number(reader.required(table, "size", value)?)?;
+                if u64::from(written) != layout.size {
+                    let problem = format!("`{name}` says {written} bytes, but its type takes {}", layout.size);
+                    return Err(reader.at(value.span(), problem));
+                }
+                (u64::from(offset) * 8, None)
+            }
+        };
+        let member = Member { name, offset_bits, bits, layout: Arc::new(layout) };
+        if bits.is_some_and(|bits| u64::from(bits) > member.layout.size * 8) || member.end_bits() > size * 8 {
+            return Err(reader.at(value.span(), format!("`{}` ends behind the {size} bytes of its struct", member.name)));
+        }
+        Ok(member)
+    }
+}

@@ -1,0 +1,201 @@
+//! How a lockfile names types.
+//!
+//! Structs, unions and enums of a map stand in a table of the map's own, under a label such as `struct flow_key`. A
+//! member's `type` is then a short text: `u32`, `struct flow_key`, `char[16]`, `struct task_struct *`,
+//! `__be32 (u32)` for a typedef and what is behind it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ptr;
+use std::sync::Arc;
+
+use crate::layout::{Composite, Enumeration, IntKind, Layout, Shape};
+
+/// A type that has a table of its own.
+#[derive(Debug, Clone)]
+pub(super) enum Named {
+    Composite(Arc<Composite>, u64),
+    Enum(Arc<Enumeration>, u64),
+}
+
+/// The named types of one map, and the labels that they go by.
+#[derive(Debug, Default)]
+pub(super) struct TypeTable {
+    labels: HashMap<(*const u8, u64), String>,
+    pub by_label: BTreeMap<String, Named>,
+    /// Labels of definitions that are the same though not shared, by their text.
+    texts: HashMap<String, String>,
+}
+
+impl TypeTable {
+    /// Enters what `layout` reaches. `role` names an anonymous struct that is the whole key or value.
+    pub fn add(&mut self, layout: &Layout, role: &str) {
+        match &layout.shape {
+            Shape::Array { element, .. } => self.add(element, role),
+            Shape::Enum(of) => {
+                let fallback = layout.typedef.as_deref().unwrap_or(role);
+                let key = (ptr::from_ref(of.as_ref()).cast(), layout.size);
+                self.enter(key, "enum", of.name.as_deref(), fallback, Named::Enum(Arc::clone(of), layout.size));
+            }
+            Shape::Composite(of) => {
+                let key = (ptr::from_ref(of.as_ref()).cast(), layout.size);
+                if self.labels.contains_key(&key) {
+                    return;
+                }
+                let fallback = layout.typedef.as_deref().unwrap_or(role);
+                // Members first, so that this definition can be compared by its text.
+                for member in of.members() {
+                    let inner = match (&*member.name, member.promoted().and_then(first_name)) {
+                        ("", Some(first)) => format!("{}.<{first}>", of.name().map_or(fallback, |name| name)),
+                        ("", None) => format!("{}.<>", of.name().map_or(fallback, |name| name)),
+                        (name, _) => format!("{}.{name}", of.name().map_or(fallback, |name| name)),
+                    };
+                    self.add(&member.layout, &inner);
+                }
+                let named = Named::Composite(Arc::clone(of), layout.size);
+                self.enter(key, of.kind().keyword(), of.name().map(|name| &**name), fallback, named);
+            }
+            _ => {}
+        }
+    }
+
+    fn enter(&mut self, key: (*const u8, u64), keyword: &str, name: Option<&str>, fallback: &str, named: Named) {
+        if self.labels.contains_key(&key) {
+            return;
+        }
+        let text = super::emit::type_body(&named, self);
+        let wanted = format!("{keyword} {}", printable(name.unwrap_or(fallback)));
+        let identity = format!("{wanted}\n{text}");
+        if let Some(label) = self.texts.get(&identity) {
+            self.labels.insert(key, label.clone());
+            return;
+        }
+        let mut label = wanted.clone();
+        let mut number = 2;
+        while self.by_label.contains_key(&label) {
+            label = format!("{wanted}#{number}");
+            number += 1;
+        }
+        self.texts.insert(identity, label.clone());
+        self.labels.insert(key, label.clone());
+        self.by_label.insert(label, named);
+    }
+
+    /// The text for a type in a member's row.
+    pub fn expression(&self, layout: &Layout) -> String {
+        match &layout.typedef {
+            Some(name) => format!("{} ({})", printable(name), self.shape(layout)),
+            None => self.shape(layout),
+        }
+    }
+
+    fn shape(&self, layout: &Layout) -> String {
+        let label = |pointer: *const u8| self.labels.get(&(pointer, layout.size)).cloned().unwrap_or_default();
+        match &layout.shape {
+            Shape::Composite(of) => label(ptr::from_ref(of.as_ref()).cast()),
+            Shape::Enum(of) => label(ptr::from_ref(of.as_ref()).cast()),
+            Shape::Array { .. } => {
+                let (mut dims, mut inner) = (String::new(), layout);
+                while let Shape::Array { element, len } = &inner.shape {
+                    if !dims.is_empty() && inner.typedef.is_some() {
+                        break;
+                    }
+                    dims.push_str(&format!("[{len}]"));
+                    inner = element;
+                }
+                self.expression(inner) + &dims
+            }
+            Shape::Pointer { target } => format!("{} *", printable(target)),
+            Shape::Opaque { name } => format!("opaque {}", printable(name)),
+            _ => layout.spelling_without_typedef(),
+        }
+    }
+}
+
+fn first_name(composite: &Composite) -> Option<&str> {
+    composite.flat_members().first().map(|flat| &*flat.member.name)
+}
+
+/// A name without the characters that mean something in an expression. The real one stands in the type's table.
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if matches!(c, '[' | ']' | '(' | ')' | '#' | '"' | '\\') || c.is_control() { '_' } else { c }).collect()
+}
+
+/// Parses the text of a type. `named` resolves labels.
+pub(super) fn parse_expression(
+    text: &str,
+    named: &mut dyn FnMut(&str) -> Result<Option<Layout>, String>,
+) -> Result<Layout, String> {
+    parse_nested(text, 0, named)
+}
+
+fn parse_nested(
+    text: &str,
+    depth: usize,
+    named: &mut dyn FnMut(&str) -> Result<Option<Layout>, String>,
+) -> Result<Layout, String> {
+    if depth > 64 {
+        return Err("a type is nested over 64 levels deep".to_owned());
+    }
+    if let Some(layout) = named(text)? {
+        return Ok(layout);
+    }
+    if let Some((rest, len)) = text.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')) {
+        let len: u32 = len.parse().map_err(|_| format!("`{len}` is not a number of elements"))?;
+        return with_innermost(text, rest, len, depth, named);
+    }
+    if let Some((typedef, inner)) = text.strip_suffix(')').and_then(|rest| rest.split_once(" (")) {
+        let inner = parse_nested(inner, depth + 1, named)?;
+        return Ok(Layout { typedef: Some(typedef.into()), ..inner });
+    }
+    if let Some(target) = text.strip_suffix(" *") {
+        return Ok(Layout::new(8, Shape::Pointer { target: target.into() }));
+    }
+    if let Some(name) = text.strip_prefix("opaque ") {
+        return Ok(Layout::new(0, Shape::Opaque { name: name.into() }));
+    }
+    scalar(text).ok_or_else(|| format!("`{text}` is not a type"))
+}
+
+/// `BASE[a][b]` is an array of a arrays of b.
+fn with_innermost(
+    text: &str,
+    mut rest: &str,
+    last: u32,
+    depth: usize,
+    named: &mut dyn FnMut(&str) -> Result<Option<Layout>, String>,
+) -> Result<Layout, String> {
+    let mut dims = vec![last];
+    while let Some((before, len)) = rest.strip_suffix(']').and_then(|inner| inner.rsplit_once('[')) {
+        dims.push(len.parse().map_err(|_| format!("`{len}` is not a number of elements"))?);
+        rest = before;
+        if dims.len() > 64 {
+            return Err("an array has over 64 dimensions".to_owned());
+        }
+    }
+    let mut layout = parse_nested(rest, depth + 1, named)?;
+    for len in dims {
+        let size = layout.size.checked_mul(u64::from(len)).filter(|&size| size <= u64::from(u32::MAX));
+        let size = size.ok_or_else(|| format!("`{text}` is larger than 4 GiB"))?;
+        layout = Layout::new(size, Shape::Array { element: Arc::new(layout), len });
+    }
+    Ok(layout)
+}
+
+fn scalar(text: &str) -> Option<Layout> {
+    match text {
+        "char" => return Some(Layout::new(1, Shape::Int(IntKind::Char))),
+        "bool" => return Some(Layout::new(1, Shape::Int(IntKind::Bool))),
+        _ => {}
+    }
+    let digits = text.find(|c: char| c.is_ascii_digit())?;
+    let (kind, bits) = text.split_at(digits);
+    let bits = bits.parse().ok().filter(|bits: &u64| (8..=128).contains(bits) && bits.is_multiple_of(8))?;
+    let shape = match kind {
+        "u" => Shape::Int(IntKind::Unsigned),
+        "i" => Shape::Int(IntKind::Signed),
+        "bool" => Shape::Int(IntKind::Bool),
+        "f" => Shape::Float,
+        _ => return None,
+    };
+    Some(Layout::new(bits / 8, shape))
+}

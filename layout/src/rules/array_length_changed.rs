@@ -1,0 +1,39 @@
+//! `array-length-changed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// An array with more or fewer elements.
+pub const RULE: Rule = Rule {
+    id: "array-length-changed",
+    tier: Tier::Bytes,
+    default_level: Level::Deny,
+    purpose: "an array has another number of elements",
+    explanation: "\
+The elements that both sides have stay where they were. Behind them, a longer array reads what the old release wrote
+for something else or left as padding, and a shorter one no longer reaches the elements at its end. Where padding
+takes up the difference, the size stays the same, and then the kernel loads the new programs without a word.
+
+To keep the entries, accept the change as `migrate`; if they can be rebuilt, as `swap`. `reuse` is right only where
+the array grew into padding that every released version set to zero.
+",
+    example: Example {
+        old: "\
+struct flow { __u64 bytes; __u8 label[4]; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct flow { __u64 bytes; __u8 label[8]; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+    },
+};

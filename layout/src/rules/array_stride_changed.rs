@@ -1,0 +1,38 @@
+//! `array-stride-changed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// An array whose elements changed in size, with no member of them changed.
+pub const RULE: Rule = Rule {
+    id: "array-stride-changed",
+    tier: Tier::Bytes,
+    default_level: Level::Deny,
+    purpose: "the elements of an array are further apart or closer together, with no member of them changed",
+    explanation: "\
+Only the first element is where it was: the new programs read each further one from the middle of its neighbour or
+from padding. Nothing in the element itself tells of it. The usual cause is an attribute, `aligned` or `packed`, that
+was added to the element's type or taken from it.
+
+To keep the entries, accept the change as `migrate`; if they can be rebuilt, as `swap`. `reuse` is never right.
+",
+    example: Example {
+        old: "\
+struct hop { __u32 addr; __u32 ttl; __u32 rtt; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct hop[2]);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct hop { __u32 addr; __u32 ttl; __u32 rtt; } __attribute__((aligned(16)));
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct hop[2]);
+} flows SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,39 @@
+//! `bit-width-changed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A bit-field that takes more or fewer bits.
+pub const RULE: Rule = Rule {
+    id: "bit-width-changed",
+    tier: Tier::Bytes,
+    default_level: Level::Deny,
+    purpose: "a bit-field has another width",
+    explanation: "\
+The new programs read more or fewer bits than the old release wrote for the field. Bits that it gained held another
+field or padding; bits that it lost are cut off the number. The struct mostly keeps its size, and then the kernel
+loads the new programs without a word.
+
+To keep the entries, accept the change as `migrate`; mind that a large number may not fit a narrower field. If the
+entries can be rebuilt, accept it as `swap`.
+",
+    example: Example {
+        old: "\
+struct flow { __u32 proto : 8; __u32 state : 4; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct flow { __u32 proto : 8; __u32 state : 8; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,37 @@
+//! `enum-value-added`
+
+use super::{Example, Level, Rule, Tier};
+
+/// An enumerator with a number of its own.
+pub const RULE: Rule = Rule {
+    id: "enum-value-added",
+    tier: Tier::Meaning,
+    default_level: Level::Allow,
+    purpose: "an enumerator was added",
+    explanation: "\
+No entry of the old release holds the new number, so nothing is misread and the map is reused. A last enumerator that
+only marks the end, such as `FLOW_MAX`, moves along and counts as part of the change.
+
+There is nothing to decide. Mind the way back: after a roll-back the old programs meet a number that they do not know.
+",
+    example: Example {
+        old: "\
+enum state { FLOW_OPEN, FLOW_CLOSED, FLOW_MAX };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, enum state);
+} flows SEC(\".maps\");
+",
+        new: "\
+enum state { FLOW_OPEN, FLOW_CLOSED, FLOW_RESET, FLOW_MAX };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, enum state);
+} flows SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,38 @@
+//! `flags-changed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// Other flags, as the kernel keeps them.
+pub const RULE: Rule = Rule {
+    id: "flags-changed",
+    tier: Tier::Kernel,
+    default_level: Level::Deny,
+    purpose: "the flags of the map are others, as the kernel keeps them",
+    explanation: "\
+The flags of a map are fixed when it is made, so the pinned map keeps the old ones whatever the new release declares.
+Most loaders refuse it then, and the new release does not start. `BPF_F_RDONLY` and `BPF_F_WRONLY`, which the kernel
+does not keep, and the flag that it adds to a devmap by itself do not count.
+
+To keep the entries, accept the change as `migrate`: they are copied as they are into a map with the new flags. If
+they can be rebuilt, accept it as `swap`.
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+    },
+};

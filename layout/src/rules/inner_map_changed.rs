@@ -1,0 +1,47 @@
+//! `inner-map-changed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A map in maps with another template for what it holds.
+pub const RULE: Rule = Rule {
+    id: "inner-map-changed",
+    tier: Tier::Kernel,
+    default_level: Level::Deny,
+    purpose: "the template of the maps in a map appeared, disappeared, or has another capacity",
+    explanation: "\
+A map of maps admits only maps that equal its template, and a pinned one keeps the template that it was made with: the
+kernel refuses the inner maps of the new release when they are put in. The capacity counts for arrays without
+`BPF_F_INNER_MAP` alone. Any other change of the template is reported by its own rule.
+
+Accept the change as `swap`, and let the new release fill the map again. To be free in the capacity of inner arrays
+from now on, declare them with `BPF_F_INNER_MAP`.
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, 16);
+    __type(key, __u32);
+    __array(values, struct {
+        __uint(type, BPF_MAP_TYPE_ARRAY);
+        __uint(max_entries, 64);
+        __type(key, __u32);
+        __type(value, __u64);
+    });
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+    __uint(max_entries, 16);
+    __type(key, __u32);
+    __array(values, struct {
+        __uint(type, BPF_MAP_TYPE_ARRAY);
+        __uint(max_entries, 128);
+        __type(key, __u32);
+        __type(value, __u64);
+    });
+} flows SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,38 @@
+//! `key-type-changed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A key that as a whole is of another type.
+pub const RULE: Rule = Rule {
+    id: "key-type-changed",
+    tier: Tier::Bytes,
+    default_level: Level::Deny,
+    purpose: "the whole key is of another type",
+    explanation: "\
+A key is looked up by its bytes. The new programs ask with bytes that mean something else, so that they miss the old
+entries, or hit one by accident; and what they add comes to lie beside the old entries, which take up room until
+somebody deletes them.
+
+Accept the change as `migrate` if each old key can be made into a new one, and as `swap` if the entries can be
+rebuilt. `reuse` is right only where both types describe the very same bytes.
+",
+    example: Example {
+        old: "\
+struct flow_id { __u16 source; __u16 dest; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, struct flow_id);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+    },
+};

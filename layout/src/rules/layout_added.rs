@@ -1,0 +1,36 @@
+//! `layout-added`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A map that said its sizes only and now says its types.
+pub const RULE: Rule = Rule {
+    id: "layout-added",
+    tier: Tier::Meaning,
+    default_level: Level::Warn,
+    purpose: "a map that was declared by size now says its type",
+    explanation: "\
+No byte changes, and the map is reused as it is. But neither the lock nor the pinned map tells what the old release
+wrote, so nothing can be held against the new type. From this release on every change of it is seen.
+
+Compare the type with the sources of the old release. If it describes what they wrote, there is nothing to decide. If
+it does not, or that can't be told, set this rule to `deny` and accept the change as `swap`.
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __uint(key_size, 4);
+    __uint(value_size, 8);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,36 @@
+//! `layout-removed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A map that said its types and now says its sizes only.
+pub const RULE: Rule = Rule {
+    id: "layout-removed",
+    tier: Tier::Meaning,
+    default_level: Level::Deny,
+    purpose: "a map that said its type is now declared by size only",
+    explanation: "\
+No byte need have changed, but nobody can tell any more: maplock sees sizes only, for this release and those after it,
+and a map made from such a declaration carries no type in the kernel either.
+
+Declare the map by `__type` again, or bind the type under `[package.metadata.maplock.maps.flows]` (see `untyped-map`).
+If neither can be, and the bytes are the same, accept the change as `reuse`.
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __uint(key_size, 4);
+    __uint(value_size, 8);
+} flows SEC(\".maps\");
+",
+    },
+};

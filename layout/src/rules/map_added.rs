@@ -1,0 +1,42 @@
+//! `map-added`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A map that the old release has not.
+pub const RULE: Rule = Rule {
+    id: "map-added",
+    tier: Tier::Kernel,
+    default_level: Level::Allow,
+    purpose: "a map is new",
+    explanation: "\
+The old release left no state for this map. A node that upgrades makes it, empty, and pins it together with the others
+when the upgrade commits.
+
+There is nothing to decide. If the map is an old one under a new name, mind that its entries do not follow it:
+`map-removed` tells of the other half.
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __type(key, __u32);
+    __type(value, __u64);
+} stats SEC(\".maps\");
+",
+    },
+};

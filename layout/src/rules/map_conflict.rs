@@ -1,0 +1,39 @@
+//! `map-conflict`
+
+use super::{Example, Level, Rule, Tier};
+
+/// One name, two definitions in one package.
+pub const RULE: Rule = Rule {
+    id: "map-conflict",
+    tier: Tier::Kernel,
+    default_level: Level::Deny,
+    purpose: "two objects of one package define the same map differently",
+    explanation: "\
+Both objects mean the same pin. The one that is loaded first makes the map; the other then fails to load, or misreads
+every entry.
+
+Nothing is built until both agree. The level of this rule can't be lowered, and there is nothing to accept. Declare
+the map in a header that both objects include, or give one of the two another name. In the example, the two sides are
+the two objects.
+",
+    example: Example {
+        old: "\
+struct flow { __u32 packets; __u32 errors; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct flow { __u32 errors; __u32 packets; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,37 @@
+//! `map-type-changed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A map of another type.
+pub const RULE: Rule = Rule {
+    id: "map-type-changed",
+    tier: Tier::Kernel,
+    default_level: Level::Deny,
+    purpose: "the map is of another type",
+    explanation: "\
+The type of a map is fixed when it is made, so the pinned map keeps the old one. Most loaders refuse it then, and the
+new release does not start; with one that does not compare, the new programs run on a map that behaves otherwise than
+they were written for.
+
+To keep the entries, accept the change as `migrate`, if both types can hold them. An LRU map may drop some while it is
+filled, unless its capacity leaves ample room. If the entries can be rebuilt, accept it as `swap`.
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,35 @@
+//! `max-entries-decreased`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A smaller capacity.
+pub const RULE: Rule = Rule {
+    id: "max-entries-decreased",
+    tier: Tier::Kernel,
+    default_level: Level::Deny,
+    purpose: "the map holds fewer entries than before",
+    explanation: "\
+The pinned map keeps its capacity, so the new release needs a smaller one in its place. The entries of a busy node may
+not fit it. An array always has as many as its capacity says, so that those at its end are lost in any case.
+
+Accept the change as `migrate` if the entries of every node fit; if they can be rebuilt, as `swap`.
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 4096);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,35 @@
+//! `max-entries-increased`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A larger capacity.
+pub const RULE: Rule = Rule {
+    id: "max-entries-increased",
+    tier: Tier::Kernel,
+    default_level: Level::Allow,
+    purpose: "the map holds more entries than before",
+    explanation: "\
+The pinned map keeps its capacity, and a loader that compares would refuse it or go on with too small a map. A node
+that upgrades makes a map of the new size in its place and keeps every entry: it grows.
+
+There is nothing to decide. While the entries are copied, the node needs the memory of both maps.
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 4096);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+    },
+};

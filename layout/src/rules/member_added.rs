@@ -1,0 +1,40 @@
+//! `member-added`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A member that the old definition has not.
+pub const RULE: Rule = Rule {
+    id: "member-added",
+    tier: Tier::Bytes,
+    default_level: Level::Deny,
+    purpose: "a member was added, be it at the end, between others, or in what was padding",
+    explanation: "\
+No old entry holds the member: the new programs read it from where the old release wrote something else or left
+padding, and padding is not always zero. In padding the size of the struct stays the same, and then the kernel loads
+the new programs without a word. In a key it makes the lookup of every old entry depend on those bytes.
+
+To keep the entries, accept the change as `migrate`; if they can be rebuilt, as `swap`. Where the member lies in
+padding that every released version set to zero, and zero is a good start for it, the old bytes are right as they are:
+`cargo maplock accept flows --on-upgrade reuse`.
+",
+    example: Example {
+        old: "\
+struct flow { __u64 bytes; __u32 packets; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct flow { __u64 bytes; __u32 packets; __u32 errors; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,39 @@
+//! `member-moved`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A member of the same name and type at another offset.
+pub const RULE: Rule = Rule {
+    id: "member-moved",
+    tier: Tier::Bytes,
+    default_level: Level::Deny,
+    purpose: "a member is at another offset",
+    explanation: "\
+The new programs read the member from where the old release wrote something else. The size of the struct may well be
+the same, and then the kernel loads the new programs without a word.
+
+A member that only moved because one before it was added, removed or resized is reported as a consequence of that
+change, and needs no decision of its own. To keep the entries, accept the change as `migrate`; if they can be
+rebuilt, as `swap`.
+",
+    example: Example {
+        old: "\
+struct flow { __u32 packets; __u32 errors; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct flow { __u32 errors; __u32 packets; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,39 @@
+//! `member-renamed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// Another name for a member of the same offset, width and type.
+pub const RULE: Rule = Rule {
+    id: "member-renamed",
+    tier: Tier::Meaning,
+    default_level: Level::Deny,
+    purpose: "a member has another name in the same place",
+    explanation: "\
+The old bytes read the same. What they mean depends on why the name changed: a better word for the same thing harms
+nothing, but a member that now holds another thing, or the same in another unit, makes the new programs misread every
+old entry.
+
+For the better word, accept the change as `reuse`. For another thing, accept it as `migrate` to convert the entries,
+or as `swap` if they can be rebuilt.
+",
+    example: Example {
+        old: "\
+struct flow { __u64 age_ms; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct flow { __u64 age_ns; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,39 @@
+//! `member-type-changed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A member or element of another size or kind.
+pub const RULE: Rule = Rule {
+    id: "member-type-changed",
+    tier: Tier::Bytes,
+    default_level: Level::Deny,
+    purpose: "a member or an element of an array has a type of another size or kind",
+    explanation: "\
+The new programs read more, fewer or other bytes than the old release wrote for the member: a `__u64` that was a
+`__u32` takes four bytes of what follows for its upper half. Where padding takes up the difference, the size of the
+struct stays the same, and then the kernel loads the new programs without a word.
+
+To keep the entries, accept the change as `migrate`; mind that a large number may not fit a smaller type. If the
+entries can be rebuilt, accept it as `swap`.
+",
+    example: Example {
+        old: "\
+struct flow { __u64 bytes; __u32 packets; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct flow { __u64 bytes; __u64 packets; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+    },
+};

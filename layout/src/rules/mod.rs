@@ -1,0 +1,174 @@
+//! The rules: what may change between two definitions of a map, and what maplock makes of it.
+//!
+//! To add a rule, add a file with a `RULE`, list it in [`ALL`] (a test fails until you do), and report it from
+//! [`crate::diff`]. The id is for ever: locks and configurations name it.
+
+use std::fmt;
+
+/// One rule. Its detection lives in [`crate::diff`]; this is all that a person is told of it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// Stable name, in kebab-case.
+    pub id: &'static str,
+    /// What is at stake.
+    pub tier: Tier,
+    /// Level where the configuration says nothing.
+    pub default_level: Level,
+    /// One line: what the rule finds.
+    pub purpose: &'static str,
+    /// Markdown: what the change does to pinned state and what to do about it.
+    pub explanation: &'static str,
+    /// C declarations before and after a change that the rule finds.
+    pub example: Example,
+}
+
+/// Two releases of an object's map declarations. They see `__uint`, `__type`, `__array`, `SEC` and the kernel's integer
+/// types, and each holds a map called `flows`, unless the rule is about maps that come and go.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Example {
+    /// As released.
+    pub old: &'static str,
+    /// As changed.
+    pub new: &'static str,
+}
+
+/// What is at stake in a finding, gravest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tier {
+    /// Old bytes would be read from other places or in other widths than they were written.
+    Bytes,
+    /// An attribute that the kernel or the loader holds against the pinned map.
+    Kernel,
+    /// The same bytes in another sense.
+    Meaning,
+    /// The same bytes in the same sense, spelled otherwise.
+    Spelling,
+}
+
+impl Tier {
+    /// Its name in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Kernel => "kernel",
+            Self::Meaning => "meaning",
+            Self::Spelling => "spelling",
+        }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What a finding does to a build or a review.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Nothing.
+    Allow,
+    /// It is said.
+    Warn,
+    /// It fails.
+    Deny,
+}
+
+impl Level {
+    /// All levels.
+    pub const ALL: [Self; 3] = [Self::Allow, Self::Warn, Self::Deny];
+
+    /// Its name as in a configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Warn => "warn",
+            Self::Deny => "deny",
+        }
+    }
+
+    /// The level of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.name() == name)
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+macro_rules! rules {
+    ($($module:ident $constant:ident,)*) => {
+        $(mod $module;)*
+        $(pub use $module::RULE as $constant;)*
+
+        /// Every rule, gravest tier first, then by id.
+        pub const ALL: &[&Rule] = &[$(&$constant,)*];
+    };
+}
+
+rules! {
+    // bytes
+    array_length_changed ARRAY_LENGTH_CHANGED,
+    array_stride_changed ARRAY_STRIDE_CHANGED,
+    bit_width_changed BIT_WIDTH_CHANGED,
+    key_type_changed KEY_TYPE_CHANGED,
+    member_added MEMBER_ADDED,
+    member_moved MEMBER_MOVED,
+    member_removed MEMBER_REMOVED,
+    member_type_changed MEMBER_TYPE_CHANGED,
+    union_arm_added UNION_ARM_ADDED,
+    union_arm_removed UNION_ARM_REMOVED,
+    value_type_changed VALUE_TYPE_CHANGED,
+    // kernel
+    flags_changed FLAGS_CHANGED,
+    inner_map_changed INNER_MAP_CHANGED,
+    key_size_changed KEY_SIZE_CHANGED,
+    map_added MAP_ADDED,
+    map_conflict MAP_CONFLICT,
+    map_extra_changed MAP_EXTRA_CHANGED,
+    map_removed MAP_REMOVED,
+    map_type_changed MAP_TYPE_CHANGED,
+    max_entries_decreased MAX_ENTRIES_DECREASED,
+    max_entries_increased MAX_ENTRIES_INCREASED,
+    pinning_added PINNING_ADDED,
+    pinning_removed PINNING_REMOVED,
+    value_size_changed VALUE_SIZE_CHANGED,
+    // meaning
+    enum_value_added ENUM_VALUE_ADDED,
+    enum_value_changed ENUM_VALUE_CHANGED,
+    enum_value_removed ENUM_VALUE_REMOVED,
+    enum_value_renamed ENUM_VALUE_RENAMED,
+    layout_added LAYOUT_ADDED,
+    layout_removed LAYOUT_REMOVED,
+    member_renamed MEMBER_RENAMED,
+    scalar_kind_changed SCALAR_KIND_CHANGED,
+    signedness_changed SIGNEDNESS_CHANGED,
+    stale_epoch STALE_EPOCH,
+    // spelling
+    type_spelling_changed TYPE_SPELLING_CHANGED,
+    untyped_map UNTYPED_MAP,
+}
+
+/// The rule of that id.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static Rule> {
+    ALL.iter().copied().find(|rule| rule.id == id)
+}
+
+/// The id nearest to a mistyped one, if any is near.
+#[must_use]
+pub fn suggest(mistyped: &str) -> Option<&'static str> {
+    nearest(mistyped, ALL.iter().map(|rule| rule.id))
+}
+
+/// The candidate most like `word`, if it is like it at all.
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = |candidate: &&str| (strsim::jaro_winkler(word, candidate) * 1000.0) as u32;
+    candidates.into_iter().filter(|candidate| likeness(candidate) > 800).max_by_key(likeness)
+}

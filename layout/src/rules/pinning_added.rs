@@ -1,0 +1,51 @@
+//! `pinning-added`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A map that was not pinned and now is.
+pub const RULE: Rule = Rule {
+    id: "pinning-added",
+    tier: Tier::Kernel,
+    default_level: Level::Allow,
+    purpose: "the map is pinned from now on",
+    explanation: "\
+The old release did not pin the map, so no state of it is there to be kept. A node that upgrades makes the map, empty,
+and pins it. From then on its entries outlive the daemon, and the next change of its layout counts.
+
+There is nothing to decide. Where no map of an object is declared with `LIBBPF_PIN_BY_NAME`, all of them count as
+pinned.
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+    __type(key, __u32);
+    __type(value, __u64);
+} stats SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+    __type(key, __u32);
+    __type(value, __u64);
+} stats SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,51 @@
+//! `pinning-removed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A map that was pinned and no longer is.
+pub const RULE: Rule = Rule {
+    id: "pinning-removed",
+    tier: Tier::Kernel,
+    default_level: Level::Deny,
+    purpose: "the map is no longer pinned",
+    explanation: "\
+The new release makes an empty map of its own in place of the pinned one, and leaves no state behind: neither a
+restart nor the next release finds the entries again.
+
+If the line with `LIBBPF_PIN_BY_NAME` was lost by mistake, put it back. If the state is not needed any more, accept
+the change as `swap`. Where no map of an object is declared with `LIBBPF_PIN_BY_NAME`, all of them count as pinned.
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+    __type(key, __u32);
+    __type(value, __u64);
+} stats SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 1);
+    __uint(pinning, LIBBPF_PIN_BY_NAME);
+    __type(key, __u32);
+    __type(value, __u64);
+} stats SEC(\".maps\");
+",
+    },
+};

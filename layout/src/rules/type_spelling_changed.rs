@@ -1,0 +1,38 @@
+//! `type-spelling-changed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// Another name for a type of the same bytes and meaning.
+pub const RULE: Rule = Rule {
+    id: "type-spelling-changed",
+    tier: Tier::Spelling,
+    default_level: Level::Warn,
+    purpose: "a type is named otherwise, with the same bytes and the same meaning",
+    explanation: "\
+Nothing happens on a node: the map is reused as it is. Reported are another tag or typedef, `char` for `__u8`,
+`__u8[16]` for `struct in6_addr`, and an enum for an integer of its width. Names of fixed-width integers, such as
+`__u32`, `uint32_t` and `unsigned int`, are all the same and never reported.
+
+There is nothing to decide, but have a look: another name may stand for another sense, as `__be32` for `__u32` does.
+",
+    example: Example {
+        old: "\
+struct flow { __u32 packets; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct flow_stats { __u32 packets; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow_stats);
+} flows SEC(\".maps\");
+",
+    },
+};

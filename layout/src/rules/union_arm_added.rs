@@ -1,0 +1,40 @@
+//! `union-arm-added`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A new member of a union.
+pub const RULE: Rule = Rule {
+    id: "union-arm-added",
+    tier: Tier::Bytes,
+    default_level: Level::Deny,
+    purpose: "a union has a new arm",
+    explanation: "\
+All old entries were written through other arms. The new programs may read one of them through the new arm, and then
+take its bytes for something that they never were. An arm larger than the union was pushes along what follows it as
+well.
+
+Where a member beside the union tells which arm is in use, no old entry names the new arm, and the size is the same,
+the old bytes are right as they are: accept the change as `reuse`. Otherwise accept it as `migrate` to keep the
+entries, or as `swap` if they can be rebuilt.
+",
+    example: Example {
+        old: "\
+union addr { __u8 v6[16]; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, union addr);
+} flows SEC(\".maps\");
+",
+        new: "\
+union addr { __u8 v6[16]; __be32 v4; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, union addr);
+} flows SEC(\".maps\");
+",
+    },
+};

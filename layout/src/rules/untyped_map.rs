@@ -1,0 +1,46 @@
+//! `untyped-map`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A map that says its sizes only.
+pub const RULE: Rule = Rule {
+    id: "untyped-map",
+    tier: Tier::Spelling,
+    default_level: Level::Warn,
+    purpose: "a map is declared by `key_size` and `value_size`, and so says no type",
+    explanation: "\
+The object does not tell what the bytes of this map mean, and neither does the pinned map: maplock sees sizes only,
+and a change of the same size passes unseen. Declare the map by `__type(key, ..)` and `__type(value, ..)`; or, where
+the declaration has to stay, bind its types in `Cargo.toml`:
+
+```toml
+[package.metadata.maplock.maps.stats]
+key = \"struct stats_key\"
+value = \"struct stats\"
+```
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __uint(key_size, 4);
+    __uint(value_size, 8);
+} stats SEC(\".maps\");
+",
+    },
+};

@@ -1,0 +1,39 @@
+//! `value-size-changed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A value of more or fewer bytes.
+pub const RULE: Rule = Rule {
+    id: "value-size-changed",
+    tier: Tier::Kernel,
+    default_level: Level::Deny,
+    purpose: "the value has another size",
+    explanation: "\
+The size of a value is fixed when a map is made. The kernel and most loaders refuse the pinned map, and the new
+release does not start; a loader that does not compare may write past the end of its buffers.
+
+Mostly a change inside the value is the cause. This finding is then reported as its consequence, and needs no decision
+of its own. It stands alone where nothing but padding changed, or where the map is declared by size. To keep the
+entries, accept it as `migrate`; if they can be rebuilt, as `swap`. `reuse` is never right.
+",
+    example: Example {
+        old: "\
+struct flow { __u64 bytes; __u32 packets; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct flow { __u64 bytes; __u32 packets; } __attribute__((packed));
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+    },
+};

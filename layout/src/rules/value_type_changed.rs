@@ -1,0 +1,37 @@
+//! `value-type-changed`
+
+use super::{Example, Level, Rule, Tier};
+
+/// A value that as a whole is of another type.
+pub const RULE: Rule = Rule {
+    id: "value-type-changed",
+    tier: Tier::Bytes,
+    default_level: Level::Deny,
+    purpose: "the whole value is of another type",
+    explanation: "\
+The new programs take every value of the old release for something else. Where both types have the same size, the
+kernel loads them without a word.
+
+Accept the change as `migrate` if each old value can be made into a new one, and as `swap` if the entries can be
+rebuilt. `reuse` is right only where both types describe the very same bytes.
+",
+    example: Example {
+        old: "\
+struct flow { __u32 packets; __u32 errors; };
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, struct flow);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+    },
+};
