@@ -38,6 +38,9 @@ impl Levels {
     /// The level of a rule. A conflict between two objects is denied always: there is no right way to build it.
     #[must_use]
     pub fn of(&self, rule: &Rule) -> Level {
+        if rule == &rules::MAP_CONFLICT {
+            return Level::Deny;
+        }
         self.0.get(rule.id).copied().unwrap_or(rule.default_level)
     }
 
@@ -113,7 +116,9 @@ impl Config {
                     })?;
                     let level = reader.level(value)?;
                     if rule == &rules::MAP_CONFLICT && level != Level::Deny {
-                        return Err(reader.error(value, format!("`{id}` is denied always: there is no right way to build it")));
+                        return Err(
+                            reader.error(value, format!("`{id}` is denied always: there is no right way to build it"))
+                        );
                     }
                     self.levels.set(rule, level);
                 }
@@ -121,7 +126,9 @@ impl Config {
         }
         let both = self.pinned.intersection(&self.ephemeral).next().cloned();
         match both {
-            Some(name) => Err(ConfigError { line: 0, problem: format!("map `{name}` is both `pinned` and `ephemeral`") }),
+            Some(name) => {
+                Err(ConfigError { line: 0, problem: format!("map `{name}` is both `pinned` and `ephemeral`") })
+            }
             None => Ok(()),
         }
     }
@@ -168,7 +175,9 @@ impl Reader<'_> {
                     "value" => binding.value = Some(self.string(value)?.to_owned()),
                     other => {
                         let hint = did_you_mean(other, ["key", "value"]);
-                        return Err(self.error(key, format!("`{other}` is not known here: only `key` and `value`{hint}")));
+                        return Err(
+                            self.error(key, format!("`{other}` is not known here: only `key` and `value`{hint}"))
+                        );
                     }
                 }
             }

@@ -66,7 +66,8 @@ pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lo
     let undecided = comparison.findings.iter().any(|finding| {
         // A map that is gone has no state to decide on, and one that is new has none yet.
         finding.is_break()
-            || needs_decision(finding) && ![&rules::MAP_REMOVED, &rules::MAP_ADDED, &rules::PINNING_REMOVED].contains(&finding.rule)
+            || needs_decision(finding)
+                && ![&rules::MAP_REMOVED, &rules::MAP_ADDED, &rules::PINNING_REMOVED].contains(&finding.rule)
     });
     if undecided {
         return Err(Box::new(comparison));

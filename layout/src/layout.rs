@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::finding::Place;
+
 /// A resolved type: what the bytes of a key or a value mean, with names.
 ///
 /// Layouts are shared: a struct that appears in ten places is one allocation with ten references, so a layout's size is
@@ -217,6 +219,29 @@ impl Layout {
             Shape::Composite(composite) => Some(composite),
             _ => None,
         }
+    }
+
+    /// Names of the members that have bits at `place`: `last_seen`, or `window.end` where it lies within one struct.
+    /// None for padding.
+    #[must_use]
+    pub fn members_at(&self, place: Place) -> Vec<String> {
+        let Some(composite) = self.composite() else { return Vec::new() };
+        let end = place.offset_bits + place.size_bits;
+        let there: Vec<_> = composite
+            .flat_members()
+            .into_iter()
+            .filter(|flat| flat.offset_bits < end && place.offset_bits < flat.offset_bits + flat.member.size_bits())
+            .collect();
+        if let [only] = there.as_slice()
+            && only.offset_bits <= place.offset_bits
+            && end <= only.offset_bits + only.member.size_bits()
+            && only.member.layout.composite().is_some()
+        {
+            let inner = Place { offset_bits: place.offset_bits - only.offset_bits, ..place };
+            let names = only.member.layout.members_at(inner);
+            return names.into_iter().map(|name| format!("{}.{name}", only.member.name)).collect();
+        }
+        there.iter().map(|flat| flat.member.name.to_string()).collect()
     }
 
     /// How the type is written in reports: `u32`, `struct flow_key`, `char[16]`, `__be32`.

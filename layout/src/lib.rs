@@ -29,4 +29,4 @@ pub use finding::{Comparison, Disposition, Finding, Place, Verdict};
 pub use layout::Layout;
 pub use lock::Lock;
 pub use map::MapDef;
-pub use observe::{Observation, ObjectMaps, observe};
+pub use observe::{ObjectMaps, Observation, observe};

@@ -73,11 +73,16 @@ impl MapDef {
     }
 
     /// True where the kernel compares the number of entries when the map is put into another: arrays without
-    /// `BPF_F_INNER_MAP`, whose bound is compiled into programs (`array_map_meta_equal`).
+    /// `BPF_F_INNER_MAP`, whose bound is compiled into programs (`array_map_meta_equal`), and AF_XDP socket maps
+    /// (`xsk_map_meta_equal`).
     #[must_use]
     pub fn inner_capacity_is_fixed(&self) -> bool {
         const INNER_MAP: u32 = 0x1000;
-        matches!(self.map_type, MapType::ARRAY | MapType::PERCPU_ARRAY) && self.flags & INNER_MAP == 0
+        match self.map_type {
+            MapType::ARRAY => self.flags & INNER_MAP == 0,
+            MapType::XSKMAP => true,
+            _ => false,
+        }
     }
 
     /// True where keys are data of the user's own, not an index, and so have a layout worth knowing.

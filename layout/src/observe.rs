@@ -56,8 +56,8 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
         for def in &object.maps {
             let declared = matches!(def.origin, Origin::Declared | Origin::Legacy);
             let says_so = def.pinning != Pinning::None || !some_say_so;
-            let pinned = config.pinned.contains(&def.name)
-                || declared && says_so && !config.ephemeral.contains(&def.name);
+            let pinned =
+                config.pinned.contains(&def.name) || declared && says_so && !config.ephemeral.contains(&def.name);
             if !declared && !pinned {
                 continue;
             }

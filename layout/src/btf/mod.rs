@@ -184,7 +184,10 @@ impl<'a> Btf<'a> {
             MAGIC => Endian::Little,
             magic if magic.swap_bytes() == MAGIC => Endian::Big,
             magic => {
-                return Err(BtfError::Header { offset: 0, problem: format!("magic is {magic:#06x}, not {MAGIC:#06x}") });
+                return Err(BtfError::Header {
+                    offset: 0,
+                    problem: format!("magic is {magic:#06x}, not {MAGIC:#06x}"),
+                });
             }
         };
         if data[2] != 1 {
@@ -216,6 +219,12 @@ impl<'a> Btf<'a> {
             Endian::Big => index(data, types, u32::from_be_bytes)?,
         };
         Ok(Self { data, strings, endian, offsets })
+    }
+
+    /// BTF without a type, for objects that have none.
+    #[must_use]
+    pub fn empty() -> Btf<'static> {
+        Btf { data: &[], strings: &[], endian: Endian::Little, offsets: Vec::new() }
     }
 
     /// Byte order of the target.
@@ -343,17 +352,6 @@ impl<'a> Btf<'a> {
         }
         Err(first.error(format!("a chain of over {} typedefs and qualifiers: a cycle", resolve::MAX_DEPTH)))
     }
-
-    /// The texts of the declaration tags on `target` itself (not on one of its members).
-    ///
-    /// # Errors
-    /// Where a tag's text is not valid.
-    pub fn decl_tags(&self, target: u32) -> Result<Vec<&'a str>, BtfError> {
-        self.types()
-            .filter(|ty| ty.kind == BtfKind::DeclTag && ty.type_id() == target && ty.component_index() == -1)
-            .map(|ty| self.name(&ty))
-            .collect()
-    }
 }
 
 /// Byte offsets of all records in `types`. Reading is a function parameter, so that each byte order gets a loop of its
@@ -364,7 +362,8 @@ fn index(data: &[u8], types: std::ops::Range<usize>, read: fn([u8; 4]) -> u32) -
     let mut offsets = Vec::with_capacity(section.len() / 24);
     let mut at = 0;
     while at < section.len() {
-        let error = |problem: String| BtfError::Type { id: offsets.len() as u32 + 1, offset: types.start + at, problem };
+        let error =
+            |problem: String| BtfError::Type { id: offsets.len() as u32 + 1, offset: types.start + at, problem };
         let Some(info) = section.get(at + 4..at + RECORD_LEN).and_then(|record| record[..4].try_into().ok()).map(read)
         else {
             return Err(error(format!("{} bytes are too few for a record", section.len() - at)));
@@ -443,8 +442,11 @@ impl<'a> BtfType<'a> {
         let ty = *self;
         self.entries(12).map(move |at| {
             let offset = ty.word(at + 8);
-            let (offset_bits, bits) =
-                if ty.kind_flag { (offset & 0x00ff_ffff, Some(offset >> 24).filter(|&bits| bits != 0)) } else { (offset, None) };
+            let (offset_bits, bits) = if ty.kind_flag {
+                (offset & 0x00ff_ffff, Some(offset >> 24).filter(|&bits| bits != 0))
+            } else {
+                (offset, None)
+            };
             BtfMember { name_off: ty.word(at), type_id: ty.word(at + 4), offset_bits, bits }
         })
     }
@@ -470,7 +472,11 @@ impl<'a> BtfType<'a> {
     /// The variables of a section.
     pub fn secinfos(&self) -> impl Iterator<Item = BtfSecinfo> + use<'a> {
         let ty = *self;
-        self.entries(12).map(move |at| BtfSecinfo { type_id: ty.word(at), offset: ty.word(at + 4), size: ty.word(at + 8) })
+        self.entries(12).map(move |at| BtfSecinfo {
+            type_id: ty.word(at),
+            offset: ty.word(at + 4),
+            size: ty.word(at + 8),
+        })
     }
 
     /// Linkage of a variable.

@@ -106,6 +106,10 @@ impl<'b, 'a> Resolver<'b, 'a> {
         const BOOL: u8 = 4;
         let size = u64::from(ty.size());
         let (encoding, offset, bits) = ty.int();
+        if size == 0 {
+            // Rust's `()`.
+            return Ok(Layout::new(0, Shape::Opaque { name: self.name(ty)? }));
+        }
         if !(1..=16).contains(&size) || u64::from(offset) + u64::from(bits) > size * 8 {
             return Err(ty.error(format!("an integer of {bits} bits at bit {offset} of {size} bytes")));
         }

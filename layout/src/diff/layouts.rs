@@ -360,7 +360,6 @@ fn compare_enumerators(old: &Enumeration, new: &Enumeration, at: At<'_>, sink: &
     let (old, new) = (values(old), values(new));
     let highest = |of: &BTreeMap<String, i128>| of.values().max().copied();
     let (old_highest, new_highest) = (highest(&old), highest(&new));
-    let old_numbers: HashSet<i128> = old.values().copied().collect();
     let mut added: BTreeMap<&String, i128> =
         new.iter().filter(|(name, _)| !old.contains_key(*name)).map(|(name, value)| (name, *value)).collect();
 
@@ -388,19 +387,17 @@ fn compare_enumerators(old: &Enumeration, new: &Enumeration, at: At<'_>, sink: &
         }
     }
     for (name, value) in added {
-        let known = if old_numbers.contains(&value) { ", a number that already had a name" } else { "" };
-        let message = format!("enumerator `{name}` ({value}) was added{known}");
+        let message = format!("enumerator `{name}` ({value}) was added");
         sink.add(&rules::ENUM_VALUE_ADDED, &join(at.path, name), None, Some(value.to_string()), message);
     }
 }
 
 /// True for the name of an enumerator that only marks the end, and so moves whenever one is added.
 fn is_sentinel(name: &str) -> bool {
-    let name = name.trim_end_matches('_').to_ascii_lowercase();
-    ["max", "count", "num", "nr", "end", "last", "size", "len"].iter().any(|suffix| name.ends_with(suffix))
-        || name.starts_with("num_")
-        || name.starts_with("nr_")
-        || name.starts_with("max_")
+    let name = name.trim_matches('_').to_ascii_lowercase();
+    let last = name.rsplit('_').next().unwrap_or_default();
+    let first = name.split('_').next().unwrap_or_default();
+    matches!(last, "max" | "count" | "num" | "nr" | "end" | "last") || matches!(first, "num" | "nr" | "max")
 }
 
 fn sign(kind: IntKind) -> Option<bool> {

@@ -192,7 +192,8 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
         finding.accepted = acceptance.of(finding.rule, new);
     }
     let disposition = disposition(&sink.findings);
-    let reason = (!matches!(disposition, Disposition::Reuse | Disposition::Grow)).then(|| acceptance.reason()).flatten();
+    let reason =
+        (!matches!(disposition, Disposition::Reuse | Disposition::Grow)).then(|| acceptance.reason()).flatten();
     Some(Verdict { map: old.name.clone(), disposition, from: Some(from), to: Some(to), reason })
 }
 
@@ -265,7 +266,8 @@ fn compare_defs(old: &MapDef, new: &MapDef, path: &str, is_inner: bool, sink: &m
         (None, None) => {}
         (old, new) => {
             let describe = |inner: &Option<Box<MapDef>>| inner.as_deref().map(describe);
-            let message = format!("the inner map of `{}` {}", sink.map, if new.is_some() { "is new" } else { "is gone" });
+            let message =
+                format!("the inner map of `{}` {}", sink.map, if new.is_some() { "is new" } else { "is gone" });
             sink.add(&rules::INNER_MAP_CHANGED, path, describe(old), describe(new), message);
         }
     }
@@ -301,7 +303,8 @@ fn compare_key_or_value(
         let cause = sink.since(start).find(|finding| finding.rule.tier == Tier::Bytes);
         let cause = cause.map(|finding| finding.path.clone());
         let message = format!("the {what} of `{}` takes {new_size} bytes, it took {old_size}", sink.map);
-        let side = |size: u32| Some((format!("{size} bytes"), Place { offset_bits: 0, size_bits: u64::from(size) * 8 }));
+        let side =
+            |size: u32| Some((format!("{size} bytes"), Place { offset_bits: 0, size_bits: u64::from(size) * 8 }));
         sink.add_consequence(size_rule, path, side(old_size), side(new_size), cause, message);
     }
 }
@@ -324,7 +327,8 @@ impl<'a> Acceptance<'a> {
         let chain = chain(&map.epochs, from, to);
         let mut stations: BTreeSet<Digest> = chain.iter().flatten().map(|epoch| epoch.to).collect();
         stations.extend([from, to]);
-        let aside = map.epochs.iter().filter(|epoch| epoch.from == epoch.to && stations.contains(&epoch.from)).collect();
+        let aside =
+            map.epochs.iter().filter(|epoch| epoch.from == epoch.to && stations.contains(&epoch.from)).collect();
         Self { chain, aside }
     }
 
@@ -351,7 +355,8 @@ impl<'a> Acceptance<'a> {
     }
 
     fn reason(&self) -> Option<String> {
-        let reasons: Vec<_> = self.all().map(|epoch| epoch.reason.as_str()).filter(|reason| !reason.is_empty()).collect();
+        let reasons: Vec<_> =
+            self.all().map(|epoch| epoch.reason.as_str()).filter(|reason| !reason.is_empty()).collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 }

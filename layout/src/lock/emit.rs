@@ -112,8 +112,11 @@ pub(super) fn type_body(named: &Named, types: &TypeTable) -> String {
             format!("size = {size}\nmembers = [\n{rows}]\n")
         }
         Named::Enum(of, size) => {
-            let rows: String =
-                of.values.iter().map(|(name, value)| format!("  {},\n", string(&format!("{name} = {value}")))).collect();
+            let rows: String = of
+                .values
+                .iter()
+                .map(|(name, value)| format!("  {},\n", string(&format!("{name} = {value}"))))
+                .collect();
             format!("size = {size}\nvalues = [\n{rows}]\n")
         }
     }

@@ -36,9 +36,9 @@ pub(super) fn parse(text: &str) -> Result<Lock> {
         reader.at(error.span().unwrap_or(0..0), format!("not TOML: {}; restore the file from git", error.message()))
     })?;
     let document = document.get_ref();
-    let version = document.get("version").ok_or_else(|| {
-        reader.at(0..0, "no `version`: this is not a lockfile that `cargo maplock` wrote".to_owned())
-    })?;
+    let version = document
+        .get("version")
+        .ok_or_else(|| reader.at(0..0, "no `version`: this is not a lockfile that `cargo maplock` wrote".to_owned()))?;
     match reader.integer(version)? {
         VERSION => {}
         newer if newer > VERSION => {
@@ -62,7 +62,17 @@ struct Reader<'t> {
 }
 
 const DEF_KEYS: [&str; 12] = [
-    "type", "key_size", "value_size", "max_entries", "flags", "map_extra", "numa_node", "pinning", "key", "value", "types",
+    "type",
+    "key_size",
+    "value_size",
+    "max_entries",
+    "flags",
+    "map_extra",
+    "numa_node",
+    "pinning",
+    "key",
+    "value",
+    "types",
     "inner",
 ];
 
@@ -128,13 +138,13 @@ impl Reader<'_> {
         self.check_digest(name, &def, digest)?;
         let ephemeral = match table.get("ephemeral") {
             None => false,
-            Some(value) => value.get_ref().as_bool().ok_or_else(|| self.at(value.span(), "not true or false".to_owned()))?,
+            Some(value) => {
+                value.get_ref().as_bool().ok_or_else(|| self.at(value.span(), "not true or false".to_owned()))?
+            }
         };
         let epochs = match table.get("epoch") {
             None => Vec::new(),
-            Some(epochs) => {
-                self.array(epochs)?.iter().map(|epoch| self.epoch(name, epoch)).collect::<Result<_>>()?
-            }
+            Some(epochs) => self.array(epochs)?.iter().map(|epoch| self.epoch(name, epoch)).collect::<Result<_>>()?,
         };
         Ok(LockedMap { def, ephemeral, epochs })
     }
@@ -197,7 +207,8 @@ impl Reader<'_> {
         if let Some(value) = table.get("map_extra") {
             let text = self.string(value)?;
             let number = text.strip_prefix("0x").and_then(|digits| u64::from_str_radix(digits, 16).ok());
-            def.map_extra = number.ok_or_else(|| self.at(value.span(), format!("`{text}` is not a hexadecimal number")))?;
+            def.map_extra =
+                number.ok_or_else(|| self.at(value.span(), format!("`{text}` is not a hexadecimal number")))?;
         }
         if let Some(value) = table.get("pinning") {
             def.pinning = match value.get_ref().as_str() {
@@ -310,7 +321,9 @@ impl Types<'_, '_, '_, '_> {
         let layout = self.expression(reader.required(table, "type", value)?)?;
         let name = reader.string(reader.required(table, "name", value)?)?.into();
         let (offset_bits, bits) = match table.get("bits") {
-            Some(bits) => (reader.number::<u32>(reader.required(table, "bit_offset", value)?)?.into(), Some(reader.number(bits)?)),
+            Some(bits) => {
+                (reader.number::<u32>(reader.required(table, "bit_offset", value)?)?.into(), Some(reader.number(bits)?))
+            }
             None => {
                 let offset: u32 = reader.number(reader.required(table, "offset", value)?)?;
                 let written: u32 = reader.number(reader.required(table, "size", value)?)?;
@@ -323,7 +336,9 @@ impl Types<'_, '_, '_, '_> {
         };
         let member = Member { name, offset_bits, bits, layout: Arc::new(layout) };
         if bits.is_some_and(|bits| u64::from(bits) > member.layout.size * 8) || member.end_bits() > size * 8 {
-            return Err(reader.at(value.span(), format!("`{}` ends behind the {size} bytes of its struct", member.name)));
+            return Err(
+                reader.at(value.span(), format!("`{}` ends behind the {size} bytes of its struct", member.name))
+            );
         }
         Ok(member)
     }

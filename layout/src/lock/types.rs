@@ -21,14 +21,14 @@ pub(super) enum Named {
 #[derive(Debug, Default)]
 pub(super) struct TypeTable {
     labels: HashMap<(*const u8, u64), String>,
-    pub by_label: BTreeMap<String, Named>,
+    pub(super) by_label: BTreeMap<String, Named>,
     /// Labels of definitions that are the same though not shared, by their text.
     texts: HashMap<String, String>,
 }
 
 impl TypeTable {
     /// Enters what `layout` reaches. `role` names an anonymous struct that is the whole key or value.
-    pub fn add(&mut self, layout: &Layout, role: &str) {
+    pub(super) fn add(&mut self, layout: &Layout, role: &str) {
         match &layout.shape {
             Shape::Array { element, .. } => self.add(element, role),
             Shape::Enum(of) => {
@@ -81,7 +81,7 @@ impl TypeTable {
     }
 
     /// The text for a type in a member's row.
-    pub fn expression(&self, layout: &Layout) -> String {
+    pub(super) fn expression(&self, layout: &Layout) -> String {
         match &layout.typedef {
             Some(name) => format!("{} ({})", printable(name), self.shape(layout)),
             None => self.shape(layout),
@@ -117,7 +117,9 @@ fn first_name(composite: &Composite) -> Option<&str> {
 
 /// A name without the characters that mean something in an expression. The real one stands in the type's table.
 fn printable(name: &str) -> String {
-    name.chars().map(|c| if matches!(c, '[' | ']' | '(' | ')' | '#' | '"' | '\\') || c.is_control() { '_' } else { c }).collect()
+    name.chars()
+        .map(|c| if matches!(c, '[' | ']' | '(' | ')' | '#' | '"' | '\\') || c.is_control() { '_' } else { c })
+        .collect()
 }
 
 /// Parses the text of a type. `named` resolves labels.

@@ -1,0 +1,245 @@
+//! The part that a `build.rs` sees.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use maplock_layout::Lock;
+use maplock_layout::lock::FILE_NAME;
+
+use crate::clang;
+use crate::gate::{self, LockFile, Mode};
+use crate::inputs::{Inputs, object_name};
+use crate::manifest::Manifest;
+use crate::rust_module;
+
+/// The file in `OUT_DIR` in which the builder leaves the paths of the objects for `cargo maplock`: a line each, name and
+/// absolute path with a tab in between.
+pub const OBJECTS_FILE: &str = "maplock.objects";
+
+/// Generates a Rust module for a package's pinned maps, and holds the maps against `maps.lock`.
+///
+/// ```no_run
+/// // build.rs
+/// fn main() -> Result<(), maplock_codegen::BuildError> {
+///     maplock_codegen::Builder::new().compile("bpf/flowtop.bpf.c").generate()
+/// }
+/// ```
+///
+/// ```ignore
+/// // src/main.rs
+/// mod maps {
+///     include!(concat!(env!("OUT_DIR"), "/maps.rs"));
+/// }
+/// ```
+///
+/// A change that would break pinned state makes the *module* fail to compile, with the whole report, so that it reaches
+/// the terminal, `--message-format=json` and an IDE alike; all else in the module is generated as ever.
+#[derive(Debug, Default)]
+pub struct Builder {
+    inputs: Vec<Input>,
+    clang_args: Vec<OsString>,
+    module: Option<String>,
+}
+
+#[derive(Debug)]
+enum Input {
+    Object { name: String, path: PathBuf },
+    Source(PathBuf),
+}
+
+/// A build script that can't do its work at all: outside of Cargo, or with an `OUT_DIR` that can't be written.
+/// What is wrong with objects, sources or the lock is told by the generated module instead.
+#[derive(Debug)]
+pub struct BuildError(String);
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Environment variables that change what a build does.
+const VARIABLES: [&str; 5] = ["CI", "MAPLOCK_LOCKED", "MAPLOCK_GATE", "DOCS_RS", "CLANG"];
+
+impl Builder {
+    /// A builder for the package whose build script runs.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a compiled object, whoever made it (clang, `libbpf-cargo`, `aya-build`, bpf2go).
+    ///
+    /// - `name`: how reports name it.
+    /// - `path`: absolute, or relative to the package.
+    ///
+    /// Several objects may share maps; each must then define them alike.
+    #[must_use]
+    pub fn object(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        self.inputs.push(Input::Object { name: name.into(), path: path.into() });
+        self
+    }
+
+    /// Compiles a C source with clang (`-target bpf -O2 -g`) and adds the object, under the name of the file up to its
+    /// first dot. The object is left at `OUT_DIR/NAME.bpf.o`, for the loader to embed.
+    ///
+    /// - `source`: relative to the package.
+    #[must_use]
+    pub fn compile(mut self, source: impl Into<PathBuf>) -> Self {
+        self.inputs.push(Input::Source(source.into()));
+        self
+    }
+
+    /// Adds an argument for clang, such as `-Ibpf/include`, for every source. Paths are relative to the package.
+    #[must_use]
+    pub fn clang_arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.clang_args.push(arg.into());
+        self
+    }
+
+    /// Names the generated file: `OUT_DIR/NAME.rs`. Without it, `maps.rs`.
+    #[must_use]
+    pub fn module(mut self, name: impl Into<String>) -> Self {
+        self.module = Some(name.into());
+        self
+    }
+
+    /// Reads the objects, judges them by `maps.lock`, and writes the module.
+    ///
+    /// # Errors
+    /// Only where it does not run in a build script, or can't write to `OUT_DIR`.
+    pub fn generate(self) -> Result<(), BuildError> {
+        let variable = |name| {
+            let value = env::var_os(name).map(PathBuf::from);
+            value
+                .ok_or_else(|| BuildError(format!("{name} is not set: `Builder` is for build scripts that Cargo runs")))
+        };
+        let (package, out_dir) = (variable("CARGO_MANIFEST_DIR")?, variable("OUT_DIR")?);
+        for name in VARIABLES {
+            println!("cargo::rerun-if-env-changed={name}");
+        }
+        let file = LockFile::read(package.join(FILE_NAME));
+        watch(&file.path);
+
+        let mut outcome = gate::Outcome::default();
+        let mut lock = file.lock.clone().unwrap_or_default();
+        match self.inputs(&package, &out_dir) {
+            Ok(Found::Nothing(why)) => {
+                if file.text.is_none() {
+                    outcome.error = Some(format!("maplock: {why}, and there is no {FILE_NAME} to take the types from"));
+                } else {
+                    outcome.error = file.lock.clone().err();
+                    println!(
+                        "cargo::warning=maplock: {why}; types come from {FILE_NAME} alone, and nothing was checked"
+                    );
+                }
+            }
+            Ok(Found::Inputs(inputs, manifest)) => {
+                let roots = [manifest.root, package.clone()];
+                outcome = gate::judge(&file, &inputs, &manifest.config, mode(&package), &roots);
+                lock = with_history(&inputs.observation.lock, &lock);
+            }
+            Err(problem) => outcome.error = Some(format!("maplock: {problem}")),
+        }
+        for warning in &outcome.warnings {
+            println!("cargo::warning={warning}");
+        }
+        let name = self.module.as_deref().unwrap_or("maps");
+        let error_file = format!("{name}.err");
+        if let Some(error) = &outcome.error {
+            write_if_changed(&out_dir.join(&error_file), error)?;
+        }
+        let module = rust_module::render(&lock, outcome.error.is_some().then_some(error_file.as_str()));
+        write_if_changed(&out_dir.join(format!("{name}.rs")), &module)
+    }
+
+    fn inputs(&self, package: &Path, out_dir: &Path) -> Result<Found, String> {
+        let manifest = Manifest::read(package)?;
+        manifest.files.iter().for_each(|file| watch(file));
+        if env::var_os("DOCS_RS").is_some() {
+            return Ok(Found::Nothing("docs.rs has no eBPF objects".to_owned()));
+        }
+        let mut objects = Vec::with_capacity(self.inputs.len());
+        for input in &self.inputs {
+            match input {
+                Input::Object { name, path } => {
+                    let path = package.join(path);
+                    watch(&path);
+                    if !path.exists() {
+                        let why = format!("object {} is not there", path.display());
+                        // A gate that opens when its object is mislaid would be none: only a published package may lack it.
+                        return if is_published(package) { Ok(Found::Nothing(why)) } else { Err(why) };
+                    }
+                    objects.push((name.clone(), path));
+                }
+                Input::Source(source) => {
+                    watch(&package.join(source));
+                    if is_published(package) && !package.join(source).exists() {
+                        return Ok(Found::Nothing(format!("source {} is not there", source.display())));
+                    }
+                    let name = object_name(source);
+                    let compiled = clang::compile(package, source, &name, out_dir, &self.clang_args)?;
+                    compiled.dependencies.iter().for_each(|file| watch(file));
+                    objects.push((name, compiled.object));
+                }
+            }
+        }
+        if objects.is_empty() {
+            return Err("the builder was given no object; call `.object(name, path)` or `.compile(source)`".to_owned());
+        }
+        let list: String = objects.iter().map(|(name, path)| format!("{name}\t{}\n", path.display())).collect();
+        write_if_changed(&out_dir.join(OBJECTS_FILE), &list).map_err(|error| error.to_string())?;
+        let inputs = Inputs::read(&objects, &manifest.config).map_err(|error| error.to_string())?;
+        Ok(Found::Inputs(Box::new(inputs), manifest))
+    }
+}
+
+enum Found {
+    Inputs(Box<Inputs>, Manifest),
+    /// There are no objects, rightly.
+    Nothing(String),
+}
+
+/// True for a package that was unpacked from what `cargo package` made.
+fn is_published(package: &Path) -> bool {
+    package.join(".cargo_vcs_info.json").exists() || package.join("Cargo.toml.orig").exists()
+}
+
+fn mode(package: &Path) -> Mode {
+    let is_set = |name| env::var(name).is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"));
+    // Whoever builds a published package in their own CI can't commit to its lock.
+    let ci = is_set("CI") && !is_published(package);
+    Mode {
+        locked: ci || is_set("MAPLOCK_LOCKED"),
+        warn: !ci && env::var("MAPLOCK_GATE").is_ok_and(|gate| gate == "warn"),
+    }
+}
+
+/// The pinned maps of `observed`, each with what the lock knows of its past.
+fn with_history(observed: &Lock, lock: &Lock) -> Lock {
+    let mut spec = observed.clone();
+    spec.maps.retain(|_, map| !map.ephemeral);
+    for (name, map) in &mut spec.maps {
+        if let Some(known) = lock.maps.get(name) {
+            map.epochs.clone_from(&known.epochs);
+        }
+    }
+    spec
+}
+
+fn watch(path: &Path) {
+    println!("cargo::rerun-if-changed={}", path.display());
+}
+
+/// Leaves a file alone that already says `text`, so that nothing which depends on it is built again.
+fn write_if_changed(path: &Path, text: &str) -> Result<(), BuildError> {
+    if fs::read_to_string(path).is_ok_and(|known| known == text) {
+        return Ok(());
+    }
+    fs::write(path, text).map_err(|error| BuildError(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,135 @@
+//! Holding what the objects define against the lock, at build.
+
+use std::path::PathBuf;
+
+use maplock_layout::rules::Level;
+use maplock_layout::{Comparison, Config, Lock, compare};
+
+use crate::inputs::Inputs;
+use crate::report::{self, Sides};
+
+/// How strict a build is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mode {
+    /// Drift fails: `CI` or `MAPLOCK_LOCKED` is set.
+    pub locked: bool,
+    /// Breaks are only warned of: `MAPLOCK_GATE=warn`, outside of CI.
+    pub warn: bool,
+}
+
+/// What the gate says of a build.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// The text with which the build fails, if it does.
+    pub error: Option<String>,
+    /// Lines to warn with.
+    pub warnings: Vec<String>,
+}
+
+/// The lockfile, as far as it can be read.
+#[derive(Debug)]
+pub struct LockFile {
+    /// Where it is, or would be.
+    pub path: PathBuf,
+    /// Its text, if it is there.
+    pub text: Option<String>,
+    /// What it says, or why it can't be used. An empty lock where there is no file.
+    pub lock: Result<Lock, String>,
+}
+
+impl LockFile {
+    /// Reads the file. One that is missing is no error, one that is broken is kept as such.
+    #[must_use]
+    pub fn read(path: PathBuf) -> Self {
+        let text = match std::fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Self { path, text: None, lock: Ok(Lock::default()) };
+            }
+            Err(error) => {
+                let problem = format!("{}: {error}", path.display());
+                return Self { path, text: None, lock: Err(problem) };
+            }
+        };
+        let lock = Lock::parse(&text).map_err(|error| format!("{}: {error}", path.display()));
+        Self { path, text: Some(text), lock }
+    }
+}
+
+/// Judges a build. Reports show paths from the first of `roots`; sources may be relative to any of them.
+#[must_use]
+pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, roots: &[PathBuf]) -> Outcome {
+    let mut outcome = Outcome::default();
+    let lock = match &file.lock {
+        Ok(lock) => lock,
+        Err(problem) => {
+            outcome.error = Some(problem.clone());
+            return outcome;
+        }
+    };
+    let observed = &inputs.observation.lock;
+    let mut comparison = compare(lock, observed, &config.levels);
+    let conflicts = &inputs.observation.conflicts;
+    comparison.findings.splice(0..0, conflicts.iter().cloned());
+
+    let old_name = roots.first().and_then(|root| file.path.strip_prefix(root).ok()).unwrap_or(&file.path);
+    let old_name = old_name.display().to_string();
+    let sides = Sides {
+        old_name: &old_name,
+        old_text: file.text.as_deref(),
+        old: lock,
+        new: observed,
+        accept: Some(""),
+        roots,
+    };
+    if comparison.has_breaks() {
+        let locate = |map: &str, path: &str, attribute: Option<&str>| inputs.locate(map, path, attribute);
+        let report = report::render(&comparison, sides, &locate, false);
+        let text = format!("maplock: {}\n\n{report}\n", report::summary(&comparison));
+        if mode.warn && conflicts.is_empty() {
+            outcome.warnings.extend(text.lines().map(str::to_owned));
+        } else {
+            outcome.error = Some(text);
+        }
+        return outcome;
+    }
+    if file.text.is_none() {
+        let text = format!(
+            "maplock: there is no {old_name}; run `cargo maplock init` and commit it, or no later build can tell what has changed"
+        );
+        settle(&mut outcome, mode, text);
+    } else {
+        let drift = drift(lock, observed, &comparison);
+        if !drift.is_empty() {
+            let text = format!(
+                "maplock: {old_name} is behind the objects: {}; run `cargo maplock update` and commit it",
+                drift.join("; ")
+            );
+            settle(&mut outcome, mode, text);
+        }
+    }
+    let warned = comparison.findings.iter().filter(|finding| finding.level == Level::Warn);
+    outcome.warnings.extend(warned.map(|finding| format!("maplock[{}]: {}", finding.rule.id, finding.message)));
+    outcome
+}
+
+fn settle(outcome: &mut Outcome, mode: Mode, text: String) {
+    if mode.locked { outcome.error = Some(text) } else { outcome.warnings.push(text) }
+}
+
+/// What `cargo maplock update` would write, in words: one entry for each map that is not as the lock has it.
+#[must_use]
+pub fn drift(lock: &Lock, observed: &Lock, comparison: &Comparison) -> Vec<String> {
+    let mut drift = Vec::new();
+    let names: std::collections::BTreeSet<_> = lock.maps.keys().chain(observed.maps.keys()).collect();
+    for name in names {
+        let said = match (lock.maps.get(name), observed.maps.get(name)) {
+            (Some(known), Some(now)) if known.same_definition(now) => continue,
+            (None, Some(now)) if now.ephemeral => continue,
+            _ => comparison.of_map(name).map(|finding| finding.message.clone()).collect::<Vec<_>>(),
+        };
+        // The change of an enumerator's order, or of anything else that no rule is about, has no words of its own.
+        drift.push(if said.is_empty() { format!("map `{name}` is written otherwise") } else { said.join(", ") });
+    }
+    drift
+}

@@ -1,0 +1,103 @@
+//! The objects of a package, read from their files and put together.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use maplock_layout::{Config, MapDef, ObjectMaps, Observation, observe};
+
+use crate::object_file::{Object, SourceLine};
+
+/// Objects and what they define.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    objects: Vec<InputObject>,
+    /// The maps of all objects together.
+    pub observation: Observation,
+}
+
+/// One object's file.
+#[derive(Debug)]
+pub struct InputObject {
+    /// How reports name it.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// All maps that it defines, with the types that the configuration binds to them.
+    pub maps: Vec<MapDef>,
+    bytes: Vec<u8>,
+}
+
+/// An object that can't be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputError {
+    /// The file; empty for an error that is about all of them.
+    pub path: PathBuf,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl fmt::Display for InputError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.as_os_str().is_empty() {
+            f.write_str(&self.problem)
+        } else {
+            write!(f, "{}: {}", self.path.display(), self.problem)
+        }
+    }
+}
+
+impl std::error::Error for InputError {}
+
+impl Inputs {
+    /// Reads objects, each with the name that reports give it.
+    ///
+    /// # Errors
+    /// Where a file can't be read or understood, or the configuration does not fit it.
+    pub fn read(objects: &[(String, PathBuf)], config: &Config) -> Result<Self, InputError> {
+        let objects = objects
+            .iter()
+            .map(|(name, path)| InputObject::read(name.clone(), path.clone(), config))
+            .collect::<Result<Vec<_>, _>>()?;
+        let maps: Vec<_> =
+            objects.iter().map(|object| ObjectMaps { name: object.name.clone(), maps: object.maps.clone() }).collect();
+        let observation = observe(&maps, config)
+            .map_err(|error| InputError { path: PathBuf::new(), problem: format!("Cargo.toml: {error}") })?;
+        Ok(Self { objects, observation })
+    }
+
+    /// The objects, in the order in which they were given.
+    #[must_use]
+    pub fn objects(&self) -> &[InputObject] {
+        &self.objects
+    }
+
+    /// Where `path` of `map`, or an `attribute` of its declaration, is written in the sources.
+    #[must_use]
+    pub fn locate(&self, map: &str, path: &str, attribute: Option<&str>) -> Option<SourceLine> {
+        let of_map = |object: &&InputObject| object.maps.iter().any(|def| def.name == map);
+        self.objects.iter().filter(of_map).find_map(|object| {
+            let parsed = Object::parse(&object.bytes).ok()?;
+            parsed.locations().find(map, path, attribute)
+        })
+    }
+}
+
+impl InputObject {
+    fn read(name: String, path: PathBuf, config: &Config) -> Result<Self, InputError> {
+        let fail = |problem| InputError { path: path.clone(), problem };
+        let bytes = std::fs::read(&path).map_err(|error| fail(error.to_string()))?;
+        let mut object = Object::parse(&bytes).map_err(|error| fail(error.to_string()))?;
+        for (map, binding) in &config.bindings {
+            object.bind(map, binding).map_err(|error| fail(error.to_string()))?;
+        }
+        let maps = object.maps;
+        Ok(Self { name, path, maps, bytes })
+    }
+}
+
+/// The name that reports give an object without one of its own: its file's, up to the first dot.
+#[must_use]
+pub fn object_name(path: &Path) -> String {
+    let file = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    file.split('.').next().unwrap_or(&file).to_owned()
+}

@@ -1,0 +1,20 @@
+//! For build scripts: eBPF objects in, checked Rust out.
+//!
+//! [`Builder`] is all that a `build.rs` needs. The rest is what `cargo maplock` is made of: [`Object`] reads the maps of
+//! one compiled object, [`Inputs`] those of a package, [`gate`] holds them against the lock, and [`report`] tells a
+//! person what was found.
+#![forbid(unsafe_code)]
+
+mod builder;
+mod clang;
+pub mod gate;
+mod inputs;
+mod manifest;
+mod object_file;
+pub mod report;
+mod rust_module;
+
+pub use builder::{BuildError, Builder, OBJECTS_FILE};
+pub use inputs::{InputError, InputObject, Inputs, object_name};
+pub use manifest::Manifest;
+pub use object_file::{Locations, Object, ObjectError, SourceLine};

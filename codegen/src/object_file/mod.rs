@@ -1,0 +1,162 @@
+//! Map definitions of a compiled eBPF object.
+
+mod declared;
+mod dwarf;
+mod error;
+mod global_data;
+mod legacy;
+
+use std::sync::Arc;
+
+use maplock_layout::btf::{Btf, BtfKind, Resolver};
+use maplock_layout::config::Binding;
+use maplock_layout::layout::Layout;
+use maplock_layout::map::{MapDef, MapType};
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object as _, ObjectSection as _};
+
+pub use dwarf::{Locations, SourceLine};
+pub use error::ObjectError;
+
+/// `EM_BPF`.
+const MACHINE: u16 = 247;
+
+type Elf<'a> = ElfFile64<'a, Endianness>;
+
+/// An eBPF object and the maps that it defines.
+#[derive(Debug)]
+pub struct Object<'a> {
+    /// The maps: those declared in `.maps`, then legacy ones, then those of global data.
+    pub maps: Vec<MapDef>,
+    elf: Elf<'a>,
+    btf: Option<Btf<'a>>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads the maps of an ELF object for either byte order, whoever made it.
+    ///
+    /// Sizes, types, flags and pinning come out as libbpf computes them when it opens the object (ring buffers are
+    /// rounded for pages of 4 KiB). What libbpf refuses for reasons that don't concern layouts is read all the same.
+    ///
+    /// # Errors
+    /// Where the bytes are not an eBPF object, or a map's definition can't be understood.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, ObjectError> {
+        let elf = Elf::parse(bytes).map_err(|error| ObjectError::new(format!("not a 64-bit ELF object: {error}")))?;
+        let machine = elf.elf_header().e_machine.get(elf.endian()).0;
+        if machine != MACHINE {
+            return Err(ObjectError::new(format!("made for machine {machine}, not for eBPF ({MACHINE})")));
+        }
+        let btf = match section_data(&elf, ".BTF")? {
+            Some(data) => Some(Btf::parse(data)?),
+            None => None,
+        };
+        let mut maps = Vec::new();
+        match &btf {
+            Some(btf) => {
+                let mut resolver = Resolver::new(btf);
+                maps.extend(declared::maps(btf, &mut resolver)?);
+                maps.extend(legacy::maps(&elf, Some(btf), &mut resolver)?);
+                maps.extend(global_data::maps(&elf, Some(btf), &mut resolver)?);
+            }
+            None => {
+                declared::none_without_btf(&elf)?;
+                let nothing = Btf::empty();
+                let mut resolver = Resolver::new(&nothing);
+                maps.extend(legacy::maps(&elf, None, &mut resolver)?);
+                maps.extend(global_data::maps(&elf, None, &mut resolver)?);
+            }
+        }
+        maps.iter_mut().for_each(as_libbpf_adjusts);
+        unique_names(&mut maps)?;
+        Ok(Self { maps, elf, btf })
+    }
+
+    /// Gives the map `name` the types of a binding, looked up in the object's BTF.
+    ///
+    /// # Errors
+    /// Where there is no such map or type, or its size is not that of the map's key or value.
+    pub fn bind(&mut self, name: &str, binding: &Binding) -> Result<(), ObjectError> {
+        let Some(map) = self.maps.iter_mut().find(|map| map.name == name) else { return Ok(()) };
+        let btf = self.btf.as_ref().ok_or_else(|| {
+            ObjectError::new(
+                "has no BTF in which to look up the types of `[..maplock.maps]`; compile it with -g".into(),
+            )
+            .of_map(name)
+        })?;
+        for (what, wanted, size, place) in [
+            ("key", &binding.key, map.key_size, &mut map.key),
+            ("value", &binding.value, map.value_size, &mut map.value),
+        ] {
+            let Some(wanted) = wanted else { continue };
+            let layout = named_type(btf, wanted).map_err(|error| error.of_map(name))?;
+            if layout.size != u64::from(size) {
+                return Err(ObjectError::new(format!(
+                    "its {what} takes {size} bytes, but `{wanted}`, to which it is bound, takes {}",
+                    layout.size
+                ))
+                .of_map(name));
+            }
+            *place = Some(layout);
+        }
+        Ok(())
+    }
+
+    /// Where members are declared, as far as the object's DWARF tells.
+    #[must_use]
+    pub fn locations(&self) -> Locations {
+        Locations::read(&self.elf)
+    }
+}
+
+/// The layout of a type named as in C: `struct flow_key`, `flow_key_t`, `__u64`.
+fn named_type(btf: &Btf<'_>, wanted: &str) -> Result<Arc<Layout>, ObjectError> {
+    let (kinds, name): (&[BtfKind], &str) = match wanted.trim().split_once(' ') {
+        Some(("struct", name)) => (&[BtfKind::Struct], name),
+        Some(("union", name)) => (&[BtfKind::Union], name),
+        Some(("enum", name)) => (&[BtfKind::Enum, BtfKind::Enum64], name),
+        _ => (&[BtfKind::Typedef, BtfKind::Struct, BtfKind::Int], wanted),
+    };
+    let ty = btf.find(kinds, name.trim()).ok_or_else(|| {
+        ObjectError::new(format!(
+            "type `{wanted}` is not in the object's BTF; the compiler keeps only what a program or a map uses"
+        ))
+    })?;
+    Ok(Resolver::new(btf).resolve(ty.id)?)
+}
+
+/// What libbpf changes in a definition when it opens an object.
+fn as_libbpf_adjusts(map: &mut MapDef) {
+    // `adjust_ringbuf_sz`: a power of two of pages. Pages are those of the node, which a build can't know; 4 KiB are the
+    // most common, and what x86-64 has.
+    const PAGE: u32 = 4096;
+    if matches!(map.map_type, MapType::RINGBUF | MapType::USER_RINGBUF) && map.max_entries != 0 {
+        let pages = map.max_entries.div_ceil(PAGE);
+        let rounded = pages.checked_next_power_of_two().and_then(|pages| pages.checked_mul(PAGE));
+        map.max_entries = rounded.unwrap_or(map.max_entries);
+    }
+}
+
+/// Drops a definition that is there twice, as static maps of linked objects can be.
+fn unique_names(maps: &mut Vec<MapDef>) -> Result<(), ObjectError> {
+    let mut kept: Vec<MapDef> = Vec::with_capacity(maps.len());
+    let mut known = std::collections::HashMap::new();
+    for map in maps.drain(..) {
+        match known.get(&map.name) {
+            None => {
+                known.insert(map.name.clone(), kept.len());
+                kept.push(map);
+            }
+            Some(&first) if kept[first].digest() == map.digest() && kept[first].max_entries == map.max_entries => {}
+            Some(_) => return Err(ObjectError::new("is defined twice, and differently".to_owned()).of_map(&map.name)),
+        }
+    }
+    *maps = kept;
+    Ok(())
+}
+
+/// The bytes of a section as they stand in the file; compressed ones are for DWARF alone.
+fn section_data<'a>(elf: &Elf<'a>, name: &str) -> Result<Option<&'a [u8]>, ObjectError> {
+    let Some(section) = elf.section_by_name(name) else { return Ok(None) };
+    let data = section.data().map_err(|error| ObjectError::new(format!("section `{name}`: {error}")))?;
+    Ok(Some(data))
+}

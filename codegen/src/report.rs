@@ -1,0 +1,315 @@
+//! A comparison, told to a person as rustc would.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snippet};
+use maplock_layout::layout::Layout;
+use maplock_layout::lock::{self, OnUpgrade};
+use maplock_layout::rules::{self, Level, Rule, Tier};
+use maplock_layout::{Comparison, Finding, Lock, Place};
+
+use crate::object_file::SourceLine;
+
+/// The two sides of a comparison, and what to tell beside the findings.
+#[derive(Debug, Clone, Copy)]
+pub struct Sides<'a> {
+    /// How the old side is named: a path, a revision.
+    pub old_name: &'a str,
+    /// Text of the old lockfile, where the old side is one.
+    pub old_text: Option<&'a str>,
+    /// The old maps.
+    pub old: &'a Lock,
+    /// The new maps.
+    pub new: &'a Lock,
+    /// What follows `cargo maplock accept MAP` in the commands to type next; `None` where nothing can be accepted.
+    pub accept: Option<&'a str>,
+    /// Directories to which paths of sources may be relative; the first is where reports show them from.
+    pub roots: &'a [PathBuf],
+}
+
+/// Looks up where a path of a map, or an attribute of its declaration, is written.
+pub type Locate<'a> = dyn Fn(&str, &str, Option<&str>) -> Option<SourceLine> + 'a;
+
+/// The findings at `warn` and `deny`, each with both sides and the commands that resolve it. Empty where there are none.
+#[must_use]
+pub fn render(comparison: &Comparison, sides: Sides<'_>, locate: &Locate<'_>, styled: bool) -> String {
+    let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
+    let mut out = String::new();
+    for (index, finding) in comparison.findings.iter().enumerate() {
+        if finding.level == Level::Allow || finding.consequence_of.is_some() {
+            continue;
+        }
+        let is_last = !comparison.findings[index + 1..].iter().any(|later| later.map == finding.map && is_told(later));
+        let group = Telling { comparison, sides, locate, finding, is_last }.group();
+        out.push_str(&renderer.render(&[group]));
+        out.push_str("\n\n");
+    }
+    out.truncate(out.trim_end().len());
+    out
+}
+
+fn is_told(finding: &Finding) -> bool {
+    finding.level != Level::Allow && finding.consequence_of.is_none() && finding.accepted.is_none()
+}
+
+/// One line: how many maps break, and how.
+#[must_use]
+pub fn summary(comparison: &Comparison) -> String {
+    let maps: BTreeSet<_> =
+        comparison.findings.iter().filter(|finding| finding.is_break()).map(|f| f.map.as_str()).collect();
+    match maps.len() {
+        0 => "no pinned state is lost".to_owned(),
+        1 => format!("pinned state of map {} would be misread or lost", quoted(&maps)),
+        _ => format!("pinned state of {} maps would be misread or lost: {}", maps.len(), quoted(&maps)),
+    }
+}
+
+fn quoted(names: &BTreeSet<&str>) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+struct Telling<'a> {
+    comparison: &'a Comparison,
+    sides: Sides<'a>,
+    locate: &'a Locate<'a>,
+    finding: &'a Finding,
+    /// True for the last finding of its map, which the commands stand below.
+    is_last: bool,
+}
+
+impl<'a> Telling<'a> {
+    fn group(&self) -> Group<'a> {
+        let finding = self.finding;
+        let severity = if finding.is_break() { Severity::ERROR } else { Severity::WARNING };
+        let prefix = format!("map `{}`", finding.map);
+        let title = match finding.message.strip_prefix(&prefix) {
+            Some(_) => finding.message.clone(),
+            None => format!("{prefix}: {}", finding.message),
+        };
+        let mut group = Group::with_title(severity.primary_title(title).id(finding.rule.id));
+        let mut said_old = false;
+        let mut said_new = false;
+        if let Some(line) = self.new_line() {
+            group = group.element(line.snippet(AnnotationKind::Primary));
+            said_new = true;
+        }
+        if let Some(line) = self.old_line() {
+            let kind = if said_new { AnnotationKind::Context } else { AnnotationKind::Primary };
+            group = group.element(line.snippet(kind));
+            said_old = true;
+        }
+        for note in self.notes(said_old, said_new) {
+            group = group.element(Severity::NOTE.message(note));
+        }
+        for help in self.commands() {
+            group = group.element(Severity::HELP.message(help));
+        }
+        group
+    }
+
+    fn new_line(&self) -> Option<ShownLine> {
+        let finding = self.finding;
+        finding.new.as_ref()?;
+        let attribute = attribute(finding.rule);
+        let at = (self.locate)(&finding.map, &finding.path, attribute)?;
+        let (path, text) = self.source(&at);
+        let text = text?;
+        let word = attribute.filter(|_| finding.path == finding.map).unwrap_or_else(|| last_name(&finding.path));
+        let word = if matches!(word, "key" | "value") || text.contains(word) { word } else { finding.map.as_str() };
+        // A line without the name is not the line that was compiled: the source has changed since.
+        let span = find_word(&text, word)?;
+        Some(ShownLine {
+            path,
+            line: usize::try_from(at.line).ok()?,
+            text,
+            span,
+            label: side(&finding.new, finding.new_place),
+        })
+    }
+
+    /// The path to show for a source line, and the line's text where the file is at hand.
+    fn source(&self, at: &SourceLine) -> (String, Option<String>) {
+        let file = Path::new(&at.file);
+        let shown = self.sides.roots.iter().find_map(|root| file.strip_prefix(root).ok()).unwrap_or(file);
+        let candidates = std::iter::once(file.to_owned()).chain(self.sides.roots.iter().map(|root| root.join(file)));
+        let text = candidates.into_iter().find_map(|path| fs::read_to_string(path).ok());
+        let index = usize::try_from(at.line).unwrap_or(usize::MAX).saturating_sub(1);
+        (shown.display().to_string(), text.and_then(|text| text.lines().nth(index).map(str::to_owned)))
+    }
+
+    fn old_line(&self) -> Option<ShownLine> {
+        let finding = self.finding;
+        finding.old.as_ref()?;
+        let text = self.sides.old_text?;
+        let line = match attribute(finding.rule).filter(|_| finding.path == finding.map) {
+            Some(name) => attribute_line(text, &finding.map, name),
+            None if finding.rule == &rules::MEMBER_RENAMED => {
+                let old = finding.old.as_deref()?;
+                let parent = finding.path.rsplit_once('.').map_or("", |(parent, _)| parent);
+                lock::line_of(text, &finding.map, &format!("{parent}.{old}"))
+            }
+            None => lock::line_of(text, &finding.map, &finding.path),
+        }?;
+        let row = text.lines().nth(line - 1)?.to_owned();
+        let start = row.len() - row.trim_start().len();
+        let span = start..row.trim_end().trim_end_matches(',').len();
+        let label = format!("as released: {}", side(&finding.old, finding.old_place));
+        Some(ShownLine { path: self.sides.old_name.to_owned(), line, text: row, span, label })
+    }
+
+    fn notes(&self, said_old: bool, said_new: bool) -> Vec<String> {
+        let finding = self.finding;
+        let mut notes = Vec::new();
+        if !said_old && let Some(old) = &finding.old {
+            notes.push(format!("in {}: {}", self.sides.old_name, side(&Some(old.clone()), finding.old_place)));
+        }
+        if !said_new && finding.new.is_some() {
+            let at = (self.locate)(&finding.map, &finding.path, attribute(finding.rule));
+            let at = at.map_or_else(|| "now".to_owned(), |at| format!("now, at {}:{}", self.source(&at).0, at.line));
+            notes.push(format!("{at}: {}", side(&finding.new, finding.new_place)));
+        }
+        notes.extend(self.misreading());
+        for later in self.comparison.of_map(&finding.map) {
+            if later.consequence_of.as_deref() == Some(&finding.path) && later.level != Level::Allow {
+                notes.push(format!("so {}", later.message));
+            }
+        }
+        if let Some(accepted) = finding.accepted {
+            notes.push(format!("accepted in the lock: {accepted}"));
+        }
+        notes
+    }
+
+    /// What a node would read in place of what it should.
+    fn misreading(&self) -> Option<String> {
+        let finding = self.finding;
+        if finding.rule.tier != Tier::Bytes {
+            return None;
+        }
+        let name = last_name(&finding.path);
+        let role = finding.path.strip_prefix(&finding.map)?.trim_start_matches('.').split('.').next()?;
+        // Inside of an array of structs, or of an inner map, the place is one of many: the words would not be true.
+        if finding.path.contains("[]") || role == "inner" {
+            return None;
+        }
+        let old = layout_of(self.sides.old, &finding.map, role)?;
+        match (finding.old_place, finding.new_place) {
+            (Some(at), None) => {
+                Some(format!("what the old release wrote as `{name}` ({at}) has no place in the new layout"))
+            }
+            (_, Some(at)) => {
+                let wrote = match old.members_at(at) {
+                    _ if at.offset_bits >= old.size * 8 => format!("nothing: its {role}s end before"),
+                    names if names.is_empty() => "only padding".to_owned(),
+                    names if names == [name] => return None,
+                    names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+                };
+                let it = if name == role { format!("the {role}") } else { format!("`{name}`") };
+                Some(format!("a node that upgrades would read {it} from {at}, where the old release wrote {wrote}"))
+            }
+            (None, None) => None,
+        }
+    }
+
+    fn commands(&self) -> Vec<String> {
+        let finding = self.finding;
+        let mut commands = Vec::new();
+        let Some(more) = self.sides.accept.filter(|_| self.is_last) else { return commands };
+        let breaks: Vec<_> = self.comparison.of_map(&finding.map).filter(|finding| finding.is_break()).collect();
+        if breaks.is_empty() || finding.rule == &rules::MAP_CONFLICT {
+            return commands;
+        }
+        let all_bytes_stay = breaks.iter().all(|finding| match finding.rule.tier {
+            Tier::Meaning | Tier::Spelling => true,
+            Tier::Bytes => finding.rule == &rules::MEMBER_ADDED || finding.rule == &rules::UNION_ARM_ADDED,
+            Tier::Kernel => false,
+        });
+        let mut ways = vec![(OnUpgrade::Migrate, "keep the entries:"), (OnUpgrade::Swap, "start empty:")];
+        if all_bytes_stay {
+            ways.insert(0, (OnUpgrade::Reuse, "old bytes are right:"));
+        }
+        for (way, meaning) in ways {
+            let map = shell_word(&finding.map);
+            commands.push(format!("{meaning:<20} cargo maplock accept {map} --on-upgrade {way} --reason \"…\"{more}"));
+        }
+        let rules: BTreeSet<_> = breaks.iter().filter(|f| f.consequence_of.is_none()).map(|f| f.rule.id).collect();
+        for rule in rules {
+            commands.push(format!("{:<20} cargo maplock explain {rule}", "more:"));
+        }
+        commands
+    }
+}
+
+/// A line to show, with the bytes of it to point at.
+struct ShownLine {
+    path: String,
+    line: usize,
+    text: String,
+    span: Range<usize>,
+    label: String,
+}
+
+impl ShownLine {
+    fn snippet<'a>(self, kind: AnnotationKind) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+        Snippet::source(self.text)
+            .line_start(self.line)
+            .path(self.path)
+            .annotation(kind.span(self.span).label(self.label))
+    }
+}
+
+/// `u64 at bytes 8..16`
+fn side(value: &Option<String>, place: Option<Place>) -> String {
+    let value = value.as_deref().unwrap_or("nothing");
+    match place {
+        Some(place) if value != place.to_string() && !value.ends_with(" bytes") => format!("{value} at {place}"),
+        _ => value.to_owned(),
+    }
+}
+
+/// The member of a map's declaration that a rule is about.
+fn attribute(rule: &Rule) -> Option<&'static str> {
+    match rule.id {
+        "max-entries-increased" | "max-entries-decreased" => Some("max_entries"),
+        "flags-changed" => Some("map_flags"),
+        "map-type-changed" => Some("type"),
+        "map-extra-changed" => Some("map_extra"),
+        "pinning-added" | "pinning-removed" => Some("pinning"),
+        "inner-map-changed" => Some("values"),
+        _ => None,
+    }
+}
+
+/// The line of a lockfile that says `attribute` of `map`.
+fn attribute_line(text: &str, map: &str, attribute: &str) -> Option<usize> {
+    let first = lock::line_of(text, map, map)?;
+    let attribute = if attribute == "map_flags" { "flags" } else { attribute };
+    let table = text.lines().enumerate().skip(first).take_while(|(_, line)| !line.starts_with('['));
+    let found = table.into_iter().find(|(_, line)| line.split(" = ").next() == Some(attribute));
+    Some(found.map_or(first, |(index, _)| index + 1))
+}
+
+fn last_name(path: &str) -> &str {
+    path.rsplit('.').next().unwrap_or(path).trim_end_matches("[]")
+}
+
+fn find_word(line: &str, word: &str) -> Option<Range<usize>> {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    line.match_indices(word)
+        .find(|(at, _)| !line[..*at].ends_with(is_part) && !line[at + word.len()..].starts_with(is_part))
+        .map(|(at, _)| at..at + word.len())
+}
+
+fn layout_of<'a>(lock: &'a Lock, map: &str, role: &str) -> Option<&'a Layout> {
+    let def = &lock.maps.get(map)?.def;
+    if role == "key" { def.key.as_deref() } else { def.value.as_deref() }
+}
+
+/// A map's name as a shell takes it.
+fn shell_word(name: &str) -> String {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/'));
+    if plain { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
+}
