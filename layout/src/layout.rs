@@ -198,6 +198,31 @@ impl Member {
         self.offset_bits + self.size_bits()
     }
 
+    /// Checks that this can be a member of a parent of `parent_size` bytes.
+    ///
+    /// # Errors
+    /// Where it ends behind the parent, does not start at a byte, or is a bit-field of what has no bits.
+    pub(crate) fn check(&self, parent_size: u64) -> Result<(), String> {
+        let name = &self.name;
+        let has_bits = matches!(self.layout.shape, Shape::Int(_) | Shape::Enum(_));
+        let problem = match self.bits {
+            Some(_) if !has_bits => "is a bit-field, but neither an integer nor an enum".to_owned(),
+            Some(bits) if u64::from(bits) > self.layout.size * 8 => {
+                format!("has {bits} bits of a type of {}", self.layout.size * 8)
+            }
+            None if !self.offset_bits.is_multiple_of(8) => {
+                format!("starts at bit {}, inside of a byte", self.offset_bits)
+            }
+            _ if self.end_bits() > parent_size * 8 => format!(
+                "takes {} bits from bit {}, which does not fit the {parent_size} bytes around it",
+                self.size_bits(),
+                self.offset_bits
+            ),
+            _ => return Ok(()),
+        };
+        Err(format!("member `{name}` {problem}"))
+    }
+
     /// The anonymous struct or union whose members count as members of the parent, if this is one.
     #[must_use]
     pub fn promoted(&self) -> Option<&Composite> {
@@ -282,6 +307,13 @@ impl Layout {
             Shape::Opaque { name } => name.to_string(),
         }
     }
+}
+
+/// A name without the characters that mean something where a lockfile writes types. Only names that C doesn't know have
+/// any: Rust's tuples and slices.
+pub(crate) fn printable(name: &str) -> String {
+    let is_special = |c: char| matches!(c, '[' | ']' | '(' | ')' | '#' | '"' | '\\') || c.is_control();
+    name.chars().map(|c| if is_special(c) { '_' } else { c }).collect()
 }
 
 /// The integer that a well-known typedef stands for, as (bits, signed): the names that the kernel, the C library and

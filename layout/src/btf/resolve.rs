@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Btf, BtfError, BtfKind, BtfType};
-use crate::layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape, fixed_width_alias};
+use crate::layout::{
+    Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape, fixed_width_alias, printable,
+};
 
 /// How deep types may nest. The kernel's own verifier of BTF stops at 32 (`MAX_RESOLVE_DEPTH`).
 pub(super) const MAX_DEPTH: usize = 128;
@@ -57,7 +59,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
                 if says_nothing_new {
                     Arc::new(Layout { typedef: None, ..(*inner).clone() })
                 } else {
-                    Arc::new(Layout { typedef: Some(name), ..(*inner).clone() })
+                    Arc::new(Layout { typedef: Some(printable(&name).into()), ..(*inner).clone() })
                 }
             }
             kind if kind.is_modifier() => self.resolve_at(ty.type_id(), depth + 1)?,
@@ -94,9 +96,10 @@ impl<'b, 'a> Resolver<'b, 'a> {
             }
             BtfKind::Struct => self.composite(ty, CompositeKind::Struct, depth)?,
             BtfKind::Union => self.composite(ty, CompositeKind::Union, depth)?,
-            BtfKind::Datasec => self.section(ty, depth)?,
-            BtfKind::Var => (*self.resolve_at(ty.type_id(), depth + 1)?).clone(),
-            _ => Layout::new(0, Shape::Opaque { name: self.spell(ty)?.into() }),
+            BtfKind::Void | BtfKind::Fwd | BtfKind::Func | BtfKind::FuncProto => {
+                Layout::new(0, Shape::Opaque { name: self.spell(ty)?.into() })
+            }
+            kind => return Err(ty.error(format!("a {kind:?} is not the type of anything"))),
         })
     }
 
@@ -108,7 +111,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
         let (encoding, offset, bits) = ty.int();
         if size == 0 {
             // Rust's `()`.
-            return Ok(Layout::new(0, Shape::Opaque { name: self.name(ty)? }));
+            return Ok(Layout::new(0, Shape::Opaque { name: printable(&*self.name(ty)?).into() }));
         }
         if !(1..=16).contains(&size) || u64::from(offset) + u64::from(bits) > size * 8 {
             return Err(ty.error(format!("an integer of {bits} bits at bit {offset} of {size} bytes")));
@@ -138,30 +141,11 @@ impl<'b, 'a> Resolver<'b, 'a> {
                 bits = bits.or(Some(width));
             }
             let member = Member { name, offset_bits, bits, layout };
-            if bits.is_some_and(|bits| u64::from(bits) > member.layout.size * 8)
-                || !offset_bits.is_multiple_of(8) && bits.is_none()
-                || member.end_bits() > size * 8
-            {
-                return Err(ty.error(format!(
-                    "member `{}` takes {} bits from bit {offset_bits}, which does not fit a {} of {size} bytes",
-                    member.name,
-                    member.size_bits(),
-                    kind.keyword(),
-                )));
-            }
+            member.check(size).map_err(|problem| ty.error(problem))?;
             members.push(member);
         }
-        self.composite_of(ty, kind, members)
-    }
-
-    fn composite_of(
-        &mut self,
-        ty: &BtfType<'a>,
-        kind: CompositeKind,
-        members: Vec<Member>,
-    ) -> Result<Layout, BtfError> {
         let composite = Composite::new(kind, self.tag(ty)?, members).map_err(|problem| ty.error(problem))?;
-        Ok(Layout::new(u64::from(ty.size()), Shape::Composite(Arc::new(composite))))
+        Ok(Layout::new(size, Shape::Composite(Arc::new(composite))))
     }
 
     /// Offset and width of an integer type that is narrower than its bytes.
@@ -172,17 +156,6 @@ impl<'b, 'a> Resolver<'b, 'a> {
         }
         let (_, offset, bits) = ty.int();
         Ok((u32::from(bits) != ty.size() * 8 && bits != 0).then_some((offset, u32::from(bits))))
-    }
-
-    fn section(&mut self, ty: &BtfType<'a>, depth: usize) -> Result<Layout, BtfError> {
-        let mut members = Vec::with_capacity(usize::from(ty.vlen()));
-        for info in ty.secinfos() {
-            let var = self.btf.get(info.type_id)?;
-            let name = self.name(&var)?;
-            let layout = self.resolve_at(info.type_id, depth + 1)?;
-            members.push(Member { name, offset_bits: u64::from(info.offset) * 8, bits: None, layout });
-        }
-        self.composite_of(ty, CompositeKind::Section, members)
     }
 
     fn tag(&mut self, ty: &BtfType<'a>) -> Result<Option<Arc<str>>, BtfError> {
@@ -236,7 +209,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
     /// The C name of a type, without looking inside of it.
     fn spell(&mut self, ty: &BtfType<'a>) -> Result<String, BtfError> {
         let name = self.name(ty)?;
-        let name = if name.is_empty() { "(anonymous)" } else { &name };
+        let name = if name.is_empty() { "_".to_owned() } else { printable(&name) };
         Ok(match ty.kind {
             BtfKind::Void => "void".to_owned(),
             BtfKind::Struct => format!("struct {name}"),
@@ -245,7 +218,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
             BtfKind::Fwd => format!("{} {name}", if ty.kind_flag() { "union" } else { "struct" }),
             BtfKind::Func | BtfKind::FuncProto => "function".to_owned(),
             BtfKind::Array => "array".to_owned(),
-            _ => name.to_owned(),
+            _ => name,
         })
     }
 }

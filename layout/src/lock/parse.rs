@@ -335,11 +335,7 @@ impl Types<'_, '_, '_, '_> {
             }
         };
         let member = Member { name, offset_bits, bits, layout: Arc::new(layout) };
-        if bits.is_some_and(|bits| u64::from(bits) > member.layout.size * 8) || member.end_bits() > size * 8 {
-            return Err(
-                reader.at(value.span(), format!("`{}` ends behind the {size} bytes of its struct", member.name))
-            );
-        }
+        member.check(size).map_err(|problem| reader.at(value.span(), problem))?;
         Ok(member)
     }
 }

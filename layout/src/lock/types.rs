@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ptr;
 use std::sync::Arc;
 
-use crate::layout::{Composite, Enumeration, IntKind, Layout, Shape};
+use crate::layout::{Composite, Enumeration, IntKind, Layout, Shape, printable};
 
 /// A type that has a table of its own.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl TypeTable {
     /// The text for a type in a member's row.
     pub(super) fn expression(&self, layout: &Layout) -> String {
         match &layout.typedef {
-            Some(name) => format!("{} ({})", printable(name), self.shape(layout)),
+            Some(name) => format!("{name} ({})", self.shape(layout)),
             None => self.shape(layout),
         }
     }
@@ -104,8 +104,8 @@ impl TypeTable {
                 }
                 self.expression(inner) + &dims
             }
-            Shape::Pointer { target } => format!("{} *", printable(target)),
-            Shape::Opaque { name } => format!("opaque {}", printable(name)),
+            Shape::Pointer { target } => format!("{target} *"),
+            Shape::Opaque { name } => format!("opaque {name}"),
             _ => layout.spelling_without_typedef(),
         }
     }
@@ -113,13 +113,6 @@ impl TypeTable {
 
 fn first_name(composite: &Composite) -> Option<&str> {
     composite.flat_members().first().map(|flat| &*flat.member.name)
-}
-
-/// A name without the characters that mean something in an expression. The real one stands in the type's table.
-fn printable(name: &str) -> String {
-    name.chars()
-        .map(|c| if matches!(c, '[' | ']' | '(' | ')' | '#' | '"' | '\\') || c.is_control() { '_' } else { c })
-        .collect()
 }
 
 /// Parses the text of a type. `named` resolves labels.
@@ -141,6 +134,9 @@ fn parse_nested(
     if let Some(layout) = named(text)? {
         return Ok(layout);
     }
+    if let Some(name) = text.strip_prefix("opaque ") {
+        return Ok(Layout::new(0, Shape::Opaque { name: name.into() }));
+    }
     if let Some((rest, len)) = text.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')) {
         let len: u32 = len.parse().map_err(|_| format!("`{len}` is not a number of elements"))?;
         return with_innermost(text, rest, len, depth, named);
@@ -151,9 +147,6 @@ fn parse_nested(
     }
     if let Some(target) = text.strip_suffix(" *") {
         return Ok(Layout::new(8, Shape::Pointer { target: target.into() }));
-    }
-    if let Some(name) = text.strip_prefix("opaque ") {
-        return Ok(Layout::new(0, Shape::Opaque { name: name.into() }));
     }
     scalar(text).ok_or_else(|| format!("`{text}` is not a type"))
 }
