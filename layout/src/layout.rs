@@ -91,7 +91,7 @@ impl Composite {
     /// # Errors
     /// Where anonymous members bring the number of its members to over 8,192.
     pub fn new(kind: CompositeKind, name: Option<Arc<str>>, members: Vec<Member>) -> Result<Self, String> {
-        let flat_len = members.iter().map(|member| member.promoted().map_or(1, |inner| inner.flat_len)).sum();
+        let flat_len = members.iter().map(|member| member.promoted().map_or(1, |inner| inner.flat_len.max(1))).sum();
         if flat_len > MAX_FLAT_LEN.max(members.len()) {
             return Err(format!("anonymous members bring its number of members to {flat_len}, over {MAX_FLAT_LEN}"));
         }

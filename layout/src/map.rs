@@ -35,7 +35,7 @@ pub struct MapDef {
     /// Definition of the maps that this map holds, for maps in maps.
     pub inner: Option<Box<MapDef>>,
     /// Texts of the declaration tags on the map.
-    pub tags: Vec<String>,
+    pub tags: Vec<Arc<str>>,
 }
 
 impl MapDef {

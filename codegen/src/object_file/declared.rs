@@ -22,7 +22,7 @@ const MAX_WRAPPERS: usize = 8;
 
 pub(super) fn maps<'a>(btf: &Btf<'a>, resolver: &mut Resolver<'_, 'a>) -> Result<Vec<MapDef>, ObjectError> {
     let Some(section) = btf.find(&[BtfKind::Datasec], SECTION) else { return Ok(Vec::new()) };
-    let tags = tags(btf)?;
+    let tags = tags(btf, resolver)?;
     let mut maps = Vec::with_capacity(usize::from(section.vlen()));
     for info in section.secinfos() {
         let var = btf.get(info.type_id)?;
@@ -30,7 +30,7 @@ pub(super) fn maps<'a>(btf: &Btf<'a>, resolver: &mut Resolver<'_, 'a>) -> Result
         if var.kind != BtfKind::Var || var.linkage() == Linkage::Extern {
             continue;
         }
-        let name = btf.name(&var)?;
+        let name = &*resolver.name(&var)?;
         let mut map = Definition { btf, resolver, name }.read(var.type_id(), 0).map_err(|error| error.of_map(name))?;
         map.tags = tags.get(&var.id).cloned().unwrap_or_default();
         maps.push(map);
@@ -39,10 +39,10 @@ pub(super) fn maps<'a>(btf: &Btf<'a>, resolver: &mut Resolver<'_, 'a>) -> Result
 }
 
 /// Texts of declaration tags by the variable that they are on.
-fn tags(btf: &Btf<'_>) -> Result<HashMap<u32, Vec<String>>, ObjectError> {
-    let mut tags: HashMap<u32, Vec<String>> = HashMap::new();
+fn tags<'a>(btf: &Btf<'a>, resolver: &mut Resolver<'_, 'a>) -> Result<HashMap<u32, Vec<Arc<str>>>, ObjectError> {
+    let mut tags: HashMap<u32, Vec<Arc<str>>> = HashMap::new();
     for tag in btf.types().filter(|ty| ty.kind == BtfKind::DeclTag && ty.component_index() == -1) {
-        tags.entry(tag.type_id()).or_default().push(btf.name(&tag)?.to_owned());
+        tags.entry(tag.type_id()).or_default().push(resolver.name(&tag)?);
     }
     Ok(tags)
 }

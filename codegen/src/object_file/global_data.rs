@@ -18,10 +18,10 @@ const MMAPABLE: u32 = 0x400;
 const LINK: u32 = 0x2000;
 const KCONFIG: &str = ".kconfig";
 
-pub(super) fn maps(
+pub(super) fn maps<'a>(
     elf: &Elf<'_>,
-    btf: Option<&Btf<'_>>,
-    resolver: &mut Resolver<'_, '_>,
+    btf: Option<&Btf<'a>>,
+    resolver: &mut Resolver<'_, 'a>,
 ) -> Result<Vec<MapDef>, ObjectError> {
     let mut maps = Vec::new();
     let mut symbols = None;
@@ -41,15 +41,24 @@ pub(super) fn maps(
             if variables.iter().any(|variable| variable.linkage != Linkage::Static) {
                 map.flags |= MMAPABLE;
             }
-            let members = variables.into_iter().map(|variable| {
-                // The compiler writes offsets of static variables only; a linker writes them all.
-                let offset = match symbols.get(&variable.name) {
-                    Some(&address) if variable.linkage == Linkage::Global => address,
-                    _ => u64::from(variable.offset),
-                };
-                (offset, variable.name, variable.layout)
-            });
-            map.value = Some(section_layout(name, size, members.collect()).map_err(|error| error.of_map(name))?);
+            // The compiler writes offsets of static variables only; a linker writes them all, and the section's size.
+            let is_linked = datasec.size() != 0;
+            let members: Option<Vec<_>> = variables
+                .into_iter()
+                .map(|variable| {
+                    let written = is_linked || variable.linkage == Linkage::Static;
+                    let offset = match symbols.get(&*variable.name) {
+                        Some(&address) if !written => address,
+                        None if !written => return None,
+                        _ => u64::from(variable.offset),
+                    };
+                    Some((offset, variable.name, variable.layout))
+                })
+                .collect();
+            // Without its symbols, an object does not tell where its variables are.
+            if let Some(members) = members {
+                map.value = Some(section_layout(name, size, members).map_err(|error| error.of_map(name))?);
+            }
         }
         maps.push(map);
     }
@@ -68,23 +77,23 @@ fn data_map(name: &str, size: u32, flags: u32) -> MapDef {
 }
 
 struct Variable {
-    name: String,
+    name: Arc<str>,
     linkage: Linkage,
     offset: u32,
     layout: Arc<Layout>,
 }
 
-fn variables(
-    btf: &Btf<'_>,
-    resolver: &mut Resolver<'_, '_>,
-    datasec: &BtfType<'_>,
+fn variables<'a>(
+    btf: &Btf<'a>,
+    resolver: &mut Resolver<'_, 'a>,
+    datasec: &BtfType<'a>,
 ) -> Result<Vec<Variable>, ObjectError> {
     let mut variables = Vec::with_capacity(usize::from(datasec.vlen()));
     for info in datasec.secinfos() {
         let var = btf.get(info.type_id)?;
         if var.kind == BtfKind::Var {
             variables.push(Variable {
-                name: btf.name(&var)?.to_owned(),
+                name: resolver.name(&var)?,
                 linkage: var.linkage(),
                 offset: info.offset,
                 layout: resolver.resolve(var.type_id())?,
@@ -102,7 +111,7 @@ fn symbol_addresses(elf: &Elf<'_>) -> HashMap<String, u64> {
 fn section_layout(
     name: &str,
     size: u32,
-    mut members: Vec<(u64, String, Arc<Layout>)>,
+    mut members: Vec<(u64, Arc<str>, Arc<Layout>)>,
 ) -> Result<Arc<Layout>, ObjectError> {
     members.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
     for (offset, variable, layout) in &members {
@@ -113,14 +122,14 @@ fn section_layout(
     }
     let members = members
         .into_iter()
-        .map(|(offset, name, layout)| Member { name: name.into(), offset_bits: offset * 8, bits: None, layout })
+        .map(|(offset, name, layout)| Member { name, offset_bits: offset * 8, bits: None, layout })
         .collect();
     let composite = Composite::new(CompositeKind::Section, Some(name.into()), members).map_err(ObjectError::new)?;
     Ok(Arc::new(Layout::new(u64::from(size), Shape::Composite(Arc::new(composite)))))
 }
 
 /// Values of the kernel's configuration, which the loader lays out itself: by alignment, size and name.
-fn kconfig(btf: &Btf<'_>, resolver: &mut Resolver<'_, '_>) -> Result<Option<MapDef>, ObjectError> {
+fn kconfig<'a>(btf: &Btf<'a>, resolver: &mut Resolver<'_, 'a>) -> Result<Option<MapDef>, ObjectError> {
     let Some(datasec) = btf.find(&[BtfKind::Datasec], KCONFIG) else { return Ok(None) };
     let mut externs = variables(btf, resolver, &datasec)?;
     externs.sort_by(|a, b| {
@@ -150,14 +159,14 @@ fn alignment(layout: &Layout) -> u64 {
 }
 
 /// Tables of programs that implement a kernel interface: one map for each variable.
-fn struct_ops(btf: &Btf<'_>, resolver: &mut Resolver<'_, '_>) -> Result<Vec<MapDef>, ObjectError> {
+fn struct_ops<'a>(btf: &Btf<'a>, resolver: &mut Resolver<'_, 'a>) -> Result<Vec<MapDef>, ObjectError> {
     let mut maps = Vec::new();
     for (section, flags) in
         [(".struct_ops", 0), (".struct_ops.link", LINK), ("?.struct_ops", 0), ("?.struct_ops.link", LINK)]
     {
         let Some(datasec) = btf.find(&[BtfKind::Datasec], section) else { continue };
         for variable in variables(btf, resolver, &datasec)? {
-            let mut map = MapDef::new(variable.name, MapType::STRUCT_OPS);
+            let mut map = MapDef::new(&*variable.name, MapType::STRUCT_OPS);
             map.origin = Origin::StructOps;
             (map.key_size, map.max_entries, map.flags) = (4, 1, flags);
             map.value_size = u32::try_from(variable.layout.size).unwrap_or(u32::MAX);

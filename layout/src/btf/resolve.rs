@@ -15,7 +15,10 @@ pub(super) const MAX_DEPTH: usize = 128;
 #[derive(Debug)]
 pub struct Resolver<'b, 'a> {
     btf: &'b Btf<'a>,
-    done: HashMap<u32, Arc<Layout>>,
+    /// Each with its height: 1 more than the highest of its parts.
+    done: HashMap<u32, (Arc<Layout>, usize)>,
+    /// Height of the highest part of the type that is being resolved, as far as it is done.
+    height: usize,
     names: HashMap<u32, Arc<str>>,
     /// Bytes of names that may still be copied. Many records can point into one long string, each at another offset;
     /// without a bound their copies would grow with the square of the input.
@@ -27,7 +30,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
     #[must_use]
     pub fn new(btf: &'b Btf<'a>) -> Self {
         let name_budget = 64 * 1024 + btf.byte_len().saturating_mul(8);
-        Self { btf, done: HashMap::new(), names: HashMap::new(), name_budget }
+        Self { btf, done: HashMap::new(), height: 0, names: HashMap::new(), name_budget }
     }
 
     /// The layout of type `id`.
@@ -39,13 +42,20 @@ impl<'b, 'a> Resolver<'b, 'a> {
     }
 
     fn resolve_at(&mut self, id: u32, depth: usize) -> Result<Arc<Layout>, BtfError> {
-        if let Some(layout) = self.done.get(&id) {
+        if let Some((layout, height)) = self.done.get(&id) {
+            self.height = self.height.max(*height);
             return Ok(Arc::clone(layout));
         }
         let ty = self.btf.get(id)?;
+        let too_deep = || {
+            ty.error(format!(
+                "nested over {MAX_DEPTH} levels deep: does a type contain itself, or a typedef name itself?"
+            ))
+        };
         if depth == MAX_DEPTH {
-            return Err(ty.error(format!("nested over {MAX_DEPTH} levels deep: a type that contains itself?")));
+            return Err(too_deep());
         }
+        let siblings = std::mem::take(&mut self.height);
         let layout = match ty.kind {
             BtfKind::Typedef => {
                 let inner = self.resolve_at(ty.type_id(), depth + 1)?;
@@ -65,7 +75,12 @@ impl<'b, 'a> Resolver<'b, 'a> {
             kind if kind.is_modifier() => self.resolve_at(ty.type_id(), depth + 1)?,
             _ => Arc::new(self.resolve_shape(&ty, depth)?),
         };
-        self.done.insert(id, Arc::clone(&layout));
+        let height = self.height + 1;
+        if height > MAX_DEPTH {
+            return Err(too_deep());
+        }
+        self.height = siblings.max(height);
+        self.done.insert(id, (Arc::clone(&layout), height));
         Ok(layout)
     }
 
@@ -73,7 +88,9 @@ impl<'b, 'a> Resolver<'b, 'a> {
         let size = u64::from(ty.size());
         Ok(match ty.kind {
             BtfKind::Int => self.int(ty)?,
-            BtfKind::Float => Layout::new(size, Shape::Float),
+            // The sizes that the kernel knows (`btf_float_check_meta`).
+            BtfKind::Float if matches!(size, 2 | 4 | 8 | 12 | 16) => Layout::new(size, Shape::Float),
+            BtfKind::Float => return Err(ty.error(format!("a floating-point number of {size} bytes"))),
             BtfKind::Enum | BtfKind::Enum64 => {
                 if !matches!(size, 1 | 2 | 4 | 8) {
                     return Err(ty.error(format!("an enum of {size} bytes")));
@@ -97,7 +114,9 @@ impl<'b, 'a> Resolver<'b, 'a> {
             BtfKind::Struct => self.composite(ty, CompositeKind::Struct, depth)?,
             BtfKind::Union => self.composite(ty, CompositeKind::Union, depth)?,
             BtfKind::Void | BtfKind::Fwd | BtfKind::Func | BtfKind::FuncProto => {
-                Layout::new(0, Shape::Opaque { name: self.spell(ty)?.into() })
+                let name = self.spell(ty)?;
+                self.spend(ty, name.len())?;
+                Layout::new(0, Shape::Opaque { name: name.into() })
             }
             kind => return Err(ty.error(format!("a {kind:?} is not the type of anything"))),
         })
@@ -118,11 +137,11 @@ impl<'b, 'a> Resolver<'b, 'a> {
         }
         let kind = match encoding {
             BOOL => IntKind::Bool,
-            CHAR => IntKind::Char,
+            CHAR if size == 1 => IntKind::Char,
             // clang marks a plain `char` as signed; only its name tells it from `signed char`.
-            _ if size == 1 && self.btf.name(ty)? == "char" => IntKind::Char,
+            _ if size == 1 && *self.name(ty)? == *"char" => IntKind::Char,
             SIGNED => IntKind::Signed,
-            0 => IntKind::Unsigned,
+            0 | CHAR => IntKind::Unsigned,
             _ => return Err(ty.error(format!("integer encoding {encoding:#x} is unknown"))),
         };
         Ok(Layout::new(size, Shape::Int(kind)))
@@ -162,7 +181,11 @@ impl<'b, 'a> Resolver<'b, 'a> {
         Ok(Some(self.name(ty)?).filter(|name| !name.is_empty()))
     }
 
-    fn name(&mut self, ty: &BtfType<'a>) -> Result<Arc<str>, BtfError> {
+    /// The name of a type, copied once for all that share it; empty where it has none.
+    ///
+    /// # Errors
+    /// Where the name is not valid, or names add up to many times the size of the BTF.
+    pub fn name(&mut self, ty: &BtfType<'a>) -> Result<Arc<str>, BtfError> {
         self.string(ty, ty.name_off)
     }
 

@@ -41,6 +41,8 @@ pub(super) struct At<'a> {
 pub(super) struct LayoutDiff {
     digester: Digester,
     same: HashSet<(*const Composite, *const Composite)>,
+    /// Pairs that were compared to see whether a member was renamed: true where bytes differ.
+    differ: HashMap<(*const Composite, *const Composite), bool>,
 }
 
 impl LayoutDiff {
@@ -65,6 +67,22 @@ impl LayoutDiff {
             (Shape::Composite(a), Shape::Composite(b)) => {
                 let pair = (ptr::from_ref(a.as_ref()), ptr::from_ref(b.as_ref()));
                 if self.same.contains(&pair) {
+                    return;
+                }
+                if sink.is_scratch() {
+                    let differ = match self.differ.get(&pair) {
+                        Some(differ) => *differ,
+                        None => {
+                            let mut scratch = Sink::scratch();
+                            self.compare_members(a, b, at, &mut scratch);
+                            let differ = scratch.since(0).any(is_of_bytes);
+                            self.differ.insert(pair, differ);
+                            differ
+                        }
+                    };
+                    if differ {
+                        sink.add(at.role.type_changed(), at.path, None, None, String::new());
+                    }
                     return;
                 }
                 let before = sink.len();

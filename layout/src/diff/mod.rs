@@ -35,6 +35,10 @@ impl<'a> Sink<'a> {
         Self { map: "", levels: None, findings: Vec::new() }
     }
 
+    fn is_scratch(&self) -> bool {
+        self.levels.is_none()
+    }
+
     fn len(&self) -> usize {
         self.findings.len()
     }

@@ -134,9 +134,6 @@ fn parse_nested(
     if let Some(layout) = named(text)? {
         return Ok(layout);
     }
-    if let Some(name) = text.strip_prefix("opaque ") {
-        return Ok(Layout::new(0, Shape::Opaque { name: name.into() }));
-    }
     if let Some((rest, len)) = text.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')) {
         let len: u32 = len.parse().map_err(|_| format!("`{len}` is not a number of elements"))?;
         return with_innermost(text, rest, len, depth, named);
@@ -144,6 +141,9 @@ fn parse_nested(
     if let Some((typedef, inner)) = text.strip_suffix(')').and_then(|rest| rest.split_once(" (")) {
         let inner = parse_nested(inner, depth + 1, named)?;
         return Ok(Layout { typedef: Some(typedef.into()), ..inner });
+    }
+    if let Some(name) = text.strip_prefix("opaque ") {
+        return Ok(Layout::new(0, Shape::Opaque { name: name.into() }));
     }
     if let Some(target) = text.strip_suffix(" *") {
         return Ok(Layout::new(8, Shape::Pointer { target: target.into() }));
@@ -163,8 +163,8 @@ fn with_innermost(
     while let Some((before, len)) = rest.strip_suffix(']').and_then(|inner| inner.rsplit_once('[')) {
         dims.push(len.parse().map_err(|_| format!("`{len}` is not a number of elements"))?);
         rest = before;
-        if dims.len() > 64 {
-            return Err("an array has over 64 dimensions".to_owned());
+        if dims.len() > 32 {
+            return Err("an array has over 32 dimensions".to_owned());
         }
     }
     let mut layout = parse_nested(rest, depth + 1, named)?;
