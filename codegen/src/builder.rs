@@ -144,7 +144,12 @@ impl Builder {
                 outcome = gate::judge(&file, &inputs, &manifest.config, mode(&package), &roots);
                 lock = with_history(&inputs.observation.lock, &lock);
             }
-            Err(problem) => outcome.error = Some(format!("maplock: {problem}")),
+            Err(problem) => {
+                // What puts it right (a clang that is installed, a line of Cargo.toml, a header) may be nothing that
+                // is watched. A path that never exists makes Cargo run the script again each time.
+                watch(&out_dir.join("never"));
+                outcome.error = Some(format!("maplock: {problem}"));
+            }
         }
         for warning in &outcome.warnings {
             println!("cargo::warning={warning}");

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use maplock_layout::rules::Level;
-use maplock_layout::{Comparison, Config, Lock, compare};
+use maplock_layout::{Comparison, Config, Finding, Lock, compare};
 
 use crate::inputs::Inputs;
 use crate::report::{self, Sides};
@@ -93,22 +93,21 @@ pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, root
         }
         return outcome;
     }
+    let drift = if file.text.is_some() { drift(lock, observed, &comparison) } else { Vec::new() };
     if file.text.is_none() {
         let text = format!(
             "maplock: there is no {old_name}; run `cargo maplock init` and commit it, or no later build can tell what has changed"
         );
         settle(&mut outcome, mode, text);
-    } else {
-        let drift = drift(lock, observed, &comparison);
-        if !drift.is_empty() {
-            let text = format!(
-                "maplock: {old_name} is behind the objects: {}; run `cargo maplock update` and commit it",
-                drift.join("; ")
-            );
-            settle(&mut outcome, mode, text);
-        }
+    } else if !drift.is_empty() {
+        let text = format!(
+            "maplock: {old_name} is behind the objects: {}; run `cargo maplock update` and commit it",
+            drift.join("; ")
+        );
+        settle(&mut outcome, mode, text);
     }
-    let warned = comparison.findings.iter().filter(|finding| finding.level == Level::Warn);
+    let is_said = |finding: &Finding| drift.iter().any(|said| said.contains(&finding.message));
+    let warned = comparison.findings.iter().filter(|finding| finding.level == Level::Warn && !is_said(finding));
     outcome.warnings.extend(warned.map(|finding| format!("maplock[{}]: {}", finding.rule.id, finding.message)));
     outcome
 }

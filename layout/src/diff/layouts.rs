@@ -1,5 +1,6 @@
 //! Findings inside a key or a value.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ptr;
 
@@ -127,7 +128,11 @@ impl LayoutDiff {
     ) {
         let changed = |rule, sink: &mut Sink<'_>| {
             let (from, to) = distinct_spellings(old, new);
-            let what = if old_bits < new_bits && is_number(old) && is_number(new) { "grew" } else { "changed" };
+            let what = match old_bits.cmp(&new_bits) {
+                Ordering::Less if is_number(old) && is_number(new) => "grew",
+                Ordering::Greater if is_number(old) && is_number(new) => "shrank",
+                _ => "changed",
+            };
             let moved = if at.old_bits == at.new_bits { "" } else { ", and moved" };
             let message = format!("{} {what} from {from} to {to}{moved}", subject(at.path));
             let old = Some((from, place(at.old_bits, old_bits)));
