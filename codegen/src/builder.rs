@@ -1,5 +1,6 @@
 //! The part that a `build.rs` sees.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
@@ -170,24 +171,29 @@ impl Builder {
             return Ok(Found::Nothing("docs.rs has no eBPF objects".to_owned()));
         }
         let mut objects = Vec::with_capacity(self.inputs.len());
+        let mut sources = BTreeMap::new();
         for input in &self.inputs {
             match input {
                 Input::Object { name, path } => {
                     let path = package.join(path);
-                    watch(&path);
                     if !path.exists() {
                         let why = format!("object {} is not there", path.display());
                         // A gate that opens when its object is mislaid would be none: only a published package may lack it.
                         return if is_published(package) { Ok(Found::Nothing(why)) } else { Err(why) };
                     }
+                    watch(&path);
                     objects.push((name.clone(), path));
                 }
                 Input::Source(source) => {
-                    watch(&package.join(source));
                     if is_published(package) && !package.join(source).exists() {
                         return Ok(Found::Nothing(format!("source {} is not there", source.display())));
                     }
+                    watch(&package.join(source));
                     let name = object_name(source);
+                    if let Some(other) = sources.insert(name.clone(), source) {
+                        let (one, two) = (other.display(), source.display());
+                        return Err(format!("{one} and {two} would both be compiled to {name}.bpf.o; rename one"));
+                    }
                     let compiled = clang::compile(package, source, &name, out_dir, &self.clang_args)?;
                     compiled.dependencies.iter().for_each(|file| watch(file));
                     objects.push((name, compiled.object));

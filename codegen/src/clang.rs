@@ -58,7 +58,8 @@ fn how_to_install() -> &'static str {
 }
 
 fn find() -> Result<String, String> {
-    if let Ok(clang) = env::var("CLANG") {
+    // Templates of CI systems set what they don't use to nothing.
+    if let Some(clang) = env::var("CLANG").ok().filter(|clang| !clang.is_empty()) {
         return Ok(clang);
     }
     let path = env::var_os("PATH").unwrap_or_default();

@@ -93,42 +93,73 @@ pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, root
         }
         return outcome;
     }
-    let drift = if file.text.is_some() { drift(lock, observed, &comparison) } else { Vec::new() };
     if file.text.is_none() {
         let text = format!(
             "maplock: there is no {old_name}; run `cargo maplock init` and commit it, or no later build can tell what has changed"
         );
         settle(&mut outcome, mode, text);
-    } else if !drift.is_empty() {
+    }
+    let drift = if file.text.is_some() { drift(lock, observed, &comparison) } else { Vec::new() };
+    let (decisions, drift): (Vec<_>, Vec<_>) =
+        drift.into_iter().partition(|drift| comparison.of_map(&drift.map).any(Finding::needs_decision));
+    if !drift.is_empty() {
+        let said: Vec<_> = drift.iter().map(|drift| drift.words.as_str()).collect();
         let text = format!(
             "maplock: {old_name} is behind the objects: {}; run `cargo maplock update` and commit it",
-            drift.join("; ")
+            said.join("; ")
         );
         settle(&mut outcome, mode, text);
     }
-    let is_said = |finding: &Finding| drift.iter().any(|said| said.contains(&finding.message));
+    // A level of `warn` or `allow` lets a build pass, but leaves open what a node is to do.
+    for decision in &decisions {
+        let text = format!(
+            "maplock: {old_name} is behind the objects: {}; say what nodes are to do with the entries: `cargo maplock accept {} --on-upgrade ..`",
+            decision.words, decision.map
+        );
+        settle(&mut outcome, mode, text);
+    }
+    let is_said = |finding: &Finding| drift.iter().chain(&decisions).any(|drift| drift.map == finding.map);
     let warned = comparison.findings.iter().filter(|finding| finding.level == Level::Warn && !is_said(finding));
     outcome.warnings.extend(warned.map(|finding| format!("maplock[{}]: {}", finding.rule.id, finding.message)));
     outcome
 }
 
+/// What does not fail a developer's build, but every other.
 fn settle(outcome: &mut Outcome, mode: Mode, text: String) {
-    if mode.locked { outcome.error = Some(text) } else { outcome.warnings.push(text) }
+    match &mut outcome.error {
+        Some(error) => {
+            error.push('\n');
+            error.push_str(&text);
+        }
+        None if mode.locked => outcome.error = Some(text),
+        None => outcome.warnings.push(text),
+    }
 }
 
-/// What `cargo maplock update` would write, in words: one entry for each map that is not as the lock has it.
+/// A map that is not as the lock has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift {
+    /// The map.
+    pub map: String,
+    /// How it differs.
+    pub words: String,
+}
+
+/// The maps that are not as the lock has them, though none of them breaks.
 #[must_use]
-pub fn drift(lock: &Lock, observed: &Lock, comparison: &Comparison) -> Vec<String> {
+pub fn drift(lock: &Lock, observed: &Lock, comparison: &Comparison) -> Vec<Drift> {
     let mut drift = Vec::new();
     let names: std::collections::BTreeSet<_> = lock.maps.keys().chain(observed.maps.keys()).collect();
     for name in names {
-        let said = match (lock.maps.get(name), observed.maps.get(name)) {
+        match (lock.maps.get(name), observed.maps.get(name)) {
             (Some(known), Some(now)) if known.same_definition(now) => continue,
             (None, Some(now)) if now.ephemeral => continue,
-            _ => comparison.of_map(name).map(|finding| finding.message.clone()).collect::<Vec<_>>(),
-        };
-        // The change of an enumerator's order, or of anything else that no rule is about, has no words of its own.
-        drift.push(if said.is_empty() { format!("map `{name}` is written otherwise") } else { said.join(", ") });
+            _ => {}
+        }
+        let said: Vec<_> = comparison.of_map(name).map(|finding| finding.message.clone()).collect();
+        // What no rule is about, such as the order of enumerators, has no words of its own.
+        let words = if said.is_empty() { format!("map `{name}` is written otherwise") } else { said.join(", ") };
+        drift.push(Drift { map: name.clone(), words });
     }
     drift
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snippet};
 use maplock_layout::layout::Layout;
 use maplock_layout::lock::{self, OnUpgrade};
+use maplock_layout::map::Pinning;
 use maplock_layout::rules::{self, Level, Rule, Tier};
 use maplock_layout::{Comparison, Finding, Lock, Place};
 
@@ -58,13 +59,56 @@ fn is_told(finding: &Finding) -> bool {
 /// One line: how many maps break, and how.
 #[must_use]
 pub fn summary(comparison: &Comparison) -> String {
-    let maps: BTreeSet<_> =
-        comparison.findings.iter().filter(|finding| finding.is_break()).map(|f| f.map.as_str()).collect();
-    match maps.len() {
-        0 => "no pinned state is lost".to_owned(),
-        1 => format!("pinned state of map {} would be misread or lost", quoted(&maps)),
-        _ => format!("pinned state of {} maps would be misread or lost: {}", maps.len(), quoted(&maps)),
+    let breaks = |of_conflicts: bool| -> BTreeSet<&str> {
+        let breaks = comparison.findings.iter().filter(|finding| finding.is_break());
+        breaks.filter(|f| (f.rule == &rules::MAP_CONFLICT) == of_conflicts).map(|f| f.map.as_str()).collect()
+    };
+    let told = |maps: &BTreeSet<&str>, one: &str, many: &str| match maps.len() {
+        0 => None,
+        1 => Some(one.replace("{}", &quoted(maps))),
+        len => Some(format!("{}: {}", many.replace("{}", &len.to_string()), quoted(maps))),
+    };
+    let (lost, conflicts) = (breaks(false), breaks(true));
+    let lost = told(
+        &lost,
+        "pinned state of map {} would be misread or lost",
+        "pinned state of {} maps would be misread or lost",
+    );
+    let conflicts = told(&conflicts, "the objects disagree on map {}", "the objects disagree on {} maps");
+    match (conflicts, lost) {
+        (None, None) => "there is no break that was not accepted".to_owned(),
+        (Some(one), None) | (None, Some(one)) => one,
+        (Some(conflicts), Some(lost)) => format!("{conflicts}; {lost}"),
     }
+}
+
+/// What to type next about the breaks of `map`: what each command is for, and the command. `more` follows it, such as
+/// ` --lock FILE`.
+#[must_use]
+pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<(&'static str, String)> {
+    let breaks: Vec<_> = comparison.of_map(map).filter(|finding| finding.is_break()).collect();
+    let cannot_accept = [&rules::MAP_CONFLICT, &rules::MAP_REMOVED, &rules::MAP_ADDED, &rules::STALE_EPOCH];
+    if breaks.is_empty() || breaks.iter().any(|finding| cannot_accept.contains(&finding.rule)) {
+        return Vec::new();
+    }
+    let all_bytes_stay = breaks.iter().all(|finding| match finding.rule.tier {
+        Tier::Meaning | Tier::Spelling => true,
+        Tier::Bytes => [&rules::MEMBER_ADDED, &rules::UNION_ARM_ADDED].contains(&finding.rule),
+        Tier::Kernel => false,
+    });
+    let is_unpinned = breaks.iter().any(|finding| finding.rule == &rules::PINNING_REMOVED);
+    let ways = [
+        (OnUpgrade::Reuse, "old bytes are right:", all_bytes_stay),
+        (OnUpgrade::Migrate, "keep the entries:", !is_unpinned),
+        (OnUpgrade::Swap, if is_unpinned { "give them up:" } else { "start empty:" }, true),
+    ];
+    let map = shell_word(map);
+    let accept = ways.into_iter().filter(|(.., fits)| *fits).map(|(way, meaning, _)| {
+        (meaning, format!("cargo maplock accept {map} --on-upgrade {way} --reason \"…\"{more}"))
+    });
+    let rules: BTreeSet<_> = breaks.iter().filter(|f| f.consequence_of.is_none()).map(|f| f.rule.id).collect();
+    let explain = rules.into_iter().map(|rule| ("more:", format!("cargo maplock explain {rule}")));
+    accept.chain(explain).collect()
 }
 
 fn quoted(names: &BTreeSet<&str>) -> String {
@@ -87,7 +131,7 @@ impl<'a> Telling<'a> {
         let prefix = format!("map `{}`", finding.map);
         let title = match finding.message.strip_prefix(&prefix) {
             Some(_) => finding.message.clone(),
-            None => format!("{prefix}: {}", finding.message),
+            None => format!("{prefix}: {}", finding.message.replace(&format!(" of `{}`", finding.map), "")),
         };
         let mut group = Group::with_title(severity.primary_title(title).id(finding.rule.id));
         let mut said_old = false;
@@ -110,17 +154,26 @@ impl<'a> Telling<'a> {
         group
     }
 
+    /// True where `ephemeral` in Cargo.toml took a map out of the pinned ones, which no line of the sources says.
+    fn is_by_config(&self) -> bool {
+        let def = self.sides.new.maps.get(&self.finding.map).map(|map| &map.def);
+        self.finding.rule == &rules::PINNING_REMOVED && def.is_some_and(|def| def.pinning != Pinning::None)
+    }
+
     fn new_line(&self) -> Option<ShownLine> {
         let finding = self.finding;
         finding.new.as_ref()?;
+        // Of two objects in conflict, either may be the one that has the line.
+        if finding.rule == &rules::MAP_CONFLICT || self.is_by_config() {
+            return None;
+        }
         let attribute = attribute(finding.rule);
         let at = (self.locate)(&finding.map, &finding.path, attribute)?;
         let (path, text) = self.source(&at);
         let text = text?;
         let word = attribute.filter(|_| finding.path == finding.map).unwrap_or_else(|| last_name(&finding.path));
-        let word = if matches!(word, "key" | "value") || text.contains(word) { word } else { finding.map.as_str() };
-        // A line without the name is not the line that was compiled: the source has changed since.
-        let span = find_word(&text, word)?;
+        // A line without either name is not the line that was compiled: the source has changed since.
+        let span = [word, &format!("{word}_size"), &finding.map].into_iter().find_map(|word| find_word(&text, word))?;
         Some(ShownLine {
             path,
             line: usize::try_from(at.line).ok()?,
@@ -142,7 +195,7 @@ impl<'a> Telling<'a> {
 
     fn old_line(&self) -> Option<ShownLine> {
         let finding = self.finding;
-        finding.old.as_ref()?;
+        finding.old.as_ref().filter(|_| finding.rule != &rules::MAP_CONFLICT)?;
         let text = self.sides.old_text?;
         let line = match attribute(finding.rule).filter(|_| finding.path == finding.map) {
             Some(name) => attribute_line(text, &finding.map, name),
@@ -162,11 +215,16 @@ impl<'a> Telling<'a> {
 
     fn notes(&self, said_old: bool, said_new: bool) -> Vec<String> {
         let finding = self.finding;
+        if finding.rule == &rules::MAP_CONFLICT {
+            return [&finding.old, &finding.new].into_iter().flatten().cloned().collect();
+        }
         let mut notes = Vec::new();
         if !said_old && let Some(old) = &finding.old {
             notes.push(format!("in {}: {}", self.sides.old_name, side(&Some(old.clone()), finding.old_place)));
         }
-        if !said_new && finding.new.is_some() {
+        if self.is_by_config() {
+            notes.push("`ephemeral` in Cargo.toml names it".to_owned());
+        } else if !said_new && finding.new.is_some() {
             let at = (self.locate)(&finding.map, &finding.path, attribute(finding.rule));
             let at = at.map_or_else(|| "now".to_owned(), |at| format!("now, at {}:{}", self.source(&at).0, at.line));
             notes.push(format!("{at}: {}", side(&finding.new, finding.new_place)));
@@ -216,30 +274,17 @@ impl<'a> Telling<'a> {
 
     fn commands(&self) -> Vec<String> {
         let finding = self.finding;
-        let mut commands = Vec::new();
-        let Some(more) = self.sides.accept.filter(|_| self.is_last) else { return commands };
-        let breaks: Vec<_> = self.comparison.of_map(&finding.map).filter(|finding| finding.is_break()).collect();
-        if breaks.is_empty() || finding.rule == &rules::MAP_CONFLICT {
-            return commands;
+        match finding.rule.id {
+            "map-conflict" => vec!["make them alike: a node would get whichever object is loaded first".to_owned()],
+            "map-removed" if finding.is_break() => {
+                vec!["put the map back, or set `map-removed = \"warn\"` in Cargo.toml for this release".to_owned()]
+            }
+            _ => {
+                let more = self.sides.accept.filter(|_| self.is_last);
+                let commands = more.map(|more| commands(self.comparison, &finding.map, more)).unwrap_or_default();
+                commands.into_iter().map(|(meaning, command)| format!("{meaning:<20} {command}")).collect()
+            }
         }
-        let all_bytes_stay = breaks.iter().all(|finding| match finding.rule.tier {
-            Tier::Meaning | Tier::Spelling => true,
-            Tier::Bytes => finding.rule == &rules::MEMBER_ADDED || finding.rule == &rules::UNION_ARM_ADDED,
-            Tier::Kernel => false,
-        });
-        let mut ways = vec![(OnUpgrade::Migrate, "keep the entries:"), (OnUpgrade::Swap, "start empty:")];
-        if all_bytes_stay {
-            ways.insert(0, (OnUpgrade::Reuse, "old bytes are right:"));
-        }
-        for (way, meaning) in ways {
-            let map = shell_word(&finding.map);
-            commands.push(format!("{meaning:<20} cargo maplock accept {map} --on-upgrade {way} --reason \"…\"{more}"));
-        }
-        let rules: BTreeSet<_> = breaks.iter().filter(|f| f.consequence_of.is_none()).map(|f| f.rule.id).collect();
-        for rule in rules {
-            commands.push(format!("{:<20} cargo maplock explain {rule}", "more:"));
-        }
-        commands
     }
 }
 

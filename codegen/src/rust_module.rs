@@ -39,7 +39,7 @@ pub(crate) fn render(lock: &Lock, error_file: Option<&str>) -> String {
                     format!("[u8; {size}]"),
                 ),
             };
-            let ty = module.from_map(&ty);
+            let ty = module.seen_from_map(&ty);
             _ = writeln!(maps, "    /// {doc}\n    pub type {alias} = {ty};");
         }
         maps.push_str("}\n");
@@ -56,23 +56,26 @@ pub(crate) fn render(lock: &Lock, error_file: Option<&str>) -> String {
     );
     out.push_str(&module.items.concat());
     if module.has_bits {
-        out.push_str(BITS);
+        out.push_str(&BITS.replace("{QUIET}", QUIET));
     }
     out.push_str(&maps);
     out
 }
 
 /// What stands before every item: the lints of the crate that includes the module are for its own code.
-const QUIET: &str = "#[allow(warnings, clippy::all, clippy::pedantic, clippy::nursery)]";
+const QUIET: &str = "#[allow(warnings, missing_docs, missing_debug_implementations, nonstandard_style, unreachable_pub, unused, \
+                     clippy::all, clippy::pedantic, clippy::nursery, clippy::restriction)]";
 
 /// Reading and writing bit-fields. BTF counts bits from the least significant one of little-endian objects, and from the
 /// most significant one of big-endian objects; maps are read on machines of the byte order that they were made for.
 const BITS: &str = "
+{QUIET}
 const fn __bit(index: usize) -> (usize, u8) {
     let mask = if cfg!(target_endian = \"big\") { 0x80 >> (index % 8) } else { 1 << (index % 8) };
     (index / 8, mask)
 }
 
+{QUIET}
 const fn __get_bits(bytes: &[u8], offset: usize, width: usize) -> u128 {
     let (mut value, mut bit) = (0, 0);
     while bit < width {
@@ -86,6 +89,7 @@ const fn __get_bits(bytes: &[u8], offset: usize, width: usize) -> u128 {
     value
 }
 
+{QUIET}
 const fn __set_bits(bytes: &mut [u8], offset: usize, width: usize, value: u128) {
     let mut bit = 0;
     while bit < width {
@@ -169,7 +173,7 @@ impl Module {
     }
 
     /// A type as a map's own module names it.
-    fn from_map(&self, ty: &str) -> String {
+    fn seen_from_map(&self, ty: &str) -> String {
         let element = ty.trim_start_matches('[');
         let (element, lengths) = element.split_at(element.find(';').unwrap_or(element.len()));
         let own = if self.taken.contains(element) { "super::" } else { "" };
@@ -356,7 +360,7 @@ impl Shaped {
         format!(
             "\n/// {title}\n{QUIET}\n#[repr({repr})]\n#[derive(Clone, Copy)]\n\
              pub {keyword} {name} {{\n{body}}}\n\n\
-             const _: () = {{\n    assert!(::core::mem::size_of::<{name}>() == {size});\n    \
+             {QUIET}\nconst _: () = {{\n    assert!(::core::mem::size_of::<{name}>() == {size});\n    \
              #[cfg(target_pointer_width = \"64\")]\n    assert!(::core::mem::align_of::<{name}>() == {align});\n{asserts}}};\n"
         )
     }
@@ -375,7 +379,7 @@ fn camel_case(name: &str) -> String {
     let mut upper = true;
     for c in name.chars() {
         if c.is_ascii_alphanumeric() {
-            out.extend(if upper { c.to_ascii_uppercase() } else { c }.to_string().chars());
+            out.push(if upper { c.to_ascii_uppercase() } else { c });
             upper = false;
         } else {
             upper = true;

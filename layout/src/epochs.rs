@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::config::Levels;
-use crate::diff::{self, compare, needs_decision};
+use crate::diff::{self, compare};
 use crate::finding::{Comparison, Finding};
 use crate::lock::{Epoch, Lock, LockedMap, OnUpgrade};
 use crate::observe::Observation;
@@ -64,10 +64,8 @@ const BRIDGE: &str = "recorded by update: old bytes mean what they meant";
 pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lock, Box<Comparison>> {
     let comparison = compare(lock, &observed.lock, levels);
     let undecided = comparison.findings.iter().any(|finding| {
-        // A map that is gone has no state to decide on, and one that is new has none yet.
-        finding.is_break()
-            || needs_decision(finding)
-                && ![&rules::MAP_REMOVED, &rules::MAP_ADDED, &rules::PINNING_REMOVED].contains(&finding.rule)
+        // A map that is no longer pinned has no state to decide on, unless that is denied.
+        finding.is_break() || finding.needs_decision() && finding.rule != &rules::PINNING_REMOVED
     });
     if undecided {
         return Err(Box::new(comparison));
@@ -122,7 +120,7 @@ pub fn accept(
     let one = |locked: &LockedMap| Lock { maps: BTreeMap::from([(map.to_owned(), locked.clone())]) };
     let findings = compare(&one(known), &one(now), levels).findings;
     let mut accepted = lock.clone();
-    let rules = rules_of(findings.iter(), |finding| finding.level == Level::Deny || needs_decision(finding));
+    let rules = rules_of(findings.iter(), |finding| finding.level == Level::Deny || finding.needs_decision());
 
     if rules.is_empty() {
         let entry = accepted.maps.get_mut(map).and_then(|map| map.epochs.last_mut());

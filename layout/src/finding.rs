@@ -2,7 +2,7 @@
 
 use crate::digest::Digest;
 use crate::lock::OnUpgrade;
-use crate::rules::{Level, Rule};
+use crate::rules::{self, Level, Rule, Tier};
 
 /// A rule that applies to one place of one map, with both sides of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,22 @@ impl Finding {
     #[must_use]
     pub fn is_break(&self) -> bool {
         self.level == Level::Deny && self.accepted.is_none()
+    }
+
+    /// True where state cannot simply stay: bytes that would be misread, attributes that the kernel refuses, and what
+    /// the configuration denies. A level of `allow` silences a finding, but does not make old bytes right.
+    #[must_use]
+    pub fn needs_decision(&self) -> bool {
+        // There is no state yet, none any more, or all of it stays.
+        let is_harmless = [
+            &rules::MAP_ADDED,
+            &rules::MAP_REMOVED,
+            &rules::MAX_ENTRIES_INCREASED,
+            &rules::PINNING_ADDED,
+            &rules::STALE_EPOCH,
+        ]
+        .contains(&self.rule);
+        !is_harmless && (matches!(self.rule.tier, Tier::Bytes | Tier::Kernel) || self.level == Level::Deny)
     }
 }
 

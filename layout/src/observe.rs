@@ -103,18 +103,19 @@ fn conflict(known: &LockedMap, first: &str, other: &LockedMap, second: &str) -> 
     let name = &known.def.name;
     let both = |map: &LockedMap| Lock { maps: BTreeMap::from([(name.clone(), map.clone())]) };
     let differences = diff::compare(&both(known), &both(other), &Config::default().levels).findings;
-    let difference = differences.first().map_or_else(String::new, |finding| format!(": {}", finding.message));
-    let side = |object: &str, value: Option<&Option<String>>| match value {
-        Some(Some(value)) => format!("{object}: {value}"),
-        _ => object.to_owned(),
+    let primary = differences.iter().find(|finding| finding.consequence_of.is_none());
+    let difference = primary.map_or_else(String::new, |finding| format!(": {}", finding.message));
+    let side = |object: &str, value: Option<&str>| match value {
+        Some(value) => format!("{object}: {value}"),
+        None => format!("{object}: nothing"),
     };
     Finding {
         rule: &rules::MAP_CONFLICT,
         level: Level::Deny,
         map: name.clone(),
-        path: differences.first().map_or_else(|| name.clone(), |finding| finding.path.clone()),
-        old: Some(side(first, differences.first().map(|finding| &finding.old))),
-        new: Some(side(second, differences.first().map(|finding| &finding.new))),
+        path: primary.map_or_else(|| name.clone(), |finding| finding.path.clone()),
+        old: Some(side(first, primary.and_then(|finding| finding.old.as_deref()))),
+        new: Some(side(second, primary.and_then(|finding| finding.new.as_deref()))),
         old_place: None,
         new_place: None,
         consequence_of: None,

@@ -32,7 +32,13 @@ impl Builder {
     const HEADER_LEN: usize = 24;
 
     fn new(endian: Endian) -> Self {
-        Self { endian, types: Vec::new(), strings: vec![0], known: HashMap::from([(String::new(), 0)]), offsets: vec![0] }
+        Self {
+            endian,
+            types: Vec::new(),
+            strings: vec![0],
+            known: HashMap::from([(String::new(), 0)]),
+            offsets: vec![0],
+        }
     }
 
     fn little() -> Self {

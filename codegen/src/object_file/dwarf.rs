@@ -132,6 +132,11 @@ impl<'a> Walk<'_, 'a> {
         }
         let Some(role) = parts.next() else { return here };
         let Some(member) = self.member(definition, role) else {
+            if parts.peek().is_none()
+                && let Some(size) = self.member(definition, &format!("{role}_size"))
+            {
+                return self.line(&size).or(here);
+            }
             return self.annotation(map, role, parts).or(here);
         };
         here = self.line(&member).or(here);

@@ -94,7 +94,8 @@ impl LayoutDiff {
             }
             (Shape::Array { element: a, len: old_len }, Shape::Array { element: b, len: new_len }) => {
                 if old_len != new_len {
-                    let message = format!("{} has {new_len} elements, it had {old_len}", subject(at.path));
+                    let (what, moved) = (subject(at.path), and_moved(at));
+                    let message = format!("{what} has {new_len} elements, it had {old_len}{moved}");
                     let (old_text, new_text) = (old.spelling(), new.spelling());
                     sink.add_placed(
                         &rules::ARRAY_LENGTH_CHANGED,
@@ -133,7 +134,7 @@ impl LayoutDiff {
                 Ordering::Greater if is_number(old) && is_number(new) => "shrank",
                 _ => "changed",
             };
-            let moved = if at.old_bits == at.new_bits { "" } else { ", and moved" };
+            let moved = and_moved(at);
             let message = format!("{} {what} from {from} to {to}{moved}", subject(at.path));
             let old = Some((from, place(at.old_bits, old_bits)));
             let new = Some((to, place(at.new_bits, new_bits)));
@@ -212,7 +213,8 @@ impl LayoutDiff {
             order.resize(sink.len() - start, flat.offset_bits);
             causes.added(flat.offset_bits, path);
         }
-        let mut unmoved_type = Vec::with_capacity(pairs.len());
+        // The first change inside of each pair.
+        let mut changes = Vec::with_capacity(pairs.len());
         for pair in &pairs {
             let (a, b) = (old[pair.old], new[pair.new]);
             let path = join(at.path, &b.member.name);
@@ -231,28 +233,32 @@ impl LayoutDiff {
                 sink.add_placed(&rules::MEMBER_RENAMED, &path, old, new, message);
             }
             self.compare_member(a, b, here, sink);
-            if a.member.size_bits() != b.member.size_bits() {
-                let cause = sink.since(before).find(|finding| is_of_bytes(finding)).map(|finding| finding.path.clone());
-                causes.resized(a.offset_bits, b.offset_bits, cause.unwrap_or_else(|| path.clone()));
+            let own = sink.since(before).find(|finding| is_primary(finding)).map(|finding| finding.path.clone());
+            if let Some(own) = own.as_ref().filter(|_| a.member.size_bits() != b.member.size_bits()) {
+                causes.resized(a.offset_bits, b.offset_bits, own.clone());
             }
             order.resize(sink.len() - start, b.offset_bits);
-            // Its own change of type says "and moved"; a move without one is told below.
-            unmoved_type.push(!sink.since(before).any(|finding| finding.path == path && is_of_bytes(finding)));
+            changes.push(own);
         }
 
         // Who moved, and whether another member's change explains it.
         let in_order = longest_increasing(&pairs.iter().map(|pair| new[pair.new].offset_bits).collect::<Vec<_>>());
         for (pair, _) in pairs.iter().zip(&in_order).filter(|(_, in_order)| !**in_order) {
             let (a, b) = (old[pair.old].offset_bits, new[pair.new].offset_bits);
-            causes.resized(a, b, join(at.path, &new[pair.new].member.name));
+            if a != b {
+                causes.resized(a, b, join(at.path, &new[pair.new].member.name));
+            }
         }
         for (index, pair) in pairs.iter().enumerate() {
             let (a, b) = (old[pair.old], new[pair.new]);
-            if a.offset_bits == b.offset_bits || !unmoved_type[index] {
+            let path = join(at.path, &b.member.name);
+            // Its own change says "and moved".
+            if a.offset_bits == b.offset_bits || changes[index].as_ref() == Some(&path) {
                 continue;
             }
-            let path = join(at.path, &b.member.name);
-            let cause = causes.before(a.offset_bits, b.offset_bits).filter(|_| in_order[index]).map(str::to_owned);
+            // What changed inside of a struct may move it too, by its alignment.
+            let pushed = || causes.before(a.offset_bits, b.offset_bits).filter(|_| in_order[index]).map(str::to_owned);
+            let cause = changes[index].clone().or_else(pushed);
             let is_primary = cause.is_none();
             let (from, to) = (member_place(at.old_bits, a), member_place(at.new_bits, b));
             let message = format!("{} moved from {from} to {to}", subject(&path));
@@ -278,7 +284,8 @@ impl LayoutDiff {
         }
         let (old_bits, new_bits) = (a.member.size_bits(), b.member.size_bits());
         if old_bits != new_bits {
-            let message = format!("{} is {new_bits} bits wide, it was {old_bits}", subject(at.path));
+            let (what, moved) = (subject(at.path), and_moved(at));
+            let message = format!("{what} is {new_bits} bits wide, it was {old_bits}{moved}");
             let old = Some((spelling(a), place(at.old_bits, old_bits)));
             let new = Some((spelling(b), place(at.new_bits, new_bits)));
             return sink.add_placed(&rules::BIT_WIDTH_CHANGED, at.path, old, new, message);
@@ -442,6 +449,15 @@ fn is_number(layout: &Layout) -> bool {
 /// True where two spellings differ only below an array, whose element's own finding says so.
 fn is_element_spelling(old: &str, new: &str) -> bool {
     old.ends_with(']') && new.ends_with(']')
+}
+
+/// True for a change of bytes that no other change brought about.
+fn is_primary(finding: &crate::finding::Finding) -> bool {
+    is_of_bytes(finding) && finding.consequence_of.is_none()
+}
+
+fn and_moved(at: At<'_>) -> &'static str {
+    if at.old_bits == at.new_bits { "" } else { ", and moved" }
 }
 
 fn is_of_bytes(finding: &crate::finding::Finding) -> bool {

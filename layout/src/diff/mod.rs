@@ -304,7 +304,8 @@ fn compare_key_or_value(
         (None, None) => {}
     }
     if old_size != new_size {
-        let cause = sink.since(start).find(|finding| finding.rule.tier == Tier::Bytes);
+        let cause =
+            sink.since(start).find(|finding| finding.rule.tier == Tier::Bytes && finding.consequence_of.is_none());
         let cause = cause.map(|finding| finding.path.clone());
         let message = format!("the {what} of `{}` takes {new_size} bytes, it took {old_size}", sink.map);
         let side =
@@ -366,7 +367,7 @@ impl<'a> Acceptance<'a> {
 }
 
 /// The shortest way over epochs from one digest to another.
-fn chain<'a>(epochs: &'a [Epoch], from: Digest, to: Digest) -> Option<Vec<&'a Epoch>> {
+fn chain(epochs: &[Epoch], from: Digest, to: Digest) -> Option<Vec<&Epoch>> {
     let mut ways: Vec<(Digest, Vec<&Epoch>)> = vec![(from, Vec::new())];
     let mut seen = BTreeSet::from([from]);
     let mut next = 0;
@@ -395,22 +396,13 @@ pub(crate) fn leads_to(epochs: &[Epoch], from: Digest, to: Digest) -> bool {
 fn disposition(findings: &[Finding]) -> Disposition {
     let grows = findings.iter().any(|finding| finding.rule == &rules::MAX_ENTRIES_INCREASED);
     let kept = if grows { Disposition::Grow } else { Disposition::Reuse };
-    let worst = findings.iter().filter(|finding| needs_decision(finding)).map(|finding| match finding.accepted {
+    let worst = findings.iter().filter(|finding| finding.needs_decision()).map(|finding| match finding.accepted {
         Some(OnUpgrade::Reuse) => kept,
         Some(OnUpgrade::Migrate) => Disposition::Migrate,
         Some(OnUpgrade::Swap) => Disposition::Swap,
         Some(OnUpgrade::Refuse) | None => Disposition::Refuse,
     });
     worst.max().unwrap_or(kept)
-}
-
-/// True where state cannot simply stay: bytes that would be misread, attributes that the kernel refuses, and what the
-/// configuration denies. A level of `allow` silences a finding, but does not make old bytes right.
-pub(crate) fn needs_decision(finding: &Finding) -> bool {
-    let harmless = [&rules::MAX_ENTRIES_INCREASED, &rules::PINNING_ADDED].contains(&finding.rule);
-    !harmless
-        && (matches!(finding.rule.tier, Tier::Bytes | Tier::Kernel) || finding.level == crate::rules::Level::Deny)
-        && finding.rule != &rules::STALE_EPOCH
 }
 
 /// Reports epochs from which no way leads to the map's definition.

@@ -21,6 +21,9 @@ pub fn line_of(text: &str, map: &str, path: &str) -> Option<usize> {
         def = inner.get_ref().as_table()?;
     }
     if let Some(role) = parts.next() {
+        if let Some((key, _)) = def.get_key_value(&*format!("{role}_size")) {
+            best = key.span().start;
+        }
         if let Some((key, mut expression)) = def.get_key_value(role) {
             best = key.span().start;
             let types = def.get("types").and_then(|types| types.get_ref().as_table());

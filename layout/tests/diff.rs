@@ -1,0 +1,875 @@
+//! What is said of a change, for a map declared one way and then another.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::sync::Arc;
+
+use maplock_layout::layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
+use maplock_layout::map::{MapDef, MapType, Pinning};
+use maplock_layout::rules::{Level, Tier};
+use maplock_layout::{Comparison, Disposition, Finding};
+use proptest::prelude::*;
+use support::{c, diff, line, lines, lock, map, map_of, quickly};
+
+/// How a map changes from `old` to `new`, with what holds for every comparison.
+#[track_caller]
+fn changes(old: &MapDef, new: &MapDef) -> Comparison {
+    let (old, new) = (lock([old.clone()]), lock([new.clone()]));
+    for same in [&old, &new] {
+        assert_eq!(lines(&diff(same, same)), [""; 0], "a map differs from itself");
+    }
+    let comparison = diff(&old, &new);
+    assert_eq!(without_cause(&comparison), [""; 0], "consequences of nothing that is reported");
+    comparison
+}
+
+/// The findings that claim to be a consequence, but of no cause that is reported.
+fn without_cause(comparison: &Comparison) -> Vec<String> {
+    let has_cause = |finding: &&Finding| {
+        let is_cause =
+            |other: &Finding| Some(&other.path) == finding.consequence_of.as_ref() && other.consequence_of.is_none();
+        finding.consequence_of.is_none() || comparison.findings.iter().any(is_cause)
+    };
+    comparison.findings.iter().filter(|finding| !has_cause(finding)).map(line).collect()
+}
+
+/// How it changes where only the value's declaration does.
+#[track_caller]
+fn value(old: &str, new: &str) -> Comparison {
+    changes(&map(old), &map(new))
+}
+
+#[track_caller]
+fn finds(old: &str, new: &str, expected: &[&str]) {
+    assert_eq!(lines(&value(old, new)), expected, "\n{old}\n{new}");
+}
+
+#[test]
+fn what_makes_no_difference_is_not_reported() {
+    for (old, new) in [
+        ("struct v { u32 a; };", "struct unused { u64 x; }; struct v { u32 a; };"),
+        ("struct v { u32 a; u32 b; u32 c; };", "struct v { u32 a; struct { u32 b; u32 c; }; };"),
+        ("struct v { u32 a; u32 b; };", "struct v { union { u32 a; }; u32 b; };"),
+        ("struct v { u8 a; u32 b; };", "struct v { u8 a; u32 b; } aligned(4);"),
+        ("struct v { enum kind { A, B } k; };", "struct v { enum kind { B = 1, A = 0 } k; };"),
+        ("struct v { struct { u32 a; } in; };", "struct v { struct { u32 a; } in; };"),
+    ] {
+        finds(old, new, &[]);
+        assert_eq!(map(old).digest(), map(new).digest(), "\n{old}\n{new}");
+    }
+}
+
+// Members that come, go, grow and move.
+
+#[test]
+fn a_member_that_grew_is_the_cause_of_those_that_it_pushed_along() {
+    finds(
+        "struct v { u32 count; u32 seen; u32 errors; };",
+        "struct v { u64 count; u32 seen; u32 errors; };",
+        &[
+            "member-type-changed m.value.count: u32 -> u64",
+            "member-moved m.value.seen: bytes 4..8 -> bytes 8..12 <- m.value.count",
+            "member-moved m.value.errors: bytes 8..12 -> bytes 12..16 <- m.value.count",
+            "value-size-changed m.value: 12 bytes -> 16 bytes <- m.value.count",
+        ],
+    );
+}
+
+#[test]
+fn a_member_that_grew_and_moved_by_its_alignment_is_one_change() {
+    let found = value("struct v { u32 seen; u32 count; };", "struct v { u32 seen; u64 count; };");
+    assert_eq!(
+        lines(&found),
+        [
+            "member-type-changed m.value.count: u32 -> u64",
+            "value-size-changed m.value: 8 bytes -> 16 bytes <- m.value.count",
+        ]
+    );
+    let [grown, _] = found.findings.try_into().unwrap();
+    assert_eq!(grown.message, "`count` grew from u32 to u64, and moved");
+    assert_eq!(grown.old_place.unwrap().to_string(), "bytes 4..8");
+    assert_eq!(grown.new_place.unwrap().to_string(), "bytes 8..16");
+}
+
+#[test]
+fn a_member_that_grew_into_padding_is_reported_though_the_size_stays() {
+    finds("struct v { u32 a; u64 b; };", "struct v { u64 a; u64 b; };", &["member-type-changed m.value.a: u32 -> u64"]);
+}
+
+#[test]
+fn an_added_member_is_the_cause_of_those_behind_it() {
+    finds(
+        "struct v { u32 a; u32 b; };",
+        "struct v { u32 a; u32 new; u32 b; };",
+        &[
+            "member-added m.value.new: - -> u32",
+            "member-moved m.value.b: bytes 4..8 -> bytes 8..12 <- m.value.new",
+            "value-size-changed m.value: 8 bytes -> 12 bytes <- m.value.new",
+        ],
+    );
+    finds(
+        "struct v { u32 a; };",
+        "struct v { u32 a; u32 new; };",
+        &["member-added m.value.new: - -> u32", "value-size-changed m.value: 4 bytes -> 8 bytes <- m.value.new"],
+    );
+    finds("struct v { u8 a; u32 b; };", "struct v { u8 a; u8 new; u32 b; };", &["member-added m.value.new: - -> u8"]);
+}
+
+#[test]
+fn a_removed_member_is_the_cause_of_those_behind_it() {
+    finds(
+        "struct v { u32 a; u32 b; u32 c; };",
+        "struct v { u32 a; u32 c; };",
+        &[
+            "member-removed m.value.b: u32 -> -",
+            "member-moved m.value.c: bytes 8..12 -> bytes 4..8 <- m.value.b",
+            "value-size-changed m.value: 12 bytes -> 8 bytes <- m.value.b",
+        ],
+    );
+}
+
+#[test]
+fn of_a_reorder_only_the_member_that_was_taken_out_is_a_cause() {
+    finds(
+        "struct v { u32 a; u32 b; u32 c; u32 d; };",
+        "struct v { u32 a; u32 d; u32 b; u32 c; };",
+        &[
+            "member-moved m.value.d: bytes 12..16 -> bytes 4..8",
+            "member-moved m.value.b: bytes 4..8 -> bytes 8..12 <- m.value.d",
+            "member-moved m.value.c: bytes 8..12 -> bytes 12..16 <- m.value.d",
+        ],
+    );
+    let swapped = value("struct v { u32 a; u32 b; };", "struct v { u32 b; u32 a; };");
+    let causes: Vec<_> = swapped.findings.iter().filter(|finding| finding.consequence_of.is_none()).collect();
+    assert_eq!((swapped.findings.len(), causes.len()), (2, 1));
+}
+
+#[test]
+fn a_member_that_moved_with_no_other_change_is_a_cause_itself() {
+    finds(
+        "struct v { u32 a; u32 b; u64 c; } packed;",
+        "struct v { u32 a; struct { u8 unused; } gap; u32 b; u64 c; };",
+        &[
+            "member-added m.value.gap: - -> struct (anonymous)",
+            "member-moved m.value.b: bytes 4..8 -> bytes 8..12 <- m.value.gap",
+            "member-moved m.value.c: bytes 8..16 -> bytes 16..24 <- m.value.gap",
+            "value-size-changed m.value: 16 bytes -> 24 bytes <- m.value.gap",
+        ],
+    );
+    finds(
+        "struct v { u8 a; u64 b; } packed;",
+        "struct v { u8 a; u64 b; };",
+        &[
+            "member-moved m.value.b: bytes 1..9 -> bytes 8..16",
+            "value-size-changed m.value: 9 bytes -> 16 bytes <- m.value.b",
+        ],
+    );
+}
+
+#[test]
+fn a_new_name_for_the_same_bytes_is_a_rename() {
+    let found = value("struct v { u32 hits; u64 b; };", "struct v { u32 packets; u64 b; };");
+    assert_eq!(lines(&found), ["member-renamed m.value.packets: hits -> packets"]);
+    assert_eq!(found.findings[0].rule.tier, Tier::Meaning);
+    finds(
+        "struct v { u32 a; u32 b; };",
+        "struct v { u32 x; u32 y; };",
+        &["member-renamed m.value.x: a -> x", "member-renamed m.value.y: b -> y"],
+    );
+    finds(
+        "struct v { u32 a; };",
+        "struct v { s32 b; };",
+        &["member-renamed m.value.b: a -> b", "signedness-changed m.value.b: u32 -> i32"],
+    );
+}
+
+#[test]
+fn a_new_name_for_other_bytes_is_a_removal_and_an_addition() {
+    finds(
+        "struct v { u32 a; u32 b; };",
+        "struct v { u32 b; u32 z; };",
+        &[
+            "member-removed m.value.a: u32 -> -",
+            "member-moved m.value.b: bytes 4..8 -> bytes 0..4 <- m.value.a",
+            "member-added m.value.z: - -> u32",
+        ],
+    );
+}
+
+#[test]
+fn several_changes_at_once_are_all_reported() {
+    finds(
+        "struct v { u32 count; u32 gone; u32 seen; enum kind { A, B } kind; char name[16]; u16 port; };",
+        "struct v { u64 count; u32 seen; enum kind { A = 1, B = 0 } kind; char name[32]; s16 port; u16 new; };",
+        &[
+            "member-type-changed m.value.count: u32 -> u64",
+            "member-removed m.value.gone: u32 -> -",
+            "enum-value-changed m.value.kind.A: 0 -> 1",
+            "enum-value-changed m.value.kind.B: 1 -> 0",
+            "array-length-changed m.value.name: char[16] -> char[32]",
+            "signedness-changed m.value.port: u16 -> i16",
+            "member-moved m.value.port: bytes 32..34 -> bytes 48..50 <- m.value.name",
+            "member-added m.value.new: - -> u16",
+            "value-size-changed m.value: 36 bytes -> 56 bytes <- m.value.count",
+        ],
+    );
+}
+
+// Depth.
+
+#[test]
+fn a_change_inside_of_a_nested_struct_has_the_path_to_it() {
+    finds(
+        "struct in { u32 x; u32 y; }; struct v { u64 t; struct in i; };",
+        "struct in { u32 x; s32 y; }; struct v { u64 t; struct in i; };",
+        &["signedness-changed m.value.i.y: u32 -> i32"],
+    );
+    finds(
+        "struct in { u32 x; }; struct v { struct in i; u32 b; };",
+        "struct in { u64 x; }; struct v { struct in i; u32 b; };",
+        &[
+            "member-type-changed m.value.i.x: u32 -> u64",
+            "member-moved m.value.b: bytes 4..8 -> bytes 8..12 <- m.value.i.x",
+            "value-size-changed m.value: 8 bytes -> 16 bytes <- m.value.i.x",
+        ],
+    );
+}
+
+#[test]
+fn places_inside_of_nested_structs_count_from_the_start_of_the_value() {
+    let found = value(
+        "struct in { u32 x; u32 y; }; struct v { u64 t; struct in i[3]; };",
+        "struct in { u32 x; s32 y; }; struct v { u64 t; struct in i[3]; };",
+    );
+    let [finding] = found.findings.try_into().unwrap();
+    assert_eq!(finding.old_place.unwrap().to_string(), "bytes 12..16");
+    assert_eq!(finding.path, "m.value.i[].y");
+}
+
+#[test]
+fn a_struct_that_is_used_twice_reports_its_change_in_both_places() {
+    finds(
+        "struct in { u32 x; }; struct v { struct in a; struct in b; };",
+        "struct in { s32 x; }; struct v { struct in a; struct in b; };",
+        &["signedness-changed m.value.a.x: u32 -> i32", "signedness-changed m.value.b.x: u32 -> i32"],
+    );
+}
+
+#[test]
+fn a_change_inside_of_an_array_of_structs_is_told_of_the_element() {
+    finds(
+        "struct s { u32 packets; u32 bytes; }; struct v { struct s stats[4]; };",
+        "struct s { u32 packets; u64 bytes; }; struct v { struct s stats[4]; };",
+        &[
+            "member-type-changed m.value.stats[].bytes: u32 -> u64",
+            "value-size-changed m.value: 32 bytes -> 64 bytes <- m.value.stats[].bytes",
+        ],
+    );
+    finds("struct s { u32 a; } [4];", "struct s { s32 a; } [4];", &["signedness-changed m.value[].a: u32 -> i32"]);
+}
+
+#[test]
+fn elements_that_only_lie_further_apart_are_reported() {
+    finds(
+        "struct s { u32 a; }; struct v { struct s stats[4]; };",
+        "struct s { u32 a; } aligned(8); struct v { struct s stats[4]; };",
+        &[
+            "array-stride-changed m.value.stats[]: 4 bytes -> 8 bytes",
+            "value-size-changed m.value: 16 bytes -> 32 bytes <- m.value.stats[]",
+        ],
+    );
+}
+
+#[test]
+fn each_dimension_of_an_array_counts() {
+    finds(
+        "struct v { u8 name[16]; u8 end; };",
+        "struct v { u8 name[8]; u8 end; };",
+        &[
+            "array-length-changed m.value.name: u8[16] -> u8[8]",
+            "member-moved m.value.end: byte 16 -> byte 8 <- m.value.name",
+            "value-size-changed m.value: 17 bytes -> 9 bytes <- m.value.name",
+        ],
+    );
+    finds(
+        "struct v { u8 g[2][3]; };",
+        "struct v { u8 g[3][2]; };",
+        &["array-length-changed m.value.g: u8[2][3] -> u8[3][2]", "array-length-changed m.value.g[]: u8[3] -> u8[2]"],
+    );
+    finds("struct v { u64 x; };", "struct v { u32 x[2]; };", &["member-type-changed m.value.x: u64 -> u32[2]"]);
+}
+
+#[test]
+fn a_nested_struct_that_only_got_padding_is_no_unreported_cause() {
+    let found = value(
+        "struct in { u32 x; }; struct v { struct in i; u32 b; };",
+        "struct in { u32 x; } aligned(8); struct v { struct in i; u32 b; };",
+    );
+    let rules: Vec<_> = found.findings.iter().map(|finding| finding.rule.id).collect();
+    assert!(rules.contains(&"member-moved") && rules.contains(&"value-size-changed"), "{rules:?}");
+}
+
+#[test]
+fn members_of_anonymous_structs_are_members_of_the_parent() {
+    finds(
+        "struct v { u32 a; struct { u32 b; u32 c; }; };",
+        "struct v { u32 a; struct { u32 b; s32 c; }; };",
+        &["signedness-changed m.value.c: u32 -> i32"],
+    );
+    finds(
+        "struct v { u32 a; union { u32 v4; struct { u64 high; u64 low; }; }; };",
+        "struct v { u32 a; union { u32 v4; struct { u64 low; u64 high; }; }; };",
+        &[
+            "member-moved m.value.low: bytes 16..24 -> bytes 8..16 <- m.value.high",
+            "member-moved m.value.high: bytes 8..16 -> bytes 16..24",
+        ],
+    );
+}
+
+#[test]
+fn arms_of_unions_come_and_go_without_moving_others() {
+    finds(
+        "struct v { union { u32 a; u64 b; } u; };",
+        "struct v { union { u32 a; u64 b; u8 c; } u; };",
+        &["union-arm-added m.value.u.c: - -> u8"],
+    );
+    finds(
+        "struct v { union { u32 a; u64 b; }; };",
+        "struct v { union { u64 b; }; };",
+        &["union-arm-removed m.value.a: u32 -> -"],
+    );
+    finds(
+        "struct v { union { u32 a; u64 b; } u; };",
+        "struct v { union { s32 a; u64 b; } u; };",
+        &["signedness-changed m.value.u.a: u32 -> i32"],
+    );
+    finds(
+        "struct v { union { u32 a; u64 b; } u; };",
+        "struct v { union { u64 a; u64 b; } u; };",
+        &["member-type-changed m.value.u.a: u32 -> u64"],
+    );
+}
+
+#[test]
+fn a_struct_that_became_a_union_moved_its_members() {
+    finds(
+        "struct v { struct { u32 a; u32 b; } in; };",
+        "struct v { union { u32 a; u32 b; } in; };",
+        &[
+            "member-moved m.value.in.b: bytes 4..8 -> bytes 0..4",
+            "value-size-changed m.value: 8 bytes -> 4 bytes <- m.value.in.b",
+        ],
+    );
+}
+
+#[test]
+fn bit_fields_change_by_width_place_and_sign() {
+    finds(
+        "struct v { u32 a:3; u32 b:5; };",
+        "struct v { u32 a:4; u32 b:5; };",
+        &["bit-width-changed m.value.a: u32:3 -> u32:4", "member-moved m.value.b: bits 3..8 -> bits 4..9 <- m.value.a"],
+    );
+    finds(
+        "struct v { u32 a:1; u32 b:1; };",
+        "struct v { u32 b:1; u32 a:1; };",
+        &["member-moved m.value.b: bit 1 -> bit 0 <- m.value.a", "member-moved m.value.a: bit 0 -> bit 1"],
+    );
+    finds("struct v { u32 a:3; };", "struct v { s32 a:3; };", &["signedness-changed m.value.a: u32 -> i32"]);
+    finds("struct v { u8 a:3; };", "struct v { u8 a; };", &["bit-width-changed m.value.a: u8:3 -> u8"]);
+    finds(
+        "struct v { u8 a:3; u8 b; };",
+        "struct v { u8 a:3; u8 new:2; u8 b; };",
+        &["member-added m.value.new: - -> u8:2"],
+    );
+}
+
+#[test]
+fn the_type_that_holds_a_bit_field_is_only_spelling() {
+    finds(
+        "struct v { u32 a:8; u32 b; };",
+        "struct v { u8 a; u32 b; };",
+        &["type-spelling-changed m.value.a: u32:8 -> u8"],
+    );
+    finds(
+        "struct v { u32 a:3; u32 b; };",
+        "struct v { u16 a:3; u32 b; };",
+        &["type-spelling-changed m.value.a: u32:3 -> u16:3"],
+    );
+}
+
+// Scalars.
+
+#[test]
+fn a_number_that_is_read_as_another_kind_of_value_is_reported() {
+    finds("struct v { u32 a; };", "struct v { float a; };", &["scalar-kind-changed m.value.a: u32 -> f32"]);
+    finds("struct v { u8 a; };", "struct v { bool a; };", &["scalar-kind-changed m.value.a: u8 -> bool"]);
+    finds(
+        "struct v { struct task *a; };",
+        "struct v { u64 a; };",
+        &["scalar-kind-changed m.value.a: struct task * -> u64"],
+    );
+    finds("struct v { u64 a; };", "struct v { s64 a; };", &["signedness-changed m.value.a: u64 -> i64"]);
+    finds(
+        "struct v { u64 a; };",
+        "struct v { u32 a; u32 b; };",
+        &["member-type-changed m.value.a: u64 -> u32", "member-added m.value.b: - -> u32"],
+    );
+}
+
+#[test]
+fn a_whole_key_or_value_of_another_type_is_told_as_such() {
+    finds(
+        "u32",
+        "u64",
+        &["value-type-changed m.value: u32 -> u64", "value-size-changed m.value: 4 bytes -> 8 bytes <- m.value"],
+    );
+    finds("u32", "s32", &["signedness-changed m.value: u32 -> i32"]);
+    finds("struct v { u32 a; u32 b; };", "u64", &["value-type-changed m.value: struct v -> u64"]);
+    let found = changes(&map_of("u32", "u32"), &map_of("struct k { u32 ip; u16 port; };", "u32"));
+    assert_eq!(
+        lines(&found),
+        ["key-type-changed m.key: u32 -> struct k", "key-size-changed m.key: 4 bytes -> 8 bytes <- m.key",]
+    );
+}
+
+#[test]
+fn enumerators_are_held_by_name_against_their_values() {
+    finds(
+        "enum kind { A, B, C };",
+        "enum kind { A, C, B };",
+        &["enum-value-changed m.value.B: 1 -> 2", "enum-value-changed m.value.C: 2 -> 1"],
+    );
+    finds(
+        "struct v { enum kind { A, B } k; };",
+        "struct v { enum kind { A } k; };",
+        &["enum-value-removed m.value.k.B: 1 -> -"],
+    );
+    finds(
+        "struct v { enum kind { A, B } k; };",
+        "struct v { enum kind { A, Z } k; };",
+        &["enum-value-renamed m.value.k.Z: B -> Z"],
+    );
+    let added = value("struct v { enum kind { A, B } k; };", "struct v { enum kind { A, B, C } k; };");
+    assert_eq!(lines(&added), ["enum-value-added m.value.k.C: - -> 2"]);
+    assert_eq!(added.findings[0].level, Level::Allow);
+    assert!(!added.has_breaks());
+}
+
+#[test]
+fn an_end_marker_moves_with_every_enumerator_that_is_added() {
+    for marker in ["KIND_MAX", "__KIND_MAX", "NUM_KINDS", "KIND_COUNT", "KIND_LAST", "KIND_END", "KIND_NR"] {
+        finds(
+            &format!("enum kind {{ A, B, {marker} }};"),
+            &format!("enum kind {{ A, B, C, {marker} }};"),
+            &["enum-value-added m.value.C: - -> 2"],
+        );
+        finds(
+            &format!("enum kind {{ A, B, {marker} }};"),
+            &format!("enum kind {{ A, {marker} }};"),
+            &["enum-value-removed m.value.B: 1 -> -"],
+        );
+    }
+}
+
+#[test]
+fn a_name_that_merely_ends_in_end_is_no_end_marker() {
+    for name in ["KIND_BACKEND", "WEEKEND", "KIND_FRONTEND", "DISCOUNT"] {
+        finds(
+            &format!("enum kind {{ A, {name} }};"),
+            &format!("enum kind {{ A, B, {name} }};"),
+            &[&format!("enum-value-changed m.value.{name}: 1 -> 2"), "enum-value-added m.value.B: - -> 1"],
+        );
+    }
+}
+
+#[test]
+fn an_end_marker_in_the_middle_or_on_its_own_is_an_enumerator_like_any_other() {
+    finds(
+        "enum kind { A, KIND_MAX, B };",
+        "enum kind { A, B = 2, KIND_MAX = 3 };",
+        &["enum-value-changed m.value.KIND_MAX: 1 -> 3"],
+    );
+    finds(
+        "enum kind { A, KIND_MAX };",
+        "enum kind { A, KIND_MAX = 9 };",
+        &["enum-value-changed m.value.KIND_MAX: 1 -> 9"],
+    );
+}
+
+// Spelling.
+
+#[test]
+fn another_name_for_the_same_bytes_is_only_spelling() {
+    let address = "struct in6_addr { union { u8 bytes[16]; u16 halves[8]; u32 words[4]; } u; };";
+    let cases: [(&str, &str, &str); 12] = [
+        ("struct v { char c; };", "struct v { u8 c; };", "m.value.c: char -> u8"),
+        ("struct v { char c; };", "struct v { s8 c; };", "m.value.c: char -> i8"),
+        ("struct v { char name[16]; };", "struct v { u8 name[16]; };", "m.value.name[]: char -> u8"),
+        ("struct a { u32 x; };", "struct b { u32 x; };", "m.value: struct a -> struct b"),
+        ("typedef u32 be32; struct v { u32 x; };", "typedef u32 be32; struct v { be32 x; };", "m.value.x: u32 -> be32"),
+        ("typedef struct { u32 x; } a_t; a_t", "typedef struct { u32 x; } b_t; b_t", "m.value: a_t -> b_t"),
+        ("struct v { struct a *p; };", "struct v { struct b *p; };", "m.value.p: struct a * -> struct b *"),
+        ("struct v { u32 k; };", "struct v { enum kind { A, B } k; };", "m.value.k: u32 -> enum kind"),
+        ("struct v { enum old { A } k; };", "struct v { enum new { A } k; };", "m.value.k: enum old -> enum new"),
+        ("struct v { u64 x; };", "struct w { u64 only; }; struct v { struct w x; };", "m.value.x: u64 -> struct w"),
+        (
+            "struct v { union { u32 a; } x; };",
+            "struct v { struct { u32 a; } x; };",
+            "m.value.x: union (anonymous) -> struct (anonymous)",
+        ),
+        (
+            &format!("{address} struct v {{ struct in6_addr ip; }};"),
+            "struct v { u8 ip[16]; };",
+            "m.value.ip: struct in6_addr -> u8[16]",
+        ),
+    ];
+    for (old, new, expected) in cases {
+        let found = value(old, new);
+        assert_eq!(lines(&found), [format!("type-spelling-changed {expected}")], "\n{old}\n{new}");
+        assert!(!found.has_breaks());
+        assert_eq!(found.maps[0].disposition, Disposition::Reuse);
+        let back = value(new, old);
+        let rules: Vec<_> = back.findings.iter().map(|finding| finding.rule.id).collect();
+        assert_eq!(rules, ["type-spelling-changed"], "\n{new}\n{old}");
+    }
+}
+
+#[test]
+fn only_the_arms_of_an_address_are_other_names_for_it() {
+    let address = "struct in6_addr { union { u8 bytes[16]; u32 words[4]; } u; };";
+    finds(
+        &format!("{address} struct v {{ struct in6_addr ip; }};"),
+        "struct v { u64 ip[2]; };",
+        &["member-type-changed m.value.ip: struct in6_addr -> u64[2]"],
+    );
+    finds(
+        "struct two { u32 a; u32 b; }; struct v { struct two x; };",
+        "struct v { u64 x; };",
+        &["member-type-changed m.value.x: struct two -> u64"],
+    );
+}
+
+// The map itself.
+
+type Change = fn(&mut MapDef);
+
+#[test]
+fn each_attribute_has_a_rule_of_its_own() {
+    let cases: [(Change, &str, Disposition); 9] = [
+        (|def| def.max_entries = 4096, "max-entries-increased m: 1024 -> 4096", Disposition::Grow),
+        (|def| def.max_entries = 64, "max-entries-decreased m: 1024 -> 64", Disposition::Refuse),
+        (|def| def.map_type = MapType::LRU_HASH, "map-type-changed m: hash -> lru_hash", Disposition::Refuse),
+        (|def| def.flags = 1, "flags-changed m: 0x0 -> 0x1", Disposition::Refuse),
+        (|def| def.map_extra = 7, "map-extra-changed m: 0 -> 7", Disposition::Refuse),
+        (|def| def.pinning = Pinning::None, "pinning-removed m: by_name -> none", Disposition::Refuse),
+        (|def| def.value_size = 16, "value-size-changed m.value: 4 bytes -> 16 bytes", Disposition::Refuse),
+        (|def| def.value = None, "layout-removed m.value: u32 -> 4 bytes", Disposition::Refuse),
+        (
+            |def| def.inner = Some(Box::new(map("u32"))),
+            "inner-map-changed m: - -> hash of 1024, 4 -> 4 bytes",
+            Disposition::Refuse,
+        ),
+    ];
+    for (change, expected, disposition) in cases {
+        let (old, mut new) = (map("u32"), map("u32"));
+        change(&mut new);
+        let found = changes(&old, &new);
+        assert_eq!((lines(&found), found.maps[0].disposition), (vec![expected.to_owned()], disposition));
+    }
+}
+
+#[test]
+fn attributes_that_the_kernel_keeps_to_itself_are_not_reported() {
+    let cases: [Change; 4] = [
+        |def| def.numa_node = 1,
+        // BPF_F_RDONLY is a matter of the file descriptor.
+        |def| def.flags = 0x8,
+        |def| def.tags = vec!["a".into()],
+        |def| def.origin = maplock_layout::map::Origin::Legacy,
+    ];
+    for change in cases {
+        let (old, mut new) = (map("u32"), map("u32"));
+        change(&mut new);
+        assert_eq!(lines(&changes(&old, &new)), [""; 0]);
+    }
+    let (mut old, mut new) = (MapDef::new("m", MapType::DEVMAP), MapDef::new("m", MapType::DEVMAP));
+    (old.flags, new.flags) = (0, 0x80);
+    assert_eq!(lines(&changes(&old, &new)), [""; 0], "a device map has BPF_F_RDONLY_PROG whether declared or not");
+}
+
+#[test]
+fn a_map_whose_value_gets_a_type_or_loses_it() {
+    let (mut untyped, typed) = (map("u32"), map("struct v { u32 a; };"));
+    untyped.value = None;
+    let found = changes(&untyped, &typed);
+    assert_eq!(lines(&found), ["layout-added m.value: 4 bytes -> struct v"]);
+    assert_eq!((found.has_breaks(), found.maps[0].disposition), (false, Disposition::Reuse));
+    assert!(changes(&typed, &untyped).has_breaks());
+    let found = diff(&lock([]), &lock([untyped]));
+    assert_eq!(lines(&found), ["map-added m: - -> hash of 1024, 4 -> 4 bytes", "untyped-map m.value: - -> 4 bytes"]);
+}
+
+#[test]
+fn maps_come_and_go() {
+    let (m, mut n) = (map("u32"), map("u32"));
+    n.name = "n".to_owned();
+    let found = diff(&lock([m.clone()]), &lock([n.clone()]));
+    assert_eq!(
+        lines(&found),
+        ["map-removed m: hash of 1024, 4 -> 4 bytes -> -", "map-added n: - -> hash of 1024, 4 -> 4 bytes"]
+    );
+    let dispositions: Vec<_> = found.maps.iter().map(|verdict| (verdict.map.as_str(), verdict.disposition)).collect();
+    assert_eq!(dispositions, [("m", Disposition::Drop), ("n", Disposition::Create)]);
+    assert!(!found.has_breaks(), "a map that is gone is a warning");
+}
+
+#[test]
+fn a_map_that_is_not_pinned_is_nobodys_business_until_it_is() {
+    let (pinned, mut ephemeral) = (lock([map("u32")]), lock([map("u64")]));
+    ephemeral.maps.get_mut("m").unwrap().ephemeral = true;
+    assert_eq!(lines(&diff(&ephemeral, &ephemeral.clone())), [""; 0]);
+    assert_eq!(lines(&diff(&lock([]), &ephemeral)), [""; 0]);
+    assert_eq!(lines(&diff(&ephemeral, &pinned)), ["pinning-added m: not pinned -> pinned"]);
+    let gone = diff(&pinned, &ephemeral);
+    assert_eq!(lines(&gone), ["pinning-removed m: pinned -> not pinned"]);
+    assert!(gone.has_breaks());
+}
+
+fn of_maps(inner: MapDef) -> MapDef {
+    let mut outer = MapDef::new("outer", MapType::ARRAY_OF_MAPS);
+    (outer.key_size, outer.value_size, outer.max_entries) = (4, 4, 8);
+    outer.inner = Some(Box::new(inner));
+    outer
+}
+
+#[test]
+fn the_maps_that_a_map_holds_are_compared_inside_and_out() {
+    let inner = |value| of_maps(map(value));
+    assert_eq!(
+        lines(&changes(&inner("struct v { u32 a; };"), &inner("struct v { s32 a; };"))),
+        ["signedness-changed outer.inner.value.a: u32 -> i32",]
+    );
+    let mut flagged = map("u32");
+    flagged.flags = 1;
+    assert_eq!(lines(&changes(&of_maps(map("u32")), &of_maps(flagged))), ["flags-changed outer.inner: 0x0 -> 0x1"]);
+}
+
+#[test]
+fn the_capacity_of_an_inner_map_counts_where_the_kernel_compares_it() {
+    let of = |map_type, entries| {
+        let mut inner = map("u32");
+        (inner.map_type, inner.max_entries) = (map_type, entries);
+        of_maps(inner)
+    };
+    assert_eq!(lines(&changes(&of(MapType::HASH, 64), &of(MapType::HASH, 128))), [""; 0]);
+    assert_eq!(
+        lines(&changes(&of(MapType::ARRAY, 64), &of(MapType::ARRAY, 128))),
+        ["inner-map-changed outer.inner: 64 -> 128"]
+    );
+}
+
+// Hostile or just large.
+
+#[test]
+fn a_struct_of_a_thousand_changes_is_reported_up_to_a_bound() {
+    let members = |prefix: &str| (0..3000).map(|n| format!("u32 {prefix}{n}; ")).collect::<String>();
+    let old = format!("struct v {{ {} }};", members("a"));
+    let new = format!("struct v {{ u32 first; {} }};", members("b"));
+    let found = quickly(move || value(&old, &new));
+    assert!((900..=1000).contains(&found.findings.len()), "{}", found.findings.len());
+}
+
+/// A struct of two members of a struct of two .. around `leaf`; all of it is `levels` allocations.
+fn doubled(levels: u32, names: [&str; 2], leaf: IntKind) -> Arc<Layout> {
+    let mut inner = Arc::new(Layout::new(1, Shape::Int(leaf)));
+    for level in 0..levels {
+        let half = 1 << level;
+        let member =
+            |name: &str, offset_bits| Member { name: name.into(), offset_bits, bits: None, layout: Arc::clone(&inner) };
+        let members = vec![member(names[0], 0), member(names[1], half * 8)];
+        let composite = Composite::new(CompositeKind::Struct, Some(format!("s{level}").into()), members).unwrap();
+        inner = Arc::new(Layout::new(half * 2, Shape::Composite(Arc::new(composite))));
+    }
+    inner
+}
+
+fn with_value(layout: Arc<Layout>) -> MapDef {
+    let mut def = map("u32");
+    (def.value_size, def.value) = (u32::try_from(layout.size).unwrap(), Some(layout));
+    def
+}
+
+#[test]
+fn a_change_that_is_reached_over_a_billion_paths_is_found_quickly() {
+    let found = quickly(|| {
+        let of = |leaf| with_value(doubled(30, ["a", "b"], leaf));
+        assert_eq!(lines(&changes(&of(IntKind::Signed), &of(IntKind::Signed))), [""; 0]);
+        changes(&of(IntKind::Unsigned), &of(IntKind::Signed))
+    });
+    assert!(!found.findings.is_empty() && found.findings.len() <= 1000);
+    assert_eq!(found.findings[0].rule.id, "signedness-changed");
+}
+
+#[test]
+fn members_renamed_at_every_level_are_compared_quickly() {
+    let found = quickly(|| {
+        let of = |names| with_value(doubled(30, names, IntKind::Unsigned));
+        changes(&of(["a", "b"]), &of(["c", "d"]))
+    });
+    assert!(!found.findings.is_empty() && found.findings.len() <= 1000);
+    assert!(found.findings.iter().all(|finding| finding.rule.id == "member-renamed"));
+}
+
+// Digests and findings.
+
+/// Rules about what no digest tells: it names what can change the meaning of bytes.
+const OUTSIDE_OF_DIGESTS: [&str; 8] = [
+    "map-added",
+    "map-removed",
+    "max-entries-decreased",
+    "max-entries-increased",
+    "pinning-added",
+    "pinning-removed",
+    "type-spelling-changed",
+    "untyped-map",
+];
+
+#[test]
+fn an_enum_in_a_smaller_bit_field_unit_has_the_same_digest_or_a_finding() {
+    let with_unit = |size| {
+        let of = maplock_layout::layout::Enumeration {
+            name: Some("kind".into()),
+            values: vec![("A".into(), 0), ("B".into(), 1)],
+        };
+        let layout = Arc::new(Layout::new(size, Shape::Enum(Arc::new(of))));
+        let members = vec![Member { name: "kind".into(), offset_bits: 0, bits: Some(2), layout }];
+        let composite = Composite::new(CompositeKind::Struct, Some("v".into()), members).unwrap();
+        with_value(Arc::new(Layout::new(4, Shape::Composite(Arc::new(composite)))))
+    };
+    let (old, new) = (with_unit(4), with_unit(1));
+    assert_eq!(old.digest() == new.digest(), changes(&old, &new).findings.is_empty());
+}
+
+/// The declaration of a member called `name`.
+fn member(name: &'static str) -> impl Strategy<Value = String> {
+    let ty = prop::sample::select(vec![
+        "u8 #",
+        "s8 #",
+        "char #",
+        "bool #",
+        "u16 #",
+        "u32 #",
+        "s32 #",
+        "float #",
+        "u64 #",
+        "u128 #",
+        "u32 #[2]",
+        "char #[4]",
+        "u8 #[4]",
+        "u8 #[2][2]",
+        "struct a *#",
+        "struct b *#",
+        "be32 #",
+        "u8 #:3",
+        "u32 #:3",
+        "s32 #:3",
+        "u32 #:8",
+        "enum kind #",
+        "enum sort #",
+        "enum kind #:4",
+        "struct in #",
+        "struct wrap #",
+        "struct padded #",
+        "struct in #[2]",
+        "union either #",
+        "struct { u16 #_x; u16 #_y; }",
+        "union { u32 #_x; u8 #_y; }",
+        "struct { u32 #; } #",
+    ]);
+    ty.prop_map(move |ty| format!("{}; ", ty.replace('#', name)))
+}
+
+fn declaration() -> impl Strategy<Value = String> {
+    let before = prop::sample::select(vec![
+        "enum kind { A, B, KIND_MAX }; enum sort { A, B, C, KIND_MAX };",
+        "enum kind { A, B, C, KIND_MAX }; enum sort { A, B, KIND_MAX = 9 };",
+        "enum kind { B, A }; enum sort { A };",
+    ]);
+    let structs = prop::sample::select(vec![
+        "struct in { u32 x; u32 y; }; struct wrap { u32 only; }; struct padded { u16 x; };",
+        "struct in { u32 y; u32 x; }; struct wrap { s32 only; }; struct padded { u16 x; } aligned(4);",
+        "struct in { u64 x; }; struct wrap { u32 other; }; struct padded { u16 x; } aligned(8);",
+    ]);
+    let names = ["a", "b", "c", "d"];
+    let members = prop::sample::subsequence(names.to_vec(), 1..=4).prop_shuffle();
+    let members = members.prop_flat_map(|names| names.into_iter().map(member).collect::<Vec<_>>());
+    let end = prop::sample::select(vec!["", "packed"]);
+    (before, structs, members, end).prop_map(|(before, structs, members, end)| {
+        format!(
+            "typedef u32 be32; {before} {structs} union either {{ u32 first; u8 second[4]; }}; struct v {{ {}}} {end};",
+            members.concat()
+        )
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 3000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_digest_is_equal_exactly_when_there_is_no_finding_but_those_outside_of_it(
+        old in declaration(),
+        new in declaration(),
+    ) {
+        let (before, after) = (map(&old), map(&new));
+        let (found, back) = (diff(&lock([before.clone()]), &lock([after.clone()])), diff(&lock([after.clone()]), &lock([before.clone()])));
+        let is_outside = |finding: &Finding| OUTSIDE_OF_DIGESTS.contains(&finding.rule.id);
+        if before.digest() == after.digest() {
+            prop_assert!(found.findings.iter().all(is_outside), "{:#?}", lines(&found));
+        } else {
+            // A name may hide other bytes (an enum's, a wrapper's): then it is a spelling that says so.
+            prop_assert!(!found.findings.is_empty(), "other digests, and nothing to say");
+        }
+        prop_assert_eq!(found.findings.is_empty(), back.findings.is_empty());
+        prop_assert_eq!(without_cause(&found), [""; 0], "{:#?}", lines(&found));
+        for same in [before, after] {
+            prop_assert_eq!(lines(&diff(&lock([same.clone()]), &lock([same]))), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn a_declaration_without_padding_between_the_same_names_is_compared_by_its_bytes(
+        (old, new) in prop::sample::subsequence(vec!["u32 a; ", "u32 b; ", "u32 c; ", "u32 d; ", "u32 e; "], 0..=5)
+            .prop_shuffle()
+            .prop_flat_map(|members| (Just(members.clone()), Just(members).prop_shuffle())),
+    ) {
+        let of = |members: &[&str]| lock([map(&format!("struct v {{ {}}};", members.concat()))]);
+        let found = diff(&of(&old), &of(&new));
+        let moved = old.iter().zip(&new).filter(|(old, new)| old != new).count();
+        prop_assert_eq!(found.findings.len(), moved);
+        prop_assert!(found.findings.iter().all(|finding| finding.rule.id == "member-moved"));
+        // At most those are causes that must be taken out for the rest to keep its order.
+        let causes = found.findings.iter().filter(|finding| finding.consequence_of.is_none()).count();
+        prop_assert!(causes <= old.len() - longest_common(&old, &new) && (causes > 0 || moved == 0));
+        prop_assert_eq!(without_cause(&found), [""; 0]);
+    }
+}
+
+/// Length of the longest run of members that keep their order.
+fn longest_common(old: &[&str], new: &[&str]) -> usize {
+    match (old, new) {
+        ([], _) | (_, []) => 0,
+        ([a, old_rest @ ..], [b, new_rest @ ..]) if a == b => 1 + longest_common(old_rest, new_rest),
+        ([_, old_rest @ ..], [_, new_rest @ ..]) => longest_common(old_rest, new).max(longest_common(old, new_rest)),
+    }
+}
+
+#[test]
+fn the_c_of_these_tests_is_laid_out_as_clang_does() {
+    let layout = c::layout("struct v { u8 a; u32 b:3; u32 c:30; u64 d; char e[3]; } ;");
+    let members = layout.composite().unwrap().members().iter();
+    let places: Vec<_> = members.map(|member| (member.offset_bits, member.size_bits())).collect();
+    assert_eq!((places, layout.size), (vec![(0, 8), (8, 3), (32, 30), (64, 64), (128, 24)], 24));
+    assert_eq!(c::layout("struct v { u8 a; u32 b; } packed;").size, 5);
+    assert_eq!(c::layout("union u { u8 a[3]; u16 b; };").size, 4);
+}
