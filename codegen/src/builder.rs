@@ -29,12 +29,14 @@ pub const OBJECTS_FILE: &str = "maplock.objects";
 /// }
 /// ```
 ///
-/// ```ignore
+/// ```text
 /// // src/main.rs
 /// mod maps {
 ///     include!(concat!(env!("OUT_DIR"), "/maps.rs"));
 /// }
 /// ```
+///
+/// A build script has one builder: all objects of a package go into one lock.
 ///
 /// A change that would break pinned state makes the *module* fail to compile, with the whole report, so that it reaches
 /// the terminal, `--message-format=json` and an IDE alike; all else in the module is generated as ever.
@@ -132,7 +134,9 @@ impl Builder {
         match self.inputs(&package, &out_dir) {
             Ok(Found::Nothing(why)) => {
                 if file.text.is_none() {
-                    outcome.error = Some(format!("maplock: {why}, and there is no {FILE_NAME} to take the types from"));
+                    outcome.error = Some(format!(
+                        "maplock: {why}, and there is no {FILE_NAME} to take the types from; commit it, and don't exclude it from the package"
+                    ));
                 } else {
                     outcome.error = file.lock.clone().err();
                     println!(
@@ -142,7 +146,9 @@ impl Builder {
             }
             Ok(Found::Inputs(inputs, manifest)) => {
                 let roots = [manifest.root, package.clone()];
-                outcome = gate::judge(&file, &inputs, &manifest.config, mode(&package), &roots);
+                let name = env::var("CARGO_PKG_NAME").unwrap_or_default();
+                let more = if roots[0] == roots[1] { String::new() } else { format!(" -p {name}") };
+                outcome = gate::judge(&file, &inputs, &manifest.config, mode(&package), &roots, &more);
                 lock = with_history(&inputs.observation.lock, &lock);
             }
             Err(problem) => {
@@ -178,8 +184,13 @@ impl Builder {
                     let path = package.join(path);
                     if !path.exists() {
                         let why = format!("object {} is not there", path.display());
+                        let hint = "build the eBPF program first, or correct the path in build.rs";
                         // A gate that opens when its object is mislaid would be none: only a published package may lack it.
-                        return if is_published(package) { Ok(Found::Nothing(why)) } else { Err(why) };
+                        return if is_published(package) {
+                            Ok(Found::Nothing(why))
+                        } else {
+                            Err(format!("{why}; {hint}"))
+                        };
                     }
                     watch(&path);
                     objects.push((name.clone(), path));

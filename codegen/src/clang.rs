@@ -37,7 +37,7 @@ pub(crate) fn compile(
     }
     command.args(args).arg("-MD").arg("-MF").arg(&depfile).arg("-c").arg(source).arg("-o").arg(&object);
     let output =
-        command.output().map_err(|error| format!("{clang} could not be started: {error}; {}", how_to_install()))?;
+        command.output().map_err(|error| format!("{clang} could not be started ({error}); {}", how_to_install()))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
         if stderr.contains("unable to create target") || stderr.contains("nknown target triple") {

@@ -51,19 +51,20 @@ impl LockFile {
                 return Self { path, text: None, lock: Err(problem) };
             }
         };
-        let lock = Lock::parse(&text).map_err(|error| format!("{}: {error}", path.display()));
+        let lock = Lock::parse(&text).map_err(|error| format!("{}:{}: {}", path.display(), error.line, error.problem));
         Self { path, text: Some(text), lock }
     }
 }
 
-/// Judges a build. Reports show paths from the first of `roots`; sources may be relative to any of them.
+/// Judges a build. Reports show paths from the first of `roots`; sources may be relative to any of them. `more` follows the
+/// commands that they suggest, such as ` -p PACKAGE`.
 #[must_use]
-pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, roots: &[PathBuf]) -> Outcome {
+pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, roots: &[PathBuf], more: &str) -> Outcome {
     let mut outcome = Outcome::default();
     let lock = match &file.lock {
         Ok(lock) => lock,
         Err(problem) => {
-            outcome.error = Some(problem.clone());
+            outcome.error = Some(format!("maplock: {problem}"));
             return outcome;
         }
     };
@@ -79,33 +80,46 @@ pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, root
         old_text: file.text.as_deref(),
         old: lock,
         new: observed,
-        accept: Some(""),
+        accept: Some(more),
         roots,
     };
+    let drift = if file.text.is_some() { drift(lock, observed, &comparison) } else { Vec::new() };
     if comparison.has_breaks() {
         let locate = |map: &str, path: &str, attribute: Option<&str>| inputs.locate(map, path, attribute);
         let report = report::render(&comparison, sides, &locate, false);
-        let text = format!("maplock: {}\n\n{report}\n", report::summary(&comparison));
+        let summary = report::summary(&comparison);
+        let safe: Vec<_> = drift
+            .iter()
+            .filter(|drift| {
+                !comparison.of_map(&drift.map).any(|finding| finding.is_break() || finding.needs_decision())
+            })
+            .map(|drift| drift.words.as_str())
+            .collect();
+        let then = match safe.as_slice() {
+            [] => String::new(),
+            safe => format!("\nthen `cargo maplock update{more}`: {}\n", safe.join("; ")),
+        };
         if mode.warn && conflicts.is_empty() {
+            let text =
+                format!("maplock: MAPLOCK_GATE=warn lets this build pass, CI will not: {summary}\n\n{report}\n{then}");
             outcome.warnings.extend(text.lines().map(str::to_owned));
         } else {
-            outcome.error = Some(text);
+            outcome.error = Some(format!("maplock: {summary}\n\n{report}\n{then}"));
         }
         return outcome;
     }
     if file.text.is_none() {
         let text = format!(
-            "maplock: there is no {old_name}; run `cargo maplock init` and commit it, or no later build can tell what has changed"
+            "maplock: there is no {old_name}; run `cargo maplock init{more}` and commit it, or no later build can tell what has changed"
         );
         settle(&mut outcome, mode, text);
     }
-    let drift = if file.text.is_some() { drift(lock, observed, &comparison) } else { Vec::new() };
     let (decisions, drift): (Vec<_>, Vec<_>) =
         drift.into_iter().partition(|drift| comparison.of_map(&drift.map).any(Finding::needs_decision));
     if !drift.is_empty() {
         let said: Vec<_> = drift.iter().map(|drift| drift.words.as_str()).collect();
         let text = format!(
-            "maplock: {old_name} is behind the objects: {}; run `cargo maplock update` and commit it",
+            "maplock: {old_name} is behind the objects: {}; run `cargo maplock update{more}` and commit it",
             said.join("; ")
         );
         settle(&mut outcome, mode, text);
@@ -113,14 +127,17 @@ pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, root
     // A level of `warn` or `allow` lets a build pass, but leaves open what a node is to do.
     for decision in &decisions {
         let text = format!(
-            "maplock: {old_name} is behind the objects: {}; say what nodes are to do with the entries: `cargo maplock accept {} --on-upgrade ..`",
-            decision.words, decision.map
+            "maplock: {old_name} is behind the objects: {}; say what nodes are to do with the entries, as `cargo maplock check{more}` shows",
+            decision.words
         );
         settle(&mut outcome, mode, text);
     }
     let is_said = |finding: &Finding| drift.iter().chain(&decisions).any(|drift| drift.map == finding.map);
     let warned = comparison.findings.iter().filter(|finding| finding.level == Level::Warn && !is_said(finding));
-    outcome.warnings.extend(warned.map(|finding| format!("maplock[{}]: {}", finding.rule.id, finding.message)));
+    outcome.warnings.extend(warned.map(|finding| {
+        let id = finding.rule.id;
+        format!("maplock[{id}]: {}; see `cargo maplock explain {id}`", finding.message)
+    }));
     outcome
 }
 
@@ -131,7 +148,7 @@ fn settle(outcome: &mut Outcome, mode: Mode, text: String) {
             error.push('\n');
             error.push_str(&text);
         }
-        None if mode.locked => outcome.error = Some(text),
+        None if mode.locked => outcome.error = Some(format!("{text} (an error because CI or MAPLOCK_LOCKED is set)")),
         None => outcome.warnings.push(text),
     }
 }
@@ -156,9 +173,13 @@ pub fn drift(lock: &Lock, observed: &Lock, comparison: &Comparison) -> Vec<Drift
             (None, Some(now)) if now.ephemeral => continue,
             _ => {}
         }
-        let said: Vec<_> = comparison.of_map(name).map(|finding| finding.message.clone()).collect();
+        let said: Vec<_> = comparison.of_map(name).map(|finding| finding.message.as_str()).collect();
         // What no rule is about, such as the order of enumerators, has no words of its own.
-        let words = if said.is_empty() { format!("map `{name}` is written otherwise") } else { said.join(", ") };
+        let words = match said.first() {
+            None => format!("map `{name}` is written otherwise"),
+            Some(first) if first.contains(&format!("`{name}`")) => said.join(", "),
+            Some(_) => format!("map `{name}`: {}", said.join(", ")),
+        };
         drift.push(Drift { map: name.clone(), words });
     }
     drift

@@ -1,6 +1,8 @@
 //! A package's configuration, from its `Cargo.toml` and that of its workspace.
 
+use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use maplock_layout::Config;
 use maplock_layout::config::Scope;
@@ -35,19 +37,20 @@ impl Manifest {
 
     fn add(&mut self, path: PathBuf, scope: Scope) -> Result<(), String> {
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        self.config.read(&text, scope).map_err(|error| format!("{}: {error}", path.display()))?;
+        let read = self.config.read(&text, scope);
+        read.map_err(|error| format!("{}:{}: {}", path.display(), error.line, error.problem))?;
         self.files.push(path);
         Ok(())
     }
 }
 
-/// The nearest manifest, from the package upwards, that has a `[workspace]`. (Cargo tells build scripts nothing of it.)
+/// The manifest of the package's workspace. Only Cargo knows which that is: `exclude`, `members` and `package.workspace`
+/// all have a say in it.
 fn workspace_root(package: &Path) -> Option<PathBuf> {
-    package.ancestors().map(|dir| dir.join("Cargo.toml")).find(|path| {
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        text.lines().any(|line| {
-            let line = line.trim_start();
-            line.starts_with("[workspace]") || line.starts_with("[workspace.")
-        })
-    })
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["locate-project", "--workspace", "--message-format", "plain", "--manifest-path"]);
+    let output = command.arg(package.join("Cargo.toml")).output().ok().filter(|output| output.status.success())?;
+    let path = String::from_utf8(output.stdout).ok()?;
+    Some(PathBuf::from(path.trim_end_matches('\n')))
 }

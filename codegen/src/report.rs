@@ -94,7 +94,7 @@ pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<(&'static
     let all_bytes_stay = breaks.iter().all(|finding| match finding.rule.tier {
         Tier::Meaning | Tier::Spelling => true,
         Tier::Bytes => [&rules::MEMBER_ADDED, &rules::UNION_ARM_ADDED].contains(&finding.rule),
-        Tier::Kernel => false,
+        Tier::Kernel => [&rules::MAX_ENTRIES_INCREASED, &rules::PINNING_ADDED].contains(&finding.rule),
     });
     let is_unpinned = breaks.iter().any(|finding| finding.rule == &rules::PINNING_REMOVED);
     let ways = [

@@ -12,7 +12,7 @@ use maplock_layout::layout::{Composite, CompositeKind, Enumeration, IntKind, Lay
 /// The text of the module. `error_file` is the file beside it that says why it must not compile.
 pub(crate) fn render(lock: &Lock, error_file: Option<&str>) -> String {
     let mut module = Module::default();
-    let mut maps = String::new();
+    let (mut maps, mut modules) = (String::new(), Names::default());
     for (name, map) in lock.maps.iter().filter(|(_, map)| !map.ephemeral) {
         let mut ty = |layout: Option<&Layout>, role: &str| {
             layout.map(|layout| module.ty(layout, &format!("{}{role}", camel_case(name))).text)
@@ -25,7 +25,7 @@ pub(crate) fn render(lock: &Lock, error_file: Option<&str>) -> String {
              /// Digest of its definition, as in the lock.\n    pub const DIGEST: &str = \"{}\";\n",
             map.def.map_type,
             map.def.max_entries,
-            identifier(&snake_case(name)),
+            modules.claim(identifier(&snake_case(name))),
             map.def.digest()
         );
         for (alias, ty, size) in [("Key", key, map.def.key_size), ("Value", value, map.def.value_size)] {
@@ -109,7 +109,7 @@ const fn __set_bits(bytes: &mut [u8], offset: usize, width: usize, value: u128) 
 struct Module {
     items: Vec<String>,
     /// Names of types that are taken.
-    taken: BTreeSet<String>,
+    taken: Names,
     /// Types that are there already, by what they are.
     known: BTreeMap<String, String>,
     has_bits: bool,
@@ -134,8 +134,35 @@ impl Ty {
     }
 }
 
+/// Names that are taken in one scope.
+#[derive(Debug, Default)]
+struct Names(BTreeSet<String>);
+
+impl Names {
+    /// The name, with as many `_` behind it as it takes to be the only one.
+    fn claim(&mut self, mut name: String) -> String {
+        while !self.0.insert(name.clone()) {
+            name.push('_');
+        }
+        name
+    }
+}
+
+/// What a field holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Member,
+    /// An anonymous struct or union, which has a name in Rust alone.
+    Anonymous,
+    /// Neighbouring bit-fields.
+    Bits,
+    /// Bytes that C leaves unused.
+    Padding,
+}
+
 /// A member of a struct as Rust has it.
 struct Field {
+    holds: Holds,
     name: String,
     ty: Ty,
     offset: u64,
@@ -176,7 +203,7 @@ impl Module {
     fn seen_from_map(&self, ty: &str) -> String {
         let element = ty.trim_start_matches('[');
         let (element, lengths) = element.split_at(element.find(';').unwrap_or(element.len()));
-        let own = if self.taken.contains(element) { "super::" } else { "" };
+        let own = if self.taken.0.contains(element) { "super::" } else { "" };
         format!("{}{own}{element}{lengths}", "[".repeat(ty.len() - element.len() - lengths.len()))
     }
 
@@ -186,13 +213,7 @@ impl Module {
         if let Some(name) = self.known.get(&identity) {
             return name.clone();
         }
-        let mut name = wanted.to_owned();
-        let mut number = 2;
-        while self.taken.contains(&name) {
-            name = format!("{wanted}{number}");
-            number += 1;
-        }
-        self.taken.insert(name.clone());
+        let name = self.taken.claim(wanted.to_owned());
         self.known.insert(identity, name.clone());
         self.items.push(item(&name));
         name
@@ -209,15 +230,27 @@ impl Module {
                  {QUIET}\n#[repr(transparent)]\n#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]\n\
                  pub struct {name}(pub {repr});\n\n{QUIET}\nimpl {name} {{\n"
             );
+            let mut names = Names::default();
             for (enumerator, value) in &of.values {
-                _ = writeln!(item, "    pub const {}: Self = Self({value});", identifier(enumerator));
+                let enumerator = names.claim(identifier(enumerator));
+                _ = writeln!(item, "    pub const {enumerator}: Self = Self({value});");
             }
             item + "}\n"
         })
     }
 
     fn composite(&mut self, of: &Composite, layout: &Layout, wanted: &str) -> Ty {
-        let fields = if of.kind() == CompositeKind::Union { self.arms(of, wanted) } else { self.fields(of, wanted) };
+        let mut fields = match of.kind() {
+            CompositeKind::Union => self.arms(of, wanted, layout.size),
+            _ => self.fields(of, wanted, layout.size),
+        };
+        // Names that people chose come first; those made up here make way.
+        let mut names = Names::default();
+        for chosen in [true, false] {
+            for field in fields.iter_mut().filter(|field| (field.holds == Holds::Member) == chosen) {
+                field.name = names.claim(std::mem::take(&mut field.name));
+            }
+        }
         let accessors = self.accessors(of, &fields);
         let title = of.name().map_or_else(
             || format!("An anonymous {}.", of.kind().keyword()),
@@ -238,8 +271,13 @@ impl Module {
 
     fn field(&mut self, member: &Member, parent: &str, index: usize) -> Field {
         let place = maplock_layout::Place { offset_bits: member.offset_bits, size_bits: member.size_bits() };
+        let (holds, name) = match &*member.name {
+            "" => (Holds::Anonymous, format!("anonymous{index}")),
+            name => (Holds::Member, identifier(name)),
+        };
         Field {
-            name: if member.name.is_empty() { format!("anonymous{index}") } else { identifier(&member.name) },
+            holds,
+            name,
             ty: self.member_type(member, parent, index),
             offset: member.offset_bits / 8,
             size: member.layout.size,
@@ -247,13 +285,18 @@ impl Module {
         }
     }
 
-    fn arms(&mut self, of: &Composite, parent: &str) -> Vec<Field> {
+    /// The arms of a union, and one that has all of its bytes where none of them does.
+    fn arms(&mut self, of: &Composite, parent: &str, size: u64) -> Vec<Field> {
         let plain = of.members().iter().enumerate().filter(|(_, member)| member.bits.is_none());
-        plain.map(|(index, member)| self.field(member, parent, index)).collect()
+        let mut fields: Vec<_> = plain.map(|(index, member)| self.field(member, parent, index)).collect();
+        if fields.iter().all(|field| field.size < size) {
+            fields.push(Field { name: "__bytes".to_owned(), doc: "All of its bytes.".to_owned(), ..padding(0, size) });
+        }
+        fields
     }
 
     /// The members in the order of their bytes; neighbouring bit-fields share an array of bytes.
-    fn fields(&mut self, of: &Composite, parent: &str) -> Vec<Field> {
+    fn fields(&mut self, of: &Composite, parent: &str, size: u64) -> Vec<Field> {
         let mut members: Vec<_> =
             of.members().iter().enumerate().filter(|(_, member)| member.size_bits() != 0).collect();
         members.sort_by_key(|(_, member)| member.offset_bits);
@@ -265,11 +308,12 @@ impl Module {
             }
             let (start, end) = (member.offset_bits / 8, member.end_bits().div_ceil(8));
             match fields.last_mut() {
-                Some(last) if last.name.starts_with("__bits") && start <= last.offset + last.size => {
+                Some(last) if last.holds == Holds::Bits && start <= last.offset + last.size => {
                     last.size = last.size.max(end - last.offset);
                     last.ty = Ty::bytes(last.size);
                 }
                 _ => fields.push(Field {
+                    holds: Holds::Bits,
                     name: format!("__bits{start}"),
                     ty: Ty::bytes(end - start),
                     offset: start,
@@ -280,17 +324,32 @@ impl Module {
         }
         // What can't be said in Rust, such as members that overlap without being a union, is bytes.
         let overlaps = fields.windows(2).any(|pair| pair[0].offset + pair[0].size > pair[1].offset);
-        if overlaps { Vec::new() } else { fields }
+        if overlaps {
+            fields.clear();
+        }
+        let mut padded = Vec::with_capacity(fields.len());
+        let mut at = 0;
+        for field in fields {
+            if at < field.offset {
+                padded.push(padding(at, field.offset));
+            }
+            at = field.offset + field.size;
+            padded.push(field);
+        }
+        if at < size {
+            padded.push(padding(at, size));
+        }
+        padded
     }
 
     /// Methods for the bit-fields of a struct.
     fn accessors(&mut self, of: &Composite, fields: &[Field]) -> String {
-        let mut methods = String::new();
+        let (mut methods, mut names) = (String::new(), Names::default());
         for member in of.members() {
             let (Some(bits), Some(field)) = (
                 member.bits,
                 fields.iter().find(|field| {
-                    field.name.starts_with("__bits")
+                    field.holds == Holds::Bits
                         && field.offset * 8 <= member.offset_bits
                         && member.end_bits() <= (field.offset + field.size) * 8
                 }),
@@ -309,11 +368,13 @@ impl Module {
             } else {
                 format!("{read} as {ty}")
             };
-            let (name, plain) = (identifier(&member.name), member.name.trim_start_matches('_'));
+            let name = names.claim(identifier(&member.name));
+            let setter =
+                names.claim(format!("set_{}", identifier(&member.name).trim_start_matches("r#").trim_matches('_')));
             _ = write!(
                 methods,
                 "    /// `{}`, {bits} bits at bit {}.\n    pub const fn {name}(&self) -> {ty} {{\n        {value}\n    }}\n\n    \
-                 /// Sets `{}`; bits beyond its {bits} are dropped.\n    pub const fn set_{plain}(&mut self, value: {ty}) {{\n        \
+                 /// Sets `{}`; bits beyond its {bits} are dropped.\n    pub const fn {setter}(&mut self, value: {ty}) {{\n        \
                  __set_bits(&mut self.{}, {at}, {bits}, value as u128)\n    }}\n",
                 member.name, member.offset_bits, member.name, field.name
             );
@@ -340,23 +401,13 @@ impl Shaped {
     /// The type, and what the compiler is to make sure of.
     fn item(&self, name: &str) -> String {
         let Self { title, size, align, .. } = self;
-        let is_union = self.kind == CompositeKind::Union;
-        let (mut body, mut asserts, mut at) = (String::new(), String::new(), 0);
+        let (mut body, mut asserts) = (String::new(), String::new());
         for field in &self.fields {
-            if !is_union {
-                padding(&mut body, at, field.offset);
-                at = field.offset + field.size;
-            }
             _ = write!(body, "    /// {}\n    pub {}: {},\n", field.doc, field.name, field.ty.text);
             _ = writeln!(asserts, "    assert!(::core::mem::offset_of!({name}, {}) == {});", field.name, field.offset);
         }
-        if !is_union {
-            padding(&mut body, at, *size);
-        } else if self.fields.iter().all(|field| field.size < *size) {
-            _ = write!(body, "    /// All of its bytes.\n    pub __bytes: [u8; {size}],\n");
-        }
         let repr = if self.is_packed { "C, packed" } else { "C" };
-        let keyword = if is_union { "union" } else { "struct" };
+        let keyword = if self.kind == CompositeKind::Union { "union" } else { "struct" };
         format!(
             "\n/// {title}\n{QUIET}\n#[repr({repr})]\n#[derive(Clone, Copy)]\n\
              pub {keyword} {name} {{\n{body}}}\n\n\
@@ -367,9 +418,14 @@ impl Shaped {
 }
 
 /// A field for the bytes that C leaves between members, or behind them.
-fn padding(body: &mut String, from: u64, to: u64) {
-    if from < to {
-        _ = write!(body, "    /// Padding.\n    pub __pad{from}: [u8; {}],\n", to - from);
+fn padding(from: u64, to: u64) -> Field {
+    Field {
+        holds: Holds::Padding,
+        name: format!("__pad{from}"),
+        ty: Ty::bytes(to - from),
+        offset: from,
+        size: to - from,
+        doc: "Padding.".to_owned(),
     }
 }
 
@@ -385,7 +441,12 @@ fn camel_case(name: &str) -> String {
             upper = true;
         }
     }
-    if out.is_empty() || out.starts_with(|c: char| c.is_ascii_digit()) { format!("T{out}") } else { out }
+    match out.as_str() {
+        "Self" => "Self_".to_owned(),
+        "" => "T".to_owned(),
+        _ if out.starts_with(|c: char| c.is_ascii_digit()) => format!("T{out}"),
+        _ => out,
+    }
 }
 
 /// `.rodata` to `rodata`, `FLOWS` to `flows`.

@@ -364,7 +364,7 @@ fn a_mistake_in_cargo_toml_is_named_with_its_line_and_what_was_meant() {
     mistaken(
         "a rule",
         "[package.metadata.maplock]\nmember-mvoed = \"warn\"\n",
-        "line 12: `member-mvoed` is neither a key nor a rule; did you mean `member-moved`?",
+        "Cargo.toml:12: `member-mvoed` is neither a key nor a rule; did you mean `member-moved`?",
     );
     mistaken("a level", "[package.metadata.maplock]\nmember-moved = \"wran\"\n", "did you mean `warn`?");
     mistaken("a key", "[package.metadata.maplock]\nephemral = [\"stats\"]\n", "did you mean `ephemeral`?");
@@ -404,7 +404,7 @@ fn a_rule_that_does_not_fail_the_build_names_a_command_that_goes_through() {
     assert_snapshot!(told([("warn", &warned), ("allow", &allowed)]));
     // The old bytes are wrong at any level, so that `update` leaves the decision to a person.
     for build in [warned, allowed] {
-        assert!(build.told().contains("cargo maplock accept stats"), "{}", build.told());
+        assert!(build.told().contains("as `cargo maplock check` shows"), "{}", build.told());
     }
 }
 
@@ -441,8 +441,23 @@ fn a_workspace_sets_levels_and_its_packages_overrule_them() {
     workspace("[workspace.metadata.maplock]\nmax-entries-increased = \"deny\"\n");
     let denied = project.build().fails("pinned state of map `backends`");
     member("[package.metadata.maplock]\nmax-entries-increased = \"allow\"\n");
-    assert_eq!(project.build().warns("run `cargo maplock update`").told(), drifted.told());
+    assert_eq!(project.build().warns("run `cargo maplock update -p daemon`").told(), drifted.told());
     assert_snapshot!(told([("by default", drifted), ("the workspace denies", denied)]));
+}
+
+#[test]
+fn a_workspace_says_nothing_of_a_package_that_is_no_member_of_it() {
+    let project = Project::temporary();
+    let workspace = "[workspace]\nresolver = \"3\"\nmembers = []\nexclude = [\"tool\"]\n";
+    project
+        .write("Cargo.toml", format!("{workspace}\n[workspace.metadata.maplock]\nmax-entries-increased = \"deny\"\n"));
+    project.write("tool/Cargo.toml", manifest("tool").replace("[workspace]\n", ""));
+    project.write("tool/build.rs", build_script(".object(\"minimesh\", \"../bpf/minimesh.bpf.o\")"));
+    project.write("tool/src/lib.rs", LIBRARY);
+    project.copy("Cargo.lock", "tool/Cargo.lock");
+    project.copy("minimesh/maps.lock", "tool/maps.lock");
+    release(&project, "v2");
+    project.cargo("build").arg("--manifest-path=tool/Cargo.toml").run().warns("run `cargo maplock update`");
 }
 
 #[test]
@@ -719,5 +734,6 @@ fn a_published_package_builds_from_its_lock_and_does_not_fail_others_for_drift()
     assert!(second.is_fresh(), "the library is compiled each time");
     assert_eq!(second.told(), first.told());
     release(&theirs, "v2");
+    theirs.touch("maps.lock");
     build().warns("maps.lock is behind the objects");
 }

@@ -124,10 +124,11 @@ impl Config {
                 }
             }
         }
-        let both = self.pinned.intersection(&self.ephemeral).next().cloned();
-        match both {
+        match self.pinned.intersection(&self.ephemeral).next() {
             Some(name) => {
-                Err(ConfigError { line: 0, problem: format!("map `{name}` is both `pinned` and `ephemeral`") })
+                let mention = table.iter().find(|(key, _)| matches!(&**key.get_ref(), "ephemeral" | "pinned"));
+                let line = mention.map_or(1, |(key, _)| line_of(manifest, key.span().start));
+                Err(ConfigError { line, problem: format!("map `{name}` is both `pinned` and `ephemeral`") })
             }
             None => Ok(()),
         }

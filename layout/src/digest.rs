@@ -10,7 +10,7 @@ use std::ptr;
 
 use hmac_sha256::Hash;
 
-use crate::layout::{Composite, IntKind, Layout, Shape};
+use crate::layout::{Composite, Enumeration, IntKind, Layout, Shape};
 use crate::map::MapDef;
 
 /// The first 128 bits of a SHA-256, written as 32 hexadecimal digits.
@@ -106,15 +106,7 @@ impl Digester {
             Shape::Float => hash.update("f"),
             Shape::Pointer { .. } => hash.update("p"),
             Shape::Opaque { .. } => hash.update("o"),
-            Shape::Enum(of) => {
-                let mut values: Vec<_> = of.values.iter().collect();
-                values.sort_unstable();
-                hash.update("e");
-                for (name, value) in values {
-                    named(&mut hash, name);
-                    hash.update(value.to_le_bytes());
-                }
-            }
+            Shape::Enum(of) => enumerators(&mut hash, of),
             Shape::Array { element, len } => {
                 hash.update("a");
                 hash.update(len.to_le_bytes());
@@ -138,17 +130,28 @@ impl Digester {
             named(&mut hash, &flat.member.name);
             hash.update(flat.offset_bits.to_le_bytes());
             hash.update(flat.member.size_bits().to_le_bytes());
-            hash.update(match (flat.member.bits, &flat.member.layout.shape) {
-                // The type that holds a bit-field does not matter, only how its bits are read.
-                (Some(_), Shape::Int(kind)) => {
-                    [if *kind == IntKind::Char { IntKind::Unsigned } else { *kind } as u8; 32]
-                }
-                _ => self.layout(&flat.member.layout),
-            });
+            // The type that holds a bit-field does not matter, only how its bits are read.
+            match (flat.member.bits, &flat.member.layout.shape) {
+                (Some(_), Shape::Int(IntKind::Signed)) => hash.update("i"),
+                (Some(_), Shape::Int(IntKind::Bool)) => hash.update("b"),
+                (Some(_), Shape::Int(_)) => hash.update("u"),
+                (Some(_), Shape::Enum(of)) => enumerators(&mut hash, of),
+                _ => hash.update(self.layout(&flat.member.layout)),
+            }
         }
         let done = hash.finalize();
         self.composites.insert(ptr::from_ref(composite), done);
         done
+    }
+}
+
+fn enumerators(hash: &mut Hash, of: &Enumeration) {
+    let mut values: Vec<_> = of.values.iter().collect();
+    values.sort_unstable();
+    hash.update("e");
+    for (name, value) in values {
+        named(hash, name);
+        hash.update(value.to_le_bytes());
     }
 }
 

@@ -312,7 +312,7 @@ impl Layout {
 /// A name without the characters that mean something where a lockfile writes types. Only names that C doesn't know have
 /// any: Rust's tuples and slices.
 pub(crate) fn printable(name: &str) -> String {
-    let is_special = |c: char| matches!(c, '[' | ']' | '(' | ')' | '#' | '"' | '\\') || c.is_control();
+    let is_special = |c: char| matches!(c, '[' | ']' | '(' | ')' | '*' | '#' | '"' | '\\') || c.is_control();
     name.chars().map(|c| if is_special(c) { '_' } else { c }).collect()
 }
 

@@ -79,7 +79,7 @@ impl Builder {
     }
 
     fn int(&mut self, name: &str, size: u32, encoding: u32) -> u32 {
-        self.record(BtfKind::Int, name, 0, size, &[encoding | size * 8])
+        self.record(BtfKind::Int, name, 0, size, &[encoding | (size * 8)])
     }
 
     fn refer(&mut self, kind: BtfKind, name: &str, to: u32) -> u32 {
@@ -470,7 +470,7 @@ fn a_member_beyond_its_struct_is_refused() {
     let mut b = Builder::little();
     let u32_ = b.int("unsigned int", 4, 0);
     let past = b.structure("past", 4, &[("first", u32_, 0), ("second", u32_, 8)]);
-    let far = b.structure("far", 8, &[("only", u32_, u32::MAX & !7)]);
+    let far = b.structure("far", 8, &[("only", u32_, !7)]);
     let array = b.array(u32_, 1 << 20);
     let large = b.structure("large", 64, &[("array", array, 0)]);
     let bits = b.with_bits("bits", 1, &[("wide", u32_, 0, 9)]);

@@ -211,7 +211,7 @@ fn several_changes_at_once_are_all_reported() {
             "signedness-changed m.value.port: u16 -> i16",
             "member-moved m.value.port: bytes 32..34 -> bytes 48..50 <- m.value.name",
             "member-added m.value.new: - -> u16",
-            "value-size-changed m.value: 36 bytes -> 56 bytes <- m.value.count",
+            "value-size-changed m.value: 36 bytes -> 56 bytes <- m.value.new",
         ],
     );
 }
@@ -301,13 +301,31 @@ fn each_dimension_of_an_array_counts() {
 }
 
 #[test]
-fn a_nested_struct_that_only_got_padding_is_no_unreported_cause() {
-    let found = value(
+fn padding_that_a_nested_struct_got_is_the_cause_of_what_it_pushed_along() {
+    finds(
         "struct in { u32 x; }; struct v { struct in i; u32 b; };",
         "struct in { u32 x; } aligned(8); struct v { struct in i; u32 b; };",
+        &[
+            "padding-changed m.value.i: 4 bytes -> 8 bytes",
+            "member-moved m.value.b: bytes 4..8 -> bytes 8..12 <- m.value.i",
+            "value-size-changed m.value: 8 bytes -> 16 bytes <- m.value.i",
+        ],
     );
-    let rules: Vec<_> = found.findings.iter().map(|finding| finding.rule.id).collect();
-    assert!(rules.contains(&"member-moved") && rules.contains(&"value-size-changed"), "{rules:?}");
+    finds(
+        "struct in { u32 x; }; struct v { struct in i; u64 b; };",
+        "struct in { u32 x; } aligned(8); struct v { struct in i; u64 b; };",
+        &["padding-changed m.value.i: 4 bytes -> 8 bytes"],
+    );
+}
+
+#[test]
+fn a_member_that_left_the_order_and_changed_inside_is_told_by_that_change() {
+    let found = value(
+        "struct v { u8 a; u8 b; u8 d[2][2]; u64 c; } packed;",
+        "struct v { u64 c; u32 d[2]; u32 a; } packed;",
+    );
+    let primary: Vec<_> = found.findings.iter().filter(|finding| finding.consequence_of.is_none()).map(line).collect();
+    assert!(primary.contains(&"member-type-changed m.value.d[]: u8[2] -> u32".to_owned()), "{primary:?}");
 }
 
 #[test]
@@ -814,7 +832,7 @@ fn declaration() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 60000, ..ProptestConfig::default() })]
 
     #[test]
     fn the_digest_is_equal_exactly_when_there_is_no_finding_but_those_outside_of_it(

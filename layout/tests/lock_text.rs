@@ -83,5 +83,636 @@ fn a_lock_with_everything_in_it_is_written_one_fact_a_line() {
     assert_eq!((&read.reason, read.max_entries), (&written.reason, Some(64)));
 }
 
-const EVERYTHING: &str = r#"
+const EVERYTHING: &str = r#"# The layouts of this package's pinned eBPF maps. Written by `cargo maplock`; commit it, don't edit it.
+version = 1
+
+[map.events]
+type = "99"
+key_size = 0
+value_size = 0
+max_entries = 4096
+digest = "1a8c1c513e0bf5c9ec44e0ef253a8895"
+ephemeral = true
+
+[map.flows]
+type = "lru_hash"
+key_size = 20
+value_size = 104
+max_entries = 1024
+flags = 0x6
+map_extra = "0xffffffffffffffff"
+numa_node = 1
+pinning = "by_name"
+key = "struct flow_key"
+value = "struct flow"
+digest = "74e6c053f3f7e44b7c48fc03f9d02494"
+
+[map.flows.types."enum verdict"]
+size = 4
+values = [
+  "DROP = -1",
+  "PASS = 0",
+  "VERDICT_MAX = 1",
+]
+
+[map.flows.types."struct counter"]
+size = 16
+members = [
+  { offset = 0, size = 8, name = "packets", type = "u64" },
+  { offset = 8, size = 8, name = "bytes", type = "u64" },
+]
+
+[map.flows.types."struct flow"]
+size = 104
+members = [
+  { offset = 0, size = 32, name = "stats", type = "struct counter[2]" },
+  { offset = 32, size = 4, name = "verdict", type = "enum verdict" },
+  { offset = 36, size = 4, name = "source", type = "be32 (u32)" },
+  { bit_offset = 320, bits = 3, name = "seen", type = "u32" },
+  { bit_offset = 323, bits = 1, name = "closed", type = "u32" },
+  { offset = 41, size = 32, name = "name", type = "char[4][8]" },
+  { offset = 80, size = 8, name = "owner", type = "struct task *" },
+  { offset = 88, size = 8, name = "ratio", type = "f64" },
+  { offset = 96, size = 1, name = "live", type = "bool" },
+  { offset = 98, size = 4, name = "port", type = "struct flow.port" },
+]
+
+[map.flows.types."struct flow.port"]
+anonymous = true
+size = 4
+members = [
+  { offset = 0, size = 2, name = "high", type = "u16" },
+  { offset = 2, size = 2, name = "low", type = "u16" },
+]
+
+[map.flows.types."struct flow_key"]
+size = 20
+members = [
+  { offset = 0, size = 16, name = "", type = "union flow_key.<v4>" },
+  { offset = 16, size = 2, name = "port", type = "u16" },
+  { offset = 18, size = 1, name = "proto", type = "u8" },
+  { offset = 19, size = 1, name = "pad", type = "u8" },
+]
+
+[map.flows.types."struct in6_addr"]
+size = 16
+members = [
+  { offset = 0, size = 16, name = "u", type = "union in6_addr.u" },
+]
+
+[map.flows.types."union flow_key.<v4>"]
+anonymous = true
+size = 16
+members = [
+  { offset = 0, size = 4, name = "v4", type = "u32" },
+  { offset = 0, size = 16, name = "v6", type = "struct in6_addr" },
+]
+
+[map.flows.types."union in6_addr.u"]
+anonymous = true
+size = 16
+members = [
+  { offset = 0, size = 16, name = "bytes", type = "u8[16]" },
+  { offset = 0, size = 16, name = "words", type = "u32[4]" },
+]
+
+[map.m]
+type = "hash"
+key_size = 4
+value_size = 8
+max_entries = 64
+pinning = "by_name"
+key = "u32"
+value = "struct v"
+digest = "7b81ad0b9c5c180feb2a271d6209527c"
+
+[map.m.types."struct v"]
+size = 8
+members = [
+  { offset = 0, size = 8, name = "hits", type = "u64" },
+]
+
+[[map.m.epoch]]
+from = "34964539466c86598f4fa855dbe103cd"
+to = "7b81ad0b9c5c180feb2a271d6209527c"
+rules = ["max-entries-decreased", "member-type-changed", "value-size-changed"]
+max_entries = 64
+on-upgrade = "migrate"
+reason = "byte counters to 64 bits:\n\"wrapped\""
+
+[map.m.epoch.previous]
+type = "hash"
+key_size = 4
+value_size = 4
+max_entries = 1024
+pinning = "by_name"
+key = "u32"
+value = "struct v"
+
+[map.m.epoch.previous.types."struct v"]
+size = 4
+members = [
+  { offset = 0, size = 4, name = "hits", type = "u32" },
+]
+
+[map."my map"]
+type = "hash_of_maps"
+key_size = 4
+value_size = 4
+max_entries = 8
+pinning = 16
+key = "u32"
+digest = "85a3f721ab2aaf9b44d9ab966e48c7a6"
+
+[map."my map".inner]
+type = "array"
+key_size = 4
+value_size = 8
+max_entries = 1024
+key = "u32"
+value = "u64"
 "#;
+
+/// The error for `EVERYTHING` with its first `from` replaced; the text of the line that it names, and its sentence.
+#[track_caller]
+fn refused(from: &str, to: &str) -> (String, String) {
+    assert!(EVERYTHING.contains(from), "{from:?} is not in the lock");
+    refused_text(&EVERYTHING.replacen(from, to, 1))
+}
+
+#[track_caller]
+fn refused_text(text: &str) -> (String, String) {
+    let error = Lock::parse(text).unwrap_err();
+    let sentence = error.to_string();
+    let sentence = sentence.strip_prefix(&format!("line {}: ", error.line)).unwrap();
+    (text.split('\n').nth(error.line - 1).unwrap().to_owned(), sentence.to_owned())
+}
+
+#[track_caller]
+fn says(from: &str, to: &str, line: &str, sentence: &str) {
+    assert_eq!(refused(from, to), (line.to_owned(), sentence.to_owned()), "\n{from}\n{to}");
+}
+
+#[test]
+fn both_sides_of_a_merge_are_told_apart_from_broken_toml() {
+    let conflict = "<<<<<<< HEAD\nmax_entries = 8\n=======\nmax_entries = 9\n>>>>>>> feature\n";
+    says(
+        "max_entries = 8\n",
+        conflict,
+        "<<<<<<< HEAD",
+        "merge conflict markers; take either side whole (`git checkout --ours maps.lock`), run `cargo maplock update`, and accept again what the other side had accepted",
+    );
+    let left_over = EVERYTHING.replacen("max_entries = 8\n", "max_entries = 8\n>>>>>>> feature\n", 1);
+    assert_eq!(Lock::parse(&left_over).unwrap_err().problem, LockProblem::Conflict);
+}
+
+#[test]
+fn lines_that_end_in_cr_lf_are_refused_with_what_to_do_about_git() {
+    let (line, sentence) = refused_text(&EVERYTHING.replace('\n', "\r\n"));
+    assert!(line.starts_with("# The layouts"), "{line}");
+    assert_eq!(
+        sentence,
+        "lines end in CR LF; run `cargo maplock update`, and put `maps.lock text eol=lf` into .gitattributes so that git keeps LF"
+    );
+    assert_eq!(refused("numa_node = 1\n", "numa_node = 1\r\n").0, "numa_node = 1\r");
+}
+
+#[test]
+fn a_newer_version_is_refused_before_what_it_may_have_changed() {
+    let text = "version = 2\n\n[map.flows]\nsomething = \"new\"\n";
+    let (line, sentence) = refused_text(text);
+    assert_eq!(line, "version = 2");
+    assert_eq!(
+        sentence,
+        "version 2 is newer than this maplock, which knows version 1; run `cargo install cargo-maplock`, and update `maplock-codegen` in Cargo.toml"
+    );
+    says("version = 1", "version = 0", "version = 0", "version 0 was never written by maplock");
+    says(
+        "version = 1\n",
+        "",
+        EVERYTHING.lines().next().unwrap(),
+        "no `version`: not a lockfile that `cargo maplock` wrote; restore it from git, or remove it and run `cargo maplock init`",
+    );
+}
+
+#[test]
+fn text_that_is_no_toml_is_refused_where_it_breaks() {
+    let (line, sentence) = refused("flags = 0x6", "flags = = 0x6");
+    assert_eq!(line, "flags = = 0x6");
+    assert!(sentence.starts_with("not TOML: ") && sentence.ends_with("; restore the file from git"), "{sentence}");
+    for text in ["[", "version = 1\n[map", "\u{0}", "version"] {
+        assert_eq!(Lock::parse(text).unwrap_err().line, text.lines().count());
+    }
+}
+
+#[test]
+fn an_edit_by_hand_breaks_the_digest_and_says_of_which_map() {
+    for (from, to, map) in [
+        ("key_size = 20", "key_size = 24", "flows"),
+        ("flags = 0x6", "flags = 0x4", "flows"),
+        ("\"PASS = 0\"", "\"PASS = 2\"", "flows"),
+        ("name = \"hits\", type = \"u64\"", "name = \"hits\", type = \"i64\"", "m"),
+        ("type = \"u16\" },\n  { offset = 18", "type = \"i16\" },\n  { offset = 18", "flows"),
+        ("[map.\"my map\".inner]\ntype = \"array\"", "[map.\"my map\".inner]\ntype = \"hash\"", "my map"),
+    ] {
+        let error = Lock::parse(&EVERYTHING.replacen(from, to, 1)).unwrap_err();
+        let LockProblem::Digest { map: named, written, computed } = &error.problem else { panic!("{error}") };
+        assert_eq!(named, map);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "line {}: the definition of map `{map}` has digest {computed}, but {written} is written there: the file was edited by hand, or merged; restore it (`git checkout maps.lock`), then run `cargo maplock update` or `cargo maplock accept {map}`",
+                error.line
+            )
+        );
+        let line = EVERYTHING.lines().nth(error.line - 1).unwrap();
+        assert_eq!(line, format!("digest = \"{written}\""));
+    }
+}
+
+#[test]
+fn an_edit_of_an_old_definition_breaks_the_digest_that_its_epoch_leaves() {
+    let (line, sentence) = refused("name = \"hits\", type = \"u32\"", "name = \"hits\", type = \"i32\"");
+    assert!(line.starts_with("from = "), "{line}");
+    assert!(sentence.starts_with("the definition of map `m` has digest "), "{sentence}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_what_was_meant() {
+    says(
+        "max_entries = 4096",
+        "max_entires = 4096",
+        "max_entires = 4096",
+        "`max_entires` is not known here; did you mean `max_entries`?",
+    );
+    says("version = 1", "version = 1\nmaps = 2", "maps = 2", "`maps` is not known here; did you mean `map`?");
+    says(
+        "on-upgrade =",
+        "on_upgrade =",
+        "on_upgrade = \"migrate\"",
+        "`on_upgrade` is not known here; did you mean `on-upgrade`?",
+    );
+    says("flags = 0x6", "zzz = 0x6", "zzz = 0x6", "`zzz` is not known here");
+    let (line, sentence) = refused("bits = 3, name", "bit = 3, name");
+    assert!(line.contains("bit = 3"), "{line}");
+    assert_eq!(sentence, "`bit` is not known here; did you mean `bits`?");
+}
+
+#[test]
+fn a_missing_key_is_named_at_the_table_that_lacks_it() {
+    says("type = \"99\"\n", "", "[map.events]", "`type` is missing");
+    says("\ndigest = \"1a8c1c513e0bf5c9ec44e0ef253a8895\"", "", "[map.events]", "`digest` is missing");
+    says("reason = ", "# reason = ", "[[map.m.epoch]]", "`reason` is missing");
+    says("size = 16\nmembers", "members", "[map.flows.types.\"struct counter\"]", "`size` is missing");
+    let (line, sentence) = refused("bit_offset = 320, ", "");
+    assert!(line.contains("\"seen\""), "{line}");
+    assert_eq!(sentence, "`bit_offset` is missing");
+}
+
+#[test]
+fn a_value_of_another_kind_is_refused() {
+    says("key_size = 20", "key_size = \"20\"", "key_size = \"20\"", "not an integer");
+    says("key_size = 20", "key_size = -1", "key_size = -1", "-1 is out of range");
+    says("key_size = 20", "key_size = 4294967296", "key_size = 4294967296", "4294967296 is out of range");
+    says("ephemeral = true", "ephemeral = 1", "ephemeral = 1", "not true or false");
+    says("\"lru_hash\"", "\"lru_hsah\"", "type = \"lru_hsah\"", "`lru_hsah` is not a type of map");
+    says("pinning = 16", "pinning = \"16\"", "pinning = \"16\"", "`16` is neither `by_name` nor a number");
+    says("\"0xffffffffffffffff\"", "\"255\"", "map_extra = \"255\"", "`255` is not a hexadecimal number");
+    says(
+        "\"migrate\"",
+        "\"migrat\"",
+        "on-upgrade = \"migrat\"",
+        "`migrat` is not reuse, migrate, swap or refuse; did you mean `migrate`?",
+    );
+    says(
+        "rules = [",
+        "rules = [1, ",
+        "rules = [1, \"max-entries-decreased\", \"member-type-changed\", \"value-size-changed\"]",
+        "not a string",
+    );
+    says("1a8c1c513e0bf5c9ec44e0ef253a8895", "1a8c", "digest = \"1a8c\"", "`1a8c` is not a digest of 32 hex digits");
+    says(
+        "1a8c1c51",
+        "1A8C1C51",
+        "digest = \"1A8C1C513e0bf5c9ec44e0ef253a8895\"",
+        "`1A8C1C513e0bf5c9ec44e0ef253a8895` is not a digest of 32 hex digits",
+    );
+    says("\"PASS = 0\"", "\"PASS: 0\"", "  \"PASS: 0\",", "`PASS: 0` is not `NAME = NUMBER`");
+}
+
+#[test]
+fn types_that_can_not_be_are_refused() {
+    let (line, sentence) = refused("type = \"struct in6_addr\"", "type = \"struct flow_key\"");
+    assert_eq!(
+        (line.as_str(), sentence.as_str()),
+        ("[map.flows.types.\"struct flow_key\"]", "`struct flow_key` contains itself")
+    );
+    says(
+        "key = \"struct flow_key\"",
+        "key = \"struct flow_kye\"",
+        "key = \"struct flow_kye\"",
+        "`struct flow_kye` is not a type",
+    );
+    says("key = \"struct flow_key\"", "key = \"u20\"", "key = \"u20\"", "`u20` is not a type");
+    says("key = \"struct flow_key\"", "key = \"u32[x]\"", "key = \"u32[x]\"", "`x` is not a number of elements");
+    says(
+        "key = \"struct flow_key\"",
+        "key = \"u32[65536][65536]\"",
+        "key = \"u32[65536][65536]\"",
+        "`u32[65536][65536]` is larger than 4 GiB",
+    );
+    says(
+        "types.\"enum verdict\"]\nsize = 4",
+        "types.\"enum verdict\"]\nsize = 3",
+        "[map.flows.types.\"enum verdict\"]",
+        "an enum of 3 bytes",
+    );
+}
+
+#[test]
+fn members_that_do_not_fit_their_struct_are_refused() {
+    for (from, to, member, says) in [
+        ("offset = 8, size = 8, name = \"bytes\"", "offset = 9, size = 8, name = \"bytes\"", "bytes", "16 bytes"),
+        (
+            "offset = 8, size = 8, name = \"bytes\"",
+            "offset = 4294967295, size = 8, name = \"bytes\"",
+            "bytes",
+            "16 bytes",
+        ),
+        (
+            "size = 8, name = \"packets\"",
+            "size = 4, name = \"packets\"",
+            "packets",
+            "says 4 bytes, but its type takes 8",
+        ),
+        ("bits = 3, name = \"seen\"", "bits = 33, name = \"seen\"", "seen", "33 bits"),
+        (
+            "bits = 1, name = \"closed\", type = \"u32\"",
+            "bits = 1, name = \"closed\", type = \"f32\"",
+            "closed",
+            "bit-field",
+        ),
+    ] {
+        let (line, sentence) = refused(from, to);
+        assert!(line.contains(&format!("name = \"{member}\"")), "{line}");
+        assert!(sentence.contains(&format!("`{member}`")) && sentence.contains(says), "{sentence}");
+    }
+}
+
+#[test]
+fn the_line_of_a_finding_is_that_of_its_member_or_of_what_is_nearest() {
+    let line =
+        |map: &str, path: &str| line_of(EVERYTHING, map, path).map(|line| EVERYTHING.lines().nth(line - 1).unwrap());
+    let row = |name: &str| EVERYTHING.lines().find(|line| line.contains(&format!("name = \"{name}\""))).unwrap();
+    for (path, expected) in [
+        ("flows", "[map.flows]"),
+        ("flows.key", "key = \"struct flow_key\""),
+        ("flows.value", "value = \"struct flow\""),
+        ("flows.value.stats", row("stats")),
+        ("flows.value.stats[]", row("stats")),
+        ("flows.value.stats[].bytes", row("bytes\", type = \"u64")),
+        ("flows.value.name[][]", row("name")),
+        ("flows.value.source", row("source")),
+        ("flows.value.seen", row("seen")),
+        ("flows.value.port.high", row("high")),
+        ("flows.key.port", row("port\", type = \"u16")),
+        // through anonymous members, and beyond
+        ("flows.key.v4", row("v4")),
+        ("flows.key.v6", row("v6")),
+        ("flows.key.v6.u.words", row("words")),
+        ("flows.key.v6.u.words[]", row("words")),
+        // what the lock says nothing of
+        ("flows.value.verdict.PASS", row("verdict")),
+        ("flows.value.added", "value = \"struct flow\""),
+        ("flows.value.stats[].added", row("stats")),
+    ] {
+        assert_eq!(line("flows", path), Some(expected), "{path}");
+    }
+    assert_eq!(line("my map", "my map"), Some("[map.\"my map\"]"));
+    assert_eq!(line("my map", "my map.inner"), Some("[map.\"my map\".inner]"));
+    assert_eq!(line("my map", "my map.inner.value"), Some("value = \"u64\""));
+    assert_eq!(line("gone", "gone"), None);
+    assert_eq!(line_of("not a lock", "flows", "flows"), None);
+}
+
+#[test]
+fn the_line_of_a_member_is_not_that_of_an_older_definition() {
+    let line = line_of(EVERYTHING, "m", "m.value.hits").unwrap();
+    assert_eq!(EVERYTHING.lines().nth(line - 1), Some("  { offset = 0, size = 8, name = \"hits\", type = \"u64\" },"));
+}
+
+#[test]
+fn an_empty_lock_is_a_head_alone() {
+    let text = Lock::default().to_string();
+    assert_eq!(text.lines().collect::<Vec<_>>(), EVERYTHING.lines().take(2).collect::<Vec<_>>());
+    assert_eq!(Lock::parse(&text), Ok(Lock::default()));
+}
+
+fn round_trips(def: MapDef) {
+    let lock = lock([def]);
+    let text = lock.to_string();
+    let again = Lock::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert_eq!(again.to_string(), text);
+    assert_eq!(lines(&diff(&lock, &again)), [""; 0], "\n{text}");
+}
+
+fn holding(layout: Layout) -> MapDef {
+    let mut def = MapDef::new("m", MapType::HASH);
+    (def.value_size, def.value) = (u32::try_from(layout.size).unwrap(), Some(Arc::new(layout)));
+    def
+}
+
+#[test]
+fn an_array_of_an_opaque_type_stays_an_array() {
+    let element = Arc::new(Layout::new(0, Shape::Opaque { name: "void".into() }));
+    let inner = Arc::new(Layout::new(0, Shape::Array { element, len: 3 }));
+    round_trips(holding(Layout::new(0, Shape::Array { element: inner, len: 256 })));
+}
+
+#[test]
+fn types_may_be_called_as_the_lock_calls_its_own() {
+    for declaration in [
+        "typedef u32 opaque; struct v { opaque x; opaque *p; opaque y[3]; };",
+        "struct opaque { u32 x; }; struct v { struct opaque x; struct opaque *p; };",
+        "typedef u32 u64; struct v { u64 x; u64 *p; };",
+        "typedef u64 anonymous; struct anonymous { anonymous x; }; struct v { struct anonymous x; };",
+        "typedef struct { u32 x; } size; struct size { size members; }; struct v { struct size size; size name; };",
+    ] {
+        round_trips(map(declaration));
+    }
+}
+
+#[test]
+fn two_types_of_one_name_are_told_apart() {
+    let def =
+        map_of("struct s { u32 a; }; struct k { struct s s; };", "struct s { u64 b; }; struct v { struct s s; };");
+    round_trips(def.clone());
+    let text = lock([def]).to_string();
+    assert!(
+        text.contains("[map.m.types.\"struct s\"]") && text.contains("[map.m.types.\"struct s#2\"]\nname = \"s\""),
+        "{text}"
+    );
+}
+
+#[test]
+fn names_of_structs_and_members_may_be_anything() {
+    let odd = ["a b", "a\"b\\c", "a[2]", "(u8, u32)", "x#2", "é\u{7f}\n", "", " = ", "#"];
+    for name in odd {
+        let of = Enumeration { name: Some(name.into()), values: vec![(name.into(), i128::from(i64::MIN))] };
+        let of = Layout::new(8, Shape::Enum(Arc::new(of)));
+        let members = vec![Member { name: name.into(), offset_bits: 0, bits: None, layout: Arc::new(of) }];
+        let composite = Composite::new(CompositeKind::Struct, Some(name.into()), members).unwrap();
+        let mut def = holding(Layout::new(8, Shape::Composite(Arc::new(composite))));
+        name.clone_into(&mut def.name);
+        round_trips(def);
+    }
+}
+
+#[test]
+fn an_array_may_have_as_many_dimensions_as_the_btf_reader_lets_it() {
+    let byte = Layout::new(1, Shape::Int(maplock_layout::layout::IntKind::Unsigned));
+    let array = (0..120).fold(byte, |inner, _| Layout::new(1, Shape::Array { element: Arc::new(inner), len: 1 }));
+    round_trips(holding(array));
+}
+
+#[test]
+fn deep_nesting_is_refused_and_overflows_no_stack() {
+    let nested = |open: &str, close: &str| format!("u8{}{}", open.repeat(10_000), close.repeat(10_000));
+    for expression in
+        [nested("[1]", ""), nested(" (", ")"), format!("{}u8{}", "t (".repeat(10_000), ")".repeat(10_000))]
+    {
+        let (line, _) = refused("key = \"struct flow_key\"", &format!("key = \"{expression}\""));
+        assert!(line.starts_with("key = "));
+    }
+    let inner: String = (1..=200)
+        .map(|depth| {
+            format!(
+                "\n[map.m{}]\ntype = \"array_of_maps\"\nkey_size = 4\nvalue_size = 4\nmax_entries = 1\n",
+                ".inner".repeat(depth)
+            )
+        })
+        .collect();
+    Lock::parse(&EVERYTHING.replacen("\n[[map.m.epoch]]", &format!("{inner}\n[[map.m.epoch]]"), 1)).unwrap_err();
+}
+
+#[test]
+fn arrays_within_arrays_within_structs_are_refused_where_they_nest_too_deep() {
+    // Typedefs start the count of dimensions anew. With a hundred structs, what walks the layout overflows its stack.
+    let mut types = String::new();
+    let dimensions = "[1]".repeat(30);
+    for level in 0..2 {
+        let next = if level == 1 { "u8".to_owned() } else { format!("struct s{}", level + 1) };
+        let ty = (0..15).fold(next, |inner, _| format!("t ({inner}){dimensions}"));
+        types.push_str(&format!(
+            "\n[map.m.types.\"struct s{level}\"]\nsize = 1\nmembers = [\n  {{ offset = 0, size = 1, name = \"a\", type = \"{ty}\" }},\n]\n"
+        ));
+    }
+    let text = format!(
+        "version = 1\n\n[map.m]\ntype = \"hash\"\nkey_size = 4\nvalue_size = 1\nmax_entries = 1\nvalue = \"struct s0\"\ndigest = \"{}\"\n{types}",
+        "0".repeat(32)
+    );
+    let error = Lock::parse(&text).unwrap_err().to_string();
+    assert!(error.contains("nested"), "{error}");
+}
+
+// Any lock at all.
+
+fn scalar() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["u8", "s16", "u32", "s64", "u128", "char", "bool", "float", "double"])
+        .prop_map(str::to_owned)
+}
+
+/// A type's body, as (what stands before a member's name, what stands behind).
+fn ty(depth: u32) -> BoxedStrategy<(String, String)> {
+    let plain = scalar().prop_map(|ty| (format!("{ty} "), String::new()));
+    let bits = (prop::sample::select(vec!["u8", "u32", "s64"]), 1..=8)
+        .prop_map(|(ty, bits)| (format!("{ty} "), format!(":{bits}")));
+    let pointer = Just(("struct other *".to_owned(), String::new()));
+    let kind = prop::collection::vec(-3..300, 0..4).prop_map(|values| {
+        let values: String = values.iter().enumerate().map(|(n, value)| format!("E{n} = {value}, ")).collect();
+        (format!("enum {{ {values} }} "), String::new())
+    });
+    if depth == 0 {
+        return prop_oneof![plain, bits, pointer, kind].boxed();
+    }
+    let body = prop::collection::vec(ty(depth - 1), 0..4);
+    let composite = (prop::sample::select(vec!["struct", "union"]), any::<Option<u8>>(), body, any::<bool>()).prop_map(
+        |(kind, tag, body, packed)| {
+            let tag = tag.map(|tag| format!("s{}", tag % 4)).unwrap_or_default();
+            let members: String =
+                body.iter().enumerate().map(|(n, (before, behind))| format!("{before}m{n}{behind}; ")).collect();
+            (format!("{kind} {tag} {{ {members} }} {} ", if packed { "packed" } else { "" }), String::new())
+        },
+    );
+    let array = (ty(depth - 1), 0..4_u32, 1..3_u32).prop_map(|((before, behind), a, b)| {
+        // An array of bit-fields does not exist.
+        if behind.starts_with(':') { (before, behind) } else { (before, format!("[{a}][{b}]{behind}")) }
+    });
+    prop_oneof![plain, bits, pointer, kind, composite.clone(), composite, array].boxed()
+}
+
+fn definition() -> impl Strategy<Value = MapDef> {
+    let members = prop::collection::vec((ty(3), any::<bool>()), 0..6);
+    let attributes = (0..40_u32, any::<u32>(), any::<u32>(), any::<u64>(), 0..3_u32, any::<[bool; 3]>());
+    (members, attributes, "[a-z_.]{0,8}").prop_map(
+        |(members, (map_type, max_entries, flags, map_extra, pinning, has), name)| {
+            let members: String = members
+                .iter()
+                .enumerate()
+                .map(|(n, ((before, behind), anonymous))| {
+                    let anonymous =
+                        *anonymous && before.ends_with("}  ") && behind.is_empty() && !before.starts_with("enum");
+                    if anonymous { format!("{before}; ") } else { format!("{before}top{n}{behind}; ") }
+                })
+                .collect();
+            let mut def = map_of("u32", &format!("struct v {{ {members} }};"));
+            (def.name, def.map_type, def.max_entries) = (name, MapType(map_type), max_entries);
+            (def.flags, def.map_extra) = if has[0] { (flags, map_extra) } else { (0, 0) };
+            def.pinning = Pinning::from_number(pinning);
+            def.key = def.key.filter(|_| has[1]);
+            if has[2] {
+                def.inner = Some(Box::new(def.clone()));
+            }
+            def
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_lock_is_read_as_it_was_written(before in definition(), after in definition()) {
+        let mut after = after;
+        after.name.clone_from(&before.name);
+        let old = lock([before]);
+        let new = observed([after]);
+        let name = old.maps.keys().next().unwrap();
+        let levels = Levels::default();
+        let accepted = accept(&old, &new, name, OnUpgrade::Swap, "why not", &levels);
+        let lock = accepted.unwrap_or_else(|_| update(&old, &new, &levels).unwrap());
+        let text = lock.to_string();
+        let again = Lock::parse(&text).map_err(|error| TestCaseError::fail(format!("{error}\n{text}")))?;
+        prop_assert_eq!(again.to_string(), text);
+        let digests = |lock: &Lock| lock.maps.values().map(|map: &LockedMap| map.def.digest()).collect::<Vec<_>>();
+        prop_assert_eq!(digests(&again), digests(&lock));
+        prop_assert_eq!(lines(&diff(&lock, &again)), [""; 0]);
+    }
+
+    #[test]
+    fn a_lock_with_any_line_gone_or_changed_is_read_or_refused_by_its_line(
+        at in any::<prop::sample::Index>(),
+        other in any::<prop::sample::Index>(),
+        keep in any::<bool>(),
+    ) {
+        let mut lines: Vec<&str> = EVERYTHING.lines().collect();
+        let replacement = lines[other.index(lines.len())];
+        let at = at.index(lines.len());
+        if keep { lines[at] = replacement } else { _ = lines.remove(at) }
+        let text = lines.join("\n");
+        match Lock::parse(&text) {
+            Ok(lock) => prop_assert_eq!(Lock::parse(&lock.to_string()).map(|again| again.to_string()), Ok(lock.to_string())),
+            Err(error) => prop_assert!((1..=lines.len()).contains(&error.line), "{}", error),
+        }
+    }
+}

@@ -40,8 +40,14 @@ fn story() -> Result<String, String> {
         let object = PathBuf::from(format!("bpf/minimesh/{release}/minimesh.bpf.o"));
         let inputs = Inputs::read(&[("minimesh".to_owned(), manifest.root.join(&object))], &manifest.config)
             .map_err(|error| error.to_string())?;
-        let outcome =
-            gate::judge(&lock, &inputs, &manifest.config, Mode::default(), std::slice::from_ref(&manifest.root));
+        let outcome = gate::judge(
+            &lock,
+            &inputs,
+            &manifest.config,
+            Mode::default(),
+            std::slice::from_ref(&manifest.root),
+            " -p minimesh",
+        );
         _ = write!(story, "\n== {release}: {change} ==\n\n");
         for warning in &outcome.warnings {
             _ = writeln!(story, "warning: {warning}");

@@ -54,7 +54,7 @@ pub(super) fn none_without_btf(elf: &Elf<'_>) -> Result<(), ObjectError> {
         .symbols()
         .find(|symbol| symbol.section_index() == Some(section.index()) && symbol.kind() != object::SymbolKind::Section);
     let name = symbol.and_then(|symbol| symbol.name().ok()).unwrap_or(SECTION);
-    let problem = "is declared in `.maps`, but the object has no BTF; compile it with -g, and don't strip it";
+    let problem = "declared in `.maps`, but the object has no BTF; compile it with -g, and don't strip it";
     Err(ObjectError::new(problem.to_owned()).of_map(name))
 }
 
@@ -97,7 +97,7 @@ impl<'a> Definition<'_, '_, 'a> {
             }
         }
         if !has_type {
-            return Err(ObjectError::new("says no `type`".to_owned()));
+            return Err(ObjectError::new("its declaration says no `type`".to_owned()));
         }
         map.key_size = size_of("key", key_size, map.key.as_deref())?;
         map.value_size = size_of("value", value_size, map.value.as_deref())?;

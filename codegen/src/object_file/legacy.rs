@@ -90,6 +90,10 @@ fn section_maps(
         })
         .collect();
     symbols.sort_unstable();
+    // gobpf calls a map by its section, whatever the variable is called.
+    if let (Some(map_name), [symbol]) = (section_name.strip_prefix("maps/"), symbols.as_mut_slice()) {
+        symbol.2 = map_name;
+    }
     if symbols.is_empty() && !data.is_empty() {
         return Err(ObjectError::new(format!(
             "section `{section_name}` holds maps, but no symbol names them; don't strip the object"

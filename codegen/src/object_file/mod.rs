@@ -44,7 +44,9 @@ impl<'a> Object<'a> {
         let elf = Elf::parse(bytes).map_err(|error| ObjectError::new(format!("not a 64-bit ELF object: {error}")))?;
         let machine = elf.elf_header().e_machine.get(elf.endian()).0;
         if machine != MACHINE {
-            return Err(ObjectError::new(format!("made for machine {machine}, not for eBPF ({MACHINE})")));
+            return Err(ObjectError::new(format!(
+                "made for machine {machine}, not for eBPF ({MACHINE}); compile it with `clang -target bpf`"
+            )));
         }
         let btf = match section_data(&elf, ".BTF")? {
             Some(data) => Some(Btf::parse(data)?),
@@ -147,7 +149,7 @@ fn unique_names(maps: &mut Vec<MapDef>) -> Result<(), ObjectError> {
                 kept.push(map);
             }
             Some(&first) if kept[first].digest() == map.digest() && kept[first].max_entries == map.max_entries => {}
-            Some(_) => return Err(ObjectError::new("is defined twice, and differently".to_owned()).of_map(&map.name)),
+            Some(_) => return Err(ObjectError::new("defined twice, and differently".to_owned()).of_map(&map.name)),
         }
     }
     *maps = kept;

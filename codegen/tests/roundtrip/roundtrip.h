@@ -38,7 +38,7 @@ static void hex(const void *bytes, size_t size)
 	hex(&it, sizeof it);               \
 	puts("")
 
-#define MEMBER(it, member) printf("%s %lld\n", #member, (long long)it.member)
+#define MEMBER(it, member) printf("%s %lld\n", #member, (long long)(it.member))
 
 /* A float's bits; C would convert its value. */
 #define FLOAT(it, member, as)                                  \

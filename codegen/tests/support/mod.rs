@@ -1,4 +1,5 @@
 //! Throw-away Cargo projects with a real build script in them.
+#![allow(dead_code, reason = "each of the test programs uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -252,15 +253,12 @@ impl Build {
         build
     }
 
-    /// Makes sure that it failed with one error of the compiler, and no other, and that this holds these words.
+    /// Makes sure that it failed with one error of the compiler's and no other, and with these words.
     #[track_caller]
     pub(crate) fn fails(self, words: &str) -> Self {
         let told = self.told();
         assert!(!self.is_success, "the build succeeds:\n{told}");
         assert!(told.contains("due to 1 previous error"), "not one error:\n{told}");
-        let errors = told.lines().filter(|line| line.starts_with("error"));
-        // The compiler's own, and Cargo's last line. What a report itself has is counted by the compiler's sum above.
-        assert!(errors.clone().count() >= 2, "no error of the compiler's:\n{told}");
         assert!(told.contains(words), "not `{words}`, but:\n{told}");
         self
     }

@@ -16,6 +16,8 @@ pub(super) enum Role {
     Key,
     Value,
     Inside,
+    /// An element of an array of several.
+    Element,
 }
 
 impl Role {
@@ -23,7 +25,7 @@ impl Role {
         match self {
             Self::Key => &rules::KEY_TYPE_CHANGED,
             Self::Value => &rules::VALUE_TYPE_CHANGED,
-            Self::Inside => &rules::MEMBER_TYPE_CHANGED,
+            Self::Inside | Self::Element => &rules::MEMBER_TYPE_CHANGED,
         }
     }
 }
@@ -88,7 +90,12 @@ impl LayoutDiff {
                 }
                 let before = sink.len();
                 self.compare_members(a, b, at, sink);
-                if sink.len() == before && a.name() == b.name() {
+                if at.role == Role::Inside && old.size != new.size && !sink.since(before).any(is_of_bytes) {
+                    let message = format!("{} takes {} bytes, it took {}", subject(at.path), new.size, old.size);
+                    let (old, new) = (format!("{} bytes", old.size), format!("{} bytes", new.size));
+                    sink.add(&rules::PADDING_CHANGED, at.path, Some(old), Some(new), message);
+                }
+                if sink.len() == before && a.name() == b.name() && old.size == new.size {
                     self.same.insert(pair);
                 }
             }
@@ -107,8 +114,9 @@ impl LayoutDiff {
                 }
                 let before = sink.len();
                 let path = format!("{}[]", at.path);
-                self.compare(a, b, At { path: &path, role: Role::Inside, ..at }, sink);
-                if a.size != b.size && *old_len.min(new_len) > 1 && !sink.since(before).any(is_of_bytes) {
+                let role = if *old_len.min(new_len) > 1 { Role::Element } else { Role::Inside };
+                self.compare(a, b, At { path: &path, role, ..at }, sink);
+                if a.size != b.size && role == Role::Element && !sink.since(before).any(is_of_bytes) {
                     let message =
                         format!("the elements of {} take {} bytes, they took {}", subject(at.path), b.size, a.size);
                     let (old, new) = (format!("{} bytes", a.size), format!("{} bytes", b.size));
@@ -258,7 +266,7 @@ impl LayoutDiff {
             }
             // What changed inside of a struct may move it too, by its alignment.
             let pushed = || causes.before(a.offset_bits, b.offset_bits).filter(|_| in_order[index]).map(str::to_owned);
-            let cause = changes[index].clone().or_else(pushed);
+            let cause = changes[index].clone().or_else(pushed).filter(|_| in_order[index]);
             let is_primary = cause.is_none();
             let (from, to) = (member_place(at.old_bits, a), member_place(at.new_bits, b));
             let message = format!("{} moved from {from} to {to}", subject(&path));
@@ -393,11 +401,13 @@ fn compare_enumerators(old: &Enumeration, new: &Enumeration, at: At<'_>, sink: &
     let mut added: BTreeMap<&String, i128> =
         new.iter().filter(|(name, _)| !old.contains_key(*name)).map(|(name, value)| (name, *value)).collect();
 
+    // An end marker moves with the others; on its own it is an enumerator like any other.
+    let others_change = !added.is_empty() || old.keys().any(|name| !new.contains_key(name));
     for (name, &was) in &old {
         let path = join(at.path, name);
         match new.get(name) {
             Some(&is) if is == was => {}
-            Some(&is) if is_sentinel(name) && Some(was) == old_highest && Some(is) == new_highest => {}
+            Some(&is) if others_change && is_sentinel(name) && Some(was) == old_highest && Some(is) == new_highest => {}
             Some(&is) => {
                 let message = format!("enumerator `{name}` is {is}, it was {was}");
                 sink.add(&rules::ENUM_VALUE_CHANGED, &path, Some(was.to_string()), Some(is.to_string()), message);

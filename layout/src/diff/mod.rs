@@ -304,8 +304,9 @@ fn compare_key_or_value(
         (None, None) => {}
     }
     if old_size != new_size {
-        let cause =
-            sink.since(start).find(|finding| finding.rule.tier == Tier::Bytes && finding.consequence_of.is_none());
+        let primary = || sink.since(start).filter(|f| f.rule.tier == Tier::Bytes && f.consequence_of.is_none());
+        // A move changes no size by itself; what was added, removed or resized last is nearest to the end.
+        let cause = primary().rfind(|finding| finding.rule != &rules::MEMBER_MOVED).or_else(|| primary().next());
         let cause = cause.map(|finding| finding.path.clone());
         let message = format!("the {what} of `{}` takes {new_size} bytes, it took {old_size}", sink.map);
         let side =
@@ -314,9 +315,11 @@ fn compare_key_or_value(
     }
 }
 
-/// Rules about what a digest leaves out, so that an epoch for them leads from a digest to the same digest.
+/// Rules about what a digest leaves out, so that an epoch for them may lead from a digest to the same digest.
 fn is_outside_digest(rule: &Rule) -> bool {
-    [&rules::MAX_ENTRIES_DECREASED, &rules::PINNING_REMOVED].contains(&rule)
+    let attributes =
+        [&rules::MAX_ENTRIES_DECREASED, &rules::MAX_ENTRIES_INCREASED, &rules::PINNING_ADDED, &rules::PINNING_REMOVED];
+    attributes.contains(&rule) || rule.tier == Tier::Spelling
 }
 
 /// The epochs of one map that lead from an old definition to the new one.

@@ -37,24 +37,29 @@ pub enum LockProblem {
 
 impl fmt::Display for LockError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: ", self.line)?;
-        match &self.problem {
-            LockProblem::Conflict => f.write_str(
-                "merge conflict markers; take either side whole (`git checkout --ours maps.lock`), then run `cargo maplock update`",
+        write!(f, "line {}: {}", self.line, self.problem)
+    }
+}
+
+impl fmt::Display for LockProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict => f.write_str(
+                "merge conflict markers; take either side whole (`git checkout --ours maps.lock`), run `cargo maplock update`, and accept again what the other side had accepted",
             ),
-            LockProblem::CrLf => f.write_str(
+            Self::CrLf => f.write_str(
                 "lines end in CR LF; run `cargo maplock update`, and put `maps.lock text eol=lf` into .gitattributes so that git keeps LF",
             ),
-            LockProblem::NewerVersion(version) => write!(
+            Self::NewerVersion(version) => write!(
                 f,
                 "version {version} is newer than this maplock, which knows version {}; run `cargo install cargo-maplock`, and update `maplock-codegen` in Cargo.toml",
                 super::VERSION
             ),
-            LockProblem::Digest { map, written, computed } => write!(
+            Self::Digest { map, written, computed } => write!(
                 f,
-                "the definition of map `{map}` has digest {computed}, but {written} is written there: the file was edited by hand; restore it (`git checkout maps.lock`), then run `cargo maplock update` or `cargo maplock accept {map}`"
+                "the definition of map `{map}` has digest {computed}, but {written} is written there: the file was edited by hand, or merged; restore it (`git checkout maps.lock`), then run `cargo maplock update` or `cargo maplock accept {map}`"
             ),
-            LockProblem::Malformed(problem) => f.write_str(problem),
+            Self::Malformed(problem) => f.write_str(problem),
         }
     }
 }

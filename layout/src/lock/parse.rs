@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{LockError, LockProblem};
-use super::types::parse_expression;
+use super::types::{MAX_DEPTH, Parsed, parse_expression};
 use super::{Epoch, Lock, LockedMap, OnUpgrade, VERSION};
 use crate::config::{did_you_mean, line_of};
 use crate::digest::Digest;
@@ -18,8 +18,8 @@ use crate::map::{MapDef, MapType, Pinning};
 type Value<'a> = Spanned<DeValue<'a>>;
 type Result<T> = std::result::Result<T, LockError>;
 
-/// How deep definitions of inner maps, and types, may nest.
-const MAX_DEPTH: usize = 128;
+/// How deep definitions of inner maps may nest. The kernel allows 1.
+const MAX_INNER: usize = 8;
 
 pub(super) fn parse(text: &str) -> Result<Lock> {
     let at_line = |index, problem| Err(LockError { line: index + 1, problem });
@@ -38,7 +38,7 @@ pub(super) fn parse(text: &str) -> Result<Lock> {
     let document = document.get_ref();
     let version = document
         .get("version")
-        .ok_or_else(|| reader.at(0..0, "no `version`: this is not a lockfile that `cargo maplock` wrote".to_owned()))?;
+        .ok_or_else(|| reader.at(0..0, "no `version`: not a lockfile that `cargo maplock` wrote; restore it from git, or remove it and run `cargo maplock init`".to_owned()))?;
     match reader.integer(version)? {
         VERSION => {}
         newer if newer > VERSION => {
@@ -183,8 +183,8 @@ impl Reader<'_> {
     }
 
     fn map_def(&self, name: &str, value: &Value<'_>, depth: usize) -> Result<MapDef> {
-        if depth > MAX_DEPTH {
-            return Err(self.at(value.span(), format!("inner maps are nested over {MAX_DEPTH} deep")));
+        if depth > MAX_INNER {
+            return Err(self.at(value.span(), format!("inner maps are nested over {MAX_INNER} deep")));
         }
         let table = self.table(value)?;
         let type_name = self.required(table, "type", value)?;
@@ -225,7 +225,7 @@ impl Reader<'_> {
         }
         for (key, field) in [("key", &mut def.key), ("value", &mut def.value)] {
             if let Some(value) = table.get(key) {
-                *field = Some(Arc::new(types.expression(value)?));
+                *field = Some(Arc::new(types.expression(value)?.0));
             }
         }
         if let Some(value) = table.get("inner") {
@@ -241,12 +241,12 @@ struct Types<'r, 't, 'v, 'a> {
     reader: &'r Reader<'t>,
     table: Option<&'v DeTable<'a>>,
     /// `None` while a type's members are being resolved.
-    done: HashMap<String, Option<Layout>>,
+    done: HashMap<String, Option<Parsed>>,
     depth: usize,
 }
 
 impl Types<'_, '_, '_, '_> {
-    fn expression(&mut self, value: &Value<'_>) -> Result<Layout> {
+    fn expression(&mut self, value: &Value<'_>) -> Result<Parsed> {
         let text = self.reader.string(value)?;
         let mut failed = None;
         let parsed = parse_expression(text, &mut |label| {
@@ -258,25 +258,29 @@ impl Types<'_, '_, '_, '_> {
         parsed.map_err(|problem| failed.unwrap_or_else(|| self.reader.at(value.span(), problem)))
     }
 
-    fn named(&mut self, label: &str) -> Result<Option<Layout>> {
+    fn named(&mut self, label: &str) -> Result<Option<Parsed>> {
         let Some(value) = self.table.and_then(|table| table.get(label)) else { return Ok(None) };
         match self.done.get(label) {
-            Some(Some(layout)) => return Ok(Some(layout.clone())),
+            Some(Some(parsed)) => return Ok(Some(parsed.clone())),
             Some(None) => return Err(self.reader.at(value.span(), format!("`{label}` contains itself"))),
             None => {}
         }
+        let too_deep = self.reader.at(value.span(), format!("types are nested over {MAX_DEPTH} levels deep"));
         if self.depth == MAX_DEPTH {
-            return Err(self.reader.at(value.span(), format!("types are nested over {MAX_DEPTH} levels deep")));
+            return Err(too_deep);
         }
         self.done.insert(label.to_owned(), None);
         self.depth += 1;
-        let layout = self.definition(label, value)?;
+        let (layout, height) = self.definition(label, value)?;
         self.depth -= 1;
-        self.done.insert(label.to_owned(), Some(layout.clone()));
-        Ok(Some(layout))
+        if height > MAX_DEPTH {
+            return Err(too_deep);
+        }
+        self.done.insert(label.to_owned(), Some((layout.clone(), height)));
+        Ok(Some((layout, height)))
     }
 
-    fn definition(&mut self, label: &str, value: &Value<'_>) -> Result<Layout> {
+    fn definition(&mut self, label: &str, value: &Value<'_>) -> Result<Parsed> {
         let reader = self.reader;
         let table = reader.table(value)?;
         reader.only(table, &["size", "members", "values", "anonymous", "name"])?;
@@ -295,7 +299,7 @@ impl Types<'_, '_, '_, '_> {
                 if !matches!(size, 1 | 2 | 4 | 8) {
                     return Err(reader.at(value.span(), format!("an enum of {size} bytes")));
                 }
-                return Ok(Layout::new(size, Shape::Enum(Arc::new(Enumeration { name, values }))));
+                return Ok((Layout::new(size, Shape::Enum(Arc::new(Enumeration { name, values }))), 1));
             }
             "struct" => CompositeKind::Struct,
             "union" => CompositeKind::Union,
@@ -303,9 +307,17 @@ impl Types<'_, '_, '_, '_> {
             _ => return Err(reader.at(value.span(), format!("`{label}` does not begin with struct, union or enum"))),
         };
         let members = reader.array(reader.required(table, "members", value)?)?;
-        let members = members.iter().map(|member| self.member(member, size)).collect::<Result<_>>()?;
+        let mut height = 1;
+        let members = members
+            .iter()
+            .map(|row| {
+                let (member, inner) = self.member(row, size)?;
+                height = height.max(inner + 1);
+                Ok(member)
+            })
+            .collect::<Result<_>>()?;
         let composite = Composite::new(kind, name, members).map_err(|problem| reader.at(value.span(), problem))?;
-        Ok(Layout::new(size, Shape::Composite(Arc::new(composite))))
+        Ok((Layout::new(size, Shape::Composite(Arc::new(composite))), height))
     }
 
     fn enumerator(&self, value: &Value<'_>) -> Result<(Arc<str>, i128)> {
@@ -314,11 +326,11 @@ impl Types<'_, '_, '_, '_> {
         parsed.ok_or_else(|| self.reader.at(value.span(), format!("`{text}` is not `NAME = NUMBER`")))
     }
 
-    fn member(&mut self, value: &Value<'_>, size: u64) -> Result<Member> {
+    fn member(&mut self, value: &Value<'_>, size: u64) -> Result<(Member, usize)> {
         let reader = self.reader;
         let table = reader.table(value)?;
         reader.only(table, &["offset", "size", "bit_offset", "bits", "name", "type"])?;
-        let layout = self.expression(reader.required(table, "type", value)?)?;
+        let (layout, height) = self.expression(reader.required(table, "type", value)?)?;
         let name = reader.string(reader.required(table, "name", value)?)?.into();
         let (offset_bits, bits) = match table.get("bits") {
             Some(bits) => {
@@ -336,6 +348,6 @@ impl Types<'_, '_, '_, '_> {
         };
         let member = Member { name, offset_bits, bits, layout: Arc::new(layout) };
         member.check(size).map_err(|problem| reader.at(value.span(), problem))?;
-        Ok(member)
+        Ok((member, height))
     }
 }

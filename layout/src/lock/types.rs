@@ -115,65 +115,64 @@ fn first_name(composite: &Composite) -> Option<&str> {
     composite.flat_members().first().map(|flat| &*flat.member.name)
 }
 
+/// How deep types may nest, as for [`crate::btf::Resolver`].
+pub(super) const MAX_DEPTH: usize = 128;
+
+/// A layout, and its height: 1 more than the highest of its parts.
+pub(super) type Parsed = (Layout, usize);
+
 /// Parses the text of a type. `named` resolves labels.
 pub(super) fn parse_expression(
     text: &str,
-    named: &mut dyn FnMut(&str) -> Result<Option<Layout>, String>,
-) -> Result<Layout, String> {
+    named: &mut dyn FnMut(&str) -> Result<Option<Parsed>, String>,
+) -> Result<Parsed, String> {
     parse_nested(text, 0, named)
 }
 
 fn parse_nested(
     text: &str,
     depth: usize,
-    named: &mut dyn FnMut(&str) -> Result<Option<Layout>, String>,
-) -> Result<Layout, String> {
-    if depth > 64 {
-        return Err("a type is nested over 64 levels deep".to_owned());
+    named: &mut dyn FnMut(&str) -> Result<Option<Parsed>, String>,
+) -> Result<Parsed, String> {
+    if let Some(parsed) = named(text)? {
+        return Ok(parsed);
     }
-    if let Some(layout) = named(text)? {
-        return Ok(layout);
+    let too_deep = || Err(format!("types are nested over {MAX_DEPTH} levels deep"));
+    if depth == MAX_DEPTH {
+        return too_deep();
     }
-    if let Some((rest, len)) = text.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')) {
+    let (mut rest, mut dims) = (text, Vec::new());
+    // `BASE[a][b]` is an array of a arrays of b.
+    while let Some((before, len)) = rest.strip_suffix(']').and_then(|inner| inner.rsplit_once('[')) {
         let len: u32 = len.parse().map_err(|_| format!("`{len}` is not a number of elements"))?;
-        return with_innermost(text, rest, len, depth, named);
+        dims.push(len);
+        rest = before;
+    }
+    if !dims.is_empty() {
+        let (mut layout, height) = parse_nested(rest, depth + 1, named)?;
+        let height = height + dims.len();
+        if height > MAX_DEPTH {
+            return too_deep();
+        }
+        for len in dims {
+            let size = layout.size.checked_mul(u64::from(len)).filter(|&size| size <= u64::from(u32::MAX));
+            let size = size.ok_or_else(|| format!("`{text}` is larger than 4 GiB"))?;
+            layout = Layout::new(size, Shape::Array { element: Arc::new(layout), len });
+        }
+        return Ok((layout, height));
     }
     if let Some((typedef, inner)) = text.strip_suffix(')').and_then(|rest| rest.split_once(" (")) {
-        let inner = parse_nested(inner, depth + 1, named)?;
-        return Ok(Layout { typedef: Some(typedef.into()), ..inner });
+        let (inner, height) = parse_nested(inner, depth + 1, named)?;
+        return Ok((Layout { typedef: Some(typedef.into()), ..inner }, height));
+    }
+    if let Some(target) = text.strip_suffix('*') {
+        let target = target.strip_suffix(' ').unwrap_or(target);
+        return Ok((Layout::new(8, Shape::Pointer { target: target.into() }), 1));
     }
     if let Some(name) = text.strip_prefix("opaque ") {
-        return Ok(Layout::new(0, Shape::Opaque { name: name.into() }));
+        return Ok((Layout::new(0, Shape::Opaque { name: name.into() }), 1));
     }
-    if let Some(target) = text.strip_suffix(" *") {
-        return Ok(Layout::new(8, Shape::Pointer { target: target.into() }));
-    }
-    scalar(text).ok_or_else(|| format!("`{text}` is not a type"))
-}
-
-/// `BASE[a][b]` is an array of a arrays of b.
-fn with_innermost(
-    text: &str,
-    mut rest: &str,
-    last: u32,
-    depth: usize,
-    named: &mut dyn FnMut(&str) -> Result<Option<Layout>, String>,
-) -> Result<Layout, String> {
-    let mut dims = vec![last];
-    while let Some((before, len)) = rest.strip_suffix(']').and_then(|inner| inner.rsplit_once('[')) {
-        dims.push(len.parse().map_err(|_| format!("`{len}` is not a number of elements"))?);
-        rest = before;
-        if dims.len() > 32 {
-            return Err("an array has over 32 dimensions".to_owned());
-        }
-    }
-    let mut layout = parse_nested(rest, depth + 1, named)?;
-    for len in dims {
-        let size = layout.size.checked_mul(u64::from(len)).filter(|&size| size <= u64::from(u32::MAX));
-        let size = size.ok_or_else(|| format!("`{text}` is larger than 4 GiB"))?;
-        layout = Layout::new(size, Shape::Array { element: Arc::new(layout), len });
-    }
-    Ok(layout)
+    scalar(text).map(|layout| (layout, 1)).ok_or_else(|| format!("`{text}` is not a type"))
 }
 
 fn scalar(text: &str) -> Option<Layout> {

@@ -151,6 +151,7 @@ rules! {
     signedness_changed SIGNEDNESS_CHANGED,
     stale_epoch STALE_EPOCH,
     // spelling
+    padding_changed PADDING_CHANGED,
     type_spelling_changed TYPE_SPELLING_CHANGED,
     untyped_map UNTYPED_MAP,
 }

@@ -1,0 +1,261 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keeps `maps.lock`, the lockfile for the layout of pinned eBPF maps
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo-maplock",
+    bin_name = "cargo maplock",
+    version,
+    after_help = "\
+Exit codes: 0 nothing is wrong, 100 findings that fail, 101 could not complete, 2 usage.
+Without Cargo, name the objects and the lock: `cargo maplock check --object FILE.. --lock FILE`."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+
+    /// Whether to use colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: When,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Write the first maps.lock
+    Init(InitArgs),
+    /// Check that maps.lock is up to date, or what it changes against other revisions
+    Check(CheckArgs),
+    /// Enter safe changes into maps.lock; refuse those that break pinned state
+    Update(UpdateArgs),
+    /// Tell what an upgrade from one release to another keeps, converts or loses
+    Diff(DiffArgs),
+    /// Record in maps.lock that a break is right, and what nodes are to do about it
+    Accept(AcceptArgs),
+    /// Show the maps of objects: offsets, sizes, holes, padding
+    Inspect(InspectArgs),
+    /// Explain a rule
+    Explain(ExplainArgs),
+    /// List the rules, with their levels here
+    Rules(RulesArgs),
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum When {
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// Text for a terminal
+    #[default]
+    Human,
+    /// One document
+    Json,
+    /// For a comment on a pull request
+    Markdown,
+    /// Workflow commands that annotate lines
+    Github,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum InspectFormat {
+    /// C declarations with offsets
+    #[default]
+    Human,
+    /// One document
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum RulesFormat {
+    /// A table
+    #[default]
+    Human,
+    /// One document
+    Json,
+    /// A table for a document
+    Markdown,
+}
+
+/// Where locks and objects come from: a Cargo project, or files.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Input {
+    #[command(flatten)]
+    pub(crate) project: Project,
+
+    /// Compiled objects, instead of those of a Cargo package
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = ["package", "workspace"])]
+    pub(crate) object: Vec<PathBuf>,
+
+    /// The lockfile, instead of that of a Cargo package [default with --object: maps.lock]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "workspace"])]
+    pub(crate) lock: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Cargo")]
+pub(crate) struct Project {
+    /// Path of a Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest_path: Option<PathBuf>,
+
+    /// A package of the workspace
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) package: Vec<String>,
+
+    /// All packages of the workspace that have pinned maps
+    #[arg(long, conflicts_with = "package")]
+    pub(crate) workspace: bool,
+
+    /// Features to build with
+    #[arg(short = 'F', long, value_name = "FEATURES")]
+    pub(crate) features: Vec<String>,
+
+    /// Build with all features
+    #[arg(long)]
+    pub(crate) all_features: bool,
+
+    /// Build without the default features
+    #[arg(long)]
+    pub(crate) no_default_features: bool,
+
+    /// The target to build for
+    #[arg(long, value_name = "TRIPLE")]
+    pub(crate) target: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    #[command(flatten)]
+    pub(crate) input: Input,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Hold maps.lock against that of a git revision; every break needs an epoch. Builds nothing
+    #[arg(long, value_name = "REV")]
+    pub(crate) against: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) input: Input,
+
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) message_format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    #[command(flatten)]
+    pub(crate) input: Input,
+
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) message_format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The older side: an object, a lockfile, a git revision, or REV:PATH
+    pub(crate) old: String,
+
+    /// The newer side [default: maps.lock as it is now]
+    pub(crate) new: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) project: Project,
+
+    /// The lockfile that revisions and the default mean, instead of that of a Cargo package
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "workspace"])]
+    pub(crate) lock: Option<PathBuf>,
+
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) message_format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AcceptArgs {
+    /// The maps whose change is right
+    #[arg(value_name = "MAP", required = true)]
+    pub(crate) maps: Vec<String>,
+
+    /// What a node does with the entries that it has
+    #[arg(long, value_enum, value_name = "WAY", required_unless_present = "undo")]
+    pub(crate) on_upgrade: Option<Way>,
+
+    /// Why, for those who review the change and run the upgrade
+    #[arg(long, value_name = "TEXT", required_unless_present = "undo")]
+    pub(crate) reason: Option<String>,
+
+    /// Take back the newest epoch of each map
+    #[arg(long, conflicts_with_all = ["on_upgrade", "reason", "against"])]
+    pub(crate) undo: bool,
+
+    /// Accept what maps.lock changes against this git revision, for a release that no epoch leads from
+    #[arg(long, value_name = "REV")]
+    pub(crate) against: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) input: Input,
+
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) message_format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Way {
+    /// Keep the map: the old bytes are right as they are
+    Reuse,
+    /// Convert every entry to the new layout
+    Migrate,
+    /// Start with an empty map
+    Swap,
+    /// Do not upgrade: somebody must decide on the node
+    Refuse,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// Compiled objects [default: those of the Cargo package]
+    #[arg(value_name = "OBJECT")]
+    pub(crate) objects: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) input: Input,
+
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) message_format: InspectFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// Its id, such as member-moved
+    #[arg(value_name = "RULE")]
+    pub(crate) rule: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RulesArgs {
+    /// Path of a Cargo.toml
+    #[arg(long, value_name = "PATH")]
+    pub(crate) manifest_path: Option<PathBuf>,
+
+    /// A package of the workspace
+    #[arg(short, long, value_name = "NAME")]
+    pub(crate) package: Option<String>,
+
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) message_format: RulesFormat,
+}

@@ -1,0 +1,83 @@
+//! GitHub's workflow commands: an annotation for each finding, on the line that a reviewer looks at.
+//!
+//! <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions#setting-an-error-message>
+
+use std::path::Path;
+
+use maplock_codegen::SourceLine;
+use maplock_layout::rules::Level;
+
+use crate::outcome::{Ending, Outcome, in_repository};
+
+pub(super) fn render(outcomes: &[Outcome]) -> String {
+    outcomes.iter().map(annotations).collect()
+}
+
+fn annotations(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    let told = outcome
+        .comparison
+        .findings
+        .iter()
+        .filter(|finding| finding.level != Level::Allow && finding.consequence_of.is_none());
+    let mut commanded = Vec::new();
+    for finding in told {
+        let severity = match finding.accepted {
+            Some(_) => "notice",
+            None if finding.is_break() => "error",
+            None => "warning",
+        };
+        let mut message = finding.message.clone();
+        if let Some(way) = finding.accepted {
+            message.push_str(&format!("\naccepted: {way}"));
+        }
+        // The answer is about the whole map, and is given once.
+        if finding.is_break() && !commanded.contains(&&finding.map) {
+            commanded.push(&finding.map);
+            for (purpose, command) in outcome.commands(&finding.map) {
+                message.push_str(&format!("\n{purpose}: {command}"));
+            }
+        }
+        let title = format!("map {}: {}", finding.map, finding.rule.id);
+        out.push_str(&annotation(severity, outcome.place(finding).as_ref(), &title, &message));
+    }
+    if outcome.ending == Ending::OutOfDate {
+        let file = outcome.old.file.as_ref().map(|file| file.to_string_lossy().into_owned());
+        let at = file.map(|file| SourceLine { file, line: 1 });
+        let mut message = outcome.headline();
+        for change in &outcome.changes {
+            message.push_str(&format!("\n{} {}: {}", change.kind, change.map, change.what));
+        }
+        out.push_str(&annotation("error", at.as_ref(), &format!("{} is out of date", outcome.lock), &message));
+    }
+    out
+}
+
+fn annotation(severity: &str, at: Option<&SourceLine>, title: &str, message: &str) -> String {
+    let place = at.and_then(|at| {
+        let dir = Path::new(&at.file).parent()?;
+        Some(format!("file={},line={},", property(&in_repository(&at.file, dir)?), at.line))
+    });
+    format!("::{severity} {}title={}::{}\n", place.unwrap_or_default(), property(title), data(message))
+}
+
+/// `escapeData` of actions/toolkit.
+fn data(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// `escapeProperty` of actions/toolkit.
+fn property(text: &str) -> String {
+    data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_command_is_escaped() {
+        let line = annotation("error", None, "a:b,c%", "50%\r\n::error::x");
+        assert_eq!(line, "::error title=a%3Ab%2Cc%25::50%25%0D%0A::error::x\n");
+    }
+}

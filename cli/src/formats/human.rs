@@ -1,0 +1,108 @@
+//! Text for a terminal.
+
+use std::fmt::Write as _;
+
+use super::table::columns;
+use crate::outcome::{Change, Ending, Outcome};
+use crate::terminal::{BAD, BOLD, CAUTION, DIM, GOOD};
+
+pub(crate) fn render(outcomes: &[Outcome]) -> String {
+    let blocks: Vec<_> = outcomes.iter().map(block).collect();
+    // One line each stands close; anything longer gets air.
+    let gap = if blocks.iter().all(|block| block.lines().count() == 1) { "" } else { "\n" };
+    blocks.join(gap)
+}
+
+fn block(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    let report = match outcome.ending {
+        // What was accepted stands in the list below, and in full in a diff.
+        Ending::Breaks | Ending::Compatible => outcome.report(true, |finding| finding.accepted.is_none()),
+        // What is left after a decision is told in a note.
+        Ending::Written if outcome.changes.iter().any(Change::is_decision) => String::new(),
+        Ending::Written => outcome.report(true, |finding| finding.accepted.is_none()),
+        _ => outcome.report(true, |_| true),
+    };
+    if !report.is_empty() {
+        _ = write!(out, "{report}\n\n");
+    }
+    if outcome.ending == Ending::Compared {
+        verdicts(outcome, &mut out);
+    }
+    if matches!(outcome.ending, Ending::Breaks | Ending::Compatible) {
+        accepted(outcome, &mut out);
+    }
+    let (decisions, changes): (Vec<_>, Vec<_>) = outcome.changes.iter().partition(|change| change.is_decision());
+    decisions.iter().for_each(|change| decision(change, &mut out));
+    let rows = changes.iter().map(|change| [change.kind.to_owned(), change.map.clone(), change.what.clone()]);
+    let rows: Vec<_> = rows.collect();
+    out.push_str(&columns("  ", &rows));
+    for note in &outcome.notes {
+        _ = writeln!(out, "{BOLD}note{BOLD:#}: {note}");
+    }
+    headline(outcome, &mut out);
+    out
+}
+
+fn headline(outcome: &Outcome, out: &mut String) {
+    let (style, word) = match outcome.ending {
+        Ending::Breaks | Ending::OutOfDate => (BAD, "error: "),
+        Ending::Compared if outcome.fails() => (BAD, "error: "),
+        _ => (GOOD, ""),
+    };
+    _ = writeln!(out, "{style}{word}{style:#}{}", outcome.headline());
+}
+
+/// `map  what  why`, as a plan on a node shows it.
+fn verdicts(outcome: &Outcome, out: &mut String) {
+    if outcome.comparison.maps.is_empty() {
+        return;
+    }
+    let mut rows = vec![["map", "what", "why"].map(str::to_owned)];
+    for verdict in &outcome.comparison.maps {
+        rows.push([verdict.map.clone(), verdict.disposition.to_string(), outcome.why(verdict)]);
+    }
+    let table = columns("", &rows);
+    let (head, body) = table.split_once('\n').unwrap_or((&table, ""));
+    _ = write!(out, "{DIM}{head}{DIM:#}\n{body}\n");
+}
+
+/// The breaks that are accepted, with the reason that reviewers were given.
+fn accepted(outcome: &Outcome, out: &mut String) {
+    let rows: Vec<_> = outcome
+        .comparison
+        .maps
+        .iter()
+        .filter_map(|verdict| Some((verdict, outcome.accepted(verdict)?)))
+        .map(|(verdict, (way, reason))| {
+            ["accepted".to_owned(), verdict.map.clone(), way.to_string(), format!("\"{reason}\"")]
+        })
+        .collect();
+    out.push_str(&columns("  ", &rows));
+}
+
+/// An epoch that was accepted or taken back.
+fn decision(change: &Change, out: &mut String) {
+    let Some(epoch) = &change.epoch else { return };
+    let (from, to) = (epoch.from.short(), epoch.to.short());
+    if change.kind == "undone" {
+        _ = writeln!(
+            out,
+            "{CAUTION}undone{CAUTION:#} `{}`: {} of {}, \"{}\"",
+            change.map,
+            epoch.on_upgrade,
+            epoch.rules.join(", "),
+            epoch.reason
+        );
+        _ = writeln!(out, "  the lock has the definition {from} again, in place of {to}\n");
+        return;
+    }
+    _ = writeln!(out, "{GOOD}accepted{GOOD:#} `{}`: {}", change.map, epoch.on_upgrade);
+    let rows = [
+        ["epoch".to_owned(), if from == to { format!("of {from}") } else { format!("{from} to {to}") }],
+        ["rules".to_owned(), epoch.rules.join(", ")],
+        ["reason".to_owned(), epoch.reason.clone()],
+        ["effect".to_owned(), change.what.clone()],
+    ];
+    _ = writeln!(out, "{}", columns("  ", &rows));
+}

@@ -1,0 +1,157 @@
+//! One JSON document.
+
+use maplock_layout::{Comparison, Finding, Place};
+use serde::Serialize;
+
+use super::to_json;
+use crate::error::Error;
+use crate::outcome::{Change, Ending, Outcome};
+
+#[derive(Serialize)]
+struct Document<'a> {
+    locks: Vec<LockJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct LockJson<'a> {
+    package: Option<&'a str>,
+    lock: &'a str,
+    result: &'static str,
+    against: Option<&'a str>,
+    old: &'a str,
+    new: &'a str,
+    changes: Vec<ChangeJson<'a>>,
+    notes: &'a [String],
+    #[serde(flatten)]
+    comparison: ComparisonJson<'a>,
+}
+
+#[derive(Serialize)]
+struct ChangeJson<'a> {
+    map: Option<&'a str>,
+    change: &'static str,
+    what: &'a str,
+    epoch: Option<EpochJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct EpochJson<'a> {
+    from: String,
+    to: String,
+    rules: &'a [String],
+    on_upgrade: &'static str,
+    reason: &'a str,
+    max_entries: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct ComparisonJson<'a> {
+    findings: Vec<FindingJson<'a>>,
+    maps: Vec<VerdictJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct FindingJson<'a> {
+    rule: &'static str,
+    tier: &'static str,
+    level: &'static str,
+    map: &'a str,
+    path: &'a str,
+    old: Option<&'a str>,
+    new: Option<&'a str>,
+    old_place: Option<PlaceJson>,
+    new_place: Option<PlaceJson>,
+    consequence_of: Option<&'a str>,
+    accepted: Option<&'static str>,
+    message: &'a str,
+}
+
+#[derive(Serialize)]
+struct PlaceJson {
+    offset_bits: u64,
+    size_bits: u64,
+}
+
+#[derive(Serialize)]
+struct VerdictJson<'a> {
+    name: &'a str,
+    verdict: &'static str,
+    from: Option<String>,
+    to: Option<String>,
+    reason: Option<&'a str>,
+}
+
+pub(super) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
+    to_json(&Document { locks: outcomes.iter().map(lock).collect() })
+}
+
+pub(super) fn render_diff(outcome: &Outcome) -> Result<String, Error> {
+    to_json(&comparison(&outcome.comparison))
+}
+
+fn lock(outcome: &Outcome) -> LockJson<'_> {
+    LockJson {
+        package: outcome.package.as_deref(),
+        lock: &outcome.lock,
+        result: match outcome.ending {
+            Ending::UpToDate => "up-to-date",
+            Ending::OutOfDate => "out-of-date",
+            Ending::Breaks => "breaks",
+            Ending::Compatible => "compatible",
+            Ending::Compared => "compared",
+            Ending::Written if outcome.changes.is_empty() => "up-to-date",
+            Ending::Written => "written",
+        },
+        against: outcome.against.as_deref(),
+        old: &outcome.old.name,
+        new: &outcome.new.name,
+        changes: outcome.changes.iter().map(change).collect(),
+        notes: &outcome.notes,
+        comparison: comparison(&outcome.comparison),
+    }
+}
+
+fn change(change: &Change) -> ChangeJson<'_> {
+    ChangeJson {
+        map: Some(change.map.as_str()).filter(|map| !map.is_empty()),
+        change: change.kind,
+        what: &change.what,
+        epoch: change.epoch.as_ref().map(|epoch| EpochJson {
+            from: epoch.from.to_string(),
+            to: epoch.to.to_string(),
+            rules: &epoch.rules,
+            on_upgrade: epoch.on_upgrade.name(),
+            reason: &epoch.reason,
+            max_entries: epoch.max_entries,
+        }),
+    }
+}
+
+fn comparison(comparison: &Comparison) -> ComparisonJson<'_> {
+    let maps = comparison.maps.iter().map(|verdict| VerdictJson {
+        name: &verdict.map,
+        verdict: verdict.disposition.name(),
+        from: verdict.from.map(|digest| digest.to_string()),
+        to: verdict.to.map(|digest| digest.to_string()),
+        reason: verdict.reason.as_deref(),
+    });
+    ComparisonJson { findings: comparison.findings.iter().map(finding).collect(), maps: maps.collect() }
+}
+
+fn finding(finding: &Finding) -> FindingJson<'_> {
+    let place = |place: Place| PlaceJson { offset_bits: place.offset_bits, size_bits: place.size_bits };
+    FindingJson {
+        rule: finding.rule.id,
+        tier: finding.rule.tier.name(),
+        level: finding.level.name(),
+        map: &finding.map,
+        path: &finding.path,
+        old: finding.old.as_deref(),
+        new: finding.new.as_deref(),
+        old_place: finding.old_place.map(place),
+        new_place: finding.new_place.map(place),
+        consequence_of: finding.consequence_of.as_deref(),
+        accepted: finding.accepted.map(|way| way.name()),
+        message: &finding.message,
+    }
+}

@@ -1,0 +1,170 @@
+//! A comment for a pull request.
+
+use std::fmt::Write as _;
+
+use maplock_layout::rules::Level;
+use maplock_layout::{Disposition, Finding};
+
+use crate::outcome::{Ending, OBJECTS, Outcome};
+
+pub(super) fn render(outcomes: &[Outcome]) -> String {
+    outcomes.iter().map(section).collect::<Vec<_>>().join("\n")
+}
+
+fn section(outcome: &Outcome) -> String {
+    let whose = outcome.package.as_ref().map_or_else(String::new, |package| format!(" ({})", code(package)));
+    let mut out = format!("### maplock{whose}: {}\n", text(&outcome.headline()));
+    if !outcome.old.name.is_empty() {
+        let side = |name: &str| if name == OBJECTS { name.to_owned() } else { code(name) };
+        _ = writeln!(out, "\nFrom {} to {}.", side(&outcome.old.name), side(&outcome.new.name));
+    }
+    for note in &outcome.notes {
+        _ = writeln!(out, "\n{}", text(note));
+    }
+    verdicts(outcome, &mut out);
+    changes(outcome, &mut out);
+    findings(outcome, &mut out);
+    commands(outcome, &mut out);
+    out
+}
+
+fn verdicts(outcome: &Outcome, out: &mut String) {
+    if outcome.comparison.maps.is_empty() {
+        return;
+    }
+    out.push_str("\n| map | on upgrade | why |\n|---|---|---|\n");
+    for verdict in &outcome.comparison.maps {
+        let what = match verdict.disposition {
+            Disposition::Refuse => "**refuse**".to_owned(),
+            other => other.to_string(),
+        };
+        _ = writeln!(out, "| {} | {what} | {} |", cell(&code(&verdict.map)), cell(&text(&outcome.why(verdict))));
+    }
+}
+
+fn changes(outcome: &Outcome, out: &mut String) {
+    if outcome.changes.is_empty() {
+        return;
+    }
+    let what = if outcome.ending == Ending::OutOfDate { "to be written" } else { "written" };
+    _ = writeln!(out, "\n| {what} | map | what |\n|---|---|---|");
+    for change in &outcome.changes {
+        let map = if change.map.is_empty() { String::new() } else { cell(&code(&change.map)) };
+        let mut what = text(&change.what);
+        if let Some(epoch) = change.epoch.as_ref().filter(|_| change.kind == "accepted") {
+            _ = write!(what, " ({}; \"{}\")", text(&epoch.rules.join(", ")), text(&epoch.reason));
+        }
+        _ = writeln!(out, "| {} | {map} | {} |", change.kind, cell(&what));
+    }
+}
+
+fn findings(outcome: &Outcome, out: &mut String) {
+    let is_told = |finding: &&Finding| finding.level != Level::Allow && finding.consequence_of.is_none();
+    let told: Vec<_> = outcome.comparison.findings.iter().filter(is_told).collect();
+    if told.is_empty() {
+        return;
+    }
+    out.push_str("\n| finding | where | old | new |\n|---|---|---|---|\n");
+    for finding in told {
+        let level = match finding.accepted {
+            Some(way) => format!("accepted ({way})"),
+            None if finding.is_break() => "**break**".to_owned(),
+            None => "warning".to_owned(),
+        };
+        let side = |value: &Option<String>, place: Option<maplock_layout::Place>| match (value, place) {
+            (None, _) => String::new(),
+            (Some(value), Some(place)) if !value.ends_with(" bytes") => format!("{} at {place}", code(value)),
+            (Some(value), _) => code(value),
+        };
+        _ = writeln!(
+            out,
+            "| {level}: {} | {} | {} | {} |",
+            code(finding.rule.id),
+            cell(&code(&finding.path)),
+            cell(&side(&finding.old, finding.old_place)),
+            cell(&side(&finding.new, finding.new_place)),
+        );
+    }
+}
+
+fn commands(outcome: &Outcome, out: &mut String) {
+    let mut lines = Vec::new();
+    for verdict in &outcome.comparison.maps {
+        for (purpose, command) in outcome.commands(&verdict.map) {
+            // The others explain the rules, which are named above.
+            if command.starts_with("cargo maplock accept") {
+                lines.push(format!("# {}: {purpose}\n{command}", verdict.map));
+            }
+        }
+    }
+    if lines.is_empty() {
+        return;
+    }
+    let lines = lines.join("\n");
+    let fence = "`".repeat(longest_run(&lines).max(2) + 1);
+    _ = write!(out, "\nFor each map, one of:\n\n{fence}sh\n{lines}\n{fence}\n");
+}
+
+/// A code span, whatever it holds.
+fn code(content: &str) -> String {
+    let content = content.replace(['\n', '\r'], " ");
+    let fence = "`".repeat(longest_run(&content) + 1);
+    let pad = if content.starts_with('`') || content.ends_with('`') || content.is_empty() { " " } else { "" };
+    format!("{fence}{pad}{content}{pad}{fence}")
+}
+
+fn longest_run(text: &str) -> usize {
+    text.split(|c| c != '`').map(str::len).max().unwrap_or_default()
+}
+
+/// A phrase of ours, with code in backticks: all else in it is plain text. With an odd number of backticks, there is no
+/// telling which is which, and none is code.
+fn text(phrase: &str) -> String {
+    let phrase = phrase.replace(['\n', '\r'], " ");
+    if !phrase.matches('`').count().is_multiple_of(2) {
+        return plain(&phrase);
+    }
+    let parts = phrase.split('`').enumerate();
+    parts.map(|(index, part)| if index % 2 == 0 { plain(part) } else { format!("`{part}`") }).collect()
+}
+
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut before = ' ';
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let is_inside_word = before.is_alphanumeric() && chars.peek().is_some_and(|next| next.is_alphanumeric());
+        before = c;
+        match c {
+            '_' if is_inside_word => out.push(c),
+            '<' => out.push_str("&lt;"),
+            // A zero-width space: nobody is to be called by the name of a map.
+            '@' => out.push_str("@\u{200b}"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '#' => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// What may stand in a cell of a table, where `|` must be escaped in code as well.
+fn cell(markdown: &str) -> String {
+    markdown.replace('|', "\\|")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_with_backticks_stays_one_span() {
+        assert_eq!(code("a`b"), "``a`b``");
+        assert_eq!(code("`"), "`` ` ``");
+    }
+
+    #[test]
+    fn text_between_code_is_escaped() {
+        assert_eq!(text("map `a_b` is <b>"), "map `a_b` is &lt;b>");
+        assert_eq!(text("odd ` one"), "odd \\` one");
+    }
+}

@@ -1,0 +1,91 @@
+//! `cargo maplock`, the plugin: keeps `maps.lock`, and tells what an upgrade does to pinned maps.
+//!
+//! Data flows one way: `args` say what is asked, `project` finds the locks and objects, a file of `verbs` each makes
+//! `outcome`s of them, and a file of `formats` each turns those into text. To add a verb, add its file, its arguments
+//! and its line in `run`; to add a format, its file and its line in `formats::render`.
+#![forbid(unsafe_code)]
+
+mod args;
+mod error;
+mod formats;
+mod outcome;
+mod project;
+mod terminal;
+mod verbs;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+pub use args::Cli;
+use args::Verb;
+use error::Error;
+pub use formats::page::book;
+
+/// How a run ended, as its exit code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// 0: nothing is wrong.
+    Well,
+    /// 100: something was found that fails a build or a review.
+    WithFindings,
+    /// 101: it could not be done.
+    Incomplete,
+}
+
+impl From<Ended> for ExitCode {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Well => Self::SUCCESS,
+            Ended::WithFindings => Self::from(100),
+            Ended::Incomplete => Self::from(101),
+        }
+    }
+}
+
+/// What a verb has to say.
+struct Said {
+    text: String,
+    fails: bool,
+}
+
+impl Said {
+    fn well(text: String) -> Self {
+        Self { text, fails: false }
+    }
+}
+
+/// The arguments without the one that cargo puts in front: `cargo maplock check` runs `cargo-maplock maplock check`.
+pub fn without_plugin_name(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    args.enumerate().filter(|(index, arg)| *index != 1 || arg != "maplock").map(|(_, arg)| arg)
+}
+
+/// Does what the command line asks, and prints it: results on stdout, errors on stderr.
+#[must_use]
+pub fn main(cli: &Cli) -> Ended {
+    terminal::choose_color(cli.color);
+    let said = run(&cli.verb).and_then(|said| {
+        terminal::result(&said.text).map_err(|error| Error::new("could not write to stdout").because(error))?;
+        Ok(said.fails)
+    });
+    match said {
+        Ok(false) => Ended::Well,
+        Ok(true) => Ended::WithFindings,
+        Err(error) => {
+            terminal::error(&error);
+            Ended::Incomplete
+        }
+    }
+}
+
+fn run(verb: &Verb) -> Result<Said, Error> {
+    match verb {
+        Verb::Init(args) => verbs::init::run(args),
+        Verb::Check(args) => verbs::check::run(args),
+        Verb::Update(args) => verbs::update::run(args),
+        Verb::Diff(args) => verbs::diff::run(args),
+        Verb::Accept(args) => verbs::accept::run(args),
+        Verb::Inspect(args) => verbs::inspect::run(args),
+        Verb::Explain(args) => verbs::explain::run(args),
+        Verb::Rules(args) => verbs::rules::run(args),
+    }
+}

@@ -1,0 +1,358 @@
+//! What a verb found or did about one lock: plain data, which every format tells in its own way.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use maplock_codegen::report::{self, Sides};
+use maplock_codegen::{Inputs, SourceLine};
+use maplock_layout::lock::{self, Epoch, LockedMap, OnUpgrade};
+use maplock_layout::rules::{self, Level, Tier};
+use maplock_layout::{Comparison, Disposition, Finding, Lock, Verdict, compare};
+
+use crate::project::{self, Target};
+
+/// How reports name a side that is what the objects of today define.
+pub(crate) const OBJECTS: &str = "the objects";
+
+/// What a verb found or did about one lock.
+pub(crate) struct Outcome {
+    /// The Cargo package, if there is one.
+    pub(crate) package: Option<String>,
+    /// The lockfile, as a person would write its path.
+    pub(crate) lock: String,
+    /// The revision that it was held against.
+    pub(crate) against: Option<String>,
+    pub(crate) old: Side,
+    pub(crate) new: Side,
+    pub(crate) comparison: Comparison,
+    /// What was written, or waits to be.
+    pub(crate) changes: Vec<Change>,
+    pub(crate) ending: Ending,
+    /// What follows `cargo maplock accept MAP` in the commands to type next; `None` where nothing can be accepted.
+    pub(crate) accept: Option<String>,
+    /// What selects this lock on the command line.
+    pub(crate) selection: String,
+    /// What else should be known.
+    pub(crate) notes: Vec<String>,
+    /// Where the new side's sources are found.
+    pub(crate) inputs: Option<Inputs>,
+    /// Directories to which the paths of sources may be relative.
+    pub(crate) roots: Vec<PathBuf>,
+}
+
+/// One side of a comparison.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    /// How reports name it.
+    pub(crate) name: String,
+    /// Text of the lockfile, where it is one.
+    pub(crate) text: Option<String>,
+    /// Where that file is now, unless it is one of another revision.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) lock: Lock,
+}
+
+/// How a verb ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// `check`: the lock is what `update` would write.
+    UpToDate,
+    /// `check`: `update` would write something else.
+    OutOfDate,
+    /// Something needs a decision.
+    Breaks,
+    /// `check --against`: every break is accepted.
+    Compatible,
+    /// `diff`.
+    Compared,
+    /// `update`, `accept`: the lock was written.
+    Written,
+}
+
+/// One change of a lock.
+#[derive(Debug, Clone)]
+pub(crate) struct Change {
+    pub(crate) map: String,
+    /// In one word: `created`, `grew`, `shrank`, `dropped`, `respelled`, `changed`, `epoch`, `accepted`, `undone`.
+    pub(crate) kind: &'static str,
+    /// The change in words.
+    pub(crate) what: String,
+    /// The epoch that was recorded, accepted or taken back.
+    pub(crate) epoch: Option<Epoch>,
+}
+
+impl Outcome {
+    /// An outcome that compares nothing yet.
+    pub(crate) fn new(target: &Target, ending: Ending) -> Self {
+        Self {
+            package: target.name().map(str::to_owned),
+            lock: target.shown_lock(),
+            against: None,
+            old: Side::default(),
+            new: Side::default(),
+            comparison: Comparison::default(),
+            changes: Vec::new(),
+            ending,
+            accept: None,
+            selection: target.selection.clone(),
+            notes: Vec::new(),
+            inputs: None,
+            roots: target.roots(),
+        }
+    }
+
+    /// True where it fails a build or a review.
+    pub(crate) fn fails(&self) -> bool {
+        self.comparison.has_breaks() || matches!(self.ending, Ending::OutOfDate | Ending::Breaks)
+    }
+
+    /// The outcome in one line.
+    pub(crate) fn headline(&self) -> String {
+        let Self { lock, selection, .. } = self;
+        let against = self.against.as_ref().map_or_else(String::new, |revision| format!(" against {revision}"));
+        let maps = || count(self.new.lock.maps.len(), "map");
+        match self.ending {
+            Ending::UpToDate => format!("{lock} is up to date: {}", maps()),
+            Ending::OutOfDate => format!("{lock} is out of date; run `cargo maplock update{selection}` and commit it"),
+            Ending::Breaks => format!("{lock}{against}: {}", report::summary(&self.comparison)),
+            Ending::Compatible => {
+                let accepted = self.comparison.maps.iter().filter(|verdict| self.accepted(verdict).is_some()).count();
+                let breaks = match accepted {
+                    0 => "no break".to_owned(),
+                    _ => format!("breaks of {} accepted", count(accepted, "map")),
+                };
+                format!("{lock}{against}: {}, {breaks}", maps())
+            }
+            Ending::Compared if self.comparison.has_breaks() => report::summary(&self.comparison),
+            Ending::Compared => self.what_is_lost(),
+            Ending::Written if self.changes.is_empty() => format!("{lock} is up to date already"),
+            Ending::Written => format!("{lock} is written; commit it"),
+        }
+    }
+
+    /// What an upgrade without breaks gives up.
+    fn what_is_lost(&self) -> String {
+        let maps = self.comparison.maps.iter();
+        let lost = maps.filter(|verdict| matches!(verdict.disposition, Disposition::Swap | Disposition::Drop));
+        let lost: Vec<_> = lost.map(|verdict| format!("`{}`", verdict.map)).collect();
+        match lost.as_slice() {
+            [] => "no pinned state is lost".to_owned(),
+            _ => format!("no pinned state is misread; that of {} is given up", lost.join(", ")),
+        }
+    }
+
+    /// The report of `codegen`, of all findings that `wanted` keeps.
+    pub(crate) fn report(&self, styled: bool, wanted: impl Fn(&Finding) -> bool) -> String {
+        let findings = self.comparison.findings.iter().filter(|finding| wanted(finding)).cloned().collect();
+        let comparison = Comparison { findings, maps: self.comparison.maps.clone() };
+        let sides = Sides {
+            old_name: &self.old.name,
+            old_text: self.old.text.as_deref(),
+            old: &self.old.lock,
+            new: &self.new.lock,
+            accept: self.accept.as_deref(),
+            roots: &self.roots,
+        };
+        report::render(&comparison, sides, &|map, path, attribute| self.locate(map, path, attribute), styled)
+    }
+
+    /// Where the new side of a finding is written: in the sources, or in a lockfile that is the new side.
+    pub(crate) fn locate(&self, map: &str, path: &str, attribute: Option<&str>) -> Option<SourceLine> {
+        match &self.inputs {
+            Some(inputs) => inputs.locate(map, path, attribute),
+            None => self.new.line(map, path, attribute),
+        }
+    }
+
+    /// Where a finding is best shown to a reviewer: in the sources, else in the lockfile of today.
+    pub(crate) fn place(&self, finding: &Finding) -> Option<SourceLine> {
+        let source = self.inputs.as_ref().and_then(|inputs| inputs.locate(&finding.map, &finding.path, None));
+        let source = source.and_then(|at| self.existing(&at));
+        let in_lock = |side: &Side| side.line(&finding.map, &finding.path, None);
+        source.or_else(|| in_lock(&self.new)).or_else(|| in_lock(&self.old))
+    }
+
+    /// The line with the path of a file that is there.
+    fn existing(&self, at: &SourceLine) -> Option<SourceLine> {
+        let candidates = self.roots.iter().map(|root| root.join(&at.file));
+        let file = candidates.into_iter().find(|path| path.is_file())?;
+        Some(SourceLine { file: file.to_string_lossy().into_owned(), line: at.line })
+    }
+
+    /// What was accepted of a map's breaks: the answer, with its reason.
+    pub(crate) fn accepted(&self, verdict: &Verdict) -> Option<(OnUpgrade, String)> {
+        let way = self.comparison.of_map(&verdict.map).filter_map(|finding| finding.accepted).max()?;
+        Some((way, verdict.reason.clone().unwrap_or_default()))
+    }
+
+    /// Why a map's state has the fate that it has.
+    pub(crate) fn why(&self, verdict: &Verdict) -> String {
+        let told = || {
+            let findings = self.comparison.of_map(&verdict.map);
+            findings.filter(|finding| finding.consequence_of.is_none() && finding.rule != &rules::STALE_EPOCH)
+        };
+        let mut grave: Vec<_> = told().filter(|finding| finding.level != Level::Allow).collect();
+        if grave.is_empty() {
+            grave = told().collect();
+        }
+        let first = grave.iter().min_by_key(|finding| finding.rule.tier);
+        let change = match (first, grave.len()) {
+            (None, _) => "same layout".to_owned(),
+            (Some(first), 1) => short(first),
+            (Some(first), more) => format!("{}, and {} more", short(first), more - 1),
+        };
+        let accepted = self.comparison.of_map(&verdict.map).any(|finding| finding.accepted.is_some());
+        match verdict.disposition {
+            Disposition::Create => "new in this release".to_owned(),
+            Disposition::Drop => "gone from this release: unpinned at commit, kept for roll-back".to_owned(),
+            Disposition::Grow if !accepted => format!("{change}, every entry kept"),
+            Disposition::Refuse if !accepted => format!("{change}; not accepted"),
+            _ if accepted => match &verdict.reason {
+                Some(reason) => format!("{change} (accepted: \"{reason}\")"),
+                None => format!("{change} (accepted)"),
+            },
+            _ => change,
+        }
+    }
+
+    /// What to do about the breaks of `map`: what it is for, and the command.
+    pub(crate) fn commands(&self, map: &str) -> Vec<(&'static str, String)> {
+        let commands = self.accept.as_ref().map(|more| report::commands(&self.comparison, map, more));
+        let commands = commands.unwrap_or_default().into_iter();
+        commands.map(|(purpose, command)| (purpose.trim_end_matches(':'), command)).collect()
+    }
+}
+
+impl Side {
+    /// The line of the lockfile that says what `path`, or an `attribute` of the map, is.
+    fn line(&self, map: &str, path: &str, attribute: Option<&str>) -> Option<SourceLine> {
+        let (file, text) = (self.file.as_ref()?, self.text.as_ref()?);
+        let first = lock::line_of(text, map, path)?;
+        let line = match attribute.filter(|_| path == map) {
+            None => first,
+            Some(attribute) => {
+                let wanted = if attribute == "map_flags" { "flags" } else { attribute };
+                let table = text.lines().enumerate().skip(first).take_while(|(_, line)| !line.starts_with('['));
+                let found = table.into_iter().find(|(_, line)| line.split(" = ").next() == Some(wanted));
+                found.map_or(first, |(index, _)| index + 1)
+            }
+        };
+        Some(SourceLine { file: file.to_string_lossy().into_owned(), line: u64::try_from(line).ok()? })
+    }
+
+    /// The lockfile of a target as it is now.
+    pub(crate) fn of_lock(target: &Target, text: String, lock: Lock) -> Self {
+        Self { name: target.shown_lock(), text: Some(text), file: Some(project::absolute(&target.lock)), lock }
+    }
+
+    /// What objects define.
+    pub(crate) fn of_objects(inputs: &Inputs) -> Self {
+        Self { name: OBJECTS.to_owned(), lock: inputs.observation.lock.clone(), ..Self::default() }
+    }
+}
+
+/// Denies what must be decided and is not, whatever the configuration says: a level of `allow` silences a finding, but
+/// does not tell a node what to do with the entries.
+pub(crate) fn demand_decisions(comparison: &mut Comparison) {
+    for finding in &mut comparison.findings {
+        if finding.needs_decision() && finding.accepted.is_none() && finding.rule != &rules::PINNING_REMOVED {
+            finding.level = Level::Deny;
+        }
+    }
+}
+
+/// What differs between two states of a lock, map by map.
+pub(crate) fn changes(old: &Lock, new: &Lock) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let names: BTreeSet<_> = old.maps.keys().chain(new.maps.keys()).collect();
+    for name in names {
+        match (old.maps.get(name), new.maps.get(name)) {
+            (Some(before), Some(after)) => definition_changes(before, after, &mut changes),
+            (None, Some(after)) => changes.push(Change::new(name, "created", describe(after))),
+            (Some(before), None) => changes.push(Change::new(name, "dropped", describe(before))),
+            (None, None) => {}
+        }
+        if let (Some(before), Some(after)) = (old.maps.get(name), new.maps.get(name)) {
+            epoch_changes(before, after, &mut changes);
+        }
+    }
+    changes
+}
+
+fn definition_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<Change>) {
+    if before.same_definition(after) {
+        return;
+    }
+    let name = &after.def.name;
+    let alone = |map: &LockedMap| {
+        let map = LockedMap { epochs: Vec::new(), ..map.clone() };
+        Lock { maps: [(name.clone(), map)].into() }
+    };
+    let findings = compare(&alone(before), &alone(after), &maplock_layout::Config::default().levels).findings;
+    for finding in findings.iter().filter(|finding| finding.consequence_of.is_none()) {
+        let kind = match finding.rule {
+            rule if rule == &rules::MAX_ENTRIES_INCREASED => "grew",
+            rule if rule == &rules::MAX_ENTRIES_DECREASED => "shrank",
+            rule if rule.tier == Tier::Spelling => "respelled",
+            _ => "changed",
+        };
+        changes.push(Change::new(name, kind, short(finding)));
+    }
+    if findings.is_empty() {
+        changes.push(Change::new(name, "respelled", "same meaning, written otherwise".to_owned()));
+    }
+}
+
+fn epoch_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<Change>) {
+    let name = &after.def.name;
+    for epoch in after.epochs.iter().filter(|epoch| !before.epochs.contains(epoch)) {
+        let what = format!("recorded from {} to {}: {}", epoch.from.short(), epoch.to.short(), epoch.on_upgrade);
+        changes.push(Change { epoch: Some(epoch.clone()), ..Change::new(name, "epoch", what) });
+    }
+    for epoch in before.epochs.iter().filter(|epoch| !after.epochs.contains(epoch)) {
+        let what = format!("dropped from {} to {}: it leads nowhere", epoch.from.short(), epoch.to.short());
+        changes.push(Change { epoch: Some(epoch.clone()), ..Change::new(name, "epoch", what) });
+    }
+}
+
+impl Change {
+    /// True where somebody decided, or took that back.
+    pub(crate) fn is_decision(&self) -> bool {
+        matches!(self.kind, "accepted" | "undone")
+    }
+
+    pub(crate) fn new(map: &str, kind: &'static str, what: String) -> Self {
+        Self { map: map.to_owned(), kind, what, epoch: None }
+    }
+}
+
+/// A finding in the words for a table, where the map stands in a column of its own.
+fn short(finding: &Finding) -> String {
+    match (&finding.old, &finding.new) {
+        (Some(old), Some(new))
+            if [&rules::MAX_ENTRIES_INCREASED, &rules::MAX_ENTRIES_DECREASED].contains(&finding.rule) =>
+        {
+            format!("max_entries {old} -> {new}")
+        }
+        _ => finding.message.clone(),
+    }
+}
+
+/// `hash of 64, 8 -> 16 bytes`
+pub(crate) fn describe(map: &LockedMap) -> String {
+    let def = &map.def;
+    format!("{} of {}, {} -> {} bytes", def.map_type, def.max_entries, def.key_size, def.value_size)
+}
+
+/// `1 map`, `2 maps`
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A path of the repository with `/`, as annotations name it.
+pub(crate) fn in_repository(file: &str, dir: &Path) -> Option<String> {
+    let root = project::repository(dir)?;
+    let file = project::absolute(Path::new(file));
+    let inside = file.strip_prefix(root).ok()?;
+    Some(inside.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/"))
+}

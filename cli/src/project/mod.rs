@@ -1,0 +1,251 @@
+//! Which locks a command is about, and where the maps that they should hold come from.
+
+pub(crate) mod cargo;
+pub(crate) mod git;
+pub(crate) mod lockfile;
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use maplock_codegen::{Inputs, Manifest, object_name};
+use maplock_layout::lock::FILE_NAME;
+use maplock_layout::{Config, Lock};
+
+use crate::args::{Input, Project};
+use crate::error::Error;
+
+/// One lock.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// The Cargo package, unless files were named.
+    pub(crate) package: Option<cargo::Package>,
+    /// The lockfile.
+    pub(crate) lock: PathBuf,
+    /// The configuration that applies.
+    pub(crate) config: Config,
+    /// The objects that were named.
+    pub(crate) objects: Vec<PathBuf>,
+    /// What selects this target among others on the command line, with a space before it.
+    pub(crate) selection: String,
+}
+
+impl Target {
+    /// The path of the lock as a person would write it.
+    pub(crate) fn shown_lock(&self) -> String {
+        shown(&self.lock)
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.package.as_ref().map(|package| package.name.as_str())
+    }
+
+    /// The lock, which must be there.
+    pub(crate) fn read_lock(&self) -> Result<(String, Lock), Error> {
+        let text = lockfile::read(&self.lock)?.ok_or_else(|| self.no_lock())?;
+        let lock = lockfile::parse(&self.shown_lock(), &text)?;
+        Ok((text, lock))
+    }
+
+    pub(crate) fn no_lock(&self) -> Error {
+        Error::new(format!("{} does not exist", self.shown_lock()))
+            .help(format!("`cargo maplock init{}` writes the first", self.selection))
+    }
+
+    /// Directories to which the paths of sources may be relative; reports show paths from the first.
+    pub(crate) fn roots(&self) -> Vec<PathBuf> {
+        let dir = self.package.as_ref().map_or_else(|| parent(&self.lock), |package| package.dir.clone());
+        let mut roots: Vec<PathBuf> = env::current_dir().into_iter().collect();
+        roots.extend(repository(&dir));
+        if let Some(package) = &self.package {
+            roots.push(package.workspace.clone());
+        }
+        roots.push(dir);
+        roots
+    }
+}
+
+/// The locks that the arguments select: at least one.
+pub(crate) fn targets(input: &Input) -> Result<Vec<Target>, Error> {
+    let by_files = !input.object.is_empty() || input.lock.is_some();
+    if by_files {
+        return Ok(vec![files_target(input)?]);
+    }
+    match manifest(&input.project)? {
+        Some(manifest) => package_targets(&manifest, &input.project),
+        None if Path::new(FILE_NAME).exists() => Ok(vec![files_target(input)?]),
+        None => Err(Error::new("no Cargo.toml here or in a directory above")
+            .help("without Cargo, name the objects and the lock: `--object FILE.. --lock FILE`")),
+    }
+}
+
+/// The one lock that the arguments select.
+pub(crate) fn target(input: &Input) -> Result<Target, Error> {
+    let mut targets = targets(input)?;
+    match targets.pop() {
+        Some(target) if targets.is_empty() => Ok(target),
+        last => {
+            targets.extend(last);
+            let names: Vec<_> = targets.iter().filter_map(Target::name).collect();
+            Err(Error::new(format!("several packages have pinned maps: {}", names.join(", ")))
+                .help("choose one with -p"))
+        }
+    }
+}
+
+/// The objects of each target, read.
+pub(crate) fn inputs(targets: &[Target], project: &Project) -> Result<Vec<Inputs>, Error> {
+    let packages: Vec<_> = targets.iter().filter_map(|target| target.package.as_ref()).collect();
+    let mut built = cargo::objects(&packages, project)?.into_iter();
+    targets
+        .iter()
+        .map(|target| {
+            let objects = match &target.package {
+                Some(_) => built.next().unwrap_or_default(),
+                None if target.objects.is_empty() => {
+                    return Err(Error::new("no object to read the maps from").help("name it: `--object FILE`"));
+                }
+                None => named(&target.objects),
+            };
+            read(&objects, &target.config)
+        })
+        .collect()
+}
+
+/// Reads objects, each with its name.
+pub(crate) fn read(objects: &[(String, PathBuf)], config: &Config) -> Result<Inputs, Error> {
+    Inputs::read(objects, config).map_err(|error| {
+        if error.path.as_os_str().is_empty() {
+            Error::new("could not use the configuration").because(error.problem)
+        } else {
+            Error::new(format!("could not read the maps of {}", shown(&error.path))).because(error.problem)
+        }
+    })
+}
+
+/// Objects with the names that reports give them: their files', or their paths where files are named alike.
+pub(crate) fn named(paths: &[PathBuf]) -> Vec<(String, PathBuf)> {
+    let names: Vec<_> = paths.iter().map(|path| object_name(path)).collect();
+    let is_unique = |name: &String| names.iter().filter(|other| *other == name).count() == 1;
+    let name = |(path, name): (&PathBuf, &String)| if is_unique(name) { name.clone() } else { shown(path) };
+    paths.iter().zip(&names).map(|both| (name(both), both.0.clone())).collect()
+}
+
+fn files_target(input: &Input) -> Result<Target, Error> {
+    let lock = input.lock.clone().unwrap_or_else(|| PathBuf::from(FILE_NAME));
+    let mut selection = String::new();
+    if !input.object.is_empty() {
+        selection.push_str(" --object");
+        for object in &input.object {
+            selection.push(' ');
+            selection.push_str(&shell_word(&object.to_string_lossy()));
+        }
+    }
+    selection.push_str(&format!(" --lock {}", shell_word(&lock.to_string_lossy())));
+    if let Some(path) = &input.project.manifest_path {
+        selection.push_str(&format!(" --manifest-path {}", shell_word(&path.to_string_lossy())));
+    }
+    let config = config_for_files(&input.project)?;
+    Ok(Target { package: None, lock, config, objects: input.object.clone(), selection })
+}
+
+fn package_targets(manifest: &Path, project: &Project) -> Result<Vec<Target>, Error> {
+    let packages = cargo::select(manifest, project)?;
+    let several = packages.len() > 1 || !project.package.is_empty();
+    packages
+        .into_iter()
+        .map(|package| {
+            let mut selection = String::new();
+            if let Some(path) = &project.manifest_path {
+                selection.push_str(&format!(" --manifest-path {}", shell_word(&path.to_string_lossy())));
+            }
+            if several || project.workspace {
+                selection.push_str(&format!(" -p {}", package.name));
+            }
+            for argument in cargo::build_arguments(project) {
+                selection.push(' ');
+                selection.push_str(&shell_word(&argument));
+            }
+            let config = config(&package.dir)?;
+            let lock = package.dir.join(FILE_NAME);
+            Ok(Target { package: Some(package), lock, config, objects: Vec::new(), selection })
+        })
+        .collect()
+}
+
+/// The manifest that was named, or the nearest.
+pub(crate) fn manifest(project: &Project) -> Result<Option<PathBuf>, Error> {
+    if let Some(path) = &project.manifest_path {
+        return match path.is_file() {
+            true => Ok(Some(path.clone())),
+            false => Err(Error::new(format!("no manifest at {}", path.display())).help("name a Cargo.toml")),
+        };
+    }
+    let here = env::current_dir().map_err(|error| Error::new("could not tell the current directory").because(error))?;
+    Ok(here.ancestors().map(|dir| dir.join("Cargo.toml")).find(|path| path.is_file()))
+}
+
+/// The configuration for files that were named: the rules' own levels, unless a project is named as well.
+pub(crate) fn config_for_files(project: &Project) -> Result<Config, Error> {
+    match &project.manifest_path {
+        _ if !project.package.is_empty() => {
+            let project = Project {
+                manifest_path: project.manifest_path.clone(),
+                package: project.package.clone(),
+                ..Project::default()
+            };
+            Ok(target(&Input { project, ..Input::default() })?.config)
+        }
+        Some(_) => manifest(project)?.map_or_else(|| Ok(Config::default()), |manifest| config(&parent(&manifest))),
+        None => Ok(Config::default()),
+    }
+}
+
+/// What the manifest in `dir`, and that of its workspace, say of maplock.
+pub(crate) fn config(dir: &Path) -> Result<Config, Error> {
+    // The workspace's manifest is looked for in the directories above, of which a relative path may not tell.
+    let dir = absolute(dir);
+    let read = Manifest::read(&dir).map_err(|problem| Error::new("could not use the configuration").because(problem));
+    Ok(read?.config)
+}
+
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// The directory of a file.
+pub(crate) fn parent(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The root of the git repository around `dir`.
+pub(crate) fn repository(dir: &Path) -> Option<PathBuf> {
+    absolute(dir).ancestors().find(|dir| dir.join(".git").exists()).map(Path::to_owned)
+}
+
+/// A path as a person would write it: relative to the current directory, unless that is far off.
+pub(crate) fn shown(path: &Path) -> String {
+    let here = env::current_dir().unwrap_or_default();
+    let relative =
+        if path.is_absolute() { relative(path, &here) } else { path.strip_prefix(".").ok().map(Path::to_owned) };
+    relative.unwrap_or_else(|| path.to_owned()).display().to_string()
+}
+
+/// `path` seen from `here`, over at most three directories up and never by way of the root.
+fn relative(path: &Path, here: &Path) -> Option<PathBuf> {
+    let common = here.ancestors().take(4).find(|dir| dir.parent().is_some() && path.starts_with(dir))?;
+    let up = here.strip_prefix(common).ok()?.components().map(|_| "..");
+    Some(up.collect::<PathBuf>().join(path.strip_prefix(common).ok()?))
+}
+
+/// A word as a shell takes it.
+pub(crate) fn shell_word(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./,:=@+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}

@@ -1,0 +1,59 @@
+//! The terminal: stdout for results, stderr for progress and errors. Texts are styled; where colours are not wanted,
+//! the styles are taken out here.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use anstream::ColorChoice;
+use anstyle::{AnsiColor, Style};
+
+use crate::args::When;
+use crate::error::Error;
+
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const BAD: Style = AnsiColor::BrightRed.on_default().bold();
+pub(crate) const CAUTION: Style = AnsiColor::Yellow.on_default().bold();
+const HELP: Style = AnsiColor::BrightCyan.on_default().bold();
+
+pub(crate) fn choose_color(when: When) {
+    match when {
+        // The environment may have its say: NO_COLOR, CLICOLOR_FORCE.
+        When::Auto => {}
+        When::Always => ColorChoice::Always.write_global(),
+        When::Never => ColorChoice::Never.write_global(),
+    }
+}
+
+/// Writes to stdout. A reader who closes the pipe has seen enough: no error.
+pub(crate) fn result(text: &str) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn error(error: &Error) {
+    let mut text = format!("{BAD}error{BAD:#}{BOLD}: {}{BOLD:#}\n", error.what);
+    for (label, style, lines) in [("cause", BOLD, &error.cause), ("help", HELP, &error.help)] {
+        for (index, line) in lines.iter().flat_map(|lines| lines.lines()).enumerate() {
+            let label = if index == 0 { format!("{style}{label:>5}{style:#}:") } else { " ".repeat(6) };
+            text.push_str(format!("  {label} {line}").trim_end());
+            text.push('\n');
+        }
+    }
+    stderr(&text);
+}
+
+/// A line for somebody who waits; nothing in a log.
+pub(crate) fn progress(text: &str) {
+    if io::stderr().is_terminal() {
+        stderr(&format!("{GOOD}{text}{GOOD:#}\n"));
+    }
+}
+
+fn stderr(text: &str) {
+    // Where stderr is closed, there is nobody left to tell.
+    _ = anstream::stderr().write_all(text.as_bytes());
+}

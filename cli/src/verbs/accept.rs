@@ -1,0 +1,207 @@
+//! `cargo maplock accept`: a break that is right, and what nodes do about it.
+
+use maplock_layout::epochs::{self, EpochError};
+use maplock_layout::lock::{Epoch, OnUpgrade};
+use maplock_layout::{Lock, Observation, compare};
+
+use super::check::old_side;
+use crate::Said;
+use crate::args::{AcceptArgs, Way};
+use crate::error::Error;
+use crate::formats;
+use crate::outcome::{Change, Ending, Outcome, Side, demand_decisions};
+use crate::project::lockfile::{self, Editing};
+use crate::project::{self, Target, git};
+
+impl From<Way> for OnUpgrade {
+    fn from(way: Way) -> Self {
+        match way {
+            Way::Reuse => Self::Reuse,
+            Way::Migrate => Self::Migrate,
+            Way::Swap => Self::Swap,
+            Way::Refuse => Self::Refuse,
+        }
+    }
+}
+
+pub(crate) fn run(args: &AcceptArgs) -> Result<Said, Error> {
+    let target = chosen(args)?;
+    let outcome = match (args.undo, &args.on_upgrade, &args.reason) {
+        (false, Some(way), Some(reason)) => {
+            let answer = Answer { maps: &args.maps, on_upgrade: (*way).into(), reason };
+            match &args.against {
+                Some(revision) => accept_against(&target, revision, answer)?,
+                None => accept(&target, args, answer)?,
+            }
+        }
+        _ => undo(&target, &args.maps)?,
+    };
+    Ok(Said::well(formats::render(&[outcome], args.message_format)?))
+}
+
+/// The one lock that has the maps.
+fn chosen(args: &AcceptArgs) -> Result<Target, Error> {
+    let mut targets = project::targets(&args.input)?;
+    if targets.len() > 1 {
+        let has_all = |target: &Target| {
+            let lock = target.read_lock().map(|(_, lock)| lock).unwrap_or_default();
+            args.maps.iter().all(|map| lock.maps.contains_key(map))
+        };
+        let with = targets.iter().filter(|target| has_all(target)).count();
+        if with == 1 {
+            return targets.into_iter().find(has_all).ok_or_else(|| Error::new("no package is selected"));
+        }
+        // Of none that has the maps, or of several, any may be meant.
+        let candidates = targets.iter().filter(|target| with == 0 || has_all(target));
+        let names: Vec<_> = candidates.filter_map(Target::name).collect();
+        let maps: Vec<_> = args.maps.iter().map(|map| format!("`{map}`")).collect();
+        return Err(Error::new(format!("could not tell which package's {} is meant", maps.join(", ")))
+            .help(format!("choose one with -p: {}", names.join(", "))));
+    }
+    targets.pop().ok_or_else(|| Error::new("no package is selected"))
+}
+
+struct Answer<'a> {
+    maps: &'a [String],
+    on_upgrade: OnUpgrade,
+    reason: &'a str,
+}
+
+fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outcome, Error> {
+    target.read_lock()?;
+    let inputs = project::inputs(std::slice::from_ref(target), &args.input.project)?;
+    let inputs = inputs.into_iter().next().unwrap_or_default();
+    let observed = &inputs.observation;
+    let editing = Editing::begin(&target.lock)?;
+    let (text, before) = parse(target, &editing)?;
+    let levels = &target.config.levels;
+    if let Some(conflict) = observed.conflicts.iter().find(|conflict| answer.maps.contains(&conflict.map)) {
+        return Err(Error::new(&conflict.message)
+            .help("which of the two a node gets depends on the order of loading; make them alike"));
+    }
+    let mut after = before.clone();
+    for map in answer.maps {
+        after = epochs::accept(&after, observed, map, answer.on_upgrade, answer.reason, levels)
+            .map_err(|error| refused(&error))?;
+    }
+    let mut outcome = written(target, editing, text, before, after, "accepted", answer.maps)?;
+    let mut rest = compare(&outcome.new.lock, &observed.lock, levels);
+    demand_decisions(&mut rest);
+    let mut open: Vec<_> =
+        rest.findings.iter().filter(|finding| finding.is_break()).map(|f| format!("`{}`", f.map)).collect();
+    open.dedup();
+    if !open.is_empty() {
+        outcome.notes.push(format!("still to be decided: {}", open.join(", ")));
+    } else if epochs::update(&outcome.new.lock, observed, levels).is_ok_and(|updated| updated != outcome.new.lock) {
+        outcome.notes.push(format!("safe changes wait for `cargo maplock update{}`", target.selection));
+    }
+    outcome.inputs = Some(inputs);
+    Ok(outcome)
+}
+
+/// Accepts how the lock of today follows from that of a revision from which no epoch leads here: a release of another
+/// branch, or one whose lock was written anew since.
+fn accept_against(target: &Target, revision: &str, answer: Answer<'_>) -> Result<Outcome, Error> {
+    let mut notes = Vec::new();
+    let base = old_side(target, revision, git::file_at(revision, &target.lock)?, &mut notes)?.lock;
+    let editing = Editing::begin(&target.lock)?;
+    let (text, before) = parse(target, &editing)?;
+    let now = Observation { lock: before.clone(), ..Observation::default() };
+    let levels = &target.config.levels;
+    let mut after = before.clone();
+    for map in answer.maps {
+        let (Some(released), Some(current)) = (base.maps.get(map), before.maps.get(map)) else {
+            let known: Vec<_> =
+                base.maps.keys().filter(|name| before.maps.contains_key(*name)).map(String::as_str).collect();
+            return Err(Error::new(format!("map `{map}` is not in both {} and {revision}", target.shown_lock()))
+                .help(format!("in both are: {}", known.join(", "))));
+        };
+        let (from, to) = (released.def.digest(), current.def.digest());
+        // What was accepted for this very step before is said anew.
+        let mut known = current.clone();
+        known.def.clone_from(&released.def);
+        known.epochs.retain(|epoch| epoch.from == to || (epoch.from, epoch.to) != (from, to));
+        let mut observed = now.clone();
+        observed.lock.maps.entry(map.clone()).and_modify(|map| map.epochs.clear());
+        let one = |of: &maplock_layout::lock::LockedMap| Lock { maps: [(map.clone(), of.clone())].into() };
+        let changed = compare(&one(&known), &one(&observed.lock.maps[map]), levels);
+        if !changed.findings.iter().any(|finding| finding.is_break() || finding.needs_decision()) {
+            return Err(Error::new(format!("map `{map}` broke nothing since {revision}: there is nothing to accept")));
+        }
+        after.maps.insert(map.clone(), known);
+        after = epochs::accept(&after, &observed, map, answer.on_upgrade, answer.reason, levels)
+            .map_err(|error| refused(&error))?;
+    }
+    let mut outcome = written(target, editing, text, before, after, "accepted", answer.maps)?;
+    outcome.notes = notes;
+    Ok(outcome)
+}
+
+fn undo(target: &Target, maps: &[String]) -> Result<Outcome, Error> {
+    let editing = Editing::begin(&target.lock)?;
+    let (text, before) = parse(target, &editing)?;
+    let mut after = before.clone();
+    for map in maps {
+        after = epochs::undo(&after, map).map_err(|error| refused(&error))?;
+    }
+    written(target, editing, text, before, after, "undone", maps)
+}
+
+fn parse(target: &Target, editing: &Editing) -> Result<(String, Lock), Error> {
+    let text = editing.text.clone().ok_or_else(|| target.no_lock())?;
+    let lock = lockfile::parse(&target.shown_lock(), &text)?;
+    Ok((text, lock))
+}
+
+/// Writes the lock, and tells what became of each map's epochs.
+fn written(
+    target: &Target,
+    editing: Editing,
+    text: String,
+    before: Lock,
+    after: Lock,
+    kind: &'static str,
+    maps: &[String],
+) -> Result<Outcome, Error> {
+    let new_text = after.to_string();
+    editing.write(&new_text)?;
+    let mut outcome = Outcome::new(target, Ending::Written);
+    for map in maps {
+        let newest = |lock: &Lock| lock.maps.get(map).and_then(|map| map.epochs.last().cloned());
+        let epoch = newest(if kind == "undone" { &before } else { &after });
+        let what = epoch.as_ref().map_or_else(String::new, on_a_node);
+        outcome.changes.push(Change { epoch, ..Change::new(map, kind, what) });
+    }
+    if kind == "accepted" {
+        let only = |lock: &Lock| Lock {
+            maps: lock
+                .maps
+                .iter()
+                .filter(|(name, _)| maps.contains(name))
+                .map(|(name, map)| (name.clone(), map.clone()))
+                .collect(),
+        };
+        outcome.comparison = compare(&only(&before), &only(&after), &target.config.levels);
+    }
+    outcome.old = Side::of_lock(target, text, before);
+    outcome.new = Side::of_lock(target, new_text, after);
+    Ok(outcome)
+}
+
+/// What a node does that still has the old definition.
+fn on_a_node(epoch: &Epoch) -> String {
+    let does = match epoch.on_upgrade {
+        OnUpgrade::Reuse => "keeps the map and its entries as they are",
+        OnUpgrade::Migrate => "converts every entry to the new layout",
+        OnUpgrade::Swap => "puts an empty map in its place: its entries are given up",
+        OnUpgrade::Refuse => "does not start: somebody must decide there",
+    };
+    match epoch.on_upgrade {
+        OnUpgrade::Refuse => format!("the upgrade of a node that has the old map {does}"),
+        _ => format!("a node that upgrades {does}"),
+    }
+}
+
+fn refused(error: &EpochError) -> Error {
+    Error::new(error.to_string())
+}

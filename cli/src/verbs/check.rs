@@ -1,0 +1,93 @@
+//! `cargo maplock check`: is the lock what the objects say, and does it account for every break since other revisions?
+
+use maplock_layout::{Lock, compare, epochs};
+
+use crate::Said;
+use crate::args::CheckArgs;
+use crate::error::Error;
+use crate::formats;
+use crate::outcome::{Ending, Outcome, Side, changes, demand_decisions};
+use crate::project::{self, Target, git, lockfile};
+
+pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
+    let targets = project::targets(&args.input)?;
+    let mut outcomes = Vec::new();
+    if args.against.is_empty() || !args.input.object.is_empty() {
+        // A lock that can't be read is told before a build that may take minutes.
+        let locks = targets.iter().map(Target::read_lock).collect::<Result<Vec<_>, _>>()?;
+        let inputs = project::inputs(&targets, &args.input.project)?;
+        for ((target, inputs), (text, lock)) in targets.iter().zip(inputs).zip(locks) {
+            outcomes.push(fresh(target, inputs, text, lock));
+        }
+    }
+    for target in &targets {
+        for revision in &args.against {
+            outcomes.push(against(target, revision)?);
+        }
+    }
+    Ok(Said { text: formats::render(&outcomes, args.message_format)?, fails: formats::fail(&outcomes) })
+}
+
+/// Holds the objects against the lock.
+fn fresh(target: &Target, inputs: maplock_codegen::Inputs, text: String, lock: Lock) -> Outcome {
+    let observation = &inputs.observation;
+    let mut comparison = compare(&lock, &observation.lock, &target.config.levels);
+    comparison.findings.splice(0..0, observation.conflicts.iter().cloned());
+    let mut outcome = Outcome::new(target, Ending::Breaks);
+    match epochs::update(&lock, observation, &target.config.levels) {
+        Err(_) => demand_decisions(&mut comparison),
+        Ok(_) if !observation.conflicts.is_empty() => {}
+        Ok(updated) => {
+            outcome.changes = changes(&lock, &updated);
+            outcome.ending = if updated.to_string() == text { Ending::UpToDate } else { Ending::OutOfDate };
+        }
+    }
+    outcome.accept = Some(target.selection.clone());
+    outcome.comparison = comparison;
+    outcome.new = Side::of_objects(&inputs);
+    outcome.new.lock.maps.retain(|_, map| !map.ephemeral);
+    outcome.old = Side::of_lock(target, text, lock);
+    outcome.inputs = Some(inputs);
+    outcome
+}
+
+/// Holds the lock against that of another revision.
+fn against(target: &Target, revision: &str) -> Result<Outcome, Error> {
+    let (text, lock) = target.read_lock()?;
+    let mut outcome = Outcome::new(target, Ending::Compatible);
+    outcome.against = Some(revision.to_owned());
+    outcome.old = old_side(target, revision, git::file_at(revision, &target.lock)?, &mut outcome.notes)?;
+    outcome.comparison = compare(&outcome.old.lock, &lock, &target.config.levels);
+    outcome.accept = Some(format!(" --against {}{}", project::shell_word(revision), target.selection));
+    outcome.new = Side::of_lock(target, text, lock);
+    if outcome.comparison.has_breaks() {
+        outcome.ending = Ending::Breaks;
+    }
+    Ok(outcome)
+}
+
+/// The lock that a target had at another revision; an empty one, with a note, where it had none.
+pub(crate) fn old_side(
+    target: &Target,
+    revision: &str,
+    bytes: Option<Vec<u8>>,
+    notes: &mut Vec<String>,
+) -> Result<Side, Error> {
+    let shown = target.shown_lock();
+    let Some(bytes) = bytes else {
+        notes.push(format!("{revision} has no {shown}: every map is new since"));
+        return Ok(Side { name: revision.to_owned(), ..Side::default() });
+    };
+    let name = format!("{revision}:{shown}");
+    let (text, lock) = historic(&name, &bytes)?;
+    Ok(Side { name, text: Some(text), file: None, lock })
+}
+
+/// A lockfile out of git's history, where nobody can mend the ends of its lines any more.
+pub(crate) fn historic(name: &str, bytes: &[u8]) -> Result<(String, Lock), Error> {
+    let text = String::from_utf8(bytes.to_vec())
+        .map_err(|error| Error::new(format!("could not read {name}")).because(error))?;
+    let text = text.replace("\r\n", "\n");
+    let lock = lockfile::parse(name, &text)?;
+    Ok((text, lock))
+}

@@ -1,0 +1,124 @@
+//! `cargo maplock diff`: what an upgrade from one release to another keeps, converts or loses.
+
+use std::path::{Path, PathBuf};
+
+use maplock_codegen::Inputs;
+use maplock_layout::lock::{LockError, LockProblem};
+use maplock_layout::{Lock, Observation, compare};
+
+use super::check::{historic, old_side};
+use crate::Said;
+use crate::args::{DiffArgs, Input, Project};
+use crate::error::Error;
+use crate::formats;
+use crate::outcome::{Ending, Outcome, Side};
+use crate::project::{self, Target, git, lockfile};
+
+/// How an ELF file begins.
+const ELF: &[u8] = b"\x7fELF";
+
+pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
+    let two_files = [Some(&args.old), args.new.as_ref()].into_iter().all(|side| side.is_some_and(|name| is_file(name)));
+    // Two files are what they are wherever they lie: no project is needed, and none has a say unless it is named.
+    let target = if two_files { no_project(args)? } else { project_of(args)? };
+
+    let mut outcome = Outcome::new(&target, Ending::Compared);
+    let mut notes = Vec::new();
+    let (old, _) = side(&args.old, &target, &mut notes)?;
+    let (new, inputs) = match &args.new {
+        Some(name) => side(name, &target, &mut notes)?,
+        None => {
+            let (text, lock) = target.read_lock()?;
+            (Side::of_lock(&target, text, lock), None)
+        }
+    };
+    outcome.comparison = compare(&old.lock, &new.lock, &target.config.levels);
+    (outcome.old, outcome.new, outcome.inputs, outcome.notes) = (old, new, inputs, notes);
+    Ok(Said {
+        fails: formats::fail(std::slice::from_ref(&outcome)),
+        text: formats::render_diff(&outcome, args.message_format)?,
+    })
+}
+
+fn is_file(name: &str) -> bool {
+    Path::new(name).is_file()
+}
+
+fn project_of(args: &DiffArgs) -> Result<Target, Error> {
+    let given = &args.project;
+    let project = Project {
+        manifest_path: given.manifest_path.clone(),
+        package: given.package.clone(),
+        workspace: given.workspace,
+        ..Project::default()
+    };
+    project::target(&Input { project, object: Vec::new(), lock: args.lock.clone() })
+}
+
+fn no_project(args: &DiffArgs) -> Result<Target, Error> {
+    let lock = args.lock.clone().unwrap_or_else(|| PathBuf::from(maplock_layout::lock::FILE_NAME));
+    let config = project::config_for_files(&args.project)?;
+    Ok(Target { package: None, lock, config, objects: Vec::new(), selection: String::new() })
+}
+
+/// An object, a lock, or a revision: whichever the name fits first.
+fn side(name: &str, target: &Target, notes: &mut Vec<String>) -> Result<(Side, Option<Inputs>), Error> {
+    if is_file(name) {
+        let path = PathBuf::from(name);
+        let bytes =
+            std::fs::read(&path).map_err(|error| Error::new(format!("could not read {name}")).because(error))?;
+        if bytes.starts_with(ELF) {
+            let inputs = project::read(&project::named(std::slice::from_ref(&path)), &target.config)?;
+            return Ok((of_object(name, &inputs)?, Some(inputs)));
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|error| Error::new(format!("{name} is neither an eBPF object nor a lockfile")).because(error))?;
+        let lock = parse(name, &text)?;
+        return Ok((
+            Side { name: name.to_owned(), text: Some(text), file: Some(project::absolute(&path)), lock },
+            None,
+        ));
+    }
+    let neither = |failure| match failure {
+        git::Failure::Unknown(error) => {
+            Error { what: format!("`{name}` is neither a file nor a git revision"), ..error }
+        }
+        git::Failure::Other(error) => error,
+    };
+    if !name.contains(':') {
+        let bytes = git::file_at(name, &target.lock).map_err(neither)?;
+        return Ok((old_side(target, name, bytes, notes)?, None));
+    }
+    let bytes = git::object(name).map_err(neither)?;
+    if bytes.starts_with(ELF) {
+        // The reader of objects takes files.
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new()?;
+            std::io::Write::write_all(&mut file, &bytes)?;
+            Ok(file)
+        };
+        let file =
+            write().map_err(|error: std::io::Error| Error::new("could not write a temporary file").because(error))?;
+        let inputs = project::read(&[(name.to_owned(), file.path().to_owned())], &target.config)?;
+        return Ok((of_object(name, &inputs)?, None));
+    }
+    let (text, lock) = historic(name, &bytes)?;
+    Ok((Side { name: name.to_owned(), text: Some(text), file: None, lock }, None))
+}
+
+fn parse(name: &str, text: &str) -> Result<Lock, Error> {
+    match Lock::parse(text) {
+        Err(LockError { problem: LockProblem::Malformed(_), line: 1 }) => {
+            Err(Error::new(format!("{name} is neither an eBPF object nor a lockfile")))
+        }
+        _ => lockfile::parse(name, text),
+    }
+}
+
+fn of_object(name: &str, inputs: &Inputs) -> Result<Side, Error> {
+    let Observation { lock, conflicts } = &inputs.observation;
+    match conflicts.first() {
+        Some(conflict) => Err(Error::new(&conflict.message)),
+        None => Ok(Side { name: name.to_owned(), lock: lock.clone(), ..Side::default() }),
+    }
+}

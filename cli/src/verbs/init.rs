@@ -1,0 +1,56 @@
+//! `cargo maplock init`: the first lock.
+
+use maplock_layout::rules::{self, Level};
+use maplock_layout::{Comparison, Lock, compare};
+
+use crate::Said;
+use crate::args::InitArgs;
+use crate::error::Error;
+use crate::formats::{self, human};
+use crate::outcome::{Ending, Outcome, Side, changes};
+use crate::project::lockfile::Editing;
+use crate::project::{self, Target};
+
+pub(crate) fn run(args: &InitArgs) -> Result<Said, Error> {
+    // Of a workspace, those that have none yet. Asked before a build that may take minutes.
+    let (there, targets): (Vec<_>, Vec<_>) =
+        project::targets(&args.input)?.into_iter().partition(|target| target.lock.exists());
+    if let (Some(target), true) = (there.first(), targets.is_empty()) {
+        return Err(exists(target));
+    }
+    let inputs = project::inputs(&targets, &args.input.project)?;
+    let mut outcomes = Vec::new();
+    for (target, inputs) in targets.iter().zip(inputs) {
+        let mut lock = inputs.observation.lock.clone();
+        lock.maps.retain(|_, map| !map.ephemeral);
+        let mut findings = inputs.observation.conflicts.clone();
+        let conflicts = !findings.is_empty();
+        findings.extend(compare(&Lock::default(), &lock, &target.config.levels).findings);
+        // There is no older release for which a map could be new.
+        findings.retain(|finding| finding.rule != &rules::MAP_ADDED);
+        findings.iter_mut().filter(|finding| finding.rule != &rules::MAP_CONFLICT).for_each(|finding| {
+            finding.level = finding.level.min(Level::Warn);
+        });
+
+        let mut outcome = Outcome::new(target, if conflicts { Ending::Breaks } else { Ending::Written });
+        if !conflicts {
+            outcome.changes = changes(&Lock::default(), &lock);
+            let editing = Editing::begin(&target.lock)?;
+            if editing.text.is_some() {
+                return Err(exists(target));
+            }
+            editing.write(&lock.to_string())?;
+        }
+        outcome.comparison = Comparison { findings, maps: Vec::new() };
+        outcome.old.name = target.shown_lock();
+        outcome.new = Side::of_objects(&inputs);
+        outcome.inputs = Some(inputs);
+        outcomes.push(outcome);
+    }
+    Ok(Said { text: human::render(&outcomes), fails: formats::fail(&outcomes) })
+}
+
+fn exists(target: &Target) -> Error {
+    Error::new(format!("{} is there already", target.shown_lock()))
+        .help(format!("`cargo maplock update{}` brings it up to date", target.selection))
+}

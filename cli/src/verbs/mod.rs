@@ -1,0 +1,10 @@
+//! A file for each verb: from arguments to outcomes.
+
+pub(crate) mod accept;
+pub(crate) mod check;
+pub(crate) mod diff;
+pub(crate) mod explain;
+pub(crate) mod init;
+pub(crate) mod inspect;
+pub(crate) mod rules;
+pub(crate) mod update;

@@ -1,0 +1,257 @@
+//! The verbs on objects and a lock, without Cargo.
+
+mod support;
+
+use std::fs;
+
+use support::{Sandbox, object};
+
+const V1: &str = "bpf/minimesh/v1/minimesh.bpf.o";
+const V2: &str = "bpf/minimesh/v2/minimesh.bpf.o";
+const V3: &str = "bpf/minimesh/v3/minimesh.bpf.o";
+
+/// With the lock of v1.
+fn released() -> Sandbox {
+    let sandbox = Sandbox::with_minimesh();
+    assert_eq!(sandbox.run(&format!("init --object {V1}")).code, Some(0));
+    sandbox
+}
+
+#[test]
+fn init_writes_the_first_lock_and_never_a_second() {
+    let sandbox = Sandbox::with_minimesh();
+    let init = format!("init --object {V1}");
+    insta::assert_snapshot!(sandbox.transcript(&[&init, &init, &format!("check --object {V1}")]));
+    insta::assert_snapshot!("first_lock", sandbox.read("maps.lock"));
+}
+
+#[test]
+fn update_enters_safe_changes() {
+    let sandbox = released();
+    let (check, update) = (format!("check --object {V2}"), format!("update --object {V2}"));
+    insta::assert_snapshot!(sandbox.transcript(&[&check, &update, &update, &check]));
+}
+
+#[test]
+fn a_break_is_refused_and_nothing_is_written() {
+    let sandbox = released();
+    let before = sandbox.read("maps.lock");
+    insta::assert_snapshot!(sandbox.transcript(&[&format!("check --object {V3}")]));
+    let update = sandbox.run(&format!("update --object {V3}"));
+    assert_eq!(update.code, Some(100));
+    assert_eq!(update.stdout, sandbox.run(&format!("check --object {V3}")).stdout);
+    assert_eq!(sandbox.read("maps.lock"), before);
+}
+
+#[test]
+fn a_break_is_accepted_amended_and_undone() {
+    let sandbox = released();
+    let before = sandbox.read("maps.lock");
+    let of = |reason: &str, way: &str| format!("accept stats --on-upgrade {way} --reason \"{reason}\" --object {V3}");
+    insta::assert_snapshot!(sandbox.transcript(&[
+        &of("counters wrapped at 4 billion", "migrate"),
+        &format!("update --object {V3}"),
+        &of("counters may start anew", "swap"),
+        &format!("check --object {V3}"),
+        "diff bpf/minimesh/v1/minimesh.bpf.o maps.lock",
+    ]));
+    insta::assert_snapshot!("accepted_lock", sandbox.read("maps.lock"));
+    insta::assert_snapshot!("undo", sandbox.transcript(&["accept stats --undo", "accept stats --undo"]));
+    let undone = sandbox.run(&format!("check --object {V1}"));
+    assert_ne!(undone.code, Some(0), "`update` entered what v2 brought as well");
+    let stats = |lock: &str| lock[lock.find("[map.stats]").expect("stats")..].to_owned();
+    assert_eq!(stats(&sandbox.read("maps.lock")), stats(&before));
+}
+
+#[test]
+fn mistakes_of_accept_say_what_to_do() {
+    let sandbox = released();
+    insta::assert_snapshot!(sandbox.transcript(&[
+        &format!("accept stat --on-upgrade swap --reason x --object {V3}"),
+        &format!("accept frontends --on-upgrade swap --reason x --object {V3}"),
+        &format!("accept stats --on-upgrade reuse --reason \"same size\" --object {V3}"),
+        &format!("accept stats --on-upgrade swap --reason \" \" --object {V3}"),
+        "accept stats --on-upgrade swap --reason x",
+        "accept frontends --undo",
+    ]));
+    for line in
+        ["accept stats", "accept --undo", "accept stats --undo --reason x", "accept stats --on-upgrade keep --reason x"]
+    {
+        assert_eq!(sandbox.run(line).code, Some(2), "{line}");
+    }
+}
+
+#[test]
+fn what_is_left_to_decide_is_said() {
+    let sandbox = released();
+    let of = |maps: &str, release: &str| {
+        format!("accept {maps} --on-upgrade swap --reason \"rebuilt at start\" --object {}", object(release))
+    };
+    insta::assert_snapshot!(sandbox.transcript(&[
+        &of("stats", "v4"),
+        &of("backends stats", "v4"),
+        &format!("update --object {}", object("v4"))
+    ]));
+}
+
+#[test]
+fn diff_tells_what_an_upgrade_does() {
+    let sandbox = Sandbox::with_minimesh();
+    for (old, new) in [("v1", "v2"), ("v1", "v3"), ("v3", "v4"), ("v2", "v1"), ("v1", "v1")] {
+        let name = format!("diff_{old}_{new}");
+        insta::assert_snapshot!(name, sandbox.transcript(&[&format!("diff {} {}", object(old), object(new))]));
+    }
+}
+
+#[test]
+fn inspect_shows_maps_as_pahole_shows_structs() {
+    let sandbox = Sandbox::with_minimesh();
+    insta::assert_snapshot!(sandbox.transcript(&[&format!("inspect {V1}")]));
+}
+
+#[test]
+fn every_lock_that_cannot_be_used_has_a_message_of_its_own() {
+    let sandbox = released();
+    let good = sandbox.read("maps.lock");
+    let broken = [
+        ("conflict", good.replacen("size = 4,", "<<<<<<< HEAD\nsize = 4,\n=======\nsize = 8,\n>>>>>>> topic\n", 1)),
+        ("newer", good.replacen("version = 1", "version = 2", 1)),
+        ("edited", good.replacen("name = \"ready\"", "name = \"alive\"", 1)),
+        ("crlf", good.replace('\n', "\r\n")),
+        ("unknown_key", good.replacen("max_entries", "maxentries", 1)),
+        ("not_toml", good.replacen("[map.stats]", "[map.stats", 1)),
+        ("no_lock_at_all", "hello\n".to_owned()),
+        ("empty", String::new()),
+    ];
+    let mut said = String::new();
+    for (name, text) in broken {
+        sandbox.write("maps.lock", &text);
+        said.push_str(&format!("# {name}\n{}", sandbox.transcript(&[&format!("check --object {V1}")])));
+        assert_eq!(sandbox.read("maps.lock"), text, "{name}");
+    }
+    fs::remove_file(sandbox.path("maps.lock")).expect("it is there");
+    said.push_str(&format!(
+        "# missing\n{}",
+        sandbox.transcript(&[&format!("check --object {V1}"), &format!("update --object {V1}")])
+    ));
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn update_mends_the_ends_of_lines() {
+    let sandbox = released();
+    let good = sandbox.read("maps.lock");
+    sandbox.write("maps.lock", good.replace('\n', "\r\n"));
+    insta::assert_snapshot!(sandbox.transcript(&[&format!("update --object {V1}")]));
+    assert_eq!(sandbox.read("maps.lock"), good);
+}
+
+#[test]
+fn a_lock_that_is_up_to_date_is_not_touched() {
+    let sandbox = released();
+    let modified = || fs::metadata(sandbox.path("maps.lock")).and_then(|metadata| metadata.modified()).expect("time");
+    let before = modified();
+    assert_eq!(sandbox.run(&format!("update --object {V1}")).code, Some(0));
+    assert_eq!(modified(), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_replaced_lock_keeps_its_permissions_and_its_link() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let sandbox = released();
+    fs::create_dir(sandbox.path("real")).expect("directory");
+    fs::rename(sandbox.path("maps.lock"), sandbox.path("real/maps.lock")).expect("rename");
+    std::os::unix::fs::symlink("real/maps.lock", sandbox.path("maps.lock")).expect("link");
+    fs::set_permissions(sandbox.path("real/maps.lock"), fs::Permissions::from_mode(0o640)).expect("chmod");
+    assert_eq!(sandbox.run(&format!("update --object {V2}")).code, Some(0));
+    assert!(fs::symlink_metadata(sandbox.path("maps.lock")).expect("link").is_symlink());
+    let metadata = fs::metadata(sandbox.path("real/maps.lock")).expect("file");
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o640);
+    assert!(sandbox.read("real/maps.lock").contains("[map.drops]"));
+}
+
+#[test]
+fn objects_that_are_none_are_errors() {
+    let sandbox = released();
+    sandbox.write("notes.o", "hello");
+    insta::assert_snapshot!(sandbox.transcript(&[
+        "check --object gone.o",
+        "check --object notes.o",
+        "inspect notes.o",
+        "diff notes.o maps.lock",
+        "check"
+    ]));
+}
+
+#[test]
+fn two_objects_that_disagree_are_refused() {
+    let sandbox = Sandbox::with_minimesh();
+    insta::assert_snapshot!(sandbox.transcript(&[&format!("init --object {V1} {V3}")]));
+    assert!(!sandbox.path("maps.lock").exists());
+}
+
+#[test]
+fn rules_and_their_pages() {
+    let sandbox = Sandbox::new();
+    insta::assert_snapshot!(sandbox.transcript(&[
+        "explain member-moved",
+        "explain member-mved",
+        "explain zzz",
+        "rules"
+    ]));
+    let rules = sandbox.run("rules --message-format json").json();
+    let rules = rules["rules"].as_array().expect("a list");
+    assert_eq!(rules.len(), maplock_layout::rules::ALL.len());
+    assert_eq!(rules[0]["tier"], "bytes");
+}
+
+#[test]
+fn usage_is_exit_code_2_and_help_is_0() {
+    let sandbox = Sandbox::new();
+    for line in ["", "chek", "check --message-format xml", "rules --message-format github", "check --object a -p b"] {
+        assert_eq!(sandbox.run(line).code, Some(2), "{line}");
+    }
+    for line in ["--help", "maplock --help", "--version", "maplock check --help"] {
+        assert_eq!(sandbox.run(line).code, Some(0), "{line}");
+    }
+    insta::assert_snapshot!(sandbox.run("--help").stdout);
+}
+
+#[test]
+fn colours_are_as_asked_for() {
+    let sandbox = released();
+    let check = |color: &str| sandbox.run(&format!("check --object {V3} --color {color}")).stdout;
+    assert!(check("always").contains("\x1b["));
+    assert!(!check("never").contains('\x1b'));
+    assert!(!check("auto").contains('\x1b'), "the tests' stdout is no terminal");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    use std::process::Stdio;
+
+    let sandbox = Sandbox::with_minimesh();
+    for _ in 0..10 {
+        let mut command = sandbox.command(&format!("inspect {V1} {V1} {V1} {V1}"));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the tool runs");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("it ends");
+        assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+    }
+}
+
+#[test]
+fn a_manifest_that_is_named_sets_levels_for_files() {
+    let sandbox = Sandbox::with_minimesh();
+    sandbox.write(
+        "Cargo.toml",
+        "[package]\nname = \"meshd\"\n[package.metadata.maplock]\nmap-added = \"deny\"\nephemeral = [\"services\"]\n",
+    );
+    let diff = format!("diff {V1} {V2}");
+    assert_eq!(sandbox.run(&diff).code, Some(0));
+    let named = sandbox.run(&format!("{diff} --manifest-path Cargo.toml"));
+    assert_eq!(named.code, Some(100), "{}", named.stderr);
+    assert!(!named.stdout.contains("services"), "{}", named.stdout);
+}

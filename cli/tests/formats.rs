@@ -1,0 +1,164 @@
+//! What programs read: JSON, Markdown, GitHub's workflow commands.
+
+mod support;
+
+use serde_json::Value;
+use support::{Sandbox, object};
+
+/// A repository in which v1 was released, and v3 waits.
+fn project() -> Sandbox {
+    let sandbox = Sandbox::with_minimesh();
+    sandbox.git_init();
+    assert_eq!(sandbox.run(&format!("init --object {}", object("v1"))).code, Some(0));
+    sandbox.release("v1");
+    sandbox
+}
+
+fn accept_stats(sandbox: &Sandbox) {
+    let line = format!("accept stats --on-upgrade migrate --reason \"wrapped | twice\" --object {}", object("v3"));
+    assert_eq!(sandbox.run(&line).code, Some(0));
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+#[test]
+fn the_json_of_diff_has_the_promised_members() {
+    let sandbox = project();
+    let ran = sandbox.run(&format!("diff {} {} --message-format json", object("v1"), object("v3")));
+    assert_eq!(ran.code, Some(100));
+    let document = ran.json();
+    assert_eq!(keys(&document), ["findings", "maps"]);
+    let findings = document["findings"].as_array().expect("findings");
+    for finding in findings {
+        let mut expected = [
+            "rule",
+            "tier",
+            "level",
+            "map",
+            "path",
+            "old",
+            "new",
+            "old_place",
+            "new_place",
+            "consequence_of",
+            "accepted",
+            "message",
+        ];
+        expected.sort_unstable();
+        assert_eq!(keys(finding), expected);
+    }
+    let of = |path: &str| findings.iter().find(|finding| finding["path"] == path).expect(path);
+    let connections = of("stats.value.connections");
+    assert_eq!(connections["rule"], "member-type-changed");
+    assert_eq!((&connections["tier"], &connections["level"]), (&"bytes".into(), &"deny".into()));
+    assert_eq!((&connections["old"], &connections["new"]), (&"u32".into(), &"u64".into()));
+    assert_eq!(connections["old_place"], serde_json::json!({ "offset_bits": 32, "size_bits": 32 }));
+    assert_eq!(connections["new_place"], serde_json::json!({ "offset_bits": 64, "size_bits": 64 }));
+    assert_eq!(connections["accepted"], Value::Null);
+    assert_eq!(of("stats.value.last_seen")["consequence_of"], "stats.value.connections");
+    assert_eq!(of("drops")["old"], Value::Null);
+    let maps = document["maps"].as_array().expect("maps");
+    let stats = maps.iter().find(|map| map["name"] == "stats").expect("stats");
+    assert_eq!(keys(stats), ["from", "name", "reason", "to", "verdict"]);
+    assert_eq!((&stats["verdict"], &stats["reason"]), (&"refuse".into(), &Value::Null));
+}
+
+#[test]
+fn the_json_of_check_update_and_accept_says_what_became_of_each_lock() {
+    let sandbox = project();
+    let result = |line: &str| {
+        let document = sandbox.run(&format!("{line} --message-format json")).json();
+        let locks = document["locks"].as_array().expect("locks").clone();
+        assert_eq!(locks.len(), 1);
+        locks[0].clone()
+    };
+    let [v1, v2, v3] = ["v1", "v2", "v3"].map(|release| format!("--object {}", object(release)));
+    assert_eq!(result(&format!("check {v1}"))["result"], "up-to-date");
+    let drift = result(&format!("check {v2}"));
+    assert_eq!(drift["result"], "out-of-date");
+    assert_eq!((&drift["changes"][0]["change"], &drift["changes"][0]["map"]), (&"grew".into(), &"backends".into()));
+    assert_eq!(result(&format!("check {v3}"))["result"], "breaks");
+    assert_eq!(result(&format!("update {v2}"))["result"], "written");
+    assert_eq!(result(&format!("update {v2}"))["result"], "up-to-date");
+    let accepted = result(&format!("accept stats --on-upgrade swap --reason why {v3}"));
+    let epoch = &accepted["changes"][0]["epoch"];
+    assert_eq!((&epoch["on_upgrade"], &epoch["reason"]), (&"swap".into(), &"why".into()));
+    assert_eq!(accepted["maps"][0]["verdict"], "swap");
+    let against = result("check --lock maps.lock --against v1");
+    assert_eq!((&against["result"], &against["against"]), (&"compatible".into(), &"v1".into()));
+    assert_eq!(result("accept stats --undo")["changes"][0]["change"], "undone");
+}
+
+#[test]
+fn the_json_of_inspect_is_one_document_with_whole_layouts() {
+    let sandbox = Sandbox::with_minimesh();
+    let document = sandbox.run(&format!("inspect {} {} --message-format json", object("v1"), object("v3"))).json();
+    let maps = document["maps"].as_array().expect("maps");
+    assert_eq!(maps.len(), 4 + 5);
+    let mut expected = [
+        "name",
+        "object",
+        "type",
+        "key_size",
+        "value_size",
+        "max_entries",
+        "flags",
+        "map_extra",
+        "pinning",
+        "key",
+        "value",
+        "inner",
+        "digest",
+    ];
+    expected.sort_unstable();
+    for map in maps {
+        assert_eq!(keys(map), expected);
+    }
+    let frontends = &maps[0];
+    assert_eq!((&frontends["name"], &frontends["type"]), (&"frontends".into(), &"hash".into()));
+    assert_eq!((&frontends["object"], &frontends["pinning"]), (&object("v1").into(), &"by_name".into()));
+    assert_eq!(frontends["flags"], 0);
+    let key = &frontends["key"];
+    assert_eq!((&key["kind"], &key["name"], &key["size"]), (&"struct".into(), &"frontend_key".into(), &8.into()));
+    let port = &key["members"][1];
+    assert_eq!((&port["name"], &port["offset_bits"], &port["size_bits"]), (&"port".into(), &32.into(), &16.into()));
+    let int = serde_json::json!({
+        "kind": "int", "name": "u16", "size": 2, "typedef": "__be16", "signed": false, "encoding": "unsigned",
+    });
+    assert_eq!(port["type"], int);
+    let balance = &maps[1]["value"]["members"][1]["type"];
+    assert_eq!(balance["values"][1], serde_json::json!({ "name": "BALANCE_BY_USER", "value": 1 }));
+}
+
+#[test]
+fn the_comment_on_a_pull_request() {
+    let sandbox = project();
+    let check = |release: &str| format!("check --object {} --message-format markdown", object(release));
+    insta::assert_snapshot!("markdown_break", sandbox.run(&check("v3")).stdout);
+    insta::assert_snapshot!("markdown_drift", sandbox.run(&check("v2")).stdout);
+    insta::assert_snapshot!("markdown_fresh", sandbox.run(&check("v1")).stdout);
+    let diff = format!("diff v1 {} --message-format markdown", object("v4"));
+    insta::assert_snapshot!("markdown_diff", sandbox.run(&diff).stdout);
+    accept_stats(&sandbox);
+    insta::assert_snapshot!(
+        "markdown_accepted",
+        sandbox.run("check --lock maps.lock --against v1 --message-format markdown").stdout
+    );
+}
+
+#[test]
+fn annotations_stand_on_the_lines_of_the_change() {
+    let sandbox = project();
+    let github = |line: &str| sandbox.run(&format!("{line} --message-format github")).stdout;
+    let of = |release: &str| format!("--object {}", object(release));
+    insta::assert_snapshot!("github_break", github(&format!("check {}", of("v3"))));
+    insta::assert_snapshot!("github_drift", github(&format!("check {}", of("v2"))));
+    insta::assert_snapshot!("github_fresh", github(&format!("check {}", of("v1"))));
+    // Without the sources, the lock is what a reviewer can look at.
+    std::fs::remove_file(sandbox.path("bpf/minimesh/v3/minimesh.h")).expect("a header");
+    insta::assert_snapshot!("github_without_sources", github(&format!("check {}", of("v3"))));
+    accept_stats(&sandbox);
+    insta::assert_snapshot!("github_accepted", github("check --lock maps.lock --against v1"));
+}

@@ -1,0 +1,233 @@
+//! The verbs in Cargo projects, which are thrown away afterwards: the objects are those that their build scripts used.
+
+mod support;
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use support::{Sandbox, object, repository};
+
+const BUILD_RS: &str = r#"
+fn main() -> Result<(), maplock_codegen::BuildError> {
+    maplock_codegen::Builder::new().object("minimesh", "minimesh.bpf.o").generate()
+}
+"#;
+
+/// A sandbox whose builds share one target directory, so that the gate itself is built once.
+fn sandbox() -> Sandbox {
+    let mut sandbox = Sandbox::with_minimesh();
+    sandbox.env("CARGO_TARGET_DIR", &format!("{}/projects", env!("CARGO_TARGET_TMPDIR")));
+    sandbox.env("CARGO_NET_OFFLINE", "true");
+    // The versions that are at hand, for they built this.
+    fs::copy(repository().join("Cargo.lock"), sandbox.path("Cargo.lock")).expect("Cargo.lock");
+    sandbox
+}
+
+fn manifest(name: &str, more: &str) -> String {
+    let codegen = repository().join("codegen");
+    format!(
+        "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\n\n\
+         [build-dependencies]\nmaplock-codegen = {{ path = {codegen:?} }}\n{more}"
+    )
+}
+
+/// A package with the gate, in `dir`, and the object of a release.
+fn package(sandbox: &Sandbox, dir: &str, name: &str, release: &str) {
+    sandbox.write(&format!("{dir}/Cargo.toml"), manifest(name, ""));
+    sandbox.write(&format!("{dir}/build.rs"), BUILD_RS);
+    sandbox.write(&format!("{dir}/src/lib.rs"), "include!(concat!(env!(\"OUT_DIR\"), \"/maps.rs\"));\n");
+    put(sandbox, dir, release);
+}
+
+/// A package at the root of the sandbox, with the object of v1. Cargo tells the roots of different workspaces in one target
+/// directory apart by name alone, so each test needs one of its own.
+fn alone(name: &str) -> Sandbox {
+    let sandbox = sandbox();
+    package(&sandbox, ".", name, "v1");
+    sandbox
+}
+
+fn put(sandbox: &Sandbox, dir: &str, release: &str) {
+    let bytes = fs::read(sandbox.path(&object(release))).expect("object");
+    sandbox.write(&format!("{dir}/minimesh.bpf.o"), bytes);
+}
+
+/// Two packages with the gate and one that has nothing to do with maps, under a root without a package.
+fn workspace([one, other]: [&str; 2]) -> Sandbox {
+    let sandbox = sandbox();
+    sandbox.write("Cargo.toml", format!("[workspace]\nresolver = \"3\"\nmembers = [{one:?}, {other:?}, \"plain\"]\n"));
+    package(&sandbox, one, one, "v1");
+    package(&sandbox, other, other, "v1");
+    sandbox.write("plain/Cargo.toml", "[package]\nname = \"plain\"\nversion = \"1.0.0\"\nedition = \"2024\"\n");
+    sandbox.write("plain/src/lib.rs", "");
+    sandbox
+}
+
+#[test]
+fn a_package_goes_through_its_releases() {
+    let sandbox = alone("meshd");
+    let mut seen = sandbox.transcript(&["init", "check"]);
+    put(&sandbox, ".", "v2");
+    seen.push_str(&sandbox.transcript(&["check", "update"]));
+    put(&sandbox, ".", "v3");
+    seen.push_str(&sandbox.transcript(&[
+        "check",
+        "update",
+        "accept stats --on-upgrade migrate --reason \"counters wrapped at 4 billion\"",
+        "check",
+    ]));
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn inspect_without_an_object_shows_those_of_the_build() {
+    let sandbox = alone("inspected");
+    let maps = sandbox.run("inspect --message-format json").json();
+    assert_eq!(maps["maps"][3]["name"], "stats");
+}
+
+#[test]
+fn a_build_that_fails_for_drift_in_ci_is_no_hindrance() {
+    let mut sandbox = alone("drifting");
+    assert_eq!(sandbox.run("init").code, Some(0));
+    put(&sandbox, ".", "v2");
+    sandbox.env("CI", "true");
+    let codes = ["check", "update", "check"].map(|verb| {
+        let ran = sandbox.run(verb);
+        (ran.code, ran.stderr)
+    });
+    assert_eq!(codes, [100, 0, 0].map(|code| (Some(code), String::new())));
+}
+
+#[test]
+fn a_lock_of_crlf_is_mended_though_its_build_fails() {
+    let sandbox = alone("crlf");
+    assert_eq!(sandbox.run("init").code, Some(0));
+    let good = sandbox.read("maps.lock");
+    sandbox.write("maps.lock", good.replace('\n', "\r\n"));
+    assert_eq!(sandbox.run("update").code, Some(0));
+    assert_eq!(sandbox.read("maps.lock"), good);
+}
+
+#[test]
+fn a_workspace_is_taken_whole_or_by_package() {
+    let sandbox = workspace(["agent", "relay"]);
+    let mut seen = sandbox.transcript(&["check", "init -p agent", "init", "init", "check --workspace"]);
+    put(&sandbox, "relay", "v3");
+    seen.push_str(&sandbox.transcript(&[
+        "check",
+        "check -p agent",
+        "accept stats --on-upgrade swap --reason x",
+        "accept stats --on-upgrade swap --reason \"counters may start anew\" -p relay",
+        "update -p relay",
+        "check -p plain",
+        "check -p rely",
+        "diff HEAD",
+    ]));
+    insta::assert_snapshot!(seen);
+    insta::assert_snapshot!("in_a_member", sandbox.transcript_in("relay/src", &["check", "check --workspace"]));
+    let elsewhere = sandbox.run_in("bpf", "check --manifest-path ../relay/Cargo.toml");
+    assert_eq!((elsewhere.code, elsewhere.stdout.as_str()), (Some(0), "../relay/maps.lock is up to date: 5 maps\n"));
+}
+
+#[test]
+fn the_lock_of_a_package_is_held_against_revisions_without_a_build() {
+    let sandbox = workspace(["north", "south"]);
+    assert_eq!(sandbox.run("init").code, Some(0));
+    sandbox.git_init();
+    sandbox.release("v1");
+    fs::remove_file(sandbox.path("south/maps.lock")).expect("lock");
+    put(&sandbox, "south", "v3");
+    assert_eq!(sandbox.run("init").code, Some(0));
+    // Nothing could be built now.
+    fs::remove_file(sandbox.path("north/build.rs")).expect("build script");
+    fs::remove_file(sandbox.path("south/build.rs")).expect("build script");
+    insta::assert_snapshot!(sandbox.transcript(&[
+        "check --against v1",
+        "accept stats --on-upgrade migrate --reason \"counters wrapped\" --against v1 -p south",
+        "check --against v1",
+        "diff v1 -p south",
+    ]));
+}
+
+#[test]
+fn the_configuration_has_its_say() {
+    let sandbox = alone("configured");
+    assert_eq!(sandbox.run("init").code, Some(0));
+    put(&sandbox, ".", "v2");
+    sandbox.write(
+        "Cargo.toml",
+        manifest(
+            "configured",
+            "\n[package.metadata.maplock]\nmax-entries-increased = \"deny\"\nephemeral = [\"drops\"]\n",
+        ),
+    );
+    insta::assert_snapshot!(sandbox.transcript(&[
+        "check",
+        "accept backends --on-upgrade reuse --reason \"grows at run time\"",
+        "update"
+    ]));
+    let rules = sandbox.run("rules");
+    assert!(rules.stdout.contains("max-entries-increased  kernel    deny*"), "{}", rules.stdout);
+    let files = sandbox.run("check --object minimesh.bpf.o --lock maps.lock --manifest-path Cargo.toml");
+    assert_eq!((files.code, files.stdout.as_str()), (Some(0), "maps.lock is up to date: 4 maps\n"));
+}
+
+#[test]
+fn what_a_rule_allows_is_not_entered_without_a_decision() {
+    let sandbox = alone("allowing");
+    assert_eq!(sandbox.run("init").code, Some(0));
+    put(&sandbox, ".", "v3");
+    let allowed = "\n[package.metadata.maplock]\nmember-type-changed = \"allow\"\nmember-moved = \"allow\"\nvalue-size-changed = \"allow\"\n";
+    sandbox.write("Cargo.toml", manifest("allowing", allowed));
+    let update = sandbox.run("update");
+    assert_eq!(update.code, Some(100));
+    assert!(update.stdout.contains("cargo maplock accept stats"), "{}", update.stdout);
+}
+
+#[test]
+fn mistakes_in_a_project_say_what_to_do() {
+    let sandbox = alone("mistaken");
+    let mut seen = sandbox.transcript(&["check", "update", "accept stats --undo"]);
+    sandbox.write("Cargo.toml", manifest("mistaken", "\n[package.metadata.maplock]\nmember-movd = \"allow\"\n"));
+    seen.push_str(&sandbox.transcript(&["init", "rules"]));
+    sandbox.write("Cargo.toml", manifest("mistaken", ""));
+    sandbox.write("build.rs", "fn main() {}\n");
+    sandbox.write("src/lib.rs", "");
+    seen.push_str(&sandbox.transcript(&["init"]));
+    sandbox.write("Cargo.toml", "[package]\nname = \"mistaken\"\nversion = \"1.0.0\"\nedition = \"2024\"\n");
+    seen.push_str(&sandbox.transcript(&["init"]));
+    fs::remove_file(sandbox.path("build.rs")).expect("build script");
+    seen.push_str(&sandbox.transcript(&["init"]));
+    sandbox.write("Cargo.toml", "[package]\nname = mistaken\n");
+    seen.push_str(&sandbox.transcript(&["init"]));
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn a_build_script_that_fails_is_shown() {
+    let sandbox = alone("panicking");
+    sandbox.write("build.rs", "fn main() { panic!(\"no such luck\") }\n");
+    let ran = sandbox.run("init");
+    assert_eq!(ran.code, Some(101));
+    assert!(ran.stderr.contains("error: the build script of `panicking` did not run to its end"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("no such luck"), "{}", ran.stderr);
+}
+
+#[test]
+fn cargo_runs_it_as_a_plugin() {
+    let sandbox = alone("plugged");
+    let bin = PathBuf::from(env!("CARGO_BIN_EXE_cargo-maplock"));
+    let mut paths = vec![bin.parent().expect("a directory").to_owned()];
+    paths.extend(env::split_paths(&env::var_os("PATH").unwrap_or_default()));
+    let mut command = Command::new("cargo");
+    command.args(["maplock", "init"]).current_dir(sandbox.path("")).env("PATH", env::join_paths(paths).expect("paths"));
+    command
+        .env("CARGO_TARGET_DIR", format!("{}/projects", env!("CARGO_TARGET_TMPDIR")))
+        .env("CARGO_NET_OFFLINE", "true");
+    let output = command.output().expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(sandbox.read("maps.lock").contains("[map.stats]"));
+}

@@ -1,0 +1,179 @@
+//! A directory to run the tool in, and transcripts of what it says there.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// Variables of the outside that would change what the tool or a build says.
+const FOREIGN: [&str; 8] = [
+    "CI",
+    "MAPLOCK_LOCKED",
+    "MAPLOCK_GATE",
+    "DOCS_RS",
+    "CLICOLOR_FORCE",
+    "NO_COLOR",
+    "CARGO_MANIFEST_DIR",
+    "RUSTC_WRAPPER",
+];
+
+pub(crate) struct Sandbox {
+    dir: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+/// How a run ended.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
+    }
+}
+
+/// The command that runs the tool.
+pub(crate) fn tool() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-maplock"));
+    FOREIGN.iter().for_each(|name| _ = command.env_remove(name));
+    command
+}
+
+/// The repository that the tests are part of.
+pub(crate) fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("cli/ is in the repository").to_owned()
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("maplock-cli-").tempdir().expect("a temporary directory");
+        Self { dir, environment: Vec::new() }
+    }
+
+    /// With the four releases of minimesh, objects and headers, where they are in the repository.
+    pub(crate) fn with_minimesh() -> Self {
+        let sandbox = Self::new();
+        for release in ["v1", "v2", "v3", "v4"] {
+            for file in ["minimesh.bpf.o", "minimesh.h"] {
+                let path = format!("bpf/minimesh/{release}/{file}");
+                let bytes = fs::read(repository().join(&path)).expect("committed objects");
+                sandbox.write(&path, bytes);
+            }
+        }
+        sandbox
+    }
+
+    pub(crate) fn env(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().expect("inside of the sandbox")).expect("directory");
+        fs::write(path, bytes).expect("write");
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The tool in this directory, on a command line as one would type it.
+    pub(crate) fn command(&self, line: &str) -> Command {
+        self.command_in("", line)
+    }
+
+    pub(crate) fn command_in(&self, dir: &str, line: &str) -> Command {
+        let mut command = tool();
+        command.args(words(line)).current_dir(self.path(dir)).stdin(Stdio::null());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    pub(crate) fn run(&self, line: &str) -> Ran {
+        self.run_in("", line)
+    }
+
+    pub(crate) fn run_in(&self, dir: &str, line: &str) -> Ran {
+        let output = self.command_in(dir, line).output().expect("the tool runs");
+        let text = |bytes: &[u8]| {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            let dir = self.dir.path().canonicalize().expect("it exists");
+            text.replace(&*dir.to_string_lossy(), "[DIR]").replace(&*self.dir.path().to_string_lossy(), "[DIR]")
+        };
+        Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// Runs command lines one after the other, and tells what one would have seen.
+    pub(crate) fn transcript(&self, lines: &[&str]) -> String {
+        self.transcript_in("", lines)
+    }
+
+    pub(crate) fn transcript_in(&self, dir: &str, lines: &[&str]) -> String {
+        let mut seen = String::new();
+        for line in lines {
+            let ran = self.run_in(dir, line);
+            _ = writeln!(seen, "$ cargo maplock {line}\n{}{}", ran.stdout, ran.stderr);
+            if !seen.ends_with("\n\n") {
+                seen.push('\n');
+            }
+            if ran.code != Some(0) {
+                seen.truncate(seen.trim_end().len());
+                _ = write!(
+                    seen,
+                    "\n[exit code {}]\n\n",
+                    ran.code.map_or_else(|| "none".to_owned(), |code| code.to_string())
+                );
+            }
+        }
+        seen
+    }
+
+    pub(crate) fn git(&self, line: &str) {
+        let mut command = Command::new("git");
+        command.args(words(line)).current_dir(self.dir.path()).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        let output = command.output().expect("git runs");
+        assert!(output.status.success(), "git {line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    pub(crate) fn git_init(&self) {
+        self.git("init --quiet --initial-branch=main");
+        self.git("config user.name maplock");
+        self.git("config user.email maplock@example.invalid");
+    }
+
+    /// Commits all there is, and tags it.
+    pub(crate) fn release(&self, tag: &str) {
+        self.git("add --all");
+        self.git(&format!("commit --quiet --allow-empty -m {tag}"));
+        self.git(&format!("tag {tag}"));
+    }
+}
+
+/// Splits a command line at spaces, but for those in double quotes.
+fn words(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in line.chars() {
+        match c {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => words.push(String::new()),
+            c => words.last_mut().expect("never empty").push(c),
+        }
+    }
+    words
+}
+
+/// The object of a release, relative to a sandbox.
+pub(crate) fn object(release: &str) -> String {
+    format!("bpf/minimesh/{release}/minimesh.bpf.o")
+}

@@ -1,0 +1,168 @@
+//! `[package.metadata.maplock]` and `[workspace.metadata.maplock]`.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use maplock_layout::Config;
+use maplock_layout::config::{Levels, Scope};
+use maplock_layout::rules::{self, Level};
+
+fn package(text: &str) -> Result<Config, String> {
+    let mut config = Config::default();
+    config.read(text, Scope::Package).map_err(|error| error.to_string()).map(|()| config)
+}
+
+#[test]
+fn a_manifest_without_a_word_of_maplock_changes_nothing() {
+    for text in ["", "[package]\nname = \"x\"\n", "[package.metadata.other]\nx = 1\n", "[package.metadata.maplock]\n"] {
+        assert_eq!(package(text), Ok(Config::default()), "{text}");
+    }
+}
+
+#[test]
+fn everything_that_can_be_said_is_read() {
+    let config = package(
+        r#"
+[package.metadata.maplock]
+member-renamed = "warn"
+max-entries-increased = "deny"
+stale-epoch = "allow"
+ephemeral = ["scratch", "events"]
+pinned = [".bss"]
+
+[package.metadata.maplock.maps.frontends]
+key = "struct frontend_key"
+value = "struct frontend_value"
+
+[package.metadata.maplock.maps]
+backends.value = "struct backend"
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.levels.of(&rules::MEMBER_RENAMED), Level::Warn);
+    assert_eq!(config.levels.of(&rules::MAX_ENTRIES_INCREASED), Level::Deny);
+    assert_eq!(config.levels.of(&rules::STALE_EPOCH), Level::Allow);
+    assert_eq!(config.levels.of(&rules::MEMBER_MOVED), Level::Deny, "the rule's own");
+    assert_eq!(config.ephemeral.iter().collect::<Vec<_>>(), ["events", "scratch"]);
+    assert_eq!(config.pinned.iter().collect::<Vec<_>>(), [".bss"]);
+    let frontends = &config.bindings["frontends"];
+    assert_eq!(frontends.key.as_deref(), Some("struct frontend_key"));
+    assert_eq!(frontends.value.as_deref(), Some("struct frontend_value"));
+    let backends = &config.bindings["backends"];
+    assert_eq!((&backends.key, backends.value.as_deref()), (&None, Some("struct backend")));
+}
+
+#[test]
+fn every_rule_but_the_conflict_can_be_set_to_every_level() {
+    for rule in rules::ALL.iter().filter(|rule| rule.id != "map-conflict") {
+        for level in Level::ALL {
+            let config = package(&format!("[package.metadata.maplock]\n{} = \"{level}\"\n", rule.id)).unwrap();
+            assert_eq!(config.levels.of(rule), level);
+        }
+    }
+}
+
+#[test]
+fn a_conflict_between_two_objects_can_not_be_lowered() {
+    for level in ["warn", "allow"] {
+        assert_eq!(
+            package(&format!("[package.metadata.maplock]\nmap-conflict = \"{level}\"\n")).unwrap_err(),
+            "line 2: `map-conflict` is denied always: there is no right way to build it"
+        );
+    }
+    assert!(package("[package.metadata.maplock]\nmap-conflict = \"deny\"\n").is_ok());
+    let mut levels = Levels::default();
+    levels.set(&rules::MAP_CONFLICT, Level::Allow);
+    assert_eq!(levels.of(&rules::MAP_CONFLICT), Level::Deny);
+}
+
+#[test]
+fn a_mistake_is_refused_with_its_line_and_with_what_was_meant() {
+    for (body, expected) in [
+        (
+            "member-renmaed = \"warn\"",
+            "line 5: `member-renmaed` is neither a key nor a rule; did you mean `member-renamed`?",
+        ),
+        ("member_moved = \"warn\"", "line 5: `member_moved` is neither a key nor a rule; did you mean `member-moved`?"),
+        ("ephemerals = []", "line 5: `ephemerals` is neither a key nor a rule; did you mean `ephemeral`?"),
+        ("zzz = 1", "line 5: `zzz` is neither a key nor a rule"),
+        ("member-renamed = \"wran\"", "line 5: `wran` is not a level (allow, warn, deny); did you mean `warn`?"),
+        ("member-renamed = \"forbid\"", "line 5: `forbid` is not a level (allow, warn, deny)"),
+        ("member-renamed = 1", "line 5: not a string"),
+        ("ephemeral = \"scratch\"", "line 5: not a list of names of maps"),
+        ("pinned = [\"a\",\n 2]", "line 6: not a string"),
+        ("maps = 3", "line 5: not a table: write `[package.metadata.maplock.maps.NAME]`"),
+        ("maps.flows = \"struct flow\"", "line 5: not a table: write `[package.metadata.maplock.maps.NAME]`"),
+        (
+            "[package.metadata.maplock.maps.flows]\nvlaue = \"struct flow\"",
+            "line 6: `vlaue` is not known here: only `key` and `value`; did you mean `value`?",
+        ),
+        ("[package.metadata.maplock.maps.flows]\nkey = 3", "line 6: not a string"),
+    ] {
+        let text = format!("[package]\nname = \"x\"\n\n[package.metadata.maplock]\n{body}\n");
+        assert_eq!(package(&text).unwrap_err(), expected);
+    }
+    assert_eq!(package("[package.metadata]\nmaplock = 1\n").unwrap_err(), "line 2: `maplock` is not a table");
+}
+
+#[test]
+fn a_manifest_that_is_no_toml_is_refused_at_the_line_where_it_breaks() {
+    let error = package("[package]\nname = \"x\"\nversion = = 1\n").unwrap_err();
+    assert!(error.starts_with("line 3: "), "{error}");
+}
+
+#[test]
+fn each_scope_reads_its_own_table() {
+    let text =
+        "[workspace.metadata.maplock]\nmember-moved = \"warn\"\n[package.metadata.maplock]\nmember-added = \"warn\"\n";
+    let mut config = Config::default();
+    config.read(text, Scope::Workspace).unwrap();
+    assert_eq!(config.levels.of(&rules::MEMBER_MOVED), Level::Warn);
+    assert_eq!(config.levels.of(&rules::MEMBER_ADDED), Level::Deny);
+    config.read(text, Scope::Package).unwrap();
+    assert_eq!(config.levels.of(&rules::MEMBER_ADDED), Level::Warn);
+}
+
+#[test]
+fn a_package_adds_to_its_workspace_and_overrules_it() {
+    let workspace = "
+[workspace.metadata.maplock]
+member-moved = \"warn\"
+member-added = \"warn\"
+ephemeral = [\"scratch\"]
+maps.flows.value = \"struct old\"
+";
+    let package = "
+[package.metadata.maplock]
+member-moved = \"allow\"
+ephemeral = [\"events\"]
+maps.flows.value = \"struct new\"
+";
+    let mut config = Config::default();
+    config.read(workspace, Scope::Workspace).unwrap();
+    config.read(package, Scope::Package).unwrap();
+    assert_eq!(config.levels.of(&rules::MEMBER_MOVED), Level::Allow);
+    assert_eq!(config.levels.of(&rules::MEMBER_ADDED), Level::Warn);
+    assert_eq!(config.ephemeral.len(), 2);
+    assert_eq!(config.bindings["flows"].value.as_deref(), Some("struct new"));
+}
+
+#[test]
+fn a_package_overrules_which_of_its_workspaces_maps_are_pinned() {
+    let mut config = Config::default();
+    config
+        .read("[workspace.metadata.maplock]\nephemeral = [\"flows\"]\npinned = [\"events\"]\n", Scope::Workspace)
+        .unwrap();
+    config
+        .read("[package.metadata.maplock]\nephemeral = [\"events\"]\npinned = [\"flows\"]\n", Scope::Package)
+        .unwrap();
+    assert_eq!(config.pinned.iter().collect::<Vec<_>>(), ["flows"]);
+    assert_eq!(config.ephemeral.iter().collect::<Vec<_>>(), ["events"]);
+}
+
+#[test]
+fn a_map_can_not_be_pinned_and_ephemeral_at_once() {
+    let error = package("[package.metadata.maplock]\npinned = [\"a\", \"b\"]\nephemeral = [\n  \"c\",\n  \"b\",\n]\n")
+        .unwrap_err();
+    // Either list is a place to look at; no line is none.
+    assert!(["line 2: ", "line 3: ", "line 5: "].iter().any(|line| error.starts_with(line)), "{error}");
+    assert!(error.ends_with("map `b` is both `pinned` and `ephemeral`"), "{error}");
+}

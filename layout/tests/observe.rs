@@ -1,0 +1,161 @@
+//! From the maps of several objects to the set that a lock should hold.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use maplock_layout::config::Binding;
+use maplock_layout::map::{MapDef, Origin, Pinning};
+use maplock_layout::rules::{self, Level};
+use maplock_layout::{Config, ObjectMaps, Observation, observe};
+use support::map;
+
+fn named(name: &str, pinning: Pinning, value: &str) -> MapDef {
+    let mut def = map(value);
+    (def.name, def.pinning) = (name.to_owned(), pinning);
+    def
+}
+
+fn object(name: &str, maps: impl IntoIterator<Item = MapDef>) -> ObjectMaps {
+    ObjectMaps { name: name.to_owned(), maps: maps.into_iter().collect() }
+}
+
+fn observed(objects: &[ObjectMaps], config: &Config) -> Observation {
+    observe(objects, config).unwrap()
+}
+
+/// Each map, with `?` where it doesn't count as pinned.
+fn maps(observation: &Observation) -> Vec<String> {
+    let mark = |ephemeral: bool| if ephemeral { "?" } else { "" };
+    observation.lock.maps.iter().map(|(name, map)| format!("{name}{}", mark(map.ephemeral))).collect()
+}
+
+fn config(pinned: &[&str], ephemeral: &[&str]) -> Config {
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    Config { pinned: names(pinned), ephemeral: names(ephemeral), ..Config::default() }
+}
+
+#[test]
+fn where_a_map_says_that_it_is_pinned_the_others_are_not() {
+    let maps_of =
+        [named("a", Pinning::ByName, "u32"), named("b", Pinning::None, "u32"), named("c", Pinning::Other(16), "u32")];
+    assert_eq!(maps(&observed(&[object("o", maps_of)], &Config::default())), ["a", "b?", "c"]);
+}
+
+#[test]
+fn where_none_says_so_all_declared_maps_count_as_pinned() {
+    let mut legacy = named("legacy", Pinning::None, "u32");
+    legacy.origin = Origin::Legacy;
+    let maps_of = [named("a", Pinning::None, "u32"), legacy];
+    assert_eq!(maps(&observed(&[object("o", maps_of)], &Config::default())), ["a", "legacy"]);
+}
+
+#[test]
+fn whether_a_map_says_so_is_asked_of_each_object_by_itself() {
+    let first = object("first", [named("a", Pinning::ByName, "u32"), named("b", Pinning::None, "u32")]);
+    let second = object("second", [named("c", Pinning::None, "u32")]);
+    assert_eq!(maps(&observed(&[first, second], &Config::default())), ["a", "b?", "c"]);
+}
+
+#[test]
+fn global_data_and_struct_ops_count_only_where_the_configuration_says_so() {
+    let of = |name: &str, origin| {
+        let mut def = named(name, Pinning::None, "u32");
+        def.origin = origin;
+        def
+    };
+    let objects =
+        [object("o", [of(".bss", Origin::GlobalData), of("ops", Origin::StructOps), named("a", Pinning::None, "u32")])];
+    assert_eq!(maps(&observed(&objects, &Config::default())), ["a"]);
+    assert_eq!(maps(&observed(&objects, &config(&[".bss"], &[]))), [".bss", "a"]);
+}
+
+#[test]
+fn the_configuration_overrules_the_declarations() {
+    let objects = [object("o", [named("a", Pinning::ByName, "u32"), named("b", Pinning::None, "u32")])];
+    assert_eq!(maps(&observed(&objects, &config(&["b"], &["a"]))), ["a?", "b"]);
+}
+
+#[test]
+fn a_name_in_the_configuration_that_no_object_has_is_refused_with_what_was_meant() {
+    let objects =
+        [object("o", [named("flows", Pinning::None, "u32")]), object("p", [named("events", Pinning::None, "u32")])];
+    let error = |config: &Config| observe(&objects, config).unwrap_err().to_string();
+    assert_eq!(error(&config(&["flow"], &[])), "`pinned` names map `flow`, which no object has; did you mean `flows`?");
+    assert_eq!(
+        error(&config(&[], &["evnets"])),
+        "`ephemeral` names map `evnets`, which no object has; did you mean `events`?"
+    );
+    let mut bound = Config::default();
+    bound.bindings.insert("zzz".to_owned(), Binding::default());
+    assert_eq!(error(&bound), "`maps` names map `zzz`, which no object has");
+}
+
+#[test]
+fn without_an_object_there_is_nothing_to_hold_names_against() {
+    assert_eq!(maps(&observed(&[], &config(&["flows"], &[]))), [""; 0]);
+}
+
+#[test]
+fn a_map_that_two_objects_share_is_one_map() {
+    let shared = || named("shared", Pinning::ByName, "struct v { u32 a; };");
+    let observation = observed(&[object("x.o", [shared()]), object("y.o", [shared()])], &Config::default());
+    assert_eq!(maps(&observation), ["shared"]);
+    assert!(observation.conflicts.is_empty());
+}
+
+#[test]
+fn a_map_that_two_objects_define_differently_is_a_conflict_that_names_both() {
+    let x = object("x.o", [named("shared", Pinning::ByName, "struct v { u32 a; };")]);
+    let y = object("y.o", [named("shared", Pinning::ByName, "struct v { s32 a; };")]);
+    let observation = observed(&[x, y], &Config::default());
+    let [conflict] = observation.conflicts.as_slice() else { panic!("{:?}", observation.conflicts) };
+    assert_eq!((conflict.rule, conflict.level), (&rules::MAP_CONFLICT, Level::Deny));
+    assert!(conflict.is_break());
+    assert_eq!((conflict.map.as_str(), conflict.path.as_str()), ("shared", "shared.value.a"));
+    assert_eq!((conflict.old.as_deref(), conflict.new.as_deref()), (Some("x.o: u32"), Some("y.o: i32")));
+    for part in ["`shared`", "x.o", "y.o", "`a` changed from u32 to i32"] {
+        assert!(conflict.message.contains(part), "{} does not say {part}", conflict.message);
+    }
+}
+
+#[test]
+fn a_conflict_is_found_in_every_attribute_and_for_each_further_object() {
+    let with = |change: fn(&mut MapDef)| {
+        let mut def = named("shared", Pinning::ByName, "u32");
+        change(&mut def);
+        def
+    };
+    let objects = [
+        object("a.o", [with(|_| {})]),
+        object("b.o", [with(|def| def.max_entries = 1)]),
+        object("c.o", [with(|_| {})]),
+        object("d.o", [with(|def| def.flags = 1)]),
+    ];
+    let observation = observed(&objects, &Config::default());
+    let sides: Vec<_> =
+        observation.conflicts.iter().map(|found| (found.old.clone().unwrap(), found.new.clone().unwrap())).collect();
+    let expected = [("a.o: 1024", "b.o: 1"), ("a.o: 0x0", "d.o: 0x1")];
+    assert_eq!(sides, expected.map(|(old, new)| (old.to_owned(), new.to_owned())));
+}
+
+#[test]
+fn two_private_maps_may_share_a_name_and_nothing_else() {
+    let private = |value| named("scratch", Pinning::None, value);
+    let pinned = || named("a", Pinning::ByName, "u32");
+    let objects = [object("x.o", [private("u32"), pinned()]), object("y.o", [private("u64"), pinned()])];
+    let observation = observed(&objects, &Config::default());
+    assert_eq!(maps(&observation), ["a", "scratch?"]);
+    assert!(observation.conflicts.is_empty());
+}
+
+#[test]
+fn a_map_that_one_object_pins_is_pinned_whichever_comes_first() {
+    let private = object("x.o", [named("m", Pinning::None, "u32"), named("other", Pinning::ByName, "u32")]);
+    let pinned = object("y.o", [named("m", Pinning::ByName, "u64")]);
+    for objects in [[private.clone(), pinned.clone()], [pinned, private]] {
+        let observation = observed(&objects, &Config::default());
+        assert_eq!(maps(&observation), ["m", "other"]);
+        assert_eq!(observation.lock.maps["m"].def.value_size, 8, "the pinned one's definition");
+        assert!(observation.conflicts.is_empty());
+    }
+}
