@@ -40,10 +40,12 @@ pub fn render(comparison: &Comparison, sides: Sides<'_>, locate: &Locate<'_>, st
     let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
     for (index, finding) in comparison.findings.iter().enumerate() {
-        if finding.level == Level::Allow || finding.consequence_of.is_some() {
+        if !is_told(comparison, finding) {
             continue;
         }
-        let is_last = !comparison.findings[index + 1..].iter().any(|later| later.map == finding.map && is_told(later));
+        let later = comparison.findings[index + 1..].iter();
+        let is_last =
+            !later.clone().any(|later| later.map == finding.map && is_told(comparison, later) && later.is_break());
         let group = Telling { comparison, sides, locate, finding, is_last }.group();
         out.push_str(&renderer.render(&[group]));
         out.push_str("\n\n");
@@ -52,8 +54,14 @@ pub fn render(comparison: &Comparison, sides: Sides<'_>, locate: &Locate<'_>, st
     out
 }
 
-fn is_told(finding: &Finding) -> bool {
-    finding.level != Level::Allow && finding.consequence_of.is_none() && finding.accepted.is_none()
+/// True for a finding that is told by itself: at a level that speaks, and not with the cause that it follows from.
+fn is_told(comparison: &Comparison, finding: &Finding) -> bool {
+    let with_its_cause = finding.consequence_of.as_ref().is_some_and(|cause| {
+        comparison
+            .of_map(&finding.map)
+            .any(|other| other.path == *cause && other.level != Level::Allow && other.consequence_of.is_none())
+    });
+    finding.level != Level::Allow && !with_its_cause
 }
 
 /// One line: how many maps break, and how.

@@ -104,10 +104,18 @@ impl Config {
             let Some(value) = table.get(key) else { return Ok(()) };
             table = value.get_ref().as_table().ok_or_else(|| reader.error(value, format!("`{key}` is not a table")))?;
         }
+        let (mut pinned, mut ephemeral) = (BTreeSet::new(), BTreeSet::new());
         for (key, value) in table {
             match &**key.get_ref() {
-                "ephemeral" => self.ephemeral.extend(reader.names(value)?),
-                "pinned" => self.pinned.extend(reader.names(value)?),
+                list @ ("ephemeral" | "pinned") => {
+                    let names = reader.names(value)?;
+                    let (own, other) =
+                        if list == "pinned" { (&mut pinned, &ephemeral) } else { (&mut ephemeral, &pinned) };
+                    if let Some(name) = names.iter().find(|name| other.contains(*name)) {
+                        return Err(reader.error(value, format!("map `{name}` is both `pinned` and `ephemeral`")));
+                    }
+                    own.extend(names);
+                }
                 "maps" => self.bindings.extend(reader.bindings(value)?),
                 id => {
                     let rule = rules::find(id).ok_or_else(|| {
@@ -124,14 +132,11 @@ impl Config {
                 }
             }
         }
-        match self.pinned.intersection(&self.ephemeral).next() {
-            Some(name) => {
-                let mention = table.iter().find(|(key, _)| matches!(&**key.get_ref(), "ephemeral" | "pinned"));
-                let line = mention.map_or(1, |(key, _)| line_of(manifest, key.span().start));
-                Err(ConfigError { line, problem: format!("map `{name}` is both `pinned` and `ephemeral`") })
-            }
-            None => Ok(()),
-        }
+        self.pinned.retain(|name| !ephemeral.contains(name));
+        self.ephemeral.retain(|name| !pinned.contains(name));
+        self.pinned.append(&mut pinned);
+        self.ephemeral.append(&mut ephemeral);
+        Ok(())
     }
 }
 

@@ -22,6 +22,8 @@ pub enum EpochError {
     },
     /// The map is as the lock has it, and nothing was accepted before that could be changed.
     NothingToAccept(String),
+    /// The map did change, but in nothing that needs anybody's decision.
+    NothingToDecide(String),
     /// There is no epoch to take back.
     NothingToUndo(String),
     /// The kernel or the loader refuses to reuse a map after this change.
@@ -41,6 +43,9 @@ impl fmt::Display for EpochError {
             Self::NoSuchMap { map, hint } => write!(f, "no map `{map}` in the lock or the objects{hint}"),
             Self::NothingToAccept(map) => {
                 write!(f, "map `{map}` is as the lock has it: there is nothing to accept")
+            }
+            Self::NothingToDecide(map) => {
+                write!(f, "the change of map `{map}` is safe and needs no decision; run `cargo maplock update`")
             }
             Self::NothingToUndo(map) => write!(f, "nothing was accepted for map `{map}`: there is nothing to undo"),
             Self::CannotReuse { map, because } => write!(
@@ -123,8 +128,10 @@ pub fn accept(
     let rules = rules_of(findings.iter(), |finding| finding.level == Level::Deny || finding.needs_decision());
 
     if rules.is_empty() {
+        if !known.same_definition(now) {
+            return Err(EpochError::NothingToDecide(map.to_owned()));
+        }
         let entry = accepted.maps.get_mut(map).and_then(|map| map.epochs.last_mut());
-        let entry = entry.filter(|_| known.same_definition(now));
         let entry = entry.ok_or_else(|| EpochError::NothingToAccept(map.to_owned()))?;
         let before = LockedMap::new(entry.previous.clone());
         can_reuse(map, on_upgrade, &compare(&one(&before), &one(now), levels).findings)?;

@@ -29,7 +29,11 @@ pub(super) fn maps<'a>(
         let Ok(name) = section.name() else { continue };
         let is = |base: &str| name.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
         let read_only = is(".rodata");
-        if section.size() == 0 || !(read_only || is(".data") || is(".bss")) {
+        // Of sections with one name, a loader sees the first.
+        if section.size() == 0
+            || maps.iter().any(|map: &MapDef| map.name == name)
+            || !(read_only || is(".data") || is(".bss"))
+        {
             continue;
         }
         let size = u32::try_from(section.size())
@@ -103,9 +107,9 @@ fn variables<'a>(
     Ok(variables)
 }
 
-fn symbol_addresses(elf: &Elf<'_>) -> HashMap<String, u64> {
+fn symbol_addresses<'e>(elf: &'e Elf<'_>) -> HashMap<&'e str, u64> {
     let symbols = elf.symbols().filter(|symbol| symbol.is_global());
-    symbols.filter_map(|symbol| Some((symbol.name().ok()?.to_owned(), symbol.address()))).collect()
+    symbols.filter_map(|symbol| Some((symbol.name().ok()?, symbol.address()))).collect()
 }
 
 fn section_layout(

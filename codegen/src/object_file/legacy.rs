@@ -99,6 +99,11 @@ fn section_maps(
             "section `{section_name}` holds maps, but no symbol names them; don't strip the object"
         )));
     }
+    // Names may share their bytes in the string table; their copies must not outgrow the file by much.
+    let budget = 64 * 1024 + 8 * elf.data().len();
+    if symbols.iter().map(|(.., name)| name.len()).sum::<usize>() > budget {
+        return Err(ObjectError::new(format!("section `{section_name}`: names add up to over eight times the file")));
+    }
     let mut records = Vec::with_capacity(symbols.len());
     for (index, &(start, size, name)) in symbols.iter().enumerate() {
         // Old compilers wrote no sizes: then a record ends where the next begins.

@@ -69,7 +69,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
                 if says_nothing_new {
                     Arc::new(Layout { typedef: None, ..(*inner).clone() })
                 } else {
-                    Arc::new(Layout { typedef: Some(printable(&name).into()), ..(*inner).clone() })
+                    Arc::new(Layout { typedef: Some(self.printable(&ty, name)?), ..(*inner).clone() })
                 }
             }
             kind if kind.is_modifier() => self.resolve_at(ty.type_id(), depth + 1)?,
@@ -199,6 +199,16 @@ impl<'b, 'a> Resolver<'b, 'a> {
         let name: Arc<str> = name.into();
         self.names.insert(offset, Arc::clone(&name));
         Ok(name)
+    }
+
+    /// A name without the characters that lockfiles write types with; the same copy of it where it has none.
+    fn printable(&mut self, ty: &BtfType<'a>, name: Arc<str>) -> Result<Arc<str>, BtfError> {
+        let plain = printable(&name);
+        if *plain == *name {
+            return Ok(name);
+        }
+        self.spend(ty, plain.len())?;
+        Ok(plain.into())
     }
 
     fn spend(&mut self, ty: &BtfType<'a>, bytes: usize) -> Result<(), BtfError> {
