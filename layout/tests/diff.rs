@@ -301,14 +301,14 @@ fn each_dimension_of_an_array_counts() {
 }
 
 #[test]
-fn padding_that_a_nested_struct_got_is_the_cause_of_what_it_pushed_along() {
+fn padding_that_a_nested_struct_got_is_told_but_what_it_pushed_along_is_the_break() {
     finds(
         "struct in { u32 x; }; struct v { struct in i; u32 b; };",
         "struct in { u32 x; } aligned(8); struct v { struct in i; u32 b; };",
         &[
             "padding-changed m.value.i: 4 bytes -> 8 bytes",
-            "member-moved m.value.b: bytes 4..8 -> bytes 8..12 <- m.value.i",
-            "value-size-changed m.value: 8 bytes -> 16 bytes <- m.value.i",
+            "member-moved m.value.b: bytes 4..8 -> bytes 8..12",
+            "value-size-changed m.value: 8 bytes -> 16 bytes <- m.value.b",
         ],
     );
     finds(
@@ -552,6 +552,25 @@ fn another_name_for_the_same_bytes_is_only_spelling() {
 }
 
 #[test]
+fn another_type_behind_the_same_typedef_is_spelling_too() {
+    let behind = |body: &str| format!("typedef {body} kind_t; struct v {{ kind_t kind; kind_t more[2]; }};");
+    for (old, new, sides) in [
+        ("enum kind { A, B }", "u32", "kind_t (enum kind) -> kind_t (u32)"),
+        ("struct one { u32 x; }", "u32", "kind_t (struct one) -> kind_t (u32)"),
+        ("char", "u8", "kind_t (char) -> kind_t (u8)"),
+    ] {
+        finds(
+            &behind(old),
+            &behind(new),
+            &[
+                &format!("type-spelling-changed m.value.kind: {sides}"),
+                &format!("type-spelling-changed m.value.more[]: {sides}"),
+            ],
+        );
+    }
+}
+
+#[test]
 fn only_the_arms_of_an_address_are_other_names_for_it() {
     let address = "struct in6_addr { union { u8 bytes[16]; u32 words[4]; } u; };";
     finds(
@@ -787,6 +806,8 @@ fn member(name: &'static str) -> impl Strategy<Value = String> {
         "struct a *#",
         "struct b *#",
         "be32 #",
+        "kind_t #",
+        "kind_t #[2]",
         "u8 #:3",
         "u32 #:3",
         "s32 #:3",
@@ -817,13 +838,15 @@ fn declaration() -> impl Strategy<Value = String> {
         "struct in { u32 y; u32 x; }; struct wrap { s32 only; }; struct padded { u16 x; } aligned(4);",
         "struct in { u64 x; }; struct wrap { u32 other; }; struct padded { u16 x; } aligned(8);",
     ]);
+    let kind_t =
+        prop::sample::select(vec!["u32", "s32", "enum { A, B }", "enum { A, B, C }", "struct { u32 x; }", "u64"]);
     let names = ["a", "b", "c", "d"];
     let members = prop::sample::subsequence(names.to_vec(), 1..=4).prop_shuffle();
     let members = members.prop_flat_map(|names| names.into_iter().map(member).collect::<Vec<_>>());
     let end = prop::sample::select(vec!["", "packed"]);
-    (before, structs, members, end).prop_map(|(before, structs, members, end)| {
+    (before, structs, kind_t, members, end).prop_map(|(before, structs, kind_t, members, end)| {
         format!(
-            "typedef u32 be32; {before} {structs} union either {{ u32 first; u8 second[4]; }}; struct v {{ {}}} {end};",
+            "typedef u32 be32; typedef {kind_t} kind_t; {before} {structs} union either {{ u32 first; u8 second[4]; }}; struct v {{ {}}} {end};",
             members.concat()
         )
     })

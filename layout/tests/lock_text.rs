@@ -555,6 +555,22 @@ fn two_types_of_one_name_are_told_apart() {
 }
 
 #[test]
+fn two_types_whose_names_are_printed_alike_are_told_apart() {
+    let byte = Arc::new(Layout::new(1, Shape::Int(maplock_layout::layout::IntKind::Unsigned)));
+    let member =
+        |name: &str, offset_bits, layout: Arc<Layout>| Member { name: name.into(), offset_bits, bits: None, layout };
+    let of = |name: &str, members| {
+        let composite = Composite::new(CompositeKind::Struct, Some(name.into()), members).unwrap();
+        let size = composite.members().len() as u64;
+        Arc::new(Layout::new(size, Shape::Composite(Arc::new(composite))))
+    };
+    let (slice, tuple) =
+        (of("Of<[u8]>", vec![member("x", 0, byte.clone())]), of("Of<(u8)>", vec![member("x", 0, byte)]));
+    let both = of("v", vec![member("slice", 0, slice), member("tuple", 8, tuple)]);
+    round_trips(holding((*both).clone()));
+}
+
+#[test]
 fn names_of_structs_and_members_may_be_anything() {
     let odd = ["a b", "a\"b\\c", "a[2]", "(u8, u32)", "x#2", "é\u{7f}\n", "", " = ", "#"];
     for name in odd {

@@ -130,7 +130,8 @@ impl<'b, 'a> Resolver<'b, 'a> {
         let (encoding, offset, bits) = ty.int();
         if size == 0 {
             // Rust's `()`.
-            return Ok(Layout::new(0, Shape::Opaque { name: printable(&self.name(ty)?).into() }));
+            let name = self.name(ty)?;
+            return Ok(Layout::new(0, Shape::Opaque { name: self.printable(ty, name)? }));
         }
         if !(1..=16).contains(&size) || u64::from(offset) + u64::from(bits) > size * 8 {
             return Err(ty.error(format!("an integer of {bits} bits at bit {offset} of {size} bytes")));
