@@ -57,8 +57,11 @@ impl LayoutDiff {
         let before = sink.len();
         self.compare_shapes(old, new, at, sink);
         if sink.len() == before && !sink.is_full() {
-            let (old, new) = (old.spelling(), new.spelling());
-            if old != new && !is_element_spelling(&old, &new) {
+            // The same typedef may stand for an enum here and for an integer there.
+            let behind = (old.spelling_without_typedef(), new.spelling_without_typedef());
+            let renamed_behind = behind.0 != behind.1 && !is_element_spelling(&behind.0, &behind.1);
+            if old.typedef != new.typedef || renamed_behind {
+                let (old, new) = distinct_spellings(old, new);
                 let message = format!("{} is spelled {new}, it was {old}", subject(at.path));
                 sink.add(&rules::TYPE_SPELLING_CHANGED, at.path, Some(old), Some(new), message);
             }
