@@ -172,7 +172,8 @@ fn the_setting_in_the_page_of_rules_is_one() {
 
 #[test]
 fn the_committed_objects_are_what_their_readme_makes() {
-    let Some(clang) = toolchain::Clang::at_least(1).and_then(|mut clangs| (!clangs.is_empty()).then(|| clangs.remove(0)))
+    let Some(clang) =
+        toolchain::Clang::at_least(1).and_then(|mut clangs| (!clangs.is_empty()).then(|| clangs.remove(0)))
     else {
         return;
     };

@@ -64,7 +64,7 @@ impl TypeTable {
         }
         let text = super::emit::type_body(&named, self);
         let wanted = format!("{keyword} {}", printable(name.unwrap_or(fallback)));
-        let identity = format!("{wanted}\n{text}");
+        let identity = format!("{wanted}\n{name:?}\n{text}");
         if let Some(label) = self.texts.get(&identity) {
             self.labels.insert(key, label.clone());
             return;
