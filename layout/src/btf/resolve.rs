@@ -35,6 +35,9 @@ impl Hasher for NumberHasher {
 
 type ByNumber<V> = HashMap<u32, V, BuildHasherDefault<NumberHasher>>;
 
+/// Bit offset and width, in bits, of an integer that is narrower than its bytes.
+type Narrow = Option<(u8, u8)>;
+
 /// A type that is resolved.
 #[derive(Debug)]
 struct Done {
@@ -42,7 +45,7 @@ struct Done {
     /// 1 more than the highest of its parts.
     height: usize,
     /// Offset and width of an integer that is narrower than its bytes.
-    narrow: Option<(u8, u8)>,
+    narrow: Narrow,
 }
 
 /// Resolves type ids of one BTF blob, each at most once.
@@ -75,7 +78,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
     }
 
     /// The layout, and offset and width where it is an integer that is narrower than its bytes.
-    fn resolve_at(&mut self, id: u32, depth: usize) -> Result<(Arc<Layout>, Option<(u8, u8)>), BtfError> {
+    fn resolve_at(&mut self, id: u32, depth: usize) -> Result<(Arc<Layout>, Narrow), BtfError> {
         if let Some(done) = self.done.get(&id) {
             self.height = self.height.max(done.height);
             return Ok((Arc::clone(&done.layout), done.narrow));
@@ -108,7 +111,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
                 (layout, narrow)
             }
             kind if kind.is_modifier() => self.resolve_at(ty.type_id(), depth + 1)?,
-            kind => (Arc::new(self.resolve_shape(&ty, depth)?), narrow_int(&ty).filter(|_| kind == BtfKind::Int)),
+            _ => (Arc::new(self.resolve_shape(&ty, depth)?), narrow_int(&ty)),
         };
         let height = self.height + 1;
         if height > MAX_DEPTH {
@@ -283,7 +286,10 @@ impl<'b, 'a> Resolver<'b, 'a> {
 }
 
 /// Offset and width of an integer that is narrower than its bytes.
-fn narrow_int(ty: &BtfType<'_>) -> Option<(u8, u8)> {
+fn narrow_int(ty: &BtfType<'_>) -> Narrow {
+    if ty.kind != BtfKind::Int {
+        return None;
+    }
     let (_, offset, bits) = ty.int();
-    (u32::from(bits) != ty.size() * 8 && bits != 0).then_some((offset, bits))
+    (u64::from(bits) != u64::from(ty.size()) * 8 && bits != 0).then_some((offset, bits))
 }
