@@ -10,7 +10,7 @@ use std::ptr;
 
 use hmac_sha256::Hash;
 
-use crate::layout::{Composite, Enumeration, IntKind, Layout, Shape};
+use crate::layout::{Composite, Enumeration, IntKind, Layout, Shape, kernel_tag};
 use crate::map::MapDef;
 
 /// The first 128 bits of a SHA-256, written as 32 hexadecimal digits.
@@ -104,7 +104,10 @@ impl Digester {
             Shape::Int(IntKind::Signed) => hash.update("i"),
             Shape::Int(IntKind::Bool) => hash.update("b"),
             Shape::Float => hash.update("f"),
-            Shape::Pointer { .. } => hash.update("p"),
+            Shape::Pointer { target } => {
+                hash.update("p");
+                hash.update(kernel_tag(target).unwrap_or_default());
+            }
             Shape::Opaque { .. } => hash.update("o"),
             Shape::Enum(of) => enumerators(&mut hash, of),
             Shape::Array { element, len } => {
@@ -124,6 +127,7 @@ impl Digester {
         let mut hash = Hash::new();
         hash.update("c");
         hash.update(size.to_le_bytes());
+        hash.update(composite.kernel_name().unwrap_or_default());
         let mut members = composite.flat_members();
         members.sort_by(|a, b| (a.offset_bits, &a.member.name).cmp(&(b.offset_bits, &b.member.name)));
         for flat in members {
@@ -135,7 +139,11 @@ impl Digester {
                 (Some(_), Shape::Int(IntKind::Signed)) => hash.update("i"),
                 (Some(_), Shape::Int(IntKind::Bool)) => hash.update("b"),
                 (Some(_), Shape::Int(_)) => hash.update("u"),
-                (Some(_), Shape::Enum(of)) => enumerators(&mut hash, of),
+                (Some(_), Shape::Enum(of)) => {
+                    let mut names = Hash::new();
+                    enumerators(&mut names, of);
+                    hash.update(names.finalize());
+                }
                 _ => hash.update(self.layout(&flat.member.layout)),
             }
         }

@@ -59,9 +59,6 @@ impl fmt::Display for EpochError {
 
 impl std::error::Error for EpochError {}
 
-/// What is said in the epoch that [`update`] records for a change of the digest that misreads no byte.
-const BRIDGE: &str = "recorded by update: old bytes mean what they meant";
-
 /// The lock with every change that needs nobody's decision. Epochs that lead nowhere are dropped.
 ///
 /// # Errors
@@ -78,15 +75,19 @@ pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lo
     let mut updated = Lock::default();
     for (name, observed) in &observed.lock.maps {
         let known = lock.maps.get(name);
-        if observed.ephemeral && !known.is_some_and(|known| known.ephemeral) {
+        if observed.ephemeral {
+            // What it was when it was last pinned is what a node may still hold.
+            if let Some(known) = known.filter(|known| known.ephemeral) {
+                updated.maps.insert(name.clone(), known.clone());
+            }
             continue;
         }
         let mut map = LockedMap { epochs: Vec::new(), ..observed.clone() };
         if let Some(known) = known {
             map.epochs.clone_from(&known.epochs);
-            if known.def.digest() != map.def.digest() {
+            if !known.ephemeral && known.def.digest() != map.def.digest() {
                 let rules = rules_of(comparison.of_map(name), |_| true);
-                map.epochs.push(epoch(known, &map, rules, OnUpgrade::Reuse, BRIDGE));
+                map.epochs.push(epoch(known, &map, rules, OnUpgrade::Reuse, ""));
             }
         }
         drop_stale(&mut map);
@@ -97,7 +98,15 @@ pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lo
 
 fn drop_stale(map: &mut LockedMap) {
     let current = map.def.digest();
-    let kept = map.epochs.iter().filter(|epoch| diff::leads_to(&map.epochs, epoch.to, current)).cloned().collect();
+    // One that accepted what no digest tells is over once the map is as large, or as pinned, as it was before.
+    let is_over = |epoch: &Epoch| {
+        epoch.from == epoch.to
+            && map.def.max_entries >= epoch.previous.max_entries
+            && map.def.pinning == epoch.previous.pinning
+            && !map.ephemeral
+    };
+    let leads = |epoch: &Epoch| diff::leads_to(&map.epochs, epoch.to, current);
+    let kept = map.epochs.iter().filter(|epoch| leads(epoch) && !is_over(epoch)).cloned().collect();
     map.epochs = kept;
 }
 
@@ -131,7 +140,9 @@ pub fn accept(
         if !known.same_definition(now) {
             return Err(EpochError::NothingToDecide(map.to_owned()));
         }
+        let today = known.def.digest();
         let entry = accepted.maps.get_mut(map).and_then(|map| map.epochs.last_mut());
+        let entry = entry.filter(|epoch| epoch.to == today && !epoch.is_bridge());
         let entry = entry.ok_or_else(|| EpochError::NothingToAccept(map.to_owned()))?;
         let before = LockedMap::new(entry.previous.clone());
         can_reuse(map, on_upgrade, &compare(&one(&before), &one(now), levels).findings)?;
@@ -179,16 +190,7 @@ fn rules_of<'a>(findings: impl Iterator<Item = &'a Finding>, wanted: impl Fn(&Fi
 }
 
 fn can_reuse(map: &str, on_upgrade: OnUpgrade, findings: &[Finding]) -> Result<(), EpochError> {
-    let refused = [
-        &rules::KEY_SIZE_CHANGED,
-        &rules::VALUE_SIZE_CHANGED,
-        &rules::MAP_TYPE_CHANGED,
-        &rules::FLAGS_CHANGED,
-        &rules::MAP_EXTRA_CHANGED,
-        &rules::INNER_MAP_CHANGED,
-        &rules::MAX_ENTRIES_DECREASED,
-    ];
-    match findings.iter().find(|finding| refused.contains(&finding.rule)) {
+    match findings.iter().find(|finding| finding.rule.rules_out_reuse()) {
         Some(finding) if on_upgrade == OnUpgrade::Reuse => {
             Err(EpochError::CannotReuse { map: map.to_owned(), because: finding.message.clone() })
         }

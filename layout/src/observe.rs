@@ -71,7 +71,12 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
                     }
                 }
                 Some(known) => {
-                    if pinned && !known.same_definition(&map) {
+                    // C and Rust may call one struct by two names.
+                    let (one, two) = (&known.def, &map.def);
+                    let differ = one.digest() != two.digest()
+                        || one.max_entries != two.max_entries
+                        || one.pinning != two.pinning;
+                    if pinned && differ {
                         let first = owners.get(def.name.as_str()).copied().unwrap_or_default();
                         observation.conflicts.push(conflict(known, first, &map, &object.name));
                     }

@@ -514,7 +514,11 @@ fn an_integer_whose_bits_do_not_fit_its_bytes_is_refused() {
     for (size, data) in [(4, 33), (4, 8 << 16 | 32), (1, 255), (17, 8), (u32::MAX, 32), (4, 8 << 24 | 32)] {
         let mut b = Builder::little();
         let int = b.record(BtfKind::Int, "odd", 0, size, &[data]);
-        b.assert_refused(int, int, "integer");
+        let alias = b.refer(BtfKind::Typedef, "odd_t", int);
+        let outer = b.structure("outer", u32::MAX, &[("field", alias, 0)]);
+        for id in [int, alias, outer] {
+            b.assert_refused(id, int, "integer");
+        }
     }
 }
 

@@ -474,7 +474,7 @@ fn enumerators_are_held_by_name_against_their_values() {
 
 #[test]
 fn an_end_marker_moves_with_every_enumerator_that_is_added() {
-    for marker in ["KIND_MAX", "__KIND_MAX", "NUM_KINDS", "KIND_COUNT", "KIND_LAST", "KIND_END", "KIND_NR"] {
+    for marker in ["KIND_MAX", "__KIND_MAX", "NUM_KINDS", "NR_KINDS", "__KIND_COUNT", "__KIND_LAST"] {
         finds(
             &format!("enum kind {{ A, B, {marker} }};"),
             &format!("enum kind {{ A, B, C, {marker} }};"),
@@ -911,4 +911,39 @@ fn the_c_of_these_tests_is_laid_out_as_clang_does() {
     assert_eq!((places, layout.size), (vec![(0, 8), (8, 3), (32, 30), (64, 64), (128, 24)], 24));
     assert_eq!(c::layout("struct v { u8 a; u32 b; } packed;").size, 5);
     assert_eq!(c::layout("union u { u8 a[3]; u16 b; };").size, 4);
+}
+
+#[test]
+fn a_break_is_reported_behind_any_number_of_findings_that_are_none() {
+    let members = |ty: &str| -> String { (0..1500).map(|n| format!("{ty} a{n}; ")).collect() };
+    let old = format!("typedef u32 one; struct v {{ {} u32 x; u32 y; }};", members("one"));
+    let new = format!("typedef u32 two; struct v {{ {} u32 y; u32 x; }};", members("two"));
+    let found = support::diff(&support::lock([support::map(&old)]), &support::lock([support::map(&new)]));
+    assert!(found.has_breaks());
+    assert!(found.findings.len() < 1100);
+}
+
+#[test]
+fn an_enumerator_that_only_sounds_like_an_end_is_one_like_any_other() {
+    let found = support::diff(
+        &support::lock([support::map("enum act { PASS, DROP, COUNT }; struct v { enum act act; };")]),
+        &support::lock([support::map("enum act { PASS, DROP, REJECT, COUNT }; struct v { enum act act; };")]),
+    );
+    assert!(found.has_breaks());
+}
+
+#[test]
+fn structs_that_the_kernel_knows_by_name_are_no_mere_bytes() {
+    for (old, new) in [
+        ("struct bpf_spin_lock { u32 val; }; struct v { struct bpf_spin_lock lock; };", "struct v { u32 lock; };"),
+        (
+            "struct bpf_timer { u64 a; u64 b; }; struct v { struct bpf_timer t; };",
+            "struct timer { u64 a; u64 b; }; struct v { struct timer t; };",
+        ),
+    ] {
+        let (old, new) = (support::lock([support::map(old)]), support::lock([support::map(new)]));
+        assert!(support::diff(&old, &new).has_breaks());
+        assert!(support::diff(&new, &old).has_breaks());
+        assert_ne!(old.maps["m"].def.digest(), new.maps["m"].def.digest());
+    }
 }

@@ -368,7 +368,7 @@ fn a_new_digest_that_misreads_nothing_is_bridged_by_update() {
         (bridge.from, bridge.to, bridge.on_upgrade),
         (map(kind).digest(), map(number).digest(), OnUpgrade::Reuse)
     );
-    assert!(!bridge.reason.is_empty());
+    assert!(bridge.is_bridge());
     assert_eq!(verdict(&v1, &v2).disposition, Disposition::Reuse);
     // The next break is accepted from there, and holds for those who come from before the bridge.
     let v3 = accepted(&v2, "struct v { u32 kind; u64 x; };", OnUpgrade::Migrate, "why");
@@ -496,4 +496,59 @@ fn the_inner_map_of_a_map_is_accepted_with_it() {
     let again = Lock::parse(&new.to_string()).unwrap();
     assert!(diff(&base, &lock([outer(V2)])).has_breaks());
     assert!(!diff(&base, &again).has_breaks());
+}
+
+// Ways around.
+
+#[test]
+fn steps_that_nobody_looked_at_do_not_add_up_to_an_acceptance() {
+    for [one, two, three] in [
+        [
+            "enum kind { A, B }; struct v { enum kind k; };",
+            "struct v { u32 k; };",
+            "enum kind { B, A }; struct v { enum kind k; };",
+        ],
+        ["struct v { u64 packets; };", "u64", "struct v { u64 drops; };"],
+    ] {
+        let v1 = lock([map(one)]);
+        let v3 = updated(&updated(&v1, two), three);
+        assert!(v3.maps["m"].epochs.iter().all(|epoch| epoch.is_bridge()));
+        assert!(diff(&v1, &v3).has_breaks(), "{one}\n{three}");
+    }
+}
+
+#[test]
+fn a_map_that_was_not_pinned_for_a_while_is_held_against_what_it_was_when_it_was() {
+    let v1 = lock([map(V1)]);
+    let unpinned = |value: &str| {
+        let mut objects = observed([map(value)]);
+        objects.lock.maps.get_mut("m").unwrap().ephemeral = true;
+        objects
+    };
+    let mut now = accept(&v1, &unpinned(V1), "m", OnUpgrade::Swap, "kept in memory now", &levels()).unwrap();
+    for value in [V2, V4] {
+        now = update(&now, &unpinned(value), &levels()).unwrap();
+        assert_eq!(now.maps["m"].epochs.len(), 1, "what is not pinned has no history");
+    }
+    let pinned = updated(&now, V4);
+    assert!(diff(&v1, &pinned).has_breaks());
+}
+
+#[test]
+fn an_accepted_shrinking_does_not_cover_one_from_a_larger_capacity() {
+    let of = |max_entries| with(map(V1), |def| def.max_entries = max_entries);
+    let small = accept(&lock([of(128)]), &observed([of(64)]), "m", OnUpgrade::Swap, "rarely full", &levels()).unwrap();
+    assert!(!diff(&lock([of(128)]), &small).has_breaks());
+    assert!(diff(&lock([of(8192)]), &small).has_breaks());
+    let large = update(&small, &observed([of(8192)]), &levels()).unwrap();
+    assert!(large.maps["m"].epochs.is_empty(), "there is nothing left that it accepts");
+}
+
+#[test]
+fn of_two_answers_to_one_step_the_newer_counts() {
+    let v1 = lock([map(V1)]);
+    let there = accepted(&v1, V2, OnUpgrade::Swap, "one");
+    let back = accepted(&there, V1, OnUpgrade::Swap, "back");
+    let again = accepted(&back, V2, OnUpgrade::Migrate, "two");
+    assert_eq!(verdict(&v1, &again).disposition, Disposition::Migrate);
 }

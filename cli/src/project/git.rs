@@ -1,6 +1,6 @@
 //! Files of other git revisions.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::error::Error;
@@ -32,6 +32,18 @@ pub(crate) fn file_at(revision: &str, path: &Path) -> Result<Option<Vec<u8>>, Fa
     }
     let commit = git(&dir, &["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{revision}^{{tree}}")])?;
     if commit.status.success() { Ok(None) } else { Err(unknown(revision, &shown)) }
+}
+
+/// Lockfiles of the name of `path` that a revision has and the working tree no longer has.
+pub(crate) fn files_gone_since(revision: &str, path: &Path) -> Result<Vec<String>, Failure> {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let dir = super::parent(path);
+    let top = git(&dir, &["rev-parse", "--show-toplevel"])?;
+    let top = PathBuf::from(String::from_utf8_lossy(&top.stdout).trim_end());
+    let listed = git(&dir, &["ls-tree", "-r", "--name-only", "--full-tree", "-z", revision])?;
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let of_that_name = |file: &&str| Path::new(file).file_name().is_some_and(|file| file.to_string_lossy() == name);
+    Ok(listed.split('\0').filter(of_that_name).filter(|file| !top.join(file).exists()).map(str::to_owned).collect())
 }
 
 /// The bytes that `REV:PATH` names.

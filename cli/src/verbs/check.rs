@@ -58,6 +58,8 @@ fn against(target: &Target, revision: &str) -> Result<Outcome, Error> {
     outcome.against = Some(revision.to_owned());
     outcome.old = old_side(target, revision, git::file_at(revision, &target.lock)?, &mut outcome.notes)?;
     outcome.comparison = compare(&outcome.old.lock, &lock, &target.config.levels);
+    // The levels are those of the tree that is under review; they don't decide whether its breaks count.
+    demand_decisions(&mut outcome.comparison);
     outcome.accept = Some(format!(" --against {}{}", project::shell_word(revision), target.selection));
     outcome.new = Side::of_lock(target, text, lock);
     if outcome.comparison.has_breaks() {
@@ -75,6 +77,12 @@ pub(crate) fn old_side(
 ) -> Result<Side, Error> {
     let shown = target.shown_lock();
     let Some(bytes) = bytes else {
+        let moved = git::files_gone_since(revision, &target.lock)?;
+        if !moved.is_empty() {
+            return Err(Error::new(format!("{revision} has no {shown}, but {}, which is no more", moved.join(", ")))
+                .because("a lock that moved has to be moved with what it says; `git mv` it, and don't `init` anew")
+                .help(format!("compare the two: `cargo maplock diff {revision}:{} {shown}`", moved[0])));
+        }
         notes.push(format!("{revision} has no {shown}: every map is new since"));
         return Ok(Side { name: revision.to_owned(), ..Side::default() });
     };

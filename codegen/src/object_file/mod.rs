@@ -90,6 +90,13 @@ impl<'a> Object<'a> {
             ("value", &binding.value, map.value_size, &mut map.value),
         ] {
             let Some(wanted) = wanted else { continue };
+            if let Some(own) = place {
+                let own = own.spelling();
+                let problem = format!(
+                    "its declaration says that the {what} is {own}; remove the binding to `{wanted}` in Cargo.toml"
+                );
+                return Err(ObjectError::new(problem).of_map(name));
+            }
             let layout = named_type(btf, wanted).map_err(|error| error.of_map(name))?;
             if layout.size != u64::from(size) {
                 return Err(ObjectError::new(format!(

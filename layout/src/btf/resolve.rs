@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Btf, BtfError, BtfKind, BtfType};
 use crate::layout::{
-    Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape, fixed_width_alias, printable,
+    Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape, fixed_width_alias, kernel_tag, printable,
 };
 
 /// How deep types may nest. The kernel's own verifier of BTF stops at 32 (`MAX_RESOLVE_DEPTH`).
@@ -248,12 +248,16 @@ impl<'b, 'a> Resolver<'b, 'a> {
 
     /// How C spells what a pointer points to; ` *` for each further pointer in between.
     fn target(&mut self, id: u32) -> Result<String, BtfError> {
-        let mut stars = 0;
+        let (mut stars, mut tag) = (0, None);
         let mut ty = self.btf.get(id)?;
         for _ in 0..MAX_DEPTH {
             match ty.kind {
                 BtfKind::Ptr => stars += 1,
                 BtfKind::Typedef => break,
+                BtfKind::TypeTag if stars == 0 => {
+                    let name = self.name(&ty)?;
+                    tag = tag.or(kernel_tag(&format!("{name} ")));
+                }
                 kind if kind.is_modifier() => {}
                 _ => break,
             }
@@ -261,6 +265,9 @@ impl<'b, 'a> Resolver<'b, 'a> {
         }
         let mut spelled = self.spell(&ty)?;
         self.spend(&ty, spelled.len())?;
+        if let Some(tag) = tag {
+            spelled.insert_str(0, &format!("{tag} "));
+        }
         if stars > 0 {
             spelled.push(' ');
             spelled.extend(std::iter::repeat_n('*', stars));

@@ -7,7 +7,7 @@ use std::ptr;
 use super::Sink;
 use crate::digest::Digester;
 use crate::finding::Place;
-use crate::layout::{Composite, Enumeration, FlatMember, IntKind, Layout, Shape};
+use crate::layout::{Composite, Enumeration, FlatMember, IntKind, Layout, Shape, kernel_tag};
 use crate::rules::{self, Rule, Tier};
 
 /// Whether a layout is a whole key, a whole value, or inside of one: the rule for "another type" differs.
@@ -71,6 +71,9 @@ impl LayoutDiff {
     fn compare_shapes(&mut self, old: &Layout, new: &Layout, at: At<'_>, sink: &mut Sink<'_>) {
         match (&old.shape, &new.shape) {
             (Shape::Composite(a), Shape::Composite(b)) => {
+                if a.kernel_name() != b.kernel_name() {
+                    return type_changed(old, new, at, sink);
+                }
                 let pair = (ptr::from_ref(a.as_ref()), ptr::from_ref(b.as_ref()));
                 if self.same.contains(&pair) {
                     return;
@@ -165,6 +168,9 @@ impl LayoutDiff {
             (Shape::Enum(a), Shape::Enum(b)) => compare_enumerators(a, b, at, sink),
             // The numbers are the same; only their names came or went.
             (Shape::Enum(_), Shape::Int(kind)) | (Shape::Int(kind), Shape::Enum(_)) if *kind != IntKind::Bool => {}
+            (Shape::Pointer { target: a }, Shape::Pointer { target: b }) if kernel_tag(a) != kernel_tag(b) => {
+                changed(&rules::SCALAR_KIND_CHANGED, sink);
+            }
             (Shape::Float, Shape::Float)
             | (Shape::Pointer { .. }, Shape::Pointer { .. })
             | (Shape::Opaque { .. }, Shape::Opaque { .. }) => {}
@@ -179,6 +185,9 @@ impl LayoutDiff {
     /// which one arm is `inner` and no arm is smaller. `struct in6_addr` is both, around 16 bytes.
     fn wraps(&mut self, wrapper: &Composite, inner: &Layout) -> bool {
         let members = wrapper.flat_members();
+        if wrapper.kernel_name().is_some() {
+            return false;
+        }
         let same_size = members.iter().all(|flat| flat.offset_bits == 0 && flat.member.size_bits() == inner.size * 8);
         if members.is_empty() || !same_size {
             return false;
@@ -394,6 +403,15 @@ impl Causes {
     }
 }
 
+/// Reports that one struct is another, which only the kernel tells apart.
+fn type_changed(old: &Layout, new: &Layout, at: At<'_>, sink: &mut Sink<'_>) {
+    let (from, to) = distinct_spellings(old, new);
+    let message = format!("{} changed from {from} to {to}", subject(at.path));
+    let old = Some((from, place(at.old_bits, old.size * 8)));
+    let new = Some((to, place(at.new_bits, new.size * 8)));
+    sink.add_placed(at.role.type_changed(), at.path, old, new, message);
+}
+
 fn compare_enumerators(old: &Enumeration, new: &Enumeration, at: At<'_>, sink: &mut Sink<'_>) {
     let values = |of: &Enumeration| -> BTreeMap<String, i128> {
         of.values.iter().map(|(name, value)| (name.to_string(), *value)).collect()
@@ -437,10 +455,12 @@ fn compare_enumerators(old: &Enumeration, new: &Enumeration, at: At<'_>, sink: &
 
 /// True for the name of an enumerator that only marks the end, and so moves whenever one is added.
 fn is_sentinel(name: &str) -> bool {
-    let name = name.trim_matches('_').to_ascii_lowercase();
-    let last = name.rsplit('_').next().unwrap_or_default();
-    let first = name.split('_').next().unwrap_or_default();
-    matches!(last, "max" | "count" | "num" | "nr" | "end" | "last") || matches!(first, "num" | "nr" | "max")
+    let lower = name.to_ascii_lowercase();
+    let plain = lower.trim_matches('_');
+    // `COUNT` or `LAST` may well be a value of its own, unless its underscores say that it is none.
+    let is_internal = lower.starts_with("__")
+        && matches!(plain.rsplit('_').next(), Some("max" | "count" | "num" | "nr" | "end" | "last"));
+    is_internal || plain.ends_with("_max") || plain.starts_with("nr_") || plain.starts_with("num_")
 }
 
 fn sign(kind: IntKind) -> Option<bool> {

@@ -10,12 +10,15 @@ use crate::finding::{Comparison, Disposition, Finding, Place, Verdict};
 use crate::layout::Layout;
 use crate::lock::{Epoch, Lock, LockedMap, OnUpgrade};
 use crate::map::{MapDef, Pinning};
-use crate::rules::{self, Rule, Tier};
+use crate::rules::{self, Level, Rule, Tier};
 use layouts::{At, LayoutDiff, Role};
 
-/// Most findings that one map may have. A struct used in a hundred places reports its change in each of them; beyond
-/// this, nobody reads on.
+/// Most findings of one map that are kept: of those that are denied, and as many of the others. A struct used in a hundred
+/// places reports its change in each of them; beyond this, nobody reads on.
 const MAX_FINDINGS: usize = 1000;
+
+/// Most that are looked at. Only hostile input has as many, and it could have 2^64.
+const MAX_SEEN: usize = 100_000;
 
 /// Collects the findings of one map.
 #[derive(Debug)]
@@ -23,16 +26,20 @@ struct Sink<'a> {
     map: &'a str,
     levels: Option<&'a Levels>,
     findings: Vec<Finding>,
+    /// How many are kept that are denied, and that are not.
+    kept: [usize; 2],
+    /// How many there were.
+    seen: usize,
 }
 
 impl<'a> Sink<'a> {
     fn new(map: &'a str, levels: &'a Levels) -> Self {
-        Self { map, levels: Some(levels), findings: Vec::new() }
+        Self { map, levels: Some(levels), findings: Vec::new(), kept: [0; 2], seen: 0 }
     }
 
     /// For a comparison of which only the outcome counts.
     fn scratch() -> Self {
-        Self { map: "", levels: None, findings: Vec::new() }
+        Self { map: "", levels: None, findings: Vec::new(), kept: [0; 2], seen: 0 }
     }
 
     fn is_scratch(&self) -> bool {
@@ -44,7 +51,7 @@ impl<'a> Sink<'a> {
     }
 
     fn is_full(&self) -> bool {
-        self.len() >= MAX_FINDINGS
+        self.kept[1] >= MAX_FINDINGS || self.seen >= MAX_SEEN
     }
 
     fn since(&self, start: usize) -> std::slice::Iter<'_, Finding> {
@@ -95,12 +102,16 @@ impl<'a> Sink<'a> {
         consequence_of: Option<String>,
         message: String,
     ) {
-        if self.is_full() {
+        let level = self.levels.map_or(rule.default_level, |levels| levels.of(rule));
+        let kept = &mut self.kept[usize::from(level == Level::Deny)];
+        self.seen += 1;
+        if *kept >= MAX_FINDINGS {
             return;
         }
+        *kept += 1;
         self.findings.push(Finding {
             rule,
-            level: self.levels.map_or(rule.default_level, |levels| levels.of(rule)),
+            level,
             map: self.map.to_owned(),
             path: path.to_owned(),
             old: old.0,
@@ -188,12 +199,19 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
             let message = format!("map `{}` is no longer pinned", new.name);
             sink.add(&rules::PINNING_REMOVED, &new.name, Some("pinned".into()), Some("not pinned".into()), message);
         }
-        (false, false) => compare_defs(old, new, &old.name, false, sink),
+        (false, false) => {
+            compare_defs(old, new, &old.name, false, sink);
+            if sink.seen >= MAX_SEEN && sink.kept[1] == 0 {
+                let message = format!("map `{}` differs in over {MAX_SEEN} places; not all were looked at", new.name);
+                sink.add(&rules::VALUE_TYPE_CHANGED, &format!("{}.value", new.name), None, None, message);
+                sink.findings.iter_mut().rev().take(1).for_each(|finding| finding.level = Level::Deny);
+            }
+        }
     }
     let (from, to) = (old.digest(), new.digest());
     let acceptance = Acceptance::find(after, from, to);
     for finding in &mut sink.findings {
-        finding.accepted = acceptance.of(finding.rule, new);
+        finding.accepted = acceptance.of(finding.rule, before, after);
     }
     let disposition = disposition(&sink.findings);
     let reason =
@@ -344,22 +362,49 @@ impl<'a> Acceptance<'a> {
         self.chain.iter().flatten().copied().chain(self.aside.iter().copied())
     }
 
-    /// What to do about a finding of `rule`, if that was accepted.
-    fn of(&self, rule: &'static Rule, new: &MapDef) -> Option<OnUpgrade> {
-        let accepts = |epoch: &&Epoch| {
-            epoch.rules.iter().any(|id| id == rule.id)
-                && (rule.id != rules::MAX_ENTRIES_DECREASED.id
-                    || epoch.max_entries.is_some_and(|accepted| new.max_entries >= accepted))
-        };
+    /// What to do about a finding between `old` and `new`, if that was accepted.
+    fn of(&self, rule: &'static Rule, old: &LockedMap, new: &LockedMap) -> Option<OnUpgrade> {
+        let names = |epoch: &&Epoch| epoch.rules.iter().any(|id| id == rule.id);
+        let answer = |epochs: &mut dyn Iterator<Item = &Epoch>| epochs.map(|epoch| epoch.on_upgrade).max();
         if is_outside_digest(rule) {
-            return self.all().filter(accepts).map(|epoch| epoch.on_upgrade).max();
+            // No digest binds these, so that both sides must be within what was looked at.
+            if rule == &rules::MAX_ENTRIES_DECREASED && !self.allows_capacity(old.def.max_entries, new.def.max_entries)
+            {
+                return None;
+            }
+            let covers = |epoch: &&Epoch| rule != &rules::PINNING_REMOVED || old.def.pinning == epoch.previous.pinning;
+            return answer(&mut self.all().filter(names).filter(covers));
         }
         let chain = self.chain.as_ref()?;
-        // One epoch names exactly what changed; over several, changes may have met, and each was accepted by itself.
-        if chain.len() == 1 && !accepts(&chain[0]) {
-            return None;
+        let is_accepted = match chain.as_slice() {
+            // One epoch names exactly what changed.
+            [only] => names(only),
+            // Over several, changes may have met: a member that was removed and another that was added are a renamed
+            // one. Somebody must have accepted this, or something graver; what `update` recorded by itself is none.
+            several => several.iter().filter(|epoch| !epoch.is_bridge()).any(|epoch| {
+                let tiers = epoch.rules.iter().filter_map(|id| rules::find(id)).map(|rule| rule.tier);
+                names(epoch)
+                    || tiers
+                        .min()
+                        .is_some_and(|gravest| gravest < rule.tier || gravest == rule.tier && rule.tier == Tier::Bytes)
+            }),
+        };
+        let answer = answer(&mut chain.iter().copied()).filter(|_| is_accepted)?;
+        // Two steps that each kept the bytes may add up to one that the kernel refuses.
+        (answer != OnUpgrade::Reuse || !rule.rules_out_reuse()).then_some(answer)
+    }
+
+    /// True where what was accepted leads from one capacity down to another, in one step or several.
+    fn allows_capacity(&self, from: u32, to: u32) -> bool {
+        let mut at = from;
+        while at > to {
+            let steps = self.all().filter(|epoch| epoch.previous.max_entries >= at);
+            match steps.filter_map(|epoch| epoch.max_entries).min() {
+                Some(next) if next < at => at = next,
+                _ => return false,
+            }
         }
-        chain.iter().map(|epoch| epoch.on_upgrade).max()
+        true
     }
 
     fn reason(&self) -> Option<String> {
@@ -378,7 +423,8 @@ fn chain(epochs: &[Epoch], from: Digest, to: Digest) -> Option<Vec<&Epoch>> {
         if at == to {
             return Some(way);
         }
-        for epoch in epochs.iter().filter(|epoch| epoch.from == at) {
+        // Of two answers to one step, the newer counts.
+        for epoch in epochs.iter().rev().filter(|epoch| epoch.from == at) {
             if seen.insert(epoch.to) {
                 let mut longer = way.clone();
                 longer.push(epoch);

@@ -100,6 +100,14 @@ impl fmt::Display for OnUpgrade {
     }
 }
 
+impl Epoch {
+    /// True for one that `update` recorded by itself, since nothing needed a decision. People give a reason.
+    #[must_use]
+    pub fn is_bridge(&self) -> bool {
+        self.reason.is_empty()
+    }
+}
+
 impl LockedMap {
     /// A pinned map without a history.
     #[must_use]
@@ -107,10 +115,12 @@ impl LockedMap {
         Self { def, ephemeral: false, epochs: Vec::new() }
     }
 
-    /// True where a lock that holds `self` would hold `other` in the same words, histories aside.
+    /// True where a lock that holds `self` would hold `other` in the same words, histories aside. What a map that is not
+    /// pinned looks like is of no account.
     #[must_use]
     pub fn same_definition(&self, other: &Self) -> bool {
-        self.ephemeral == other.ephemeral && emit::definition(&self.def) == emit::definition(&other.def)
+        self.ephemeral == other.ephemeral
+            && (self.ephemeral || emit::definition(&self.def) == emit::definition(&other.def))
     }
 }
 

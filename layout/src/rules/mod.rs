@@ -58,6 +58,23 @@ impl Tier {
     }
 }
 
+impl Rule {
+    /// True for a change after which the kernel or the loader refuses the pinned map.
+    #[must_use]
+    pub fn rules_out_reuse(&self) -> bool {
+        [
+            &KEY_SIZE_CHANGED,
+            &VALUE_SIZE_CHANGED,
+            &MAP_TYPE_CHANGED,
+            &FLAGS_CHANGED,
+            &MAP_EXTRA_CHANGED,
+            &INNER_MAP_CHANGED,
+            &MAX_ENTRIES_DECREASED,
+        ]
+        .contains(&self)
+    }
+}
+
 impl fmt::Display for Tier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
