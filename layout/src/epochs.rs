@@ -100,7 +100,9 @@ fn drop_stale(map: &mut LockedMap) {
     let current = map.def.digest();
     // One that accepted what no digest tells is over once the map is as large, or as pinned, as it was before.
     let is_over = |epoch: &Epoch| {
-        epoch.from == epoch.to
+        let lessened = [rules::MAX_ENTRIES_DECREASED.id, rules::PINNING_REMOVED.id];
+        epoch.rules.iter().all(|rule| lessened.contains(&rule.as_str()))
+            && epoch.from == epoch.to
             && map.def.max_entries >= epoch.previous.max_entries
             && map.def.pinning == epoch.previous.pinning
             && !map.ephemeral
