@@ -8,13 +8,13 @@ use maplock_layout::epochs::{accept, update};
 use maplock_layout::layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape};
 use maplock_layout::lock::{LockedMap, OnUpgrade};
 use maplock_layout::map::{MapDef, MapType, Pinning};
-use maplock_layout::{Lock, Observation};
+use maplock_layout::{Lock, Name, Observation};
 
 /// Few, so that they meet.
 const NAMES: [&str; 10] = ["a", "b", "c_max", "key", "inner", "struct a", "x[2]", "t (u32)", "p *", "é\"\\\n"];
 
-fn name(u: &mut Unstructured<'_>) -> Result<Arc<str>> {
-    Ok(Arc::from(*u.choose(&NAMES)?))
+fn name(u: &mut Unstructured<'_>) -> Result<Name> {
+    Ok(Name::from(*u.choose(&NAMES)?))
 }
 
 /// A name as the BTF reader gives it to typedefs and to what pointers point to: without special characters.
@@ -44,9 +44,9 @@ fn layout(u: &mut Unstructured<'_>, pool: &[Arc<Layout>]) -> Result<Layout> {
         3 => Layout::new(8, Shape::Pointer { target: plain_name(u)? }),
         4 => Layout::new(0, Shape::Opaque { name: plain_name(u)? }),
         5 => {
-            let mut values: Vec<(Arc<str>, i128)> = Vec::new();
+            let mut values: Vec<(Name, i128)> = Vec::new();
             for index in 0..u.int_in_range(0..=3)? {
-                values.push((Arc::from(format!("{}{index}", u.choose(&["E", "E_MAX"])?)), u.arbitrary::<i8>()?.into()));
+                values.push((Name::from(format!("{}{index}", u.choose(&["E", "E_MAX"])?)), u.arbitrary::<i8>()?.into()));
             }
             let name = if u.arbitrary()? { Some(name(u)?) } else { None };
             Layout::new(1 << u.int_in_range(0..=3)?, Shape::Enum(Arc::new(Enumeration { name, values })))
@@ -75,8 +75,8 @@ fn composite(u: &mut Unstructured<'_>, pool: &[Arc<Layout>]) -> Result<Layout> {
         let offset_bits = if bits.is_some() { start } else { start.next_multiple_of(8) };
         // C knows no two members of one name, and no anonymous ones but structs and unions.
         let name = match layout.composite() {
-            Some(inner) if inner.kind() != CompositeKind::Section && u.ratio(1, 3)? => Arc::from(""),
-            _ => Arc::from(format!("{}{index}", u.choose(&NAMES)?)),
+            Some(inner) if inner.kind() != CompositeKind::Section && u.ratio(1, 3)? => Name::default(),
+            _ => Name::from(format!("{}{index}", u.choose(&NAMES)?)),
         };
         let member = Member { name, offset_bits, bits, layout };
         end = end.max(member.end_bits());

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::finding::Place;
+use crate::name::Name;
 
 /// A resolved type: what the bytes of a key or a value mean, with names.
 ///
@@ -67,16 +68,16 @@ pub enum IntKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Enumeration {
     /// Its tag; none for an anonymous one.
-    pub name: Option<Arc<str>>,
+    pub name: Option<Name>,
     /// Name and value of each enumerator, as declared.
-    pub values: Vec<(Arc<str>, i128)>,
+    pub values: Vec<(Name, i128)>,
 }
 
 /// A struct, a union, or a section of variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Composite {
     kind: CompositeKind,
-    name: Option<Arc<str>>,
+    name: Option<Name>,
     members: Vec<Member>,
     flat_len: usize,
 }
@@ -90,7 +91,7 @@ impl Composite {
     ///
     /// # Errors
     /// Where anonymous members bring the number of its members to over 8,192.
-    pub fn new(kind: CompositeKind, name: Option<Arc<str>>, members: Vec<Member>) -> Result<Self, String> {
+    pub fn new(kind: CompositeKind, name: Option<Name>, members: Vec<Member>) -> Result<Self, String> {
         let flat_len = members.iter().map(|member| member.promoted().map_or(1, |inner| inner.flat_len.max(1))).sum();
         if flat_len > MAX_FLAT_LEN.max(members.len()) {
             return Err(format!("anonymous members bring its number of members to {flat_len}, over {MAX_FLAT_LEN}"));
@@ -106,7 +107,7 @@ impl Composite {
 
     /// Its tag; none for an anonymous one.
     #[must_use]
-    pub fn name(&self) -> Option<&Arc<str>> {
+    pub fn name(&self) -> Option<&Name> {
         self.name.as_ref()
     }
 
@@ -194,7 +195,7 @@ impl CompositeKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Its name; empty for an anonymous struct or union, whose members count as members of the parent.
-    pub name: Arc<str>,
+    pub name: Name,
     /// Offset from the start of the parent, in bits. For a bit-field of a big-endian object, counted as BTF does:
     /// from the most significant bit.
     pub offset_bits: u64,
@@ -221,6 +222,7 @@ impl Member {
     ///
     /// # Errors
     /// Where it ends behind the parent, does not start at a byte, or is a bit-field of what has no bits.
+    #[inline]
     pub(crate) fn check(&self, parent_size: u64) -> Result<(), String> {
         let name = &self.name;
         let has_bits = matches!(self.layout.shape, Shape::Int(_) | Shape::Enum(_));

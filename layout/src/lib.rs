@@ -19,6 +19,7 @@ pub mod finding;
 pub mod layout;
 pub mod lock;
 pub mod map;
+mod name;
 pub mod observe;
 pub mod rules;
 
@@ -29,4 +30,5 @@ pub use finding::{Comparison, Disposition, Finding, Place, Verdict};
 pub use layout::Layout;
 pub use lock::Lock;
 pub use map::MapDef;
+pub use name::Name;
 pub use observe::{ObjectMaps, Observation, observe};

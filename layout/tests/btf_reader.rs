@@ -722,11 +722,11 @@ fn bytes_of_names(layout: &Layout) -> usize {
     let mut names: HashMap<*const u8, usize> = HashMap::new();
     for flat in layout.composite().unwrap().flat_members() {
         let inner = &flat.member.layout;
-        let (name, typedef) = (Some(&flat.member.name), inner.typedef.as_ref());
+        let (name, typedef) = (Some(&*flat.member.name), inner.typedef.as_deref());
         let shape = match &inner.shape {
-            Shape::Opaque { name } | Shape::Pointer { target: name } => Some(name),
-            Shape::Enum(of) => of.name.as_ref(),
-            Shape::Composite(of) => of.name(),
+            Shape::Opaque { name } | Shape::Pointer { target: name } => Some(&**name),
+            Shape::Enum(of) => of.name.as_deref(),
+            Shape::Composite(of) => of.name().map(|name| &**name),
             _ => None,
         };
         names.extend([name, typedef, shape].into_iter().flatten().map(|name| (name.as_ptr(), name.len())));

@@ -30,7 +30,7 @@ pub(super) fn maps<'a>(btf: &Btf<'a>, resolver: &mut Resolver<'_, 'a>) -> Result
         if var.kind != BtfKind::Var || var.linkage() == Linkage::Extern {
             continue;
         }
-        let name = &*resolver.name(&var)?;
+        let name = resolver.name(&var)?;
         let mut map = Definition { btf, resolver, name }.read(var.type_id(), 0).map_err(|error| error.of_map(name))?;
         map.tags = tags.get(&var.id).cloned().unwrap_or_default();
         maps.push(map);
@@ -41,8 +41,8 @@ pub(super) fn maps<'a>(btf: &Btf<'a>, resolver: &mut Resolver<'_, 'a>) -> Result
 /// Texts of declaration tags by the variable that they are on.
 fn tags<'a>(btf: &Btf<'a>, resolver: &mut Resolver<'_, 'a>) -> Result<HashMap<u32, Vec<Arc<str>>>, ObjectError> {
     let mut tags: HashMap<u32, Vec<Arc<str>>> = HashMap::new();
-    for tag in btf.types().filter(|ty| ty.kind == BtfKind::DeclTag && ty.component_index() == -1) {
-        tags.entry(tag.type_id()).or_default().push(resolver.name(&tag)?);
+    for tag in btf.of_kinds(&[BtfKind::DeclTag]).filter(|ty| ty.component_index() == -1) {
+        tags.entry(tag.type_id()).or_default().push(resolver.name(&tag)?.into());
     }
     Ok(tags)
 }
@@ -126,12 +126,13 @@ impl<'a> Definition<'_, '_, 'a> {
         Err(ObjectError::new(format!("its definition is BTF type {}, which is not a struct", ty.id)))
     }
 
-    fn pointee(&self, type_id: u32, field: &str) -> Result<BtfType<'a>, ObjectError> {
+    /// Id of what a field of the definition points to.
+    fn pointee(&self, type_id: u32, field: &str) -> Result<u32, ObjectError> {
         let ty = self.btf.skip_modifiers(type_id)?;
         if ty.kind != BtfKind::Ptr {
             return Err(ObjectError::new(format!("`{field}` is BTF type {}, which is not a pointer", ty.id)));
         }
-        Ok(self.btf.get(ty.type_id())?)
+        Ok(ty.type_id())
     }
 
     fn number(&self, type_id: u32, field: &str) -> Result<u64, ObjectError> {
@@ -143,7 +144,7 @@ impl<'a> Definition<'_, '_, 'a> {
             let value = if ty.kind == BtfKind::Enum { value & 0xffff_ffff } else { value };
             return u64::try_from(value & i128::from(u64::MAX)).map_err(|_| out_of_range());
         }
-        let array = self.btf.skip_modifiers(self.pointee(type_id, field)?.id)?;
+        let array = self.btf.skip_modifiers(self.pointee(type_id, field)?)?;
         if array.kind != BtfKind::Array {
             return Err(ObjectError::new(format!("`{field}` points to BTF type {}, which is not an array", array.id)));
         }
@@ -159,12 +160,15 @@ impl<'a> Definition<'_, '_, 'a> {
     /// The layout behind `__type(key, T)`; none for a type of no bytes, such as Rust's `()`.
     fn target_layout(&mut self, type_id: u32, field: &str) -> Result<Option<Arc<Layout>>, ObjectError> {
         let target = self.pointee(type_id, field)?;
-        let layout = self.resolver.resolve(target.id)?;
-        let kind = self.btf.skip_modifiers(target.id)?.kind;
+        let layout = self.resolver.resolve(target)?;
+        if layout.size != 0 {
+            return Ok(Some(layout));
+        }
+        let kind = self.btf.skip_modifiers(target)?.kind;
         if matches!(kind, BtfKind::Void | BtfKind::Fwd | BtfKind::Func | BtfKind::FuncProto) {
             return Err(ObjectError::new(format!("its {field} is `{}`, which has no size", layout.spelling())));
         }
-        Ok(Some(layout).filter(|layout| layout.size != 0))
+        Ok(None)
     }
 
     /// `__array(values, T)`: the inner map, or none where T is the program to be called.
@@ -174,12 +178,12 @@ impl<'a> Definition<'_, '_, 'a> {
             return Err(ObjectError::new(format!("`values` is BTF type {}, which is not an array", array.id)));
         }
         let target = self.pointee(array.array().0, "values")?;
-        if self.btf.skip_modifiers(target.id)?.kind != BtfKind::Struct {
+        if self.btf.skip_modifiers(target)?.kind != BtfKind::Struct {
             return Ok(None);
         }
         let name = format!("{}.inner", self.name);
         let mut inner = Definition { btf: self.btf, resolver: &mut *self.resolver, name: &name };
-        inner.read(target.id, 1).map(Some)
+        inner.read(target, 1).map(Some)
     }
 }
 

@@ -97,7 +97,7 @@ fn variables<'a>(
         let var = btf.get(info.type_id)?;
         if var.kind == BtfKind::Var {
             variables.push(Variable {
-                name: resolver.name(&var)?,
+                name: resolver.name(&var)?.into(),
                 linkage: var.linkage(),
                 offset: info.offset,
                 layout: resolver.resolve(var.type_id())?,
@@ -126,7 +126,7 @@ fn section_layout(
     }
     let members = members
         .into_iter()
-        .map(|(offset, name, layout)| Member { name, offset_bits: offset * 8, bits: None, layout })
+        .map(|(offset, name, layout)| Member { name: name.into(), offset_bits: offset * 8, bits: None, layout })
         .collect();
     let composite = Composite::new(CompositeKind::Section, Some(name.into()), members).map_err(ObjectError::new)?;
     Ok(Arc::new(Layout::new(u64::from(size), Shape::Composite(Arc::new(composite)))))

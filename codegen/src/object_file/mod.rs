@@ -147,6 +147,11 @@ fn as_libbpf_adjusts(map: &mut MapDef) {
 
 /// Drops a definition that is there twice, as static maps of linked objects can be.
 fn unique_names(maps: &mut Vec<MapDef>) -> Result<(), ObjectError> {
+    let mut names: Vec<&str> = maps.iter().map(|map| &*map.name).collect();
+    names.sort_unstable();
+    if names.windows(2).all(|pair| pair[0] != pair[1]) {
+        return Ok(());
+    }
     let mut kept: Vec<MapDef> = Vec::with_capacity(maps.len());
     let mut known = std::collections::HashMap::new();
     for map in maps.drain(..) {

@@ -269,24 +269,30 @@ impl<'a> Btf<'a> {
                 endian: self.endian,
             });
         }
-        let missing = || BtfError::NoSuchType { id, types: self.len() };
-        let offset = *self.offsets.get(id as usize - 1).ok_or_else(missing)? as usize;
-        let word = |at| u32_at(self.data, offset + at, self.endian).ok_or_else(missing);
-        let info = word(4)?;
-        let kind = BtfKind::from_number((info >> 24) & 0x1f).ok_or_else(missing)?;
+        self.record(id).ok_or_else(|| BtfError::NoSuchType { id, types: self.len() })
+    }
+
+    fn record(&self, id: u32) -> Option<BtfType<'a>> {
+        let offset = *self.offsets.get(id as usize - 1)? as usize;
+        let (record, rest) = self.data.get(offset..)?.split_first_chunk::<RECORD_LEN>()?;
+        let word = |at: usize| {
+            let raw = [record[at], record[at + 1], record[at + 2], record[at + 3]];
+            if self.endian == Endian::Little { u32::from_le_bytes(raw) } else { u32::from_be_bytes(raw) }
+        };
+        let info = word(4);
+        let number = (info >> 24) & 0x1f;
+        let (len, each) = RECORD[number as usize];
         let vlen = info as u16;
-        let (fixed, each) = kind.trailer();
-        let start = offset + RECORD_LEN;
-        let trailer = self.data.get(start..start + fixed + each * usize::from(vlen)).ok_or_else(missing)?;
-        Ok(BtfType {
+        let trailer = usize::from(len).checked_sub(RECORD_LEN)? + usize::from(each) * usize::from(vlen);
+        Some(BtfType {
             id,
-            kind,
+            kind: BtfKind::from_number(number)?,
             offset,
-            name_off: word(0)?,
+            name_off: word(0),
             vlen,
             kind_flag: info >> 31 == 1,
-            size_or_type: word(8)?,
-            trailer,
+            size_or_type: word(8),
+            trailer: rest.get(..trailer)?,
             endian: self.endian,
         })
     }
@@ -296,18 +302,33 @@ impl<'a> Btf<'a> {
         (1..self.len()).filter_map(|id| self.get(id).ok())
     }
 
+    /// All types of one of `kinds`, in the order of their ids. Others are not decoded.
+    pub fn of_kinds(&self, kinds: &[BtfKind]) -> impl Iterator<Item = BtfType<'a>> + '_ {
+        let wanted = kinds.iter().fold(0_u32, |wanted, &kind| wanted | 1 << kind as u32);
+        // The byte of `info` that holds the kind.
+        let at = if self.endian == Endian::Little { 7 } else { 4 };
+        let is_wanted =
+            move |offset: usize| self.data.get(offset + at).is_some_and(|byte| wanted >> (byte & 0x1f) & 1 == 1);
+        (1..)
+            .zip(&self.offsets)
+            .filter(move |&(_, &offset)| is_wanted(offset as usize))
+            .filter_map(|(id, _)| self.record(id))
+    }
+
     /// The string at `offset` of the string section; empty for 0.
     ///
     /// # Errors
     /// `None` where the offset is outside of the section or the bytes are not UTF-8.
     #[must_use]
     pub fn string(&self, offset: u32) -> Option<&'a str> {
-        if offset == 0 {
-            return Some("");
-        }
-        let rest = self.strings.get(offset as usize..)?;
+        let rest = self.string_bytes(offset)?;
         let end = rest.iter().position(|&byte| byte == 0)?;
         std::str::from_utf8(&rest[..end]).ok()
+    }
+
+    /// The bytes of the string section from `offset`: a string, its NUL, and what follows.
+    pub(crate) fn string_bytes(&self, offset: u32) -> Option<&'a [u8]> {
+        if offset == 0 { Some(&[0]) } else { self.strings.get(offset as usize..) }
     }
 
     /// The name of a type; empty where it has none.
@@ -321,20 +342,13 @@ impl<'a> Btf<'a> {
     /// The first type of one of `kinds` that is called `name`.
     #[must_use]
     pub fn find(&self, kinds: &[BtfKind], name: &str) -> Option<BtfType<'a>> {
-        let wanted = name.as_bytes();
-        self.offsets.iter().zip(1..).find_map(|(&offset, id)| {
-            let offset = offset as usize;
-            let info = u32_at(self.data, offset + 4, self.endian)?;
-            let kind = BtfKind::from_number((info >> 24) & 0x1f)?;
-            if !kinds.contains(&kind) {
-                return None;
-            }
-            let name_off = u32_at(self.data, offset, self.endian)? as usize;
-            let rest = self.strings.get(name_off..)?;
-            (rest.get(..wanted.len()) == Some(wanted) && rest.get(wanted.len()) == Some(&0))
-                .then(|| self.get(id).ok())
-                .flatten()
-        })
+        self.of_kinds(kinds).find(|ty| self.is_named(ty, name))
+    }
+
+    /// True where `ty` is called `name`, however long the string is that it points to.
+    pub(crate) fn is_named(&self, ty: &BtfType<'a>, name: &str) -> bool {
+        let rest = self.string_bytes(ty.name_off).unwrap_or_default();
+        rest.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
     }
 
     /// Skips `typedef`, `const`, `volatile`, `restrict` and type tags.
@@ -483,14 +497,19 @@ impl<'a> BtfType<'a> {
     /// Members of a struct or union.
     pub fn members(&self) -> impl Iterator<Item = BtfMember> + use<'a> {
         let ty = *self;
-        self.entries(12).map(move |at| {
-            let offset = ty.word(at + 8);
+        let (members, _) = ty.trailer.as_chunks::<12>();
+        members.iter().map(move |member| {
+            let word = |at: usize| {
+                let raw = [member[at], member[at + 1], member[at + 2], member[at + 3]];
+                if ty.endian == Endian::Little { u32::from_le_bytes(raw) } else { u32::from_be_bytes(raw) }
+            };
+            let offset = word(8);
             let (offset_bits, bits) = if ty.kind_flag {
                 (offset & 0x00ff_ffff, Some(offset >> 24).filter(|&bits| bits != 0))
             } else {
                 (offset, None)
             };
-            BtfMember { name_off: ty.word(at), type_id: ty.word(at + 4), offset_bits, bits }
+            BtfMember { name_off: word(0), type_id: word(4), offset_bits, bits }
         })
     }
 

@@ -1,39 +1,16 @@
 //! From type ids to layouts.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::{Btf, BtfError, BtfKind, BtfType};
 use crate::layout::{
     Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape, fixed_width_alias, kernel_tag, printable,
 };
+use crate::name::Name;
 
 /// How deep types may nest. The kernel's own verifier of BTF stops at 32 (`MAX_RESOLVE_DEPTH`).
 pub(super) const MAX_DEPTH: usize = 128;
-
-/// Hashes ids and offsets. They are small numbers, so that spreading them is all that a hash has to do; the standard
-/// library's would take a quarter of the time that resolving does.
-#[derive(Debug, Default)]
-struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u32(u32::from(byte)));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        // The golden ratio's digits; the table takes its index from the low bits and its tag from the high ones.
-        let product = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = product ^ product >> 32;
-    }
-}
-
-type ByNumber<V> = HashMap<u32, V, BuildHasherDefault<NumberHasher>>;
 
 /// Bit offset and width, in bits, of an integer that is narrower than its bytes.
 type Narrow = Option<(u8, u8)>;
@@ -48,14 +25,39 @@ struct Done {
     narrow: Narrow,
 }
 
+/// Which types are resolved, by id. A table in two levels: the kernel's BTF has 130,000 types, of which a struct reaches
+/// some hundreds that lie close to each other.
+#[derive(Debug, Default)]
+struct Index {
+    /// For each 256 ids, 1 more than the position of each in [`Resolver::done`]; 0 for none.
+    pages: Vec<Option<Box<[u32; 256]>>>,
+}
+
+impl Index {
+    fn get(&self, id: u32) -> Option<usize> {
+        let page = self.pages.get(id as usize >> 8)?.as_ref()?;
+        (page[id as usize & 0xff] as usize).checked_sub(1)
+    }
+
+    fn set(&mut self, id: u32, position: usize) {
+        let page = id as usize >> 8;
+        if self.pages.len() <= page {
+            self.pages.resize(page + 1, None);
+        }
+        self.pages[page].get_or_insert_with(|| Box::new([0; 256]))[id as usize & 0xff] = position as u32 + 1;
+    }
+}
+
 /// Resolves type ids of one BTF blob, each at most once.
 #[derive(Debug)]
 pub struct Resolver<'b, 'a> {
     btf: &'b Btf<'a>,
-    done: ByNumber<Done>,
+    done: Vec<Done>,
+    index: Index,
     /// Height of the highest part of the type that is being resolved, as far as it is done.
     height: usize,
-    names: ByNumber<Arc<str>>,
+    /// Long names by their offset, which many records may share.
+    names: HashMap<u32, Arc<str>>,
     /// Bytes of names that may still be copied. Many records can point into one long string, each at another offset;
     /// without a bound their copies would grow with the square of the input.
     name_budget: usize,
@@ -66,7 +68,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
     #[must_use]
     pub fn new(btf: &'b Btf<'a>) -> Self {
         let name_budget = 64 * 1024 + btf.byte_len().saturating_mul(8);
-        Self { btf, done: ByNumber::default(), height: 0, names: ByNumber::default(), name_budget }
+        Self { btf, done: Vec::new(), index: Index::default(), height: 0, names: HashMap::new(), name_budget }
     }
 
     /// The layout of type `id`.
@@ -74,15 +76,24 @@ impl<'b, 'a> Resolver<'b, 'a> {
     /// # Errors
     /// Where a type that it reaches does not exist, nests too deep, contains itself, or has sizes that don't add up.
     pub fn resolve(&mut self, id: u32) -> Result<Arc<Layout>, BtfError> {
-        Ok(self.resolve_at(id, 0)?.0)
+        Ok(Arc::clone(&self.resolve_at(id, 0)?.layout))
     }
 
-    /// The layout, and offset and width where it is an integer that is narrower than its bytes.
-    fn resolve_at(&mut self, id: u32, depth: usize) -> Result<(Arc<Layout>, Narrow), BtfError> {
-        if let Some(done) = self.done.get(&id) {
-            self.height = self.height.max(done.height);
-            return Ok((Arc::clone(&done.layout), done.narrow));
-        }
+    #[inline]
+    fn resolve_at(&mut self, id: u32, depth: usize) -> Result<&Done, BtfError> {
+        let position = match self.index.get(id) {
+            Some(position) => {
+                self.height = self.height.max(self.done[position].height);
+                position
+            }
+            None => self.resolve_new(id, depth)?,
+        };
+        Ok(&self.done[position])
+    }
+
+    /// Position in `done`. Not inlined: most members are of a type that is there already.
+    #[inline(never)]
+    fn resolve_new(&mut self, id: u32, depth: usize) -> Result<usize, BtfError> {
         let ty = self.btf.get(id)?;
         let too_deep = || {
             ty.error(format!(
@@ -95,22 +106,28 @@ impl<'b, 'a> Resolver<'b, 'a> {
         let siblings = std::mem::take(&mut self.height);
         let (layout, narrow) = match ty.kind {
             BtfKind::Typedef => {
-                let (inner, narrow) = self.resolve_at(ty.type_id(), depth + 1)?;
-                let name = self.name(&ty)?;
+                let inner = self.resolve_at(ty.type_id(), depth + 1)?;
+                let (inner, narrow) = (Arc::clone(&inner.layout), inner.narrow);
+                let name = self.string(&ty, ty.name_off)?;
                 let says_nothing_new = matches!(
                     (&inner.shape, fixed_width_alias(&name)),
                     (Shape::Int(kind), Some((bits, signed)))
                         if u64::from(bits) == inner.size * 8
                             && *kind == if signed { IntKind::Signed } else { IntKind::Unsigned }
                 );
-                let layout = if says_nothing_new {
-                    if inner.typedef.is_none() { inner } else { Arc::new(Layout { typedef: None, ..(*inner).clone() }) }
-                } else {
+                let layout = if !says_nothing_new {
                     Arc::new(Layout { typedef: Some(self.printable(&ty, name)?), ..(*inner).clone() })
+                } else if inner.typedef.is_some() {
+                    Arc::new(Layout { typedef: None, ..(*inner).clone() })
+                } else {
+                    inner
                 };
                 (layout, narrow)
             }
-            kind if kind.is_modifier() => self.resolve_at(ty.type_id(), depth + 1)?,
+            kind if kind.is_modifier() => {
+                let inner = self.resolve_at(ty.type_id(), depth + 1)?;
+                (Arc::clone(&inner.layout), inner.narrow)
+            }
             _ => (Arc::new(self.resolve_shape(&ty, depth)?), narrow_int(&ty)),
         };
         let height = self.height + 1;
@@ -118,8 +135,10 @@ impl<'b, 'a> Resolver<'b, 'a> {
             return Err(too_deep());
         }
         self.height = siblings.max(height);
-        self.done.insert(id, Done { layout: Arc::clone(&layout), height, narrow });
-        Ok((layout, narrow))
+        let position = self.done.len();
+        self.done.push(Done { layout, height, narrow });
+        self.index.set(id, position);
+        Ok(position)
     }
 
     fn resolve_shape(&mut self, ty: &BtfType<'a>, depth: usize) -> Result<Layout, BtfError> {
@@ -135,14 +154,14 @@ impl<'b, 'a> Resolver<'b, 'a> {
                 }
                 let values = ty
                     .enumerators()
-                    .map(|(name, value)| Ok((self.string(ty, name)?, value)))
+                    .map(|(name, value)| Ok((self.part_name(ty, name)?, value)))
                     .collect::<Result<_, BtfError>>()?;
                 Layout::new(size, Shape::Enum(Arc::new(Enumeration { name: self.tag(ty)?, values })))
             }
             BtfKind::Ptr => Layout::new(8, Shape::Pointer { target: self.target(ty.type_id())?.into() }),
             BtfKind::Array => {
                 let (element, len) = ty.array();
-                let (element, _) = self.resolve_at(element, depth + 1)?;
+                let element = Arc::clone(&self.resolve_at(element, depth + 1)?.layout);
                 let size = element.size.checked_mul(u64::from(len)).filter(|&size| size <= u64::from(u32::MAX));
                 let size = size.ok_or_else(|| {
                     ty.error(format!("an array of {len} elements of {} bytes is larger than 4 GiB", element.size))
@@ -168,7 +187,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
         let (encoding, offset, bits) = ty.int();
         if size == 0 {
             // Rust's `()`.
-            let name = self.name(ty)?;
+            let name = self.string(ty, ty.name_off)?;
             return Ok(Layout::new(0, Shape::Opaque { name: self.printable(ty, name)? }));
         }
         if !(1..=16).contains(&size) || u64::from(offset) + u64::from(bits) > size * 8 {
@@ -178,7 +197,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
             BOOL => IntKind::Bool,
             CHAR if size == 1 => IntKind::Char,
             // clang marks a plain `char` as signed; only its name tells it from `signed char`.
-            _ if size == 1 && *self.name(ty)? == *"char" => IntKind::Char,
+            _ if size == 1 && self.btf.is_named(ty, "char") => IntKind::Char,
             SIGNED => IntKind::Signed,
             0 | CHAR => IntKind::Unsigned,
             _ => return Err(ty.error(format!("integer encoding {encoding:#x} is unknown"))),
@@ -190,11 +209,12 @@ impl<'b, 'a> Resolver<'b, 'a> {
         let size = u64::from(ty.size());
         let mut members = Vec::with_capacity(usize::from(ty.vlen()));
         for member in ty.members() {
-            let name = self.string(ty, member.name_off)?;
-            let (layout, narrow) = self.resolve_at(member.type_id, depth + 1)?;
+            let name = self.part_name(ty, member.name_off)?;
+            let Done { layout, narrow, .. } = self.resolve_at(member.type_id, depth + 1)?;
+            let layout = Arc::clone(layout);
             let (mut offset_bits, mut bits) = (u64::from(member.offset_bits), member.bits);
             // Before `kind_flag`, a bit-field was a member whose integer type was narrower than its bytes.
-            if let Some((shift, width)) = narrow {
+            if let Some((shift, width)) = *narrow {
                 offset_bits += u64::from(shift);
                 bits = bits.or(Some(u32::from(width)));
             }
@@ -206,16 +226,18 @@ impl<'b, 'a> Resolver<'b, 'a> {
         Ok(Layout::new(size, Shape::Composite(Arc::new(composite))))
     }
 
-    fn tag(&mut self, ty: &BtfType<'a>) -> Result<Option<Arc<str>>, BtfError> {
-        Ok(Some(self.name(ty)?).filter(|name| !name.is_empty()))
+    fn tag(&mut self, ty: &BtfType<'a>) -> Result<Option<Name>, BtfError> {
+        Ok(Some(self.part_name(ty, ty.name_off)?).filter(|name| !name.is_empty()))
     }
 
-    /// The name of a type, copied once for all that share it; empty where it has none.
+    /// The name of a variable or a tag, of which the caller makes a copy; empty where it has none.
     ///
     /// # Errors
     /// Where the name is not valid, or names add up to many times the size of the BTF.
-    pub fn name(&mut self, ty: &BtfType<'a>) -> Result<Arc<str>, BtfError> {
-        self.string(ty, ty.name_off)
+    pub fn name(&mut self, ty: &BtfType<'a>) -> Result<&'a str, BtfError> {
+        let name = self.btf.name(ty)?;
+        self.spend(ty, name.len())?;
+        Ok(name)
     }
 
     fn string(&mut self, ty: &BtfType<'a>, offset: u32) -> Result<Arc<str>, BtfError> {
@@ -228,6 +250,14 @@ impl<'b, 'a> Resolver<'b, 'a> {
         let name: Arc<str> = name.into();
         self.names.insert(offset, Arc::clone(&name));
         Ok(name)
+    }
+
+    /// The name of a struct, a union or an enum, or of a part of one.
+    fn part_name(&mut self, ty: &BtfType<'a>, offset: u32) -> Result<Name, BtfError> {
+        match self.btf.string_bytes(offset).and_then(Name::short) {
+            Some(name) => Ok(name),
+            None => self.string(ty, offset).map(Name::from),
+        }
     }
 
     /// A name without the characters that lockfiles write types with; the same copy of it where it has none.
@@ -277,7 +307,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
 
     /// The C name of a type, without looking inside of it.
     fn spell(&mut self, ty: &BtfType<'a>) -> Result<String, BtfError> {
-        let name = self.name(ty)?;
+        let name = self.string(ty, ty.name_off)?;
         let name = if name.is_empty() { "_".to_owned() } else { printable(&name) };
         Ok(match ty.kind {
             BtfKind::Void => "void".to_owned(),

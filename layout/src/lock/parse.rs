@@ -14,6 +14,7 @@ use crate::config::{did_you_mean, line_of};
 use crate::digest::Digest;
 use crate::layout::{Composite, CompositeKind, Enumeration, Layout, Member, Shape};
 use crate::map::{MapDef, MapType, Pinning};
+use crate::name::Name;
 
 type Value<'a> = Spanned<DeValue<'a>>;
 type Result<T> = std::result::Result<T, LockError>;
@@ -285,7 +286,7 @@ impl Types<'_, '_, '_, '_> {
         let table = reader.table(value)?;
         reader.only(table, &["size", "members", "values", "anonymous", "name"])?;
         let (keyword, rest) = label.split_once(' ').unwrap_or((label, ""));
-        let name: Option<Arc<str>> = match (table.get("name"), table.get("anonymous")) {
+        let name: Option<Name> = match (table.get("name"), table.get("anonymous")) {
             (Some(name), _) => Some(reader.string(name)?.into()),
             (None, Some(_)) => None,
             (None, None) => Some(rest.into()),
@@ -320,7 +321,7 @@ impl Types<'_, '_, '_, '_> {
         Ok((Layout::new(size, Shape::Composite(Arc::new(composite))), height))
     }
 
-    fn enumerator(&self, value: &Value<'_>) -> Result<(Arc<str>, i128)> {
+    fn enumerator(&self, value: &Value<'_>) -> Result<(Name, i128)> {
         let text = self.reader.string(value)?;
         let parsed = text.rsplit_once(" = ").and_then(|(name, value)| Some((name.into(), value.parse().ok()?)));
         parsed.ok_or_else(|| self.reader.at(value.span(), format!("`{text}` is not `NAME = NUMBER`")))
@@ -331,7 +332,7 @@ impl Types<'_, '_, '_, '_> {
         let table = reader.table(value)?;
         reader.only(table, &["offset", "size", "bit_offset", "bits", "name", "type"])?;
         let (layout, height) = self.expression(reader.required(table, "type", value)?)?;
-        let name = reader.string(reader.required(table, "name", value)?)?.into();
+        let name: Name = reader.string(reader.required(table, "name", value)?)?.into();
         let (offset_bits, bits) = match table.get("bits") {
             Some(bits) => {
                 (reader.number::<u32>(reader.required(table, "bit_offset", value)?)?.into(), Some(reader.number(bits)?))
