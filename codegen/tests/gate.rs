@@ -247,6 +247,27 @@ fn gate_warn_builds_a_break_at_a_desk_but_not_in_ci() {
 }
 
 #[test]
+fn no_variable_and_no_stray_file_opens_the_gate_of_a_locked_build() {
+    let project = minimesh();
+    release(&project, "v3");
+    let warned = project.cargo("build").env("MAPLOCK_GATE", "warn").env("MAPLOCK_LOCKED", "1").run();
+    warned.fails("would be misread or lost");
+    project.cargo("build").env("DOCS_RS", "1").env("CI", "1").run().fails("would be misread or lost");
+    // What a merge tool leaves behind does not make a published package.
+    project.write("Cargo.toml.orig", "");
+    let stray = project.cargo("build").env("MAPLOCK_GATE", "warn").env("CI", "1").run();
+    std::fs::remove_file(project.path("Cargo.toml.orig")).expect("it was written above");
+    stray.fails("would be misread or lost");
+}
+
+#[test]
+fn a_binding_does_not_overrule_what_the_object_says_itself() {
+    let project = minimesh();
+    configure(&project, "[package.metadata.maplock.maps.stats]\nvalue = \"struct stats\"\n");
+    project.build().fails("remove the binding to `struct stats` in Cargo.toml");
+}
+
+#[test]
 fn an_accepted_break_builds_again_and_hides_no_other() {
     let project = minimesh();
     release(&project, "v3");
