@@ -1,0 +1,49 @@
+//! What a daemon wants done where the lock's history has no answer.
+
+use std::collections::BTreeMap;
+
+/// What to do with a pinned map that the spec does not fit, or that can't be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnMismatch {
+    /// The upgrade does not start.
+    #[default]
+    Refuse,
+    /// An empty map takes its place.
+    Swap,
+    /// The pinned map is used as it is. Taken only where the kernel's sizes, type and flags are the spec's.
+    Reuse,
+}
+
+/// What to do with one map where the lock's history has no answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// A pin of another layout, and no epoch leads from it.
+    pub unknown: OnMismatch,
+    /// A pin whose layout nothing tells: no BTF, and no `maplock_meta` that speaks of it.
+    pub unverifiable: OnMismatch,
+    /// A pin of the same layout that holds more entries than the spec asks for, as after a downgrade. `Reuse` keeps the
+    /// larger map.
+    pub larger: OnMismatch,
+    /// A capacity chosen at run time, in place of the spec's `max_entries`.
+    pub max_entries: Option<u32>,
+    /// Members of the value whose old and new counts are added up when entries are carried over: paths such as
+    /// `connections` or `stats.bytes`. Each must be an integer of 4 or 8 bytes, aligned to its size.
+    pub sum: Vec<String>,
+}
+
+/// The policy for each map: its own, or the one for all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policies {
+    /// For every map that has none of its own.
+    pub all: Policy,
+    /// By the map's name.
+    pub maps: BTreeMap<String, Policy>,
+}
+
+impl Policies {
+    /// The policy for a map.
+    #[must_use]
+    pub fn of(&self, map: &str) -> &Policy {
+        self.maps.get(map).unwrap_or(&self.all)
+    }
+}

@@ -1,0 +1,464 @@
+//! Maps in the kernel, and their entries as bytes.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use maplock_layout::map::MapType;
+
+use super::{Btf, Cmd, addr, bpf, bpf_fd, fd_by_id, name_of, object_info, object_name, possible_cpus, raw};
+
+/// A map in the kernel, with what the kernel tells of it. Buffers are sized from that alone.
+#[derive(Debug)]
+pub struct Map {
+    fd: OwnedFd,
+    info: MapInfo,
+    /// Bytes of a value as system calls hand it out: for every possible CPU in per-CPU maps.
+    value_bytes: usize,
+}
+
+/// `struct bpf_map_info`, as far as it is of use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MapInfo {
+    /// The type.
+    pub map_type: MapType,
+    /// The kernel's number for this map, which no other map gets until that number wraps.
+    pub id: u32,
+    /// Bytes of a key; 0 for maps without one.
+    pub key_size: u32,
+    /// Bytes of a value; of one CPU's value in a per-CPU map.
+    pub value_size: u32,
+    /// Capacity.
+    pub max_entries: u32,
+    /// `BPF_F_*`, as the kernel keeps them.
+    pub flags: u32,
+    /// Up to 15 bytes of its name.
+    pub name: String,
+    /// Id of its BTF, 0 where it has none.
+    pub btf_id: u32,
+    /// Type of the key in that BTF.
+    pub btf_key_type_id: u32,
+    /// Type of the value in that BTF.
+    pub btf_value_type_id: u32,
+    /// Extra data of some types.
+    pub map_extra: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct RawInfo {
+    map_type: u32,
+    id: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+    name: [u8; 16],
+    ifindex: u32,
+    btf_vmlinux_value_type_id: u32,
+    netns_dev: u64,
+    netns_ino: u64,
+    btf_id: u32,
+    btf_key_type_id: u32,
+    btf_value_type_id: u32,
+    btf_vmlinux_id: u32,
+    map_extra: u64,
+}
+
+/// What a new map is to be.
+#[derive(Debug, Clone)]
+pub struct NewMap<'a> {
+    /// The type.
+    pub map_type: MapType,
+    /// Its name; the kernel keeps 15 bytes.
+    pub name: &'a str,
+    /// Bytes of a key.
+    pub key_size: u32,
+    /// Bytes of a value.
+    pub value_size: u32,
+    /// Capacity.
+    pub max_entries: u32,
+    /// `BPF_F_*`.
+    pub flags: u32,
+    /// NUMA node, where the flags say so.
+    pub numa_node: u32,
+    /// Extra data of some types.
+    pub map_extra: u64,
+    /// BTF, and in it the types of key and value.
+    pub btf: Option<(&'a Btf, u32, u32)>,
+    /// For maps in maps: a map like those that it will hold.
+    pub inner: Option<BorrowedFd<'a>>,
+}
+
+impl NewMap<'_> {
+    /// A map without name, flags or BTF.
+    #[must_use]
+    pub fn new(map_type: MapType, key_size: u32, value_size: u32, max_entries: u32) -> Self {
+        Self {
+            map_type,
+            name: "",
+            key_size,
+            value_size,
+            max_entries,
+            flags: 0,
+            numa_node: 0,
+            map_extra: 0,
+            btf: None,
+            inner: None,
+        }
+    }
+}
+
+#[repr(C)]
+struct CreateAttr {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
+    numa_node: u32,
+    map_name: [u8; 16],
+    map_ifindex: u32,
+    btf_fd: u32,
+    btf_key_type_id: u32,
+    btf_value_type_id: u32,
+    btf_vmlinux_value_type_id: u32,
+    map_extra: u64,
+}
+
+#[repr(C)]
+struct ElemAttr {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    /// Or `next_key`.
+    value: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+struct BatchAttr {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+/// Entries read in batches, with the place up to which the map was read.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The kernel's mark of the place, empty at the start.
+    position: Vec<u8>,
+    /// Keys of the last batch, one behind the other.
+    pub keys: Vec<u8>,
+    /// Their values, [`Map::value_bytes`] each.
+    pub values: Vec<u8>,
+    /// How many entries the last batch has.
+    pub count: usize,
+    /// True where the last batch reached the end of the map.
+    pub at_end: bool,
+}
+
+impl Map {
+    /// The map behind a descriptor.
+    ///
+    /// # Errors
+    /// The kernel's, where it is none.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
+        let mut raw = RawInfo::default();
+        // SAFETY: plain data, no pointers.
+        unsafe { object_info(fd.as_fd(), &mut raw) }?;
+        let info = MapInfo {
+            map_type: MapType(raw.map_type),
+            id: raw.id,
+            key_size: raw.key_size,
+            value_size: raw.value_size,
+            max_entries: raw.max_entries,
+            flags: raw.flags,
+            name: name_of(&raw.name),
+            btf_id: raw.btf_id,
+            btf_key_type_id: raw.btf_key_type_id,
+            btf_value_type_id: raw.btf_value_type_id,
+            map_extra: raw.map_extra,
+        };
+        use MapType as T;
+        let per_cpu =
+            matches!(info.map_type, T::PERCPU_HASH | T::PERCPU_ARRAY | T::LRU_PERCPU_HASH | T::PERCPU_CGROUP_STORAGE);
+        // `bpf_map_value_size` in kernel/bpf/syscall.c.
+        let value_bytes = if per_cpu {
+            (info.value_size as usize).next_multiple_of(8) * possible_cpus()? as usize
+        } else if matches!(
+            info.map_type,
+            T::PROG_ARRAY | T::PERF_EVENT_ARRAY | T::CGROUP_ARRAY | T::ARRAY_OF_MAPS | T::HASH_OF_MAPS
+        ) {
+            4
+        } else {
+            info.value_size as usize
+        };
+        Ok(Self { fd, info, value_bytes })
+    }
+
+    /// Creates one.
+    ///
+    /// # Errors
+    /// The kernel's: EINVAL, E2BIG, ENOMEM, EPERM; ENOTSUPP (524) for BTF on a type that keeps none.
+    pub fn create(new: &NewMap<'_>) -> io::Result<Self> {
+        let mut attr = CreateAttr {
+            map_type: new.map_type.0,
+            key_size: new.key_size,
+            value_size: new.value_size,
+            max_entries: new.max_entries,
+            map_flags: new.flags,
+            inner_map_fd: new.inner.map_or(0, raw),
+            numa_node: new.numa_node,
+            map_name: object_name(new.name),
+            map_ifindex: 0,
+            btf_fd: new.btf.map_or(0, |(btf, ..)| raw(btf.as_fd())),
+            btf_key_type_id: new.btf.map_or(0, |(_, key, _)| key),
+            btf_value_type_id: new.btf.map_or(0, |(.., value)| value),
+            btf_vmlinux_value_type_id: 0,
+            map_extra: new.map_extra,
+        };
+        // SAFETY: no pointers; the command opens a descriptor.
+        Self::from_fd(unsafe { bpf_fd(Cmd::MapCreate, &mut attr) }?)
+    }
+
+    /// The map of that id.
+    ///
+    /// # Errors
+    /// ENOENT where there is none; EPERM without CAP_SYS_ADMIN, or in a user namespace.
+    pub fn from_id(id: u32) -> io::Result<Self> {
+        Self::from_fd(fd_by_id(Cmd::MapGetFdById, id)?)
+    }
+
+    /// Opens a pinned map.
+    ///
+    /// # Errors
+    /// The kernel's; or that the pin is no map.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        match super::Object::open(path)? {
+            super::Object::Map(map) => Ok(map),
+            super::Object::Prog(_) => Err(io::Error::other("a program is pinned there, not a map")),
+            super::Object::Link(_) => Err(io::Error::other("a link is pinned there, not a map")),
+        }
+    }
+
+    /// Pins it.
+    ///
+    /// # Errors
+    /// EEXIST where the name is taken, EPERM where it holds a dot; else the kernel's.
+    pub fn pin(&self, path: &Path) -> io::Result<()> {
+        super::pin(self.as_fd(), path)
+    }
+
+    /// Another descriptor of the same map.
+    ///
+    /// # Errors
+    /// EMFILE.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { fd: self.fd.try_clone()?, info: self.info.clone(), value_bytes: self.value_bytes })
+    }
+
+    /// What the kernel tells of it.
+    #[must_use]
+    pub fn info(&self) -> &MapInfo {
+        &self.info
+    }
+
+    /// Bytes of a value as system calls take and return it: in per-CPU maps each possible CPU's, rounded up to 8 bytes.
+    #[must_use]
+    pub fn value_bytes(&self) -> usize {
+        self.value_bytes
+    }
+
+    /// True where system calls can't change it any more. The kernel tells that in fdinfo only.
+    ///
+    /// # Errors
+    /// Where fdinfo can't be read.
+    pub fn is_frozen(&self) -> io::Result<bool> {
+        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd()))?;
+        let frozen = text.lines().find_map(|line| line.strip_prefix("frozen:"));
+        Ok(frozen.is_some_and(|value| value.trim() == "1"))
+    }
+
+    /// Bytes of kernel memory that it takes, by the kernel's estimate.
+    ///
+    /// # Errors
+    /// Where fdinfo can't be read.
+    pub fn memory(&self) -> io::Result<u64> {
+        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd()))?;
+        let bytes = text.lines().find_map(|line| line.strip_prefix("memlock:"));
+        Ok(bytes.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0))
+    }
+
+    /// Makes it read-only for system calls, for good.
+    ///
+    /// # Errors
+    /// EBUSY where it is mapped writable or frozen; else the kernel's.
+    pub fn freeze(&self) -> io::Result<()> {
+        let mut attr = raw(self.as_fd());
+        // SAFETY: no pointers.
+        unsafe { bpf(Cmd::MapFreeze, &mut attr) }.map(drop)
+    }
+
+    fn elem(&self, cmd: Cmd, key: *const u8, value: *mut u8, flags: u64) -> io::Result<()> {
+        let mut attr = ElemAttr { map_fd: raw(self.as_fd()), padding: 0, key: addr(key), value: addr(value), flags };
+        // SAFETY: the callers, all in this file, check both buffers against the kernel's own sizes.
+        unsafe { bpf(cmd, &mut attr) }.map(drop)
+    }
+
+    fn check(&self, what: &str, given: usize, wanted: usize) -> io::Result<()> {
+        if given == wanted {
+            return Ok(());
+        }
+        let message = format!("map `{}`: a {what} of {given} bytes was given, it takes {wanted}", self.info.name);
+        Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+    }
+
+    fn key_ptr(&self, key: &[u8]) -> io::Result<*const u8> {
+        self.check("key", key.len(), self.info.key_size as usize)?;
+        Ok(if key.is_empty() { std::ptr::null() } else { key.as_ptr() })
+    }
+
+    /// Reads an entry into `value`. False where there is none. Queues and stacks take an empty key, and are peeked.
+    ///
+    /// # Errors
+    /// The kernel's; or that a buffer has not the size that the kernel will use.
+    pub fn lookup_into(&self, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+        let key = self.key_ptr(key)?;
+        self.check("value", value.len(), self.value_bytes)?;
+        found(self.elem(Cmd::MapLookupElem, key, value.as_mut_ptr(), 0))
+    }
+
+    /// Reads an entry.
+    ///
+    /// # Errors
+    /// As [`Self::lookup_into`].
+    pub fn lookup(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let mut value = vec![0; self.value_bytes];
+        Ok(self.lookup_into(key, &mut value)?.then_some(value))
+    }
+
+    /// Takes an entry out: of a hash by its key, of a queue or stack with an empty key.
+    ///
+    /// # Errors
+    /// As [`Self::lookup_into`].
+    pub fn take(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        let key = self.key_ptr(key)?;
+        let mut value = vec![0; self.value_bytes];
+        Ok(found(self.elem(Cmd::MapLookupAndDeleteElem, key, value.as_mut_ptr(), 0))?.then_some(value))
+    }
+
+    /// Writes an entry. `flags` is `BPF_ANY` (0), `BPF_NOEXIST` (1) or `BPF_EXIST` (2).
+    ///
+    /// # Errors
+    /// E2BIG or ENOSPC where the map is full; else the kernel's.
+    pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
+        let key = self.key_ptr(key)?;
+        self.check("value", value.len(), self.value_bytes)?;
+        self.elem(Cmd::MapUpdateElem, key, value.as_ptr().cast_mut(), flags)
+    }
+
+    /// Deletes an entry. False where there is none.
+    ///
+    /// # Errors
+    /// EINVAL for arrays; else the kernel's.
+    pub fn delete(&self, key: &[u8]) -> io::Result<bool> {
+        let key = self.key_ptr(key)?;
+        found(self.elem(Cmd::MapDeleteElem, key, std::ptr::null_mut(), 0))
+    }
+
+    /// The key that follows `key`, or the first. A key that is not there any more is followed by the first one again.
+    ///
+    /// # Errors
+    /// EOPNOTSUPP where the type can't be iterated; else the kernel's.
+    pub fn next_key(&self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
+        let key = key.map_or(Ok(std::ptr::null()), |key| self.key_ptr(key))?;
+        let mut next = vec![0; self.info.key_size as usize];
+        Ok(found(self.elem(Cmd::MapGetNextKey, key, next.as_mut_ptr(), 0))?.then_some(next))
+    }
+
+    /// Reads up to `count` entries from where `batch` stopped. A short batch is not the end: `at_end` is. Where a bucket has more
+    /// entries than fit, the batch is made larger.
+    ///
+    /// # Errors
+    /// EINVAL or ENOTSUPP (524) where the type has no batches; else the kernel's.
+    pub fn lookup_batch(&self, batch: &mut Batch, count: usize) -> io::Result<()> {
+        // The mark is a bucket's number, or a key (`generic_map_lookup_batch`).
+        let mut next = vec![0; (self.info.key_size as usize).max(4)];
+        let mut room = count.clamp(1, u32::MAX as usize);
+        loop {
+            batch.keys.resize(room * self.info.key_size as usize, 0);
+            batch.values.resize(room * self.value_bytes, 0);
+            let mut attr = BatchAttr {
+                in_batch: if batch.position.is_empty() { 0 } else { addr(batch.position.as_ptr()) },
+                out_batch: addr(next.as_mut_ptr()),
+                keys: addr(batch.keys.as_mut_ptr()),
+                values: addr(batch.values.as_mut_ptr()),
+                count: u32::try_from(room).unwrap_or(u32::MAX),
+                map_fd: raw(self.as_fd()),
+                elem_flags: 0,
+                flags: 0,
+            };
+            // SAFETY: `keys` and `values` have room for `count` entries of the kernel's sizes, the marks for a key and for a u32.
+            let result = unsafe { bpf(Cmd::MapLookupBatch, &mut attr) };
+            batch.at_end = match result {
+                Ok(_) => false,
+                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => true,
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                    room = room.saturating_mul(2);
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            batch.count = attr.count as usize;
+            batch.position = next;
+            return Ok(());
+        }
+    }
+
+    /// Writes entries; returns how many were written before the first that failed, with its error.
+    pub fn update_batch(&self, keys: &[u8], values: &[u8], count: usize, flags: u64) -> (usize, io::Result<()>) {
+        let sizes = self
+            .check("batch of keys", keys.len(), count * self.info.key_size as usize)
+            .and_then(|()| self.check("batch of values", values.len(), count * self.value_bytes));
+        if let Err(error) = sizes {
+            return (0, Err(error));
+        }
+        let mut attr = BatchAttr {
+            in_batch: 0,
+            out_batch: 0,
+            keys: addr(keys.as_ptr()),
+            values: addr(values.as_ptr()),
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            map_fd: raw(self.as_fd()),
+            elem_flags: flags,
+            flags: 0,
+        };
+        // SAFETY: both buffers hold `count` entries of the kernel's sizes.
+        let result = unsafe { bpf(Cmd::MapUpdateBatch, &mut attr) };
+        let written = if result.is_ok() { count } else { (attr.count as usize).min(count) };
+        (written, result.map(drop))
+    }
+}
+
+impl AsFd for Map {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// ENOENT as `false`.
+fn found(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,211 @@
+//! The system calls, each behind a safe function: bpf(2), membarrier(2), and the calls on bpffs.
+//!
+//! This is the only module of the crate that holds `unsafe`. It knows nothing of locks, plans or generations. Public for
+//! maplock's own tools and tests; no part of it is stable.
+#![allow(unsafe_code, reason = "system calls")]
+
+pub mod bpffs;
+mod btf;
+mod link;
+mod map;
+mod mmap;
+mod prog;
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+pub use btf::Btf;
+pub use link::{Link, LinkInfo, LinkTarget, LinkType, NewLink};
+pub use map::{Batch, Map, MapInfo, NewMap};
+pub use mmap::Mmap;
+pub use prog::{NewProg, Prog, ProgInfo};
+
+/// `enum bpf_cmd` of include/uapi/linux/bpf.h.
+#[derive(Debug, Clone, Copy)]
+#[repr(u32)]
+enum Cmd {
+    MapCreate = 0,
+    MapLookupElem = 1,
+    MapUpdateElem = 2,
+    MapDeleteElem = 3,
+    MapGetNextKey = 4,
+    ProgLoad = 5,
+    ObjPin = 6,
+    ObjGet = 7,
+    ProgTestRun = 10,
+    ProgGetFdById = 13,
+    MapGetFdById = 14,
+    ObjGetInfoByFd = 15,
+    BtfLoad = 18,
+    BtfGetFdById = 19,
+    MapLookupAndDeleteElem = 21,
+    MapFreeze = 22,
+    MapLookupBatch = 24,
+    MapUpdateBatch = 26,
+    LinkCreate = 28,
+    LinkUpdate = 29,
+    LinkGetFdById = 30,
+    LinkGetNextId = 31,
+    IterCreate = 33,
+    LinkDetach = 34,
+}
+
+/// Calls bpf(2). Whatever addresses `attr` holds must be good for what the command does with them.
+///
+/// # Safety
+/// `A` is the part of `union bpf_attr` that belongs to `cmd`, without padding that is not zero, and each pointer in it leads to
+/// memory that the command may read or write for the lengths that `attr` gives or the object implies.
+unsafe fn bpf<A>(cmd: Cmd, attr: &mut A) -> io::Result<i32> {
+    // SAFETY: the caller vouches for what `attr` holds; the kernel reads `size_of::<A>()` bytes of it, and takes the rest as zero.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, cmd as libc::c_long, std::ptr::from_mut(attr), size_of::<A>()) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(result).unwrap_or(i32::MAX)) }
+}
+
+/// [`bpf`], for commands that return a file descriptor.
+///
+/// # Safety
+/// As for [`bpf`]; and `cmd` returns a file descriptor.
+unsafe fn bpf_fd<A>(cmd: Cmd, attr: &mut A) -> io::Result<OwnedFd> {
+    // SAFETY: the caller's promise.
+    let fd = unsafe { bpf(cmd, attr)? };
+    // SAFETY: the kernel has just opened it for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// A pointer as `__aligned_u64`.
+fn addr<T: ?Sized>(of: *const T) -> u64 {
+    of.cast::<()>().addr() as u64
+}
+
+/// A name as the kernel keeps it: 15 bytes of `[A-Za-z0-9_.]`, others as `_`, and a final zero.
+fn object_name(name: &str) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    for (to, from) in bytes[..15].iter_mut().zip(name.bytes()) {
+        *to = if from.is_ascii_alphanumeric() || from == b'_' || from == b'.' { from } else { b'_' };
+    }
+    bytes
+}
+
+/// A name that the kernel returned.
+fn name_of(bytes: &[u8; 16]) -> String {
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+#[repr(C)]
+struct ObjAttr {
+    pathname: u64,
+    bpf_fd: u32,
+    file_flags: u32,
+}
+
+/// Pins an object. EEXIST where the name is taken.
+fn pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = c_path(path)?;
+    let mut attr = ObjAttr { pathname: addr(path.as_ptr()), bpf_fd: raw(fd), file_flags: 0 };
+    // SAFETY: `path` ends with a zero and outlives the call.
+    unsafe { bpf(Cmd::ObjPin, &mut attr) }.map(drop)
+}
+
+fn c_path(path: &Path) -> io::Result<std::ffi::CString> {
+    use std::os::unix::ffi::OsStrExt as _;
+    std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from)
+}
+
+fn raw(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().cast_unsigned()
+}
+
+/// What a pin holds.
+#[derive(Debug)]
+pub enum Object {
+    /// A map.
+    Map(Map),
+    /// A program.
+    Prog(Prog),
+    /// A link.
+    Link(Link),
+}
+
+impl Object {
+    /// Opens a pin of any kind. Follows symbolic links.
+    ///
+    /// # Errors
+    /// EACCES where the path is no pin, EPERM where a name in it holds a dot; else the kernel's.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let c_path = c_path(path)?;
+        let mut attr = ObjAttr { pathname: addr(c_path.as_ptr()), bpf_fd: 0, file_flags: 0 };
+        // SAFETY: the path ends with a zero and outlives the call; the command opens a descriptor.
+        let fd = unsafe { bpf_fd(Cmd::ObjGet, &mut attr) }?;
+        // `anon_inode:bpf-map`, `anon_inode:bpf-prog`, `anon_inode:bpf_link` (`anon_inode_getfd` in kernel/bpf/syscall.c).
+        let kind = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+        match kind.to_str() {
+            Some(kind) if kind.contains("bpf-map") => Map::from_fd(fd).map(Self::Map),
+            Some(kind) if kind.contains("bpf-prog") => Ok(Self::Prog(Prog::from_fd(fd))),
+            Some(kind) if kind.contains("bpf_link") || kind.contains("bpf-link") => Ok(Self::Link(Link::from_fd(fd))),
+            _ => Err(io::Error::other(format!("the kernel calls it `{}`", kind.display()))),
+        }
+    }
+}
+
+#[repr(C)]
+struct IdAttr {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
+fn fd_by_id(cmd: Cmd, id: u32) -> io::Result<OwnedFd> {
+    let mut attr = IdAttr { id, next_id: 0, open_flags: 0 };
+    // SAFETY: no pointers; each command given here opens a descriptor.
+    unsafe { bpf_fd(cmd, &mut attr) }
+}
+
+#[repr(C)]
+struct InfoAttr {
+    bpf_fd: u32,
+    info_len: u32,
+    info: u64,
+}
+
+/// Fills `info`, zero-initialised or with buffers set, with what the kernel tells. Returns how many bytes it wrote.
+///
+/// # Safety
+/// `T` is plain data that any bytes are good for, and pointers in it lead to memory of the lengths beside them.
+unsafe fn object_info<T>(fd: BorrowedFd<'_>, info: &mut T) -> io::Result<usize> {
+    let len = u32::try_from(size_of::<T>()).unwrap_or(u32::MAX);
+    let mut attr = InfoAttr { bpf_fd: raw(fd), info_len: len, info: addr(std::ptr::from_mut(info)) };
+    // SAFETY: the kernel writes at most `info_len` bytes; the caller vouches for the rest.
+    unsafe { bpf(Cmd::ObjGetInfoByFd, &mut attr) }?;
+    Ok(attr.info_len as usize)
+}
+
+/// Waits until every program that ran when this was called has returned: a grace period of RCU, by
+/// `membarrier(MEMBARRIER_CMD_GLOBAL)`. Sleepable programs are not waited for.
+///
+/// # Errors
+/// ENOSYS or EINVAL where the kernel has no membarrier(2), or a CPU runs without ticks (`nohz_full`).
+pub fn wait_for_running_programs() -> io::Result<()> {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: no pointers.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// How many CPUs the machine could have: so many values has an entry of a per-CPU map. Online ones may be fewer.
+///
+/// # Errors
+/// Where `/sys/devices/system/cpu/possible` can't be read.
+pub fn possible_cpus() -> io::Result<u32> {
+    static COUNT: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+    if let Some(count) = COUNT.get() {
+        return Ok(*count);
+    }
+    let path = "/sys/devices/system/cpu/possible";
+    let text = std::fs::read_to_string(path)?;
+    // `0-3`, `0`, `0,2-5`: the kernel's arrays go up to the highest.
+    let last = text.trim().rsplit([',', '-']).next().and_then(|last| last.parse::<u32>().ok());
+    let count = last.ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))? + 1;
+    Ok(*COUNT.get_or_init(|| count))
+}
