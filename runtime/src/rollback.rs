@@ -1,6 +1,7 @@
 //! Back to the kept generation, or away with it.
 
-use std::path::Path;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use maplock_layout::Disposition;
@@ -14,36 +15,72 @@ use crate::report::{LinkReport, MapReport, Report};
 use crate::site::{self, Site};
 use crate::sys::{Map, Object, bpffs};
 use crate::transfer::{self, Transfer};
+use crate::upgrade::Progress;
 
-/// Returns to the generation before: its maps, and its programs in the links. Entries that were written since are carried back
-/// into maps that had grown; maps that were swapped are again what they were. The generation that is left is kept, so that
-/// a second roll-back undoes the first.
-///
-/// # Errors
-/// [`ErrorKind::Place`] where no generation is kept at `DIR@prev`; [`ErrorKind::Busy`] where `wait` ends before another upgrade
-/// does; [`ErrorKind::Kernel`] where the entries don't fit any more. Nothing has changed then.
-pub fn rollback(dir: &Path, wait: Duration) -> Result<Report, Error> {
-    let start = Instant::now();
-    let site = Site::at(dir)?;
-    let _lock = Exclusive::lock(&site.lock, wait)?;
-    recover::recover(&site, false)?;
-    if !site.prev.exists() {
-        let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
-        return Err(Error::new(ErrorKind::Place, message));
+/// A way back to the kept generation.
+pub struct Rollback {
+    dir: PathBuf,
+    wait: Duration,
+    progress: Box<dyn FnMut(Progress<'_>) + Send>,
+}
+
+impl fmt::Debug for Rollback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rollback").field("dir", &self.dir).field("wait", &self.wait).finish_non_exhaustive()
     }
-    let staged = Returning { site: &site, is_committed: false };
-    let mut report = staged.stage()?;
-    let done = staged.commit()?;
-    report.links.extend(done.links);
-    report.window = done.window;
-    report.total = start.elapsed();
-    Ok(report)
+}
+
+impl Rollback {
+    /// From the live generation at `dir`.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), wait: Duration::from_secs(60), progress: Box::new(|_| {}) }
+    }
+
+    /// How long to wait for an upgrade of these pins to end: 60 seconds by default.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Is told how far a copy is.
+    #[must_use]
+    pub fn progress(mut self, progress: impl FnMut(Progress<'_>) + Send + 'static) -> Self {
+        self.progress = Box::new(progress);
+        self
+    }
+
+    /// Returns to the generation before: its maps, and its programs in the links. Entries that were written since are carried
+    /// back into maps that had grown; maps that were swapped are again what they were. The generation that is left is kept, so
+    /// that a second roll-back undoes the first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Place`] where no generation is kept at `DIR@prev`; [`ErrorKind::Busy`] where the wait ends before another
+    /// upgrade does; [`ErrorKind::Kernel`] where the entries don't fit any more. Nothing has changed then.
+    pub fn run(mut self) -> Result<Report, Error> {
+        let start = Instant::now();
+        let site = Site::at(&self.dir)?;
+        let _lock = Exclusive::lock(&site.lock, self.wait)?;
+        recover::recover(&site, false)?;
+        if !site.prev.exists() {
+            let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
+            return Err(Error::new(ErrorKind::Place, message));
+        }
+        let staged = Returning { site: &site, is_committed: false };
+        let mut report = staged.stage(&mut self.progress)?;
+        let done = staged.commit()?;
+        report.links.extend(done.links);
+        report.window = done.window;
+        report.total = start.elapsed();
+        Ok(report)
+    }
 }
 
 /// Removes the generation before: its maps and programs go, and no way leads back to them.
 ///
 /// # Errors
-/// As [`rollback`]. No kept generation is no error: `false`.
+/// As [`Rollback::run`]. No kept generation is no error: `false`.
 pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
     let site = Site::at(dir)?;
     let _lock = Exclusive::lock(&site.lock, wait)?;
@@ -68,7 +105,7 @@ struct Returning<'a> {
 }
 
 impl Returning<'_> {
-    fn stage(&self) -> Result<Report, Error> {
+    fn stage(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report, Error> {
         let Site { dir, next, prev, .. } = self.site;
         let record = prev.join(site::RETURNING);
         bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
@@ -89,7 +126,7 @@ impl Returning<'_> {
             if let (Some(live), Some(record)) = (&live, record)
                 && (record.from, record.to) == (kept.info().id, live.info().id)
             {
-                let copied = self.carry_back(name, live, &kept, record)?;
+                let copied = self.carry_back(name, (live, &kept), record, progress)?;
                 (map.kept, map.bytes, map.method) = (copied.entries, copied.bytes, Some(copied.method.name()));
             }
             map.time = started.elapsed();
@@ -105,7 +142,13 @@ impl Returning<'_> {
     }
 
     /// The entries of the live map, into the smaller one that it had grown from.
-    fn carry_back(&self, name: &str, live: &Map, kept: &Map, record: &Derivation) -> Result<transfer::Copied, Error> {
+    fn carry_back(
+        &self,
+        name: &str,
+        (live, kept): (&Map, &Map),
+        record: &Derivation,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<transfer::Copied, Error> {
         let next = &self.site.next;
         let failed = |what: &str| format!("can't carry the entries of map `{name}` back: {what}");
         transfer::clear(kept).map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))?;
@@ -120,7 +163,8 @@ impl Returning<'_> {
         let back = Derivation { from: live.info().id, to: kept.info().id, sums: record.sums.clone() };
         bpffs::write_record(&next.join(site::transfer_of(name)), &back.to_text()).trying(|| failed("no record"))?;
         let transfer = Transfer { from: live, to: kept, base: base.as_ref(), sums: &record.sums };
-        let copied = transfer.copy(&mut transfer::Options::default());
+        let mut tell = |done, total| progress(Progress { map: name, done, total });
+        let copied = transfer.copy(&mut transfer::Options::new(&mut tell));
         copied.map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))
     }
 

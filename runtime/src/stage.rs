@@ -224,7 +224,7 @@ impl Staged {
     }
 
     /// Makes the staged generation the live one: links switched, what the old programs still wrote brought over, pins exchanged.
-    /// The old generation is kept at `DIR@prev`, for [`rollback`](crate::rollback()), until [`confirm`](crate::confirm()).
+    /// The old generation is kept at `DIR@prev`, for a [`Rollback`](crate::Rollback), until [`confirm`](crate::confirm).
     ///
     /// # Errors
     /// The kernel's, with the name of the hook or map. The live generation is then as it was; where even that fails, the error
