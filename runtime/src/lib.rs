@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 
 pub mod inspect;
+pub mod meta;
+pub mod normalise;
 pub mod plan;
 pub mod policy;
 pub mod report;
@@ -10,6 +12,7 @@ pub mod sys;
 pub mod transfer;
 
 pub use maplock_layout as layout;
+pub use meta::Meta;
 pub use plan::Plan;
 pub use policy::{OnMismatch, Policies, Policy};
 pub use report::Report;

@@ -1,0 +1,230 @@
+//! What the kernel and the loaders make of a declaration, so that a pinned map can be held against one.
+//!
+//! [`QUIRKS`] is the only place that knows: every comparison goes through [`normalise`]. What is *not* there because nothing
+//! changes it: `BPF_F_NO_PREALLOC`, which tries and storage maps demand (`trie_alloc`, `bpf_local_storage_map_alloc_check`) and
+//! no loader adds; `BPF_F_INNER_MAP` and `BPF_F_SEGV_ON_FAULT`, which are kept as given; `map_extra` of Bloom filters, which
+//! stays 0 where the kernel takes 5 hash functions; the value of cpumap and devmap, 4 or 8 bytes as declared.
+
+use std::io;
+
+use maplock_layout::layout::CompositeKind;
+use maplock_layout::map::{MapDef, MapType};
+
+/// What the machine rounds by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Node {
+    /// CPUs that the machine could have.
+    pub cpus: u32,
+    /// Bytes of a page.
+    pub page_size: u32,
+}
+
+impl Node {
+    /// This machine.
+    ///
+    /// # Errors
+    /// Where the number of possible CPUs can't be read.
+    pub fn this() -> io::Result<Self> {
+        let page_size = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
+        Ok(Self { cpus: crate::sys::possible_cpus()?, page_size })
+    }
+}
+
+/// One thing that the kernel or a loader changes between a declaration and what the kernel tells of the map.
+#[derive(Debug)]
+pub struct Quirk {
+    /// Its name.
+    pub name: &'static str,
+    /// Where it comes from: a function of the kernel, or of a loader.
+    pub source: &'static str,
+    /// Makes of a declaration what the kernel will tell; given what it tells in fact, where loaders differ.
+    apply: fn(&mut MapDef, &MapDef, Node),
+}
+
+const NO_COMMON_LRU: u32 = 0x2;
+const MMAPABLE: u32 = 0x400;
+const VTYPE_BTF_OBJ_FD: u32 = 0x8000;
+const TOKEN_FD: u32 = 0x1_0000;
+
+/// All of them.
+pub static QUIRKS: &[Quirk] = &[
+    Quirk {
+        name: "flags that the kernel adds or does not keep",
+        source: "`dev_map_init_map` adds BPF_F_RDONLY_PROG; `bpf_map_flags_retain_permanent` drops BPF_F_RDONLY and BPF_F_WRONLY, which belong to the descriptor",
+        apply: |shown, _, _| shown.flags = shown.effective_flags(),
+    },
+    Quirk {
+        name: "a token to create the map with",
+        source: "`map_create` clears BPF_F_TOKEN_FD before the map is made (Linux 6.9)",
+        apply: |shown, _, _| shown.flags &= !TOKEN_FD,
+    },
+    Quirk {
+        name: "struct_ops of a module",
+        source: "libbpf's `bpf_object__create_map` adds BPF_F_VTYPE_BTF_OBJ_FD where the interface is a module's",
+        apply: |shown, observed, _| {
+            if shown.map_type == MapType::STRUCT_OPS {
+                shown.flags |= observed.flags & VTYPE_BTF_OBJ_FD;
+            }
+        },
+    },
+    Quirk {
+        name: "LRU lists of each CPU",
+        source: "`htab_map_alloc`: with BPF_F_NO_COMMON_LRU, max_entries is rounded up to a multiple of the possible CPUs, down where that overflows",
+        apply: |shown, _, node| {
+            if matches!(shown.map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH) && shown.flags & NO_COMMON_LRU != 0 {
+                let cpus = node.cpus.max(1);
+                let up = shown.max_entries.checked_next_multiple_of(cpus);
+                shown.max_entries = up.unwrap_or(shown.max_entries / cpus * cpus);
+            }
+        },
+    },
+    Quirk {
+        name: "ring buffers in pages",
+        source: "`ringbuf_map_alloc` wants a power of two of the node's pages; libbpf's `adjust_ringbuf_sz`, aya's `adjust_to_page_size` and cilium/ebpf round up",
+        apply: |shown, _, node| {
+            if matches!(shown.map_type, MapType::RINGBUF | MapType::USER_RINGBUF) && shown.max_entries != 0 {
+                let pages = shown.max_entries.div_ceil(node.page_size.max(1)).checked_next_power_of_two();
+                let rounded = pages.and_then(|pages| pages.checked_mul(node.page_size));
+                shown.max_entries = rounded.unwrap_or(shown.max_entries);
+            }
+        },
+    },
+    Quirk {
+        name: "a perf event array for each CPU",
+        source: "libbpf's `map_set_def_max_entries` and aya's `max_entries_override` take 0 as the number of CPUs; cilium/ebpf's `fixupMagicFields` also what is more",
+        apply: |shown, observed, node| {
+            let is_all = shown.max_entries == 0 || shown.max_entries > node.cpus && observed.max_entries == node.cpus;
+            if shown.map_type == MapType::PERF_EVENT_ARRAY && is_all {
+                shown.max_entries = node.cpus;
+            }
+        },
+    },
+    Quirk {
+        name: "a cpumap for each CPU",
+        source: "cilium/ebpf's `fixupMagicFields` takes 0, and what is over the number of CPUs, as that number",
+        apply: |shown, observed, node| {
+            let is_all = shown.max_entries == 0 || shown.max_entries > node.cpus;
+            if shown.map_type == MapType::CPUMAP && is_all && observed.max_entries == node.cpus {
+                shown.max_entries = node.cpus;
+            }
+        },
+    },
+    Quirk {
+        name: "maps of descriptors without sizes",
+        source: "cilium/ebpf's `fixupMagicFields`, libbpf's `parse_btf_map_def`: keys and values of 4 bytes, which is all that the kernel takes",
+        apply: |shown, _, _| {
+            use MapType as T;
+            if matches!(shown.map_type, T::PERF_EVENT_ARRAY | T::ARRAY_OF_MAPS | T::HASH_OF_MAPS) {
+                if shown.value_size == 0 {
+                    shown.value_size = 4;
+                }
+                if shown.key_size == 0 && shown.map_type != T::HASH_OF_MAPS {
+                    shown.key_size = 4;
+                }
+            }
+        },
+    },
+    Quirk {
+        name: "data sections that user space can map",
+        source: "libbpf's `map_is_mmapable` sets BPF_F_MMAPABLE where a variable is not static, cilium/ebpf always, aya never",
+        apply: |shown, observed, _| {
+            if is_data_section(shown) {
+                shown.flags = shown.flags & !MMAPABLE | observed.flags & MMAPABLE;
+            }
+        },
+    },
+    Quirk {
+        name: "types of indexes and handles",
+        source: "`map_check_no_btf` and its like: most types whose keys or values are an index or a kernel object keep no BTF",
+        apply: |shown, observed, _| {
+            if observed.key.is_none() && !shown.key_has_layout() {
+                shown.key = None;
+            }
+            if observed.value.is_none() && !shown.value_has_layout() {
+                shown.value = None;
+            }
+        },
+    },
+    Quirk {
+        name: "the template of inner maps",
+        source: "`bpf_map_get_info_by_fd` does not tell of `inner_map_meta`; an inner map is seen where the map has an entry",
+        apply: |shown, observed, _| {
+            if observed.inner.is_none() {
+                shown.inner = None;
+            }
+        },
+    },
+    Quirk {
+        name: "what no map tells",
+        source: "`struct bpf_map_info` has neither a NUMA node nor pinning, and 15 bytes of the name",
+        apply: |shown, observed, _| {
+            shown.name.clone_from(&observed.name);
+            (shown.numa_node, shown.pinning, shown.origin) = (observed.numa_node, observed.pinning, observed.origin);
+            shown.tags.clone_from(&observed.tags);
+        },
+    },
+];
+
+/// True for the map that a loader makes of global variables.
+fn is_data_section(def: &MapDef) -> bool {
+    let is_section = |of: &maplock_layout::layout::Composite| of.kind() == CompositeKind::Section;
+    def.map_type == MapType::ARRAY
+        && def.max_entries == 1
+        && (def.name.starts_with('.') || def.value.as_deref().and_then(|value| value.composite()).is_some_and(is_section))
+}
+
+/// A map that the kernel has, in the words of a declaration: whatever the kernel tells as it would for a map that was made as
+/// `declared` says is as declared, all else is as the kernel tells it.
+#[must_use]
+pub fn normalise(observed: &MapDef, declared: &MapDef, node: Node) -> MapDef {
+    let mut shown = declared.clone();
+    for quirk in QUIRKS {
+        (quirk.apply)(&mut shown, observed, node);
+    }
+    /// What the kernel tells, or what was declared where that is why.
+    fn words<T: PartialEq + Clone>(observed: &T, shown: &T, declared: &T) -> T {
+        if observed == shown { declared.clone() } else { observed.clone() }
+    }
+    MapDef {
+        name: words(&observed.name, &shown.name, &declared.name),
+        map_type: observed.map_type,
+        key_size: words(&observed.key_size, &shown.key_size, &declared.key_size),
+        value_size: words(&observed.value_size, &shown.value_size, &declared.value_size),
+        max_entries: words(&observed.max_entries, &shown.max_entries, &declared.max_entries),
+        flags: words(&observed.flags, &shown.flags, &declared.flags),
+        map_extra: words(&observed.map_extra, &shown.map_extra, &declared.map_extra),
+        numa_node: words(&observed.numa_node, &shown.numa_node, &declared.numa_node),
+        pinning: words(&observed.pinning, &shown.pinning, &declared.pinning),
+        origin: words(&observed.origin, &shown.origin, &declared.origin),
+        tags: words(&observed.tags, &shown.tags, &declared.tags),
+        // Layouts are not compared here: where both sides have one, what they differ in is the diff's to tell.
+        key: if shown.key.is_none() && observed.key.is_none() { declared.key.clone() } else { observed.key.clone() },
+        value: if shown.value.is_none() && observed.value.is_none() {
+            declared.value.clone()
+        } else {
+            observed.value.clone()
+        },
+        inner: match (&observed.inner, &declared.inner) {
+            (Some(observed), Some(declared)) => Some(Box::new(normalise(observed, declared, node))),
+            (Some(observed), None) => Some(observed.clone()),
+            (None, declared) => declared.clone(),
+        },
+    }
+}
+
+/// True where the kernel takes one map for the other: type, sizes, flags and extra data agree. Capacity and layouts aside.
+#[must_use]
+pub fn attributes_agree(observed: &MapDef, declared: &MapDef, node: Node) -> bool {
+    let words = normalise(observed, declared, node);
+    words.map_type == declared.map_type
+        && (words.key_size, words.value_size) == (declared.key_size, declared.value_size)
+        && words.effective_flags() == declared.effective_flags()
+        && words.map_extra == declared.map_extra
+}
+
+/// The name under which a map is pinned: bpffs takes no dots (EPERM), so that `.rodata` is pinned as `_rodata`, which is what
+/// libbpf does (`sanitize_pin_path`).
+#[must_use]
+pub fn pin_name(map: &str) -> String {
+    map.replace('.', "_")
+}
