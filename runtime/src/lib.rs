@@ -9,6 +9,7 @@ pub mod policy;
 pub mod report;
 pub mod spec;
 pub mod sys;
+mod table;
 pub mod transfer;
 
 pub use maplock_layout as layout;

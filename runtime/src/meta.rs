@@ -163,7 +163,10 @@ impl Meta {
         let shape = |problem: String| MetaError::Shape(path.to_owned(), problem);
         let info = map.info();
         if (info.map_type, info.key_size, info.max_entries) != (MapType::ARRAY, 4, 1) {
-            return Err(shape(format!("it is of type {} with {} entries, not an array of one", info.map_type, info.max_entries)));
+            return Err(shape(format!(
+                "it is of type {} with {} entries, not an array of one",
+                info.map_type, info.max_entries
+            )));
         }
         if !map.is_frozen().map_err(io)? {
             return Err(shape("it is not frozen, so that anybody may have written it".to_owned()));

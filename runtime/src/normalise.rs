@@ -71,7 +71,9 @@ pub static QUIRKS: &[Quirk] = &[
         name: "LRU lists of each CPU",
         source: "`htab_map_alloc`: with BPF_F_NO_COMMON_LRU, max_entries is rounded up to a multiple of the possible CPUs, down where that overflows",
         apply: |shown, _, node| {
-            if matches!(shown.map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH) && shown.flags & NO_COMMON_LRU != 0 {
+            if matches!(shown.map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH)
+                && shown.flags & NO_COMMON_LRU != 0
+            {
                 let cpus = node.cpus.max(1);
                 let up = shown.max_entries.checked_next_multiple_of(cpus);
                 shown.max_entries = up.unwrap_or(shown.max_entries / cpus * cpus);
@@ -170,7 +172,8 @@ fn is_data_section(def: &MapDef) -> bool {
     let is_section = |of: &maplock_layout::layout::Composite| of.kind() == CompositeKind::Section;
     def.map_type == MapType::ARRAY
         && def.max_entries == 1
-        && (def.name.starts_with('.') || def.value.as_deref().and_then(|value| value.composite()).is_some_and(is_section))
+        && (def.name.starts_with('.')
+            || def.value.as_deref().and_then(|value| value.composite()).is_some_and(is_section))
 }
 
 /// A map that the kernel has, in the words of a declaration: whatever the kernel tells as it would for a map that was made as

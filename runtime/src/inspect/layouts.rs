@@ -86,7 +86,8 @@ fn section<'a>(
     }
     members.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
     let members = members.into_iter();
-    let members = members.map(|(offset_bits, name, layout)| Member { name: name.into(), offset_bits, bits: None, layout });
+    let members =
+        members.map(|(offset_bits, name, layout)| Member { name: name.into(), offset_bits, bits: None, layout });
     let name: Arc<str> = resolver.name(datasec)?.into();
     let composite = Composite::new(CompositeKind::Section, Some(name.into()), members.collect());
     let composite = composite.map_err(|problem| datasec.error(problem))?;
