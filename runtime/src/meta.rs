@@ -194,3 +194,48 @@ fn unescape(name: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use maplock_layout::MapDef;
+    use maplock_layout::lock::LockedMap;
+
+    use super::*;
+
+    fn meta() -> Meta {
+        let mut meta = Meta { generation: 7, ..Meta::default() };
+        for (id, name) in [(12, "backends"), (13, ".rodata"), (14, "two\nlines \\n")] {
+            meta.maps.insert(name.to_owned(), MetaMap { id });
+        }
+        meta.links = ["connect4", "a \\ b"].map(str::to_owned).into();
+        let def = MapDef { key_size: 4, value_size: 4, max_entries: 8, ..MapDef::new("backends", MapType::HASH) };
+        meta.lock.maps.insert("backends".to_owned(), LockedMap::new(def));
+        meta
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let text = meta().to_text();
+        assert!(text.starts_with("maplock_meta 1\ngeneration 7\nmap 13 .rodata\n"), "{text}");
+        assert_eq!(Meta::parse(&text).expect("its own text"), meta());
+    }
+
+    #[test]
+    fn a_damaged_text_is_refused_wherever_it_is_cut() {
+        let text = meta().to_text();
+        let head = text.find("---\n").expect("a head");
+        for end in 0..head {
+            assert!(Meta::parse(&text[..end]).is_err(), "cut at {end}");
+        }
+        let error = Meta::parse(&text.replace("map 12 ", "map x ")).expect_err("no number");
+        assert_eq!(error.to_string(), "`maplock_meta`, line 4: `map x backends` is no line of it");
+        let error = Meta::parse(&text.replace("key_size = 4", "key_size = 8")).expect_err("another digest");
+        assert!(error.to_string().contains("holds no lock: line"), "{error}");
+    }
+
+    #[test]
+    fn a_newer_text_says_so() {
+        let error = Meta::parse(&meta().to_text().replace("maplock_meta 1", "maplock_meta 2")).expect_err("newer");
+        assert!(matches!(error, MetaError::Newer(2)), "{error}");
+    }
+}

@@ -180,8 +180,12 @@ fn is_data_section(def: &MapDef) -> bool {
 /// `declared` says is as declared, all else is as the kernel tells it.
 #[must_use]
 pub fn normalise(observed: &MapDef, declared: &MapDef, node: Node) -> MapDef {
+    by(QUIRKS.iter(), observed, declared, node)
+}
+
+fn by<'q>(quirks: impl Iterator<Item = &'q Quirk> + Clone, observed: &MapDef, declared: &MapDef, node: Node) -> MapDef {
     let mut shown = declared.clone();
-    for quirk in QUIRKS {
+    for quirk in quirks.clone() {
         (quirk.apply)(&mut shown, observed, node);
     }
     /// What the kernel tells, or what was declared where that is why.
@@ -208,9 +212,10 @@ pub fn normalise(observed: &MapDef, declared: &MapDef, node: Node) -> MapDef {
             observed.value.clone()
         },
         inner: match (&observed.inner, &declared.inner) {
-            (Some(observed), Some(declared)) => Some(Box::new(normalise(observed, declared, node))),
+            (Some(observed), Some(declared)) => Some(Box::new(by(quirks, observed, declared, node))),
             (Some(observed), None) => Some(observed.clone()),
-            (None, declared) => declared.clone(),
+            (None, declared) if shown.inner.is_none() => declared.clone(),
+            (None, _) => None,
         },
     }
 }
@@ -230,4 +235,128 @@ pub fn attributes_agree(observed: &MapDef, declared: &MapDef, node: Node) -> boo
 #[must_use]
 pub fn pin_name(map: &str) -> String {
     map.replace('.', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use maplock_layout::layout::{Composite, IntKind, Layout, Shape};
+    use maplock_layout::map::{MapType as T, Pinning};
+
+    use super::*;
+
+    const NODE: Node = Node { cpus: 6, page_size: 4096 };
+
+    /// A definition of type, key, value, entries and flags.
+    fn def(map_type: T, key_size: u32, value_size: u32, max_entries: u32, flags: u32) -> MapDef {
+        MapDef { key_size, value_size, max_entries, flags, ..MapDef::new("m", map_type) }
+    }
+
+    fn int() -> Arc<Layout> {
+        Arc::new(Layout::new(4, Shape::Int(IntKind::Unsigned)))
+    }
+
+    fn section() -> Arc<Layout> {
+        let section = Composite::new(CompositeKind::Section, Some(".data".into()), Vec::new()).expect("few members");
+        Arc::new(Layout::new(8, Shape::Composite(Arc::new(section))))
+    }
+
+    /// What is declared, and what the kernel tells of it: by the quirk that makes the difference.
+    fn pairs() -> Vec<(&'static str, MapDef, MapDef)> {
+        let typed = |map_type| MapDef { key: Some(int()), value: Some(int()), ..def(map_type, 4, 4, 8, 0) };
+        let holder = |inner| MapDef { inner, ..def(T::ARRAY_OF_MAPS, 4, 4, 8, 0) };
+        let pinned = MapDef { numa_node: 1, pinning: Pinning::ByName, ..def(T::HASH, 4, 4, 8, 4) };
+        let data = |flags, value| MapDef { value, ..def(T::ARRAY, 4, 8, 1, flags) };
+        let bss = |flags| MapDef { name: ".bss".to_owned(), ..def(T::ARRAY, 4, 8, 1, flags) };
+        let flags = "flags that the kernel adds or does not keep";
+        let ring = "ring buffers in pages";
+        let perf = "a perf event array for each CPU";
+        let lru = "LRU lists of each CPU";
+        let sections = "data sections that user space can map";
+        let handles = "types of indexes and handles";
+        let sizes = "maps of descriptors without sizes";
+        vec![
+            (flags, def(T::DEVMAP, 4, 4, 8, 0), def(T::DEVMAP, 4, 4, 8, 0x80)),
+            (flags, def(T::DEVMAP_HASH, 4, 8, 8, 0), def(T::DEVMAP_HASH, 4, 8, 8, 0x80)),
+            (flags, def(T::HASH, 4, 4, 8, 0x9), def(T::HASH, 4, 4, 8, 0x1)),
+            (flags, def(T::ARRAY, 4, 4, 8, 0x410), def(T::ARRAY, 4, 4, 8, 0x400)),
+            ("a token to create the map with", def(T::HASH, 4, 4, 8, 0x1_0000), def(T::HASH, 4, 4, 8, 0)),
+            ("struct_ops of a module", def(T::STRUCT_OPS, 4, 64, 1, 0x2000), def(T::STRUCT_OPS, 4, 64, 1, 0xa000)),
+            (lru, def(T::LRU_HASH, 4, 4, 100, 2), def(T::LRU_HASH, 4, 4, 102, 2)),
+            (lru, def(T::LRU_PERCPU_HASH, 4, 4, u32::MAX, 2), def(T::LRU_PERCPU_HASH, 4, 4, u32::MAX / 6 * 6, 2)),
+            (ring, def(T::RINGBUF, 0, 0, 1, 0), def(T::RINGBUF, 0, 0, 4096, 0)),
+            (ring, def(T::USER_RINGBUF, 0, 0, 10_000, 0), def(T::USER_RINGBUF, 0, 0, 16_384, 0)),
+            (perf, def(T::PERF_EVENT_ARRAY, 4, 4, 0, 0), def(T::PERF_EVENT_ARRAY, 4, 4, 6, 0)),
+            (perf, def(T::PERF_EVENT_ARRAY, 4, 4, 128, 0), def(T::PERF_EVENT_ARRAY, 4, 4, 6, 0)),
+            ("a cpumap for each CPU", def(T::CPUMAP, 4, 4, 0, 0), def(T::CPUMAP, 4, 4, 6, 0)),
+            ("a cpumap for each CPU", def(T::CPUMAP, 4, 8, 64, 0), def(T::CPUMAP, 4, 8, 6, 0)),
+            (sizes, def(T::PERF_EVENT_ARRAY, 0, 0, 8, 0), def(T::PERF_EVENT_ARRAY, 4, 4, 8, 0)),
+            (sizes, def(T::HASH_OF_MAPS, 8, 0, 8, 0), def(T::HASH_OF_MAPS, 8, 4, 8, 0)),
+            (sections, data(0x400, Some(section())), data(0, Some(section()))),
+            (sections, bss(0), bss(0x400)),
+            (handles, typed(T::PROG_ARRAY), def(T::PROG_ARRAY, 4, 4, 8, 0)),
+            (handles, typed(T::XSKMAP), def(T::XSKMAP, 4, 4, 8, 0)),
+            ("the template of inner maps", holder(Some(Box::new(typed(T::ARRAY)))), holder(None)),
+            ("what no map tells", pinned, def(T::HASH, 4, 4, 8, 4)),
+        ]
+    }
+
+    #[test]
+    fn what_the_kernel_tells_of_a_declared_map_is_that_declaration() {
+        for (quirk, declared, observed) in pairs() {
+            let observed = MapDef { name: "m".to_owned(), ..observed };
+            assert_eq!(normalise(&observed, &declared, NODE), declared, "{quirk}");
+        }
+    }
+
+    #[test]
+    fn each_quirk_is_needed_and_has_a_pair() {
+        for (name, declared, observed) in pairs() {
+            let others = QUIRKS.iter().filter(|quirk| quirk.name != name);
+            assert_ne!(by(others, &observed, &declared, NODE), declared, "{name} makes no difference");
+        }
+        let tested: BTreeSet<_> = pairs().iter().map(|(name, ..)| *name).collect();
+        assert_eq!(tested, QUIRKS.iter().map(|quirk| quirk.name).collect());
+    }
+
+    #[test]
+    fn what_no_quirk_explains_stays_as_the_kernel_tells_it() {
+        let declared = [
+            def(T::LRU_HASH, 4, 4, 100, 2),
+            def(T::RINGBUF, 0, 0, 10_000, 0),
+            def(T::PERF_EVENT_ARRAY, 4, 4, 128, 0),
+            def(T::CPUMAP, 4, 4, 64, 0),
+            def(T::HASH, 4, 4, 100, 1),
+            MapDef { value: Some(int()), ..def(T::HASH, 4, 4, 100, 0) },
+        ];
+        for declared in declared {
+            let observed = MapDef { value: None, ..def(declared.map_type, 8, 12, 7, 0x4) };
+            let words = normalise(&observed, &declared, NODE);
+            assert_eq!((words.key_size, words.value_size, words.max_entries, words.flags), (8, 12, 7, 0x4));
+            assert_eq!(words.value, None);
+        }
+    }
+
+    #[test]
+    fn an_array_that_is_no_data_section_must_be_mappable_as_declared() {
+        let (declared, observed) = (def(T::ARRAY, 4, 8, 1, 0x400), def(T::ARRAY, 4, 8, 1, 0));
+        assert_eq!(normalise(&observed, &declared, NODE).flags, 0);
+        assert!(!attributes_agree(&observed, &declared, NODE));
+    }
+
+    #[test]
+    fn inner_maps_are_normalised_too() {
+        let holder = |inner| MapDef { inner: Some(Box::new(inner)), ..def(T::HASH_OF_MAPS, 4, 4, 8, 0) };
+        let declared = holder(MapDef { name: "m.inner".to_owned(), ..def(T::LRU_HASH, 4, 4, 100, 2) });
+        let observed = holder(def(T::LRU_HASH, 4, 4, 102, 2));
+        assert_eq!(normalise(&observed, &declared, NODE), declared);
+    }
+
+    #[test]
+    fn pins_have_no_dots() {
+        assert_eq!(pin_name(".rodata.custom"), "_rodata_custom");
+        assert_eq!(pin_name("backends"), "backends");
+    }
 }
