@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::hooks::Whereabouts;
-use crate::meta::Meta;
+use crate::meta::{self, Meta, MetaError};
 use crate::report::LinkReport;
 use crate::site::{self, Site};
 use crate::sys::{self, Link, Map, Object, Prog, bpffs};
@@ -139,8 +139,8 @@ impl Changeover<'_> {
         let Site { dir, next, prev, .. } = self.site;
         let failed = |name: &str| format!("can't move `{name}` from `{}` to `{}`", next.display(), dir.display());
         let old = match moving {
-            true => Meta::read(prev)?,
-            false => Meta::read(dir)?,
+            true => meta_of(prev)?,
+            false => meta_of(dir)?,
         };
         let staged = list(next)?;
         let in_old = |name: &String| {
@@ -166,7 +166,7 @@ impl Changeover<'_> {
             }
         }
         // What the old generation had and the new one has not. By now the new meta map is in its place.
-        if let (Some(old), Some(new)) = (&old, Meta::read(dir)?) {
+        if let (Some(old), Some(new)) = (&old, meta_of(dir)?) {
             for name in list(dir)?.iter().filter(|name| is_of(old, name) && !is_of(&new, name)) {
                 bpffs::unlink(&dir.join(name)).trying(|| failed(name))?;
             }
@@ -202,7 +202,7 @@ impl Changeover<'_> {
 /// Removes what is staged, and what staging put beside the live pins.
 pub(crate) fn discard(site: &Site) -> Result<(), Error> {
     // A generation that maplock has not made has no meta map; the programs of its links were pinned for this upgrade only.
-    if site.dir.exists() && Meta::read(&site.dir)?.is_none() {
+    if site.dir.exists() && meta_of(&site.dir)?.is_none() {
         for name in list(&site.dir)?.iter().filter(|name| name.ends_with(site::PROG)) {
             let path = site.dir.join(name);
             bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
@@ -218,6 +218,18 @@ pub(crate) fn discard(site: &Site) -> Result<(), Error> {
     bpffs::rename_new(&site.next, &site.prev).trying(|| format!("can't put `{}` back", site.prev.display()))?;
     let record = site.prev.join(site::RETURNING);
     bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display())).map(drop)
+}
+
+/// What a generation says of itself. A damaged text counts as none.
+pub(crate) fn meta_of(dir: &Path) -> Result<Option<Meta>, Error> {
+    match Meta::read(dir) {
+        Ok(meta) => Ok(meta),
+        Err(MetaError::Io(path, error)) => Err(Error::kernel(format!("can't read `{}`", path.display()), error)),
+        Err(error) => {
+            tracing::warn!(%error, "the meta map counts as absent");
+            Ok(None)
+        }
+    }
 }
 
 /// True where a directory holds the kept generation on its way back.
@@ -256,7 +268,7 @@ pub(crate) fn grace_period() -> Result<(), Error> {
 
 fn is_of(generation: &Meta, name: &str) -> bool {
     let hook = name.strip_suffix(site::PROG);
-    name == site::META
+    name == meta::NAME
         || generation.maps.contains_key(name)
         || site::map_of_transfer(name).is_some_and(|map| generation.maps.contains_key(map))
         || generation.links.iter().any(|link| link == name || Some(link.as_str()) == hook)
@@ -334,11 +346,10 @@ fn detach_vanished(old: &Path, live: &Path, done: &mut Done) -> Result<(), Error
 
 /// Pins that somebody else put into the live directory between the look at it and the exchange go back there.
 fn give_back_foreign(old: &Path, live: &Path) -> Result<(), Error> {
-    let (Some(new_meta), old_meta) = (Meta::read(live)?, Meta::read(old)?) else { return Ok(()) };
+    let (Some(new_meta), old_meta) = (meta_of(live)?, meta_of(old)?) else { return Ok(()) };
     for name in list(old)? {
-        let known = site::is_own(&name)
-            || is_of(&new_meta, &name)
-            || old_meta.as_ref().is_some_and(|meta| is_of(meta, &name));
+        let known =
+            site::is_own(&name) || is_of(&new_meta, &name) || old_meta.as_ref().is_some_and(|meta| is_of(meta, &name));
         if !known && !live.join(&name).exists() {
             bpffs::rename_new(&old.join(&name), &live.join(&name))
                 .trying(|| format!("can't put `{}` back", live.join(&name).display()))?;
@@ -407,7 +418,8 @@ impl Open<'_> {
         let (from, to) = if back { (&self.to, &self.from) } else { (&self.from, &self.to) };
         let transfer = Transfer { from, to, base: self.base.as_ref(), sums: self.sums };
         transfer.settle(&mut transfer::Options::default()).map_err(|error| {
-            let message = format!("can't bring over what was written to map `{}` since it was copied: {error}", self.name);
+            let message =
+                format!("can't bring over what was written to map `{}` since it was copied: {error}", self.name);
             Error::new(ErrorKind::Kernel, message)
         })
     }
@@ -420,8 +432,9 @@ pub(crate) fn transfers_in(dir: &Path) -> Result<Vec<(String, Derivation)>, Erro
         let Some(map) = site::map_of_transfer(&name) else { continue };
         let path = dir.join(&name);
         let text = bpffs::read_record(&path).trying(|| format!("can't read `{}`", path.display()))?.unwrap_or_default();
-        let record = Derivation::parse(&text)
-            .ok_or_else(|| Error::new(ErrorKind::Place, format!("`{}` holds `{text}`, which is no record", path.display())))?;
+        let record = Derivation::parse(&text).ok_or_else(|| {
+            Error::new(ErrorKind::Place, format!("`{}` holds `{text}`, which is no record", path.display()))
+        })?;
         found.push((map.to_owned(), record));
     }
     Ok(found)
@@ -430,9 +443,13 @@ pub(crate) fn transfers_in(dir: &Path) -> Result<Vec<(String, Derivation)>, Erro
 /// A name in the live directory that is no part of its generation: somebody shares the directory. Without a meta map, `maps` says
 /// what belongs to it.
 pub(crate) fn foreign_in(dir: &Path, maps: impl Fn(&str) -> bool) -> Result<Option<String>, Error> {
-    let meta = Meta::read(dir)?;
-    let is_known = |name: &String| {
-        site::is_own(name) || maps(name) || meta.as_ref().is_some_and(|meta| is_of(meta, name))
-    };
+    let meta = meta_of(dir)?;
+    let is_known =
+        |name: &String| site::is_own(name) || maps(name) || meta.as_ref().is_some_and(|meta| is_of(meta, name));
     Ok(list(dir)?.into_iter().find(|name| !is_known(name)))
+}
+
+/// True where the entries of `map` can't be settled without a snapshot of them.
+pub(crate) fn needs_base(map: &Map, sums: &[Sum]) -> bool {
+    transfer::needs_base(map.info().map_type, map.info().value_size, sums)
 }

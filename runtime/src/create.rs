@@ -4,12 +4,14 @@ use maplock_layout::MapDef;
 use maplock_layout::btf::encode;
 
 use crate::error::{Error, Trying as _};
-use crate::normalise;
+use crate::normalise::{Node, created_max_entries};
 use crate::sys::{Btf, Map, NewMap};
 
 /// Creates a map by `def`, with BTF so that a later release can check it: that of `like`, a map of the same layouts, or else made
 /// from the layouts in `def`.
 pub(crate) fn create(def: &MapDef, like: Option<&Map>) -> Result<Map, Error> {
+    let node = Node::this().trying(|| "can't look at this machine".to_owned())?;
+    let max_entries = created_max_entries(def, node);
     let inner = match &def.inner {
         Some(inner) => Some(create(inner, None)?),
         None => None,
@@ -19,7 +21,7 @@ pub(crate) fn create(def: &MapDef, like: Option<&Map>) -> Result<Map, Error> {
         name: &def.name,
         key_size: def.key_size,
         value_size: def.value_size,
-        max_entries: normalise::max_entries(def).trying(|| format!("can't size map `{}`", def.name))?,
+        max_entries,
         flags: def.flags,
         numa_node: def.numa_node,
         map_extra: def.map_extra,
@@ -29,8 +31,7 @@ pub(crate) fn create(def: &MapDef, like: Option<&Map>) -> Result<Map, Error> {
     let failed = || {
         let MapDef { name, map_type, key_size, value_size, .. } = def;
         format!(
-            "can't create map `{name}` ({map_type} of {}, {key_size} -> {value_size} bytes, flags {:#x})",
-            normalise::max_entries(def).unwrap_or(def.max_entries),
+            "can't create map `{name}` ({map_type} of {max_entries}, {key_size} -> {value_size} bytes, flags {:#x})",
             def.flags
         )
     };
@@ -50,7 +51,7 @@ pub(crate) fn create(def: &MapDef, like: Option<&Map>) -> Result<Map, Error> {
 
 /// BTF for a map's key and value, where its type keeps any.
 fn btf_for(def: &MapDef, like: Option<&Map>) -> Option<(Btf, u32, u32)> {
-    if !def.keeps_btf() {
+    if !def.map_type.keeps_btf() {
         return None;
     }
     if let Some(info) = like.map(Map::info)
@@ -59,7 +60,7 @@ fn btf_for(def: &MapDef, like: Option<&Map>) -> Option<(Btf, u32, u32)> {
     {
         return Some((btf, info.btf_key_type_id, info.btf_value_type_id));
     }
-    let encoded = encode::encode(def.key.as_deref(), def.value.as_deref()).ok()?;
+    let encoded = encode(def.key.as_deref(), def.value.as_deref()).ok()?;
     let btf = Btf::load(&encoded.bytes).ok()?;
     Some((btf, encoded.key_type_id, encoded.value_type_id))
 }

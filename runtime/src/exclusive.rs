@@ -46,12 +46,7 @@ impl Exclusive {
 /// `process 4711 (minimesh)`, from `/proc/locks`: device and inode of each flock, and the process that asked for it.
 fn holder(dir: &Path) -> Option<String> {
     let dir = fs::metadata(dir).ok()?;
-    let inode = format!(
-        "{:02x}:{:02x}:{}",
-        rustix::fs::major(dir.dev()),
-        rustix::fs::minor(dir.dev()),
-        dir.ino()
-    );
+    let inode = format!("{:02x}:{:02x}:{}", rustix::fs::major(dir.dev()), rustix::fs::minor(dir.dev()), dir.ino());
     let locks = fs::read_to_string("/proc/locks").ok()?;
     // `1: FLOCK  ADVISORY  WRITE 4711 00:1c:2 0 EOF`; who waits has `->` after the number.
     let held = locks.lines().filter(|line| line.contains("FLOCK") && !line.contains("->"));

@@ -142,7 +142,8 @@ impl Hook {
 
 /// True for links whose program the kernel can exchange (`bpf_link_ops.update_prog`), Linux 6.18.
 pub(crate) fn can_update(link: LinkType) -> bool {
-    [LinkType::CGROUP, LinkType::NETNS, LinkType::XDP, LinkType::TCX, LinkType::NETKIT, LinkType::SOCKMAP].contains(&link)
+    [LinkType::CGROUP, LinkType::NETNS, LinkType::XDP, LinkType::TCX, LinkType::NETKIT, LinkType::SOCKMAP]
+        .contains(&link)
 }
 
 /// Where a link was attached, as text in a record, so that a roll-back finds the place again.

@@ -46,12 +46,14 @@ mod site;
 pub mod spec;
 mod stage;
 pub mod sys;
+mod table;
 pub mod transfer;
 mod upgrade;
 
 pub use error::{Error, ErrorKind};
 pub use hooks::{AttachType, Hook};
 pub use maplock_layout as layout;
+pub use meta::Meta;
 pub use plan::Plan;
 pub use policy::{OnMismatch, Policies, Policy};
 pub use recover::Recovered;

@@ -2,10 +2,9 @@
 
 use crate::changeover::{self, Changeover, Done};
 use crate::error::Error;
-use crate::meta::Meta;
+use crate::error::Trying as _;
 use crate::site::{self, Site};
 use crate::sys::bpffs;
-use crate::error::Trying as _;
 
 /// What was found of an upgrade that did not end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +42,7 @@ pub(crate) fn recover(site: &Site, each_pin: bool) -> Result<Recovered, Error> {
         recovered = Recovered::Discarded;
     }
     // Programs that were pinned for an upgrade from a generation that maplock has not made.
-    if site.dir.exists() && Meta::read(&site.dir)?.is_none() {
+    if site.dir.exists() && changeover::meta_of(&site.dir)?.is_none() {
         changeover::discard(site)?;
     }
     Ok(recovered)

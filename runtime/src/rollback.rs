@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use maplock_layout::Disposition;
 
-use crate::changeover::{self, Changeover, Derivation};
+use crate::changeover::{self, Changeover, Derivation, needs_base};
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::exclusive::Exclusive;
 use crate::hooks::Whereabouts;
@@ -127,7 +127,8 @@ impl Returning<'_> {
                 && (record.from, record.to) == (kept.info().id, live.info().id)
             {
                 let copied = self.carry_back(name, (live, &kept), record, progress)?;
-                (map.kept, map.bytes, map.method) = (copied.entries, copied.bytes, Some(copied.method.name()));
+                (map.kept, map.bytes, map.method) =
+                    (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
             }
             map.time = started.elapsed();
             report.maps.push(map);
@@ -152,7 +153,7 @@ impl Returning<'_> {
         let next = &self.site.next;
         let failed = |what: &str| format!("can't carry the entries of map `{name}` back: {what}");
         transfer::clear(kept).map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))?;
-        let base = match transfer::needs_base(kept.info(), &record.sums) {
+        let base = match needs_base(kept, &record.sums) {
             true => {
                 let base = transfer::new_base(kept).trying(|| failed("no memory for a snapshot"))?;
                 base.pin(&next.join(site::base_of(name))).trying(|| failed("its snapshot can't be pinned"))?;
@@ -164,7 +165,8 @@ impl Returning<'_> {
         bpffs::write_record(&next.join(site::transfer_of(name)), &back.to_text()).trying(|| failed("no record"))?;
         let transfer = Transfer { from: live, to: kept, base: base.as_ref(), sums: &record.sums };
         let mut tell = |done, total| progress(Progress { map: name, done, total });
-        let copied = transfer.copy(&mut transfer::Options::new(&mut tell));
+        let copied =
+            transfer.copy(&mut transfer::Options { progress: Some(&mut tell), ..transfer::Options::default() });
         copied.map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))
     }
 
@@ -192,7 +194,10 @@ impl Returning<'_> {
         for name in changeover::list(next)?.iter().filter(|name| !site::is_own(name)) {
             let has_prog = next.join(site::prog_of(name)).exists();
             if matches!(Object::open(&next.join(name)), Ok(Object::Link(_))) && !has_prog {
-                let message = format!("the program of hook `{name}` is not kept in `{}`: start the older release", next.display());
+                let message = format!(
+                    "the program of hook `{name}` is not kept in `{}`: start the older release",
+                    next.display()
+                );
                 return Err(Error::new(ErrorKind::Place, message));
             }
         }

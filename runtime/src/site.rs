@@ -6,10 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Trying as _};
+use crate::meta;
 use crate::sys::bpffs;
 
-/// The pin of the map that says what the generation's maps count as.
-pub(crate) const META: &str = "maplock_meta";
 /// Ends the name of the pin of a hook's program.
 pub(crate) const PROG: &str = "@prog";
 /// Ends the name of a map's snapshot, while it is staged.
@@ -57,7 +56,7 @@ pub(crate) fn hook_of_target(name: &str) -> Option<&str> {
 
 /// True for names that maplock itself puts into a generation, beside maps and links.
 pub(crate) fn is_own(name: &str) -> bool {
-    name == META
+    name == meta::NAME
         || [COMMIT, MOVING, RETURNING].contains(&name)
         || [PROG, BASE, TRANSFER, TARGET].iter().any(|ending| name.ends_with(ending))
 }
@@ -86,7 +85,8 @@ impl Site {
     /// The site of a live generation at `dir`, which need not be there yet.
     pub(crate) fn at(dir: &Path) -> Result<Self, Error> {
         let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
-            let message = format!("`{}` is no directory for pins; give one on a bpffs, such as /sys/fs/bpf/NAME", dir.display());
+            let message =
+                format!("`{}` is no directory for pins; give one on a bpffs, such as /sys/fs/bpf/NAME", dir.display());
             return Err(Error::new(ErrorKind::Place, message));
         };
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
@@ -105,7 +105,13 @@ impl Site {
         let is_root = exists && bpffs::is_mount_root(dir).trying(|| format!("can't look at `{}`", dir.display()))?;
         if is_root {
             let dir = dir.to_owned();
-            return Ok(Self { next: dir.join("maplock@next"), prev: dir.join("maplock@prev"), lock: dir.clone(), dir, is_root });
+            return Ok(Self {
+                next: dir.join("maplock@next"),
+                prev: dir.join("maplock@prev"),
+                lock: dir.clone(),
+                dir,
+                is_root,
+            });
         }
         if name.contains('.') {
             let message = format!("`{}` can't be: bpffs refuses names with a dot", dir.display());

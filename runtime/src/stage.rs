@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 
 use maplock_layout::{Disposition, MapDef};
 
-use crate::changeover::{self, Changeover, Derivation};
+use crate::changeover::{self, Changeover, Derivation, needs_base};
 use crate::create::create;
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::hooks::{self, Hook};
-use crate::meta::{Meta, MetaMap};
+use crate::meta::{self, Meta, MetaMap};
+use crate::normalise::pin_name;
 use crate::plan::{CommitBy, MapPlan, Plan};
 use crate::report::{LinkReport, MapReport, Report};
 use crate::site::{self, Site};
@@ -46,12 +47,18 @@ impl Staged {
             );
             return Err(Error::new(ErrorKind::Refused, message));
         }
-        let mut staged =
-            Self { upgrade, maps: BTreeMap::new(), hooks: BTreeMap::new(), report: Report::default(), is_committed: false };
+        let mut staged = Self {
+            upgrade,
+            maps: BTreeMap::new(),
+            hooks: BTreeMap::new(),
+            report: Report::default(),
+            is_committed: false,
+        };
         let Site { dir, next, .. } = &staged.upgrade.site;
         bpffs::make_dir(next).trying(|| format!("can't make `{}`", next.display()))?;
         if dir.exists() && !staged.upgrade.site.is_root {
-            bpffs::copy_owner_and_mode(dir, next).trying(|| format!("can't set owner and mode of `{}`", next.display()))?;
+            bpffs::copy_owner_and_mode(dir, next)
+                .trying(|| format!("can't set owner and mode of `{}`", next.display()))?;
         }
         let plans = staged.upgrade.plan.maps.clone();
         for plan in &plans {
@@ -70,19 +77,21 @@ impl Staged {
             self.report.maps.push(report);
             return Ok(());
         };
-        let pin = self.upgrade.site.next.join(site::pin_of(&plan.map));
+        let pin = self.upgrade.site.next.join(pin_name(&plan.map));
         let map = match (&plan.pin, plan.disposition) {
-            (Some(from), Disposition::Reuse) if !plan.carry => {
+            (Some(from), Disposition::Reuse) if !plan.carried_back => {
                 bpffs::hard_link(from, &pin)
                     .trying(|| format!("can't link pin `{}` to `{}`", from.display(), pin.display()))?;
                 report.kept = plan.entries.unwrap_or(0);
                 Map::open(&pin).trying(|| format!("can't open map `{}`", pin.display()))?
             }
-            (Some(from), Disposition::Reuse | Disposition::Grow) => {
+            (Some(_), Disposition::Reuse | Disposition::Grow) => {
+                let from = &self.upgrade.site.dir.join(pin_name(&plan.map));
                 let old = Map::open(from).trying(|| format!("can't open map `{}`", from.display()))?;
                 let map = self.pinned(def, &pin, Some(from), Some(&old))?;
                 let copied = self.copy(plan, &old, &map)?;
-                (report.kept, report.bytes, report.method) = (copied.entries, copied.bytes, Some(copied.method.name()));
+                (report.kept, report.bytes, report.method) =
+                    (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
                 report.lost = Some(copied.lost);
                 map
             }
@@ -94,15 +103,16 @@ impl Staged {
                 return Err(Error::new(ErrorKind::Refused, message));
             }
             (old, Disposition::Swap) => {
-                report.lost = plan.lost;
+                report.lost = if plan.loses_entries { plan.entries } else { Some(0) };
                 self.pinned(def, &pin, old.as_deref(), None)?
             }
             _ => self.pinned(def, &pin, None, None)?,
         };
         // The pin at the first look and this one are of the same map, or somebody has been at it.
-        let is_same = plan.disposition != Disposition::Reuse || plan.carry || plan.id == Some(map.info().id);
+        let is_same = plan.disposition != Disposition::Reuse || plan.carried_back || plan.id == Some(map.info().id);
         if !is_same {
-            let message = format!("pin `{}` was exchanged for another while the upgrade was planned; start again", plan.map);
+            let message =
+                format!("pin `{}` was exchanged for another while the upgrade was planned; start again", plan.map);
             return Err(Error::new(ErrorKind::Place, message));
         }
         report.time = started.elapsed();
@@ -127,7 +137,7 @@ impl Staged {
     fn copy(&mut self, plan: &MapPlan, old: &Map, new: &Map) -> Result<transfer::Copied, Error> {
         let name = &plan.map;
         let next = &self.upgrade.site.next;
-        let base = if transfer::needs_base(old.info(), &plan.sums) {
+        let base = if needs_base(old, &plan.sums) {
             let base = transfer::new_base(old).trying(|| format!("no memory for a snapshot of map `{name}`"))?;
             let pin = next.join(site::base_of(name));
             base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
@@ -141,7 +151,8 @@ impl Staged {
         let progress = &mut self.upgrade.progress;
         let mut tell = |done, total| progress(Progress { map: name, done, total });
         let transfer = Transfer { from: old, to: new, base: base.as_ref(), sums: &plan.sums };
-        let copied = transfer.copy(&mut transfer::Options::new(&mut tell));
+        let copied =
+            transfer.copy(&mut transfer::Options { progress: Some(&mut tell), ..transfer::Options::default() });
         copied.map_err(|error| Error::new(ErrorKind::Kernel, format!("can't copy map `{name}`: {error}")))
     }
 
@@ -184,7 +195,9 @@ impl Staged {
     pub fn hook(&mut self, name: &str, prog: impl AsFd, hook: Hook) -> Result<(), Error> {
         let taken = self.upgrade.spec.map(name).is_some() || site::is_own(name) || self.hooks.contains_key(name);
         if taken || name.is_empty() || name.contains(['.', '/', '@']) {
-            let message = format!("a hook can't be called `{name}`: its link is pinned under that name, which is taken, empty, or has one of `. / @`");
+            let message = format!(
+                "a hook can't be called `{name}`: its link is pinned under that name, which is taken, empty, or has one of `. / @`"
+            );
             return Err(Error::new(ErrorKind::Usage, message));
         }
         let failed = || format!("can't look at the program of hook `{name}`");
@@ -215,9 +228,11 @@ impl Staged {
         let Ok(map) = Map::from_id(id) else { return Ok(()) };
         let name = &map.info().name;
         let is_meant = |spec: &str| spec.get(..15).unwrap_or(spec) == name;
-        match self.maps.iter().find(|(spec, staged)| {
-            is_meant(spec) && staged.map.info().map_type == map.info().map_type
-        }) {
+        match self
+            .maps
+            .iter()
+            .find(|(spec, staged)| is_meant(spec) && staged.map.info().map_type == map.info().map_type)
+        {
             Some((spec, _)) => wrong(spec, "a map of its own called"),
             None => Ok(()),
         }
@@ -284,13 +299,12 @@ impl Staged {
         let Site { dir, next, .. } = &self.upgrade.site;
         let maps = self.maps.iter().map(|(name, staged)| (name.clone(), MetaMap { id: staged.map.info().id }));
         let meta = Meta {
-            generation: Meta::read(dir)?.map_or(0, |meta| meta.generation) + 1,
+            generation: changeover::meta_of(dir)?.map_or(0, |meta| meta.generation) + 1,
             maps: maps.collect(),
             links: self.hooks.keys().cloned().collect(),
             lock: self.upgrade.spec.lock().clone(),
         };
-        meta.write(next)?;
-        Ok(())
+        meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
     }
 }
 

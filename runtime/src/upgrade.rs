@@ -3,17 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::error::Error;
+use crate::changeover;
+use crate::error::{Error, ErrorKind, Trying as _};
 use crate::exclusive::Exclusive;
-use crate::inspect::{self, Observed};
-use crate::meta::Meta;
+use crate::inspect;
+use crate::normalise::{Node, pin_name};
 use crate::plan::{self, Plan};
 use crate::policy::Policies;
 use crate::recover::{self, Recovered};
 use crate::site::Site;
 use crate::spec::Spec;
 use crate::stage::Staged;
-use crate::changeover;
+use crate::transfer;
+
+/// How long the entries of one map may be counted for the plan.
+const COUNTING: Duration = Duration::from_millis(20);
 
 /// How far a long copy is.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +106,7 @@ impl Options {
         for map in &plan.maps {
             tracing::info!(map = map.map, disposition = map.disposition.name(), why = map.why, "planned");
         }
-        Ok(Upgrade { spec: self.spec, site, plan, recovered, lock, progress: self.progress, start })
+        Ok(Upgrade { spec: self.spec, site, plan, recovered, _lock: lock, progress: self.progress, start })
     }
 }
 
@@ -115,14 +119,23 @@ pub fn dry_run(spec: &Spec, dir: &Path, policies: &Policies) -> Result<Plan, Err
 }
 
 fn look(spec: &Spec, site: &Site, policies: &Policies) -> Result<Plan, Error> {
-    let observe = |dir: &Path| -> Result<(Vec<Observed>, Option<Meta>), Error> {
-        let inventory = inspect::directory(dir)?;
-        Ok((inventory.maps, inventory.meta))
-    };
-    let (live, meta) = observe(&site.dir)?;
-    let (kept, _) = observe(&site.prev)?;
-    let mut plan = plan::plan(spec, &site.dir, &live, &kept, meta.as_ref(), policies)?;
-    let foreign = changeover::foreign_in(&site.dir, |name| spec.map(name).is_some())?;
+    let failed = |error: inspect::InspectError| Error::new(ErrorKind::Place, error.to_string());
+    let mut live = inspect::directory(&site.dir).map_err(failed)?;
+    let kept = inspect::directory(&site.prev).map_err(failed)?;
+    live.count_entries(|map| transfer::count(map, COUNTING));
+    for warning in &live.warnings {
+        tracing::warn!(dir = %site.dir.display(), warning);
+    }
+    let mut plan = plan::plan(&plan::Inputs {
+        spec,
+        dir: &site.dir,
+        live: &live.observed(),
+        kept: &kept.observed(),
+        meta: live.meta.as_ref(),
+        policies,
+        node: Node::this().trying(|| "can't look at this machine".to_owned())?,
+    });
+    let foreign = changeover::foreign_in(&site.dir, |name| spec.maps().any(|map| pin_name(&map.def.name) == name))?;
     plan.commit = match foreign {
         _ if site.is_root => plan::CommitBy::EachPin { why: "the directory is the root of a mount".to_owned() },
         Some(name) => plan::CommitBy::EachPin { why: format!("the directory is shared: `{name}` is somebody else's") },
@@ -137,7 +150,7 @@ pub struct Upgrade {
     pub(crate) site: Site,
     pub(crate) plan: Plan,
     recovered: Recovered,
-    pub(crate) lock: Exclusive,
+    _lock: Exclusive,
     pub(crate) progress: Box<dyn FnMut(Progress<'_>) + Send>,
     pub(crate) start: Instant,
 }

@@ -24,7 +24,8 @@ impl Staged {
             // one, a map that the spec does not have is made anew.
             // SAFETY: the pointer is that of a map of `object`, which is borrowed; NULL clears its path
             // (`bpf_map__set_pin_path` in libbpf.h).
-            let result = unsafe { libbpf_sys::bpf_map__set_pin_path(map.as_libbpf_object().as_ptr(), std::ptr::null()) };
+            let result =
+                unsafe { libbpf_sys::bpf_map__set_pin_path(map.as_libbpf_object().as_ptr(), std::ptr::null()) };
             if result != 0 {
                 return Err(failed(&std::io::Error::from_raw_os_error(-result)));
             }
