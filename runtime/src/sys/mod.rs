@@ -183,16 +183,30 @@ unsafe fn object_info<T>(fd: BorrowedFd<'_>, info: &mut T) -> io::Result<usize> 
     Ok(attr.info_len as usize)
 }
 
-/// Waits until every program that ran when this was called has returned: a grace period of RCU, by
-/// `membarrier(MEMBARRIER_CMD_GLOBAL)`. Sleepable programs are not waited for.
+/// Waits until every program that ran when this was called has returned: a grace period of RCU. Sleepable programs are not
+/// waited for.
+///
+/// By `membarrier(MEMBARRIER_CMD_GLOBAL)`; where that can't be (ENOSYS under some seccomp profiles, EINVAL with `nohz_full` CPUs),
+/// by an update of a map in a map, after which the kernel waits by itself (`maybe_wait_bpf_programs`).
 ///
 /// # Errors
-/// ENOSYS or EINVAL where the kernel has no membarrier(2), or a CPU runs without ticks (`nohz_full`).
+/// The kernel's, where neither can be.
 pub fn wait_for_running_programs() -> io::Result<()> {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: no pointers.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result >= 0 {
+        return Ok(());
+    }
+    wait_by_map_in_map()
+}
+
+fn wait_by_map_in_map() -> io::Result<()> {
+    use maplock_layout::map::MapType;
+    use std::os::fd::AsFd as _;
+    let inner = Map::create(&NewMap::new(MapType::ARRAY, 4, 4, 1))?;
+    let outer = Map::create(&NewMap { inner: Some(inner.as_fd()), ..NewMap::new(MapType::ARRAY_OF_MAPS, 4, 4, 1) })?;
+    outer.update(&0_u32.to_ne_bytes(), &raw(inner.as_fd()).to_ne_bytes(), 0)
 }
 
 /// How many CPUs the machine could have: so many values has an entry of a per-CPU map. Online ones may be fewer.
@@ -210,4 +224,15 @@ pub fn possible_cpus() -> io::Result<u32> {
     let last = text.trim().rsplit([',', '-']).next().and_then(|last| last.parse::<u32>().ok());
     let count = last.ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))? + 1;
     Ok(*COUNT.get_or_init(|| count))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn there_is_a_second_way_to_wait_for_running_programs() {
+        match super::wait_by_map_in_map() {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => println!("skipped: needs CAP_BPF"),
+            result => result.expect("the kernel waits"),
+        }
+    }
 }
