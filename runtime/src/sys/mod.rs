@@ -6,6 +6,7 @@
 
 pub mod bpffs;
 mod btf;
+mod fdinfo;
 mod link;
 mod map;
 mod mmap;
@@ -16,6 +17,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 pub use btf::Btf;
+pub use fdinfo::FdInfo;
 pub use link::{Link, LinkInfo, LinkTarget, LinkType, NewLink};
 pub use map::{Batch, Map, MapInfo, NewMap};
 pub use mmap::Mmap;
