@@ -365,7 +365,9 @@ fn fact_34_links_tell_which_release_runs() {
     assert_eq!(links.each_ref().map(map_of), [old_id, old_id]);
     links[0].update(new.as_fd(), Some(old.as_fd())).unwrap();
     assert_eq!(links.each_ref().map(map_of), [new_id, old_id], "half way: neither release is alone");
-    cgroups.each_ref().map(|cgroup| cgroup.run(|| drop(UdpSocket::bind("127.0.0.1:0").unwrap())));
+    for cgroup in &cgroups {
+        cgroup.run(|| drop(UdpSocket::bind("127.0.0.1:0").unwrap()));
+    }
     assert_eq!((number(&releases.old, 0), number(&releases.new, 0)), (Some(1), Some(1)), "and both count");
     links[1].update(new.as_fd(), Some(old.as_fd())).unwrap();
     assert_eq!(links.each_ref().map(map_of), [new_id, new_id]);

@@ -12,7 +12,6 @@ pub fn open_pin_at(dir: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
         sz: size_of::<libbpf_sys::bpf_obj_get_opts>() as libbpf_sys::size_t,
         file_flags: BPF_F_PATH_FD,
         path_fd: dir.as_raw_fd(),
-        ..Default::default()
     };
     // SAFETY: the name ends with a zero; both outlive the call.
     let fd = unsafe { libbpf_sys::bpf_obj_get_opts(name.as_ptr(), &raw const options) };
