@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use aya::EbpfLoader;
 use aya::programs::CgroupSockAddr;
 use maplock::layout::Disposition;
 use maplock::sys::Map;
