@@ -65,6 +65,7 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
                 _ => decision,
             };
             let decision = if plan.from_kept { decision } else { as_the_type_allows(&old, decision) };
+            let decision = without_conversion(&old, policy, decision);
             let is_state = !matches!(carries(old.map_type), Carry::Refilled | Carry::Events);
             let is_lost = match decision.disposition {
                 Disposition::Swap => is_state,
@@ -310,6 +311,22 @@ fn as_the_type_allows(old: &MapDef, decision: Decision) -> Decision {
             Decision { disposition: D::Refuse, why, ..decision }
         }
         _ => decision,
+    }
+}
+
+/// Entries of another layout can't be converted yet: the policy says what to do instead. Those of the same layout are copied into
+/// the smaller map that was accepted.
+fn without_conversion(old: &MapDef, policy: &Policy, decision: Decision) -> Decision {
+    if decision.disposition != Disposition::Migrate || old.digest() == decision.def.digest() {
+        return decision;
+    }
+    let why = format!("{}; this version of maplock can't convert entries", decision.why);
+    match policy.unknown {
+        OnMismatch::Swap => {
+            let why = format!("{why} (policy: swap)");
+            Decision { disposition: Disposition::Swap, why, ..decision }
+        }
+        OnMismatch::Refuse | OnMismatch::Reuse => Decision { disposition: Disposition::Refuse, why, ..decision },
     }
 }
 
