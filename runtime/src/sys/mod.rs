@@ -11,6 +11,7 @@ mod map;
 mod mmap;
 mod prog;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
@@ -204,8 +205,41 @@ pub fn possible_cpus() -> io::Result<u32> {
     }
     let path = "/sys/devices/system/cpu/possible";
     let text = std::fs::read_to_string(path)?;
-    // `0-3`, `0`, `0,2-5`: the kernel's arrays go up to the highest.
-    let last = text.trim().rsplit([',', '-']).next().and_then(|last| last.parse::<u32>().ok());
+    // The kernel's arrays go up to the highest.
+    let last = cpu_list(&text).and_then(|cpus| cpus.last().copied());
     let count = last.ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))? + 1;
     Ok(*COUNT.get_or_init(|| count))
+}
+
+/// The CPUs that run.
+///
+/// # Errors
+/// Where `/sys/devices/system/cpu/online` can't be read.
+pub fn online_cpus() -> io::Result<BTreeSet<u32>> {
+    let path = "/sys/devices/system/cpu/online";
+    let text = std::fs::read_to_string(path)?;
+    cpu_list(&text).ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))
+}
+
+/// CPUs as the kernel lists them: `0-3`, `0`, `0,2-5`.
+fn cpu_list(text: &str) -> Option<BTreeSet<u32>> {
+    let mut cpus = BTreeSet::new();
+    for range in text.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        cpus.extend(first.parse::<u32>().ok()?..=last.parse().ok()?);
+    }
+    Some(cpus)
+}
+
+/// Lets the calling thread run on one CPU only.
+///
+/// # Errors
+/// EINVAL where that CPU does not run, or the thread's cpuset does not have it.
+pub fn run_on_cpu(cpu: u32) -> io::Result<()> {
+    let mut cpus = rustix::thread::CpuSet::new();
+    if cpu as usize >= rustix::thread::CpuSet::MAX_CPU {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    cpus.set(cpu as usize);
+    Ok(rustix::thread::sched_setaffinity(None, &cpus)?)
 }
