@@ -139,6 +139,14 @@ impl Asm {
         self.push(0x0f, dst, src, 0, 0);
     }
 
+    pub(super) fn or(&mut self, dst: Reg, src: Reg) {
+        self.push(0x4f, dst, src, 0, 0);
+    }
+
+    pub(super) fn xor(&mut self, dst: Reg, src: Reg) {
+        self.push(0xaf, dst, src, 0, 0);
+    }
+
     pub(super) fn add_imm(&mut self, dst: Reg, imm: i32) {
         self.push(0x07, dst, Reg::R0, 0, imm);
     }
