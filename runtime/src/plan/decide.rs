@@ -371,7 +371,7 @@ fn why(disposition: Disposition, findings: &[Finding], old: &MapDef, new: &MapDe
         Disposition::Reuse if findings.is_empty() => "same layout".to_owned(),
         Disposition::Reuse if reason.is_none() => format!("same bytes: {}", change(findings)),
         Disposition::Refuse => format!("{}; accepted as `refuse`{accepted}", change(findings)),
-        Disposition::Swap => format!("{}, starts empty{accepted}", change(findings)),
+        Disposition::Swap => format!("starts empty: {}{accepted}", change(findings)),
         _ => format!("{}{accepted}", change(findings)),
     }
 }

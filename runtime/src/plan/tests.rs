@@ -202,7 +202,7 @@ fn a_change_that_no_epoch_knows_is_refused_with_the_change() {
 fn an_epoch_decides_what_it_was_accepted_for() {
     let (old, new) = (hash(&counters(4), 64), hash(&counters(8), 64));
     let swap = Case::accepted(&old, &new, OnUpgrade::Swap).decide();
-    assert_is(&swap, D::Swap, "packets u32 -> u64, starts empty (accepted: \"because\")");
+    assert_is(&swap, D::Swap, "starts empty: packets u32 -> u64 (accepted: \"because\")");
     assert!(swap.loses_entries);
     let migrate = Case::accepted(&old, &new, OnUpgrade::Migrate).decide();
     let unable = "packets u32 -> u64 (accepted: \"because\"); this version of maplock can't convert entries";
@@ -538,7 +538,7 @@ map         entries  what    why
 backends    64/64    grow    max_entries 64 -> 4096, every entry kept
 drops        -       create  new in this release
 frontends   12/64    reuse   same layout
-stats      812/4096  swap    packets u32 -> u64, starts empty (accepted: \"because\")
+stats      812/4096  swap    starts empty: packets u32 -> u64 (accepted: \"because\")
 lost: 812 entries of stats · under 1 ms · traffic keeps running";
     assert_eq!(mixed().plan().to_string(), expected);
 
