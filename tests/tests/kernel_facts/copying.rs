@@ -378,6 +378,16 @@ fn fact_29_noexist_protects_a_newer_entry_but_not_in_an_array() {
 }
 
 #[test]
+fn fact_29_a_batch_can_not_protect_what_is_newer() {
+    needs_kernel!();
+    for map_type in [T::HASH, T::LRU_HASH, T::ARRAY] {
+        let map = map(map_type, 4, 8, 8);
+        let (written, result) = map.update_batch(&key(1), &[1; 8], 1, BPF_NOEXIST);
+        assert_eq!((written, errno(result)), (0, libc::EINVAL), "{map_type:?}");
+    }
+}
+
+#[test]
 fn fact_29_dirty_padding_is_another_key() {
     needs_kernel!();
     // As of `struct { u8 protocol; u16 port; }`: a byte that no member owns.
