@@ -1,9 +1,12 @@
 //! What an upgrade did.
 
+use std::fmt;
 use std::time::Duration;
 
 use maplock_layout::Disposition;
 use serde::Serialize;
+
+use crate::table::Table;
 
 /// What an upgrade did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -12,9 +15,11 @@ pub struct Report {
     pub maps: Vec<MapReport>,
     /// What happened to each link.
     pub links: Vec<LinkReport>,
-    /// From the first link's switch to the commit.
+    /// From the first link's switch to the commit. In seconds where it is serialised, as all times here.
+    #[serde(serialize_with = "seconds")]
     pub window: Duration,
     /// From the plan to the commit.
+    #[serde(serialize_with = "seconds")]
     pub total: Duration,
 }
 
@@ -37,6 +42,7 @@ pub struct MapReport {
     /// How they were copied.
     pub method: Option<&'static str>,
     /// Time that it took.
+    #[serde(serialize_with = "seconds")]
     pub time: Duration,
 }
 
@@ -51,4 +57,187 @@ pub struct LinkReport {
 
 fn disposition<S: serde::Serializer>(value: &Disposition, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(value.name())
+}
+
+fn seconds<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(value.as_secs_f64())
+}
+
+/// A family of metrics, as its samples are collected.
+struct Family {
+    text: String,
+    name: &'static str,
+}
+
+impl Family {
+    fn new(name: &'static str, help: &str) -> Self {
+        Self { text: format!("# HELP {name} {help}\n# TYPE {name} gauge\n"), name }
+    }
+
+    fn sample(&mut self, labels: &[(&str, &str)], value: impl fmt::Display) {
+        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        self.text.push_str(&format!("{}{labels} {value}\n", self.name));
+    }
+}
+
+/// A label's value (Prometheus, exposition formats: text-based format).
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+impl Report {
+    /// The report in Prometheus' text form: gauges, since they tell of one upgrade, the last. A file of it suits the node
+    /// exporter's textfile collector.
+    #[must_use]
+    pub fn to_prometheus(&self) -> String {
+        let mut entries =
+            Family::new("maplock_upgrade_entries", "Entries of each map in the last upgrade, by what became of them.");
+        let mut bytes = Family::new("maplock_upgrade_copied_bytes", "Bytes copied for each map in the last upgrade.");
+        let mut time = Family::new("maplock_upgrade_map_seconds", "Time taken by each map in the last upgrade.");
+        for map in &self.maps {
+            let labels = [("map", map.map.as_str()), ("disposition", map.disposition.name())];
+            let [name, disposition] = labels;
+            entries.sample(&[name, disposition, ("what", "kept")], map.kept);
+            entries.sample(&[name, disposition, ("what", "converted")], map.converted);
+            // What can't be counted has no sample, rather than a false 0.
+            if let Some(lost) = map.lost {
+                entries.sample(&[name, disposition, ("what", "lost")], lost);
+            }
+            bytes.sample(&labels, map.bytes);
+            time.sample(&labels, map.time.as_secs_f64());
+        }
+        let mut links = Family::new("maplock_upgrade_link_info", "What happened to each link in the last upgrade.");
+        for link in &self.links {
+            links.sample(&[("link", link.link.as_str()), ("what", link.what)], 1);
+        }
+        let mut window =
+            Family::new("maplock_upgrade_window_seconds", "Time from the first link's switch to the commit.");
+        window.sample(&[], self.window.as_secs_f64());
+        let mut total = Family::new("maplock_upgrade_seconds", "Time from the plan to the commit.");
+        total.sample(&[], self.total.as_secs_f64());
+        [entries, bytes, time, links, window, total].map(|family| family.text).concat()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(["map", "entries", "what", ""]);
+        for map in &self.maps {
+            let mut notes = Vec::new();
+            if map.converted > 0 {
+                notes.push(format!("{} converted", map.converted));
+            }
+            match map.lost {
+                Some(0) => {}
+                Some(lost) => notes.push(format!("{lost} lost")),
+                None => notes.push("what was lost can't be counted".to_owned()),
+            }
+            if let Some(method) = map.method {
+                notes.push(format!("{} bytes {method}, {}", map.bytes, short(map.time)));
+            }
+            let entries = (map.kept + map.converted).to_string();
+            table.row([map.map.clone(), entries, map.disposition.to_string(), notes.join(", ")]);
+        }
+        write!(f, "{table}")?;
+        let links: Vec<_> = self.links.iter().map(|link| format!("{} {}", link.link, link.what)).collect();
+        if !links.is_empty() {
+            writeln!(f, "links: {}", links.join(", "))?;
+        }
+        write!(f, "done in {}, of which {} from the first link to the commit", short(self.total), short(self.window))
+    }
+}
+
+fn short(time: Duration) -> String {
+    match time.as_millis() {
+        0 => "under 1 ms".to_owned(),
+        ms @ 1..1000 => format!("{ms} ms"),
+        _ => format!("{:.1} s", time.as_secs_f64()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let map = |name: &str, disposition, kept, lost| MapReport {
+            map: name.to_owned(),
+            disposition,
+            kept,
+            converted: 0,
+            lost,
+            bytes: 192,
+            method: (disposition == Disposition::Grow).then_some("in the kernel"),
+            time: Duration::from_millis(2),
+        };
+        Report {
+            maps: vec![
+                map("backends", Disposition::Grow, 12, Some(0)),
+                map("ring \"a\\b\"\n", Disposition::Swap, 0, None),
+                map("stats", Disposition::Swap, 0, Some(812)),
+            ],
+            links: vec![LinkReport { link: "connect4".to_owned(), what: "updated" }],
+            window: Duration::from_millis(9),
+            total: Duration::from_millis(1250),
+        }
+    }
+
+    #[test]
+    fn the_prometheus_text_has_every_count_and_escapes_labels() {
+        let text = report().to_prometheus();
+        let expected = r##"# HELP maplock_upgrade_entries Entries of each map in the last upgrade, by what became of them.
+# TYPE maplock_upgrade_entries gauge
+maplock_upgrade_entries{map="backends",disposition="grow",what="kept"} 12
+maplock_upgrade_entries{map="backends",disposition="grow",what="converted"} 0
+maplock_upgrade_entries{map="backends",disposition="grow",what="lost"} 0
+maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="kept"} 0
+maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="converted"} 0
+maplock_upgrade_entries{map="stats",disposition="swap",what="kept"} 0
+maplock_upgrade_entries{map="stats",disposition="swap",what="converted"} 0
+maplock_upgrade_entries{map="stats",disposition="swap",what="lost"} 812
+# HELP maplock_upgrade_copied_bytes Bytes copied for each map in the last upgrade.
+# TYPE maplock_upgrade_copied_bytes gauge
+maplock_upgrade_copied_bytes{map="backends",disposition="grow"} 192
+maplock_upgrade_copied_bytes{map="ring \"a\\b\"\n",disposition="swap"} 192
+maplock_upgrade_copied_bytes{map="stats",disposition="swap"} 192
+# HELP maplock_upgrade_map_seconds Time taken by each map in the last upgrade.
+# TYPE maplock_upgrade_map_seconds gauge
+maplock_upgrade_map_seconds{map="backends",disposition="grow"} 0.002
+maplock_upgrade_map_seconds{map="ring \"a\\b\"\n",disposition="swap"} 0.002
+maplock_upgrade_map_seconds{map="stats",disposition="swap"} 0.002
+# HELP maplock_upgrade_link_info What happened to each link in the last upgrade.
+# TYPE maplock_upgrade_link_info gauge
+maplock_upgrade_link_info{link="connect4",what="updated"} 1
+# HELP maplock_upgrade_window_seconds Time from the first link's switch to the commit.
+# TYPE maplock_upgrade_window_seconds gauge
+maplock_upgrade_window_seconds 0.009
+# HELP maplock_upgrade_seconds Time from the plan to the commit.
+# TYPE maplock_upgrade_seconds gauge
+maplock_upgrade_seconds 1.25
+"##;
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_person_sees_what_was_kept_and_lost() {
+        let mut report = report();
+        report.maps.remove(1);
+        let expected = "\
+map       entries  what
+backends       12  grow  192 bytes in the kernel, 2 ms
+stats           0  swap  812 lost
+links: connect4 updated
+done in 1.2 s, of which 9 ms from the first link to the commit";
+        assert_eq!(report.to_string(), expected);
+    }
+
+    #[test]
+    fn json_tells_times_in_seconds_and_the_disposition_by_name() {
+        let json = serde_json::to_value(report()).expect("plain data");
+        assert_eq!(json["maps"][0]["disposition"], "grow");
+        assert_eq!(json["maps"][0]["time"], 0.002);
+        assert_eq!(json["maps"][1]["lost"], serde_json::Value::Null);
+        assert_eq!(json["total"], 1.25);
+    }
 }

@@ -1,10 +1,22 @@
 //! What an upgrade will do to each map, decided before anything is touched.
 
-use std::path::PathBuf;
+mod decide;
+mod kinds;
+mod show;
+mod sums;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use maplock_layout::{Digest, Disposition, Finding, MapDef};
 
+use crate::inspect::Observed;
+use crate::meta::Meta;
+use crate::normalise::Node;
+use crate::policy::Policies;
+use crate::spec::Spec;
 use crate::transfer::Sum;
 
 /// What an upgrade will do.
@@ -14,6 +26,21 @@ pub struct Plan {
     pub dir: PathBuf,
     /// One for each map of the spec and each that goes, by name.
     pub maps: Vec<MapPlan>,
+    /// How the pins of the new generation come into the place of the old.
+    pub commit: CommitBy,
+}
+
+/// How the pins of the new generation come into the place of the old.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CommitBy {
+    /// One atomic exchange of two directories.
+    #[default]
+    Exchange,
+    /// A rename for each pin. No path is ever absent, but a reader of two of them can see two generations.
+    EachPin {
+        /// Why the directory can't be exchanged: a phrase.
+        why: String,
+    },
 }
 
 /// What an upgrade will do to one map.
@@ -27,7 +54,7 @@ pub struct MapPlan {
     pub why: String,
     /// The findings that led there.
     pub findings: Vec<Finding>,
-    /// The definition that the new release asks for, capacity chosen; `None` where it has none of that name.
+    /// The definition that the new release gets, capacity chosen; `None` where it has none of that name.
     pub def: Option<MapDef>,
     /// Digest of what is pinned.
     pub from: Option<Digest>,
@@ -37,18 +64,51 @@ pub struct MapPlan {
     pub id: Option<u32>,
     /// The pin that the state comes from: in the live generation, or in the kept one where `from_kept`.
     pub pin: Option<PathBuf>,
-    /// True where a map of the kept generation is taken up again, with the entries that the live one has since.
+    /// True where a map of the kept generation is taken up again, with the entries that it had then.
     pub from_kept: bool,
-    /// Entries at stake, where that is known.
+    /// True where the live map's entries are carried over into the kept one that is taken up again.
+    pub carried_back: bool,
+    /// True where entries that the live map holds are not there after the upgrade.
+    pub loses_entries: bool,
+    /// Entries at stake, where that is known: those of the live map.
     pub entries: Option<u64>,
-    /// Capacity of the pinned map.
+    /// Capacity of the live map.
     pub old_max_entries: Option<u32>,
     /// Members that are added up, where entries are carried over.
     pub sums: Vec<Sum>,
-    /// Bytes of kernel memory for a snapshot of the old entries, 0 where none is needed.
+    /// Bytes of memory for a snapshot of the old entries, 0 where none is needed.
     pub snapshot: u64,
     /// An estimate of the time it takes.
     pub estimate: Duration,
+}
+
+/// What a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// What the new release was built with.
+    pub spec: &'a Spec,
+    /// The directory of the live generation.
+    pub dir: &'a Path,
+    /// The maps that are pinned there.
+    pub live: &'a [Observed],
+    /// Those of the generation that is kept for roll-back, if there is one.
+    pub kept: &'a [Observed],
+    /// What the live generation says of itself. Without it no map goes: a pin that the spec does not name is somebody else's.
+    pub meta: Option<&'a Meta>,
+    /// What is to be done where the lock's history has no answer.
+    pub policies: &'a Policies,
+    /// The machine.
+    pub node: Node,
+}
+
+/// Decides for each map, from plain data alone.
+#[must_use]
+pub fn plan(inputs: &Inputs<'_>) -> Plan {
+    let mut maps: Vec<_> = inputs.spec.maps().map(|locked| decide::map(inputs, locked)).collect();
+    let gone = inputs.meta.iter().flat_map(|meta| meta.maps.keys());
+    maps.extend(gone.filter(|name| inputs.spec.map(name).is_none()).filter_map(|name| decide::gone(inputs, name)));
+    maps.sort_by(|a, b| a.map.cmp(&b.map));
+    Plan { dir: inputs.dir.to_owned(), maps, commit: CommitBy::default() }
 }
 
 impl Plan {
@@ -56,5 +116,26 @@ impl Plan {
     #[must_use]
     pub fn map(&self, name: &str) -> Option<&MapPlan> {
         self.maps.iter().find(|map| map.map == name)
+    }
+
+    /// The maps for which the upgrade does what must not be: `plan --deny swap,refuse`. Maps that are made anew without losing
+    /// anything, such as tables of programs, are not denied as a swap.
+    pub fn denied<'a>(&'a self, deny: &'a [Disposition]) -> impl Iterator<Item = &'a MapPlan> {
+        self.maps.iter().filter(|map| {
+            let is_harmless = map.disposition == Disposition::Swap && !map.loses_entries;
+            deny.contains(&map.disposition) && !is_harmless
+        })
+    }
+
+    /// True where the upgrade does not start.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.maps.iter().any(|map| map.disposition == Disposition::Refuse)
+    }
+
+    /// An estimate of the time that carrying entries over takes.
+    #[must_use]
+    pub fn estimate(&self) -> Duration {
+        self.maps.iter().map(|map| map.estimate).sum()
     }
 }

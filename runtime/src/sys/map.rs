@@ -6,7 +6,7 @@ use std::path::Path;
 
 use maplock_layout::map::MapType;
 
-use super::{Btf, Cmd, addr, bpf, bpf_fd, fd_by_id, name_of, object_info, object_name, possible_cpus, raw};
+use super::{Btf, Cmd, FdInfo, addr, bpf, bpf_fd, fd_by_id, name_of, object_info, object_name, possible_cpus, raw};
 
 /// A map in the kernel, with what the kernel tells of it. Buffers are sized from that alone.
 #[derive(Debug)]
@@ -172,19 +172,38 @@ impl Map {
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let mut raw = RawInfo::default();
         // SAFETY: plain data, no pointers.
-        unsafe { object_info(fd.as_fd(), &mut raw) }?;
-        let info = MapInfo {
-            map_type: MapType(raw.map_type),
-            id: raw.id,
-            key_size: raw.key_size,
-            value_size: raw.value_size,
-            max_entries: raw.max_entries,
-            flags: raw.flags,
-            name: name_of(&raw.name),
-            btf_id: raw.btf_id,
-            btf_key_type_id: raw.btf_key_type_id,
-            btf_value_type_id: raw.btf_value_type_id,
-            map_extra: raw.map_extra,
+        let info = match unsafe { object_info(fd.as_fd(), &mut raw) } {
+            Ok(_) => MapInfo {
+                map_type: MapType(raw.map_type),
+                id: raw.id,
+                key_size: raw.key_size,
+                value_size: raw.value_size,
+                max_entries: raw.max_entries,
+                flags: raw.flags,
+                name: name_of(&raw.name),
+                btf_id: raw.btf_id,
+                btf_key_type_id: raw.btf_key_type_id,
+                btf_value_type_id: raw.btf_value_type_id,
+                map_extra: raw.map_extra,
+            },
+            // Before Linux 4.13 there is no such command; fdinfo tells the attributes.
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                let told = fdinfo(fd.as_fd())?;
+                MapInfo {
+                    map_type: MapType(told.map_type),
+                    id: told.id,
+                    key_size: told.key_size,
+                    value_size: told.value_size,
+                    max_entries: told.max_entries,
+                    flags: told.flags,
+                    name: String::new(),
+                    btf_id: 0,
+                    btf_key_type_id: 0,
+                    btf_value_type_id: 0,
+                    map_extra: told.map_extra,
+                }
+            }
+            Err(error) => return Err(error),
         };
         use MapType as T;
         let per_cpu =
@@ -276,14 +295,20 @@ impl Map {
         self.value_bytes
     }
 
+    /// What `/proc/self/fdinfo` tells of it.
+    ///
+    /// # Errors
+    /// Where that can't be read.
+    pub fn fdinfo(&self) -> io::Result<FdInfo> {
+        fdinfo(self.as_fd())
+    }
+
     /// True where system calls can't change it any more. The kernel tells that in fdinfo only.
     ///
     /// # Errors
     /// Where fdinfo can't be read.
     pub fn is_frozen(&self) -> io::Result<bool> {
-        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd()))?;
-        let frozen = text.lines().find_map(|line| line.strip_prefix("frozen:"));
-        Ok(frozen.is_some_and(|value| value.trim() == "1"))
+        Ok(self.fdinfo()?.frozen)
     }
 
     /// Bytes of kernel memory that it takes, by the kernel's estimate.
@@ -291,9 +316,7 @@ impl Map {
     /// # Errors
     /// Where fdinfo can't be read.
     pub fn memory(&self) -> io::Result<u64> {
-        let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", self.fd.as_raw_fd()))?;
-        let bytes = text.lines().find_map(|line| line.strip_prefix("memlock:"));
-        Ok(bytes.and_then(|bytes| bytes.trim().parse().ok()).unwrap_or(0))
+        Ok(self.fdinfo()?.memory)
     }
 
     /// Makes it read-only for system calls, for good.
@@ -460,6 +483,11 @@ impl AsFd for Map {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+fn fdinfo(fd: BorrowedFd<'_>) -> io::Result<FdInfo> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
+    FdInfo::parse(&text).ok_or_else(|| io::Error::other("the descriptor is no map's"))
 }
 
 /// ENOENT as `false`.

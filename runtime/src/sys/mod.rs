@@ -6,6 +6,7 @@
 
 pub mod bpffs;
 mod btf;
+mod fdinfo;
 mod link;
 mod map;
 mod mmap;
@@ -16,6 +17,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 pub use btf::Btf;
+pub use fdinfo::FdInfo;
 pub use link::{Link, LinkInfo, LinkTarget, LinkType, NewLink};
 pub use map::{Batch, Map, MapInfo, NewMap};
 pub use mmap::Mmap;
@@ -181,16 +183,30 @@ unsafe fn object_info<T>(fd: BorrowedFd<'_>, info: &mut T) -> io::Result<usize> 
     Ok(attr.info_len as usize)
 }
 
-/// Waits until every program that ran when this was called has returned: a grace period of RCU, by
-/// `membarrier(MEMBARRIER_CMD_GLOBAL)`. Sleepable programs are not waited for.
+/// Waits until every program that ran when this was called has returned: a grace period of RCU. Sleepable programs are not
+/// waited for.
+///
+/// By `membarrier(MEMBARRIER_CMD_GLOBAL)`; where that can't be (ENOSYS under some seccomp profiles, EINVAL with `nohz_full` CPUs),
+/// by an update of a map in a map, after which the kernel waits by itself (`maybe_wait_bpf_programs`).
 ///
 /// # Errors
-/// ENOSYS or EINVAL where the kernel has no membarrier(2), or a CPU runs without ticks (`nohz_full`).
+/// The kernel's, where neither can be.
 pub fn wait_for_running_programs() -> io::Result<()> {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: no pointers.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result >= 0 {
+        return Ok(());
+    }
+    wait_by_map_in_map()
+}
+
+fn wait_by_map_in_map() -> io::Result<()> {
+    use maplock_layout::map::MapType;
+    use std::os::fd::AsFd as _;
+    let inner = Map::create(&NewMap::new(MapType::ARRAY, 4, 4, 1))?;
+    let outer = Map::create(&NewMap { inner: Some(inner.as_fd()), ..NewMap::new(MapType::ARRAY_OF_MAPS, 4, 4, 1) })?;
+    outer.update(&0_u32.to_ne_bytes(), &raw(inner.as_fd()).to_ne_bytes(), 0)
 }
 
 /// How many CPUs the machine could have: so many values has an entry of a per-CPU map. Online ones may be fewer.
@@ -223,6 +239,14 @@ fn count_cpus(list: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::count_cpus;
+
+    #[test]
+    fn there_is_a_second_way_to_wait_for_running_programs() {
+        match super::wait_by_map_in_map() {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => println!("skipped: needs CAP_BPF"),
+            result => result.expect("the kernel waits"),
+        }
+    }
 
     #[test]
     fn cpus_are_counted_and_holes_are_not() {

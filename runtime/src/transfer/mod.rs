@@ -1,5 +1,7 @@
-//! Entries from one map to another, also while programs write them.
-
+//! stub
+use crate::sys::Map;
+use maplock_layout::map::MapType;
+use std::{fmt, io};
 /// A member of the value whose counts are added up: an integer, aligned to its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Sum {
@@ -7,4 +9,124 @@ pub struct Sum {
     pub offset: u32,
     /// Width in bytes: 4 or 8.
     pub width: u32,
+}
+
+/// Entries of one map that another map takes over.
+#[derive(Debug, Clone, Copy)]
+pub struct Transfer<'a> {
+    /// The old map.
+    pub from: &'a Map,
+    /// The new one: of the same type, key and value size.
+    pub to: &'a Map,
+    /// The snapshot: of [`new_base`], and not needed where [`needs_base`] says so.
+    pub base: Option<&'a Map>,
+    /// Members that are added up.
+    pub sums: &'a [Sum],
+}
+
+/// How a transfer is done, and who hears of it.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// The method, in place of the one that is chosen by type and by what the kernel can do.
+    pub method: Option<Method>,
+    /// Is told how many entries are done, and of how many where that is known.
+    pub progress: Option<&'a mut dyn FnMut(u64, Option<u64>)>,
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+impl Options<'_> {
+    fn tell(&mut self, done: u64, total: Option<u64>) {
+        if let Some(progress) = &mut self.progress {
+            progress(done, total);
+        }
+    }
+}
+
+/// How entries are carried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// By a program.
+    Kernel,
+    /// By system calls for many entries each.
+    Batch,
+    /// By system calls for each entry.
+    OneByOne,
+}
+
+impl Method {
+    /// Its name, as reports have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Batch => "batch",
+            Self::OneByOne => "one-by-one",
+        }
+    }
+}
+
+/// What a first pass did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Copied {
+    /// Entries that were copied.
+    pub entries: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// How; `None` where there was nothing to do.
+    pub method: Option<Method>,
+    /// Entries that an LRU map evicted while they were copied, for lack of room.
+    pub lost: u64,
+}
+
+/// What a second pass did. In per-CPU maps, each CPU's value counts in `added`, `changed`, `dropped` and `kept_new`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settled {
+    /// Entries whose counts were moved to the new map.
+    pub added: u64,
+    /// Entries that old programs changed since the copy, and that follow.
+    pub changed: u64,
+    /// Entries that old programs inserted since the copy; or that were moved, in queues and stacks.
+    pub inserted: u64,
+    /// Entries that old programs deleted since the copy.
+    pub deleted: u64,
+    /// Entries with counts that new programs deleted.
+    pub dropped: u64,
+    /// Entries that old programs changed or deleted, and that are kept as new programs wrote them.
+    pub kept_new: u64,
+    /// How; `None` where there was nothing to do.
+    pub method: Option<Method>,
+    /// True where no write of a new program can have been lost.
+    pub exact: bool,
+}
+
+impl Transfer<'_> {
+    /// x
+    pub fn copy(&self, _o: &mut Options<'_>) -> Result<Copied, io::Error> {
+        todo!()
+    }
+    /// x
+    pub fn settle(&self, _o: &mut Options<'_>) -> Result<Settled, io::Error> {
+        todo!()
+    }
+}
+/// x
+pub fn needs_base(_m: MapType, _v: u32, _s: &[Sum]) -> bool {
+    todo!()
+}
+/// x
+pub fn new_base(_f: &Map) -> io::Result<Map> {
+    todo!()
+}
+/// x
+pub fn count(_f: &Map, _l: std::time::Duration) -> Option<u64> {
+    None
+}
+/// x
+pub fn clear(_f: &Map) -> io::Result<()> {
+    todo!()
 }

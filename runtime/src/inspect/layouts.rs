@@ -1,0 +1,95 @@
+//! Layouts from the BTF that maps were made with.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use maplock_layout::btf::{Btf, BtfKind, BtfType, Resolver};
+use maplock_layout::layout::{Composite, CompositeKind, Layout, Member, Shape};
+
+use crate::sys;
+
+/// Layouts of keys and values, by BTF and type in it. The maps of one object share its BTF, which is read once.
+#[derive(Debug, Default)]
+pub struct Layouts {
+    known: HashMap<(u32, u32), Arc<Layout>>,
+    problems: HashMap<u32, String>,
+}
+
+impl Layouts {
+    /// Reads what maps of these kinds need, each BTF once. Ask for many maps at a time.
+    pub fn read<'i>(&mut self, infos: impl IntoIterator<Item = &'i sys::MapInfo>) {
+        let mut wanted: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        for info in infos {
+            for id in [info.btf_key_type_id, info.btf_value_type_id] {
+                if info.btf_id != 0 && id != 0 && !self.known.contains_key(&(info.btf_id, id)) {
+                    wanted.entry(info.btf_id).or_default().insert(id);
+                }
+            }
+        }
+        for (btf_id, ids) in wanted {
+            if let Err(problem) = self.resolve(btf_id, &ids) {
+                self.problems.insert(btf_id, problem);
+            }
+        }
+    }
+
+    fn resolve(&mut self, btf_id: u32, ids: &BTreeSet<u32>) -> Result<(), String> {
+        let bytes = sys::Btf::from_id(btf_id).and_then(|btf| btf.bytes());
+        let bytes = bytes.map_err(|error| format!("its BTF, id {btf_id}, can't be read: {error}"))?;
+        let mut resolve = || {
+            let btf = Btf::parse(&bytes)?;
+            let mut resolver = Resolver::new(&btf);
+            for &id in ids {
+                let ty = btf.get(id)?;
+                let layout = match ty.kind {
+                    BtfKind::Datasec => section(&btf, &mut resolver, &ty)?,
+                    _ => resolver.resolve(id)?,
+                };
+                self.known.insert((btf_id, id), layout);
+            }
+            Ok(())
+        };
+        resolve().map_err(|error: maplock_layout::btf::BtfError| format!("its BTF, id {btf_id}, is damaged: {error}"))
+    }
+
+    /// Key and value of a map.
+    pub(super) fn of(&self, info: &sys::MapInfo) -> (Option<Arc<Layout>>, Option<Arc<Layout>>) {
+        let of = |id| self.known.get(&(info.btf_id, id)).cloned();
+        (of(info.btf_key_type_id), of(info.btf_value_type_id))
+    }
+
+    /// Why the BTF of a map says nothing, where that is so.
+    pub(super) fn problem(&self, info: &sys::MapInfo) -> Option<&str> {
+        self.problems.get(&info.btf_id).map(String::as_str)
+    }
+}
+
+/// The variables of a section. Its loader has entered their places before it gave the BTF to the kernel.
+fn section<'a>(
+    btf: &Btf<'a>,
+    resolver: &mut Resolver<'_, 'a>,
+    datasec: &BtfType<'a>,
+) -> Result<Arc<Layout>, maplock_layout::btf::BtfError> {
+    let mut members = Vec::with_capacity(usize::from(datasec.vlen()));
+    for info in datasec.secinfos() {
+        let var = btf.get(info.type_id)?;
+        if var.kind != BtfKind::Var {
+            continue;
+        }
+        let name = resolver.name(&var)?.to_owned();
+        let layout = resolver.resolve(var.type_id())?;
+        if u64::from(info.offset) + layout.size > u64::from(datasec.size()) {
+            let (offset, size) = (info.offset, datasec.size());
+            return Err(datasec.error(format!("variable `{name}` at byte {offset} ends behind its {size} bytes")));
+        }
+        members.push((u64::from(info.offset) * 8, Arc::<str>::from(name), layout));
+    }
+    members.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    let members = members.into_iter();
+    let members =
+        members.map(|(offset_bits, name, layout)| Member { name: name.into(), offset_bits, bits: None, layout });
+    let name: Arc<str> = resolver.name(datasec)?.into();
+    let composite = Composite::new(CompositeKind::Section, Some(name.into()), members.collect());
+    let composite = composite.map_err(|problem| datasec.error(problem))?;
+    Ok(Arc::new(Layout::new(u64::from(datasec.size()), Shape::Composite(Arc::new(composite)))))
+}

@@ -1,0 +1,241 @@
+//! `maplock_meta`: a frozen map, pinned with a generation, that says what its maps count as.
+//!
+//! It speaks for maps whose type keeps no BTF, or that were made without; and for those that a later release was accepted to
+//! reuse as they are, whose BTF tells what they were made as. Being pinned beside them, it lives and dies with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use maplock_layout::Lock;
+use maplock_layout::lock::LockError;
+use maplock_layout::map::MapType;
+
+use crate::sys::{self, bpffs};
+
+/// Name of the map, and of its pin.
+pub const NAME: &str = "maplock_meta";
+
+/// The version of the text that this crate writes, and the newest that it reads.
+pub const VERSION: u32 = 1;
+
+/// What a generation says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Its number: that of the generation before it, and one.
+    pub generation: u64,
+    /// The maps that belong to it, by name. All other pins beside it are somebody else's.
+    pub maps: BTreeMap<String, MetaMap>,
+    /// The names of its links.
+    pub links: BTreeSet<String>,
+    /// What the maps count as.
+    pub lock: Lock,
+}
+
+/// One map of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetaMap {
+    /// The kernel's number for the map. Under this name, another map is not the one that is spoken of.
+    pub id: u32,
+}
+
+/// A `maplock_meta` that says nothing.
+#[derive(Debug)]
+pub enum MetaError {
+    /// It can't be read.
+    Io(PathBuf, io::Error),
+    /// It is no map that maplock wrote.
+    Shape(PathBuf, String),
+    /// A newer maplock wrote it.
+    Newer(u32),
+    /// One of its first lines is no such line.
+    Line(usize, String),
+    /// The definitions in it are no lock.
+    Lock(LockError),
+}
+
+impl fmt::Display for MetaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(path, error) => write!(f, "{}: {error}", path.display()),
+            Self::Shape(path, problem) => write!(f, "{}: {problem}", path.display()),
+            Self::Newer(version) => {
+                write!(f, "`{NAME}` has version {version}, which is newer than this maplock, which knows {VERSION}")
+            }
+            Self::Line(line, problem) => write!(f, "`{NAME}`, line {line}: {problem}"),
+            Self::Lock(error) => write!(f, "`{NAME}` holds no lock: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for MetaError {}
+
+impl Meta {
+    /// Its text: a line for the format, the generation, each map and each link, then a line `---` and the lock.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        use fmt::Write as _;
+        let mut text = format!("{NAME} {VERSION}\ngeneration {}\n", self.generation);
+        for (name, map) in &self.maps {
+            _ = writeln!(text, "map {} {}", map.id, escape(name));
+        }
+        for link in &self.links {
+            _ = writeln!(text, "link {}", escape(link));
+        }
+        _ = write!(text, "---\n{}", self.lock);
+        text
+    }
+
+    /// Reads such a text.
+    ///
+    /// # Errors
+    /// Where it is none, or a newer one.
+    pub fn parse(text: &str) -> Result<Self, MetaError> {
+        let (head, lock) = text
+            .split_once("\n---\n")
+            .ok_or_else(|| MetaError::Line(1, "it has no line `---`, and so no definitions".to_owned()))?;
+        let mut meta = Self::default();
+        for (index, line) in head.lines().enumerate() {
+            let wrong = || MetaError::Line(index + 1, format!("`{line}` is no line of it"));
+            let (word, rest) = line.split_once(' ').ok_or_else(wrong)?;
+            match (index, word) {
+                (0, NAME) => match rest.parse() {
+                    Ok(VERSION) => {}
+                    Ok(newer) if newer > VERSION => return Err(MetaError::Newer(newer)),
+                    _ => return Err(wrong()),
+                },
+                (0, _) => return Err(wrong()),
+                (_, "generation") => meta.generation = rest.parse().map_err(|_| wrong())?,
+                (_, "map") => {
+                    let (id, name) = rest.split_once(' ').ok_or_else(wrong)?;
+                    let id = id.parse().map_err(|_| wrong())?;
+                    meta.maps.insert(unescape(name), MetaMap { id });
+                }
+                (_, "link") => _ = meta.links.insert(unescape(rest)),
+                _ => return Err(wrong()),
+            }
+        }
+        meta.lock = Lock::parse(lock).map_err(MetaError::Lock)?;
+        Ok(meta)
+    }
+
+    /// Pins it in a directory, in the place of one that is there: the map is frozen before it is seen.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn write(&self, dir: &Path) -> io::Result<()> {
+        const RDONLY_PROG: u32 = 0x80;
+        let text = self.to_text();
+        let size = u32::try_from(text.len()).map_err(io::Error::other)?;
+        let map = sys::Map::create(&sys::NewMap {
+            name: NAME,
+            flags: RDONLY_PROG,
+            ..sys::NewMap::new(MapType::ARRAY, 4, size, 1)
+        })?;
+        map.update(&[0; 4], text.as_bytes(), 0)?;
+        map.freeze()?;
+        let fresh = dir.join(format!("{NAME}@new"));
+        bpffs::unlink(&fresh)?;
+        map.pin(&fresh)?;
+        bpffs::rename(&fresh, &dir.join(NAME))
+    }
+
+    /// Reads the one that is pinned in a directory; `None` where there is none.
+    ///
+    /// # Errors
+    /// Where what is pinned there is none that maplock wrote, or a newer one. It says nothing then, as if it were not there.
+    pub fn read(dir: &Path) -> Result<Option<Self>, MetaError> {
+        let path = dir.join(NAME);
+        match sys::Map::open(&path) {
+            Ok(map) => Self::read_from(&map, &path).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(MetaError::Io(path, error)),
+        }
+    }
+
+    /// Reads it from the map that is pinned at `path`.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_from(map: &sys::Map, path: &Path) -> Result<Self, MetaError> {
+        let io = |error| MetaError::Io(path.to_owned(), error);
+        let shape = |problem: String| MetaError::Shape(path.to_owned(), problem);
+        let info = map.info();
+        if (info.map_type, info.key_size, info.max_entries) != (MapType::ARRAY, 4, 1) {
+            return Err(shape(format!(
+                "it is of type {} with {} entries, not an array of one",
+                info.map_type, info.max_entries
+            )));
+        }
+        if !map.is_frozen().map_err(io)? {
+            return Err(shape("it is not frozen, so that anybody may have written it".to_owned()));
+        }
+        let text = map.lookup(&[0; 4]).map_err(io)?.unwrap_or_default();
+        let text = String::from_utf8(text).map_err(|_| shape("its text is not UTF-8".to_owned()))?;
+        Self::parse(&text)
+    }
+}
+
+/// A name on a line of its own.
+fn escape(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('\n', "\\n")
+}
+
+fn unescape(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    let mut chars = name.chars();
+    while let Some(c) = chars.next() {
+        out.push(match c {
+            '\\' if chars.as_str().starts_with('n') => chars.next().map_or(c, |_| '\n'),
+            '\\' => chars.next().unwrap_or(c),
+            c => c,
+        });
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use maplock_layout::MapDef;
+    use maplock_layout::lock::LockedMap;
+
+    use super::*;
+
+    fn meta() -> Meta {
+        let mut meta = Meta { generation: 7, ..Meta::default() };
+        for (id, name) in [(12, "backends"), (13, ".rodata"), (14, "two\nlines \\n")] {
+            meta.maps.insert(name.to_owned(), MetaMap { id });
+        }
+        meta.links = ["connect4", "a \\ b"].map(str::to_owned).into();
+        let def = MapDef { key_size: 4, value_size: 4, max_entries: 8, ..MapDef::new("backends", MapType::HASH) };
+        meta.lock.maps.insert("backends".to_owned(), LockedMap::new(def));
+        meta
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let text = meta().to_text();
+        assert!(text.starts_with("maplock_meta 1\ngeneration 7\nmap 13 .rodata\n"), "{text}");
+        assert_eq!(Meta::parse(&text).expect("its own text"), meta());
+    }
+
+    #[test]
+    fn a_damaged_text_is_refused_wherever_it_is_cut() {
+        let text = meta().to_text();
+        let head = text.find("---\n").expect("a head");
+        for end in 0..head {
+            assert!(Meta::parse(&text[..end]).is_err(), "cut at {end}");
+        }
+        let error = Meta::parse(&text.replace("map 12 ", "map x ")).expect_err("no number");
+        assert_eq!(error.to_string(), "`maplock_meta`, line 4: `map x backends` is no line of it");
+        let error = Meta::parse(&text.replace("key_size = 4", "key_size = 8")).expect_err("another digest");
+        assert!(error.to_string().contains("holds no lock: line"), "{error}");
+    }
+
+    #[test]
+    fn a_newer_text_says_so() {
+        let error = Meta::parse(&meta().to_text().replace("maplock_meta 1", "maplock_meta 2")).expect_err("newer");
+        assert!(matches!(error, MetaError::Newer(2)), "{error}");
+    }
+}

@@ -1,0 +1,401 @@
+//! What becomes of one map.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use maplock_layout::layout::Layout;
+use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
+use maplock_layout::{Disposition, Finding, Lock, MapDef, compare, config::Levels, rules, sum_places};
+
+use super::kinds::{Carry, carries, carries_def, entry_bytes, estimate};
+use super::{Inputs, MapPlan, sums};
+use crate::inspect::{Observed, Source};
+use crate::normalise::{normalise, pin_name};
+use crate::policy::{OnMismatch, Policy};
+use crate::transfer;
+
+/// A decision, while it is made.
+struct Decision {
+    disposition: Disposition,
+    why: String,
+    /// What the map will be.
+    def: MapDef,
+    /// Who answered.
+    by: By,
+}
+
+/// Why there is an answer, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// The rules and the epochs of the lock.
+    Lock,
+    /// No epoch leads here.
+    Unknown,
+    /// Nothing tells the layout.
+    Unverifiable,
+    /// Only the capacity is less.
+    Larger,
+}
+
+/// A map that the spec has.
+pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
+    let name = locked.def.name.as_str();
+    let policy = inputs.policies.of(name);
+    let mut asked = locked.clone();
+    asked.def.max_entries = policy.max_entries.unwrap_or(asked.def.max_entries);
+    let pin = pin_name(name);
+    let find = |among: &'_ [Observed]| among.iter().position(|map| map.pin == pin);
+    let live = find(inputs.live).map(|at| &inputs.live[at]);
+    let kept = find(inputs.kept).map(|at| &inputs.kept[at]).filter(|kept| is_exactly(inputs, kept, &asked));
+
+    let mut plan = blank(name);
+    plan.to = Some(asked.def.digest());
+    let decision = match live {
+        None => {
+            let why = "new in this release".to_owned();
+            Decision { disposition: Disposition::Create, why, def: asked.def.clone(), by: By::Lock }
+        }
+        Some(live) => {
+            let old = recognise(inputs, live, &asked);
+            (plan.from, plan.id, plan.pin) = (Some(old.digest()), Some(live.id), Some(live.path.clone()));
+            (plan.entries, plan.old_max_entries) = (live.entries, Some(old.max_entries));
+            let (decision, findings) = decide(live, &old, &asked, policy);
+            plan.findings = findings;
+            let decision = match kept {
+                Some(kept) if kept.id != live.id => take_up_kept(&mut plan, kept, live, &old, decision),
+                _ => decision,
+            };
+            let decision = if plan.from_kept { decision } else { as_the_type_allows(&old, decision) };
+            let decision = without_conversion(&old, policy, decision);
+            let is_state = !matches!(carries(old.map_type), Carry::Refilled | Carry::Events);
+            let is_lost = match decision.disposition {
+                Disposition::Swap => is_state,
+                _ => plan.from_kept && !plan.carried_back && plan.from != plan.to,
+            };
+            plan.loses_entries = is_lost && live.entries != Some(0);
+            decision
+        }
+    };
+    if let (None, Some(kept)) = (live, kept) {
+        plan.from_kept = true;
+        (plan.from, plan.id, plan.pin) = (Some(asked.def.digest()), Some(kept.id), Some(kept.path.clone()));
+        plan.disposition = Disposition::Reuse;
+        plan.why = "returns to the map kept since the last upgrade".to_owned();
+        plan.def = Some(decision.def);
+    } else {
+        (plan.disposition, plan.why) = (decision.disposition, decision.why);
+        plan.to = Some(decision.def.digest());
+        plan.def = Some(decision.def);
+    }
+    carry_over(inputs, policy, locked, &mut plan);
+    plan
+}
+
+/// A map of the old generation that the spec has no more.
+pub(super) fn gone(inputs: &Inputs<'_>, name: &str) -> Option<MapPlan> {
+    let pin = pin_name(name);
+    let live = inputs.live.iter().find(|map| map.pin == pin)?;
+    let mut plan = blank(name);
+    plan.disposition = Disposition::Drop;
+    plan.why = if inputs.spec.lock().maps.contains_key(name) {
+        "no longer pinned; kept for roll-back".to_owned()
+    } else {
+        "not in this release; kept for roll-back".to_owned()
+    };
+    let locked = LockedMap::new(MapDef { name: name.to_owned(), ..live.def.clone() });
+    plan.findings = compare(&one(name, &locked), &Lock::default(), &Levels::default()).findings;
+    (plan.from, plan.id, plan.pin) = (Some(live.digest), Some(live.id), Some(live.path.clone()));
+    (plan.entries, plan.old_max_entries) = (live.entries, Some(live.def.max_entries));
+    Some(plan)
+}
+
+fn blank(name: &str) -> MapPlan {
+    MapPlan {
+        map: name.to_owned(),
+        disposition: Disposition::Create,
+        why: String::new(),
+        findings: Vec::new(),
+        def: None,
+        from: None,
+        to: None,
+        id: None,
+        pin: None,
+        from_kept: false,
+        carried_back: false,
+        loses_entries: false,
+        entries: None,
+        old_max_entries: None,
+        sums: Vec::new(),
+        snapshot: 0,
+        estimate: std::time::Duration::ZERO,
+    }
+}
+
+fn one(name: &str, locked: &LockedMap) -> Lock {
+    Lock { maps: BTreeMap::from([(name.to_owned(), locked.clone())]) }
+}
+
+/// What is pinned, in the words of the definition that it is, of those that the lock knows; else in those of today's.
+fn recognise(inputs: &Inputs<'_>, live: &Observed, asked: &LockedMap) -> MapDef {
+    let known = std::iter::once(&asked.def).chain(asked.epochs.iter().rev().map(|epoch| &epoch.previous));
+    let words = known.filter_map(|known| {
+        let words = normalise(&live.def, known, inputs.node);
+        (words.digest() == known.digest()).then_some((words, known.digest()))
+    });
+    // More than one fits where the kernel does not tell all; the meta map then says which.
+    let mut words: Vec<_> = words.collect();
+    let at = words.iter().position(|(_, digest)| *digest == live.digest).unwrap_or(0);
+    if words.is_empty() { normalise(&live.def, &asked.def, inputs.node) } else { words.swap_remove(at).0 }
+}
+
+/// True for a map that the new release could have made.
+fn is_exactly(inputs: &Inputs<'_>, kept: &Observed, asked: &LockedMap) -> bool {
+    let words = normalise(&kept.def, &asked.def, inputs.node);
+    words.digest() == asked.def.digest() && words.max_entries == asked.def.max_entries
+}
+
+fn decide(live: &Observed, old: &MapDef, asked: &LockedMap, policy: &Policy) -> (Decision, Vec<Finding>) {
+    let name = asked.def.name.as_str();
+    let comparison = compare(&one(name, &LockedMap::new(old.clone())), &one(name, asked), &Levels::default());
+    let mut findings = comparison.findings;
+    findings.retain(|finding| finding.rule != &rules::STALE_EPOCH);
+    let verdict = comparison.maps.first();
+    let disposition = verdict.map_or(Disposition::Refuse, |verdict| verdict.disposition);
+
+    let is_known = std::iter::once(&asked.def)
+        .chain(asked.epochs.iter().map(|epoch| &epoch.previous))
+        .any(|known| known.digest() == old.digest());
+    let mut open = findings.iter().filter(|finding| finding.needs_decision() && finding.accepted.is_none()).peekable();
+    let by = if !is_known && lacks_layout(old, &asked.def) {
+        By::Unverifiable
+    } else if open.peek().is_none() {
+        By::Lock
+    } else if old.digest() == asked.def.digest() && open.all(|finding| finding.rule == &rules::MAX_ENTRIES_DECREASED) {
+        By::Larger
+    } else {
+        By::Unknown
+    };
+    let decision = match by {
+        By::Lock => {
+            let reason = verdict.and_then(|verdict| verdict.reason.as_deref());
+            let reason = reason.or_else(|| reuse_reason(&findings, asked, old));
+            let why = why(disposition, &findings, old, &asked.def, reason);
+            Decision { disposition, why, def: asked.def.clone(), by }
+        }
+        By::Unknown => {
+            let why = format!("{}; no epoch leads from {}", change(&findings), old.digest().short());
+            by_policy(policy.unknown, by, why, &findings, old, asked)
+        }
+        By::Unverifiable => {
+            let nothing = match (&live.problem, live.source) {
+                (Some(problem), _) => format!("nothing tells its layout: {problem}"),
+                (None, Source::Attributes) => "nothing tells its layout: no BTF, no maplock_meta".to_owned(),
+                (None, _) => "nothing tells all of its layout".to_owned(),
+            };
+            by_policy(policy.unverifiable, by, nothing, &findings, old, asked)
+        }
+        By::Larger => {
+            let why = format!("holds up to {} entries, {} asked", old.max_entries, asked.def.max_entries);
+            by_policy(policy.larger, by, why, &findings, old, asked)
+        }
+    };
+    (fits(decision, live, old), findings)
+}
+
+/// Entries that somebody accepted to bring into less room must fit it.
+fn fits(decision: Decision, live: &Observed, old: &MapDef) -> Decision {
+    let room = decision.def.max_entries;
+    let shrinks = decision.disposition == Disposition::Migrate && room < old.max_entries;
+    match live.entries {
+        Some(entries) if shrinks && entries > u64::from(room) => {
+            let why = format!("{entries} entries don't fit into {room}");
+            Decision { disposition: Disposition::Refuse, why, ..decision }
+        }
+        _ => decision,
+    }
+}
+
+/// True where today's definition says types for what the pinned map says bytes, in keys or values that are data.
+fn lacks_layout(old: &MapDef, new: &MapDef) -> bool {
+    let lacks = |old: &Option<std::sync::Arc<Layout>>, new: &Option<std::sync::Arc<Layout>>, has: bool| {
+        has && old.is_none() && new.is_some()
+    };
+    lacks(&old.key, &new.key, new.key_has_layout())
+        || lacks(&old.value, &new.value, new.value_has_layout())
+        || old.inner.as_deref().zip(new.inner.as_deref()).is_some_and(|(old, new)| lacks_layout(old, new))
+}
+
+fn by_policy(
+    answer: OnMismatch,
+    by: By,
+    problem: String,
+    findings: &[Finding],
+    old: &MapDef,
+    asked: &LockedMap,
+) -> Decision {
+    let def = asked.def.clone();
+    match answer {
+        OnMismatch::Refuse => Decision { disposition: Disposition::Refuse, why: problem, def, by },
+        OnMismatch::Swap => {
+            Decision { disposition: Disposition::Swap, why: format!("{problem} (policy: swap)"), def, by }
+        }
+        OnMismatch::Reuse => {
+            // A capacity does not keep the kernel from taking a map; the loader is given the pinned one anyway.
+            let against = findings
+                .iter()
+                .find(|finding| finding.rule.rules_out_reuse() && finding.rule != &rules::MAX_ENTRIES_DECREASED);
+            match against {
+                Some(finding) => {
+                    let why = format!("{problem}; policy `reuse` can't be: {}", finding.message);
+                    Decision { disposition: Disposition::Refuse, why, def, by }
+                }
+                None => {
+                    let def = MapDef { max_entries: old.max_entries, ..def };
+                    Decision { disposition: Disposition::Reuse, why: format!("{problem} (policy: reuse)"), def, by }
+                }
+            }
+        }
+    }
+}
+
+/// Takes up the kept map where that is better than what was decided.
+fn take_up_kept(plan: &mut MapPlan, kept: &Observed, live: &Observed, old: &MapDef, decision: Decision) -> Decision {
+    let has_bad_end = matches!(decision.disposition, Disposition::Refuse | Disposition::Swap);
+    let is_state = !matches!(carries(old.map_type), Carry::Refilled | Carry::Events);
+    if !has_bad_end || !is_state {
+        return decision;
+    }
+    let room = decision.def.max_entries;
+    let why = if decision.by == By::Larger && matches!(carries_def(old), Carry::Copied | Carry::OneByOne) {
+        let Some(entries) = live.entries.filter(|entries| *entries <= u64::from(room)) else {
+            let held =
+                live.entries.map_or("an unknown number of entries".to_owned(), |entries| format!("{entries} entries"));
+            let why = format!("{}; {held} may not fit the kept map", decision.why);
+            return Decision { why, ..decision };
+        };
+        plan.carried_back = true;
+        format!("returns to the kept map of {room}, {entries} entries carried back")
+    } else {
+        let count = live.entries.map_or("entries".to_owned(), |entries| match entries {
+            1 => "1 entry".to_owned(),
+            entries => format!("{entries} entries"),
+        });
+        format!("returns to the map kept since the last upgrade; {count} of the live one not carried back")
+    };
+    plan.from_kept = true;
+    (plan.id, plan.pin) = (Some(kept.id), Some(kept.path.clone()));
+    Decision { disposition: Disposition::Reuse, why, ..decision }
+}
+
+/// Bends a decision to what can be done with the entries of such a map.
+fn as_the_type_allows(old: &MapDef, decision: Decision) -> Decision {
+    use Disposition as D;
+    let same_type = old.map_type == decision.def.map_type;
+    match (carries_def(old), decision.disposition) {
+        (Carry::Refilled, _) if same_type => {
+            let why = "filled anew by the new programs; the old ones keep theirs".to_owned();
+            Decision { disposition: D::Swap, why, ..decision }
+        }
+        (Carry::Events, D::Grow) => {
+            let (from, to) = (old.max_entries, decision.def.max_entries);
+            let why = format!("{from} -> {to} bytes; events not yet read stay in the old buffer, which is kept");
+            Decision { disposition: D::Swap, why, ..decision }
+        }
+        (Carry::Not(because), D::Grow) => {
+            let (of, stays) = (old.map_type, old.max_entries);
+            let why = format!("max_entries stays at {stays}: entries of a {of} can't be copied, {because}");
+            let def = MapDef { max_entries: stays, ..decision.def };
+            Decision { disposition: D::Reuse, why, def, ..decision }
+        }
+        (Carry::Not(because), D::Migrate) => {
+            let why = format!("entries of a {} can't be copied, {because}; accept it as `swap`", old.map_type);
+            Decision { disposition: D::Refuse, why, ..decision }
+        }
+        _ => decision,
+    }
+}
+
+/// Entries of another layout can't be converted yet: the policy says what to do instead. Those of the same layout are copied into
+/// the smaller map that was accepted.
+fn without_conversion(old: &MapDef, policy: &Policy, decision: Decision) -> Decision {
+    if decision.disposition != Disposition::Migrate || old.digest() == decision.def.digest() {
+        return decision;
+    }
+    let why = format!("{}; this version of maplock can't convert entries", decision.why);
+    match policy.unknown {
+        OnMismatch::Swap => {
+            let why = format!("{why} (policy: swap)");
+            Decision { disposition: Disposition::Swap, why, ..decision }
+        }
+        OnMismatch::Refuse | OnMismatch::Reuse => Decision { disposition: Disposition::Refuse, why, ..decision },
+    }
+}
+
+/// What it takes to carry entries over, where they are.
+fn carry_over(inputs: &Inputs<'_>, policy: &Policy, locked: &LockedMap, plan: &mut MapPlan) {
+    let Some(def) = plan.def.as_ref() else { return };
+    let sums = match sums::resolve(def.value.as_deref(), &summed(policy, locked)) {
+        Ok(sums) => sums,
+        // Whatever happens to the map today: a later upgrade would fail.
+        Err(problem) => {
+            (plan.disposition, plan.why) = (Disposition::Refuse, problem);
+            return;
+        }
+    };
+    if !matches!(plan.disposition, Disposition::Grow | Disposition::Migrate) && !plan.carried_back {
+        return;
+    }
+    let entries = plan.entries.unwrap_or_else(|| plan.old_max_entries.unwrap_or(0).into());
+    plan.estimate = estimate(def.map_type, entries);
+    if transfer::needs_base(def.map_type, def.value_size, &sums) {
+        plan.snapshot = entries.saturating_mul(entry_bytes(def, inputs.node.cpus));
+    }
+    plan.sums = sums;
+}
+
+/// Paths of the members that are added up: the policy's, and those that the lock's epochs name, which today's value still has.
+fn summed(policy: &Policy, locked: &LockedMap) -> BTreeSet<String> {
+    let epochs = locked.epochs.iter().flat_map(|epoch| &epoch.merge).filter(|(_, merge)| **merge == Merge::Sum);
+    let value = locked.def.value.as_deref();
+    let lasting =
+        epochs.map(|(path, _)| path).filter(|path| value.is_some_and(|value| sum_places(value, path).is_ok()));
+    policy.sum.iter().chain(lasting).cloned().collect()
+}
+
+/// Why the lock says so.
+fn why(disposition: Disposition, findings: &[Finding], old: &MapDef, new: &MapDef, reason: Option<&str>) -> String {
+    let accepted = reason.map_or_else(String::new, |reason| format!(" (accepted: \"{reason}\")"));
+    match disposition {
+        Disposition::Grow => {
+            format!("max_entries {} -> {}, every entry kept{accepted}", old.max_entries, new.max_entries)
+        }
+        Disposition::Reuse if findings.is_empty() => "same layout".to_owned(),
+        Disposition::Reuse if reason.is_none() => format!("same bytes: {}", change(findings)),
+        Disposition::Refuse => format!("{}; accepted as `refuse`{accepted}", change(findings)),
+        Disposition::Swap => format!("{}, starts empty{accepted}", change(findings)),
+        _ => format!("{}{accepted}", change(findings)),
+    }
+}
+
+/// What was said for the newest epoch that kept the bytes.
+fn reuse_reason<'a>(findings: &[Finding], asked: &'a LockedMap, old: &MapDef) -> Option<&'a str> {
+    findings.iter().find(|finding| finding.accepted == Some(OnUpgrade::Reuse))?;
+    let from = old.digest();
+    let epoch = asked.epochs.iter().rev().find(|epoch| epoch.from == from && !epoch.is_bridge())?;
+    Some(epoch.reason.as_str())
+}
+
+/// The gravest change in a few words: `connections u32 -> u64`, and how many more there are.
+fn change(findings: &[Finding]) -> String {
+    let mut primary: Vec<_> = findings.iter().filter(|finding| finding.consequence_of.is_none()).collect();
+    primary.sort_by_key(|finding| (!finding.needs_decision(), finding.rule.tier));
+    let Some(first) = primary.first() else { return "changed".to_owned() };
+    let member = [".value.", ".key."].iter().find_map(|part| Some(first.path.split_once(part)?.1));
+    let text = match (member, &first.old, &first.new) {
+        (Some(member), Some(old), Some(new)) if first.rule != &rules::MEMBER_RENAMED => {
+            format!("{member} {old} -> {new}")
+        }
+        _ => first.message.clone(),
+    };
+    let more = primary.iter().filter(|finding| finding.needs_decision()).count().saturating_sub(1);
+    if more == 0 { text } else { format!("{text}, and {more} more") }
+}

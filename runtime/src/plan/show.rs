@@ -1,0 +1,144 @@
+//! A plan for people, and for programs.
+
+use std::fmt;
+use std::time::Duration;
+
+use maplock_layout::Disposition;
+use serde_json::{Value, json};
+
+use super::{CommitBy, MapPlan, Plan};
+use crate::table::Table;
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new(["map", "entries", "what", "why"]);
+        for map in &self.maps {
+            table.row([map.map.clone(), map.entries_text(), map.disposition.to_string(), map.why.clone()]);
+        }
+        write!(f, "{table}{}", self.outcome())
+    }
+}
+
+impl MapPlan {
+    /// `12/64`: entries and capacity of the live map; `-` where there is none, `?` where the number is not known.
+    fn entries_text(&self) -> String {
+        match (self.entries, self.old_max_entries) {
+            (None, None) => "-".to_owned(),
+            (None, Some(0)) => "?".to_owned(),
+            (None, Some(max)) => format!("?/{max}"),
+            (Some(entries), None | Some(0)) => entries.to_string(),
+            (Some(entries), Some(max)) => format!("{entries}/{max}"),
+        }
+    }
+}
+
+impl Plan {
+    /// The last line: what comes of it all.
+    fn outcome(&self) -> String {
+        let refused: Vec<_> = self.names(|map| map.disposition == Disposition::Refuse);
+        if !refused.is_empty() {
+            return format!("the upgrade does not start: {} refused", refused.join(", "));
+        }
+        let mut parts = Vec::new();
+        let lost: Vec<_> = self
+            .maps
+            .iter()
+            .filter(|map| map.loses_entries)
+            .map(|map| match map.entries {
+                Some(1) => format!("1 entry of {}", map.map),
+                Some(entries) => format!("{entries} entries of {}", map.map),
+                None => format!("the entries of {}", map.map),
+            })
+            .collect();
+        parts.push(if lost.is_empty() { "nothing is lost".to_owned() } else { format!("lost: {}", lost.join(", ")) });
+        let snapshot: u64 = self.maps.iter().map(|map| map.snapshot).sum();
+        if snapshot >= 1 << 20 {
+            parts.push(format!("{} MiB for snapshots", snapshot.div_ceil(1 << 20)));
+        }
+        parts.push(about(self.estimate()));
+        parts.push("traffic keeps running".to_owned());
+        if let CommitBy::EachPin { why } = &self.commit {
+            parts.push(format!("pins are renamed one by one: {why}"));
+        }
+        parts.join(" · ")
+    }
+
+    fn names(&self, wanted: impl Fn(&MapPlan) -> bool) -> Vec<String> {
+        self.maps.iter().filter(|map| wanted(map)).map(|map| map.map.clone()).collect()
+    }
+
+    /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true where the upgrade does not start), `estimate_ms`, and `maps`: a
+    /// list of objects, by name, with
+    ///
+    /// - `map`, `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
+    /// - `from`, `to`: digests of what is pinned and of what will be, or null;
+    /// - `id`, `pin`: of the map that the state comes from, or null; `from_kept`, `carried_back`, `loses_entries`;
+    /// - `entries` (null where not known), `old_max_entries`, `max_entries`;
+    /// - `sums`: a list of `{"offset": bytes, "width": bytes}`; `snapshot_bytes`, `estimate_ms`;
+    /// - `findings`: a list of `rule`, `level`, `path`, `old`, `new`, `accepted` and `message`.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let maps: Vec<_> = self.maps.iter().map(MapPlan::to_json).collect();
+        json!({
+            "dir": self.dir,
+            "commit": match &self.commit {
+                CommitBy::Exchange => "exchange",
+                CommitBy::EachPin { .. } => "each-pin",
+            },
+            "refused": self.is_refused(),
+            "estimate_ms": milliseconds(self.estimate()),
+            "maps": maps,
+        })
+    }
+}
+
+impl MapPlan {
+    fn to_json(&self) -> Value {
+        let findings = self.findings.iter().map(|finding| {
+            json!({
+                "rule": finding.rule.id,
+                "level": finding.level.name(),
+                "path": finding.path,
+                "old": finding.old,
+                "new": finding.new,
+                "accepted": finding.accepted.map(|accepted| accepted.name()),
+                "message": finding.message,
+            })
+        });
+        json!({
+            "map": self.map,
+            "disposition": self.disposition.name(),
+            "why": self.why,
+            "from": self.from.map(|digest| digest.to_string()),
+            "to": self.to.map(|digest| digest.to_string()),
+            "id": self.id,
+            "pin": self.pin,
+            "from_kept": self.from_kept,
+            "carried_back": self.carried_back,
+            "loses_entries": self.loses_entries,
+            "entries": self.entries,
+            "old_max_entries": self.old_max_entries,
+            "max_entries": self.def.as_ref().map(|def| def.max_entries),
+            "sums": self.sums.iter().map(|sum| json!({ "offset": sum.offset, "width": sum.width })).collect::<Vec<_>>(),
+            "snapshot_bytes": self.snapshot,
+            "estimate_ms": milliseconds(self.estimate),
+            "findings": findings.collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    // Thousandths of a millisecond are far below what an estimate knows.
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// A time in as many digits as an estimate deserves.
+fn about(time: Duration) -> String {
+    let ms = time.as_millis();
+    match ms {
+        0 => "under 1 ms".to_owned(),
+        1..100 => format!("about {ms} ms"),
+        100..1000 => format!("about {} ms", ms.div_ceil(10) * 10),
+        _ => format!("about {:.1} s", time.as_secs_f64()),
+    }
+}
