@@ -111,9 +111,10 @@ fn fill(staged: &Staged, entries: Option<&[MapEntries; 3]>) -> Result<(), Error>
             Ok(())
         }
         // Nodes that come up for the first time have nothing to serve yet.
-        None if staged.plan().map("backends").is_some_and(|plan| plan.disposition == Disposition::Swap) => {
-            Err("map `backends` starts empty, and no connection would find a backend; say by --config what to fill it with".into())
-        }
+        None if staged.plan().map("backends").is_some_and(|plan| plan.disposition == Disposition::Swap) => Err(
+            "map `backends` starts empty, and no connection would find a backend; say by --config what to fill it with"
+                .into(),
+        ),
         None => Ok(()),
     }
 }

@@ -77,9 +77,12 @@ fn both_ways(world: &World, stop: &AtomicBool) -> Result<(), String> {
     let config_file = folder.path().join("services.toml");
     std::fs::write(&config_file, toml::to_string(&config).map_err(|error| error.to_string())?).map_err(io)?;
     let prefixes = ["cart-", "web-"].map(str::to_owned);
-    let targets = config.service.iter().zip(prefixes).map(|(service, prefix)| Target { address: service.address, prefix });
+    let targets =
+        config.service.iter().zip(prefixes).map(|(service, prefix)| Target { address: service.address, prefix });
 
-    println!("A client in a cgroup of its own connects to 10.96.0.10:80 and 10.96.0.11:80 without pause, and checks who answers.");
+    println!(
+        "A client in a cgroup of its own connects to 10.96.0.10:80 and 10.96.0.11:80 without pause, and checks who answers."
+    );
     let mut chapter = Chapter {
         cgroup: world.cgroup(),
         pins: Path::new(BPFFS).join("minimesh"),
@@ -166,7 +169,11 @@ impl Chapter<'_> {
             let (answered, failed) = before.as_ref().map_or((0, 0), |(.., old)| (old.answered(), old.failed));
             println!(
                 "{}{} connections, {} failed{line}",
-                if self.is_kmeshs { format!("{} {name}: ", old.map_or_else(String::new, |old| format!("{old} to"))) } else { String::new() },
+                if self.is_kmeshs {
+                    format!("{} {name}: ", old.map_or_else(String::new, |old| format!("{old} to")))
+                } else {
+                    String::new()
+                },
                 thousands(counts.answered() - answered),
                 thousands(counts.failed - failed),
             );
@@ -196,7 +203,11 @@ impl Chapter<'_> {
         if output.status.success() {
             return Ok(());
         }
-        Err(format!("the daemon of {release} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+        Err(format!(
+            "the daemon of {release} ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))
     }
 
     fn stay(&self) -> Result<(), String> {
@@ -241,9 +252,6 @@ mod tests {
 
     #[test]
     fn digits_come_in_threes() {
-        assert_eq!(
-            [0, 999, 1_000, 1_234_567].map(thousands),
-            ["0", "999", "1,000", "1,234,567"]
-        );
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }
