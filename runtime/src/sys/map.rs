@@ -322,7 +322,7 @@ impl Map {
     /// Makes it read-only for system calls, for good.
     ///
     /// # Errors
-    /// EBUSY where it is mapped writable or frozen; else the kernel's.
+    /// EBUSY where it is mapped writable, EPERM where it is frozen already; else the kernel's.
     pub fn freeze(&self) -> io::Result<()> {
         let mut attr = raw(self.as_fd());
         // SAFETY: no pointers.
