@@ -97,8 +97,8 @@ fn a_hash_of_a_million_entries_and_more_is_copied_whole() {
     let (mut told, mut calls) = (0, 0);
     let mut progress = |done, _| (told, calls) = (done, calls + 1);
     let mut options = maplock::transfer::Options { method: None, progress: Some(&mut progress) };
-    assert_eq!(maps.transfer().copy(&mut options).expect("copied").entries, entries.into());
-    assert_eq!(told, entries.into());
+    assert_eq!(maps.transfer().copy(&mut options).expect("copied").entries, u64::from(entries));
+    assert_eq!(told, u64::from(entries));
     assert!(calls > 1000, "it is done in chunks");
     assert_eq!(count(&maps.to, Duration::MAX), Some(entries.into()));
     assert_eq!(maps.settle(None).added, contents(&maps.to).values().filter(|value| **value != [0; 8]).count() as u64);
