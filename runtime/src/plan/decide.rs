@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use maplock_layout::layout::Layout;
 use maplock_layout::lock::{LockedMap, OnUpgrade};
+use maplock_layout::map::MapType;
 use maplock_layout::{Disposition, Finding, Lock, MapDef, compare, config::Levels, rules};
 
 use super::kinds::{Carry, carries, carries_def, entry_bytes, estimate};
@@ -64,6 +65,7 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
                 _ => decision,
             };
             let decision = if plan.from_kept { decision } else { as_the_type_allows(&old, decision) };
+            let decision = warn_of_lru(inputs, &mut plan, live, &old, decision);
             let is_state = !matches!(carries(old.map_type), Carry::Refilled | Carry::Events);
             let is_lost = match decision.disposition {
                 Disposition::Swap => is_state,
@@ -91,7 +93,9 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
 /// A map of the old generation that the spec has no more.
 pub(super) fn gone(inputs: &Inputs<'_>, name: &str) -> Option<MapPlan> {
     let pin = pin_name(name);
-    let live = inputs.live.iter().find(|map| map.pin == pin)?;
+    // Under the same name, a map of another number is somebody else's.
+    let id = inputs.meta?.maps.get(name)?.id;
+    let live = inputs.live.iter().find(|map| map.pin == pin && map.id == id)?;
     let mut plan = blank(name);
     plan.disposition = Disposition::Drop;
     plan.why = if inputs.spec.lock().maps.contains_key(name) {
@@ -120,6 +124,7 @@ fn blank(name: &str) -> MapPlan {
         from_kept: false,
         carried_back: false,
         loses_entries: false,
+        may_drop_entries: false,
         entries: None,
         old_max_entries: None,
         sums: Vec::new(),
@@ -293,7 +298,8 @@ fn as_the_type_allows(old: &MapDef, decision: Decision) -> Decision {
             let why = "filled anew by the new programs; the old ones keep theirs".to_owned();
             Decision { disposition: D::Swap, why, ..decision }
         }
-        (Carry::Events, D::Grow) => {
+        // A smaller buffer loses nothing either.
+        (Carry::Events, D::Grow | D::Refuse) if decision.disposition == D::Grow || decision.by == By::Larger => {
             let (from, to) = (old.max_entries, decision.def.max_entries);
             let why = format!("{from} -> {to} bytes; events not yet read stay in the old buffer, which is kept");
             Decision { disposition: D::Swap, why, ..decision }
@@ -310,6 +316,22 @@ fn as_the_type_allows(old: &MapDef, decision: Decision) -> Decision {
         }
         _ => decision,
     }
+}
+
+/// A full LRU drops entries while others are copied into it: each CPU takes up to 128 free entries for itself.
+fn warn_of_lru(inputs: &Inputs<'_>, plan: &mut MapPlan, live: &Observed, old: &MapDef, decision: Decision) -> Decision {
+    /// `LOCAL_FREE_TARGET` in kernel/bpf/bpf_lru_list.c.
+    const EACH_CPU: u64 = 128;
+    let is_lru = matches!(old.map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH);
+    let is_copied = matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || plan.carried_back;
+    let entries = live.entries.unwrap_or(old.max_entries.into());
+    let room = u64::from(decision.def.max_entries);
+    if !is_lru || !is_copied || room >= entries + EACH_CPU * u64::from(inputs.node.cpus) {
+        return decision;
+    }
+    plan.may_drop_entries = true;
+    let kept = decision.why.strip_suffix(", every entry kept").unwrap_or(&decision.why);
+    Decision { why: format!("{kept}; an LRU this full may drop some entries"), ..decision }
 }
 
 /// What it takes to carry entries over, where they are.
