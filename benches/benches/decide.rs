@@ -64,9 +64,14 @@ fn run(mount: &Path, folder: &Path) -> io::Result<()> {
         compare(&mut criterion, &group, &[Contestant::new("inspect and plan", || decide(Source::Btf))]);
         let found = inspect::directory(&dir).expect("a directory of pins");
         let maps = found.maps.iter().map(|(pin, map)| (pin.clone(), MetaMap { id: map.observed.id })).collect();
-        Meta { generation: 1, maps, lock, ..Meta::default() }.write(&dir)?;
-        let group = format!("{group}, with maplock_meta");
-        compare(&mut criterion, &group, &[Contestant::new("inspect and plan", || decide(Source::Meta))]);
+        let mut meta = Meta { generation: 1, maps, lock, ..Meta::default() };
+        meta.write(&dir)?;
+        let all = format!("{group}, all in maplock_meta");
+        compare(&mut criterion, &all, &[Contestant::new("inspect and plan", || decide(Source::Meta))]);
+        meta.leave_out_what_btf_tells(&found.observed(), node);
+        meta.write(&dir)?;
+        let short = format!("{group}, maplock_meta without what BTF tells");
+        compare(&mut criterion, &short, &[Contestant::new("inspect and plan", || decide(Source::Btf))]);
     }
     criterion.final_summary();
     Ok(())

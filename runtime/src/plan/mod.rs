@@ -2,6 +2,7 @@
 
 mod decide;
 mod kinds;
+mod same;
 mod show;
 mod sums;
 #[cfg(test)]

@@ -72,7 +72,6 @@ fn pinned(def: &MapDef, id: u32, entries: u64) -> Observed {
         path: Path::new("/bpf/mesh").join(&def.name),
         id,
         source: Source::Btf,
-        digest: def.digest(),
         frozen: false,
         entries: Some(entries),
         memory: 0,
