@@ -13,7 +13,7 @@ use maplock::sys::{Link, Map, Mmap, NewLink, NewMap, Prog, wait_for_running_prog
 use maplock_tests::kernel::Cgroup;
 use maplock_tests::toolchain;
 
-use super::support::{Loaded, array, attach_type, compile, cpus, key, keys, number};
+use super::support::{Loaded, array, attach_type, compile, cpus, key, keys, number, on_cpu, stay_on};
 
 const BPF_NOEXIST: u64 = 1;
 
@@ -24,7 +24,7 @@ fn attach(cgroup: &Cgroup, prog: &Prog) -> Link {
 }
 
 /// Switches a link while the old program runs, and lets it end only after `wait` was called; true where `wait` came back
-/// after that. `None` where there is no clang.
+/// after that. `None` where there is no clang. The program has a CPU to itself, on which nothing else would get to run.
 fn comes_back_after_the_old_program(wait: impl FnOnce() + Send) -> Option<bool> {
     // The old program runs until it is told to end.
     let source = "struct state { __u64 started, end, done; };
@@ -62,7 +62,12 @@ fn comes_back_after_the_old_program(wait: impl FnOnce() + Send) -> Option<bool> 
     let called = AtomicBool::new(false);
     let (called, done) = (&called, &done);
     thread::scope(|scope| {
-        scope.spawn(|| cgroup.run(|| UdpSocket::bind("127.0.0.1:0").unwrap()));
+        scope.spawn(|| {
+            cgroup.run(|| {
+                stay_on(cpus()[1]);
+                UdpSocket::bind("127.0.0.1:0").unwrap()
+            })
+        });
         while started() == 0 {
             thread::sleep(Duration::from_millis(1));
         }
@@ -98,7 +103,7 @@ fn has_two_cpus() -> bool {
 fn fact_31_an_update_of_a_link_does_not_wait_and_membarrier_does() {
     needs_kernel!();
     if has_two_cpus() {
-        let waited = comes_back_after_the_old_program(|| wait_for_running_programs().unwrap());
+        let waited = on_cpu(cpus()[0], || comes_back_after_the_old_program(|| wait_for_running_programs().unwrap()));
         assert_ne!(waited, Some(false));
     }
 }
@@ -111,7 +116,8 @@ fn fact_31_an_update_of_a_map_of_maps_waits_too() {
         let new = NewMap { inner: Some(inner.as_fd()), ..NewMap::new(MapType::ARRAY_OF_MAPS, 4, 4, 1) };
         let outer = Map::create(&new).unwrap();
         let value = inner.as_fd().as_raw_fd().to_ne_bytes();
-        assert_ne!(comes_back_after_the_old_program(|| outer.update(&key(0), &value, 0).unwrap()), Some(false));
+        let update = || outer.update(&key(0), &value, 0).unwrap();
+        assert_ne!(on_cpu(cpus()[0], || comes_back_after_the_old_program(update)), Some(false));
     }
 }
 
