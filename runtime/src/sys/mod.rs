@@ -12,6 +12,7 @@ mod map;
 mod mmap;
 mod prog;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
@@ -220,25 +221,55 @@ pub fn possible_cpus() -> io::Result<u32> {
     }
     let path = "/sys/devices/system/cpu/possible";
     let text = std::fs::read_to_string(path)?;
-    let count = count_cpus(&text).ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))?;
+    // Entries of per-CPU maps have as many values and no holes: `bpf_map_value_size` in kernel/bpf/syscall.c takes
+    // `num_possible_cpus()`.
+    let count = cpu_list(&text).and_then(|cpus| u32::try_from(cpus.len()).ok());
+    let count = count.ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))?;
     Ok(*COUNT.get_or_init(|| count))
 }
 
-/// How many CPUs a list such as `0`, `0-3` or `0,2-5` names. Entries of per-CPU maps have as many values and no holes:
-/// `bpf_map_value_size` in kernel/bpf/syscall.c takes `num_possible_cpus()`.
-fn count_cpus(list: &str) -> Option<u32> {
-    let mut count = 0_u32;
-    for range in list.trim().split(',') {
+/// The CPUs that run.
+///
+/// # Errors
+/// Where `/sys/devices/system/cpu/online` can't be read.
+pub fn online_cpus() -> io::Result<BTreeSet<u32>> {
+    let path = "/sys/devices/system/cpu/online";
+    let text = std::fs::read_to_string(path)?;
+    cpu_list(&text).ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))
+}
+
+/// CPUs as the kernel lists them: `0-3`, `0`, `0,2-5`.
+fn cpu_list(text: &str) -> Option<BTreeSet<u32>> {
+    /// More than any kernel is built for (`CONFIG_NR_CPUS`).
+    const MAX: u32 = 1 << 16;
+    let mut cpus = BTreeSet::new();
+    for range in text.trim().split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
-        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
-        count = count.checked_add(last.checked_sub(first)?.checked_add(1)?)?;
+        let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
+        if first > last || last > MAX {
+            return None;
+        }
+        cpus.extend(first..=last);
     }
-    Some(count)
+    Some(cpus)
+}
+
+/// Lets the calling thread run on one CPU only.
+///
+/// # Errors
+/// EINVAL where that CPU does not run, or the thread's cpuset does not have it.
+pub fn run_on_cpu(cpu: u32) -> io::Result<()> {
+    let mut cpus = rustix::thread::CpuSet::new();
+    if cpu as usize >= rustix::thread::CpuSet::MAX_CPU {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    cpus.set(cpu as usize);
+    Ok(rustix::thread::sched_setaffinity(None, &cpus)?)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::count_cpus;
+    use super::cpu_list;
 
     #[test]
     fn there_is_a_second_way_to_wait_for_running_programs() {
@@ -250,11 +281,11 @@ mod tests {
 
     #[test]
     fn cpus_are_counted_and_holes_are_not() {
-        for (list, count) in [("0\n", Some(1)), ("0-3\n", Some(4)), ("0,2-5", Some(5)), ("0-1,8-9,11", Some(5))] {
-            assert_eq!(count_cpus(list), count, "{list}");
+        for (list, count) in [("0\n", 1), ("0-3\n", 4), ("0,2-5", 5), ("0-1,8-9,11", 5)] {
+            assert_eq!(cpu_list(list).map(|cpus| cpus.len()), Some(count), "{list}");
         }
         for list in ["", "x", "3-1", "0-4294967295", "0,"] {
-            assert_eq!(count_cpus(list), None, "{list}");
+            assert_eq!(cpu_list(list), None, "{list}");
         }
     }
 }
