@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::hooks::Whereabouts;
 use crate::meta::{self, Meta, MetaError};
+use crate::normalise::pin_name;
 use crate::report::LinkReport;
 use crate::site::{self, Site};
 use crate::sys::{self, Link, Map, Object, Prog, bpffs};
@@ -268,9 +269,10 @@ pub(crate) fn grace_period() -> Result<(), Error> {
 
 fn is_of(generation: &Meta, name: &str) -> bool {
     let hook = name.strip_suffix(site::PROG);
+    let is_map = |pin: &str| generation.maps.keys().any(|map| pin_name(map) == pin);
     name == meta::NAME
-        || generation.maps.contains_key(name)
-        || site::map_of_transfer(name).is_some_and(|map| generation.maps.contains_key(map))
+        || is_map(name)
+        || site::map_of_transfer(name).is_some_and(is_map)
         || generation.links.iter().any(|link| link == name || Some(link.as_str()) == hook)
 }
 

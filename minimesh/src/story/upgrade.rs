@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::config::{Config, Service};
+use crate::kmesh_way::CONTROL_PLANE;
 use crate::release::{self, Release};
 use crate::traffic::{Backends, Client, Counts, Ledger, Target};
 use crate::world::{BPFFS, World};
@@ -92,7 +93,8 @@ fn both_ways(world: &World, stop: &AtomicBool) -> Result<(), String> {
         stop,
     };
     let ours = chapter.tell()?;
-    println!("\n== the same upgrades as Kmesh does them: new empty map, unlink, rename, load, switch, refill ==\n");
+    println!("\n== the same upgrades as Kmesh does them: new empty map, unlink, rename, load, switch, refill ==");
+    println!("\nIts control plane answers {} ms after it is asked.\n", CONTROL_PLANE.as_millis());
     chapter.is_kmeshs = true;
     chapter.pins = Path::new(BPFFS).join("kmesh");
     let theirs = chapter.tell()?;
@@ -169,10 +171,10 @@ impl Chapter<'_> {
             let (answered, failed) = before.as_ref().map_or((0, 0), |(.., old)| (old.answered(), old.failed));
             println!(
                 "{}{} connections, {} failed{line}",
-                if self.is_kmeshs {
-                    format!("{} {name}: ", old.map_or_else(String::new, |old| format!("{old} to")))
-                } else {
-                    String::new()
+                match old {
+                    _ if !self.is_kmeshs => String::new(),
+                    None => format!("{name}: "),
+                    Some(old) => format!("{old} to {name}: "),
                 },
                 thousands(counts.answered() - answered),
                 thousands(counts.failed - failed),
