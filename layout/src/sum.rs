@@ -7,7 +7,7 @@ use crate::config::did_you_mean;
 use crate::layout::{IntKind, Layout, Shape};
 
 /// Most places that one path may stand for.
-const MAX_PLACES: u64 = 1 << 16;
+const MAX_PLACES: u64 = 4096;
 /// How many members are looked at, and how many are named, where others than the wrong one are suggested: layouts are
 /// shared, so that there may be any number of paths.
 const MAX_LOOKED_AT: usize = 4096;

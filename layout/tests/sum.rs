@@ -81,7 +81,7 @@ fn what_cannot_be_summed_is_said_with_its_type_and_why() {
         ("counts", "`counts` (u32[2][3]) is an array: write `counts[]` for each of its elements"),
         ("counts[]", "`counts[]` (u32[3]) is an array: write `counts[][]` for each of its elements"),
         ("counts[][][]", "`counts[][]` is u32, not an array"),
-        ("none[]", "`none[]` (u64) has 0 elements, and 1 to 65536 can be summed"),
+        ("none[]", "`none[]` (u64) has 0 elements, and 1 to 4096 can be summed"),
         ("connection", "the value (struct flow) has no member `connection`; did you mean `connections`?"),
         ("total.byte", "`total` (struct counter) has no member `byte`; did you mean `bytes`?"),
         ("", "the value (struct flow) has no member ``"),
@@ -92,8 +92,8 @@ fn what_cannot_be_summed_is_said_with_its_type_and_why() {
     refused(packed, "b", "`b` (u32) is at byte 1, which is not aligned to its 4 bytes");
     let odd = "struct c { u32 n; u8 x; } packed; struct v { struct c of[2]; };";
     refused(odd, "of[].n", "`of[].n` (u32) is in elements of 5 bytes, so that not each is aligned to its 4 bytes");
-    let many = "struct v { u64 n[65537]; };";
-    refused(many, "n[]", "`n[]` (u64) has 65537 elements, and 1 to 65536 can be summed");
+    let many = "struct v { u64 n[4097]; };";
+    refused(many, "n[]", "`n[]` (u64) has 4097 elements, and 1 to 4096 can be summed");
 }
 
 #[test]

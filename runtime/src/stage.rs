@@ -157,7 +157,7 @@ impl Staged {
 
     /// The directory in which it is staged.
     #[must_use]
-    pub fn dir(&self) -> &Path {
+    pub fn staging_dir(&self) -> &Path {
         &self.upgrade.site.next
     }
 

@@ -6,12 +6,12 @@ use maplock_layout::layout::Layout;
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock_layout::{Disposition, Finding, Lock, MapDef, compare, config::Levels, rules, sum_places};
 
-use super::kinds::{Carry, carries, carries_def, entry_bytes, estimate};
+use super::kinds::{behaviour_of, entry_bytes, estimate};
 use super::{Inputs, MapPlan, sums};
 use crate::inspect::{Observed, Source};
 use crate::normalise::{normalise, pin_name};
 use crate::policy::{OnMismatch, Policy};
-use crate::transfer;
+use crate::transfer::{self, Behaviour, behaviour};
 
 /// A decision, while it is made.
 struct Decision {
@@ -66,7 +66,7 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
             };
             let decision = if plan.from_kept { decision } else { as_the_type_allows(&old, decision) };
             let decision = without_conversion(&old, policy, decision);
-            let is_state = !matches!(carries(old.map_type), Carry::Refilled | Carry::Events);
+            let is_state = !matches!(behaviour(old.map_type), Behaviour::Refilled | Behaviour::Events);
             let is_lost = match decision.disposition {
                 Disposition::Swap => is_state,
                 _ => plan.from_kept && !plan.carried_back && plan.from != plan.to,
@@ -260,12 +260,12 @@ fn by_policy(
 /// Takes up the kept map where that is better than what was decided.
 fn take_up_kept(plan: &mut MapPlan, kept: &Observed, live: &Observed, old: &MapDef, decision: Decision) -> Decision {
     let has_bad_end = matches!(decision.disposition, Disposition::Refuse | Disposition::Swap);
-    let is_state = !matches!(carries(old.map_type), Carry::Refilled | Carry::Events);
+    let is_state = !matches!(behaviour(old.map_type), Behaviour::Refilled | Behaviour::Events);
     if !has_bad_end || !is_state {
         return decision;
     }
     let room = decision.def.max_entries;
-    let why = if decision.by == By::Larger && matches!(carries_def(old), Carry::Copied | Carry::OneByOne) {
+    let why = if decision.by == By::Larger && matches!(behaviour_of(old), Behaviour::Copied | Behaviour::OneByOne) {
         let Some(entries) = live.entries.filter(|entries| *entries <= u64::from(room)) else {
             let held =
                 live.entries.map_or("an unknown number of entries".to_owned(), |entries| format!("{entries} entries"));
@@ -290,24 +290,24 @@ fn take_up_kept(plan: &mut MapPlan, kept: &Observed, live: &Observed, old: &MapD
 fn as_the_type_allows(old: &MapDef, decision: Decision) -> Decision {
     use Disposition as D;
     let same_type = old.map_type == decision.def.map_type;
-    match (carries_def(old), decision.disposition) {
-        (Carry::Refilled, _) if same_type => {
+    match (behaviour_of(old), decision.disposition) {
+        (Behaviour::Refilled, _) if same_type => {
             let why = "filled anew by the new programs; the old ones keep theirs".to_owned();
             Decision { disposition: D::Swap, why, ..decision }
         }
-        (Carry::Events, D::Grow) => {
+        (Behaviour::Events, D::Grow) => {
             let (from, to) = (old.max_entries, decision.def.max_entries);
             let why = format!("{from} -> {to} bytes; events not yet read stay in the old buffer, which is kept");
             Decision { disposition: D::Swap, why, ..decision }
         }
-        (Carry::Not(because), D::Grow) => {
+        (Behaviour::NotCopyable(because), D::Grow) => {
             let (of, stays) = (old.map_type, old.max_entries);
-            let why = format!("max_entries stays at {stays}: entries of a {of} can't be copied, {because}");
+            let why = format!("max_entries stays at {stays}: entries of a {of} can't be copied: {because}");
             let def = MapDef { max_entries: stays, ..decision.def };
             Decision { disposition: D::Reuse, why, def, ..decision }
         }
-        (Carry::Not(because), D::Migrate) => {
-            let why = format!("entries of a {} can't be copied, {because}; accept it as `swap`", old.map_type);
+        (Behaviour::NotCopyable(because), D::Migrate) => {
+            let why = format!("entries of a {} can't be copied: {because}; accept it as `swap`", old.map_type);
             Decision { disposition: D::Refuse, why, ..decision }
         }
         _ => decision,
@@ -371,7 +371,7 @@ fn why(disposition: Disposition, findings: &[Finding], old: &MapDef, new: &MapDe
         Disposition::Reuse if findings.is_empty() => "same layout".to_owned(),
         Disposition::Reuse if reason.is_none() => format!("same bytes: {}", change(findings)),
         Disposition::Refuse => format!("{}; accepted as `refuse`{accepted}", change(findings)),
-        Disposition::Swap => format!("{}, starts empty{accepted}", change(findings)),
+        Disposition::Swap => format!("starts empty: {}{accepted}", change(findings)),
         _ => format!("{}{accepted}", change(findings)),
     }
 }

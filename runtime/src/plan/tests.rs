@@ -202,10 +202,13 @@ fn a_change_that_no_epoch_knows_is_refused_with_the_change() {
 fn an_epoch_decides_what_it_was_accepted_for() {
     let (old, new) = (hash(&counters(4), 64), hash(&counters(8), 64));
     let swap = Case::accepted(&old, &new, OnUpgrade::Swap).decide();
-    assert_is(&swap, D::Swap, "packets u32 -> u64, starts empty (accepted: \"because\")");
+    assert_is(&swap, D::Swap, "starts empty: packets u32 -> u64 (accepted: \"because\")");
     assert!(swap.loses_entries);
     let migrate = Case::accepted(&old, &new, OnUpgrade::Migrate).decide();
-    assert_is(&migrate, D::Migrate, "packets u32 -> u64 (accepted: \"because\")");
+    let unable = "packets u32 -> u64 (accepted: \"because\"); this version of maplock can't convert entries";
+    assert_is(&migrate, D::Refuse, unable);
+    let instead = Case::accepted(&old, &new, OnUpgrade::Migrate).policy(policy(OnMismatch::Swap)).decide();
+    assert_is(&instead, D::Swap, &format!("{unable} (policy: swap)"));
     let reuse = Case::accepted(&old, &new, OnUpgrade::Reuse).decide();
     assert_is(&reuse, D::Reuse, "packets u32 -> u64 (accepted: \"because\")");
     let refuse = Case::accepted(&old, &new, OnUpgrade::Refuse).policy(policy(OnMismatch::Swap)).decide();
@@ -425,7 +428,7 @@ fn a_ring_buffer_that_grows_is_made_anew_and_the_old_one_is_kept() {
 fn a_map_that_cannot_be_copied_keeps_its_size() {
     let bloom = |max_entries| MapDef { key: None, key_size: 0, ..def("stats", T::BLOOM_FILTER, &uint(8), max_entries) };
     let map = Case::one(&bloom(64), &bloom(128)).decide();
-    let why = "max_entries stays at 64: entries of a bloom_filter can't be copied, it does not tell what is in it";
+    let why = "max_entries stays at 64: entries of a bloom_filter can't be copied: a bloom filter does not tell what was added to it";
     assert_is(&map, D::Reuse, why);
     assert_eq!(map.def.expect("asked for").max_entries, 64);
     let storage = |width| MapDef { flags: 1, ..def("stats", T::SK_STORAGE, &counters(width), 0) };
@@ -535,7 +538,7 @@ map         entries  what    why
 backends    64/64    grow    max_entries 64 -> 4096, every entry kept
 drops        -       create  new in this release
 frontends   12/64    reuse   same layout
-stats      812/4096  swap    packets u32 -> u64, starts empty (accepted: \"because\")
+stats      812/4096  swap    starts empty: packets u32 -> u64 (accepted: \"because\")
 lost: 812 entries of stats · under 1 ms · traffic keeps running";
     assert_eq!(mixed().plan().to_string(), expected);
 

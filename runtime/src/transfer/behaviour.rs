@@ -15,6 +15,8 @@ pub enum Behaviour {
     OneByOne,
     /// Nothing is carried over: the loader fills the new map.
     Refilled,
+    /// Records on their way to a reader: they stay in the old map until it has read them.
+    Events,
     /// Can't be carried over, and why.
     NotCopyable(&'static str),
 }
@@ -24,13 +26,9 @@ pub enum Behaviour {
 pub fn behaviour(map_type: MapType) -> Behaviour {
     use MapType as T;
     match map_type {
-        T::HASH
-        | T::LRU_HASH
-        | T::PERCPU_HASH
-        | T::LRU_PERCPU_HASH
-        | T::ARRAY
-        | T::PERCPU_ARRAY
-        | T::LPM_TRIE => Behaviour::Copied,
+        T::HASH | T::LRU_HASH | T::PERCPU_HASH | T::LRU_PERCPU_HASH | T::ARRAY | T::PERCPU_ARRAY | T::LPM_TRIE => {
+            Behaviour::Copied
+        }
         T::QUEUE | T::STACK => Behaviour::MovedAtSettle,
         T::ARRAY_OF_MAPS | T::HASH_OF_MAPS => Behaviour::InnerMapsById,
         T::DEVMAP | T::DEVMAP_HASH | T::CPUMAP => Behaviour::OneByOne,
@@ -47,7 +45,7 @@ pub fn behaviour(map_type: MapType) -> Behaviour {
         T::CGROUP_STORAGE | T::PERCPU_CGROUP_STORAGE => {
             Behaviour::NotCopyable("its values belong to attachments of the old programs")
         }
-        T::RINGBUF | T::USER_RINGBUF => Behaviour::NotCopyable("it holds records on their way to their reader"),
+        T::RINGBUF | T::USER_RINGBUF => Behaviour::Events,
         T::ARENA => Behaviour::NotCopyable("it holds memory with pointers into itself"),
         T::STRUCT_OPS => Behaviour::NotCopyable("it is a table of programs that the kernel calls"),
         T::INSN_ARRAY => Behaviour::NotCopyable("it holds addresses in the old programs"),

@@ -193,7 +193,7 @@ impl Transfer<'_> {
         let info = self.from.info();
         let mut copied = match behaviour(info.map_type) {
             Behaviour::Copied => self.copy_entries(&shape, options)?,
-            Behaviour::MovedAtSettle | Behaviour::Refilled => Copied::default(),
+            Behaviour::MovedAtSettle | Behaviour::Refilled | Behaviour::Events => Copied::default(),
             Behaviour::InnerMapsById | Behaviour::OneByOne => handles::copy(self, options, true)?,
             Behaviour::NotCopyable(_) => unreachable!("checked"),
         };
@@ -238,7 +238,7 @@ impl Transfer<'_> {
                 self.settle_entries(&shape, options)?
             }
             Behaviour::MovedAtSettle => queues::settle(self, options)?,
-            Behaviour::Refilled => Settled { exact: true, ..Settled::default() },
+            Behaviour::Refilled | Behaviour::Events => Settled { exact: true, ..Settled::default() },
             Behaviour::InnerMapsById | Behaviour::OneByOne => {
                 let copied = handles::copy(self, options, false)?;
                 Settled { inserted: copied.entries, method: copied.method, exact: true, ..Settled::default() }
@@ -252,7 +252,8 @@ impl Transfer<'_> {
     fn settle_entries(&self, shape: &Shape, options: &mut Options<'_>) -> Result<Settled, TransferError> {
         let wanted = options.method;
         if wanted.is_none_or(|method| method == Method::Kernel) {
-            match kernel::Engine::new(self, shape).and_then(|engine| engine.settle_progs().map(|progs| (engine, progs))) {
+            match kernel::Engine::new(self, shape).and_then(|engine| engine.settle_progs().map(|progs| (engine, progs)))
+            {
                 Ok((engine, progs)) => return engine.settle(&progs, options),
                 Err(error) if wanted.is_none() => self.falls_back(&error),
                 Err(error) => return Err(TransferError::kernel(self.from, "loading the programs that settle")(error)),

@@ -110,12 +110,7 @@ struct Writer<'a> {
 }
 
 /// Builds a program of which `body` is the part for one entry.
-fn build<'a>(
-    maps: Maps<'a>,
-    source: Source<'_>,
-    name: &str,
-    body: impl FnOnce(&mut Writer<'a>),
-) -> io::Result<Prog> {
+fn build<'a>(maps: Maps<'a>, source: Source<'_>, name: &str, body: impl FnOnce(&mut Writer<'a>)) -> io::Result<Prog> {
     let mut asm = Asm::default();
     let done = asm.label();
     let mut w = Writer { asm, maps, shorter: None, done };
@@ -131,7 +126,8 @@ fn build<'a>(
             // Helpers take no key from the iterator's own memory.
             let key_size = maps.from.info().key_size;
             let room = i16::try_from(slot::key_room(key_size)).ok().filter(|room| *room <= at::KEY_ROOM);
-            let room = room.ok_or_else(|| io::Error::other(format!("a key of {key_size} bytes has no room on the stack")))?;
+            let room =
+                room.ok_or_else(|| io::Error::other(format!("a key of {key_size} bytes has no room on the stack")))?;
             w.asm.mov(R8, R10);
             w.asm.add_imm(R8, (at::BYTE - room).into());
             w.copy_bytes(R8, R6, key_size);
@@ -251,7 +247,7 @@ pub(super) fn count(maps: Maps<'_>, btf_id: u32) -> io::Result<Prog> {
 pub(super) fn settle(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
     build(maps, source, "maplock_settle", |w| {
         let Maps { from, to, base, .. } = maps;
-        let (insert, inserted_by_both, dropped, kept) = (w.asm.label(), w.asm.label(), w.asm.label(), w.asm.label());
+        let (insert, inserted_by_both, dropped) = (w.asm.label(), w.asm.label(), w.asm.label());
         let keyed = !matches!(source, Source::Indexes);
         w.clear_flags();
         w.lookup(R7, from, w.done);
@@ -263,13 +259,8 @@ pub(super) fn settle(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
                 w.asm.jump(w.done);
                 w.asm.bind(insert);
                 // Without a snapshot, a key that only the old map has is new where it has counts.
-                let has_counts = w.asm.label();
-                w.each_sum(R7, |w, run| {
-                    w.asm.load(Size::of(run.width), R0, R2, 0);
-                    w.asm.jump_if_imm(R0, If::Ne, 0, has_counts);
-                });
-                w.asm.jump(w.done);
-                w.asm.bind(has_counts);
+                w.gather_sums(R7, at::ADDED);
+                w.jump_unless(at::ADDED, w.done);
                 w.write(to, BPF_NOEXIST, |asm| asm.mov(R3, R7));
                 w.asm.jump_if_imm(R0, If::Eq, EEXIST, inserted_by_both);
                 w.failed_unless_zero();
@@ -316,14 +307,7 @@ pub(super) fn settle(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
         w.move_sums();
         w.write(base, BPF_ANY, |asm| asm.mov(R3, R7));
         w.failed_unless_zero();
-        w.each_word(|w, run| {
-            w.load_both(run, R8, R4, R7, R0);
-            w.asm.jump_if(R4, If::Ne, R0, kept);
-        });
-        w.count_flags();
-        w.asm.jump(w.done);
-        w.asm.bind(kept);
-        w.asm.store_imm(Size::B8, R10, at::OLD_CHANGED, 1);
+        w.gather_differences(R8, R7, at::OLD_CHANGED);
         w.asm.store_imm(Size::B8, R10, at::NEW_CHANGED, 1);
         w.count_flags();
         w.asm.jump(w.done);
@@ -353,16 +337,12 @@ pub(super) fn insert(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
         }
         w.asm.bind(insert);
         if base.is_none() {
-            let has_counts = w.asm.label();
+            w.clear_flags();
             w.each_cpu(&Cpus::Range(0..maps.possible_cpus), |w, cpus| {
                 w.lookup_cpu(R7, from, cpus, w.done);
-                w.each_sum(R7, |w, run| {
-                    w.asm.load(Size::of(run.width), R0, R2, 0);
-                    w.asm.jump_if_imm(R0, If::Ne, 0, has_counts);
-                });
+                w.gather_sums(R7, at::ADDED);
             });
-            w.asm.jump(w.done);
-            w.asm.bind(has_counts);
+            w.jump_unless(at::ADDED, w.done);
         }
         w.write(to, BPF_NOEXIST, |asm| asm.map_value(R3, maps.zeros));
         w.asm.jump_if_imm(R0, If::Eq, EEXIST, there);
@@ -640,11 +620,41 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Adds `reg` to what makes a flag, without a branch: the verifier walks a loop once for each way through it.
+    fn gather(&mut self, reg: Reg, flag: i16) {
+        self.asm.load(Size::B8, R5, R10, flag);
+        self.asm.or(R5, reg);
+        self.asm.store(Size::B8, R10, flag, R5);
+    }
+
+    /// A flag for a value with counts.
+    fn gather_sums(&mut self, value: Reg, flag: i16) {
+        self.each_sum(value, |w, run| {
+            w.asm.load(Size::of(run.width), R0, R2, 0);
+            w.gather(R0, flag);
+        });
+    }
+
+    /// A flag for values that differ in words.
+    fn gather_differences(&mut self, one: Reg, other: Reg, flag: i16) {
+        self.each_word(|w, run| {
+            w.load_both(run, one, R4, other, R0);
+            w.asm.xor(R0, R4);
+            w.gather(R0, flag);
+        });
+    }
+
+    fn jump_unless(&mut self, flag: i16, to: Label) {
+        self.asm.load(Size::B8, R1, R10, flag);
+        self.asm.jump_if_imm(R1, If::Eq, 0, to);
+    }
+
     /// Moves what the old value counted to the new one: takes it out, then adds it.
     fn move_sums(&mut self) {
         self.each_sum(R7, |w, run| {
             let (next, size) = (w.asm.label(), Size::of(run.width));
             w.asm.load(size, R0, R2, 0);
+            w.gather(R0, at::ADDED);
             w.asm.jump_if_imm(R0, If::Eq, 0, next);
             if run.atomic {
                 w.asm.mov_imm(R0, 0);
@@ -661,60 +671,43 @@ impl<'a> Writer<'a> {
                 w.asm.add(R3, R0);
                 w.asm.store(size, R2, 0, R3);
             }
-            w.asm.store_imm(Size::B8, R10, at::ADDED, 1);
             w.asm.bind(next);
         });
     }
 
-    /// Three ways: where old programs changed the entry since the snapshot and new ones did not, it follows the old one.
+    /// Three ways: where old programs changed the entry since the snapshot and new ones did not, it follows the old one. The
+    /// snapshot does in any case, so that a second settling changes nothing.
     fn settle_words(&mut self) {
         if self.maps.shape.is_additive() {
             return;
         }
-        let nothing = self.asm.label();
+        let (end, follow, nothing) = (self.asm.label(), self.asm.label(), self.asm.label());
+        self.gather_differences(R7, R9, at::OLD_CHANGED);
+        self.jump_unless(at::OLD_CHANGED, nothing);
+        self.gather_differences(R8, R9, at::NEW_CHANGED);
+        self.jump_unless(at::NEW_CHANGED, follow);
+        self.follow(R9);
+        self.asm.jump(end);
+        self.asm.bind(follow);
         self.each_word(|w, run| {
-            let (same, next) = (w.asm.label(), w.asm.label());
+            let (size, changed) = (Size::of(run.width), w.asm.label());
             w.load_both(run, R7, R4, R9, R0);
-            w.asm.jump_if(R4, If::Eq, R0, same);
-            w.asm.store_imm(Size::B8, R10, at::OLD_CHANGED, 1);
-            w.asm.bind(same);
-            w.asm.mov(R2, R8);
-            w.asm.add(R2, R1);
-            w.asm.load(Size::of(run.width), R4, R2, 0);
-            w.asm.jump_if(R4, If::Eq, R0, next);
-            w.asm.store_imm(Size::B8, R10, at::NEW_CHANGED, 1);
-            w.asm.bind(next);
-        });
-        self.asm.load(Size::B8, R1, R10, at::OLD_CHANGED);
-        self.asm.jump_if_imm(R1, If::Eq, 0, nothing);
-        self.each_word(|w, run| {
-            let (size, next) = (Size::of(run.width), w.asm.label());
-            w.load_both(run, R7, R4, R9, R0);
-            w.asm.jump_if(R4, If::Eq, R0, next);
-            // The snapshot follows the old value, so that a second settling changes nothing.
             w.asm.store(size, R2, 0, R4);
-            w.asm.load(Size::B8, R5, R10, at::NEW_CHANGED);
-            w.asm.jump_if_imm(R5, If::Ne, 0, next);
             w.asm.mov(R3, R0);
             w.asm.mov(R2, R8);
             w.asm.add(R2, R1);
             if run.atomic {
                 w.asm.compare_exchange(size, R2, 0, R4);
-                w.asm.jump_if(R0, If::Eq, R3, next);
             } else {
-                let replace = w.asm.label();
-                let changed = w.asm.label();
                 w.asm.load(size, R0, R2, 0);
-                w.asm.jump_if(R0, If::Eq, R3, replace);
-                w.asm.jump(changed);
-                w.asm.bind(replace);
+                w.asm.jump_if(R0, If::Ne, R3, changed);
                 w.asm.store(size, R2, 0, R4);
-                w.asm.jump(next);
                 w.asm.bind(changed);
             }
-            w.asm.store_imm(Size::B8, R10, at::NEW_CHANGED, 1);
-            w.asm.bind(next);
+            w.asm.xor(R0, R3);
+            w.gather(R0, at::NEW_CHANGED);
         });
+        self.asm.bind(end);
         self.asm.bind(nothing);
     }
 
@@ -728,17 +721,10 @@ impl<'a> Writer<'a> {
 
     /// The counts of an entry that new programs deleted.
     fn drop_counts(&mut self) {
-        self.each_sum(R7, |w, run| {
-            let (next, size) = (w.asm.label(), Size::of(run.width));
-            w.asm.load(size, R0, R2, 0);
-            w.asm.jump_if_imm(R0, If::Eq, 0, next);
-            w.asm.store_imm(size, R2, 0, 0);
-            w.asm.store_imm(Size::B8, R10, at::ADDED, 1);
-            w.asm.bind(next);
-        });
+        self.gather_sums(R7, at::ADDED);
+        self.zero_sums(R7);
         let none = self.asm.label();
-        self.asm.load(Size::B8, R1, R10, at::ADDED);
-        self.asm.jump_if_imm(R1, If::Eq, 0, none);
+        self.jump_unless(at::ADDED, none);
         self.count(Count::Dropped);
         self.asm.bind(none);
     }
@@ -746,14 +732,11 @@ impl<'a> Writer<'a> {
     fn count_flags(&mut self) {
         let (not_added, not_changed, changed, end) =
             (self.asm.label(), self.asm.label(), self.asm.label(), self.asm.label());
-        self.asm.load(Size::B8, R1, R10, at::ADDED);
-        self.asm.jump_if_imm(R1, If::Eq, 0, not_added);
+        self.jump_unless(at::ADDED, not_added);
         self.count(Count::Added);
         self.asm.bind(not_added);
-        self.asm.load(Size::B8, R1, R10, at::OLD_CHANGED);
-        self.asm.jump_if_imm(R1, If::Eq, 0, not_changed);
-        self.asm.load(Size::B8, R1, R10, at::NEW_CHANGED);
-        self.asm.jump_if_imm(R1, If::Eq, 0, changed);
+        self.jump_unless(at::OLD_CHANGED, not_changed);
+        self.jump_unless(at::NEW_CHANGED, changed);
         self.count(Count::KeptNew);
         self.asm.jump(end);
         self.asm.bind(changed);
@@ -766,22 +749,22 @@ impl<'a> Writer<'a> {
     fn unchanged(&mut self, base: Option<&Map>, changed: Label) {
         let maps = self.maps;
         let cpus = if maps.per_cpu { Cpus::Range(0..maps.possible_cpus) } else { Cpus::Own };
+        let unchanged = self.asm.label();
+        self.clear_flags();
         self.each_cpu(&cpus, |w, cpus| {
             let look = |w: &mut Self, dst, map| {
                 if w.maps.per_cpu { w.lookup_cpu(dst, map, cpus, changed) } else { w.lookup(dst, map, changed) }
             };
             look(w, R8, maps.to);
-            w.each_sum(R8, |w, run| {
-                w.asm.load(Size::of(run.width), R0, R2, 0);
-                w.asm.jump_if_imm(R0, If::Ne, 0, changed);
-            });
-            let Some(base) = base else { return };
-            look(w, R9, base);
-            w.each_word(|w, run| {
-                w.load_both(run, R8, R4, R9, R0);
-                w.asm.jump_if(R4, If::Ne, R0, changed);
-            });
+            w.gather_sums(R8, at::NEW_CHANGED);
+            if let Some(base) = base {
+                look(w, R9, base);
+                w.gather_differences(R8, R9, at::NEW_CHANGED);
+            }
         });
+        self.jump_unless(at::NEW_CHANGED, unchanged);
+        self.asm.jump(changed);
+        self.asm.bind(unchanged);
     }
 }
 
@@ -792,11 +775,9 @@ pub(super) fn move_all(from: &Map, to: &Map, by_way_of: Option<&Map>, counts: &M
     let mut asm = Asm::default();
     let steps: Vec<(&Map, &Map, Label, bool)> = match by_way_of {
         // What `to` has no room for goes back.
-        Some(way) => vec![
-            (from, way, asm.label(), false),
-            (way, to, asm.label(), true),
-            (way, from, asm.label(), false),
-        ],
+        Some(way) => {
+            vec![(from, way, asm.label(), false), (way, to, asm.label(), true), (way, from, asm.label(), false)]
+        }
         None => vec![(from, to, asm.label(), true)],
     };
     asm.load(Size::B4, R6, R1, CB + 4);

@@ -13,9 +13,10 @@ use maplock::layout::map::MapType as T;
 use maplock::sys::bpffs::unlink;
 use maplock::sys::{Batch, Link, Map, Mmap, Prog, possible_cpus};
 use maplock_tests::kernel::{Bpffs, DebugFs};
+use maplock_tests::toolchain;
 
 use super::support::{
-    Loaded, attach_type, call, errno, key, keys, map, map_with_flags, number, prog_type, returns, stay_on,
+    Loaded, attach_type, call, cpus, errno, key, keys, map, map_with_flags, number, prog_type, returns, stay_on,
 };
 
 const BPF_NOEXIST: u64 = 1;
@@ -208,7 +209,7 @@ fn fact_25_a_run_in_the_kernel_is_one_stretch_and_chunks_are_not() {
         let stop = AtomicBool::new(false);
         let seen = thread::scope(|scope| {
             let watcher = scope.spawn(|| {
-                stay_on(0);
+                stay_on(cpus()[0]);
                 let memory = Mmap::new(&progress).unwrap();
                 let mut seen = 0;
                 while !stop.load(Ordering::Relaxed) {
@@ -220,7 +221,7 @@ fn fact_25_a_run_in_the_kernel_is_one_stretch_and_chunks_are_not() {
                 seen
             });
             scope.spawn(|| {
-                stay_on(0);
+                stay_on(cpus()[0]);
                 for _ in 0..runs {
                     call(&prog, [0]);
                 }
@@ -233,18 +234,19 @@ fn fact_25_a_run_in_the_kernel_is_one_stretch_and_chunks_are_not() {
     };
     assert!(seen_half_done(loaded.prog("chunk"), 2_000, 2_000 * 4096) > 0, "each chunk is an opportunity");
     let in_one = seen_half_done(loaded.prog("all"), 1, 300_000);
-    // With full preemption the kernel may interrupt a program; without it (the default of servers) it does not.
-    if !DebugFs::mount().read("sched/preempt").contains("(full)") {
+    // With preemption the kernel may interrupt a program; without it, as servers have it, it does not.
+    let preemption = DebugFs::mount().read("sched/preempt");
+    if preemption.contains("(none)") || preemption.contains("(voluntary)") {
         assert_eq!(in_one, 0);
     }
 }
 
 /// Copies the keys 0..entries into a map: one from each CPU, then the others from the first.
 fn insert_from_all_cpus(map: &Map, entries: u32) {
-    let cpus = thread::available_parallelism().unwrap().get() as u32;
+    let cpus = cpus();
     for of in 0..entries {
-        if of <= cpus {
-            stay_on((of % cpus) as usize);
+        if of as usize <= cpus.len() {
+            stay_on(cpus[of as usize % cpus.len()]);
         }
         map.update(&key(of), &[1; 8], 0).unwrap();
     }
@@ -253,10 +255,10 @@ fn insert_from_all_cpus(map: &Map, entries: u32) {
 #[test]
 fn fact_26_lru_loses_entries_unless_there_is_slack() {
     needs_kernel!();
-    let cpus = possible_cpus().unwrap();
-    if cpus == 1 {
-        return;
+    if cpus().len() < 2 {
+        return toolchain::skip("two CPUs");
     }
+    let cpus = possible_cpus().unwrap();
     let kept = |capacity| {
         thread::scope(|scope| {
             let copy = || {
@@ -274,12 +276,12 @@ fn fact_26_lru_loses_entries_unless_there_is_slack() {
 #[test]
 fn fact_26_a_list_per_cpu_serves_one_cpu_only() {
     needs_kernel!();
-    let cpus = possible_cpus().unwrap();
-    let map = map_with_flags(T::LRU_HASH, 4, 8, 1000 * cpus, BPF_F_NO_COMMON_LRU);
+    let possible = possible_cpus().unwrap();
+    let map = map_with_flags(T::LRU_HASH, 4, 8, 1000 * possible, BPF_F_NO_COMMON_LRU);
     thread::scope(|scope| {
         let from_one_cpu = || {
-            stay_on(0);
-            (0..1000 * cpus).for_each(|of| map.update(&key(of), &[1; 8], 0).unwrap());
+            stay_on(cpus()[0]);
+            (0..1000 * possible).for_each(|of| map.update(&key(of), &[1; 8], 0).unwrap());
         };
         scope.spawn(from_one_cpu).join().unwrap();
     });
@@ -293,7 +295,7 @@ fn fact_26_recency_is_lost_so_the_coldest_goes_first() {
     let map = map(T::LRU_HASH, 4, 8, 2048);
     thread::scope(|scope| {
         let copy = || {
-            stay_on(0);
+            stay_on(cpus()[0]);
             (0..4096).for_each(|of| map.update(&key(of), &[1; 8], 0).unwrap());
         };
         scope.spawn(copy).join().unwrap();
@@ -341,10 +343,9 @@ fn fact_27_a_callback_sees_its_own_cpu_only() {
     let value: Vec<u8> = (0..cpus).flat_map(|cpu| (100 + cpu).to_ne_bytes()).collect();
     loaded.map("counts").update(&key(0), &value, 0).unwrap();
     let (own, of_cpu) = (loaded.prog("own"), loaded.prog("of_cpu"));
-    let online = thread::available_parallelism().unwrap().get();
     thread::scope(|scope| {
         let test = || {
-            for cpu in 0..online {
+            for cpu in super::support::cpus() {
                 stay_on(cpu);
                 assert_eq!(call(&own, [0]), [100 + cpu as u64]);
             }
@@ -373,6 +374,16 @@ fn fact_29_noexist_protects_a_newer_entry_but_not_in_an_array() {
         let map = map(map_type, 4, 8, 8);
         let value = vec![1; map.value_bytes()];
         assert_eq!(errno(map.update(&key(1), &value, BPF_NOEXIST)), libc::EEXIST, "never written, and there");
+    }
+}
+
+#[test]
+fn fact_29_a_batch_can_not_protect_what_is_newer() {
+    needs_kernel!();
+    for map_type in [T::HASH, T::LRU_HASH, T::ARRAY] {
+        let map = map(map_type, 4, 8, 8);
+        let (written, result) = map.update_batch(&key(1), &[1; 8], 1, BPF_NOEXIST);
+        assert_eq!((written, errno(result)), (0, libc::EINVAL), "{map_type:?}");
     }
 }
 

@@ -3,11 +3,13 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use libbpf_rs::{MapCore as _, ObjectBuilder};
 use maplock::layout::map::MapType;
 use maplock::sys::{Map, NewMap, NewProg, Prog};
 use maplock_tests::toolchain::{Clang, root, run};
+use rustix::thread::CpuSet;
 
 /// The number of the error that a call must fail with.
 #[track_caller]
@@ -196,9 +198,19 @@ pub fn duplicate(map: BorrowedFd<'_>) -> Map {
     Map::from_fd(map.try_clone_to_owned().unwrap()).unwrap()
 }
 
+/// The CPUs that this process may run on.
+pub fn cpus() -> Vec<usize> {
+    static CPUS: OnceLock<Vec<usize>> = OnceLock::new();
+    let of_process = || {
+        let set = rustix::thread::sched_getaffinity(Some(rustix::process::getpid())).unwrap();
+        (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
+    };
+    CPUS.get_or_init(of_process).clone()
+}
+
 /// Keeps the calling thread on one CPU.
 pub fn stay_on(cpu: usize) {
-    let mut set = rustix::thread::CpuSet::new();
+    let mut set = CpuSet::new();
     set.set(cpu);
     rustix::thread::sched_setaffinity(None, &set).unwrap();
 }

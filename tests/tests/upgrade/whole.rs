@@ -81,3 +81,18 @@ fn the_same_release_again_keeps_every_map() {
     assert!(maplock::confirm(&dir, std::time::Duration::ZERO).expect("confirmed"));
     assert!(!bpffs.path().join("minimesh@prev").exists());
 }
+
+#[test]
+fn four_releases_up_and_the_last_one_back() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let dir = bpffs.path().join("minimesh");
+    for release in ["v1", "v2", "v3", "v4"] {
+        let report = upgrade(&dir, &cgroup, release, Policies::default()).expect("it is upgraded");
+        println!("{report}");
+    }
+    let report = maplock::Rollback::new(&dir).run().expect("it goes back");
+    println!("{report}");
+}

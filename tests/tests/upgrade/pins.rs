@@ -1,0 +1,1 @@
+//! What an upgrade does to the directory: names, owners, somebody else's pins.
