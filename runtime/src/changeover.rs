@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::hooks::Whereabouts;
 use crate::meta::{self, Meta, MetaError};
+use crate::normalise::pin_name;
 use crate::report::LinkReport;
 use crate::site::{self, Site};
 use crate::sys::{self, Link, Map, Object, Prog, bpffs};
@@ -226,7 +227,7 @@ pub(crate) fn meta_of(dir: &Path) -> Result<Option<Meta>, Error> {
         Ok(meta) => Ok(meta),
         Err(MetaError::Io(path, error)) => Err(Error::kernel(format!("can't read `{}`", path.display()), error)),
         Err(error) => {
-            tracing::warn!(%error, "the meta map counts as absent");
+            tracing::debug!(%error, "the meta map counts as absent");
             Ok(None)
         }
     }
@@ -268,9 +269,10 @@ pub(crate) fn grace_period() -> Result<(), Error> {
 
 fn is_of(generation: &Meta, name: &str) -> bool {
     let hook = name.strip_suffix(site::PROG);
+    let is_map = |pin: &str| generation.maps.keys().any(|map| pin_name(map) == pin);
     name == meta::NAME
-        || generation.maps.contains_key(name)
-        || site::map_of_transfer(name).is_some_and(|map| generation.maps.contains_key(map))
+        || is_map(name)
+        || site::map_of_transfer(name).is_some_and(is_map)
         || generation.links.iter().any(|link| link == name || Some(link.as_str()) == hook)
 }
 
@@ -443,10 +445,15 @@ pub(crate) fn transfers_in(dir: &Path) -> Result<Vec<(String, Derivation)>, Erro
 /// A name in the live directory that is no part of its generation: somebody shares the directory. Without a meta map, `maps` says
 /// what belongs to it.
 pub(crate) fn foreign_in(dir: &Path, maps: impl Fn(&str) -> bool) -> Result<Option<String>, Error> {
+    Ok(all_foreign_in(dir, maps)?.into_iter().next())
+}
+
+/// All such names.
+pub(crate) fn all_foreign_in(dir: &Path, maps: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
     let meta = meta_of(dir)?;
     let is_known =
         |name: &String| site::is_own(name) || maps(name) || meta.as_ref().is_some_and(|meta| is_of(meta, name));
-    Ok(list(dir)?.into_iter().find(|name| !is_known(name)))
+    Ok(list(dir)?.into_iter().filter(|name| !is_known(name)).collect())
 }
 
 /// True where the entries of `map` can't be settled without a snapshot of them.
