@@ -338,6 +338,16 @@ fn an_edit_of_an_old_definition_breaks_the_digest_that_its_epoch_leaves() {
 }
 
 #[test]
+fn members_that_are_merged_are_one_line_with_a_name_for_each() {
+    let line = "merge = { \"by_port[].packets\" = \"sum\", \"stats.bytes\" = \"sum\", total = \"sum\" }";
+    let text = EVERYTHING.replacen("reason = ", &format!("{line}\nreason = "), 1);
+    let lock = Lock::parse(&text).unwrap();
+    assert_eq!(lock.to_string(), text);
+    let paths: Vec<_> = lock.maps["m"].epochs[0].merge.keys().map(String::as_str).collect();
+    assert_eq!(paths, ["by_port[].packets", "stats.bytes", "total"]);
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_what_was_meant() {
     says(
         "max_entries = 4096",
@@ -384,6 +394,16 @@ fn a_value_of_another_kind_is_refused() {
         "on-upgrade = \"migrat\"",
         "`migrat` is not reuse, migrate, swap or refuse; did you mean `migrate`?",
     );
+    for (merge, sentence) in [
+        ("{ a = \"max\" }", "`max` is not a way to merge `a`: only sum is"),
+        ("{ a = 1 }", "not a string"),
+        ("{ a.b = \"sum\" }", "not a string"),
+        ("{}", "`merge` names no member"),
+        ("[\"a\"]", "not a table"),
+    ] {
+        let line = format!("merge = {merge}");
+        says("reason = ", &format!("{line}\nreason = "), &line, sentence);
+    }
     says(
         "rules = [",
         "rules = [1, ",

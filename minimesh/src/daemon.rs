@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use aya::EbpfLoader;
 use aya::programs::CgroupSockAddr;
 use maplock::layout::Disposition;
 use maplock::sys::Map;
@@ -96,24 +95,26 @@ fn policies() -> Policies {
     Policies { maps: maps.into(), ..Policies::default() }
 }
 
-/// Fills the maps that begin empty, before a program sees them. The others are live: they wait until the commit.
+/// Fills the maps that begin empty, or as they were some releases ago, before a program sees them. The others are live: they wait
+/// until the commit.
 fn fill(staged: &Staged, entries: Option<&[MapEntries; 3]>) -> Result<(), Error> {
-    let begins_empty = |name: &str| {
+    let is_live = |name: &str| {
         let plan = staged.plan().map(name);
-        plan.is_some_and(|plan| matches!(plan.disposition, Disposition::Create | Disposition::Swap))
+        plan.is_none_or(|plan| !plan.from_kept && !matches!(plan.disposition, Disposition::Create | Disposition::Swap))
     };
     match entries {
         Some(entries) => {
-            for map in entries.iter().filter(|map| begins_empty(map.map)) {
+            for map in entries.iter().filter(|map| !is_live(map.map)) {
                 let staged = staged.map(map.map).ok_or_else(|| format!("map `{}` was not staged", map.map))?;
                 settle(staged, map)?;
             }
             Ok(())
         }
         // Nodes that come up for the first time have nothing to serve yet.
-        None if staged.plan().map("backends").is_some_and(|plan| plan.disposition == Disposition::Swap) => {
-            Err("map `backends` starts empty, and no connection would find a backend; say by --config what to fill it with".into())
-        }
+        None if staged.plan().map("backends").is_some_and(|plan| plan.disposition == Disposition::Swap) => Err(
+            "map `backends` starts empty, and no connection would find a backend; say by --config what to fill it with"
+                .into(),
+        ),
         None => Ok(()),
     }
 }

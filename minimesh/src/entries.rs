@@ -34,7 +34,8 @@ pub fn has_member(layout: &Layout, name: &str) -> bool {
 pub fn encode(layout: &Layout, members: &[(&str, Number)]) -> Result<Vec<u8>, String> {
     let mut bytes = vec![0; usize::try_from(layout.size).map_err(|error| error.to_string())?];
     for (name, number) in members {
-        let (offset, width) = place(layout, name).ok_or_else(|| format!("there is no member `{name}` in the layout"))?;
+        let (offset, width) =
+            place(layout, name).ok_or_else(|| format!("there is no member `{name}` in the layout"))?;
         let all = match number {
             Number::Host(number) | Number::Net(number) => number.to_be_bytes(),
         };
@@ -57,11 +58,7 @@ pub fn decode(layout: &Layout, name: &str, value: &[u8]) -> Option<u64> {
     let (offset, width) = place(layout, name)?;
     let bytes = value.get(offset..offset + width)?;
     let digit = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-    Some(if cfg!(target_endian = "little") {
-        bytes.iter().rev().fold(0, digit)
-    } else {
-        bytes.iter().fold(0, digit)
-    })
+    Some(if cfg!(target_endian = "little") { bytes.iter().rev().fold(0, digit) } else { bytes.iter().fold(0, digit) })
 }
 
 /// Offset and width of a member, in bytes.

@@ -4,17 +4,22 @@
 //! new empty map is pinned under a temporary name, the old pin is removed and the new one renamed to its place. Then the
 //! programs are loaded onto what is pinned, the links updated, and at last the control plane fills the maps again. A map that
 //! did not change is kept. Two things here are kinder than there: names hold no dot, so that the renaming works at all, and the
-//! configuration is at hand in the same process.
+//! control plane answers within [`CONTROL_PLANE`].
 
 use std::fs::File;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::thread;
+use std::time::Duration;
 
 use aya::EbpfLoader;
 use aya::programs::CgroupSockAddr;
-use maplock::sys::{Link, Map, NewLink, NewMap, bpffs};
+use maplock::sys::{Link, Map, NewLink, NewMap, Object, bpffs};
 use maplock::{AttachType, Spec};
-use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use crate::daemon::{Daemon, HOOK, PROGRAM, settle};
+
+/// From the daemon's first question to the configuration: some round trips to another node, encrypted.
+pub(crate) const CONTROL_PLANE: Duration = Duration::from_millis(10);
 
 impl Daemon {
     /// Upgrades what runs from the release of `old` to this release, and ends.
@@ -54,8 +59,8 @@ impl Daemon {
             ebpf.program_mut(PROGRAM).ok_or("the object has no program `minimesh_connect4`")?.try_into()?;
         program.load()?;
         let link = self.pins.join(HOOK);
-        match maplock::sys::Object::open(&link) {
-            Ok(maplock::sys::Object::Link(link)) => link.update(program.fd()?.as_fd(), None)?,
+        match Object::open(&link) {
+            Ok(Object::Link(link)) => link.update(program.fd()?.as_fd(), None)?,
             _ => {
                 let cgroup = File::open(&self.cgroup)?;
                 let new = NewLink {
@@ -68,6 +73,7 @@ impl Daemon {
             }
         }
 
+        thread::sleep(CONTROL_PLANE);
         let entries = self.config.as_ref().map(|config| config.entries(&self.release.spec)).transpose()?;
         for map in entries.iter().flatten() {
             settle(&Map::open(&self.pins.join(map.map))?, map)?;

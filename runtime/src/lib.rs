@@ -28,6 +28,30 @@
 //! A *generation* is the set of maps and links that one release runs on: a directory on bpffs.
 #![deny(unsafe_code)]
 
+/// Declares the module that the package's build script generated: the spec, the key and value types of each map, and
+/// `upgrade`, where `Builder::runtime(true)` asked for it.
+///
+/// ```text
+/// // build.rs
+/// maplock_codegen::Builder::new().object("flowtop", path).module("flowtop").runtime(true).generate()
+///
+/// // src/main.rs
+/// maplock::include_maps!("flowtop"); // mod flowtop
+///
+/// let upgrade = flowtop::upgrade("/sys/fs/bpf/flowtop").begin()?;
+/// ```
+///
+/// Without a name, it is the module `maps`, as it is without `Builder::module`.
+#[macro_export]
+macro_rules! include_maps {
+    () => {
+        $crate::include_maps!("maps");
+    };
+    ($module:literal) => {
+        ::core::include!(::core::concat!(::core::env!("OUT_DIR"), "/", $module, ".mod.rs"));
+    };
+}
+
 mod changeover;
 mod create;
 mod error;

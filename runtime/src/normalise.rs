@@ -59,10 +59,11 @@ pub static QUIRKS: &[Quirk] = &[
         apply: |shown, _, _| shown.flags &= !TOKEN_FD,
     },
     Quirk {
-        name: "struct_ops of a module",
-        source: "libbpf's `bpf_object__create_map` adds BPF_F_VTYPE_BTF_OBJ_FD where the interface is a module's",
+        name: "tables for the kernel's interfaces",
+        source: "libbpf's `bpf_map__init_kern_struct_ops` takes the size of the kernel's own struct, and adds BPF_F_VTYPE_BTF_OBJ_FD where that is a module's",
         apply: |shown, observed, _| {
             if shown.map_type == MapType::STRUCT_OPS {
+                shown.value_size = observed.value_size;
                 shown.flags |= observed.flags & VTYPE_BTF_OBJ_FD;
             }
         },
@@ -283,6 +284,7 @@ mod tests {
         let data = |flags, value| MapDef { value, ..def(T::ARRAY, 4, 8, 1, flags) };
         let bss = |flags| MapDef { name: ".bss".to_owned(), ..def(T::ARRAY, 4, 8, 1, flags) };
         let flags = "flags that the kernel adds or does not keep";
+        let tables = "tables for the kernel's interfaces";
         let ring = "ring buffers in pages";
         let perf = "a perf event array for each CPU";
         let lru = "LRU lists of each CPU";
@@ -295,7 +297,7 @@ mod tests {
             (flags, def(T::HASH, 4, 4, 8, 0x9), def(T::HASH, 4, 4, 8, 0x1)),
             (flags, def(T::ARRAY, 4, 4, 8, 0x410), def(T::ARRAY, 4, 4, 8, 0x400)),
             ("a token to create the map with", def(T::HASH, 4, 4, 8, 0x1_0000), def(T::HASH, 4, 4, 8, 0)),
-            ("struct_ops of a module", def(T::STRUCT_OPS, 4, 64, 1, 0x2000), def(T::STRUCT_OPS, 4, 64, 1, 0xa000)),
+            (tables, def(T::STRUCT_OPS, 4, 40, 1, 0x2000), def(T::STRUCT_OPS, 4, 256, 1, 0xa000)),
             (lru, def(T::LRU_HASH, 4, 4, 100, 2), def(T::LRU_HASH, 4, 4, 102, 2)),
             (lru, def(T::LRU_PERCPU_HASH, 4, 4, u32::MAX, 2), def(T::LRU_PERCPU_HASH, 4, 4, u32::MAX / 6 * 6, 2)),
             (ring, def(T::RINGBUF, 0, 0, 1, 0), def(T::RINGBUF, 0, 0, 4096, 0)),

@@ -85,7 +85,7 @@ impl Staged {
                 report.kept = plan.entries.unwrap_or(0);
                 Map::open(&pin).trying(|| format!("can't open map `{}`", pin.display()))?
             }
-            (Some(_), Disposition::Reuse | Disposition::Grow) => {
+            (Some(_), Disposition::Reuse | Disposition::Grow | Disposition::Migrate) => {
                 let from = &self.upgrade.site.dir.join(pin_name(&plan.map));
                 let old = Map::open(from).trying(|| format!("can't open map `{}`", from.display()))?;
                 let map = self.pinned(def, &pin, Some(from), Some(&old))?;
@@ -94,13 +94,6 @@ impl Staged {
                     (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
                 report.lost = Some(copied.lost);
                 map
-            }
-            (_, Disposition::Migrate) => {
-                let message = format!(
-                    "map `{}` is accepted as `migrate`, which this version can't do; set the policy `swap` for it, or accept it as such",
-                    plan.map
-                );
-                return Err(Error::new(ErrorKind::Refused, message));
             }
             (old, Disposition::Swap) => {
                 report.lost = if plan.loses_entries { plan.entries } else { Some(0) };
@@ -139,13 +132,13 @@ impl Staged {
         let next = &self.upgrade.site.next;
         let base = if needs_base(old, &plan.sums) {
             let base = transfer::new_base(old).trying(|| format!("no memory for a snapshot of map `{name}`"))?;
-            let pin = next.join(site::base_of(name));
+            let pin = next.join(site::base_of(&pin_name(name)));
             base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
             Some(base)
         } else {
             None
         };
-        let record = next.join(site::transfer_of(name));
+        let record = next.join(site::transfer_of(&pin_name(name)));
         let derivation = Derivation { from: old.info().id, to: new.info().id, sums: plan.sums.clone() };
         bpffs::write_record(&record, &derivation.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         let progress = &mut self.upgrade.progress;
@@ -164,7 +157,7 @@ impl Staged {
 
     /// The directory in which it is staged.
     #[must_use]
-    pub fn dir(&self) -> &Path {
+    pub fn staging_dir(&self) -> &Path {
         &self.upgrade.site.next
     }
 
@@ -193,7 +186,8 @@ impl Staged {
     /// Where the name can't be a pin's, or the program uses a map that is not the staged one: the loader made or opened one
     /// by itself.
     pub fn hook(&mut self, name: &str, prog: impl AsFd, hook: Hook) -> Result<(), Error> {
-        let taken = self.upgrade.spec.map(name).is_some() || site::is_own(name) || self.hooks.contains_key(name);
+        let taken =
+            self.maps.keys().any(|map| pin_name(map) == name) || site::is_own(name) || self.hooks.contains_key(name);
         if taken || name.is_empty() || name.contains(['.', '/', '@']) {
             let message = format!(
                 "a hook can't be called `{name}`: its link is pinned under that name, which is taken, empty, or has one of `. / @`"
@@ -260,7 +254,7 @@ impl Staged {
         report.links.extend(done.links);
         report.window = done.window;
         for (name, settled, time) in done.settled {
-            if let Some(map) = report.maps.iter_mut().find(|map| map.map == name) {
+            if let Some(map) = report.maps.iter_mut().find(|map| pin_name(&map.map) == name) {
                 map.settled(&settled, time);
             }
         }

@@ -11,7 +11,7 @@
 //! let bpffs = kernel::Bpffs::mount();
 //! ```
 
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -62,10 +62,10 @@ struct Mount {
 }
 
 impl Mount {
-    fn new(file_system: &str) -> Self {
+    fn new(file_system: &str, options: &CStr) -> Self {
         let prefix = format!("maplock-{file_system}-");
         let at = tempfile::Builder::new().prefix(&prefix).tempdir().expect("a temporary directory");
-        mount(file_system, at.path(), file_system, MountFlags::empty(), None)
+        mount(file_system, at.path(), file_system, MountFlags::empty(), options)
             .unwrap_or_else(|error| panic!("a mount of {file_system}: {error}"));
         Self { at }
     }
@@ -98,7 +98,16 @@ impl Bpffs {
     /// Where that fails.
     #[must_use]
     pub fn mount() -> Self {
-        Self { mount: Mount::new("bpf") }
+        Self::mount_with(c"")
+    }
+
+    /// Mounts it with options, such as `mode=0755,uid=1`.
+    ///
+    /// # Panics
+    /// Where that fails.
+    #[must_use]
+    pub fn mount_with(options: &CStr) -> Self {
+        Self { mount: Mount::new("bpf", options) }
     }
 
     /// Its root. The kernel may have put files there (`maps.debug`, `progs.debug`).
@@ -116,6 +125,29 @@ impl Bpffs {
         let dir = self.path().join(name);
         fs::create_dir(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
         dir
+    }
+}
+
+/// A mount of debugfs of its own, to read from. All mounts show the same files.
+#[derive(Debug)]
+pub struct DebugFs {
+    mount: Mount,
+}
+
+impl DebugFs {
+    /// Mounts it.
+    ///
+    /// # Panics
+    /// Where that fails.
+    #[must_use]
+    pub fn mount() -> Self {
+        Self { mount: Mount::new("debugfs", c"") }
+    }
+
+    /// The text of a file; empty where this kernel has none of that name.
+    #[must_use]
+    pub fn read(&self, file: &str) -> String {
+        fs::read_to_string(self.mount.at.path().join(file)).unwrap_or_default()
     }
 }
 
@@ -149,7 +181,7 @@ impl Cgroup {
     }
 
     fn make(is_threaded: bool) -> Self {
-        let mount = Mount::new("cgroup2");
+        let mount = Mount::new("cgroup2", c"");
         let own = fs::read_to_string("/proc/self/cgroup").expect("/proc/self/cgroup");
         let own = own.lines().find_map(|line| line.strip_prefix("0::/")).expect("a kernel with cgroup v2");
         let path = mount.at.path().join(own).join(unique("cgroup"));

@@ -1,8 +1,10 @@
-//! Maps as libbpf sees them when it opens an object. Nothing is loaded into a kernel.
+//! Maps as libbpf sees them when it opens an object, and as it makes them. No program is loaded into a kernel.
 #![allow(unsafe_code, reason = "libbpf is a C library")]
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, c_char};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::{io, ptr, slice};
 
 use libbpf_sys as sys;
@@ -81,6 +83,47 @@ pub fn open(bytes: &[u8]) -> Result<Opened, io::Error> {
     Ok(Opened { maps: object.maps(), sections: object.sections() })
 }
 
+/// Opens an object, creates its maps as libbpf does before it loads programs, and pins each in `dir`. The maps of `skip` are
+/// left out. A pin has the name of its map, with `_` for each dot.
+///
+/// # Errors
+/// The kernel's, or libbpf's.
+pub fn pin_maps(bytes: &[u8], dir: &Path, skip: &[&str]) -> io::Result<()> {
+    let options = sys::bpf_object_open_opts {
+        sz: size_of::<sys::bpf_object_open_opts>() as sys::size_t,
+        object_name: OBJECT.as_ptr(),
+        ..Default::default()
+    };
+    let check = |result: i32| if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(-result)) };
+    // SAFETY: as in `open`. Paths are strings that end in NUL and outlive the calls, and each map is one of the open object.
+    unsafe {
+        sys::libbpf_set_print(None);
+        let object = sys::bpf_object__open_mem(bytes.as_ptr().cast(), bytes.len() as sys::size_t, &raw const options);
+        if object.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        let object = Object(object);
+        let maps = object.handles();
+        for &handle in &maps {
+            // A map that is declared as pinned by name is not to be looked for below /sys/fs/bpf.
+            check(sys::bpf_map__set_pin_path(handle, ptr::null()))?;
+            if skip.contains(&map(handle).name.as_str()) {
+                check(sys::bpf_map__set_autocreate(handle, false))?;
+            }
+        }
+        check(sys::bpf_object__prepare(object.0))?;
+        for &handle in &maps {
+            let name = map(handle).name;
+            if !skip.contains(&name.as_str()) {
+                let path = dir.join(name.replace('.', "_"));
+                let path = CString::new(path.as_os_str().as_bytes())?;
+                check(sys::bpf_map__pin(handle, path.as_ptr()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
 struct Object(*mut sys::bpf_object);
 
 impl Drop for Object {
@@ -92,6 +135,11 @@ impl Drop for Object {
 
 impl Object {
     fn maps(&self) -> Vec<Map> {
+        // SAFETY: each is a map of an open object.
+        self.handles().into_iter().map(|at| unsafe { map(at) }).collect()
+    }
+
+    fn handles(&self) -> Vec<*mut sys::bpf_map> {
         let mut maps = Vec::new();
         let mut at: *mut sys::bpf_map = ptr::null_mut();
         loop {
@@ -100,8 +148,7 @@ impl Object {
             if at.is_null() {
                 return maps;
             }
-            // SAFETY: `at` is a map of an open object.
-            maps.push(unsafe { map(at) });
+            maps.push(at);
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::config::{Config, Service};
+use crate::kmesh_way::CONTROL_PLANE;
 use crate::release::{self, Release};
 use crate::traffic::{Backends, Client, Counts, Ledger, Target};
 use crate::world::{BPFFS, World};
@@ -77,9 +78,12 @@ fn both_ways(world: &World, stop: &AtomicBool) -> Result<(), String> {
     let config_file = folder.path().join("services.toml");
     std::fs::write(&config_file, toml::to_string(&config).map_err(|error| error.to_string())?).map_err(io)?;
     let prefixes = ["cart-", "web-"].map(str::to_owned);
-    let targets = config.service.iter().zip(prefixes).map(|(service, prefix)| Target { address: service.address, prefix });
+    let targets =
+        config.service.iter().zip(prefixes).map(|(service, prefix)| Target { address: service.address, prefix });
 
-    println!("A client in a cgroup of its own connects to 10.96.0.10:80 and 10.96.0.11:80 without pause, and checks who answers.");
+    println!(
+        "A client in a cgroup of its own connects to 10.96.0.10:80 and 10.96.0.11:80 without pause, and checks who answers."
+    );
     let mut chapter = Chapter {
         cgroup: world.cgroup(),
         pins: Path::new(BPFFS).join("minimesh"),
@@ -89,7 +93,8 @@ fn both_ways(world: &World, stop: &AtomicBool) -> Result<(), String> {
         stop,
     };
     let ours = chapter.tell()?;
-    println!("\n== the same upgrades as Kmesh does them: new empty map, unlink, rename, load, switch, refill ==\n");
+    println!("\n== the same upgrades as Kmesh does them: new empty map, unlink, rename, load, switch, refill ==");
+    println!("\nIts control plane answers {} ms after it is asked.\n", CONTROL_PLANE.as_millis());
     chapter.is_kmeshs = true;
     chapter.pins = Path::new(BPFFS).join("kmesh");
     let theirs = chapter.tell()?;
@@ -166,7 +171,11 @@ impl Chapter<'_> {
             let (answered, failed) = before.as_ref().map_or((0, 0), |(.., old)| (old.answered(), old.failed));
             println!(
                 "{}{} connections, {} failed{line}",
-                if self.is_kmeshs { format!("{} {name}: ", old.map_or_else(String::new, |old| format!("{old} to"))) } else { String::new() },
+                match old {
+                    _ if !self.is_kmeshs => String::new(),
+                    None => format!("{name}: "),
+                    Some(old) => format!("{old} to {name}: "),
+                },
                 thousands(counts.answered() - answered),
                 thousands(counts.failed - failed),
             );
@@ -196,7 +205,11 @@ impl Chapter<'_> {
         if output.status.success() {
             return Ok(());
         }
-        Err(format!("the daemon of {release} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()))
+        Err(format!(
+            "the daemon of {release} ended with {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))
     }
 
     fn stay(&self) -> Result<(), String> {
@@ -241,9 +254,6 @@ mod tests {
 
     #[test]
     fn digits_come_in_threes() {
-        assert_eq!(
-            [0, 999, 1_000, 1_234_567].map(thousands),
-            ["0", "999", "1,000", "1,234,567"]
-        );
+        assert_eq!([0, 999, 1_000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 }

@@ -16,7 +16,7 @@ impl Staged {
     #[must_use]
     pub fn aya(&self) -> EbpfLoader<'_> {
         let mut loader = EbpfLoader::new();
-        loader.default_map_pin_directory(self.dir());
+        loader.default_map_pin_directory(self.staging_dir());
         for (name, _) in self.maps() {
             if let Some(pin) = self.pin(name) {
                 loader.map_pin_path(name, pin);
