@@ -112,9 +112,30 @@ fn the_configuration_in_it_is_one() {
 #[test]
 fn each_line_that_is_not_obvious_is_explained() {
     const OBVIOUS: [&str; 24] = [
-        "add", "apiVersion", "args", "command", "containers", "cpu", "data", "exec", "image", "kind", "labels", "limits",
-        "matchLabels", "metadata", "name", "namespace", "path", "requests", "rollingUpdate", "selector", "spec", "template",
-        "type", "volumes",
+        "add",
+        "apiVersion",
+        "args",
+        "command",
+        "containers",
+        "cpu",
+        "data",
+        "exec",
+        "image",
+        "kind",
+        "labels",
+        "limits",
+        "matchLabels",
+        "metadata",
+        "name",
+        "namespace",
+        "path",
+        "requests",
+        "rollingUpdate",
+        "selector",
+        "spec",
+        "template",
+        "type",
+        "volumes",
     ];
     let page = fs::read_to_string(root().join("docs/kubernetes.md")).unwrap();
     let mut keys = BTreeSet::new();
@@ -171,7 +192,8 @@ fn the_init_container_holds_back_what_loses_entries_and_the_probe_waits_for_the_
         let paths = [("--pins", pins.as_path()), ("--cgroup", cgroup.path()), ("--config", config.path())];
         let mut command = command(&minimesh, &daemon, &paths);
         let args: Vec<_> = command.get_args().map(|word| word.to_str().unwrap().to_owned()).collect();
-        let args = args.iter().map(|word| if word == "--release=v2" { format!("--release={release}") } else { word.clone() });
+        let args =
+            args.iter().map(|word| if word == "--release=v2" { format!("--release={release}") } else { word.clone() });
         command = Command::new(command.get_program());
         let output = command.args(args).arg("--once").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -35,7 +35,10 @@ fn definitions() -> Vec<(MapDef, u32)> {
         value: int(8, IntKind::Unsigned),
         ..def(map_type, 4, 8, 0, NO_PREALLOC)
     };
-    let inner = |outer: MapDef| MapDef { inner: Some(Box::new(MapDef { name: "inner".into(), ..def(T::ARRAY, 4, 8, 2, 0) })), ..outer };
+    let inner = |outer: MapDef| MapDef {
+        inner: Some(Box::new(MapDef { name: "inner".into(), ..def(T::ARRAY, 4, 8, 2, 0) })),
+        ..outer
+    };
     let room = 128 * maplock::sys::possible_cpus().expect("sysfs") + 64;
     vec![
         (def(T::HASH, 4, 12, 16, 0), 64),
@@ -78,9 +81,14 @@ fn contents(map: &Map) -> Vec<(Vec<u8>, Vec<u8>)> {
             std::iter::from_fn(|| map.take(&[]).expect("it pops")).map(|value| (Vec::new(), value)).collect()
         }
         // No call reads these.
-        T::BLOOM_FILTER | T::RINGBUF | T::USER_RINGBUF | T::ARENA | T::STACK_TRACE | T::XSKMAP | T::PERF_EVENT_ARRAY | T::CGROUP_ARRAY => {
-            Vec::new()
-        }
+        T::BLOOM_FILTER
+        | T::RINGBUF
+        | T::USER_RINGBUF
+        | T::ARENA
+        | T::STACK_TRACE
+        | T::XSKMAP
+        | T::PERF_EVENT_ARRAY
+        | T::CGROUP_ARRAY => Vec::new(),
         T::SK_STORAGE | T::TASK_STORAGE | T::INODE_STORAGE | T::CGRP_STORAGE => Vec::new(),
         _ => {
             let mut entries = BTreeMap::new();
@@ -100,7 +108,8 @@ fn contents(map: &Map) -> Vec<(Vec<u8>, Vec<u8>)> {
 fn fill(map: &Map, keep: &mut Vec<Box<dyn std::any::Any>>) {
     let info = map.info();
     let count = info.max_entries.min(10);
-    let bytes = |number: u32, len: usize| -> Vec<u8> { (0..len).map(|at| (number as usize * 7 + at + 1) as u8).collect() };
+    let bytes =
+        |number: u32, len: usize| -> Vec<u8> { (0..len).map(|at| (number as usize * 7 + at + 1) as u8).collect() };
     match info.map_type {
         T::HASH | T::PERCPU_HASH | T::LRU_HASH | T::LRU_PERCPU_HASH | T::ARRAY | T::PERCPU_ARRAY => {
             for number in 0..count {
@@ -184,7 +193,8 @@ struct Case {
 impl Case {
     fn new(bpffs: &Bpffs, def: &MapDef) -> Self {
         let dir = bpffs.path().join(kernel::unique("case"));
-        let report = upgrade(&dir, spec(def), Policy::default()).unwrap_or_else(|error| panic!("{}: {error}", def.map_type));
+        let report =
+            upgrade(&dir, spec(def), Policy::default()).unwrap_or_else(|error| panic!("{}: {error}", def.map_type));
         assert_eq!(report.maps[0].disposition, Disposition::Create, "{}", def.map_type);
         let map = Map::open(&dir.join("m")).expect("it is pinned");
         let mut keep = Vec::new();
@@ -255,7 +265,8 @@ fn growing_a_map_keeps_every_entry() {
         }
         let case = Case::new(bpffs, def);
         let wanted = MapDef { max_entries: larger, ..def.clone() };
-        let report = upgrade(&case.dir, spec(&wanted), Policy::default()).unwrap_or_else(|error| panic!("{}: {error}", def.map_type));
+        let report = upgrade(&case.dir, spec(&wanted), Policy::default())
+            .unwrap_or_else(|error| panic!("{}: {error}", def.map_type));
         let (live, disposition) = (case.live(), report.maps[0].disposition);
         match behaviour(def.map_type) {
             Behaviour::Copied | Behaviour::MovedAtSettle | Behaviour::InnerMapsById | Behaviour::OneByOne => {
@@ -271,7 +282,12 @@ fn growing_a_map_keeps_every_entry() {
                 }
                 assert_eq!(after, case.before, "{}", def.map_type);
                 let filled = !matches!(def.map_type, T::QUEUE | T::STACK);
-                assert!(!filled || report.maps[0].kept >= case.before.len() as u64, "{}: {:?}", def.map_type, report.maps);
+                assert!(
+                    !filled || report.maps[0].kept >= case.before.len() as u64,
+                    "{}: {:?}",
+                    def.map_type,
+                    report.maps
+                );
             }
             Behaviour::NotCopyable(_) => {
                 assert_eq!(disposition, Disposition::Reuse, "{}", def.map_type);
@@ -299,7 +315,8 @@ fn a_swapped_map_is_empty_and_the_old_one_is_kept() {
     for_each_type(|bpffs, def, _| {
         let mut case = Case::new(bpffs, def);
         let policy = Policy { unknown: OnMismatch::Swap, unverifiable: OnMismatch::Swap, ..Policy::default() };
-        let report = upgrade(&case.dir, spec(&other(def)), policy).unwrap_or_else(|error| panic!("{}: {error}", def.map_type));
+        let report =
+            upgrade(&case.dir, spec(&other(def)), policy).unwrap_or_else(|error| panic!("{}: {error}", def.map_type));
         assert_eq!(report.maps[0].disposition, Disposition::Swap, "{}", def.map_type);
         let live = case.live();
         assert_ne!(live.info().id, case.id);
