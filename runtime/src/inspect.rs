@@ -1,5 +1,6 @@
 //! What is pinned, as the kernel tells it.
 
+mod generations;
 mod layouts;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::{fmt, io};
 use maplock_layout::map::MapType;
 use maplock_layout::{Digest, MapDef};
 
+pub use generations::{Generations, generations};
 pub use layouts::Layouts;
 
 use crate::meta::{self, Meta};
@@ -233,14 +235,14 @@ fn any_inner(map: &sys::Map) -> Option<sys::Map> {
     None
 }
 
+/// Made with every mount (`populate_bpffs` in kernel/bpf/inode.c). Their names hold a dot, so that no one can open them.
+const KERNEL_OWN: [&str; 2] = ["maps.debug", "progs.debug"];
+
 /// Looks at all that is pinned in a directory. What the kernel itself puts at the root of a bpffs is left out.
 ///
 /// # Errors
 /// Where the directory is on no bpffs, or a pin can't be opened.
 pub fn directory(dir: &Path) -> Result<Inventory, InspectError> {
-    /// Made with every mount (`populate_bpffs` in kernel/bpf/inode.c). Their names hold a dot, so that no one can open them.
-    const KERNEL_OWN: [&str; 2] = ["maps.debug", "progs.debug"];
-
     let mut inventory = Inventory { dir: dir.to_owned(), ..Inventory::default() };
     let entries = match std::fs::read_dir(dir) {
         Ok(entries) => entries,

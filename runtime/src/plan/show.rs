@@ -21,7 +21,8 @@ impl fmt::Display for Plan {
 
 impl MapPlan {
     /// `12/64`: entries and capacity of the live map; `-` where there is none, `?` where the number is not known.
-    fn entries_text(&self) -> String {
+    #[must_use]
+    pub fn entries_text(&self) -> String {
         match (self.entries, self.old_max_entries) {
             (None, None) => "-".to_owned(),
             (None, Some(0)) => "?".to_owned(),
@@ -34,7 +35,8 @@ impl MapPlan {
 
 impl Plan {
     /// The last line: what comes of it all.
-    fn outcome(&self) -> String {
+    #[must_use]
+    pub fn outcome(&self) -> String {
         let refused: Vec<_> = self.names(|map| map.disposition == Disposition::Refuse);
         if !refused.is_empty() {
             return format!("the upgrade does not start: {} refused", refused.join(", "));
