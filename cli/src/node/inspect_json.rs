@@ -1,7 +1,7 @@
 //! What is pinned, as JSON.
 
-use maplock::inspect::{Generations, Inventory, Observed};
 use maplock::Recovered;
+use maplock::inspect::{Generations, Inventory, Observed};
 use serde::Serialize;
 use serde_json::{Value, json};
 

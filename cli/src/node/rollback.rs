@@ -95,8 +95,8 @@ impl<'a> Metrics<'a> {
     fn write(mut self, text: &str) -> Result<(), Error> {
         let path = self.path;
         let written = self.file.write_all(text.as_bytes());
-        written.and_then(|()| self.file.persist(path).map(drop).map_err(|error| error.error)).map_err(|error| {
-            Error::new(format!("rolled back, but could not write {}", path.display())).because(error)
-        })
+        written
+            .and_then(|()| self.file.persist(path).map(drop).map_err(|error| error.error))
+            .map_err(|error| Error::new(format!("rolled back, but could not write {}", path.display())).because(error))
     }
 }
