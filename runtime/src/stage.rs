@@ -240,6 +240,7 @@ impl Staged {
     /// says so, and the next start goes on from what is pinned.
     pub fn commit(mut self) -> Result<Report, Error> {
         let _span = tracing::info_span!("commit", dir = %self.upgrade.site.dir.display()).entered();
+        self.unpin_strangers()?;
         let attached = self.pin_hooks()?;
         self.write_meta()?;
         let Site { next, .. } = &self.upgrade.site;
@@ -261,6 +262,20 @@ impl Staged {
         report.total = self.upgrade.start.elapsed();
         tracing::info!(window = ?report.window, total = ?report.total, "committed");
         Ok(report)
+    }
+
+    /// What a loader has pinned beside the staged maps, by itself: maps that the object wants pinned and the spec does not have.
+    /// They live as long as the programs do.
+    fn unpin_strangers(&self) -> Result<(), Error> {
+        let next = &self.upgrade.site.next;
+        for name in changeover::list(next)? {
+            if !site::is_own(&name) && !self.maps.keys().any(|map| pin_name(map) == name) {
+                tracing::warn!(map = name, "pinned by the loader, but not in the spec: it is not kept; run `cargo maplock update`");
+                let path = next.join(&name);
+                bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Pins the programs, links those links that can be updated, and attaches the others.

@@ -2,6 +2,7 @@
 
 mod every_type;
 mod hooks;
+mod loaders;
 mod pins;
 mod releases;
 mod whole;
