@@ -423,7 +423,8 @@ impl Map {
         }
     }
 
-    /// Writes entries; returns how many were written before the first that failed, with its error.
+    /// Writes entries; returns how many were written before the first that failed, with its error. Of `flags`, the kernel takes
+    /// `BPF_F_LOCK` only.
     pub fn update_batch(&self, keys: &[u8], values: &[u8], count: usize, flags: u64) -> (usize, io::Result<()>) {
         let sizes = self
             .check("batch of keys", keys.len(), count * self.info.key_size as usize)
@@ -443,7 +444,12 @@ impl Map {
         };
         // SAFETY: both buffers hold `count` entries of the kernel's sizes.
         let result = unsafe { bpf(Cmd::MapUpdateBatch, &mut attr) };
-        let written = if result.is_ok() { count } else { (attr.count as usize).min(count) };
+        // An error of the call itself, such as EINVAL for a flag, leaves the count as it was given.
+        let written = match &result {
+            Ok(_) => count,
+            Err(_) if attr.count as usize >= count => 0,
+            Err(_) => attr.count as usize,
+        };
         (written, result.map(drop))
     }
 }

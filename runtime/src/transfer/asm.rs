@@ -282,9 +282,16 @@ pub(super) enum Kind {
 fn functions_btf() -> Vec<u8> {
     const STRINGS: &[u8] = b"\0int\0maplock\0";
     let types: [u32; 4 + 3 + 3] = [
-        1, 1 << 24, 4, 1 << 24 | 32, // [1] INT `int`, signed, 32 bits
-        0, 13 << 24, 1, // [2] FUNC_PROTO returning [1]
-        5, 12 << 24, 2, // [3] FUNC `maplock` of [2], linkage static
+        1,
+        1 << 24,
+        4,
+        1 << 24 | 32, // [1] INT `int`, signed, 32 bits
+        0,
+        13 << 24,
+        1, // [2] FUNC_PROTO returning [1]
+        5,
+        12 << 24,
+        2, // [3] FUNC `maplock` of [2], linkage static
     ];
     let types_len = u32::try_from(size_of_val(&types)).unwrap_or(0);
     let strings_len = u32::try_from(STRINGS.len()).unwrap_or(0);

@@ -24,13 +24,9 @@ pub enum Behaviour {
 pub fn behaviour(map_type: MapType) -> Behaviour {
     use MapType as T;
     match map_type {
-        T::HASH
-        | T::LRU_HASH
-        | T::PERCPU_HASH
-        | T::LRU_PERCPU_HASH
-        | T::ARRAY
-        | T::PERCPU_ARRAY
-        | T::LPM_TRIE => Behaviour::Copied,
+        T::HASH | T::LRU_HASH | T::PERCPU_HASH | T::LRU_PERCPU_HASH | T::ARRAY | T::PERCPU_ARRAY | T::LPM_TRIE => {
+            Behaviour::Copied
+        }
         T::QUEUE | T::STACK => Behaviour::MovedAtSettle,
         T::ARRAY_OF_MAPS | T::HASH_OF_MAPS => Behaviour::InnerMapsById,
         T::DEVMAP | T::DEVMAP_HASH | T::CPUMAP => Behaviour::OneByOne,

@@ -20,12 +20,10 @@ pub fn count(map: &Map, limit: Duration) -> Option<u64> {
     };
     match behaviour(map.info().map_type) {
         Behaviour::Copied if is_array(map.info().map_type) => Some(map.info().max_entries.into()),
-        Behaviour::Copied if map.info().map_type != MapType::LPM_TRIE => {
-            match count_prog(map) {
-                Ok(prog) => kernel::iterate(&prog, map, &mut |_, _| in_time(map)).ok(),
-                Err(_) => by_calls(map, &in_time),
-            }
-        }
+        Behaviour::Copied if map.info().map_type != MapType::LPM_TRIE => match count_prog(map) {
+            Ok(prog) => kernel::iterate(&prog, map, &mut |_, _| in_time(map)).ok(),
+            Err(_) => by_calls(map, &in_time),
+        },
         Behaviour::MovedAtSettle => None,
         Behaviour::NotCopyable(_) if !matches!(map.info().map_type, MapType::SOCKMAP | MapType::SOCKHASH) => None,
         _ => by_calls(map, &in_time),

@@ -87,7 +87,10 @@ impl fmt::Display for TransferError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full { map, max_entries, failed } => {
-                write!(f, "map `{map}`: it is full with {max_entries} entries, {failed} more did not fit; raise max_entries")
+                write!(
+                    f,
+                    "map `{map}`: it is full with {max_entries} entries, {failed} more did not fit; raise max_entries"
+                )
             }
             Self::NotCopyable { map, map_type, reason } => {
                 write!(f, "map `{map}`: entries of a {map_type} can't be carried over: {reason}")

@@ -12,11 +12,7 @@ const BPF_ANY: u64 = 0;
 const BPF_NOEXIST: u64 = 1;
 
 /// Copies entries; those that `to` has stay as they are, unless `replace`.
-pub(super) fn copy(
-    transfer: &Transfer<'_>,
-    options: &mut Options<'_>,
-    replace: bool,
-) -> Result<Copied, TransferError> {
+pub(super) fn copy(transfer: &Transfer<'_>, options: &mut Options<'_>, replace: bool) -> Result<Copied, TransferError> {
     let Transfer { from, to, .. } = *transfer;
     let by_id = behaviour(from.info().map_type) == Behaviour::InnerMapsById;
     let one_by_one = !by_id || options.method == Some(Method::OneByOne);
@@ -38,7 +34,11 @@ pub(super) fn copy(
         options.tell(copied.entries, None);
         Ok(())
     };
-    if one_by_one { plain::each_one(from, &mut each)? } else { plain::each_batch(from, &mut each)? }
+    if one_by_one {
+        plain::each_one(from, &mut each)?
+    } else {
+        plain::each_batch(from, &mut each)?
+    }
     Ok(copied)
 }
 
@@ -63,8 +63,8 @@ fn write(to: &Map, keys: &[u8], values: &[u8], one_by_one: bool, replace: bool) 
     }
     // Arrays have all their indexes: only an update of any is taken.
     let flags = if replace || to.info().map_type == MapType::ARRAY_OF_MAPS { BPF_ANY } else { BPF_NOEXIST };
-    let written = if one_by_one { 0 } else { to.update_batch(keys, values, count, flags).0 };
-    // What a batch did not write shows its error here.
+    // A batch takes no flags. What it did not write shows its error below.
+    let written = if one_by_one || flags != BPF_ANY { 0 } else { to.update_batch(keys, values, count, flags).0 };
     for at in written..count {
         let (key, value) = (&keys[at * key_size..][..key_size], &values[at * to.value_bytes()..][..to.value_bytes()]);
         to.update(key, value, flags).map_err(|error| TransferError::write(to, (count - at) as u64, error))?;
@@ -73,11 +73,7 @@ fn write(to: &Map, keys: &[u8], values: &[u8], one_by_one: bool, replace: bool) 
 }
 
 /// The value as it is to be written. The objects that its descriptors stand for are added to `objects`, which keeps them open.
-fn writable(
-    map: &Map,
-    value: &[u8],
-    objects: &mut Vec<Box<dyn AsFd>>,
-) -> Result<Vec<u8>, TransferError> {
+fn writable(map: &Map, value: &[u8], objects: &mut Vec<Box<dyn AsFd>>) -> Result<Vec<u8>, TransferError> {
     let word = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_ne_bytes);
     let mut value = value.to_vec();
     let opened: Box<dyn AsFd> = if behaviour(map.info().map_type) == Behaviour::InnerMapsById {

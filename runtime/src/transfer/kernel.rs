@@ -62,7 +62,8 @@ impl<'a> Engine<'a> {
         let keys = is_trie.then(|| keys_array(info.key_size)).transpose()?;
         let gone = (!is_trie && !is_array(info.map_type)).then(|| {
             const BPF_F_NO_PREALLOC: u32 = 1;
-            let mut new = NewMap::new(MapType::HASH, info.key_size, 1, info.max_entries.max(transfer.to.info().max_entries));
+            let mut new =
+                NewMap::new(MapType::HASH, info.key_size, 1, info.max_entries.max(transfer.to.info().max_entries));
             new.flags = BPF_F_NO_PREALLOC;
             new.name = "maplock_gone";
             Map::create(&new)
@@ -299,7 +300,9 @@ impl<'a> Engine<'a> {
     fn slots(&self) -> Result<Slots, TransferError> {
         let from = self.transfer.from;
         let slots = self.keys.as_ref().ok_or_else(|| io::Error::other("only tries are settled by their keys"));
-        slots.and_then(|keys| Slots::new(keys, from.info().key_size)).map_err(TransferError::kernel(from, "mapping keys"))
+        slots
+            .and_then(|keys| Slots::new(keys, from.info().key_size))
+            .map_err(TransferError::kernel(from, "mapping keys"))
     }
 
     /// Runs a program on each of the CPUs at once, over the values of that CPU.
@@ -339,7 +342,8 @@ impl<'a> Engine<'a> {
 
 /// One of the numbers that programs count.
 pub(super) fn counted(counts: &Map, count: Count) -> Result<u64, TransferError> {
-    let values = counts.lookup(&0_u32.to_ne_bytes()).map_err(TransferError::kernel(counts, "reading what was counted"))?;
+    let values =
+        counts.lookup(&0_u32.to_ne_bytes()).map_err(TransferError::kernel(counts, "reading what was counted"))?;
     let words = values.unwrap_or_default();
     let word = words.chunks_exact(8).nth(count as usize).and_then(|word| word.try_into().ok());
     Ok(word.map_or(0, u64::from_ne_bytes))

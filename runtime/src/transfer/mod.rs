@@ -250,7 +250,8 @@ impl Transfer<'_> {
     fn settle_entries(&self, shape: &Shape, options: &mut Options<'_>) -> Result<Settled, TransferError> {
         let wanted = options.method;
         if wanted.is_none_or(|method| method == Method::Kernel) {
-            match kernel::Engine::new(self, shape).and_then(|engine| engine.settle_progs().map(|progs| (engine, progs))) {
+            match kernel::Engine::new(self, shape).and_then(|engine| engine.settle_progs().map(|progs| (engine, progs)))
+            {
                 Ok((engine, progs)) => return engine.settle(&progs, options),
                 Err(error) if wanted.is_none() => self.falls_back(&error),
                 Err(error) => return Err(TransferError::kernel(self.from, "loading the programs that settle")(error)),

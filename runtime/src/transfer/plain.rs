@@ -84,11 +84,7 @@ fn parts(map: &Map) -> usize {
 }
 
 /// The first pass.
-pub(super) fn copy(
-    transfer: &Transfer<'_>,
-    shape: &Shape,
-    options: &mut Options<'_>,
-) -> Result<Copied, TransferError> {
+pub(super) fn copy(transfer: &Transfer<'_>, shape: &Shape, options: &mut Options<'_>) -> Result<Copied, TransferError> {
     let Transfer { from, to, base, .. } = *transfer;
     let (key_size, part) = (from.info().key_size as usize, parts(from));
     let total = is_array(from.info().map_type).then(|| from.info().max_entries.into());

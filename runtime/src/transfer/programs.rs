@@ -110,12 +110,7 @@ struct Writer<'a> {
 }
 
 /// Builds a program of which `body` is the part for one entry.
-fn build<'a>(
-    maps: Maps<'a>,
-    source: Source<'_>,
-    name: &str,
-    body: impl FnOnce(&mut Writer<'a>),
-) -> io::Result<Prog> {
+fn build<'a>(maps: Maps<'a>, source: Source<'_>, name: &str, body: impl FnOnce(&mut Writer<'a>)) -> io::Result<Prog> {
     let mut asm = Asm::default();
     let done = asm.label();
     let mut w = Writer { asm, maps, shorter: None, done };
@@ -131,7 +126,8 @@ fn build<'a>(
             // Helpers take no key from the iterator's own memory.
             let key_size = maps.from.info().key_size;
             let room = i16::try_from(slot::key_room(key_size)).ok().filter(|room| *room <= at::KEY_ROOM);
-            let room = room.ok_or_else(|| io::Error::other(format!("a key of {key_size} bytes has no room on the stack")))?;
+            let room =
+                room.ok_or_else(|| io::Error::other(format!("a key of {key_size} bytes has no room on the stack")))?;
             w.asm.mov(R8, R10);
             w.asm.add_imm(R8, (at::BYTE - room).into());
             w.copy_bytes(R8, R6, key_size);
@@ -779,11 +775,9 @@ pub(super) fn move_all(from: &Map, to: &Map, by_way_of: Option<&Map>, counts: &M
     let mut asm = Asm::default();
     let steps: Vec<(&Map, &Map, Label, bool)> = match by_way_of {
         // What `to` has no room for goes back.
-        Some(way) => vec![
-            (from, way, asm.label(), false),
-            (way, to, asm.label(), true),
-            (way, from, asm.label(), false),
-        ],
+        Some(way) => {
+            vec![(from, way, asm.label(), false), (way, to, asm.label(), true), (way, from, asm.label(), false)]
+        }
         None => vec![(from, to, asm.label(), true)],
     };
     asm.load(Size::B4, R6, R1, CB + 4);

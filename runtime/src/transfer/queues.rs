@@ -66,9 +66,8 @@ impl Moving {
 fn by_calls(from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
     let failed = TransferError::kernel(from, "moving entries");
     let mut settled = Settled { method: Some(Method::OneByOne), ..Settled::default() };
-    let way = (from.info().map_type == MapType::STACK).then(|| {
-        Map::create(&NewMap::new(MapType::STACK, 0, from.info().value_size, from.info().max_entries))
-    });
+    let way = (from.info().map_type == MapType::STACK)
+        .then(|| Map::create(&NewMap::new(MapType::STACK, 0, from.info().value_size, from.info().max_entries)));
     let way = way.transpose().map_err(&failed)?;
     if let Some(way) = &way {
         while let Some(value) = from.take(&[]).map_err(&failed)? {
