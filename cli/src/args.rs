@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use maplock_layout::lock::Merge;
 
 /// Keeps `maps.lock`, the lockfile for the layout of pinned eBPF maps
 #[derive(Debug, Parser)]
@@ -196,8 +197,12 @@ pub(crate) struct AcceptArgs {
     #[arg(long, value_name = "TEXT", required_unless_present = "undo")]
     pub(crate) reason: Option<String>,
 
+    /// How a member is put together that the old release and the new one both count, such as connections=sum
+    #[arg(long, value_name = "MEMBER=HOW", value_parser = merge)]
+    pub(crate) merge: Vec<(String, Merge)>,
+
     /// Take back the newest epoch of each map
-    #[arg(long, conflicts_with_all = ["on_upgrade", "reason", "against"])]
+    #[arg(long, conflicts_with_all = ["on_upgrade", "reason", "merge", "against"])]
     pub(crate) undo: bool,
 
     /// Accept what maps.lock changes against this git revision, for a release that no epoch leads from
@@ -210,6 +215,12 @@ pub(crate) struct AcceptArgs {
     /// How to say it
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) message_format: Format,
+}
+
+fn merge(text: &str) -> Result<(String, Merge), String> {
+    let (member, how) = text.rsplit_once('=').ok_or("write MEMBER=sum")?;
+    let how = Merge::from_name(how).ok_or_else(|| format!("`{how}` is not a way to merge: only sum is"))?;
+    Ok((member.to_owned(), how))
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -1,11 +1,11 @@
 //! What a verb found or did about one lock: plain data, which every format tells in its own way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use maplock_codegen::report::{self, Sides};
 use maplock_codegen::{Inputs, SourceLine};
-use maplock_layout::lock::{self, Epoch, LockedMap, OnUpgrade};
+use maplock_layout::lock::{self, Epoch, LockedMap, Merge, OnUpgrade};
 use maplock_layout::rules::{self, Level, Tier};
 use maplock_layout::{Comparison, Disposition, Finding, Lock, Verdict, compare};
 
@@ -207,10 +207,11 @@ impl Outcome {
             Disposition::Drop => "gone from this release: unpinned at commit, kept for roll-back".to_owned(),
             Disposition::Grow if !accepted => format!("{change}, every entry kept"),
             Disposition::Refuse if !accepted => format!("{change}; not accepted"),
-            _ if accepted => match &verdict.reason {
-                Some(reason) => format!("{change} (accepted: \"{reason}\")"),
-                None => format!("{change} (accepted)"),
-            },
+            _ if accepted => {
+                let reason = verdict.reason.as_ref().map_or_else(String::new, |reason| format!(": \"{reason}\""));
+                let merged = merged(&verdict.merge).map_or_else(String::new, |merged| format!("; {merged}"));
+                format!("{change} (accepted{reason}{merged})")
+            }
             _ => change,
         }
     }
@@ -336,6 +337,16 @@ fn short(finding: &Finding) -> String {
         }
         _ => finding.message.clone(),
     }
+}
+
+/// `sum of connections, stats.bytes`, where anything is merged.
+pub(crate) fn merged(members: &BTreeMap<String, Merge>) -> Option<String> {
+    let of = |how: Merge| {
+        let paths: Vec<_> = members.iter().filter(|(_, merge)| **merge == how).map(|(path, _)| path.as_str()).collect();
+        (!paths.is_empty()).then(|| format!("{how} of {}", paths.join(", ")))
+    };
+    let ways: Vec<_> = Merge::ALL.into_iter().filter_map(of).collect();
+    (!ways.is_empty()).then(|| ways.join("; "))
 }
 
 /// `hash of 64, 8 -> 16 bytes`

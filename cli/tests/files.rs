@@ -64,6 +64,35 @@ fn a_break_is_accepted_amended_and_undone() {
 }
 
 #[test]
+fn members_that_both_releases_count_are_summed_as_accepted() {
+    let sandbox = released();
+    let of = |way: &str, more: &str| {
+        format!("accept stats --on-upgrade {way} --reason \"wrapped at 4 billion\"{more} --object {V3}")
+    };
+    insta::assert_snapshot!(sandbox.transcript(&[
+        &of("migrate", " --merge connection=sum"),
+        &of("migrate", " --merge connections=max"),
+        &of("migrate", " --merge connections"),
+        &of("swap", " --merge connections=sum"),
+        &of("migrate", " --merge connections=sum --merge passed_over=sum"),
+        &format!("update --object {V3}"),
+        "diff bpf/minimesh/v1/minimesh.bpf.o maps.lock",
+    ]));
+    let lock = sandbox.read("maps.lock");
+    assert!(lock.contains("\nmerge = { connections = \"sum\", passed_over = \"sum\" }\nreason = "), "{lock}");
+    let json = |line: &str| sandbox.run(&format!("{line} --message-format json")).json();
+    let sums = serde_json::json!({ "connections": "sum", "passed_over": "sum" });
+    let again = json(&of("migrate", ""));
+    assert_eq!(again["locks"][0]["changes"][0]["epoch"]["merge"], sums, "another reason takes nothing back");
+    let diff = json("diff bpf/minimesh/v1/minimesh.bpf.o maps.lock");
+    let maps = diff["maps"].as_array().expect("maps");
+    let stats = maps.iter().find(|map| map["name"] == "stats").expect("stats");
+    assert_eq!(stats["merge"], sums);
+    let markdown = sandbox.run(&format!("{} --message-format markdown", of("migrate", " --merge last_seen=sum")));
+    assert!(markdown.stdout.contains("; sum of last_seen"), "{}", markdown.stdout);
+}
+
+#[test]
 fn mistakes_of_accept_say_what_to_do() {
     let sandbox = released();
     insta::assert_snapshot!(sandbox.transcript(&[

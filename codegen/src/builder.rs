@@ -45,6 +45,7 @@ pub struct Builder {
     inputs: Vec<Input>,
     clang_args: Vec<OsString>,
     module: Option<String>,
+    runtime: bool,
 }
 
 #[derive(Debug)]
@@ -112,6 +113,28 @@ impl Builder {
         self
     }
 
+    /// Whether the module gets the functions `spec` and `upgrade`, with which a daemon that depends on `maplock` takes over
+    /// the maps of the release before it:
+    ///
+    /// ```no_run
+    /// // build.rs
+    /// fn main() -> Result<(), maplock_codegen::BuildError> {
+    ///     maplock_codegen::Builder::new().compile("bpf/flowtop.bpf.c").module("flowtop").runtime(true).generate()
+    /// }
+    /// ```
+    ///
+    /// ```text
+    /// // src/main.rs
+    /// maplock::include_maps!("flowtop");
+    ///
+    /// let upgrade = flowtop::upgrade("/sys/fs/bpf/flowtop").begin()?;
+    /// ```
+    #[must_use]
+    pub fn runtime(mut self, runtime: bool) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
     /// Reads the objects, judges them by `maps.lock`, and writes the module.
     ///
     /// # Errors
@@ -166,7 +189,9 @@ impl Builder {
         if let Some(error) = &outcome.error {
             write_if_changed(&out_dir.join(&error_file), error)?;
         }
-        let module = rust_module::render(&lock, outcome.error.is_some().then_some(error_file.as_str()));
+        let error_file = outcome.error.is_some().then_some(error_file.as_str());
+        let module = rust_module::render(&lock, error_file, self.runtime);
+        write_if_changed(&out_dir.join(format!("{name}.mod.rs")), &rust_module::wrapper(name))?;
         write_if_changed(&out_dir.join(format!("{name}.rs")), &module)
     }
 

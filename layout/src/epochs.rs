@@ -6,9 +6,10 @@ use std::fmt;
 use crate::config::Levels;
 use crate::diff::{self, compare};
 use crate::finding::{Comparison, Finding};
-use crate::lock::{Epoch, Lock, LockedMap, OnUpgrade};
+use crate::lock::{Epoch, Lock, LockedMap, Merge, OnUpgrade};
 use crate::observe::Observation;
 use crate::rules::{self, Level};
+use crate::sum::{SumError, has_member, sum_places};
 
 /// Why a change was not entered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,26 @@ pub enum EpochError {
     },
     /// An epoch needs a reason, for those who review and run it.
     NoReason,
+    /// A member of the value can't be merged.
+    CannotMerge {
+        /// The map.
+        map: String,
+        /// The path that was given.
+        path: String,
+        /// True where it is the definition that the epoch leaves in which it does not qualify.
+        was: bool,
+        /// Why not.
+        because: SumError,
+    },
+    /// Nothing is known of the value's members.
+    NoMembers(String),
+    /// Of an epoch that keeps no entries, none can be merged.
+    NothingToMerge {
+        /// The map.
+        map: String,
+        /// What the epoch does.
+        on_upgrade: OnUpgrade,
+    },
 }
 
 impl fmt::Display for EpochError {
@@ -53,6 +74,18 @@ impl fmt::Display for EpochError {
                 "map `{map}` cannot be reused: {because}, and the kernel would refuse the pinned map; choose `migrate` or `swap`"
             ),
             Self::NoReason => f.write_str("the reason is empty; say for the reviewers why this break is right"),
+            Self::CannotMerge { map, path, was, because } => {
+                let when = if *was { " as it was" } else { "" };
+                write!(f, "`{path}` of map `{map}`{when} cannot be merged: {because}")
+            }
+            Self::NoMembers(map) => write!(
+                f,
+                "the value of map `{map}` is declared by its size alone, so that it has no member to merge; bind it to a type in Cargo.toml"
+            ),
+            Self::NothingToMerge { map, on_upgrade } => write!(
+                f,
+                "`{on_upgrade}` keeps no entry of map `{map}` that could be merged; choose `reuse` or `migrate`, or merge nothing"
+            ),
         }
     }
 }
@@ -149,6 +182,9 @@ pub fn accept(
         let before = LockedMap::new(entry.previous.clone());
         can_reuse(map, on_upgrade, &compare(&one(&before), &one(now), levels).findings)?;
         entry.on_upgrade = on_upgrade;
+        if !on_upgrade.keeps_entries() {
+            entry.merge.clear();
+        }
         reason.clone_into(&mut entry.reason);
         return Ok(accepted);
     }
@@ -157,6 +193,32 @@ pub fn accept(
     next.epochs.push(epoch(known, now, rules, on_upgrade, reason));
     accepted.maps.insert(map.to_owned(), next);
     Ok(accepted)
+}
+
+/// The lock in which the newest epoch of `map`, which [`accept`] has written, says how these members are merged and no
+/// others.
+///
+/// # Errors
+/// Where there is no such epoch, or it keeps no entries; where a member does not qualify in the definition that the epoch
+/// leads to, or in the one that it leaves if that has the member.
+pub fn merge(lock: &Lock, map: &str, members: &BTreeMap<String, Merge>) -> Result<Lock, EpochError> {
+    let mut merged = lock.clone();
+    let hint = || crate::config::did_you_mean(map, lock.maps.keys().map(String::as_str));
+    let entry = merged.maps.get_mut(map).ok_or_else(|| EpochError::NoSuchMap { map: map.to_owned(), hint: hint() })?;
+    let epoch = entry.epochs.last_mut().ok_or_else(|| EpochError::NothingToAccept(map.to_owned()))?;
+    if !epoch.on_upgrade.keeps_entries() {
+        return Err(EpochError::NothingToMerge { map: map.to_owned(), on_upgrade: epoch.on_upgrade });
+    }
+    let value = entry.def.value.as_deref().ok_or_else(|| EpochError::NoMembers(map.to_owned()))?;
+    for (path, Merge::Sum) in members {
+        let cannot = |was, because| EpochError::CannotMerge { map: map.to_owned(), path: path.clone(), was, because };
+        sum_places(value, path).map_err(|error| cannot(false, error))?;
+        if let Some(old) = epoch.previous.value.as_deref().filter(|old| has_member(old, path)) {
+            sum_places(old, path).map_err(|error| cannot(true, error))?;
+        }
+    }
+    epoch.merge.clone_from(members);
+    Ok(merged)
 }
 
 /// The lock as it was before the newest epoch of `map`.
@@ -180,6 +242,7 @@ fn epoch(from: &LockedMap, to: &LockedMap, rules: Vec<String>, on_upgrade: OnUpg
         to: to.def.digest(),
         rules,
         on_upgrade,
+        merge: BTreeMap::new(),
         reason: reason.to_owned(),
         max_entries: shrinks.then_some(to.def.max_entries),
         previous: from.def.clone(),

@@ -1,7 +1,9 @@
 //! One rule applied to one place.
 
+use std::collections::BTreeMap;
+
 use crate::digest::Digest;
-use crate::lock::OnUpgrade;
+use crate::lock::{Merge, OnUpgrade};
 use crate::rules::{self, Level, Rule, Tier};
 
 /// A rule that applies to one place of one map, with both sides of it.
@@ -135,6 +137,8 @@ pub struct Verdict {
     pub to: Option<Digest>,
     /// Why, where an epoch says so.
     pub reason: Option<String>,
+    /// Members of the new definition that epochs say how to merge, where entries are kept.
+    pub merge: BTreeMap<String, Merge>,
 }
 
 /// A comparison of two sets of maps.

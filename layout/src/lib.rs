@@ -7,7 +7,8 @@
 //! - [`mod@observe`]: the maps of several objects, put together as a [`Config`] says;
 //! - [`Lock`]: `maps.lock`, read and written;
 //! - [`compare`]: two locks in, [`Finding`]s of [`rules`] out, and what becomes of each map ([`Disposition`]);
-//! - [`epochs`]: accepting a finding, and taking that back.
+//! - [`epochs`]: accepting a finding, and taking that back;
+//! - [`sum_places`]: which members of a value can be added up.
 #![forbid(unsafe_code)]
 
 pub mod btf;
@@ -22,6 +23,7 @@ pub mod map;
 mod name;
 pub mod observe;
 pub mod rules;
+mod sum;
 
 pub use config::Config;
 pub use diff::compare;
@@ -32,3 +34,4 @@ pub use lock::Lock;
 pub use map::MapDef;
 pub use name::Name;
 pub use observe::{ObjectMaps, Observation, observe};
+pub use sum::{SumError, SumPlace, sum_places};

@@ -121,6 +121,37 @@ impl MapDef {
     }
 }
 
+impl MapType {
+    /// True where the kernel keeps BTF that a map of this type is created with. Of the others, some fail with it and
+    /// some forget it: maps in maps, perf event and cgroup arrays, stack traces, device, socket, CPU and AF_XDP maps
+    /// (ENOTSUPP, from `map_check_no_btf`), queues and stacks (EINVAL, for their key), ring buffers and arenas. Measured on
+    /// Linux 6.18.
+    ///
+    /// Bloom filters take a value's type only, global data no key's.
+    #[must_use]
+    pub fn keeps_btf(self) -> bool {
+        matches!(
+            self,
+            Self::HASH
+                | Self::LRU_HASH
+                | Self::PERCPU_HASH
+                | Self::LRU_PERCPU_HASH
+                | Self::ARRAY
+                | Self::PERCPU_ARRAY
+                | Self::LPM_TRIE
+                | Self::PROG_ARRAY
+                | Self::REUSEPORT_SOCKARRAY
+                | Self::BLOOM_FILTER
+                | Self::SK_STORAGE
+                | Self::INODE_STORAGE
+                | Self::TASK_STORAGE
+                | Self::CGRP_STORAGE
+                | Self::CGROUP_STORAGE
+                | Self::PERCPU_CGROUP_STORAGE
+        )
+    }
+}
+
 /// Where a definition was read from, which decides whether it can be pinned state at all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {

@@ -338,6 +338,16 @@ fn an_edit_of_an_old_definition_breaks_the_digest_that_its_epoch_leaves() {
 }
 
 #[test]
+fn members_that_are_merged_are_one_line_with_a_name_for_each() {
+    let line = "merge = { \"by_port[].packets\" = \"sum\", \"stats.bytes\" = \"sum\", total = \"sum\" }";
+    let text = EVERYTHING.replacen("reason = ", &format!("{line}\nreason = "), 1);
+    let lock = Lock::parse(&text).unwrap();
+    assert_eq!(lock.to_string(), text);
+    let paths: Vec<_> = lock.maps["m"].epochs[0].merge.keys().map(String::as_str).collect();
+    assert_eq!(paths, ["by_port[].packets", "stats.bytes", "total"]);
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_what_was_meant() {
     says(
         "max_entries = 4096",
@@ -384,6 +394,16 @@ fn a_value_of_another_kind_is_refused() {
         "on-upgrade = \"migrat\"",
         "`migrat` is not reuse, migrate, swap or refuse; did you mean `migrate`?",
     );
+    for (merge, sentence) in [
+        ("{ a = \"max\" }", "`max` is not a way to merge `a`: only sum is"),
+        ("{ a = 1 }", "not a string"),
+        ("{ a.b = \"sum\" }", "not a string"),
+        ("{}", "`merge` names no member"),
+        ("[\"a\"]", "not a table"),
+    ] {
+        let line = format!("merge = {merge}");
+        says("reason = ", &format!("{line}\nreason = "), &line, sentence);
+    }
     says(
         "rules = [",
         "rules = [1, ",
@@ -633,55 +653,11 @@ fn arrays_within_arrays_within_structs_are_refused_where_they_nest_too_deep() {
 
 // Any lock at all.
 
-fn scalar() -> impl Strategy<Value = String> {
-    prop::sample::select(vec!["u8", "s16", "u32", "s64", "u128", "char", "bool", "float", "double"])
-        .prop_map(str::to_owned)
-}
-
-/// A type's body, as (what stands before a member's name, what stands behind).
-fn ty(depth: u32) -> BoxedStrategy<(String, String)> {
-    let plain = scalar().prop_map(|ty| (format!("{ty} "), String::new()));
-    let bits = (prop::sample::select(vec!["u8", "u32", "s64"]), 1..=8)
-        .prop_map(|(ty, bits)| (format!("{ty} "), format!(":{bits}")));
-    let pointer = Just(("struct other *".to_owned(), String::new()));
-    let kind = prop::collection::vec(-3..300, 0..4).prop_map(|values| {
-        let values: String = values.iter().enumerate().map(|(n, value)| format!("E{n} = {value}, ")).collect();
-        (format!("enum {{ {values} }} "), String::new())
-    });
-    if depth == 0 {
-        return prop_oneof![plain, bits, pointer, kind].boxed();
-    }
-    let body = prop::collection::vec(ty(depth - 1), 0..4);
-    let composite = (prop::sample::select(vec!["struct", "union"]), any::<Option<u8>>(), body, any::<bool>()).prop_map(
-        |(kind, tag, body, packed)| {
-            let tag = tag.map(|tag| format!("s{}", tag % 4)).unwrap_or_default();
-            let members: String =
-                body.iter().enumerate().map(|(n, (before, behind))| format!("{before}m{n}{behind}; ")).collect();
-            (format!("{kind} {tag} {{ {members} }} {} ", if packed { "packed" } else { "" }), String::new())
-        },
-    );
-    let array = (ty(depth - 1), 0..4_u32, 1..3_u32).prop_map(|((before, behind), a, b)| {
-        // An array of bit-fields does not exist.
-        if behind.starts_with(':') { (before, behind) } else { (before, format!("[{a}][{b}]{behind}")) }
-    });
-    prop_oneof![plain, bits, pointer, kind, composite.clone(), composite, array].boxed()
-}
-
 fn definition() -> impl Strategy<Value = MapDef> {
-    let members = prop::collection::vec((ty(3), any::<bool>()), 0..6);
     let attributes = (0..40_u32, any::<u32>(), any::<u32>(), any::<u64>(), 0..3_u32, any::<[bool; 3]>());
-    (members, attributes, "[a-z_.]{0,8}").prop_map(
-        |(members, (map_type, max_entries, flags, map_extra, pinning, has), name)| {
-            let members: String = members
-                .iter()
-                .enumerate()
-                .map(|(n, ((before, behind), anonymous))| {
-                    let anonymous =
-                        *anonymous && before.ends_with("}  ") && behind.is_empty() && !before.starts_with("enum");
-                    if anonymous { format!("{before}; ") } else { format!("{before}top{n}{behind}; ") }
-                })
-                .collect();
-            let mut def = map_of("u32", &format!("struct v {{ {members} }};"));
+    (support::any::value(), attributes, "[a-z_.]{0,8}").prop_map(
+        |(value, (map_type, max_entries, flags, map_extra, pinning, has), name)| {
+            let mut def = map_of("u32", &value);
             (def.name, def.map_type, def.max_entries) = (name, MapType(map_type), max_entries);
             (def.flags, def.map_extra) = if has[0] { (flags, map_extra) } else { (0, 0) };
             def.pinning = Pinning::from_number(pinning);

@@ -1,61 +1,122 @@
-//! Tells what the build of each release says, standing on the lock of the first.
+//! The command line.
 
-use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use maplock_codegen::gate::{self, LockFile, Mode};
-use maplock_codegen::{Inputs, Manifest};
+use clap::{Args, Parser, Subcommand};
+use minimesh::config::Config;
+use minimesh::daemon::Daemon;
+use minimesh::release::{self, Release};
+use minimesh::story;
+use minimesh::traffic::{Target, client};
 
-#[allow(missing_docs, reason = "generated")]
-mod maps {
-    include!(concat!(env!("OUT_DIR"), "/maps.rs"));
+/// A small service mesh, and the story of its upgrades: without a command, both halves of it.
+#[derive(Debug, Parser)]
+#[command(name = "minimesh", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
 }
 
-/// What each release changed, as its developers would put it.
-const RELEASES: [(&str, &str); 4] = [
-    ("v1", "the release that runs on every node"),
-    ("v2", "4,096 backends instead of 64, and a new map"),
-    ("v3", "counters of 64 bits"),
-    ("v4", "backends can be drained, and counts are kept for each port"),
-];
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell what the build of each release says. Needs no privilege
+    Build,
+    /// Tell how a node is upgraded from each release to the next and back, with traffic running. As root
+    Upgrade,
+    /// Upgrade what runs to a release, and serve
+    Daemon(DaemonArgs),
+    /// Connect without pause
+    #[command(hide = true)]
+    Client {
+        /// `ADDRESS=PREFIX`
+        #[arg(required = true)]
+        targets: Vec<Target>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct DaemonArgs {
+    /// Cgroup (v2) whose connections are served
+    #[arg(long, value_name = "DIR")]
+    cgroup: PathBuf,
+    /// Where maps, programs and links are pinned, on a bpffs
+    #[arg(long, value_name = "DIR")]
+    pins: PathBuf,
+    /// The release to serve, v1 to v4
+    #[arg(long, value_name = "NAME", default_value = release::DEFAULT, conflicts_with = "object")]
+    release: String,
+    /// An object that somebody else built, instead of a release
+    #[arg(long, value_name = "FILE", requires = "lock")]
+    object: Option<PathBuf>,
+    /// The lock that it was built against
+    #[arg(long, value_name = "FILE", requires = "object")]
+    lock: Option<PathBuf>,
+    /// The services; without them, the pinned maps stay as they are
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// End after the upgrade: what is pinned and attached goes on
+    #[arg(long)]
+    once: bool,
+    /// Upgrade as Kmesh does, from this release or, where it is empty, from nothing; for comparison
+    #[arg(long, value_name = "RELEASE", hide = true)]
+    kmesh_way_from: Option<String>,
+}
 
 fn main() -> ExitCode {
-    let told = story().unwrap_or_else(|problem| format!("error: {problem}\n"));
-    // A closed pipe is the reader's way to say that this is enough.
-    _ = io::stdout().write_all(told.as_bytes());
-    ExitCode::SUCCESS
-}
-
-fn story() -> Result<String, String> {
-    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let manifest = Manifest::read(package)?;
-    let lock = LockFile::read(package.join("maps.lock"));
-    let mut story = format!(
-        "minimesh pins {} maps; minimesh/maps.lock has their layouts as of v1.\n",
-        maplock_layout::Lock::parse(maps::SPEC).map_err(|error| error.to_string())?.maps.len()
-    );
-    for (release, change) in RELEASES {
-        let object = PathBuf::from(format!("bpf/minimesh/{release}/minimesh.bpf.o"));
-        let inputs = Inputs::read(&[("minimesh".to_owned(), manifest.root.join(&object))], &manifest.config)
-            .map_err(|error| error.to_string())?;
-        let outcome = gate::judge(
-            &lock,
-            &inputs,
-            &manifest.config,
-            Mode::default(),
-            std::slice::from_ref(&manifest.root),
-            " -p minimesh",
-        );
-        _ = write!(story, "\n== {release}: {change} ==\n\n");
-        for warning in &outcome.warnings {
-            _ = writeln!(story, "warning: {warning}");
+    let result = match Cli::parse().command {
+        None => both_halves(),
+        Some(Command::Build) => first_half(),
+        Some(Command::Upgrade) => story::upgrade::tell().map_err(|problem| match problem {
+            story::upgrade::Problem::Needs(what) => format!("the story of an upgrade needs {what}"),
+            story::upgrade::Problem::Failed(why) => why,
+        }),
+        Some(Command::Daemon(args)) => daemon(args).map_err(|error| error.to_string()),
+        Some(Command::Client { targets }) => {
+            client::run(&targets);
+            Ok(())
         }
-        match &outcome.error {
-            Some(error) => _ = writeln!(story, "cargo build fails:\n\n{}", error.trim_end()),
-            None => story.push_str("cargo build succeeds.\n"),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("error: {problem}");
+            ExitCode::FAILURE
         }
     }
-    Ok(story)
+}
+
+fn both_halves() -> Result<(), String> {
+    first_half()?;
+    println!();
+    match story::upgrade::tell() {
+        Ok(()) => Ok(()),
+        Err(story::upgrade::Problem::Needs(what)) => {
+            println!("The second half, an upgrade with traffic running, needs {what}.");
+            Ok(())
+        }
+        Err(story::upgrade::Problem::Failed(why)) => Err(why),
+    }
+}
+
+fn first_half() -> Result<(), String> {
+    let told = story::build::tell()?;
+    // A closed pipe is the reader's way to say that this is enough.
+    _ = io::stdout().write_all(told.as_bytes());
+    Ok(())
+}
+
+fn daemon(args: DaemonArgs) -> Result<(), Box<dyn std::error::Error>> {
+    let release = match (&args.object, &args.lock) {
+        (Some(object), Some(lock)) => Release::read(object, lock)?,
+        _ => Release::embedded(&args.release)?,
+    };
+    let config = args.config.as_deref().map(Config::read).transpose()?;
+    let daemon = Daemon { release, cgroup: args.cgroup, pins: args.pins, config, once: args.once };
+    match args.kmesh_way_from.as_deref() {
+        None => daemon.run(),
+        Some("") => daemon.run_the_kmesh_way(None),
+        Some(old) => daemon.run_the_kmesh_way(Some(&Release::embedded(old)?.spec)),
+    }
 }

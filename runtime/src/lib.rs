@@ -1,20 +1,88 @@
 //! Upgrades of pinned eBPF maps: reuse, grow or swap them in one atomic step, under live traffic.
+//!
+//! A daemon's pinned maps outlive it. When its next release changes a key or value, the new programs would read the old bytes with
+//! the new layout, and the kernel, which compares sizes only, would let them. This crate holds what is pinned against the
+//! layouts that the release was built with, and takes the state over:
+//!
+//! ```no_run
+//! # fn f(spec: maplock::Spec, cgroup: std::fs::File) -> Result<(), Box<dyn std::error::Error>> {
+//! use maplock::{AttachType, Hook, Options};
+//!
+//! let upgrade = Options::new(spec, "/sys/fs/bpf/minimesh").begin()?; // waits for another upgrade, recovers from a crash
+//! println!("{}", upgrade.plan());
+//! let mut staged = upgrade.stage()?; // maps made, grown, linked, beside the live ones
+//! # let prog: std::os::fd::OwnedFd = todo();
+//! // .. the loader loads the new programs onto the staged maps ..
+//! staged.hook("connect4", &prog, Hook::cgroup(&cgroup, AttachType::CGROUP_INET4_CONNECT)?)?;
+//! let report = staged.commit()?; // links switched, one exchange of directories; dropped instead: nothing happened
+//! # Ok(()) }
+//! # fn todo() -> std::os::fd::OwnedFd { unreachable!() }
+//! ```
+//!
+//! - [`Spec`]: what the release was built with; [`inspect`]: what is pinned, as the kernel tells it;
+//! - [`Plan`]: what will be done to each map and why, [`Policies`]: where the lock's history has no answer;
+//! - [`Staged`]: the new generation beside the live one, committed or dropped as a whole;
+//! - [`Rollback`], [`confirm`]: back to the generation before, or away with it;
+//! - [`Report`]: what was done.
+//!
+//! A *generation* is the set of maps and links that one release runs on: a directory on bpffs.
 #![deny(unsafe_code)]
 
+/// Declares the module that the package's build script generated: the spec, the key and value types of each map, and
+/// `upgrade`, where `Builder::runtime(true)` asked for it.
+///
+/// ```text
+/// // build.rs
+/// maplock_codegen::Builder::new().object("flowtop", path).module("flowtop").runtime(true).generate()
+///
+/// // src/main.rs
+/// maplock::include_maps!("flowtop"); // mod flowtop
+///
+/// let upgrade = flowtop::upgrade("/sys/fs/bpf/flowtop").begin()?;
+/// ```
+///
+/// Without a name, it is the module `maps`, as it is without `Builder::module`.
+#[macro_export]
+macro_rules! include_maps {
+    () => {
+        $crate::include_maps!("maps");
+    };
+    ($module:literal) => {
+        ::core::include!(::core::concat!(::core::env!("OUT_DIR"), "/", $module, ".mod.rs"));
+    };
+}
+
+mod changeover;
+mod create;
+mod error;
+mod exclusive;
+mod hooks;
 pub mod inspect;
+mod loaders;
 pub mod meta;
 pub mod normalise;
 pub mod plan;
 pub mod policy;
+mod recover;
 pub mod report;
+mod rollback;
+mod site;
 pub mod spec;
+mod stage;
 pub mod sys;
 mod table;
 pub mod transfer;
+mod upgrade;
 
+pub use error::{Error, ErrorKind};
+pub use hooks::{AttachType, Hook};
 pub use maplock_layout as layout;
 pub use meta::Meta;
 pub use plan::Plan;
 pub use policy::{OnMismatch, Policies, Policy};
+pub use recover::Recovered;
 pub use report::Report;
+pub use rollback::{Rollback, confirm};
 pub use spec::Spec;
+pub use stage::Staged;
+pub use upgrade::{Options, Progress, Upgrade, dry_run};

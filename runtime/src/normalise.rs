@@ -231,6 +231,18 @@ pub fn attributes_agree(observed: &MapDef, declared: &MapDef, node: Node) -> boo
         && words.map_extra == declared.map_extra
 }
 
+/// The capacity with which a map is created that is declared as `def`: what a loader would ask for, and what [`normalise`] takes
+/// for as declared.
+#[must_use]
+pub(crate) fn created_max_entries(def: &MapDef, node: Node) -> u32 {
+    let told = MapDef { max_entries: if def.max_entries == 0 { node.cpus } else { def.max_entries }, ..def.clone() };
+    let mut created = def.clone();
+    for quirk in QUIRKS {
+        (quirk.apply)(&mut created, &told, node);
+    }
+    created.max_entries
+}
+
 /// The name under which a map is pinned: bpffs takes no dots (EPERM), so that `.rodata` is pinned as `_rodata`, which is what
 /// libbpf does (`sanitize_pin_path`).
 #[must_use]

@@ -2,9 +2,11 @@
 //!
 //! What maplock reads from an object is held against two programs that share no line with it: libbpf ([`libbpf`]) for
 //! the maps and their attributes, and bpftool ([`types`]) for every type that a map reaches. [`agree`] holds the
-//! comparisons, and [`toolchain`] finds the compilers and makes objects.
+//! comparisons, [`toolchain`] finds the compilers and makes objects, and [`kernel`] makes what tests of the running kernel
+//! need.
 
 pub mod agree;
+pub mod kernel;
 pub mod libbpf;
 pub mod toolchain;
 pub mod types;

@@ -38,16 +38,7 @@ fn blocks(page: &str) -> Vec<Block> {
 
 /// The directory of a `cargo-maplock` built from this tree, for `PATH`.
 fn tool() -> PathBuf {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "-q", "-p", "cargo-maplock", "--message-format=json"]).current_dir(toolchain::root());
-    let output = cargo.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let messages = String::from_utf8(output.stdout).unwrap();
-    let executable = messages.lines().find_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).ok()?;
-        message["executable"].as_str().map(PathBuf::from)
-    });
-    executable.unwrap().parent().unwrap().to_owned()
+    toolchain::built("cargo-maplock").parent().unwrap().to_owned()
 }
 
 /// Runs the commands of a console block, and compares what they print with what stands behind them. A line `...` stands

@@ -168,6 +168,7 @@ fn an_epoch_that_leads_nowhere_is_stale() {
         to: to.digest(),
         rules: vec!["member-moved".to_owned()],
         on_upgrade: OnUpgrade::Swap,
+        merge: [].into(),
         reason: "members exchanged".to_owned(),
         max_entries: None,
         previous: from.clone(),

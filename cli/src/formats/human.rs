@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::table::columns;
-use crate::outcome::{Change, Ending, Outcome};
+use crate::outcome::{Change, Ending, Outcome, merged};
 use crate::terminal::{BAD, BOLD, CAUTION, DIM, GOOD};
 
 pub(crate) fn render(outcomes: &[Outcome]) -> String {
@@ -75,7 +75,8 @@ fn accepted(outcome: &Outcome, out: &mut String) {
         .iter()
         .filter_map(|verdict| Some((verdict, outcome.accepted(verdict)?)))
         .map(|(verdict, (way, reason))| {
-            ["accepted".to_owned(), verdict.map.clone(), way.to_string(), format!("\"{reason}\"")]
+            let merged = merged(&verdict.merge).map_or_else(String::new, |merged| format!("; {merged}"));
+            ["accepted".to_owned(), verdict.map.clone(), way.to_string(), format!("\"{reason}\"{merged}")]
         })
         .collect();
     out.push_str(&columns("  ", &rows));
@@ -98,11 +99,12 @@ fn decision(change: &Change, out: &mut String) {
         return;
     }
     _ = writeln!(out, "{GOOD}accepted{GOOD:#} `{}`: {}", change.map, epoch.on_upgrade);
-    let rows = [
+    let mut rows = vec![
         ["epoch".to_owned(), if from == to { format!("of {from}") } else { format!("{from} to {to}") }],
         ["rules".to_owned(), epoch.rules.join(", ")],
         ["reason".to_owned(), epoch.reason.clone()],
         ["effect".to_owned(), change.what.clone()],
     ];
+    rows.extend(merged(&epoch.merge).map(|merged| ["merge".to_owned(), merged]));
     _ = writeln!(out, "{}", columns("  ", &rows));
 }

@@ -1,5 +1,8 @@
 //! One JSON document.
 
+use std::collections::BTreeMap;
+
+use maplock_layout::lock::Merge;
 use maplock_layout::{Comparison, Finding, Place};
 use serde::Serialize;
 
@@ -40,9 +43,14 @@ struct EpochJson<'a> {
     to: String,
     rules: &'a [String],
     on_upgrade: &'static str,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    merge: MergeJson<'a>,
     reason: &'a str,
     max_entries: Option<u32>,
 }
+
+/// How members are merged, by path.
+type MergeJson<'a> = BTreeMap<&'a str, &'static str>;
 
 #[derive(Serialize)]
 struct ComparisonJson<'a> {
@@ -79,6 +87,8 @@ struct VerdictJson<'a> {
     from: Option<String>,
     to: Option<String>,
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    merge: MergeJson<'a>,
 }
 
 pub(super) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
@@ -121,6 +131,7 @@ fn change(change: &Change) -> ChangeJson<'_> {
             to: epoch.to.to_string(),
             rules: &epoch.rules,
             on_upgrade: epoch.on_upgrade.name(),
+            merge: merge(&epoch.merge),
             reason: &epoch.reason,
             max_entries: epoch.max_entries,
         }),
@@ -134,8 +145,13 @@ fn comparison(comparison: &Comparison) -> ComparisonJson<'_> {
         from: verdict.from.map(|digest| digest.to_string()),
         to: verdict.to.map(|digest| digest.to_string()),
         reason: verdict.reason.as_deref(),
+        merge: merge(&verdict.merge),
     });
     ComparisonJson { findings: comparison.findings.iter().map(finding).collect(), maps: maps.collect() }
+}
+
+fn merge(members: &BTreeMap<String, Merge>) -> MergeJson<'_> {
+    members.iter().map(|(path, merge)| (path.as_str(), merge.name())).collect()
 }
 
 fn finding(finding: &Finding) -> FindingJson<'_> {

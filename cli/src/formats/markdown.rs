@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use maplock_layout::rules::Level;
 use maplock_layout::{Disposition, Finding};
 
-use crate::outcome::{Ending, OBJECTS, Outcome};
+use crate::outcome::{Ending, OBJECTS, Outcome, merged};
 
 pub(super) fn render(outcomes: &[Outcome]) -> String {
     outcomes.iter().map(section).collect::<Vec<_>>().join("\n")
@@ -53,6 +53,9 @@ fn changes(outcome: &Outcome, out: &mut String) {
         let mut what = text(&change.what);
         if let Some(epoch) = change.epoch.as_ref().filter(|_| change.kind == "accepted") {
             _ = write!(what, " ({}; \"{}\")", text(&epoch.rules.join(", ")), text(&epoch.reason));
+            if let Some(merged) = merged(&epoch.merge) {
+                _ = write!(what, "; {}", text(&merged));
+            }
         }
         _ = writeln!(out, "| {} | {map} | {} |", change.kind, cell(&what));
     }

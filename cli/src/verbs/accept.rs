@@ -1,7 +1,10 @@
 //! `cargo maplock accept`: a break that is right, and what nodes do about it.
 
+use std::collections::BTreeMap;
+
+use maplock_layout::config::Levels;
 use maplock_layout::epochs::{self, EpochError};
-use maplock_layout::lock::{Epoch, OnUpgrade};
+use maplock_layout::lock::{Epoch, Merge, OnUpgrade};
 use maplock_layout::{Lock, Observation, compare};
 
 use super::check::old_side;
@@ -28,7 +31,8 @@ pub(crate) fn run(args: &AcceptArgs) -> Result<Said, Error> {
     let target = chosen(args)?;
     let outcome = match (args.undo, &args.on_upgrade, &args.reason) {
         (false, Some(way), Some(reason)) => {
-            let answer = Answer { maps: &args.maps, on_upgrade: (*way).into(), reason };
+            let merge = args.merge.iter().cloned().collect();
+            let answer = Answer { maps: &args.maps, on_upgrade: (*way).into(), merge, reason };
             match &args.against {
                 Some(revision) => accept_against(&target, revision, answer)?,
                 None => accept(&target, args, answer)?,
@@ -64,7 +68,17 @@ fn chosen(args: &AcceptArgs) -> Result<Target, Error> {
 struct Answer<'a> {
     maps: &'a [String],
     on_upgrade: OnUpgrade,
+    merge: BTreeMap<String, Merge>,
     reason: &'a str,
+}
+
+impl Answer<'_> {
+    /// The lock in which the change of `map` is accepted so.
+    fn entered(&self, lock: &Lock, observed: &Observation, map: &str, levels: &Levels) -> Result<Lock, EpochError> {
+        let accepted = epochs::accept(lock, observed, map, self.on_upgrade, self.reason, levels)?;
+        // Another answer to what was accepted before does not take back how members are merged.
+        if self.merge.is_empty() { Ok(accepted) } else { epochs::merge(&accepted, map, &self.merge) }
+    }
 }
 
 fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outcome, Error> {
@@ -81,8 +95,7 @@ fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outc
     }
     let mut after = before.clone();
     for map in answer.maps {
-        after = epochs::accept(&after, observed, map, answer.on_upgrade, answer.reason, levels)
-            .map_err(|error| refused(&error))?;
+        after = answer.entered(&after, observed, map, levels).map_err(|error| refused(&error))?;
     }
     let mut outcome = written(target, editing, text, before, after, "accepted", answer.maps)?;
     let mut rest = compare(&outcome.new.lock, &observed.lock, levels);
@@ -129,8 +142,7 @@ fn accept_against(target: &Target, revision: &str, answer: Answer<'_>) -> Result
             return Err(Error::new(format!("map `{map}` broke nothing since {revision}: there is nothing to accept")));
         }
         after.maps.insert(map.clone(), known);
-        after = epochs::accept(&after, &observed, map, answer.on_upgrade, answer.reason, levels)
-            .map_err(|error| refused(&error))?;
+        after = answer.entered(&after, &observed, map, levels).map_err(|error| refused(&error))?;
     }
     let mut outcome = written(target, editing, text, before, after, "accepted", answer.maps)?;
     outcome.notes = notes;

@@ -1,13 +1,16 @@
-//! Zero-copy reader of the BPF Type Format.
+//! Zero-copy reader of the BPF Type Format, and a writer for what one map needs of it.
 //!
 //! [`Btf::parse`] checks the header and walks the type section once to learn where each record starts; nothing is
 //! copied. Records are decoded when asked for, and [`Resolver`] turns the few that a map reaches into [`crate::Layout`]s.
+//! [`encode()`] writes those as BTF again.
 //!
 //! Source of every number here: the kernel's `Documentation/bpf/btf.rst` and `include/uapi/linux/btf.h`.
 
+mod encode;
 mod error;
 mod resolve;
 
+pub use encode::{EncodeError, Encoded, encode};
 pub use error::BtfError;
 pub use resolve::Resolver;
 

@@ -170,6 +170,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
             }
             BtfKind::Struct => self.composite(ty, CompositeKind::Struct, depth)?,
             BtfKind::Union => self.composite(ty, CompositeKind::Union, depth)?,
+            BtfKind::Datasec => self.section(ty, depth)?,
             BtfKind::Void | BtfKind::Fwd | BtfKind::Func | BtfKind::FuncProto => {
                 let name = self.spell(ty)?;
                 self.spend(ty, name.len())?;
@@ -224,6 +225,26 @@ impl<'b, 'a> Resolver<'b, 'a> {
         }
         let composite = Composite::new(kind, self.tag(ty)?, members).map_err(|problem| ty.error(problem))?;
         Ok(Layout::new(size, Shape::Composite(Arc::new(composite))))
+    }
+
+    /// The variables of a section, which is the type of a map's value once a loader has laid it out.
+    fn section(&mut self, ty: &BtfType<'a>, depth: usize) -> Result<Layout, BtfError> {
+        let mut members = Vec::with_capacity(usize::from(ty.vlen()));
+        for info in ty.secinfos() {
+            let var = self.btf.get(info.type_id)?;
+            if var.kind != BtfKind::Var {
+                continue;
+            }
+            let name = self.part_name(&var, var.name_off)?;
+            let layout = Arc::clone(&self.resolve_at(var.type_id(), depth + 1)?.layout);
+            let member = Member { name, offset_bits: u64::from(info.offset) * 8, bits: None, layout };
+            member.check(u64::from(ty.size())).map_err(|problem| ty.error(problem))?;
+            members.push(member);
+        }
+        members.sort_by(|a, b| (a.offset_bits, &a.name).cmp(&(b.offset_bits, &b.name)));
+        let section =
+            Composite::new(CompositeKind::Section, self.tag(ty)?, members).map_err(|problem| ty.error(problem))?;
+        Ok(Layout::new(u64::from(ty.size()), Shape::Composite(Arc::new(section))))
     }
 
     fn tag(&mut self, ty: &BtfType<'a>) -> Result<Option<Name>, BtfError> {

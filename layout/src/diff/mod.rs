@@ -2,15 +2,16 @@
 
 mod layouts;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::Levels;
 use crate::digest::Digest;
 use crate::finding::{Comparison, Disposition, Finding, Place, Verdict};
 use crate::layout::Layout;
-use crate::lock::{Epoch, Lock, LockedMap, OnUpgrade};
+use crate::lock::{Epoch, Lock, LockedMap, Merge, OnUpgrade};
 use crate::map::{MapDef, Pinning};
 use crate::rules::{self, Level, Rule, Tier};
+use crate::sum::sum_places;
 use layouts::{At, LayoutDiff, Role};
 
 /// Most findings of one map that are kept: of those that are denied, and as many of the others. A struct used in a hundred
@@ -178,7 +179,7 @@ fn removed(before: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
 }
 
 fn verdict(map: &str, disposition: Disposition, from: Option<Digest>, to: Option<Digest>) -> Verdict {
-    Verdict { map: map.to_owned(), disposition, from, to, reason: None }
+    Verdict { map: map.to_owned(), disposition, from, to, reason: None, merge: BTreeMap::new() }
 }
 
 /// `hash of 1024, 4 -> 16 bytes`
@@ -216,7 +217,9 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
     let disposition = disposition(&sink.findings);
     let reason =
         (!matches!(disposition, Disposition::Reuse | Disposition::Grow)).then(|| acceptance.reason()).flatten();
-    Some(Verdict { map: old.name.clone(), disposition, from: Some(from), to: Some(to), reason })
+    let keeps = matches!(disposition, Disposition::Reuse | Disposition::Grow | Disposition::Migrate);
+    let merge = if keeps { acceptance.merge(new) } else { BTreeMap::new() };
+    Some(Verdict { map: old.name.clone(), disposition, from: Some(from), to: Some(to), reason, merge })
 }
 
 /// Attributes and layouts of one map, or of the template of the maps that it holds.
@@ -411,6 +414,13 @@ impl<'a> Acceptance<'a> {
         let reasons: Vec<_> =
             self.all().map(|epoch| epoch.reason.as_str()).filter(|reason| !reason.is_empty()).collect();
         (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
+    /// How members are merged, as far as later epochs have not taken them away.
+    fn merge(&self, new: &MapDef) -> BTreeMap<String, Merge> {
+        let is_there = |path: &str| new.value.as_deref().is_some_and(|value| sum_places(value, path).is_ok());
+        let merges = self.all().flat_map(|epoch| &epoch.merge);
+        merges.filter(|(path, _)| is_there(path)).map(|(path, merge)| (path.clone(), *merge)).collect()
     }
 }
 

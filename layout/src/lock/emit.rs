@@ -45,7 +45,12 @@ fn epoch(out: &mut String, path: &str, epoch: &Epoch) {
     if let Some(max_entries) = epoch.max_entries {
         _ = writeln!(out, "max_entries = {max_entries}");
     }
-    _ = writeln!(out, "on-upgrade = \"{}\"\nreason = {}", epoch.on_upgrade, string(&epoch.reason));
+    _ = writeln!(out, "on-upgrade = \"{}\"", epoch.on_upgrade);
+    if !epoch.merge.is_empty() {
+        let members: Vec<_> = epoch.merge.iter().map(|(path, merge)| format!("{} = \"{merge}\"", key(path))).collect();
+        _ = writeln!(out, "merge = {{ {} }}", members.join(", "));
+    }
+    _ = writeln!(out, "reason = {}", string(&epoch.reason));
     map_def(out, &format!("{path}.previous"), &epoch.previous, "");
 }
 

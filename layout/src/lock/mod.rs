@@ -51,6 +51,9 @@ pub struct Epoch {
     pub rules: Vec<String>,
     /// What to do with the state.
     pub on_upgrade: OnUpgrade,
+    /// How members of the value are put together that the old release and the new one both count, by path
+    /// ([`sum_places`](crate::sum_places)).
+    pub merge: BTreeMap<String, Merge>,
     /// Why, for those who review and run it.
     pub reason: String,
     /// The capacity down to which entries were accepted not to fit.
@@ -73,6 +76,12 @@ pub enum OnUpgrade {
 }
 
 impl OnUpgrade {
+    /// True where a node has entries of the old release afterwards, which can be merged with those of the new.
+    #[must_use]
+    pub const fn keeps_entries(self) -> bool {
+        matches!(self, Self::Reuse | Self::Migrate)
+    }
+
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Reuse, Self::Migrate, Self::Swap, Self::Refuse];
 
@@ -95,6 +104,38 @@ impl OnUpgrade {
 }
 
 impl fmt::Display for OnUpgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How what the old release counted in a member goes together with what the new one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Merge {
+    /// Added up.
+    Sum,
+}
+
+impl Merge {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Sum];
+
+    /// Its name, as in the file and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|merge| merge.name() == name)
+    }
+}
+
+impl fmt::Display for Merge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

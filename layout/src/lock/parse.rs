@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::{LockError, LockProblem};
 use super::types::{MAX_DEPTH, Parsed, parse_expression};
-use super::{Epoch, Lock, LockedMap, OnUpgrade, VERSION};
+use super::{Epoch, Lock, LockedMap, Merge, OnUpgrade, VERSION};
 use crate::config::{did_you_mean, line_of};
 use crate::digest::Digest;
 use crate::layout::{Composite, CompositeKind, Enumeration, Layout, Member, Shape};
@@ -161,7 +161,7 @@ impl Reader<'_> {
 
     fn epoch(&self, map: &str, value: &Value<'_>) -> Result<Epoch> {
         let table = self.table(value)?;
-        self.only(table, &["from", "to", "rules", "on-upgrade", "reason", "max_entries", "previous"])?;
+        self.only(table, &["from", "to", "rules", "on-upgrade", "merge", "reason", "max_entries", "previous"])?;
         let on_upgrade = self.required(table, "on-upgrade", value)?;
         let name = self.string(on_upgrade)?;
         let previous = self.required(table, "previous", value)?;
@@ -177,10 +177,27 @@ impl Reader<'_> {
                 let hint = did_you_mean(name, OnUpgrade::ALL.map(OnUpgrade::name));
                 self.at(on_upgrade.span(), format!("`{name}` is not reuse, migrate, swap or refuse{hint}"))
             })?,
+            merge: table.get("merge").map(|value| self.merge(value)).transpose()?.unwrap_or_default(),
             reason: self.string(self.required(table, "reason", value)?)?.to_owned(),
             max_entries: table.get("max_entries").map(|value| self.number(value)).transpose()?,
             previous,
         })
+    }
+
+    fn merge(&self, value: &Value<'_>) -> Result<BTreeMap<String, Merge>> {
+        let table = self.table(value)?;
+        if table.is_empty() {
+            return Err(self.at(value.span(), "`merge` names no member".to_owned()));
+        }
+        let mut merges = BTreeMap::new();
+        for (path, value) in table {
+            let name = self.string(value)?;
+            let merge = Merge::from_name(name).ok_or_else(|| {
+                self.at(value.span(), format!("`{name}` is not a way to merge `{}`: only sum is", path.get_ref()))
+            })?;
+            merges.insert(path.get_ref().to_string(), merge);
+        }
+        Ok(merges)
     }
 
     fn map_def(&self, name: &str, value: &Value<'_>, depth: usize) -> Result<MapDef> {

@@ -1,6 +1,7 @@
 //! What the tests of this crate share: layouts from C declarations, locks of a few maps, findings as lines of text.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
+pub mod any;
 pub mod c;
 
 use std::sync::Arc;

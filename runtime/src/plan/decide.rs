@@ -1,18 +1,19 @@
 //! What becomes of one map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use maplock_layout::layout::Layout;
-use maplock_layout::lock::{LockedMap, OnUpgrade};
+use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock_layout::map::MapType;
-use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config::Levels, rules};
+use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config::Levels, rules, sum_places};
 
-use super::kinds::{Carry, carries, carries_def, entry_bytes, estimate};
+use super::kinds::{behaviour_of, entry_bytes, estimate};
 use super::same::same_but_for_capacity;
 use super::{Inputs, MapPlan, sums};
 use crate::inspect::{Observed, Source};
 use crate::normalise::{normalise, pin_name};
 use crate::policy::{OnMismatch, Policy};
+use crate::transfer::{self, Behaviour, behaviour};
 
 /// A decision, while it is made.
 struct Decision {
@@ -69,8 +70,9 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
                 _ => decision,
             };
             let decision = if plan.from_kept { decision } else { as_the_type_allows(old, decision) };
+            let decision = without_conversion(&known, asked_digest, policy, decision);
             let decision = warn_of_lru(inputs, &mut plan, live, old, decision);
-            let is_state = !matches!(carries(old.map_type), Carry::Refilled | Carry::Events);
+            let is_state = !matches!(behaviour(old.map_type), Behaviour::Refilled | Behaviour::Events);
             let is_lost = match decision.disposition {
                 Disposition::Swap => is_state,
                 _ => plan.from_kept && !plan.carried_back && plan.from != plan.to,
@@ -89,7 +91,7 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
         (plan.disposition, plan.why) = (decision.disposition, decision.why);
         plan.def = Some(decision.def);
     }
-    carry_over(inputs, policy, &mut plan);
+    carry_over(inputs, policy, locked, &mut plan);
     plan
 }
 
@@ -287,12 +289,12 @@ fn by_policy(
 /// Takes up the kept map where that is better than what was decided.
 fn take_up_kept(plan: &mut MapPlan, kept: &Observed, live: &Observed, old: &MapDef, decision: Decision) -> Decision {
     let has_bad_end = matches!(decision.disposition, Disposition::Refuse | Disposition::Swap);
-    let is_state = !matches!(carries(old.map_type), Carry::Refilled | Carry::Events);
+    let is_state = !matches!(behaviour(old.map_type), Behaviour::Refilled | Behaviour::Events);
     if !has_bad_end || !is_state {
         return decision;
     }
     let room = decision.def.max_entries;
-    let why = if decision.by == By::Larger && matches!(carries_def(old), Carry::Copied | Carry::OneByOne) {
+    let why = if decision.by == By::Larger && matches!(behaviour_of(old), Behaviour::Copied | Behaviour::OneByOne) {
         let Some(entries) = live.entries.filter(|entries| *entries <= u64::from(room)) else {
             let held =
                 live.entries.map_or("an unknown number of entries".to_owned(), |entries| format!("{entries} entries"));
@@ -317,25 +319,25 @@ fn take_up_kept(plan: &mut MapPlan, kept: &Observed, live: &Observed, old: &MapD
 fn as_the_type_allows(old: &MapDef, decision: Decision) -> Decision {
     use Disposition as D;
     let same_type = old.map_type == decision.def.map_type;
-    match (carries_def(old), decision.disposition) {
-        (Carry::Refilled, _) if same_type => {
+    match (behaviour_of(old), decision.disposition) {
+        (Behaviour::Refilled, _) if same_type => {
             let why = "filled anew by the new programs; the old ones keep theirs".to_owned();
             Decision { disposition: D::Swap, why, ..decision }
         }
         // A smaller buffer loses nothing either.
-        (Carry::Events, D::Grow | D::Refuse) if decision.disposition == D::Grow || decision.by == By::Larger => {
+        (Behaviour::Events, D::Grow | D::Refuse) if decision.disposition == D::Grow || decision.by == By::Larger => {
             let (from, to) = (old.max_entries, decision.def.max_entries);
             let why = format!("{from} -> {to} bytes; events not yet read stay in the old buffer, which is kept");
             Decision { disposition: D::Swap, why, ..decision }
         }
-        (Carry::Not(because), D::Grow) => {
+        (Behaviour::NotCopyable(because), D::Grow) => {
             let (of, stays) = (old.map_type, old.max_entries);
-            let why = format!("max_entries stays at {stays}: entries of a {of} can't be copied, {because}");
+            let why = format!("max_entries stays at {stays}: entries of a {of} can't be copied: {because}");
             let def = MapDef { max_entries: stays, ..decision.def };
             Decision { disposition: D::Reuse, why, def, ..decision }
         }
-        (Carry::Not(because), D::Migrate) => {
-            let why = format!("entries of a {} can't be copied, {because}; accept it as `swap`", old.map_type);
+        (Behaviour::NotCopyable(because), D::Migrate) => {
+            let why = format!("entries of a {} can't be copied: {because}; accept it as `swap`", old.map_type);
             Decision { disposition: D::Refuse, why, ..decision }
         }
         _ => decision,
@@ -358,10 +360,26 @@ fn warn_of_lru(inputs: &Inputs<'_>, plan: &mut MapPlan, live: &Observed, old: &M
     Decision { why: format!("{kept}; an LRU this full may drop some entries"), ..decision }
 }
 
+/// Entries of another layout can't be converted yet: the policy says what to do instead. Those of the same layout are copied into
+/// the smaller map that was accepted.
+fn without_conversion(known: &Recognised, asked: Digest, policy: &Policy, decision: Decision) -> Decision {
+    if decision.disposition != Disposition::Migrate || known.digest == asked {
+        return decision;
+    }
+    let why = format!("{}; this version of maplock can't convert entries", decision.why);
+    match policy.unknown {
+        OnMismatch::Swap => {
+            let why = format!("{why} (policy: swap)");
+            Decision { disposition: Disposition::Swap, why, ..decision }
+        }
+        OnMismatch::Refuse | OnMismatch::Reuse => Decision { disposition: Disposition::Refuse, why, ..decision },
+    }
+}
+
 /// What it takes to carry entries over, where they are.
-fn carry_over(inputs: &Inputs<'_>, policy: &Policy, plan: &mut MapPlan) {
+fn carry_over(inputs: &Inputs<'_>, policy: &Policy, locked: &LockedMap, plan: &mut MapPlan) {
     let Some(def) = plan.def.as_ref() else { return };
-    let sums = match sums::resolve(def.value.as_deref(), &summed(policy)) {
+    let sums = match sums::resolve(def.value.as_deref(), &summed(policy, locked)) {
         Ok(sums) => sums,
         // Whatever happens to the map today: a later upgrade would fail.
         Err(problem) => {
@@ -374,15 +392,19 @@ fn carry_over(inputs: &Inputs<'_>, policy: &Policy, plan: &mut MapPlan) {
     }
     let entries = plan.entries.unwrap_or_else(|| plan.old_max_entries.unwrap_or(0).into());
     plan.estimate = estimate(def.map_type, entries);
-    if carries(def.map_type) == Carry::Copied && !sums::cover(def.value.as_deref(), &sums) {
+    if transfer::needs_base(def.map_type, def.value_size, &sums) {
         plan.snapshot = entries.saturating_mul(entry_bytes(def, inputs.node.cpus));
     }
     plan.sums = sums;
 }
 
-/// Paths of the members that are added up.
-fn summed(policy: &Policy) -> Vec<String> {
-    policy.sum.clone()
+/// Paths of the members that are added up: the policy's, and those that the lock's epochs name, which today's value still has.
+fn summed(policy: &Policy, locked: &LockedMap) -> BTreeSet<String> {
+    let epochs = locked.epochs.iter().flat_map(|epoch| &epoch.merge).filter(|(_, merge)| **merge == Merge::Sum);
+    let value = locked.def.value.as_deref();
+    let lasting =
+        epochs.map(|(path, _)| path).filter(|path| value.is_some_and(|value| sum_places(value, path).is_ok()));
+    policy.sum.iter().chain(lasting).cloned().collect()
 }
 
 /// Why the lock says so.

@@ -7,55 +7,17 @@ use std::time::Duration;
 use maplock_layout::layout::{Composite, Layout, Shape};
 use maplock_layout::map::{MapDef, MapType};
 
-/// How entries come from one map to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Carry {
-    /// Copied, and settled after the switch.
-    Copied,
-    /// Taken out of the old one and put into the new one once nothing writes the old one.
-    AtSettle,
-    /// The maps that it holds go over by their numbers.
-    InnerMaps,
-    /// Read and written one at a time, by system calls.
-    OneByOne,
-    /// Not at all: the reason, after `entries of a .. can't be copied`.
-    Not(&'static str),
-    /// The new programs' loader fills a new map; the old programs keep theirs.
-    Refilled,
-    /// Events under way: they stay where they are until they are read.
-    Events,
-}
+use crate::transfer::{Behaviour, behaviour};
 
-pub(super) fn carries(map_type: MapType) -> Carry {
-    use MapType as T;
-    match map_type {
-        T::HASH | T::ARRAY | T::PERCPU_HASH | T::PERCPU_ARRAY | T::LRU_HASH | T::LRU_PERCPU_HASH | T::LPM_TRIE => {
-            Carry::Copied
+/// As [`behaviour`], for a map whose value may hold what no system call can read or write.
+pub(super) fn behaviour_of(def: &MapDef) -> Behaviour {
+    match (behaviour(def.map_type), def.value.as_deref()) {
+        (Behaviour::Copied | Behaviour::MovedAtSettle | Behaviour::OneByOne, Some(value))
+            if has_kernel_fields(value) =>
+        {
+            Behaviour::NotCopyable("the value holds a timer, a list or a pointer of the kernel's")
         }
-        T::QUEUE | T::STACK => Carry::AtSettle,
-        T::ARRAY_OF_MAPS | T::HASH_OF_MAPS => Carry::InnerMaps,
-        T::DEVMAP | T::DEVMAP_HASH | T::CPUMAP => Carry::OneByOne,
-        T::PROG_ARRAY | T::PERF_EVENT_ARRAY | T::CGROUP_ARRAY => Carry::Refilled,
-        T::RINGBUF | T::USER_RINGBUF => Carry::Events,
-        T::BLOOM_FILTER => Carry::Not("it does not tell what is in it"),
-        T::STACK_TRACE => Carry::Not("their numbers are the kernel's"),
-        T::SOCKMAP | T::SOCKHASH | T::XSKMAP | T::REUSEPORT_SOCKARRAY => Carry::Not("they are sockets"),
-        T::SK_STORAGE | T::INODE_STORAGE | T::TASK_STORAGE | T::CGRP_STORAGE => {
-            Carry::Not("they are kept with the kernel objects that they belong to")
-        }
-        T::CGROUP_STORAGE | T::PERCPU_CGROUP_STORAGE => Carry::Not("they are made when a program is attached"),
-        T::ARENA => Carry::Not("it is memory with addresses in it"),
-        _ => Carry::Not("the type is not known to maplock"),
-    }
-}
-
-/// As [`carries`], for a map whose value may hold what no system call can read or write.
-pub(super) fn carries_def(def: &MapDef) -> Carry {
-    match (carries(def.map_type), def.value.as_deref()) {
-        (Carry::Copied | Carry::AtSettle | Carry::OneByOne, Some(value)) if has_kernel_fields(value) => {
-            Carry::Not("the value holds a timer, a list or a pointer of the kernel's")
-        }
-        (carry, _) => carry,
+        (behaviour, _) => behaviour,
     }
 }
 

@@ -27,6 +27,21 @@ pub struct Plan {
     pub dir: PathBuf,
     /// One for each map of the spec and each that goes, by name.
     pub maps: Vec<MapPlan>,
+    /// How the pins of the new generation come into the place of the old.
+    pub commit: CommitBy,
+}
+
+/// How the pins of the new generation come into the place of the old.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CommitBy {
+    /// One atomic exchange of two directories.
+    #[default]
+    Exchange,
+    /// A rename for each pin. No path is ever absent, but a reader of two of them can see two generations.
+    EachPin {
+        /// Why the directory can't be exchanged: a phrase.
+        why: String,
+    },
 }
 
 /// What an upgrade will do to one map.
@@ -96,7 +111,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let gone = inputs.meta.iter().flat_map(|meta| meta.maps.keys());
     maps.extend(gone.filter(|name| inputs.spec.map(name).is_none()).filter_map(|name| decide::gone(inputs, name)));
     maps.sort_by(|a, b| a.map.cmp(&b.map));
-    Plan { dir: inputs.dir.to_owned(), maps }
+    Plan { dir: inputs.dir.to_owned(), maps, commit: CommitBy::default() }
 }
 
 impl Plan {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use maplock_layout::Disposition;
 use serde_json::{Value, json};
 
-use super::{MapPlan, Plan};
+use super::{CommitBy, MapPlan, Plan};
 use crate::table::Table;
 
 impl fmt::Display for Plan {
@@ -66,6 +66,9 @@ impl Plan {
         }
         parts.push(about(self.estimate()));
         parts.push("traffic keeps running".to_owned());
+        if let CommitBy::EachPin { why } = &self.commit {
+            parts.push(format!("pins are renamed one by one: {why}"));
+        }
         parts.join(" · ")
     }
 
@@ -73,7 +76,7 @@ impl Plan {
         self.maps.iter().filter(|map| wanted(map)).map(|map| map.map.clone()).collect()
     }
 
-    /// The plan as JSON. An object with `dir`, `refused` (true where the upgrade does not start), `estimate_ms`, and `maps`: a
+    /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true where the upgrade does not start), `estimate_ms`, and `maps`: a
     /// list of objects, by name, with
     ///
     /// - `map`, `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
@@ -88,6 +91,10 @@ impl Plan {
         let maps: Vec<_> = self.maps.iter().map(MapPlan::to_json).collect();
         json!({
             "dir": self.dir,
+            "commit": match &self.commit {
+                CommitBy::Exchange => "exchange",
+                CommitBy::EachPin { .. } => "each-pin",
+            },
             "refused": self.is_refused(),
             "estimate_ms": milliseconds(self.estimate()),
             "maps": maps,

@@ -1,5 +1,6 @@
 //! Every disposition, and who decides it. The releases of minimesh are in `tests/tests/plan.rs`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -203,7 +204,10 @@ fn an_epoch_decides_what_it_was_accepted_for() {
     assert_is(&swap, D::Swap, "starts empty: packets u32 -> u64 (accepted: \"because\")");
     assert!(swap.loses_entries);
     let migrate = Case::accepted(&old, &new, OnUpgrade::Migrate).decide();
-    assert_is(&migrate, D::Migrate, "packets u32 -> u64 (accepted: \"because\")");
+    let unable = "packets u32 -> u64 (accepted: \"because\"); this version of maplock can't convert entries";
+    assert_is(&migrate, D::Refuse, unable);
+    let instead = Case::accepted(&old, &new, OnUpgrade::Migrate).policy(policy(OnMismatch::Swap)).decide();
+    assert_is(&instead, D::Swap, &format!("{unable} (policy: swap)"));
     let reuse = Case::accepted(&old, &new, OnUpgrade::Reuse).decide();
     assert_is(&reuse, D::Reuse, "packets u32 -> u64 (accepted: \"because\")");
     let refuse = Case::accepted(&old, &new, OnUpgrade::Refuse).policy(policy(OnMismatch::Swap)).decide();
@@ -445,7 +449,7 @@ fn an_lru_without_slack_may_drop_entries_and_says_so() {
 fn a_map_that_cannot_be_copied_keeps_its_size() {
     let bloom = |max_entries| MapDef { key: None, key_size: 0, ..def("stats", T::BLOOM_FILTER, &uint(8), max_entries) };
     let map = Case::one(&bloom(64), &bloom(128)).decide();
-    let why = "max_entries stays at 64: entries of a bloom_filter can't be copied, it does not tell what is in it";
+    let why = "max_entries stays at 64: entries of a bloom_filter can't be copied: a bloom filter does not tell what was added to it";
     assert_is(&map, D::Reuse, why);
     assert_eq!(map.def.expect("asked for").max_entries, 64);
     let storage = |width| MapDef { flags: 1, ..def("stats", T::SK_STORAGE, &counters(width), 0) };
@@ -492,16 +496,20 @@ fn summed_members_become_offsets_and_spare_the_snapshot() {
     // Bytes 20 to 24 of each cell are padding.
     let map = case(&["packets", "cells[].bytes", "cells[].frames"]);
     assert_eq!(map.sums, [sum(0, 8), sum(8, 8), sum(16, 4), sum(24, 8), sum(32, 4)]);
-    assert_eq!(map.snapshot, 0);
+    assert!(map.snapshot > 0, "padding is copied as it is");
+    let all = structure("all", 16, &[("packets", 0, uint(8)), ("bytes", 8, uint(8))]);
+    let sum = Policy { sum: vec!["packets".to_owned(), "bytes".to_owned()], ..Policy::default() };
+    assert_eq!(Case::one(&hash(&all, 64), &hash(&all, 128)).policy(sum).decide().snapshot, 0);
 }
 
 #[test]
 fn a_value_that_is_one_integer_or_an_array_of_them_can_be_summed() {
-    let sums =
-        |value: &Arc<Layout>, path: &str| super::sums::resolve(Some(value), &[path.to_owned()]).expect("integers");
-    assert_eq!(sums(&uint(8), ""), [Sum { offset: 0, width: 8 }]);
-    assert_eq!(sums(&array(&uint(4), 3), "[]").len(), 3);
-    assert_eq!(sums(&array(&array(&uint(4), 3), 2), "[][]").len(), 6);
+    let sums = |value: &Arc<Layout>, path: &str| {
+        super::sums::resolve(Some(value), &BTreeSet::from([path.to_owned()])).expect("integers")
+    };
+    assert_eq!(sums(&uint(8), "value"), [Sum { offset: 0, width: 8 }]);
+    assert_eq!(sums(&array(&uint(4), 3), "value[]").len(), 3);
+    assert_eq!(sums(&array(&array(&uint(4), 3), 2), "value[][]").len(), 6);
 }
 
 #[test]
@@ -520,23 +528,12 @@ fn what_cannot_be_summed_is_refused_with_the_member_and_its_type() {
     }
     let value = Composite::new(CompositeKind::Struct, Some("odd".into()), members).expect("few members");
     let value = Arc::new(Layout::new(40, Shape::Composite(Arc::new(value))));
-    for (path, why) in [
-        ("flag", "`sum` names `flag`, which is bool32: only integers can be added up"),
-        ("ratio", "`sum` names `ratio`, which is f64: only integers can be added up"),
-        ("small", "`sum` names `small`, which is u16: only integers of 4 or 8 bytes can be added up atomically"),
-        ("crooked", "`sum` names `crooked`, which is u32: it lies at byte 14, which is no multiple of its size"),
-        ("counts", "`sum` names `counts`, which is u32[2]: for each of its elements, say `counts[]`"),
-        ("bits", "`sum` names `bits`, a bit-field of 3 bits: only whole integers can be added up atomically"),
-        ("either.one", "`sum` names `either.one`, which shares its bytes with other members of a union"),
-        ("flag.more", "`sum` names `flag.more`, but bool32 has no member `more`"),
-        ("small[]", "`sum` names `small[]`, but u16 is no array"),
-        (
-            "none",
-            "`sum` names `none`, but struct odd has no member `none`; it has `bits`, `flag`, `small`, `crooked`, `counts`, `either`, `ratio`",
-        ),
-    ] {
+    // In the words of `sum_places`, which has tests of its own.
+    for path in ["flag", "ratio", "small", "crooked", "counts", "bits", "either.one", "flag.more", "small[]", "none"] {
         let sum = Policy { sum: vec![path.to_owned()], ..Policy::default() };
-        assert_is(&Case::one(&hash(&value, 64), &hash(&value, 64)).policy(sum).decide(), D::Refuse, why);
+        let problem = maplock_layout::sum_places(&value, path).expect_err("it can't be summed");
+        let why = format!("`sum` names `{path}`: {problem}");
+        assert_is(&Case::one(&hash(&value, 64), &hash(&value, 64)).policy(sum).decide(), D::Refuse, &why);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
@@ -150,10 +150,7 @@ pub fn copy_owner_and_mode(from: &Path, to: &Path) -> io::Result<()> {
         std::os::unix::fs::chown(to, Some(old.uid()), Some(old.gid()))?;
     }
     if old.mode() & 0o7777 != new.mode() & 0o7777 {
-        std::fs::set_permissions(
-            to,
-            std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(old.mode() & 0o7777)),
-        )?;
+        std::fs::set_permissions(to, std::fs::Permissions::from_mode(old.mode() & 0o7777))?;
     }
     Ok(())
 }

@@ -322,7 +322,7 @@ impl Map {
     /// Makes it read-only for system calls, for good.
     ///
     /// # Errors
-    /// EBUSY where it is mapped writable or frozen; else the kernel's.
+    /// EBUSY where it is mapped writable, EPERM where it is frozen already; else the kernel's.
     pub fn freeze(&self) -> io::Result<()> {
         let mut attr = raw(self.as_fd());
         // SAFETY: no pointers.
@@ -441,12 +441,16 @@ impl Map {
                 Err(error) => return Err(error),
             };
             batch.count = attr.count as usize;
-            batch.position = next;
+            // Where nothing was read, the kernel may have left the mark as it was given (`generic_map_lookup_batch`).
+            if batch.count > 0 {
+                batch.position = next;
+            }
             return Ok(());
         }
     }
 
-    /// Writes entries; returns how many were written before the first that failed, with its error.
+    /// Writes entries; returns how many were written before the first that failed, with its error. Of the flags, batches know
+    /// `BPF_F_LOCK` only: EINVAL for `BPF_NOEXIST` and `BPF_EXIST`.
     pub fn update_batch(&self, keys: &[u8], values: &[u8], count: usize, flags: u64) -> (usize, io::Result<()>) {
         let sizes = self
             .check("batch of keys", keys.len(), count * self.info.key_size as usize)
@@ -466,7 +470,11 @@ impl Map {
         };
         // SAFETY: both buffers hold `count` entries of the kernel's sizes.
         let result = unsafe { bpf(Cmd::MapUpdateBatch, &mut attr) };
-        let written = if result.is_ok() { count } else { (attr.count as usize).min(count) };
+        // Where the kernel refuses the call as such, it does not touch the count.
+        let written = match attr.count as usize {
+            written if result.is_err() && written >= count => 0,
+            written => written.min(count),
+        };
         (written, result.map(drop))
     }
 }

@@ -12,6 +12,7 @@ mod map;
 mod mmap;
 mod prog;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
@@ -183,16 +184,30 @@ unsafe fn object_info<T>(fd: BorrowedFd<'_>, info: &mut T) -> io::Result<usize> 
     Ok(attr.info_len as usize)
 }
 
-/// Waits until every program that ran when this was called has returned: a grace period of RCU, by
-/// `membarrier(MEMBARRIER_CMD_GLOBAL)`. Sleepable programs are not waited for.
+/// Waits until every program that ran when this was called has returned: a grace period of RCU. Sleepable programs are not
+/// waited for.
+///
+/// By `membarrier(MEMBARRIER_CMD_GLOBAL)`; where that can't be (ENOSYS under some seccomp profiles, EINVAL with `nohz_full` CPUs),
+/// by an update of a map in a map, after which the kernel waits by itself (`maybe_wait_bpf_programs`).
 ///
 /// # Errors
-/// ENOSYS or EINVAL where the kernel has no membarrier(2), or a CPU runs without ticks (`nohz_full`).
+/// The kernel's, where neither can be.
 pub fn wait_for_running_programs() -> io::Result<()> {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: no pointers.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if result >= 0 {
+        return Ok(());
+    }
+    wait_by_map_in_map()
+}
+
+fn wait_by_map_in_map() -> io::Result<()> {
+    use maplock_layout::map::MapType;
+    use std::os::fd::AsFd as _;
+    let inner = Map::create(&NewMap::new(MapType::ARRAY, 4, 4, 1))?;
+    let outer = Map::create(&NewMap { inner: Some(inner.as_fd()), ..NewMap::new(MapType::ARRAY_OF_MAPS, 4, 4, 1) })?;
+    outer.update(&0_u32.to_ne_bytes(), &raw(inner.as_fd()).to_ne_bytes(), 0)
 }
 
 /// How many CPUs the machine could have: so many values has an entry of a per-CPU map. Online ones may be fewer.
@@ -206,8 +221,71 @@ pub fn possible_cpus() -> io::Result<u32> {
     }
     let path = "/sys/devices/system/cpu/possible";
     let text = std::fs::read_to_string(path)?;
-    // `0-3`, `0`, `0,2-5`: the kernel's arrays go up to the highest.
-    let last = text.trim().rsplit([',', '-']).next().and_then(|last| last.parse::<u32>().ok());
-    let count = last.ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))? + 1;
+    // Entries of per-CPU maps have as many values and no holes: `bpf_map_value_size` in kernel/bpf/syscall.c takes
+    // `num_possible_cpus()`.
+    let count = cpu_list(&text).and_then(|cpus| u32::try_from(cpus.len()).ok());
+    let count = count.ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))?;
     Ok(*COUNT.get_or_init(|| count))
+}
+
+/// The CPUs that run.
+///
+/// # Errors
+/// Where `/sys/devices/system/cpu/online` can't be read.
+pub fn online_cpus() -> io::Result<BTreeSet<u32>> {
+    let path = "/sys/devices/system/cpu/online";
+    let text = std::fs::read_to_string(path)?;
+    cpu_list(&text).ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))
+}
+
+/// CPUs as the kernel lists them: `0-3`, `0`, `0,2-5`.
+fn cpu_list(text: &str) -> Option<BTreeSet<u32>> {
+    /// More than any kernel is built for (`CONFIG_NR_CPUS`).
+    const MAX: u32 = 1 << 16;
+    let mut cpus = BTreeSet::new();
+    for range in text.trim().split(',') {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
+        if first > last || last > MAX {
+            return None;
+        }
+        cpus.extend(first..=last);
+    }
+    Some(cpus)
+}
+
+/// Lets the calling thread run on one CPU only.
+///
+/// # Errors
+/// EINVAL where that CPU does not run, or the thread's cpuset does not have it.
+pub fn run_on_cpu(cpu: u32) -> io::Result<()> {
+    let mut cpus = rustix::thread::CpuSet::new();
+    if cpu as usize >= rustix::thread::CpuSet::MAX_CPU {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    cpus.set(cpu as usize);
+    Ok(rustix::thread::sched_setaffinity(None, &cpus)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cpu_list;
+
+    #[test]
+    fn there_is_a_second_way_to_wait_for_running_programs() {
+        match super::wait_by_map_in_map() {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => println!("skipped: needs CAP_BPF"),
+            result => result.expect("the kernel waits"),
+        }
+    }
+
+    #[test]
+    fn cpus_are_counted_and_holes_are_not() {
+        for (list, count) in [("0\n", 1), ("0-3\n", 4), ("0,2-5", 5), ("0-1,8-9,11", 5)] {
+            assert_eq!(cpu_list(list).map(|cpus| cpus.len()), Some(count), "{list}");
+        }
+        for list in ["", "x", "3-1", "0-4294967295", "0,"] {
+            assert_eq!(cpu_list(list), None, "{list}");
+        }
+    }
 }

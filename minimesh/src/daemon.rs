@@ -1,0 +1,140 @@
+//! The daemon: takes over from whatever release runs, and serves.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use aya::programs::CgroupSockAddr;
+use maplock::layout::Disposition;
+use maplock::sys::Map;
+use maplock::{AttachType, Hook, OnMismatch, Options, Policies, Policy, Staged};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Config, MapEntries};
+use crate::entries::read_all;
+use crate::release::Release;
+
+/// What the command line says.
+#[derive(Debug)]
+pub struct Daemon {
+    /// The release to serve.
+    pub release: Release,
+    /// Directory of the cgroup whose connections are served.
+    pub cgroup: PathBuf,
+    /// Directory of the pins, on a bpffs.
+    pub pins: PathBuf,
+    /// The configuration; without one, the pinned maps stay as they are.
+    pub config: Option<Config>,
+    /// True to end after the upgrade. What is pinned and attached goes on without a daemon.
+    pub once: bool,
+}
+
+/// The name of the program in every release's object.
+pub(crate) const PROGRAM: &str = "minimesh_connect4";
+
+/// The name of the hook, and of its link's pin.
+pub(crate) const HOOK: &str = "connect4";
+
+type Error = Box<dyn std::error::Error>;
+
+impl Daemon {
+    /// Upgrades what runs to this release, and serves until SIGTERM.
+    ///
+    /// # Errors
+    /// Where the upgrade does not happen: what ran goes on then.
+    pub fn run(&self) -> Result<(), Error> {
+        // From before the upgrade on, so that a signal does not end it half-way.
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        self.upgrade()?;
+        if !self.once {
+            println!("minimesh {} serves {}; SIGTERM ends it", self.release.name, self.cgroup.display());
+            signals.forever().next();
+        }
+        Ok(())
+    }
+
+    fn upgrade(&self) -> Result<(), Error> {
+        let entries = self.config.as_ref().map(|config| config.entries(&self.release.spec)).transpose()?;
+        let upgrade = Options::new(self.release.spec.clone(), &self.pins).policies(policies()).begin()?;
+        println!("{}", upgrade.plan());
+
+        let mut staged = upgrade.stage()?;
+        fill(&staged, entries.as_ref())?;
+        let mut ebpf = {
+            let mut loader = staged.aya();
+            // No relocation needs the kernel's own types, which take longer to read than all the rest.
+            loader.btf(None);
+            loader.load(&self.release.object)?
+        };
+        let program: &mut CgroupSockAddr =
+            ebpf.program_mut(PROGRAM).ok_or("the object has no program `minimesh_connect4`")?.try_into()?;
+        program.load()?;
+        let cgroup = File::open(&self.cgroup).map_err(|error| format!("{}: {error}", self.cgroup.display()))?;
+        staged.hook(HOOK, program.fd()?, Hook::cgroup(&cgroup, AttachType::CGROUP_INET4_CONNECT)?)?;
+        let report = staged.commit()?;
+        println!("{report}");
+
+        if let Some(entries) = &entries {
+            for map in entries {
+                settle(&Map::open(&self.pins.join(map.map))?, map)?;
+            }
+            for map in entries.iter().rev() {
+                prune(&Map::open(&self.pins.join(map.map))?, map)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the locks have no answer, which is the way down: no epoch of an older release leads from a newer layout.
+fn policies() -> Policies {
+    // `backends` is filled anew from the configuration, `stats` begins again. A larger map than the older release asked for serves
+    // it as well, and keeps what it holds for the way up.
+    let policy = Policy { unknown: OnMismatch::Swap, larger: OnMismatch::Reuse, ..Policy::default() };
+    let maps = ["backends", "stats"].map(|map| (map.to_owned(), policy.clone()));
+    Policies { maps: maps.into(), ..Policies::default() }
+}
+
+/// Fills the maps that begin empty, or as they were some releases ago, before a program sees them. The others are live: they wait
+/// until the commit.
+fn fill(staged: &Staged, entries: Option<&[MapEntries; 3]>) -> Result<(), Error> {
+    let is_live = |name: &str| {
+        let plan = staged.plan().map(name);
+        plan.is_none_or(|plan| !plan.from_kept && !matches!(plan.disposition, Disposition::Create | Disposition::Swap))
+    };
+    match entries {
+        Some(entries) => {
+            for map in entries.iter().filter(|map| !is_live(map.map)) {
+                let staged = staged.map(map.map).ok_or_else(|| format!("map `{}` was not staged", map.map))?;
+                settle(staged, map)?;
+            }
+            Ok(())
+        }
+        // Nodes that come up for the first time have nothing to serve yet.
+        None if staged.plan().map("backends").is_some_and(|plan| plan.disposition == Disposition::Swap) => Err(
+            "map `backends` starts empty, and no connection would find a backend; say by --config what to fill it with"
+                .into(),
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Writes the entries that are not there yet, or not so.
+pub(crate) fn settle(map: &Map, wanted: &MapEntries) -> Result<(), Error> {
+    for (key, value) in &wanted.entries {
+        if map.lookup(key)?.as_ref() != Some(value) {
+            map.update(key, value, 0).map_err(|error| format!("map `{}`: {error}", wanted.map))?;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the entries that the configuration does not have.
+fn prune(map: &Map, wanted: &MapEntries) -> Result<(), Error> {
+    for (key, _) in read_all(map)? {
+        if !wanted.entries.iter().any(|(wanted, _)| *wanted == key) {
+            map.delete(&key)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! The story that `cargo run -p minimesh` tells, in two halves.
+
+pub mod build;
+pub mod upgrade;

@@ -1,0 +1,220 @@
+//! Hooks: where programs are attached, and how the program at one is exchanged for another.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use serde::{Deserialize, Serialize};
+
+use crate::sys::{Link, LinkInfo, LinkTarget, LinkType, NewLink};
+
+/// `BPF_*` of `enum bpf_attach_type` (include/uapi/linux/bpf.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AttachType(pub u32);
+
+#[allow(missing_docs, reason = "the names are the kernel's")]
+impl AttachType {
+    pub const CGROUP_INET_INGRESS: Self = Self(0);
+    pub const CGROUP_INET_EGRESS: Self = Self(1);
+    pub const CGROUP_INET_SOCK_CREATE: Self = Self(2);
+    pub const CGROUP_SOCK_OPS: Self = Self(3);
+    pub const CGROUP_DEVICE: Self = Self(6);
+    pub const CGROUP_INET4_BIND: Self = Self(8);
+    pub const CGROUP_INET6_BIND: Self = Self(9);
+    pub const CGROUP_INET4_CONNECT: Self = Self(10);
+    pub const CGROUP_INET6_CONNECT: Self = Self(11);
+    pub const CGROUP_INET4_POST_BIND: Self = Self(12);
+    pub const CGROUP_INET6_POST_BIND: Self = Self(13);
+    pub const CGROUP_UDP4_SENDMSG: Self = Self(14);
+    pub const CGROUP_UDP6_SENDMSG: Self = Self(15);
+    pub const FLOW_DISSECTOR: Self = Self(17);
+    pub const CGROUP_SYSCTL: Self = Self(18);
+    pub const CGROUP_UDP4_RECVMSG: Self = Self(19);
+    pub const CGROUP_UDP6_RECVMSG: Self = Self(20);
+    pub const CGROUP_GETSOCKOPT: Self = Self(21);
+    pub const CGROUP_SETSOCKOPT: Self = Self(22);
+    pub const CGROUP_INET4_GETPEERNAME: Self = Self(29);
+    pub const CGROUP_INET6_GETPEERNAME: Self = Self(30);
+    pub const CGROUP_INET4_GETSOCKNAME: Self = Self(31);
+    pub const CGROUP_INET6_GETSOCKNAME: Self = Self(32);
+    pub const CGROUP_INET_SOCK_RELEASE: Self = Self(34);
+    pub const SK_LOOKUP: Self = Self(36);
+    pub const XDP: Self = Self(37);
+    pub const NETFILTER: Self = Self(45);
+    pub const TCX_INGRESS: Self = Self(46);
+    pub const TCX_EGRESS: Self = Self(47);
+}
+
+/// Where a program is attached.
+#[derive(Debug)]
+pub struct Hook {
+    target: Target,
+    attach_type: AttachType,
+    flags: u32,
+}
+
+#[derive(Debug)]
+enum Target {
+    Cgroup(OwnedFd),
+    Netns(OwnedFd),
+    Device(u32),
+    /// None, or one that the attach type knows by itself.
+    Bare,
+    /// Attached by the caller: the kernel can't update such a link, or needs more to make one than a target.
+    Made(OwnedFd),
+}
+
+impl Hook {
+    /// A hook of a cgroup (v2), given a descriptor of its directory.
+    ///
+    /// # Errors
+    /// EMFILE, as the descriptor is duplicated.
+    pub fn cgroup(cgroup: impl AsFd, attach_type: AttachType) -> io::Result<Self> {
+        Ok(Self { target: Target::Cgroup(cgroup.as_fd().try_clone_to_owned()?), attach_type, flags: 0 })
+    }
+
+    /// A hook of a network namespace, given a descriptor of it: `SK_LOOKUP` or `FLOW_DISSECTOR`.
+    ///
+    /// # Errors
+    /// EMFILE, as the descriptor is duplicated.
+    pub fn netns(netns: impl AsFd, attach_type: AttachType) -> io::Result<Self> {
+        Ok(Self { target: Target::Netns(netns.as_fd().try_clone_to_owned()?), attach_type, flags: 0 })
+    }
+
+    /// XDP on a network device. `flags` is 0, or `XDP_FLAGS_SKB_MODE` (2), `XDP_FLAGS_DRV_MODE` (4), `XDP_FLAGS_HW_MODE` (8).
+    #[must_use]
+    pub fn xdp(ifindex: u32, flags: u32) -> Self {
+        Self { target: Target::Device(ifindex), attach_type: AttachType::XDP, flags }
+    }
+
+    /// Traffic control on a network device: `TCX_INGRESS` or `TCX_EGRESS` (Linux 6.6).
+    #[must_use]
+    pub fn tcx(ifindex: u32, attach_type: AttachType) -> Self {
+        Self { target: Target::Device(ifindex), attach_type, flags: 0 }
+    }
+
+    /// A link that the loader has made already, of a type that [`Hook`] has no word for: netfilter, tracepoints, kprobes,
+    /// uprobes. The kernel can't update these; the old link is detached after the new one was attached, so that for a moment
+    /// both run.
+    ///
+    /// # Errors
+    /// EMFILE, as the descriptor is duplicated.
+    pub fn attached(link: impl AsFd) -> io::Result<Self> {
+        Ok(Self { target: Target::Made(link.as_fd().try_clone_to_owned()?), attach_type: AttachType(0), flags: 0 })
+    }
+
+    /// A hook that needs no target.
+    #[must_use]
+    pub fn bare(attach_type: AttachType, flags: u32) -> Self {
+        Self { target: Target::Bare, attach_type, flags }
+    }
+
+    /// True where `link` is attached to this hook, so that an update puts the new program there.
+    pub(crate) fn is_at(&self, link: &LinkInfo) -> bool {
+        let inode = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| stat.st_ino).ok();
+        match (&self.target, link.target) {
+            (Target::Cgroup(fd), LinkTarget::Cgroup { id, attach_type }) => {
+                attach_type == self.attach_type.0 && inode(fd) == Some(id)
+            }
+            (Target::Netns(fd), LinkTarget::Netns { inode: at, attach_type }) => {
+                attach_type == self.attach_type.0 && inode(fd) == Some(u64::from(at))
+            }
+            (Target::Device(ifindex), LinkTarget::Device { ifindex: at, attach_type }) => {
+                *ifindex == at && attach_type == self.attach_type.0
+            }
+            (Target::Bare, _) => false,
+            _ => false,
+        }
+    }
+
+    /// Attaches a program there, or takes over the link that the loader made.
+    pub(crate) fn attach(&self, prog: BorrowedFd<'_>) -> io::Result<Link> {
+        let raw = |fd: &OwnedFd| fd.as_raw_fd().cast_unsigned();
+        let target = match &self.target {
+            Target::Made(link) => return Ok(Link::from_fd(link.try_clone()?)),
+            Target::Cgroup(fd) | Target::Netns(fd) => raw(fd),
+            Target::Device(ifindex) => *ifindex,
+            Target::Bare => 0,
+        };
+        Link::create(&NewLink { prog, target, attach_type: self.attach_type.0, flags: self.flags })
+    }
+}
+
+/// True for links whose program the kernel can exchange (`bpf_link_ops.update_prog`), Linux 6.18.
+pub(crate) fn can_update(link: LinkType) -> bool {
+    [LinkType::CGROUP, LinkType::NETNS, LinkType::XDP, LinkType::TCX, LinkType::NETKIT, LinkType::SOCKMAP]
+        .contains(&link)
+}
+
+/// Where a link was attached, as text in a record, so that a roll-back finds the place again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Whereabouts(LinkTarget);
+
+impl Whereabouts {
+    pub(crate) fn of(link: &LinkInfo) -> Option<Self> {
+        (link.target != LinkTarget::Other).then_some(Self(link.target))
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (kind, id, attach_type) = (words.next()?, words.next()?, words.next()?.parse().ok()?);
+        Some(Self(match kind {
+            "cgroup" => LinkTarget::Cgroup { id: id.parse().ok()?, attach_type },
+            "netns" => LinkTarget::Netns { inode: id.parse().ok()?, attach_type },
+            "device" => LinkTarget::Device { ifindex: id.parse().ok()?, attach_type },
+            _ => return None,
+        }))
+    }
+
+    /// The hook there. `None` where it can't be found any more.
+    pub(crate) fn hook(&self) -> Option<Hook> {
+        let (target, attach_type) = match self.0 {
+            LinkTarget::Cgroup { id, attach_type } => (Target::Cgroup(open_cgroup(id)?), attach_type),
+            LinkTarget::Device { ifindex, attach_type } if ifindex != 0 => (Target::Device(ifindex), attach_type),
+            LinkTarget::Netns { inode, attach_type } => {
+                let own = std::fs::File::open("/proc/self/ns/net").ok()?;
+                let is_own = rustix::fs::fstat(&own).ok()?.st_ino == u64::from(inode);
+                (Target::Netns(is_own.then(|| own.into())?), attach_type)
+            }
+            LinkTarget::Device { .. } | LinkTarget::Other => return None,
+        };
+        Some(Hook { target, attach_type: AttachType(attach_type), flags: 0 })
+    }
+}
+
+impl fmt::Display for Whereabouts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            LinkTarget::Cgroup { id, attach_type } => write!(f, "cgroup {id} {attach_type}"),
+            LinkTarget::Netns { inode, attach_type } => write!(f, "netns {inode} {attach_type}"),
+            LinkTarget::Device { ifindex, attach_type } => write!(f, "device {ifindex} {attach_type}"),
+            LinkTarget::Other => f.write_str("other 0 0"),
+        }
+    }
+}
+
+/// The cgroup of that id, which is its directory's inode number, on any cgroup2 mount.
+fn open_cgroup(id: u64) -> Option<OwnedFd> {
+    use std::os::unix::fs::DirEntryExt as _;
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    let roots = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let (root, kind) = (words.next()?, words.next()?);
+        (kind == "cgroup2").then(|| std::path::PathBuf::from(root))
+    });
+    let mut waiting: Vec<_> = roots.collect();
+    while let Some(dir) = waiting.pop() {
+        let handle = crate::sys::bpffs::open_dir(&dir).ok();
+        if handle.as_ref().and_then(|fd| rustix::fs::fstat(fd).ok()).is_some_and(|stat| stat.st_ino == id) {
+            return handle;
+        }
+        let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+            if entry.ino() == id {
+                return crate::sys::bpffs::open_dir(&entry.path()).ok();
+            }
+            waiting.push(entry.path());
+        }
+    }
+    None
+}

@@ -1,0 +1,27 @@
+//! aya's loader. It takes no descriptors, and opens whatever lies at a map's path.
+
+use aya::EbpfLoader;
+
+use crate::stage::Staged;
+
+impl Staged {
+    /// A loader that uses the staged maps for the maps of their names, whatever pinning the object asks for. A map that the spec does
+    /// not have is made anew, never opened from a path of aya's own choice.
+    ///
+    /// ```no_run
+    /// # fn f(staged: maplock::Staged, object: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut ebpf = staged.aya().load(object)?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn aya(&self) -> EbpfLoader<'_> {
+        let mut loader = EbpfLoader::new();
+        loader.default_map_pin_directory(self.staging_dir());
+        for (name, _) in self.maps() {
+            if let Some(pin) = self.pin(name) {
+                loader.map_pin_path(name, pin);
+            }
+        }
+        loader
+    }
+}

@@ -1,0 +1,220 @@
+//! Back to the kept generation, or away with it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use maplock_layout::Disposition;
+
+use crate::changeover::{self, Changeover, Derivation, needs_base};
+use crate::error::{Error, ErrorKind, Trying as _};
+use crate::exclusive::Exclusive;
+use crate::hooks::Whereabouts;
+use crate::recover;
+use crate::report::{LinkReport, MapReport, Report};
+use crate::site::{self, Site};
+use crate::sys::{Map, Object, bpffs};
+use crate::transfer::{self, Transfer};
+use crate::upgrade::Progress;
+
+/// A way back to the kept generation.
+pub struct Rollback {
+    dir: PathBuf,
+    wait: Duration,
+    progress: Box<dyn FnMut(Progress<'_>) + Send>,
+}
+
+impl fmt::Debug for Rollback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rollback").field("dir", &self.dir).field("wait", &self.wait).finish_non_exhaustive()
+    }
+}
+
+impl Rollback {
+    /// From the live generation at `dir`.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), wait: Duration::from_secs(60), progress: Box::new(|_| {}) }
+    }
+
+    /// How long to wait for an upgrade of these pins to end: 60 seconds by default.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Is told how far a copy is.
+    #[must_use]
+    pub fn progress(mut self, progress: impl FnMut(Progress<'_>) + Send + 'static) -> Self {
+        self.progress = Box::new(progress);
+        self
+    }
+
+    /// Returns to the generation before: its maps, and its programs in the links. Entries that were written since are carried
+    /// back into maps that had grown; maps that were swapped are again what they were. The generation that is left is kept, so
+    /// that a second roll-back undoes the first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Place`] where no generation is kept at `DIR@prev`; [`ErrorKind::Busy`] where the wait ends before another
+    /// upgrade does; [`ErrorKind::Kernel`] where the entries don't fit any more. Nothing has changed then.
+    pub fn run(mut self) -> Result<Report, Error> {
+        let start = Instant::now();
+        let site = Site::at(&self.dir)?;
+        let _lock = Exclusive::lock(&site.lock, self.wait)?;
+        recover::recover(&site, false)?;
+        if !site.prev.exists() {
+            let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
+            return Err(Error::new(ErrorKind::Place, message));
+        }
+        let staged = Returning { site: &site, is_committed: false };
+        let mut report = staged.stage(&mut self.progress)?;
+        let done = staged.commit()?;
+        report.links.extend(done.links);
+        report.window = done.window;
+        report.total = start.elapsed();
+        Ok(report)
+    }
+}
+
+/// Removes the generation before: its maps and programs go, and no way leads back to them.
+///
+/// # Errors
+/// As [`Rollback::run`]. No kept generation is no error: `false`.
+pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
+    let site = Site::at(dir)?;
+    let _lock = Exclusive::lock(&site.lock, wait)?;
+    recover::recover(&site, false)?;
+    confirm_at(&site)
+}
+
+pub(crate) fn confirm_at(site: &Site) -> Result<bool, Error> {
+    let was_kept = site.prev.exists();
+    site::remove(&site.prev)?;
+    for name in changeover::list(&site.dir)?.iter().filter(|name| site::map_of_transfer(name).is_some()) {
+        let path = site.dir.join(name);
+        bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
+    }
+    Ok(was_kept)
+}
+
+/// The kept generation, staged again. Put back where it is dropped.
+struct Returning<'a> {
+    site: &'a Site,
+    is_committed: bool,
+}
+
+impl Returning<'_> {
+    fn stage(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report, Error> {
+        let Site { dir, next, prev, .. } = self.site;
+        let record = prev.join(site::RETURNING);
+        bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
+        bpffs::rename_new(prev, next).trying(|| format!("can't stage `{}`", prev.display()))?;
+        // How its own maps came to be is of no account any more.
+        for name in changeover::list(next)?.iter().filter(|name| site::map_of_transfer(name).is_some()) {
+            bpffs::unlink(&next.join(name)).trying(|| format!("can't remove `{}`", next.join(name).display()))?;
+        }
+        let mut report = Report::default();
+        let derived = changeover::transfers_in(dir)?;
+        for name in changeover::list(next)?.iter().filter(|name| !site::is_own(name)) {
+            let path = next.join(name);
+            let Ok(Object::Map(kept)) = Object::open(&path) else { continue };
+            let live = Map::open(&dir.join(name)).ok();
+            let record = derived.iter().find(|(map, _)| map == name).map(|(_, record)| record);
+            let started = Instant::now();
+            let mut map = MapReport::new(name, Disposition::Reuse);
+            if let (Some(live), Some(record)) = (&live, record)
+                && (record.from, record.to) == (kept.info().id, live.info().id)
+            {
+                let copied = self.carry_back(name, (live, &kept), record, progress)?;
+                (map.kept, map.bytes, map.method) =
+                    (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
+            }
+            map.time = started.elapsed();
+            report.maps.push(map);
+        }
+        for name in changeover::list(next)? {
+            if let Some(hook) = site::hook_of_target(&name) {
+                self.attach_again(hook, &next.join(&name))?;
+                report.links.push(LinkReport { link: hook.to_owned(), what: "attached" });
+            }
+        }
+        Ok(report)
+    }
+
+    /// The entries of the live map, into the smaller one that it had grown from.
+    fn carry_back(
+        &self,
+        name: &str,
+        (live, kept): (&Map, &Map),
+        record: &Derivation,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<transfer::Copied, Error> {
+        let next = &self.site.next;
+        let failed = |what: &str| format!("can't carry the entries of map `{name}` back: {what}");
+        transfer::clear(kept).map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))?;
+        let base = match needs_base(kept, &record.sums) {
+            true => {
+                let base = transfer::new_base(kept).trying(|| failed("no memory for a snapshot"))?;
+                base.pin(&next.join(site::base_of(name))).trying(|| failed("its snapshot can't be pinned"))?;
+                Some(base)
+            }
+            false => None,
+        };
+        let back = Derivation { from: live.info().id, to: kept.info().id, sums: record.sums.clone() };
+        bpffs::write_record(&next.join(site::transfer_of(name)), &back.to_text()).trying(|| failed("no record"))?;
+        let transfer = Transfer { from: live, to: kept, base: base.as_ref(), sums: &record.sums };
+        let mut tell = |done, total| progress(Progress { map: name, done, total });
+        let copied =
+            transfer.copy(&mut transfer::Options { progress: Some(&mut tell), ..transfer::Options::default() });
+        copied.map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))
+    }
+
+    /// A hook that the live generation does not have.
+    fn attach_again(&self, hook: &str, record: &Path) -> Result<(), Error> {
+        let next = &self.site.next;
+        let failed = || format!("can't attach hook `{hook}` again");
+        let text = bpffs::read_record(record).trying(failed)?.unwrap_or_default();
+        let place = Whereabouts::parse(&text).and_then(|place| place.hook());
+        let place = place.ok_or_else(|| {
+            Error::new(ErrorKind::Place, format!("can't attach hook `{hook}` again: where it was ({text}) is gone"))
+        })?;
+        let path = next.join(site::prog_of(hook));
+        let Object::Prog(prog) = Object::open(&path).trying(failed)? else {
+            return Err(Error::new(ErrorKind::Place, format!("`{}` is no program", path.display())));
+        };
+        let link = place.attach(std::os::fd::AsFd::as_fd(&prog)).trying(failed)?;
+        link.pin(&next.join(hook)).trying(failed)?;
+        bpffs::unlink(record).trying(failed).map(drop)
+    }
+
+    fn commit(mut self) -> Result<changeover::Done, Error> {
+        let Site { dir, next, .. } = self.site;
+        // Every hook of the kept generation needs its link, and its own program.
+        for name in changeover::list(next)?.iter().filter(|name| !site::is_own(name)) {
+            let has_prog = next.join(site::prog_of(name)).exists();
+            if matches!(Object::open(&next.join(name)), Ok(Object::Link(_))) && !has_prog {
+                let message = format!(
+                    "the program of hook `{name}` is not kept in `{}`: start the older release",
+                    next.display()
+                );
+                return Err(Error::new(ErrorKind::Place, message));
+            }
+        }
+        let record = next.join(site::COMMIT);
+        bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
+        self.is_committed = true;
+        let each_pin = changeover::foreign_in(dir, |_| false)?.is_some();
+        Changeover { site: self.site, each_pin }.run()
+    }
+}
+
+impl Drop for Returning<'_> {
+    fn drop(&mut self) {
+        if !self.is_committed
+            && let Err(error) = changeover::discard(self.site)
+        {
+            tracing::error!(%error, "can't put the kept generation back; the next start does");
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The staged generation: made beside the live one, and dropped or committed as a whole.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use maplock_layout::{Disposition, MapDef};
+
+use crate::changeover::{self, Changeover, Derivation, needs_base};
+use crate::create::create;
+use crate::error::{Error, ErrorKind, Trying as _};
+use crate::hooks::{self, Hook};
+use crate::meta::{self, Meta, MetaMap};
+use crate::normalise::pin_name;
+use crate::plan::{CommitBy, MapPlan, Plan};
+use crate::report::{LinkReport, MapReport, Report};
+use crate::site::{self, Site};
+use crate::sys::{Map, Object, Prog, bpffs};
+use crate::transfer::{self, Transfer};
+use crate::upgrade::{Progress, Upgrade};
+
+/// A generation beside the live one. Dropped, it is removed, and the live generation is as it was.
+#[derive(Debug)]
+pub struct Staged {
+    upgrade: Upgrade,
+    maps: BTreeMap<String, StagedMap>,
+    hooks: BTreeMap<String, (Prog, Hook)>,
+    report: Report,
+    is_committed: bool,
+}
+
+#[derive(Debug)]
+struct StagedMap {
+    map: Map,
+    pin: PathBuf,
+}
+
+impl Staged {
+    pub(crate) fn stage(upgrade: Upgrade) -> Result<Self, Error> {
+        let _span = tracing::info_span!("stage", dir = %upgrade.site.dir.display()).entered();
+        if let Some(refused) = upgrade.plan.maps.iter().find(|map| map.disposition == Disposition::Refuse) {
+            let message = format!(
+                "map `{}` is refused: {}; see what changed with `maplock plan`, and decide by an epoch in maps.lock (`cargo maplock \
+                 accept {0}`) or by the daemon's policy",
+                refused.map, refused.why
+            );
+            return Err(Error::new(ErrorKind::Refused, message));
+        }
+        let mut staged = Self {
+            upgrade,
+            maps: BTreeMap::new(),
+            hooks: BTreeMap::new(),
+            report: Report::default(),
+            is_committed: false,
+        };
+        let Site { dir, next, .. } = &staged.upgrade.site;
+        bpffs::make_dir(next).trying(|| format!("can't make `{}`", next.display()))?;
+        if dir.exists() && !staged.upgrade.site.is_root {
+            bpffs::copy_owner_and_mode(dir, next)
+                .trying(|| format!("can't set owner and mode of `{}`", next.display()))?;
+        }
+        let plans = staged.upgrade.plan.maps.clone();
+        for plan in &plans {
+            staged.stage_map(plan)?;
+        }
+        Ok(staged)
+    }
+
+    fn stage_map(&mut self, plan: &MapPlan) -> Result<(), Error> {
+        let _span = tracing::info_span!("map", name = plan.map, disposition = plan.disposition.name()).entered();
+        let started = Instant::now();
+        let mut report = MapReport::new(&plan.map, plan.disposition);
+        let Some(def) = &plan.def else {
+            // Dropped: it is unpinned at commit, and kept for a roll-back.
+            report.lost = Some(0);
+            self.report.maps.push(report);
+            return Ok(());
+        };
+        let pin = self.upgrade.site.next.join(pin_name(&plan.map));
+        let map = match (&plan.pin, plan.disposition) {
+            (Some(from), Disposition::Reuse) if !plan.carried_back => {
+                bpffs::hard_link(from, &pin)
+                    .trying(|| format!("can't link pin `{}` to `{}`", from.display(), pin.display()))?;
+                report.kept = plan.entries.unwrap_or(0);
+                Map::open(&pin).trying(|| format!("can't open map `{}`", pin.display()))?
+            }
+            (Some(_), Disposition::Reuse | Disposition::Grow | Disposition::Migrate) => {
+                let from = &self.upgrade.site.dir.join(pin_name(&plan.map));
+                let old = Map::open(from).trying(|| format!("can't open map `{}`", from.display()))?;
+                let map = self.pinned(def, &pin, Some(from), Some(&old))?;
+                let copied = self.copy(plan, &old, &map)?;
+                (report.kept, report.bytes, report.method) =
+                    (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
+                report.lost = Some(copied.lost);
+                map
+            }
+            (old, Disposition::Swap) => {
+                report.lost = if plan.loses_entries { plan.entries } else { Some(0) };
+                self.pinned(def, &pin, old.as_deref(), None)?
+            }
+            _ => self.pinned(def, &pin, None, None)?,
+        };
+        // The pin at the first look and this one are of the same map, or somebody has been at it.
+        let is_same = plan.disposition != Disposition::Reuse || plan.carried_back || plan.id == Some(map.info().id);
+        if !is_same {
+            let message =
+                format!("pin `{}` was exchanged for another while the upgrade was planned; start again", plan.map);
+            return Err(Error::new(ErrorKind::Place, message));
+        }
+        report.time = started.elapsed();
+        tracing::info!(map = plan.map, id = map.info().id, kept = report.kept, bytes = report.bytes, "staged");
+        self.report.maps.push(report);
+        self.maps.insert(plan.map.clone(), StagedMap { map, pin });
+        Ok(())
+    }
+
+    /// A new map, pinned as `pin` with the owner and mode of the pin that it replaces.
+    fn pinned(&self, def: &MapDef, pin: &Path, replaces: Option<&Path>, like: Option<&Map>) -> Result<Map, Error> {
+        let map = create(def, like)?;
+        map.pin(pin).trying(|| format!("can't pin map `{}` as `{}`", def.name, pin.display()))?;
+        if let Some(old) = replaces {
+            bpffs::copy_owner_and_mode(old, pin)
+                .trying(|| format!("can't give `{}` the owner and mode of `{}`", pin.display(), old.display()))?;
+        }
+        Ok(map)
+    }
+
+    /// Every entry of `old` to `new`, which nobody uses yet; and a record of it, by which the rest is settled later.
+    fn copy(&mut self, plan: &MapPlan, old: &Map, new: &Map) -> Result<transfer::Copied, Error> {
+        let name = &plan.map;
+        let next = &self.upgrade.site.next;
+        let base = if needs_base(old, &plan.sums) {
+            let base = transfer::new_base(old).trying(|| format!("no memory for a snapshot of map `{name}`"))?;
+            let pin = next.join(site::base_of(&pin_name(name)));
+            base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
+            Some(base)
+        } else {
+            None
+        };
+        let record = next.join(site::transfer_of(&pin_name(name)));
+        let derivation = Derivation { from: old.info().id, to: new.info().id, sums: plan.sums.clone() };
+        bpffs::write_record(&record, &derivation.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
+        let progress = &mut self.upgrade.progress;
+        let mut tell = |done, total| progress(Progress { map: name, done, total });
+        let transfer = Transfer { from: old, to: new, base: base.as_ref(), sums: &plan.sums };
+        let copied =
+            transfer.copy(&mut transfer::Options { progress: Some(&mut tell), ..transfer::Options::default() });
+        copied.map_err(|error| Error::new(ErrorKind::Kernel, format!("can't copy map `{name}`: {error}")))
+    }
+
+    /// The plan that was followed.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.upgrade.plan
+    }
+
+    /// The directory in which it is staged.
+    #[must_use]
+    pub fn staging_dir(&self) -> &Path {
+        &self.upgrade.site.next
+    }
+
+    /// A staged map: for the loader, and to fill it before the new programs run.
+    #[must_use]
+    pub fn map(&self, name: &str) -> Option<&Map> {
+        self.maps.get(name).map(|staged| &staged.map)
+    }
+
+    /// Where a staged map is pinned until the commit.
+    #[must_use]
+    pub fn pin(&self, name: &str) -> Option<&Path> {
+        self.maps.get(name).map(|staged| staged.pin.as_path())
+    }
+
+    /// All staged maps, by name.
+    pub fn maps(&self) -> impl Iterator<Item = (&str, &Map)> {
+        self.maps.iter().map(|(name, staged)| (name.as_str(), &staged.map))
+    }
+
+    /// Says which program is to run at a hook. It is attached at the commit: in the link of that name where the live generation
+    /// has one, else by a new link, which is pinned under that name. Hooks of the live generation that are not named here are
+    /// detached after the commit.
+    ///
+    /// # Errors
+    /// Where the name can't be a pin's, or the program uses a map that is not the staged one: the loader made or opened one
+    /// by itself.
+    pub fn hook(&mut self, name: &str, prog: impl AsFd, hook: Hook) -> Result<(), Error> {
+        let taken =
+            self.maps.keys().any(|map| pin_name(map) == name) || site::is_own(name) || self.hooks.contains_key(name);
+        if taken || name.is_empty() || name.contains(['.', '/', '@']) {
+            let message = format!(
+                "a hook can't be called `{name}`: its link is pinned under that name, which is taken, empty, or has one of `. / @`"
+            );
+            return Err(Error::new(ErrorKind::Usage, message));
+        }
+        let failed = || format!("can't look at the program of hook `{name}`");
+        let prog = Prog::from_fd(prog.as_fd().try_clone_to_owned().trying(failed)?);
+        let info = prog.info().trying(failed)?;
+        for id in &info.map_ids {
+            self.check_map_of(name, *id)?;
+        }
+        self.hooks.insert(name.to_owned(), (prog, hook));
+        Ok(())
+    }
+
+    /// A map that a program uses is a staged one, or none of the spec's.
+    fn check_map_of(&self, hook: &str, id: u32) -> Result<(), Error> {
+        if self.maps.values().any(|staged| staged.map.info().id == id) {
+            return Ok(());
+        }
+        let wrong = |map: &str, what: &str| {
+            let message = format!(
+                "the program of hook `{hook}` uses {what} `{map}` (id {id}), not the staged one; hand the loader `staged.pin(\"{map}\")` before it loads"
+            );
+            Err(Error::new(ErrorKind::Usage, message))
+        };
+        if let Some(plan) = self.upgrade.plan.maps.iter().find(|plan| plan.id == Some(id)) {
+            return wrong(&plan.map, "the live map");
+        }
+        // Ids can't be looked up in a user namespace.
+        let Ok(map) = Map::from_id(id) else { return Ok(()) };
+        let name = &map.info().name;
+        let is_meant = |spec: &str| spec.get(..15).unwrap_or(spec) == name;
+        match self
+            .maps
+            .iter()
+            .find(|(spec, staged)| is_meant(spec) && staged.map.info().map_type == map.info().map_type)
+        {
+            Some((spec, _)) => wrong(spec, "a map of its own called"),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes the staged generation the live one: links switched, what the old programs still wrote brought over, pins exchanged.
+    /// The old generation is kept at `DIR@prev`, for a [`Rollback`](crate::Rollback), until [`confirm`](crate::confirm).
+    ///
+    /// # Errors
+    /// The kernel's, with the name of the hook or map. The live generation is then as it was; where even that fails, the error
+    /// says so, and the next start goes on from what is pinned.
+    pub fn commit(mut self) -> Result<Report, Error> {
+        let _span = tracing::info_span!("commit", dir = %self.upgrade.site.dir.display()).entered();
+        let attached = self.pin_hooks()?;
+        self.write_meta()?;
+        let Site { next, .. } = &self.upgrade.site;
+        let record = next.join(site::COMMIT);
+        bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
+        // From here on the directories say what is to be done, and an error has been dealt with.
+        self.is_committed = true;
+        let each_pin = matches!(self.upgrade.plan.commit, CommitBy::EachPin { .. });
+        let done = Changeover { site: &self.upgrade.site, each_pin }.run()?;
+        let mut report = std::mem::take(&mut self.report);
+        report.links = attached;
+        report.links.extend(done.links);
+        report.window = done.window;
+        for (name, settled, time) in done.settled {
+            if let Some(map) = report.maps.iter_mut().find(|map| pin_name(&map.map) == name) {
+                map.settled(&settled, time);
+            }
+        }
+        report.total = self.upgrade.start.elapsed();
+        tracing::info!(window = ?report.window, total = ?report.total, "committed");
+        Ok(report)
+    }
+
+    /// Pins the programs, links those links that can be updated, and attaches the others.
+    fn pin_hooks(&self) -> Result<Vec<LinkReport>, Error> {
+        let Site { dir, next, .. } = &self.upgrade.site;
+        let mut attached = Vec::new();
+        for (name, (prog, hook)) in &self.hooks {
+            let failed = || format!("can't attach hook `{name}`");
+            prog.pin(&next.join(site::prog_of(name))).trying(|| format!("can't pin the program of hook `{name}`"))?;
+            let (live, staged) = (dir.join(name), next.join(name));
+            let mut what = "attached";
+            if let Ok(Object::Link(link)) = Object::open(&live) {
+                let info = link.info().trying(failed)?;
+                keep_program(&dir.join(site::prog_of(name)), info.prog_id)?;
+                if hooks::can_update(info.link_type) && hook.is_at(&info) {
+                    bpffs::hard_link(&live, &staged).trying(failed)?;
+                    continue;
+                }
+                what = "replaced";
+            }
+            let link = hook.attach(prog.as_fd()).trying(failed)?;
+            link.pin(&staged).trying(failed)?;
+            tracing::info!(hook = name, what, "attached the new program");
+            attached.push(LinkReport { link: name.clone(), what });
+        }
+        Ok(attached)
+    }
+
+    fn write_meta(&self) -> Result<(), Error> {
+        let Site { dir, next, .. } = &self.upgrade.site;
+        let maps = self.maps.iter().map(|(name, staged)| (name.clone(), MetaMap { id: staged.map.info().id }));
+        let meta = Meta {
+            generation: changeover::meta_of(dir)?.map_or(0, |meta| meta.generation) + 1,
+            maps: maps.collect(),
+            links: self.hooks.keys().cloned().collect(),
+            lock: self.upgrade.spec.lock().clone(),
+        };
+        meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
+    }
+}
+
+/// The program of a live link is pinned beside it, so that there is a way back.
+fn keep_program(pin: &Path, id: u32) -> Result<(), Error> {
+    if pin.exists() {
+        return Ok(());
+    }
+    let failed = || format!("can't keep the running program as `{}`", pin.display());
+    match Prog::from_id(id) {
+        Ok(prog) => prog.pin(pin).trying(failed),
+        // Without the privilege to look up ids there is no way back, and still one forward.
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(()),
+        Err(error) => Err(error).trying(failed),
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.is_committed
+            && let Err(error) = changeover::discard(&self.upgrade.site)
+        {
+            tracing::error!(%error, "can't remove what was staged; the next start does");
+        }
+    }
+}
+
+impl MapReport {
+    pub(crate) fn new(map: &str, disposition: Disposition) -> Self {
+        Self {
+            map: map.to_owned(),
+            disposition,
+            kept: 0,
+            converted: 0,
+            lost: Some(0),
+            bytes: 0,
+            method: None,
+            time: Duration::ZERO,
+        }
+    }
+
+    fn settled(&mut self, settled: &transfer::Settled, time: Duration) {
+        self.kept = self.kept.saturating_add(settled.inserted).saturating_sub(settled.deleted);
+        self.time += time;
+    }
+}

@@ -1,0 +1,306 @@
+//! A small eBPF assembler: the instructions that the programs of this module need, by the names of
+//! Documentation/bpf/standardization/instruction-set.rst.
+
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use crate::sys::{Btf, Map, NewProg, Prog};
+
+/// A register. `R0` is the result, `R1` to `R5` are arguments that a call spoils, `R6` to `R9` are kept, `R10` is the frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reg {
+    R0,
+    R1,
+    R2,
+    R3,
+    R4,
+    R5,
+    R6,
+    R7,
+    R8,
+    R9,
+    R10,
+}
+
+/// Width of a memory access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    B1,
+    B2,
+    B4,
+    B8,
+}
+
+impl Size {
+    pub(super) fn of(bytes: u32) -> Self {
+        match bytes {
+            1 => Self::B1,
+            2 => Self::B2,
+            4 => Self::B4,
+            _ => Self::B8,
+        }
+    }
+
+    fn bits(self) -> u8 {
+        match self {
+            Self::B1 => 0x10,
+            Self::B2 => 0x08,
+            Self::B4 => 0x00,
+            Self::B8 => 0x18,
+        }
+    }
+}
+
+/// A condition between a register and another, or a number. Comparisons are unsigned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum If {
+    Eq,
+    Ne,
+    Lt,
+}
+
+impl If {
+    fn bits(self) -> u8 {
+        match self {
+            Self::Eq => 0x10,
+            Self::Ne => 0x50,
+            Self::Lt => 0xa0,
+        }
+    }
+}
+
+/// Helpers of the kernel, by their numbers in `enum bpf_func_id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Helper {
+    MapLookupElem = 1,
+    MapUpdateElem = 2,
+    MapDeleteElem = 3,
+    MapPushElem = 87,
+    MapPopElem = 88,
+    MapPeekElem = 89,
+    ProbeReadKernel = 113,
+    SeqWrite = 127,
+    Loop = 181,
+    MapLookupPercpuElem = 195,
+}
+
+/// A place to jump to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Label(usize);
+
+/// A program under construction. Its first function starts with its first instruction.
+#[derive(Debug, Default)]
+pub(super) struct Asm {
+    insns: Vec<u64>,
+    places: Vec<Option<usize>>,
+    jumps: Vec<(usize, Label)>,
+    callbacks: Vec<(usize, Label)>,
+    functions: Vec<usize>,
+}
+
+fn insn(code: u8, dst: Reg, src: u8, off: i16, imm: i32) -> u64 {
+    let (dst, src) = if cfg!(target_endian = "little") { (dst as u8, src << 4) } else { ((dst as u8) << 4, src) };
+    let ([off0, off1], [imm0, imm1, imm2, imm3]) = (off.to_ne_bytes(), imm.to_ne_bytes());
+    u64::from_ne_bytes([code, dst | src, off0, off1, imm0, imm1, imm2, imm3])
+}
+
+impl Asm {
+    fn push(&mut self, code: u8, dst: Reg, src: Reg, off: i16, imm: i32) {
+        self.insns.push(insn(code, dst, src as u8, off, imm));
+    }
+
+    /// A label whose place is still to be bound.
+    pub(super) fn label(&mut self) -> Label {
+        self.places.push(None);
+        Label(self.places.len() - 1)
+    }
+
+    /// The label is here.
+    pub(super) fn bind(&mut self, label: Label) {
+        self.places[label.0] = Some(self.insns.len());
+    }
+
+    /// Another function starts here, at that label.
+    pub(super) fn function(&mut self, label: Label) {
+        self.bind(label);
+        self.functions.push(self.insns.len());
+    }
+
+    pub(super) fn mov(&mut self, dst: Reg, src: Reg) {
+        self.push(0xbf, dst, src, 0, 0);
+    }
+
+    pub(super) fn mov_imm(&mut self, dst: Reg, imm: i32) {
+        self.push(0xb7, dst, Reg::R0, 0, imm);
+    }
+
+    pub(super) fn add(&mut self, dst: Reg, src: Reg) {
+        self.push(0x0f, dst, src, 0, 0);
+    }
+
+    pub(super) fn or(&mut self, dst: Reg, src: Reg) {
+        self.push(0x4f, dst, src, 0, 0);
+    }
+
+    pub(super) fn xor(&mut self, dst: Reg, src: Reg) {
+        self.push(0xaf, dst, src, 0, 0);
+    }
+
+    pub(super) fn add_imm(&mut self, dst: Reg, imm: i32) {
+        self.push(0x07, dst, Reg::R0, 0, imm);
+    }
+
+    /// `dst = *(size *)(src + off)`
+    pub(super) fn load(&mut self, size: Size, dst: Reg, src: Reg, off: i16) {
+        self.push(0x61 | size.bits(), dst, src, off, 0);
+    }
+
+    /// `*(size *)(dst + off) = src`
+    pub(super) fn store(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
+        self.push(0x63 | size.bits(), dst, src, off, 0);
+    }
+
+    /// `*(size *)(dst + off) = imm`
+    pub(super) fn store_imm(&mut self, size: Size, dst: Reg, off: i16, imm: i32) {
+        self.push(0x62 | size.bits(), dst, Reg::R0, off, imm);
+    }
+
+    /// `lock *(size *)(dst + off) += src`; 4 or 8 bytes.
+    pub(super) fn atomic_add(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
+        self.push(0xc3 | size.bits(), dst, src, off, 0);
+    }
+
+    /// `src = xchg(dst + off, src)`; 4 or 8 bytes. Linux 5.12.
+    pub(super) fn exchange(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
+        self.push(0xc3 | size.bits(), dst, src, off, 0xe1);
+    }
+
+    /// `R0 = cmpxchg(dst + off, R0, src)`; 4 or 8 bytes. Linux 5.12.
+    pub(super) fn compare_exchange(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
+        self.push(0xc3 | size.bits(), dst, src, off, 0xf1);
+    }
+
+    pub(super) fn jump(&mut self, to: Label) {
+        self.jumps.push((self.insns.len(), to));
+        self.push(0x05, Reg::R0, Reg::R0, 0, 0);
+    }
+
+    pub(super) fn jump_if(&mut self, reg: Reg, condition: If, other: Reg, to: Label) {
+        self.jumps.push((self.insns.len(), to));
+        self.push(0x0d | condition.bits(), reg, other, 0, 0);
+    }
+
+    pub(super) fn jump_if_imm(&mut self, reg: Reg, condition: If, imm: i32, to: Label) {
+        self.jumps.push((self.insns.len(), to));
+        self.push(0x05 | condition.bits(), reg, Reg::R0, 0, imm);
+    }
+
+    pub(super) fn call(&mut self, helper: Helper) {
+        self.push(0x85, Reg::R0, Reg::R0, 0, helper as i32);
+    }
+
+    pub(super) fn exit(&mut self) {
+        self.push(0x95, Reg::R0, Reg::R0, 0, 0);
+    }
+
+    fn wide(&mut self, dst: Reg, kind: u8, low: i32, high: i32) {
+        self.insns.push(insn(0x18, dst, kind, 0, low));
+        self.insns.push(insn(0, Reg::R0, 0, 0, high));
+    }
+
+    /// `dst` is the map (`BPF_PSEUDO_MAP_FD`).
+    pub(super) fn map(&mut self, dst: Reg, map: BorrowedFd<'_>) {
+        self.wide(dst, 1, map.as_raw_fd(), 0);
+    }
+
+    /// `dst` points to the only value of an array (`BPF_PSEUDO_MAP_VALUE`, Linux 5.2).
+    pub(super) fn map_value(&mut self, dst: Reg, map: &Map) {
+        self.wide(dst, 2, map.as_fd().as_raw_fd(), 0);
+    }
+
+    /// `dst` is a function of this program, for a helper that calls it (`BPF_PSEUDO_FUNC`, Linux 5.13).
+    pub(super) fn callback(&mut self, dst: Reg, function: Label) {
+        self.callbacks.push((self.insns.len(), function));
+        self.wide(dst, 4, 0, 0);
+    }
+
+    fn place(&self, label: Label) -> io::Result<i64> {
+        let place = self.places[label.0].ok_or_else(|| io::Error::other("a jump of the program leads nowhere"))?;
+        i64::try_from(place).map_err(io::Error::other)
+    }
+
+    /// Loads it.
+    ///
+    /// # Errors
+    /// The kernel's, with the end of the verifier's log.
+    pub(super) fn load_prog(mut self, name: &str, kind: Kind) -> io::Result<Prog> {
+        for (at, label) in std::mem::take(&mut self.jumps) {
+            let distance = self.place(label)? - at as i64 - 1;
+            let off = i16::try_from(distance).map_err(|_| io::Error::other("the program is too long for its jumps"))?;
+            let mut bytes = self.insns[at].to_ne_bytes();
+            bytes[2..4].copy_from_slice(&off.to_ne_bytes());
+            self.insns[at] = u64::from_ne_bytes(bytes);
+        }
+        for (at, label) in std::mem::take(&mut self.callbacks) {
+            let distance = i32::try_from(self.place(label)? - at as i64 - 1).map_err(io::Error::other)?;
+            let mut bytes = self.insns[at].to_ne_bytes();
+            bytes[4..8].copy_from_slice(&distance.to_ne_bytes());
+            self.insns[at] = u64::from_ne_bytes(bytes);
+        }
+        let btf = if self.functions.is_empty() { None } else { Some(Btf::load(&functions_btf())?) };
+        // Type 3 is `maplock`, a static function: callbacks must be static, and one type serves them all.
+        let starts = std::iter::once(0).chain(self.functions.iter().copied());
+        let functions: Vec<[u32; 2]> = starts.map(|at| [u32::try_from(at).unwrap_or(u32::MAX), 3]).collect();
+        let (prog_type, expected_attach_type, attach_btf_id) = match kind {
+            Kind::Runnable => (1, 0, 0),
+            Kind::Iterator { btf_id } => (26, 28, btf_id),
+        };
+        Prog::load(&NewProg {
+            prog_type,
+            expected_attach_type,
+            name,
+            insns: &self.insns,
+            flags: 0,
+            functions: btf.as_ref().map(|btf| (btf, &functions[..])),
+            attach_btf_id,
+        })
+    }
+}
+
+/// How a program is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// By `BPF_PROG_TEST_RUN`: a socket filter, which needs no privilege beyond CAP_BPF, may use every type of map that is
+    /// copied, and runs on the CPU of its caller. (`BPF_PROG_TYPE_SYSCALL` is sleepable, and may not use LPM tries.)
+    Runnable,
+    /// By reading an iterator over a map's entries (`BPF_TRACE_ITER`, Linux 5.9); `btf_id` is `bpf_iter_bpf_map_elem`.
+    Iterator { btf_id: u32 },
+}
+
+/// BTF of `static int maplock(void)`, which the kernel wants for functions that are called back.
+fn functions_btf() -> Vec<u8> {
+    const STRINGS: &[u8] = b"\0int\0maplock\0";
+    let types: [u32; 4 + 3 + 3] = [
+        1,
+        1 << 24,
+        4,
+        1 << 24 | 32, // [1] INT `int`, signed, 32 bits
+        0,
+        13 << 24,
+        1, // [2] FUNC_PROTO returning [1]
+        5,
+        12 << 24,
+        2, // [3] FUNC `maplock` of [2], linkage static
+    ];
+    let types_len = u32::try_from(size_of_val(&types)).unwrap_or(0);
+    let strings_len = u32::try_from(STRINGS.len()).unwrap_or(0);
+    let mut bytes = Vec::new();
+    bytes.extend(0xeb9f_u16.to_ne_bytes());
+    bytes.extend([1, 0]);
+    for word in [24, 0, types_len, types_len, strings_len].iter().chain(&types) {
+        bytes.extend(word.to_ne_bytes());
+    }
+    bytes.extend(STRINGS);
+    bytes
+}

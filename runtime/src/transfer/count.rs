@@ -1,0 +1,57 @@
+//! How many entries a map holds.
+
+use std::time::{Duration, Instant};
+
+use maplock_layout::map::MapType;
+
+use super::programs::{self, COUNTS, Maps};
+use super::shape::Shape;
+use super::{Behaviour, TransferError, behaviour, is_array, kernel, plain};
+use crate::sys::{Map, NewMap};
+
+/// How many entries `map` holds, where that can be told within `limit`. Arrays hold as many as they have room for. `None` where
+/// it takes longer, and where the type does not tell: queues, stacks, ring buffers, storage, and those that can't be read.
+#[must_use]
+pub fn count(map: &Map, limit: Duration) -> Option<u64> {
+    let start = Instant::now();
+    let in_time = |map: &Map| {
+        let late = start.elapsed() > limit;
+        if late { Err(TransferError::kernel(map, "counting")(std::io::ErrorKind::TimedOut.into())) } else { Ok(()) }
+    };
+    match behaviour(map.info().map_type) {
+        Behaviour::Copied if is_array(map.info().map_type) => Some(map.info().max_entries.into()),
+        Behaviour::Copied if map.info().map_type != MapType::LPM_TRIE => match count_prog(map) {
+            Ok(prog) => kernel::iterate(&prog, map, &mut |_, _| in_time(map)).ok(),
+            Err(_) => by_calls(map, &in_time),
+        },
+        Behaviour::MovedAtSettle => None,
+        Behaviour::NotCopyable(_) if !matches!(map.info().map_type, MapType::SOCKMAP | MapType::SOCKHASH) => None,
+        _ => by_calls(map, &in_time),
+    }
+}
+
+fn by_calls(map: &Map, in_time: &dyn Fn(&Map) -> Result<(), TransferError>) -> Option<u64> {
+    let mut entries = 0;
+    let counted = plain::each_batch(map, &mut |keys, _| {
+        entries += (keys.len() / map.info().key_size as usize) as u64;
+        in_time(map)
+    });
+    counted.ok().map(|()| entries)
+}
+
+fn count_prog(map: &Map) -> std::io::Result<crate::sys::Prog> {
+    let shape = Shape::new(map, &[]);
+    let counts = Map::create(&NewMap::new(MapType::ARRAY, 4, COUNTS * 8, 1))?;
+    let maps = Maps {
+        from: map,
+        to: map,
+        base: None,
+        shape: &shape,
+        counts: &counts,
+        scratch: &counts,
+        zeros: &counts,
+        per_cpu: false,
+        possible_cpus: 1,
+    };
+    programs::count(maps, kernel::iterator_btf_id()?)
+}

@@ -1,0 +1,124 @@
+//! What can go wrong in a transfer.
+
+use std::{fmt, io};
+
+use maplock_layout::map::MapType;
+
+use super::Sum;
+use crate::sys::Map;
+
+/// Why entries could not be carried over. Maps are named as the kernel names them, in up to 15 bytes.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum TransferError {
+    /// The new map has no room for all entries.
+    Full {
+        /// Name of the new map.
+        map: String,
+        /// Its capacity.
+        max_entries: u32,
+        /// How many entries did not fit, as far as it was tried.
+        failed: u64,
+    },
+    /// Entries of this type can't be carried over.
+    NotCopyable {
+        /// Name of the old map.
+        map: String,
+        /// Its type.
+        map_type: MapType,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Old and new map are not of one kind.
+    Unlike {
+        /// Name of the new map, or of the one for the snapshot.
+        map: String,
+        /// What differs.
+        what: &'static str,
+        /// In the old map.
+        old: u32,
+        /// In the new one.
+        new: u32,
+    },
+    /// A member can't be added up: not 4 or 8 bytes wide, not aligned to its width, outside of the value, or over another.
+    Sum {
+        /// Name of the old map.
+        map: String,
+        /// The member.
+        sum: Sum,
+        /// Bytes of the value.
+        value_size: u32,
+    },
+    /// The value has members that are not added up, so that only a snapshot tells what changed, and there is none.
+    NeedsBase {
+        /// Name of the old map.
+        map: String,
+    },
+    /// The kernel refused something.
+    Kernel {
+        /// Name of the map.
+        map: String,
+        /// What was refused.
+        what: &'static str,
+        /// The kernel's error.
+        source: io::Error,
+    },
+}
+
+impl TransferError {
+    pub(super) fn kernel(map: &Map, what: &'static str) -> impl Fn(io::Error) -> Self {
+        let map = map.info().name.clone();
+        move |source| Self::Kernel { map: map.clone(), what, source }
+    }
+
+    /// An entry that could not be written.
+    pub(super) fn write(map: &Map, failed: u64, source: io::Error) -> Self {
+        let info = map.info();
+        match source.raw_os_error() {
+            Some(libc::E2BIG | libc::ENOSPC) => {
+                Self::Full { map: info.name.clone(), max_entries: info.max_entries, failed }
+            }
+            _ => Self::Kernel { map: info.name.clone(), what: "writing an entry", source },
+        }
+    }
+}
+
+impl fmt::Display for TransferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { map, max_entries, failed } => {
+                write!(
+                    f,
+                    "map `{map}`: it is full with {max_entries} entries, {failed} more did not fit; raise max_entries"
+                )
+            }
+            Self::NotCopyable { map, map_type, reason } => {
+                write!(f, "map `{map}`: entries of a {map_type} can't be carried over: {reason}")
+            }
+            Self::Unlike { map, what, old, new } => {
+                write!(f, "map `{map}`: its {what} is {new}, that of the old map is {old}")
+            }
+            Self::Sum { map, sum, value_size } => write!(
+                f,
+                "map `{map}`: bytes {}..{} of a value of {value_size} can't be added up: a counter is an integer of 4 or 8 \
+                 bytes, aligned to its size, and no two overlap",
+                sum.offset,
+                u64::from(sum.offset) + u64::from(sum.width)
+            ),
+            Self::NeedsBase { map } => write!(
+                f,
+                "map `{map}`: not all of its value is added up, so a snapshot is needed to see what changed, and none was kept"
+            ),
+            Self::Kernel { map, what, source } => write!(f, "map `{map}`: {what}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for TransferError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Kernel { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}

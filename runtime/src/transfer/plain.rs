@@ -1,0 +1,360 @@
+//! By system calls: for kernels, types and values that no program copies or settles.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::io;
+
+use maplock_layout::map::MapType;
+
+use super::shape::Shape;
+use super::{Copied, Method, Options, Settled, Transfer, TransferError, is_array, is_per_cpu};
+use crate::sys::{Batch, Map};
+
+const BPF_ANY: u64 = 0;
+const BPF_NOEXIST: u64 = 1;
+const BPF_EXIST: u64 = 2;
+
+/// Gets keys and values, one behind the other.
+type Entries<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), TransferError>;
+
+/// Entries of a batch: more are not faster, and stay longer in the kernel.
+fn batch_size(map: &Map) -> usize {
+    ((1 << 20) / (map.value_bytes() + 64)).clamp(64, 4096)
+}
+
+/// True where a map has no batch calls: the type has none, or the kernel.
+fn has_no_batches(error: &io::Error) -> bool {
+    const ENOTSUPP: i32 = 524;
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP))
+}
+
+/// Reads all entries, in batches; where there are none, one by one.
+pub(super) fn each_batch(map: &Map, each: Entries<'_>) -> Result<(), TransferError> {
+    let mut batch = Batch::default();
+    let mut is_first = true;
+    loop {
+        match map.lookup_batch(&mut batch, batch_size(map)) {
+            Ok(()) => {}
+            Err(error) if is_first && has_no_batches(&error) => return each_one(map, each),
+            Err(error) => return Err(TransferError::kernel(map, "reading a batch of entries")(error)),
+        }
+        is_first = false;
+        let (key_size, value_bytes) = (map.info().key_size as usize, map.value_bytes());
+        each(&batch.keys[..batch.count * key_size], &batch.values[..batch.count * value_bytes])?;
+        if batch.at_end {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads all entries one by one.
+pub(super) fn each_one(map: &Map, each: Entries<'_>) -> Result<(), TransferError> {
+    let failed = TransferError::kernel(map, "reading an entry");
+    let mut value = vec![0; map.value_bytes()];
+    let mut key = map.next_key(None).map_err(&failed)?;
+    // The key behind one that was deleted is the first one again: programs that delete all the time could keep us for ever.
+    let mut left = u64::from(map.info().max_entries) * 8 + 1024;
+    while let Some(current) = key {
+        if map.lookup_into(&current, &mut value).map_err(&failed)? {
+            each(&current, &value)?;
+        }
+        left -= 1;
+        if left == 0 {
+            return Err(failed(io::Error::other("its keys are deleted faster than they can be read")));
+        }
+        key = map.next_key(Some(&current)).map_err(&failed)?;
+    }
+    Ok(())
+}
+
+fn each_entry(map: &Map, method: Method, each: Entries<'_>) -> Result<(), TransferError> {
+    let (key_size, value_bytes) = (map.info().key_size as usize, map.value_bytes());
+    if method == Method::OneByOne {
+        return each_one(map, each);
+    }
+    each_batch(map, &mut |keys, values| {
+        keys.chunks_exact(key_size).zip(values.chunks_exact(value_bytes)).try_for_each(|(key, value)| each(key, value))
+    })
+}
+
+/// The parts of a value as system calls hand it out: in per-CPU maps, each CPU's.
+fn parts(map: &Map) -> usize {
+    let size = map.info().value_size as usize;
+    if is_per_cpu(map.info().map_type) { size.next_multiple_of(8) } else { size }
+}
+
+/// The first pass.
+pub(super) fn copy(transfer: &Transfer<'_>, shape: &Shape, options: &mut Options<'_>) -> Result<Copied, TransferError> {
+    let Transfer { from, to, base, .. } = *transfer;
+    let (key_size, part) = (from.info().key_size as usize, parts(from));
+    let total = is_array(from.info().map_type).then(|| from.info().max_entries.into());
+    let method = Cell::new(options.method.unwrap_or(Method::Batch));
+    let (mut entries, mut buffer) = (0, Vec::new());
+    let mut write = |keys: &[u8], values: &[u8]| {
+        buffer.clear();
+        buffer.extend_from_slice(values);
+        if !shape.sums.is_empty() {
+            buffer.chunks_exact_mut(part).for_each(|part| shape.zero_sums(part));
+        }
+        for map in std::iter::once(to).chain(base) {
+            write_entries(map, keys, &buffer, &method)?;
+        }
+        entries += (keys.len() / key_size) as u64;
+        options.tell(entries, total);
+        Ok(())
+    };
+    if method.get() == Method::OneByOne {
+        each_one(from, &mut write)?;
+    } else {
+        each_batch(from, &mut write)?;
+    }
+    Ok(Copied { entries, method: Some(method.get()), ..Copied::default() })
+}
+
+/// Writes entries in a batch, or one by one where the map has no batches.
+fn write_entries(map: &Map, keys: &[u8], values: &[u8], method: &Cell<Method>) -> Result<(), TransferError> {
+    let (key_size, value_bytes) = (map.info().key_size as usize, map.value_bytes());
+    let count = keys.len() / key_size;
+    if method.get() != Method::OneByOne {
+        match map.update_batch(keys, values, count, BPF_ANY) {
+            (_, Ok(())) => return Ok(()),
+            (0, Err(error)) if has_no_batches(&error) => method.set(Method::OneByOne),
+            (written, Err(error)) => return Err(TransferError::write(map, (count - written) as u64, error)),
+        }
+    }
+    for (at, (key, value)) in keys.chunks_exact(key_size).zip(values.chunks_exact(value_bytes)).enumerate() {
+        map.update(key, value, BPF_ANY).map_err(|error| TransferError::write(map, (count - at) as u64, error))?;
+    }
+    Ok(())
+}
+
+/// A map whose entries are looked up by their very keys. A lookup in an LPM trie finds the longest prefix instead, so that its
+/// keys are read beforehand.
+struct Exact<'a> {
+    map: &'a Map,
+    keys: Option<HashSet<Vec<u8>>>,
+}
+
+impl<'a> Exact<'a> {
+    fn new(map: &'a Map, method: Method) -> Result<Self, TransferError> {
+        let mut keys = (map.info().map_type == MapType::LPM_TRIE).then(HashSet::new);
+        if let Some(keys) = &mut keys {
+            each_entry(map, method, &mut |key, _| {
+                keys.insert(prefix(key));
+                Ok(())
+            })?;
+        }
+        Ok(Self { map, keys })
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TransferError> {
+        if self.keys.as_ref().is_some_and(|keys| !keys.contains(&prefix(key))) {
+            return Ok(None);
+        }
+        self.map.lookup(key).map_err(TransferError::kernel(self.map, "reading an entry"))
+    }
+
+    /// Writes an entry; false where it was there, or was not, against the flags.
+    fn put(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<bool, TransferError> {
+        match self.map.update(key, value, flags) {
+            Ok(()) => {
+                if let Some(keys) = &mut self.keys {
+                    keys.insert(prefix(key));
+                }
+                Ok(true)
+            }
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EEXIST | libc::ENOENT)) => Ok(false),
+            Err(error) => Err(TransferError::write(self.map, 1, error)),
+        }
+    }
+
+    fn delete(&mut self, key: &[u8]) -> Result<bool, TransferError> {
+        if let Some(keys) = &mut self.keys {
+            keys.remove(&prefix(key));
+        }
+        self.map.delete(key).map_err(TransferError::kernel(self.map, "deleting an entry"))
+    }
+}
+
+/// The key of an LPM trie without the bits behind its prefix, which don't count.
+fn prefix(key: &[u8]) -> Vec<u8> {
+    let mut bits = [0; 4];
+    bits.copy_from_slice(&key[..4]);
+    let bits = u32::from_ne_bytes(bits) as usize;
+    let mut key = key.to_vec();
+    for (at, byte) in key[4..].iter_mut().enumerate() {
+        *byte &= !0xff_u8.checked_shr(bits.saturating_sub(at * 8).min(8) as u32).unwrap_or(0);
+    }
+    key
+}
+
+/// The second pass, not atomic: a write of a new program between a lookup and the update after it is lost.
+pub(super) fn settle(
+    transfer: &Transfer<'_>,
+    shape: &Shape,
+    options: &mut Options<'_>,
+) -> Result<Settled, TransferError> {
+    let Transfer { from, to, base, .. } = *transfer;
+    let method = options.method.unwrap_or(Method::Batch);
+    let total = is_array(from.info().map_type).then(|| from.info().max_entries.into());
+    let mut settling = Settling {
+        shape,
+        part: parts(from),
+        from: Exact::new(from, method)?,
+        to: Exact::new(to, method)?,
+        base: base.map(|base| Exact::new(base, method)).transpose()?,
+        settled: Settled { method: Some(method), ..Settled::default() },
+    };
+    if !is_array(from.info().map_type) {
+        settling.delete_gone(base.unwrap_or(to), method)?;
+    }
+    let mut done = 0;
+    each_entry(from, method, &mut |key, value| {
+        settling.entry(key, value)?;
+        done += 1;
+        options.tell(done, total);
+        Ok(())
+    })?;
+    Ok(settling.settled)
+}
+
+struct Settling<'a> {
+    shape: &'a Shape,
+    /// Bytes of each CPU's value; of the value, in other maps.
+    part: usize,
+    from: Exact<'a>,
+    to: Exact<'a>,
+    base: Option<Exact<'a>>,
+    settled: Settled,
+}
+
+impl Settling<'_> {
+    fn has_no_sums(&self, value: &[u8]) -> bool {
+        value.chunks_exact(self.part).all(|part| self.shape.has_no_sums(part))
+    }
+
+    fn same_words(&self, one: &[u8], other: &[u8]) -> bool {
+        let mut parts = one.chunks_exact(self.part).zip(other.chunks_exact(self.part));
+        parts.all(|(one, other)| self.shape.same_words(one, other))
+    }
+
+    fn without_sums(&self, value: &[u8]) -> Vec<u8> {
+        let mut value = value.to_vec();
+        value.chunks_exact_mut(self.part).for_each(|part| self.shape.zero_sums(part));
+        value
+    }
+
+    /// Deletes what old programs deleted.
+    fn delete_gone(&mut self, over: &Map, method: Method) -> Result<(), TransferError> {
+        let mut gone = Vec::new();
+        each_entry(over, method, &mut |key, value| {
+            if self.from.get(key)?.is_none() && (self.base.is_some() || self.has_no_sums(value)) {
+                gone.push((key.to_vec(), value.to_vec()));
+            }
+            Ok(())
+        })?;
+        for (key, before) in gone {
+            match self.to.get(&key)? {
+                Some(new) if self.has_no_sums(&new) && self.same_words(&new, &before) => {
+                    self.settled.deleted += u64::from(self.to.delete(&key)?);
+                }
+                Some(_) => self.settled.kept_new += 1,
+                None => {}
+            }
+            if let Some(base) = &mut self.base {
+                base.delete(&key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Settles an entry of the old map.
+    fn entry(&mut self, key: &[u8], old: &[u8]) -> Result<(), TransferError> {
+        let new = self.to.get(key)?;
+        let before = match &self.base {
+            Some(base) => base.get(key)?,
+            None => None,
+        };
+        let is_inserted = if self.base.is_some() { before.is_none() } else { new.is_none() };
+        match new {
+            None if is_inserted => {
+                if self.base.is_none() && self.has_no_sums(old) {
+                    return Ok(());
+                }
+                if !self.to.put(key, old, BPF_NOEXIST)? {
+                    let new = self.to.get(key)?.unwrap_or_else(|| old.to_vec());
+                    self.merge(key, old, new, before.as_deref())?;
+                }
+                self.settled.inserted += 1;
+            }
+            None => self.settled.dropped += u64::from(!self.has_no_sums(old)),
+            Some(new) => self.merge(key, old, new, before.as_deref())?,
+        }
+        if !self.has_no_sums(old) {
+            self.from.put(key, &self.without_sums(old), BPF_EXIST)?;
+        }
+        if let Some(base) = &mut self.base
+            && before.is_none_or(|before| before != old)
+        {
+            base.put(key, old, BPF_ANY)?;
+        }
+        Ok(())
+    }
+
+    /// Settles an entry that both maps have.
+    fn merge(&mut self, key: &[u8], old: &[u8], mut new: Vec<u8>, before: Option<&[u8]>) -> Result<(), TransferError> {
+        let unsettled = new.clone();
+        let (mut added, mut changed, mut kept) = (false, false, false);
+        for at in (0..old.len()).step_by(self.part) {
+            let (old, new) = (&old[at..at + self.part], &mut new[at..at + self.part]);
+            for run in &self.shape.sums {
+                for step in run.steps() {
+                    let range = step..step + run.width as usize;
+                    added |= add(&old[range.clone()], &mut new[range]);
+                }
+            }
+            match before.map(|before| &before[at..at + self.part]) {
+                Some(before) if self.shape.same_words(old, before) => {}
+                Some(before) if self.shape.same_words(new, before) => {
+                    for run in &self.shape.words {
+                        let range = run.start as usize..run.end as usize;
+                        new[range.clone()].copy_from_slice(&old[range]);
+                    }
+                    changed = true;
+                }
+                _ => kept |= !self.shape.same_words(old, new),
+            }
+        }
+        if new != unsettled {
+            self.to.put(key, &new, BPF_EXIST)?;
+        }
+        self.settled.added += u64::from(added);
+        self.settled.changed += u64::from(changed && !kept);
+        self.settled.kept_new += u64::from(kept);
+        Ok(())
+    }
+}
+
+/// Adds one integer to another; false where it is 0.
+fn add(count: &[u8], to: &mut [u8]) -> bool {
+    if let (Ok(count), Ok(sum)) = (<[u8; 4]>::try_from(count), <[u8; 4]>::try_from(&*to)) {
+        to.copy_from_slice(&u32::from_ne_bytes(count).wrapping_add(u32::from_ne_bytes(sum)).to_ne_bytes());
+    } else if let (Ok(count), Ok(sum)) = (<[u8; 8]>::try_from(count), <[u8; 8]>::try_from(&*to)) {
+        to.copy_from_slice(&u64::from_ne_bytes(count).wrapping_add(u64::from_ne_bytes(sum)).to_ne_bytes());
+    }
+    count.iter().any(|byte| *byte != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_behind_a_prefix_do_not_count() {
+        let key = |bits: u32, data: [u8; 3]| [&bits.to_ne_bytes()[..], &data].concat();
+        assert_eq!(prefix(&key(0, [1, 2, 3])), key(0, [0, 0, 0]));
+        assert_eq!(prefix(&key(9, [0xff, 0xff, 0xff])), key(9, [0xff, 0x80, 0]));
+        assert_eq!(prefix(&key(16, [1, 2, 3])), key(16, [1, 2, 0]));
+        assert_eq!(prefix(&key(24, [1, 2, 3])), key(24, [1, 2, 3]));
+    }
+}

@@ -1,0 +1,90 @@
+//! Queues and stacks: entries without keys, moved when nothing writes the old map any more.
+
+use maplock_layout::map::MapType;
+
+use super::programs::{self, COUNTS, Count};
+use super::{Method, Options, Settled, Transfer, TransferError, kernel};
+use crate::sys::{Map, NewMap};
+
+/// Entries that are moved in one go. A stack is moved whole, so that its order stays.
+const CHUNK: u32 = 4096;
+
+/// Moves all entries that are left. What the new map has no room for stays in the old one.
+pub(super) fn settle(transfer: &Transfer<'_>, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    let Transfer { from, to, .. } = *transfer;
+    if options.method.is_none_or(|method| method == Method::Kernel) {
+        match Moving::new(from, to) {
+            Ok(moving) => return moving.settle(from, to, options),
+            Err(error) if options.method.is_none() => transfer.falls_back(&error),
+            Err(error) => return Err(TransferError::kernel(from, "loading the program that moves entries")(error)),
+        }
+    }
+    by_calls(from, to, options)
+}
+
+struct Moving {
+    counts: Map,
+    prog: crate::sys::Prog,
+}
+
+impl Moving {
+    fn new(from: &Map, to: &Map) -> std::io::Result<Self> {
+        let info = from.info();
+        let counts = Map::create(&NewMap::new(MapType::ARRAY, 4, COUNTS * 8, 1))?;
+        let buffer = Map::create(&NewMap::new(MapType::ARRAY, 4, info.value_size, 1))?;
+        let new = NewMap::new(MapType::STACK, 0, info.value_size, info.max_entries);
+        let way = (info.map_type == MapType::STACK).then(|| Map::create(&new)).transpose()?;
+        let prog = programs::move_all(from, to, way.as_ref(), &counts, &buffer)?;
+        Ok(Self { counts, prog })
+    }
+
+    fn counted(&self, count: Count) -> Result<u64, TransferError> {
+        kernel::counted(&self.counts, count)
+    }
+
+    fn settle(&self, from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+        let is_stack = from.info().map_type == MapType::STACK;
+        let chunk = if is_stack { from.info().max_entries } else { CHUNK };
+        let mut moved = 0;
+        loop {
+            kernel::run(&self.prog, 0, chunk).map_err(TransferError::kernel(from, "moving entries"))?;
+            let now = self.counted(Count::Inserted)?;
+            options.tell(now, None);
+            if self.counted(Count::Failed)? > 0 {
+                let error = i32::try_from(self.counted(Count::Error)?.cast_signed()).unwrap_or(-libc::EIO);
+                return Err(TransferError::write(to, 1, std::io::Error::from_raw_os_error(-error)));
+            }
+            if now - moved < chunk.into() {
+                return Ok(Settled { inserted: now, method: Some(Method::Kernel), exact: true, ..Settled::default() });
+            }
+            moved = now;
+        }
+    }
+}
+
+/// Killed between the two calls, an entry is in both maps.
+fn by_calls(from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    let failed = TransferError::kernel(from, "moving entries");
+    let mut settled = Settled { method: Some(Method::OneByOne), ..Settled::default() };
+    let way = (from.info().map_type == MapType::STACK)
+        .then(|| Map::create(&NewMap::new(MapType::STACK, 0, from.info().value_size, from.info().max_entries)));
+    let way = way.transpose().map_err(&failed)?;
+    if let Some(way) = &way {
+        while let Some(value) = from.take(&[]).map_err(&failed)? {
+            way.update(&[], &value, 0).map_err(&failed)?;
+        }
+    }
+    let source = way.as_ref().unwrap_or(from);
+    while let Some(value) = source.lookup(&[]).map_err(&failed)? {
+        if let Err(error) = to.update(&[], &value, 0) {
+            while let Some(value) = way.as_ref().map_or(Ok(None), |way| way.take(&[])).map_err(&failed)? {
+                from.update(&[], &value, 0).map_err(&failed)?;
+            }
+            return Err(TransferError::write(to, 1, error));
+        }
+        source.take(&[]).map_err(&failed)?;
+        settled.inserted += 1;
+        options.tell(settled.inserted, None);
+    }
+    Ok(settled)
+}

@@ -1,0 +1,159 @@
+//! How the bytes of a value are settled: which are added up, which are replaced, and in what steps.
+
+use maplock_layout::map::MapType;
+
+use super::Sum;
+use crate::sys::Map;
+
+/// Equal steps through a value, one behind the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Run {
+    /// First byte.
+    pub(super) start: u32,
+    /// The byte behind the last.
+    pub(super) end: u32,
+    /// Bytes of a step.
+    pub(super) width: u32,
+    /// True where one instruction reads, compares and writes a step: 4 or 8 bytes, aligned.
+    pub(super) atomic: bool,
+}
+
+impl Run {
+    /// Where each step starts.
+    pub(super) fn steps(self) -> impl Iterator<Item = usize> {
+        (self.start as usize..self.end as usize).step_by(self.width as usize)
+    }
+}
+
+/// A value, cut up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Members that are added up.
+    pub(super) sums: Vec<Run>,
+    /// All other bytes.
+    pub(super) words: Vec<Run>,
+}
+
+impl Shape {
+    /// Cuts up the values of `map`. `sums` were checked before.
+    pub(super) fn new(map: &Map, sums: &[Sum]) -> Self {
+        let alignment = match map.info().map_type {
+            // `struct lpm_trie_node` ends with the key's data (all but the prefix length) and the value, without padding
+            // between them; the data starts on 8 bytes.
+            MapType::LPM_TRIE => 1 << (map.info().key_size - 4).trailing_zeros().min(3),
+            _ => 8,
+        };
+        Self::cut(map.info().value_size, sums, alignment)
+    }
+
+    fn cut(value_size: u32, sums: &[Sum], alignment: u32) -> Self {
+        let mut sums = sums.to_vec();
+        sums.sort_unstable();
+        let mut shape = Self { sums: Vec::new(), words: Vec::new() };
+        let mut at = 0;
+        for sum in &sums {
+            between(at, sum.offset, alignment, &mut shape.words);
+            add(&mut shape.sums, sum.offset, sum.width, alignment);
+            at = sum.offset + sum.width;
+        }
+        between(at, value_size, alignment, &mut shape.words);
+        shape
+    }
+
+    /// True where nothing but sums is in the value.
+    pub(super) fn is_additive(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// True where each step is one instruction. Others are the last 1 to 3 bytes of a value, and values of LPM tries whose
+    /// keys leave them unaligned: an atomic instruction across cache lines stops some machines ("split lock").
+    pub(super) fn is_atomic(&self) -> bool {
+        self.sums.iter().chain(&self.words).all(|run| run.atomic)
+    }
+
+    /// Sets the members that are added up to 0 in a value.
+    pub(super) fn zero_sums(&self, value: &mut [u8]) {
+        for run in &self.sums {
+            value[run.start as usize..run.end as usize].fill(0);
+        }
+    }
+
+    /// True where all members that are added up are 0.
+    pub(super) fn has_no_sums(&self, value: &[u8]) -> bool {
+        self.sums.iter().all(|run| value[run.start as usize..run.end as usize].iter().all(|byte| *byte == 0))
+    }
+
+    /// True where all other bytes are equal.
+    pub(super) fn same_words(&self, one: &[u8], other: &[u8]) -> bool {
+        self.words.iter().all(|run| {
+            let range = run.start as usize..run.end as usize;
+            one[range.clone()] == other[range]
+        })
+    }
+}
+
+/// Cuts the bytes from `at` to `end` into the widest steps that are aligned.
+fn between(mut at: u32, end: u32, alignment: u32, runs: &mut Vec<Run>) {
+    while at < end {
+        let mut width = 8;
+        while at % width != 0 || at + width > end || width > alignment {
+            width /= 2;
+        }
+        add(runs, at, width, alignment);
+        at += width;
+    }
+}
+
+fn add(runs: &mut Vec<Run>, at: u32, width: u32, alignment: u32) {
+    match runs.last_mut() {
+        Some(last) if last.end == at && last.width == width => last.end += width,
+        _ => runs.push(Run { start: at, end: at + width, width, atomic: width >= 4 && width <= alignment }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(runs: &[Run]) -> Vec<(u32, u32, u32)> {
+        runs.iter().map(|run| (run.start, run.end, run.width)).collect()
+    }
+
+    #[test]
+    fn every_byte_is_in_one_step_whatever_the_sums() {
+        for value_size in 1..40 {
+            for offset in (0..value_size).step_by(4) {
+                let sums = [Sum { offset, width: 4 }];
+                if offset + 4 > value_size {
+                    continue;
+                }
+                for alignment in [1, 2, 4, 8] {
+                    let shape = Shape::cut(value_size, &sums, alignment);
+                    let mut seen = vec![0; value_size as usize];
+                    for run in shape.sums.iter().chain(&shape.words) {
+                        for start in run.steps() {
+                            assert!(start as u32 % run.width == 0, "{run:?}");
+                            seen[start..start + run.width as usize].iter_mut().for_each(|count| *count += 1);
+                        }
+                    }
+                    assert!(seen.iter().all(|count| *count == 1), "{value_size} {offset} {seen:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equal_steps_are_one_run() {
+        let shape = Shape::cut(4096 + 3, &[Sum { offset: 8, width: 8 }, Sum { offset: 16, width: 8 }], 8);
+        assert_eq!(runs(&shape.sums), [(8, 24, 8)]);
+        assert_eq!(runs(&shape.words), [(0, 8, 8), (24, 4096, 8), (4096, 4098, 2), (4098, 4099, 1)]);
+        assert!(!shape.is_atomic());
+    }
+
+    #[test]
+    fn an_unaligned_value_has_no_atomic_steps_that_are_wider_than_its_alignment() {
+        let shape = Shape::cut(16, &[Sum { offset: 0, width: 8 }], 4);
+        assert_eq!(runs(&shape.words), [(8, 16, 4)]);
+        assert!(shape.words[0].atomic && !shape.sums[0].atomic);
+    }
+}

@@ -1,0 +1,185 @@
+//! The start of an upgrade: whose it is, what is there, what will be done.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::changeover;
+use crate::error::{Error, ErrorKind, Trying as _};
+use crate::exclusive::Exclusive;
+use crate::inspect;
+use crate::normalise::{Node, pin_name};
+use crate::plan::{self, Plan};
+use crate::policy::Policies;
+use crate::recover::{self, Recovered};
+use crate::site::Site;
+use crate::spec::Spec;
+use crate::stage::Staged;
+use crate::transfer;
+
+/// How long the entries of one map may be counted for the plan.
+const COUNTING: Duration = Duration::from_millis(20);
+
+/// How far a long copy is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The map.
+    pub map: &'a str,
+    /// Entries that are copied.
+    pub done: u64,
+    /// Entries in all, where that is known.
+    pub total: Option<u64>,
+}
+
+/// An upgrade that is about to begin.
+pub struct Options {
+    spec: Spec,
+    dir: PathBuf,
+    policies: Policies,
+    wait: Duration,
+    each_pin: bool,
+    progress: Box<dyn FnMut(Progress<'_>) + Send>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("dir", &self.dir).field("policies", &self.policies).finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// An upgrade of the pins at `dir`, a directory on a bpffs that need not be there yet, to the maps of `spec`.
+    #[must_use]
+    pub fn new(spec: Spec, dir: impl Into<PathBuf>) -> Self {
+        Self {
+            spec,
+            dir: dir.into(),
+            policies: Policies::default(),
+            wait: Duration::from_secs(60),
+            each_pin: false,
+            progress: Box::new(|_| {}),
+        }
+    }
+
+    /// What to do where the lock's history has no answer. By default the upgrade refuses.
+    #[must_use]
+    pub fn policies(mut self, policies: Policies) -> Self {
+        self.policies = policies;
+        self
+    }
+
+    /// How long to wait for another upgrade of these pins to end: 60 seconds by default.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Renames the pins one by one even where the whole directory could be exchanged. That is chosen by itself where the directory
+    /// is a mount's root, is shared with others, or the kernel is older than 5.16.
+    #[must_use]
+    pub fn each_pin(mut self) -> Self {
+        self.each_pin = true;
+        self
+    }
+
+    /// Is told how far a copy is, some times a second at most.
+    #[must_use]
+    pub fn progress(mut self, progress: impl FnMut(Progress<'_>) + Send + 'static) -> Self {
+        self.progress = Box::new(progress);
+        self
+    }
+
+    /// Takes the lock, brings what a crash left into order, looks at what is pinned, and plans. Touches no live pin.
+    ///
+    /// # Errors
+    /// Where `dir` is not on a bpffs, another upgrade does not end in time, or the kernel does not let us look.
+    pub fn begin(self) -> Result<Upgrade, Error> {
+        let _span = tracing::info_span!("begin", dir = %self.dir.display()).entered();
+        let start = Instant::now();
+        let site = Site::at(&self.dir)?;
+        let lock = Exclusive::lock(&site.lock, self.wait)?;
+        let recovered = recover::recover(&site, self.each_pin)?;
+        let mut plan = look(&self.spec, &site, &self.policies)?;
+        if self.each_pin {
+            plan.commit = plan::CommitBy::EachPin { why: "asked for".to_owned() };
+        }
+        for map in &plan.maps {
+            tracing::info!(map = map.map, disposition = map.disposition.name(), why = map.why, "planned");
+        }
+        Ok(Upgrade { spec: self.spec, site, plan, recovered, _lock: lock, progress: self.progress, start })
+    }
+}
+
+/// The plan for `dir`, without taking the lock or changing anything: what [`Options::begin`] would plan now.
+///
+/// # Errors
+/// As [`Options::begin`].
+pub fn dry_run(spec: &Spec, dir: &Path, policies: &Policies) -> Result<Plan, Error> {
+    look(spec, &Site::at(dir)?, policies)
+}
+
+fn look(spec: &Spec, site: &Site, policies: &Policies) -> Result<Plan, Error> {
+    let failed = |error: inspect::InspectError| Error::new(ErrorKind::Place, error.to_string());
+    let mut live = inspect::directory(&site.dir).map_err(failed)?;
+    let kept = inspect::directory(&site.prev).map_err(failed)?;
+    live.count_entries(|map| transfer::count(map, COUNTING));
+    for warning in &live.warnings {
+        tracing::warn!(dir = %site.dir.display(), warning);
+    }
+    let mut plan = plan::plan(&plan::Inputs {
+        spec,
+        dir: &site.dir,
+        live: &live.observed(),
+        kept: &kept.observed(),
+        meta: live.meta.as_ref(),
+        policies,
+        node: Node::this().trying(|| "can't look at this machine".to_owned())?,
+    });
+    let foreign = changeover::foreign_in(&site.dir, |name| spec.maps().any(|map| pin_name(&map.def.name) == name))?;
+    plan.commit = match foreign {
+        _ if site.is_root => plan::CommitBy::EachPin { why: "the directory is the root of a mount".to_owned() },
+        Some(name) => plan::CommitBy::EachPin { why: format!("the directory is shared: `{name}` is somebody else's") },
+        None => plan::CommitBy::Exchange,
+    };
+    Ok(plan)
+}
+
+/// An upgrade that holds the lock and has a plan. Dropped, it has changed nothing.
+pub struct Upgrade {
+    pub(crate) spec: Spec,
+    pub(crate) site: Site,
+    pub(crate) plan: Plan,
+    recovered: Recovered,
+    _lock: Exclusive,
+    pub(crate) progress: Box<dyn FnMut(Progress<'_>) + Send>,
+    pub(crate) start: Instant,
+}
+
+impl std::fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upgrade").field("plan", &self.plan).field("recovered", &self.recovered).finish_non_exhaustive()
+    }
+}
+
+impl Upgrade {
+    /// What will be done.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What was found of an upgrade before that did not end.
+    #[must_use]
+    pub fn recovered(&self) -> Recovered {
+        self.recovered
+    }
+
+    /// Makes the new generation beside the live one: maps created, grown, linked. Nothing of it is visible yet, and the live
+    /// generation goes on.
+    ///
+    /// # Errors
+    /// Where the plan refuses a map, or the kernel one of the calls: nothing is left behind then.
+    pub fn stage(self) -> Result<Staged, Error> {
+        Staged::stage(self)
+    }
+}

@@ -1,0 +1,154 @@
+//! Upgrades and downgrades with traffic running: what Kmesh's `TestKmeshUpgrade` asks, and more of it.
+//!
+//! Each upgrade is a daemon process of its own, started as `minimesh daemon --once` with `--cgroup`, `--pins`, `--release` and,
+//! where maps have to be filled anew, `--config`. It may be one that somebody else built:
+//!
+//! ```sh
+//! MAPLOCK_UPGRADE_BIN=/usr/bin/minimesh cargo test -p maplock-tests --test live_upgrade -- --skip-build
+//! ```
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod mesh;
+mod watch;
+
+use std::env;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use maplock::layout::MapDef;
+use maplock_tests::{kernel, toolchain};
+use minimesh::entries::decode;
+use minimesh::release::Release;
+use minimesh::traffic::{Target, client};
+
+use mesh::{Mesh, Snapshot};
+use watch::Watch;
+
+/// Each release to the next and back, and over several at once. Ten of these are a hundred upgrades.
+const ROUND: [&str; 10] = ["v2", "v3", "v4", "v3", "v2", "v1", "v4", "v1", "v3", "v1"];
+const ROUNDS: usize = 10;
+
+fn main() -> ExitCode {
+    let mut words: Vec<String> = env::args().collect();
+    // The client is a process of its own, which is this one again.
+    if words.get(1).is_some_and(|word| word == "client") {
+        let targets: Vec<Target> = words[2..].iter().map(|word| word.parse().unwrap()).collect();
+        client::run(&targets);
+        return ExitCode::SUCCESS;
+    }
+    let skips_build = words.contains(&"--skip-build".to_owned());
+    words.retain(|word| word != "--skip-build");
+    let mut arguments = Arguments::from_iter(words);
+    // Two cores have enough of one client.
+    arguments.test_threads = Some(1);
+    let trial = |name: &str, test: fn(PathBuf)| {
+        Trial::test(name, move || {
+            if kernel::available() {
+                test(daemon(skips_build));
+            }
+            Ok(())
+        })
+    };
+    let trials = vec![
+        trial("a_hundred_upgrades_lose_no_connection_no_count_no_key_and_no_pin", a_hundred_upgrades),
+        trial("what_does_get_lost_is_noticed", what_gets_lost),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The daemon that is tested: `MAPLOCK_UPGRADE_BIN`, or the one of this tree.
+fn daemon(skips_build: bool) -> PathBuf {
+    match env::var_os("MAPLOCK_UPGRADE_BIN") {
+        Some(path) => path.into(),
+        None if skips_build => panic!("`--skip-build` needs MAPLOCK_UPGRADE_BIN, the path of a daemon"),
+        None => toolchain::built("minimesh"),
+    }
+}
+
+fn a_hundred_upgrades(daemon: PathBuf) {
+    Mesh::run(daemon, |mesh| {
+        let mut old = "v1";
+        mesh.upgrade(old, true);
+        let mut client = mesh.client();
+        let watch = Watch::start(&mesh.pins);
+        let mut done = 0;
+        for new in (0..ROUNDS).flat_map(|_| ROUND) {
+            step(mesh, old, new);
+            let counts = client.counts().unwrap();
+            assert_eq!((counts.failed, counts.wrong), (0, 0), "after {old} to {new}: {:?}", counts.reasons);
+            old = new;
+            done += 1;
+        }
+        let opened = watch.stop();
+        let counts = client.stop().unwrap();
+        assert_eq!((done, counts.failed, counts.wrong), (100, 0, 0), "{:?}", counts.reasons);
+        assert_eq!(mesh.ledger.total().unwrap(), counts.answered(), "counts, in all maps that ever were `stats`");
+        assert!(counts.answered() > 1_000 && opened > 1_000, "{} connections, {opened} looks", counts.answered());
+        mesh.assert_nothing_is_left_over();
+        eprintln!(
+            "{done} upgrades, {} connections, 0 failed, 0 counts lost; pins opened {opened} times, never absent",
+            counts.answered()
+        );
+    });
+}
+
+/// One upgrade, with what the kernel shows of each map before and after it.
+fn step(mesh: &mut Mesh, old: &str, new: &str) {
+    let (from, to) = (Release::embedded(old).unwrap().spec, Release::embedded(new).unwrap().spec);
+    let before: Vec<_> = from.maps().map(|map| (map, mesh.look(&map.def.name))).collect();
+    let is_same_layout = |name: &str| {
+        let (Some(old), Some(new)) = (from.map(name), to.map(name)) else { return false };
+        old.def.digest() == new.def.digest()
+    };
+    // What the daemon fills again could hide a loss: it is told what to fill where it has to, and not otherwise.
+    mesh.upgrade(new, !is_same_layout("backends"));
+    for (map, before) in before {
+        let name = &map.def.name;
+        if is_same_layout(name) {
+            assert_kept(&format!("`{name}`, {old} to {new}"), &to.map(name).unwrap().def, &before, &mesh.look(name));
+        }
+    }
+}
+
+/// A map of the same layout is the same map, or where it was too small, a larger one with the same entries.
+fn assert_kept(what: &str, wanted: &MapDef, before: &Snapshot, after: &Snapshot) {
+    if before.max_entries >= wanted.max_entries {
+        assert_eq!(before.id, after.id, "{what}: it is the same map");
+    } else {
+        assert_eq!(after.max_entries, wanted.max_entries, "{what}: it has grown");
+    }
+    let value = wanted.value.as_deref().unwrap();
+    for (key, old) in &before.entries {
+        let new = after.entries.get(key).unwrap_or_else(|| panic!("{what}: key {key:?} is lost"));
+        if wanted.name == "stats" {
+            for member in ["passed_over", "connections", "last_seen"] {
+                let [old, new] = [old, new].map(|bytes| decode(value, member, bytes).unwrap());
+                assert!(new >= old, "{what}: `{member}` fell from {old} to {new}");
+            }
+        } else {
+            assert_eq!(old, new, "{what}: nobody has written it");
+        }
+    }
+}
+
+/// The test's own senses: connections that fail, counts that vanish and pins that are absent are seen.
+fn what_gets_lost(daemon: PathBuf) {
+    Mesh::run(daemon, |mesh| {
+        mesh.upgrade("v1", true);
+        let mut client = mesh.client();
+        let watch = Watch::start(&mesh.pins);
+        mesh.forget("backends");
+        while client.counts().unwrap().failed == 0 {}
+        mesh.upgrade("v1", true);
+        let hidden = mesh.pins.join("hidden");
+        std::fs::rename(mesh.pins.join("services"), &hidden).unwrap();
+        watch.wait_for_a_miss();
+        std::fs::rename(&hidden, mesh.pins.join("services")).unwrap();
+        let answered = client.stop().unwrap().answered();
+        assert_eq!(mesh.ledger.total().unwrap(), answered);
+        mesh.forget("stats");
+        assert!(mesh.ledger.total().unwrap() < answered);
+    });
+}

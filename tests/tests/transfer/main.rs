@@ -1,0 +1,11 @@
+//! Entries from one map to another, on the real kernel.
+//!
+//! `copy` has every type and size, `settle` the cases of the three-way settlement one by one, `killed` and `live` what may not
+//! lose a count.
+
+mod copy;
+//mod killed;
+//mod kinds;
+//mod live;
+//mod settle;
+mod support;
