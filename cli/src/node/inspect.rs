@@ -77,17 +77,25 @@ fn human(found: &Generations, programs: &Programs, with_layouts: bool) -> Result
 
 /// `4 maps, 1 link; generation 2`
 fn summary(inventory: &Inventory) -> String {
-    let mut parts = vec![count(inventory.maps.len(), "map")];
+    let generation = match &inventory.meta {
+        Some(meta) => format!("generation {}", meta.generation),
+        None if inventory.warnings.is_empty() => "not made by maplock".to_owned(),
+        None => "of which its meta map tells nothing".to_owned(),
+    };
+    format!("{}; {generation}", contents(inventory))
+}
+
+/// `4 maps, 1 link`
+fn contents(inventory: &Inventory) -> String {
+    // While it is staged, snapshots lie there too.
+    let maps = inventory.maps.keys().filter(|name| !name.ends_with("@base")).count();
+    let mut parts = vec![count(maps, "map")];
     for (number, noun) in [(inventory.links.len(), "link"), (inventory.progs.len(), "program")] {
         if number > 0 {
             parts.push(count(number, noun));
         }
     }
-    let generation = match &inventory.meta {
-        Some(meta) => format!("generation {}", meta.generation),
-        None => "not made by maplock".to_owned(),
-    };
-    format!("{}; {generation}", parts.join(", "))
+    parts.join(", ")
 }
 
 /// A table below a line of air, its head dimmed.
@@ -165,7 +173,7 @@ fn beside(found: &Generations, out: &mut String) {
         rows.push([String::new(), format!("return to it: maplock rollback {dir}; remove it: maplock confirm {dir}")]);
     }
     if let Some(staged) = &found.staged {
-        rows.push(["staged".to_owned(), format!("{}: {}", staged.dir.display(), summary(staged))]);
+        rows.push(["staged".to_owned(), format!("{}: {}", staged.dir.display(), contents(staged))]);
     }
     match found.next {
         Recovered::Nothing => {}
