@@ -8,7 +8,7 @@ use std::process::Command;
 
 use maplock_layout::lock::OnUpgrade;
 use maplock_layout::{Config, Lock};
-use maplock_tests::toolchain;
+use maplock_tests::{kernel, toolchain};
 
 /// A fenced block of a page.
 struct Block {
@@ -73,23 +73,43 @@ fn matches(expected: &str, printed: &str) -> bool {
         }
     }
     fn alike(expected: &str, printed: &str) -> bool {
-        // Reports suggest `--reason "…"` in so many words.
-        match expected.split_once('…').filter(|_| expected != printed) {
-            Some((start, end)) => {
-                printed.len() >= start.len() + end.len() && printed.starts_with(start) && printed.ends_with(end)
+        let Some((start, rest)) = expected.split_once('…') else { return expected == printed };
+        let Some(mut printed) = printed.strip_prefix(start) else { return false };
+        // Each `…` takes as little as it can, the last one all that is left.
+        let mut parts = rest.split('…').peekable();
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                return printed.ends_with(part);
             }
-            None => expected == printed,
+            let Some((_, after)) = printed.split_once(part) else { return false };
+            printed = after;
         }
+        true
     }
     let split = |text| -> Vec<&str> { str::trim_end(text).lines().map(str::trim_end).collect() };
     lines(&split(expected), &split(printed))
 }
 
+/// The block of the README that begins with this command.
+fn readme_console(command: &str) -> Block {
+    let start = format!("$ {command}\n");
+    blocks("README.md").into_iter().find(|block| block.text.starts_with(&start)).unwrap()
+}
+
 #[test]
-fn the_first_command_of_the_readme_shows_the_main_job() {
-    let block = blocks("README.md").into_iter().find(|block| block.language == "console").unwrap();
-    assert!(block.text.starts_with("$ cargo run -q -p minimesh\n"));
+fn the_readme_shows_what_a_build_says() {
+    let first = blocks("README.md").into_iter().find(|block| block.language == "console").unwrap();
+    let block = readme_console("cargo run -q -p minimesh -- build");
+    assert_eq!(first.text, block.text, "the main job comes first");
     run_console(&block, &toolchain::root());
+}
+
+#[test]
+fn the_readme_shows_what_an_upgrade_does() {
+    let block = readme_console("cargo run -q -p minimesh -- upgrade");
+    if kernel::available() {
+        run_console(&block, &toolchain::root());
+    }
 }
 
 #[test]
