@@ -67,7 +67,7 @@ impl Daemon {
         let cgroup = File::open(&self.cgroup).map_err(|error| format!("{}: {error}", self.cgroup.display()))?;
         staged.hook(HOOK, program.fd()?, Hook::cgroup(&cgroup, AttachType::CGROUP_INET4_CONNECT)?)?;
         let report = staged.commit()?;
-        println!("{report}");
+        println!("\n{report}");
 
         if let Some(entries) = &entries {
             for map in entries {

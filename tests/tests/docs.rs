@@ -106,11 +106,26 @@ fn matches(expected: &str, printed: &str) -> bool {
     lines(&split(expected), &split(printed))
 }
 
+/// The block of the README that begins with this command.
+fn readme_console(command: &str) -> Block {
+    let start = format!("$ {command}\n");
+    blocks("README.md").into_iter().find(|block| block.text.starts_with(&start)).unwrap()
+}
+
 #[test]
-fn the_first_command_of_the_readme_shows_the_main_job() {
-    let block = blocks("README.md").into_iter().find(|block| block.language == "console").unwrap();
-    assert!(block.text.starts_with("$ cargo run -q -p minimesh\n"));
+fn the_readme_shows_what_a_build_says() {
+    let first = blocks("README.md").into_iter().find(|block| block.language == "console").unwrap();
+    let block = readme_console("cargo run -q -p minimesh -- build");
+    assert_eq!(first.text, block.text, "the main job comes first");
     run_console(&block, &toolchain::root());
+}
+
+#[test]
+fn the_readme_shows_what_an_upgrade_does() {
+    let block = readme_console("cargo run -q -p minimesh -- upgrade");
+    if kernel::available() {
+        run_console(&block, &toolchain::root());
+    }
 }
 
 #[test]

@@ -14,6 +14,8 @@ use crate::{maps, release};
 /// Where the files of this package are not where they were when it was built.
 pub fn tell() -> Result<String, String> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The workspace's: cargo, which could tell, is not on root's path everywhere.
+    let root = package.parent().unwrap_or(package).to_owned();
     let manifest = Manifest::read(package)?;
     let lock = LockFile::read(package.join("maps.lock"));
     let mut story = format!(
@@ -22,16 +24,10 @@ pub fn tell() -> Result<String, String> {
     );
     for (release, change) in release::all() {
         let object = PathBuf::from(format!("bpf/minimesh/{release}/minimesh.bpf.o"));
-        let inputs = Inputs::read(&[("minimesh".to_owned(), manifest.root.join(&object))], &manifest.config)
+        let inputs = Inputs::read(&[("minimesh".to_owned(), root.join(&object))], &manifest.config)
             .map_err(|error| error.to_string())?;
-        let outcome = gate::judge(
-            &lock,
-            &inputs,
-            &manifest.config,
-            Mode::default(),
-            std::slice::from_ref(&manifest.root),
-            " -p minimesh",
-        );
+        let outcome =
+            gate::judge(&lock, &inputs, &manifest.config, Mode::default(), std::slice::from_ref(&root), " -p minimesh");
         _ = write!(story, "\n== {release}: {change} ==\n\n");
         for warning in &outcome.warnings {
             _ = writeln!(story, "warning: {warning}");

@@ -54,6 +54,8 @@ struct Outcome {
     counts: Counts,
     /// Counts in maps that a swap has put away.
     given_up: u64,
+    /// Those of them that went between v1 and v2, whose counts are laid out alike.
+    given_up_without_need: u64,
     /// Connections that no map counted.
     lost: u64,
 }
@@ -94,7 +96,10 @@ fn both_ways(world: &World, stop: &AtomicBool) -> Result<(), String> {
     };
     let ours = chapter.tell()?;
     println!("\n== the same upgrades as Kmesh does them: new empty map, unlink, rename, load, switch, refill ==");
-    println!("\nIts control plane answers {} ms after it is asked.\n", CONTROL_PLANE.as_millis());
+    println!(
+        "\nMaps that changed are empty until the control plane has answered, here after {} ms.\n",
+        CONTROL_PLANE.as_millis()
+    );
     chapter.is_kmeshs = true;
     chapter.pins = Path::new(BPFFS).join("kmesh");
     let theirs = chapter.tell()?;
@@ -112,6 +117,7 @@ fn summary(ours: &Outcome, theirs: &Outcome) {
     row("connections that a wrong backend answered", &|outcome| outcome.counts.wrong);
     row("connections that no map counted", &|outcome| outcome.lost);
     row("counts that swaps of `stats` gave up", &|outcome| outcome.given_up);
+    row("  of these, between v1 and v2", &|outcome| outcome.given_up_without_need);
 }
 
 /// The way up and down, with one client.
@@ -153,17 +159,20 @@ impl Chapter<'_> {
             let known = ledger.ids().collect::<Vec<_>>();
             let stats = ledger.note(&self.pins, &spec).map_err(at("the pin of `stats`"))?;
             let mut line = String::new();
-            if let Some((_, before, _)) = before
+            if let Some((old, before, _)) = before
                 && before != stats
             {
                 // The commit has waited for the old programs: nobody counts there any more.
                 let counts = ledger.of(before).map_err(at("the old `stats`"))?;
-                outcome.given_up += counts;
                 line = format!("; `stats` restarts: {} counts lost by {name}'s swap", thousands(counts));
+                let mut back = 0;
                 if known.contains(&stats) {
-                    let back = ledger.of(stats).map_err(at("`stats`"))?;
-                    outcome.given_up = outcome.given_up.saturating_sub(back);
+                    back = ledger.of(stats).map_err(at("`stats`"))?;
                     line = format!("{line}, {} of {name}'s own are back", thousands(back));
+                }
+                outcome.given_up = (outcome.given_up + counts).saturating_sub(back);
+                if [old, name].iter().all(|release| ["v1", "v2"].contains(release)) {
+                    outcome.given_up_without_need += counts;
                 }
             }
             self.stay()?;
