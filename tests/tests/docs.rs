@@ -40,7 +40,7 @@ fn blocks(page: &str) -> Vec<Block> {
 
 /// The directory of a `cargo-maplock` built from this tree, for `PATH`.
 fn tool() -> PathBuf {
-    toolchain::built("cargo-maplock").parent().unwrap().to_owned()
+    toolchain::built("cargo-maplock", "cargo-maplock").parent().unwrap().to_owned()
 }
 
 /// Runs the commands of a console block, and compares what they print with what stands behind them. A line `...` stands
