@@ -3,11 +3,15 @@
 //! Data flows one way: `args` say what is asked, `project` finds the locks and objects, a file of `verbs` each makes
 //! `outcome`s of them, and a file of `formats` each turns those into text. To add a verb, add its file, its arguments
 //! and its line in `run`; to add a format, its file and its line in `formats::render`.
+//!
+//! `node` is the other tool of this package, `maplock`, for the machines on which the maps are pinned.
 #![forbid(unsafe_code)]
 
 mod args;
 mod error;
 mod formats;
+#[cfg(target_os = "linux")]
+pub mod node;
 mod outcome;
 mod project;
 mod terminal;
@@ -63,7 +67,12 @@ pub fn without_plugin_name(args: impl Iterator<Item = OsString>) -> impl Iterato
 #[must_use]
 pub fn main(cli: &Cli) -> Ended {
     terminal::choose_color(cli.color);
-    let said = run(&cli.verb).and_then(|said| {
+    end(run(&cli.verb))
+}
+
+/// Prints what a verb has to say.
+fn end(said: Result<Said, Error>) -> Ended {
+    let said = said.and_then(|said| {
         terminal::result(&said.text).map_err(|error| Error::new("could not write to stdout").because(error))?;
         Ok(said.fails)
     });

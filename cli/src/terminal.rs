@@ -35,6 +35,11 @@ pub(crate) fn result(text: &str) -> io::Result<()> {
 }
 
 pub(crate) fn error(error: &Error) {
+    stderr(&block(error));
+}
+
+/// An error with its cause and help, as text.
+pub(crate) fn block(error: &Error) -> String {
     let mut text = format!("{BAD}error{BAD:#}{BOLD}: {}{BOLD:#}\n", error.what);
     for (label, style, lines) in [("cause", BOLD, &error.cause), ("help", HELP, &error.help)] {
         for (index, line) in lines.iter().flat_map(|lines| lines.lines()).enumerate() {
@@ -43,7 +48,7 @@ pub(crate) fn error(error: &Error) {
             text.push('\n');
         }
     }
-    stderr(&text);
+    text
 }
 
 /// A line for somebody who waits; nothing in a log.

@@ -60,12 +60,7 @@ impl Daemon {
 
         let mut staged = upgrade.stage()?;
         fill(&staged, entries.as_ref())?;
-        let mut ebpf = {
-            let mut loader = staged.aya();
-            // No relocation needs the kernel's own types, which take longer to read than all the rest.
-            loader.btf(None);
-            loader.load(&self.release.object)?
-        };
+        let mut ebpf = staged.aya().load(&self.release.object)?;
         let program: &mut CgroupSockAddr =
             ebpf.program_mut(PROGRAM).ok_or("the object has no program `minimesh_connect4`")?.try_into()?;
         program.load()?;

@@ -50,7 +50,6 @@ impl Daemon {
         let pins: Vec<_> =
             self.release.spec.maps().map(|map| (map.def.name.as_str(), self.pins.join(&map.def.name))).collect();
         let mut loader = EbpfLoader::new();
-        loader.btf(None);
         for (name, pin) in &pins {
             loader.map_pin_path(name, pin.as_path());
         }

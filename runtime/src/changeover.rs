@@ -227,7 +227,7 @@ pub(crate) fn meta_of(dir: &Path) -> Result<Option<Meta>, Error> {
         Ok(meta) => Ok(meta),
         Err(MetaError::Io(path, error)) => Err(Error::kernel(format!("can't read `{}`", path.display()), error)),
         Err(error) => {
-            tracing::warn!(%error, "the meta map counts as absent");
+            tracing::debug!(%error, "the meta map counts as absent");
             Ok(None)
         }
     }
@@ -341,7 +341,9 @@ fn detach_vanished(old: &Path, live: &Path, done: &mut Done) -> Result<(), Error
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
         let replaced = live.join(&name).exists();
         tracing::info!(hook = name, replaced, "link of the old generation detached");
-        done.links.push(LinkReport { link: name, what: if replaced { "replaced" } else { "detached" } });
+        if !replaced {
+            done.links.push(LinkReport { link: name, what: "detached" });
+        }
     }
     Ok(())
 }
@@ -445,10 +447,15 @@ pub(crate) fn transfers_in(dir: &Path) -> Result<Vec<(String, Derivation)>, Erro
 /// A name in the live directory that is no part of its generation: somebody shares the directory. Without a meta map, `maps` says
 /// what belongs to it.
 pub(crate) fn foreign_in(dir: &Path, maps: impl Fn(&str) -> bool) -> Result<Option<String>, Error> {
+    Ok(all_foreign_in(dir, maps)?.into_iter().next())
+}
+
+/// All such names.
+pub(crate) fn all_foreign_in(dir: &Path, maps: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
     let meta = meta_of(dir)?;
     let is_known =
         |name: &String| site::is_own(name) || maps(name) || meta.as_ref().is_some_and(|meta| is_of(meta, name));
-    Ok(list(dir)?.into_iter().find(|name| !is_known(name)))
+    Ok(list(dir)?.into_iter().filter(|name| !is_known(name)).collect())
 }
 
 /// True where the entries of `map` can't be settled without a snapshot of them.

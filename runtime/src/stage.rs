@@ -16,7 +16,7 @@ use crate::normalise::pin_name;
 use crate::plan::{CommitBy, MapPlan, Plan};
 use crate::report::{LinkReport, MapReport, Report};
 use crate::site::{self, Site};
-use crate::sys::{Map, Object, Prog, bpffs};
+use crate::sys::{LinkTarget, Map, Object, Prog, bpffs};
 use crate::transfer::{self, Transfer};
 use crate::upgrade::{Progress, Upgrade};
 
@@ -279,7 +279,8 @@ impl Staged {
                     bpffs::hard_link(&live, &staged).trying(failed)?;
                     continue;
                 }
-                what = "replaced";
+                let is_gone = matches!(info.target, LinkTarget::Device { ifindex: 0, .. });
+                what = if is_gone { "reattached" } else { "replaced" };
             }
             let link = hook.attach(prog.as_fd()).trying(failed)?;
             link.pin(&staged).trying(failed)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::changeover;
-use crate::error::{Error, ErrorKind, Trying as _};
+use crate::error::{Error, Trying as _};
 use crate::exclusive::Exclusive;
 use crate::inspect;
 use crate::normalise::{Node, pin_name};
@@ -119,12 +119,11 @@ pub fn dry_run(spec: &Spec, dir: &Path, policies: &Policies) -> Result<Plan, Err
 }
 
 fn look(spec: &Spec, site: &Site, policies: &Policies) -> Result<Plan, Error> {
-    let failed = |error: inspect::InspectError| Error::new(ErrorKind::Place, error.to_string());
-    let mut live = inspect::directory(&site.dir).map_err(failed)?;
-    let kept = inspect::directory(&site.prev).map_err(failed)?;
+    let mut live = inspect::directory(&site.dir)?;
+    let kept = inspect::directory(&site.prev)?;
     live.count_entries(|map| transfer::count(map, COUNTING));
     for warning in &live.warnings {
-        tracing::warn!(dir = %site.dir.display(), warning);
+        tracing::warn!(dir = %site.dir.display(), "{warning}");
     }
     let mut plan = plan::plan(&plan::Inputs {
         spec,

@@ -31,21 +31,22 @@ pub fn run(command: &mut Command) -> Output {
     output
 }
 
-/// The program of a package of this tree, built as tests are.
+/// A program of a package of this tree, built as tests are.
 ///
 /// # Panics
 /// Where it does not build.
 #[must_use]
-pub fn built(package: &str) -> PathBuf {
+pub fn built(package: &str, program: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "-q", "-p", package, "--message-format=json"]).current_dir(root());
     let messages = String::from_utf8(run(&mut command).stdout).expect("cargo prints JSON");
-    let executable = messages.lines().find_map(|line| {
+    let mut executables = messages.lines().filter_map(|line| {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         message["executable"].as_str().map(PathBuf::from)
     });
-    executable.unwrap_or_else(|| panic!("package `{package}` has no program"))
+    let built = executables.find(|path| file_name(path) == program);
+    built.unwrap_or_else(|| panic!("package `{package}` has no program `{program}`"))
 }
 
 /// True where a program is installed.

@@ -53,7 +53,7 @@ fn annotations(outcome: &Outcome) -> String {
     out
 }
 
-fn annotation(severity: &str, at: Option<&SourceLine>, title: &str, message: &str) -> String {
+pub(crate) fn annotation(severity: &str, at: Option<&SourceLine>, title: &str, message: &str) -> String {
     let place = at.and_then(|at| {
         let dir = Path::new(&at.file).parent()?;
         Some(format!("file={},line={},", property(&in_repository(&at.file, dir)?), at.line))

@@ -46,7 +46,7 @@ enum PinningJson {
 }
 
 #[derive(Serialize)]
-struct LayoutJson<'a> {
+pub(crate) struct LayoutJson<'a> {
     kind: &'static str,
     name: Option<String>,
     size: u64,
@@ -85,13 +85,19 @@ struct MemberJson<'a> {
 pub(crate) fn render(objects: &[&InputObject]) -> Result<String, Error> {
     let names: Vec<_> = objects.iter().map(|object| object.path.display().to_string()).collect();
     let maps = || objects.iter().zip(&names).flat_map(|(object, name)| object.maps.iter().map(move |map| (map, name)));
+    limit(maps().map(|(map, _)| map))?;
+    to_json(&Document { maps: maps().map(|(map, object)| map_json(map, object)).collect() })
+}
+
+/// An error where these maps would make too large a document.
+pub(crate) fn limit<'a>(maps: impl Iterator<Item = &'a MapDef>) -> Result<(), Error> {
     let mut counter = Counter::default();
-    let layouts = maps().fold(0, |sum: u64, (map, _)| sum.saturating_add(counter.map(map)));
+    let layouts = maps.fold(0, |sum: u64, map| sum.saturating_add(counter.map(map)));
     if layouts > MAX_LAYOUTS {
         return Err(Error::new(format!("the types of these maps come to over {MAX_LAYOUTS} parts: too much for JSON"))
-            .help("`cargo maplock inspect` without `--message-format json` prints each type once"));
+            .help("`inspect` without `--message-format json` prints each type once"));
     }
-    to_json(&Document { maps: maps().map(|(map, object)| map_json(map, object)).collect() })
+    Ok(())
 }
 
 /// Counts how many layouts a document has to spell out, without doing so.
@@ -150,7 +156,7 @@ fn map_json<'a>(def: &'a MapDef, object: &'a str) -> MapJson<'a> {
     }
 }
 
-fn layout_json(layout: &Layout) -> LayoutJson<'_> {
+pub(crate) fn layout_json(layout: &Layout) -> LayoutJson<'_> {
     let spelled = || Some(layout.spelling_without_typedef());
     let (kind, name, detail) = match &layout.shape {
         Shape::Int(kind) => {

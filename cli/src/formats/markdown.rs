@@ -109,7 +109,7 @@ fn commands(outcome: &Outcome, out: &mut String) {
 }
 
 /// A code span, whatever it holds.
-fn code(content: &str) -> String {
+pub(crate) fn code(content: &str) -> String {
     let content = content.replace(['\n', '\r'], " ");
     let fence = "`".repeat(longest_run(&content) + 1);
     let pad = if content.starts_with('`') || content.ends_with('`') || content.is_empty() { " " } else { "" };
@@ -122,7 +122,7 @@ fn longest_run(text: &str) -> usize {
 
 /// A phrase of ours, with code in backticks: all else in it is plain text. With an odd number of backticks, there is no
 /// telling which is which, and none is code.
-fn text(phrase: &str) -> String {
+pub(crate) fn text(phrase: &str) -> String {
     let phrase = phrase.replace(['\n', '\r'], " ");
     if !phrase.matches('`').count().is_multiple_of(2) {
         return plain(&phrase);
@@ -151,7 +151,7 @@ fn plain(text: &str) -> String {
 }
 
 /// What may stand in a cell of a table, where `|` must be escaped in code as well.
-fn cell(markdown: &str) -> String {
+pub(crate) fn cell(markdown: &str) -> String {
     markdown.replace('|', "\\|")
 }
 

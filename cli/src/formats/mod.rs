@@ -1,14 +1,14 @@
 //! A file for each format: from outcomes to text.
 
-mod github;
+pub(crate) mod github;
 pub(crate) mod human;
 mod json;
 pub(crate) mod layouts;
-mod markdown;
+pub(crate) mod markdown;
 pub(crate) mod page;
 pub(crate) mod rule_table;
 pub(crate) mod structs;
-mod table;
+pub(crate) mod table;
 
 use crate::args::Format;
 use crate::error::Error;
@@ -37,7 +37,7 @@ pub(crate) fn fail(outcomes: &[Outcome]) -> bool {
     outcomes.iter().any(Outcome::fails)
 }
 
-fn to_json(document: &impl serde::Serialize) -> Result<String, Error> {
+pub(crate) fn to_json(document: &impl serde::Serialize) -> Result<String, Error> {
     let text = serde_json::to_string(document).map_err(|error| Error::new("could not write JSON").because(error))?;
     Ok(text + "\n")
 }

@@ -21,7 +21,7 @@ pub(crate) fn render(objects: &[&InputObject]) -> Result<String, Error> {
             _ = writeln!(out, "{DIM}// {}{DIM:#}\n", object.path.display());
         }
         for def in &object.maps {
-            map(def, "", &mut printed, &mut out)?;
+            map(def, &attributes(def), "", &mut printed, &mut out)?;
         }
         if object.maps.is_empty() {
             _ = writeln!(out, "{}: no maps\n", object.path.display());
@@ -32,9 +32,22 @@ pub(crate) fn render(objects: &[&InputObject]) -> Result<String, Error> {
     Ok(out)
 }
 
-/// One map: a line of its attributes, then its types, each once, those that others need first.
-fn map(def: &MapDef, indent: &str, printed: &mut u64, out: &mut String) -> Result<(), Error> {
-    _ = writeln!(out, "{indent}{BOLD}{} {}{BOLD:#}: {}", def.map_type, def.name, attributes(def));
+/// Maps that are in no object, each with what is to be said of it.
+#[cfg(target_os = "linux")]
+pub(crate) fn of_maps<'a>(maps: impl Iterator<Item = (&'a MapDef, String)>) -> Result<String, Error> {
+    let mut out = String::new();
+    let mut printed = 0;
+    for (def, said) in maps {
+        map(def, &said, "", &mut printed, &mut out)?;
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    Ok(out)
+}
+
+/// One map: a line of what is said of it, then its types, each once, those that others need first.
+fn map(def: &MapDef, said: &str, indent: &str, printed: &mut u64, out: &mut String) -> Result<(), Error> {
+    _ = writeln!(out, "{indent}{BOLD}{} {}{BOLD:#}: {said}", def.map_type, def.name);
     let mut types = Types { printed: *printed, ..Types::default() };
     for (role, layout, size, is_data) in [
         ("key", &def.key, def.key_size, def.key_has_layout()),
@@ -47,7 +60,7 @@ fn map(def: &MapDef, indent: &str, printed: &mut u64, out: &mut String) -> Resul
             }
             None if size == 0 => {}
             None => {
-                let unsaid = if is_data { ", of a type that the object does not tell" } else { "" };
+                let unsaid = if is_data { ", of a type that nothing tells" } else { "" };
                 _ = writeln!(out, "{indent}  {role}: {}{unsaid}", bytes(u64::from(size)));
             }
         }
@@ -61,7 +74,7 @@ fn map(def: &MapDef, indent: &str, printed: &mut u64, out: &mut String) -> Resul
     }
     if let Some(inner) = &def.inner {
         _ = writeln!(out, "\n{indent}  holds maps such as:");
-        map(inner, &format!("{indent}    "), printed, out)?;
+        map(inner, &attributes(inner), &format!("{indent}    "), printed, out)?;
         return Ok(());
     }
     out.push('\n');
@@ -353,7 +366,7 @@ mod tests {
     fn shown(depth: usize) -> Result<String, Error> {
         let def = MapDef { value: Some(doubling(depth)), ..MapDef::new("flows", MapType::HASH) };
         let mut out = String::new();
-        map(&def, "", &mut 0, &mut out).map(|()| out)
+        map(&def, &attributes(&def), "", &mut 0, &mut out).map(|()| out)
     }
 
     #[test]

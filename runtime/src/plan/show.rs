@@ -21,7 +21,8 @@ impl fmt::Display for Plan {
 
 impl MapPlan {
     /// `12/64`: entries and capacity of the live map; `-` where there is none, `?` where the number is not known.
-    fn entries_text(&self) -> String {
+    #[must_use]
+    pub fn entries_text(&self) -> String {
         match (self.entries, self.old_max_entries) {
             (None, None) => "-".to_owned(),
             (None, Some(0)) => "?".to_owned(),
@@ -34,7 +35,8 @@ impl MapPlan {
 
 impl Plan {
     /// The last line: what comes of it all.
-    fn outcome(&self) -> String {
+    #[must_use]
+    pub fn outcome(&self) -> String {
         let refused: Vec<_> = self.names(|map| map.disposition == Disposition::Refuse);
         if !refused.is_empty() {
             return format!("the upgrade does not start: {} refused", refused.join(", "));
@@ -50,7 +52,16 @@ impl Plan {
                 None => format!("the entries of {}", map.map),
             })
             .collect();
-        parts.push(if lost.is_empty() { "nothing is lost".to_owned() } else { format!("lost: {}", lost.join(", ")) });
+        let dropped = self.names(|map| map.may_drop_entries);
+        if !lost.is_empty() {
+            parts.push(format!("lost: {}", lost.join(", ")));
+        }
+        if !dropped.is_empty() {
+            parts.push(format!("may drop entries: {}", dropped.join(", ")));
+        }
+        if parts.is_empty() {
+            parts.push("nothing is lost".to_owned());
+        }
         let snapshot: u64 = self.maps.iter().map(|map| map.snapshot).sum();
         if snapshot >= 1 << 20 {
             parts.push(format!("{} MiB for snapshots", snapshot.div_ceil(1 << 20)));
@@ -72,7 +83,8 @@ impl Plan {
     ///
     /// - `map`, `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
     /// - `from`, `to`: digests of what is pinned and of what will be, or null;
-    /// - `id`, `pin`: of the map that the state comes from, or null; `from_kept`, `carried_back`, `loses_entries`;
+    /// - `id`, `pin`: of the map that the state comes from, or null; `from_kept`, `carried_back`, `loses_entries`,
+    ///   `may_drop_entries`;
     /// - `entries` (null where not known), `old_max_entries`, `max_entries`;
     /// - `sums`: a list of `{"offset": bytes, "width": bytes}`; `snapshot_bytes`, `estimate_ms`;
     /// - `findings`: a list of `rule`, `level`, `path`, `old`, `new`, `accepted` and `message`.
@@ -116,6 +128,7 @@ impl MapPlan {
             "from_kept": self.from_kept,
             "carried_back": self.carried_back,
             "loses_entries": self.loses_entries,
+            "may_drop_entries": self.may_drop_entries,
             "entries": self.entries,
             "old_max_entries": self.old_max_entries,
             "max_entries": self.def.as_ref().map(|def| def.max_entries),

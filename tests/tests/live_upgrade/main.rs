@@ -63,7 +63,7 @@ fn daemon(skips_build: bool) -> PathBuf {
     match env::var_os("MAPLOCK_UPGRADE_BIN") {
         Some(path) => path.into(),
         None if skips_build => panic!("`--skip-build` needs MAPLOCK_UPGRADE_BIN, the path of a daemon"),
-        None => toolchain::built("minimesh"),
+        None => toolchain::built("minimesh", "minimesh"),
     }
 }
 

@@ -1,4 +1,7 @@
 //! Upgrades on the real kernel, read back from the kernel.
 
+mod every_type;
+mod hooks;
+mod pins;
 mod releases;
 mod whole;

@@ -1,0 +1,282 @@
+//! The command line of `maplock`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use maplock::layout::Disposition;
+use maplock::{OnMismatch, Policies, Policy};
+
+use crate::args::{Format, When};
+
+/// Looks at the pinned eBPF maps of a node, tells what an upgrade does to them, and takes one back
+#[derive(Debug, Parser)]
+#[command(
+    name = "maplock",
+    version,
+    after_help = "\
+Exit codes: 0 nothing is wrong, 100 findings that fail, 101 could not complete, 2 usage.
+All commands need CAP_BPF, to open pins, and CAP_SYS_ADMIN, to read BTF and look up ids."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+
+    /// Whether to use colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: When,
+
+    /// Tell each decision and step on stderr; twice for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Tell what an upgrade would do to each pinned map, before anything is touched
+    Plan(PlanArgs),
+    /// Show what is pinned in a directory: maps, programs, links, generations
+    Inspect(InspectArgs),
+    /// Return to the generation before: its maps, and its programs in the links
+    Rollback(RollbackArgs),
+    /// Remove the generation before, so that no roll-back is possible any more
+    Confirm(ConfirmArgs),
+}
+
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum ShortFormat {
+    /// Text for a terminal
+    #[default]
+    Human,
+    /// One document
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Takes no lock and changes nothing. In an init container, `--deny swap,refuse` holds back a rolling update that would lose
+entries or not start: exit code 100.")]
+pub(crate) struct PlanArgs {
+    /// The maps.lock of the release to come
+    #[arg(long, value_name = "FILE")]
+    pub(crate) lock: PathBuf,
+
+    /// Directory of the pins, which need not be there yet
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pins: PathBuf,
+
+    /// Fail where this would happen to a map; several with commas
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
+    pub(crate) deny: Vec<Deny>,
+
+    #[command(flatten)]
+    pub(crate) policy: PolicyArgs,
+
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) message_format: Format,
+}
+
+/// What the daemon's own policies are, so that the plan is the one that it will make.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Policies, as the daemon has them")]
+pub(crate) struct PolicyArgs {
+    /// For a pin of a layout that no epoch leads from: refuse, swap or reuse [default: refuse]
+    #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
+    pub(crate) on_unknown: Vec<Answer>,
+
+    /// For a pin whose layout nothing tells: refuse, swap or reuse [default: refuse]
+    #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
+    pub(crate) unverifiable: Vec<Answer>,
+
+    /// For a pin with more room than maps.lock asks for: refuse, swap or reuse [default: refuse]
+    #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
+    pub(crate) larger: Vec<Answer>,
+
+    /// A capacity that the daemon chooses, in place of that of maps.lock
+    #[arg(long, value_name = "MAP=N", value_parser = capacity)]
+    pub(crate) max_entries: Vec<(String, u32)>,
+}
+
+/// An answer for one map, or for all that have none of their own.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    map: Option<String>,
+    way: OnMismatch,
+}
+
+fn way(text: &str) -> Result<Answer, String> {
+    let (map, way) = match text.rsplit_once('=') {
+        Some((map, way)) => (Some(map.to_owned()), way),
+        None => (None, text),
+    };
+    let way = match way {
+        "refuse" => OnMismatch::Refuse,
+        "swap" => OnMismatch::Swap,
+        "reuse" => OnMismatch::Reuse,
+        _ => return Err("expected `refuse`, `swap` or `reuse`, for one map with `MAP=` before it".to_owned()),
+    };
+    Ok(Answer { map, way })
+}
+
+fn capacity(text: &str) -> Result<(String, u32), String> {
+    let parsed = text.rsplit_once('=').and_then(|(map, number)| Some((map.to_owned(), number.parse().ok()?)));
+    parsed.filter(|(_, number)| *number > 0).ok_or_else(|| "expected `MAP=N`, with a number above 0".to_owned())
+}
+
+impl PolicyArgs {
+    /// The same, as the runtime takes it.
+    pub(crate) fn policies(&self) -> Policies {
+        type Set = fn(&mut Policy, OnMismatch);
+        let answers: [(&[Answer], Set); 3] = [
+            (&self.on_unknown, |policy, way| policy.unknown = way),
+            (&self.unverifiable, |policy, way| policy.unverifiable = way),
+            (&self.larger, |policy, way| policy.larger = way),
+        ];
+        let answers = || answers.iter().flat_map(|(answers, set)| answers.iter().map(move |answer| (answer, set)));
+        let mut policies = Policies::default();
+        for (answer, set) in answers().filter(|(answer, _)| answer.map.is_none()) {
+            set(&mut policies.all, answer.way);
+        }
+        // What is said for one map comes on top of what is said for all.
+        let all = policies.all.clone();
+        for (answer, set) in answers() {
+            let Some(map) = &answer.map else { continue };
+            set(policies.maps.entry(map.clone()).or_insert_with(|| all.clone()), answer.way);
+        }
+        for (map, number) in &self.max_entries {
+            policies.maps.entry(map.clone()).or_insert_with(|| all.clone()).max_entries = Some(*number);
+        }
+        policies
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Deny {
+    /// A new map is made
+    Create,
+    /// The map is used as it is
+    Reuse,
+    /// A larger map takes over every entry
+    Grow,
+    /// Every entry is converted
+    Migrate,
+    /// An empty map takes its place, and entries are lost
+    Swap,
+    /// The upgrade does not start
+    Refuse,
+    /// The map is unpinned, and kept for a roll-back
+    Drop,
+}
+
+impl From<Deny> for Disposition {
+    fn from(deny: Deny) -> Self {
+        match deny {
+            Deny::Create => Self::Create,
+            Deny::Reuse => Self::Reuse,
+            Deny::Grow => Self::Grow,
+            Deny::Migrate => Self::Migrate,
+            Deny::Swap => Self::Swap,
+            Deny::Refuse => Self::Refuse,
+            Deny::Drop => Self::Drop,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Takes no lock and changes nothing.")]
+pub(crate) struct InspectArgs {
+    /// Directory of the pins
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Show the types of keys and values too, with offsets, sizes, holes and padding
+    #[arg(long)]
+    pub(crate) layouts: bool,
+
+    /// How to say it; the document always has the types
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) message_format: ShortFormat,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Entries that were written since are carried back into maps that had grown; maps that were swapped are again what they
+were. The generation that is left is kept in turn: a second roll-back undoes the first. Stop or replace the daemon of
+the newer release, or it upgrades again at its next start.")]
+pub(crate) struct RollbackArgs {
+    /// Directory of the pins
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+
+    /// Write the report for the node exporter's textfile collector; the name should end with `.prom`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prometheus: Option<PathBuf>,
+
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) message_format: ShortFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfirmArgs {
+    /// Directory of the pins
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) message_format: ShortFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WaitArgs {
+    /// How long to wait for an upgrade of these pins to end
+    #[arg(long = "wait", value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) time: Duration,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.ok_or_else(|| "expected a number of seconds".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_for_a_map_starts_from_that_for_all() {
+        let answers = |texts: &[&str]| texts.iter().map(|text| way(text).expect("an answer")).collect();
+        let args = PolicyArgs {
+            on_unknown: answers(&["stats=swap", "reuse"]),
+            larger: answers(&["stats=reuse"]),
+            max_entries: vec![("drops".to_owned(), 12)],
+            ..PolicyArgs::default()
+        };
+        let policies = args.policies();
+        assert_eq!(policies.all.unknown, OnMismatch::Reuse);
+        let stats = policies.of("stats");
+        assert_eq!((stats.unknown, stats.larger, stats.max_entries), (OnMismatch::Swap, OnMismatch::Reuse, None));
+        let drops = policies.of("drops");
+        assert_eq!((drops.unknown, drops.larger, drops.max_entries), (OnMismatch::Reuse, OnMismatch::Refuse, Some(12)));
+    }
+
+    #[test]
+    fn answers_that_are_none_are_refused() {
+        for text in ["", "keep", "stats", "stats=", "swap=stats"] {
+            assert!(way(text).is_err(), "{text}");
+        }
+        for text in ["", "stats", "stats=0", "stats=-1", "stats=4294967296"] {
+            assert!(capacity(text).is_err(), "{text}");
+        }
+        assert!(seconds("-1").is_err() && seconds("nan").is_err() && seconds("0.5").is_ok());
+    }
+}

@@ -1,0 +1,42 @@
+//! `maplock`, the tool for the machines on which maps are pinned.
+//!
+//! A file for each verb; all work is done by the runtime crate, and what stands here is how it is asked for and told.
+
+mod args;
+mod confirm;
+mod inspect;
+mod inspect_json;
+mod log;
+mod names;
+mod plan;
+mod plan_formats;
+mod privileges;
+mod rollback;
+
+pub use args::Cli;
+use args::Verb;
+
+use crate::error::Error;
+use crate::{Ended, terminal};
+
+/// Does what the command line asks, and prints it: results on stdout, errors, warnings and progress on stderr.
+#[must_use]
+pub fn main(cli: &Cli) -> Ended {
+    terminal::choose_color(cli.color);
+    log::to_stderr(cli.verbose);
+    crate::end(match &cli.verb {
+        Verb::Plan(args) => plan::run(args),
+        Verb::Inspect(args) => inspect::run(args),
+        Verb::Rollback(args) => rollback::run(args),
+        Verb::Confirm(args) => confirm::run(args),
+    })
+}
+
+/// What could not be done, with what the runtime says of it.
+fn failed(what: impl Into<String>, error: &maplock::Error) -> Error {
+    let told = Error::new(what).because(error);
+    match error.kind() {
+        maplock::ErrorKind::Privilege => told.help(privileges::help()),
+        _ => told,
+    }
+}

@@ -1,0 +1,139 @@
+//! `maplock plan`: what an upgrade would do to each pinned map.
+
+use std::collections::BTreeMap;
+
+use maplock::layout::Disposition;
+use maplock::plan::MapPlan;
+use maplock::{OnMismatch, Plan, Policies, Policy, Spec};
+
+use super::args::PlanArgs;
+use super::{failed, plan_formats, privileges};
+use crate::Said;
+use crate::args::Format;
+use crate::error::Error;
+use crate::project::{self, lockfile};
+
+/// What a plan is told from.
+pub(super) struct Told {
+    pub(super) plan: Plan,
+    /// Maps with a denied disposition, as errors for a person.
+    pub(super) denied: Vec<(String, Error)>,
+    /// What else should be known.
+    pub(super) notes: Vec<String>,
+    /// The lock and its text, to point at.
+    pub(super) lock: std::path::PathBuf,
+    pub(super) text: String,
+}
+
+pub(super) fn run(args: &PlanArgs) -> Result<Said, Error> {
+    let shown = project::shown(&args.lock);
+    let text = lockfile::read(&args.lock)?.ok_or_else(|| {
+        Error::new(format!("there is no {shown}")).help("give the maps.lock of the release to come with `--lock`")
+    })?;
+    let spec = Spec::from(lockfile::parse(&shown, &text)?);
+    let policies = args.policy.policies();
+    if let Some(unknown) = policies.maps.keys().find(|map| spec.map(map).is_none()) {
+        let maps: Vec<_> = spec.maps().map(|map| map.def.name.as_str()).collect();
+        return Err(Error::new(format!("{shown} has no pinned map `{unknown}`, for which there is a policy"))
+            .help(format!("it has {}", maps.join(", "))));
+    }
+    let asking = Asking { args, spec: &spec };
+    let plan = asking.plan(&policies)?;
+    let told = asking.told(plan, &policies, text)?;
+    Ok(Said {
+        text: match args.message_format {
+            Format::Human => plan_formats::human(&told),
+            Format::Json => plan_formats::json(&told)?,
+            Format::Markdown => plan_formats::markdown(&told),
+            Format::Github => plan_formats::github(&told),
+        },
+        fails: !told.denied.is_empty(),
+    })
+}
+
+struct Asking<'a> {
+    args: &'a PlanArgs,
+    spec: &'a Spec,
+}
+
+impl Asking<'_> {
+    fn plan(&self, policies: &Policies) -> Result<Plan, Error> {
+        let pins = &self.args.pins;
+        maplock::dry_run(self.spec, pins, policies)
+            .map_err(|error| failed(format!("could not plan an upgrade of {}", pins.display()), &error))
+    }
+
+    fn told(&self, plan: Plan, policies: &Policies, text: String) -> Result<Told, Error> {
+        let deny: Vec<_> = self.args.deny.iter().map(|deny| Disposition::from(*deny)).collect();
+        let ways = if plan.is_refused() { self.ways_out(&plan, policies)? } else { BTreeMap::new() };
+        let denied: Vec<_> = plan.denied(&deny).collect();
+        let denied = denied.into_iter().map(|map| (map.map.clone(), self.error(map, ways.get(&map.map))));
+        let denied = denied.collect();
+        let mut notes = Vec::new();
+        let missing: Vec<_> = privileges::missing().into_iter().map(|(name, _)| name).collect();
+        if plan.is_refused() && !missing.is_empty() {
+            notes.push(format!(
+                "without {}, the kernel shows this process less than it may show the daemon",
+                missing.join(" and ")
+            ));
+        }
+        Ok(Told { plan, denied, notes, lock: self.args.lock.clone(), text })
+    }
+
+    /// The options that would have a refused map upgraded. They are tried, not guessed: an option that helps not is none.
+    fn ways_out(&self, plan: &Plan, policies: &Policies) -> Result<BTreeMap<String, Vec<Way>>, Error> {
+        type Set = fn(&mut Policy, OnMismatch);
+        let options: [(&'static str, Set); 3] = [
+            ("on-unknown", |policy, way| policy.unknown = way),
+            ("unverifiable", |policy, way| policy.unverifiable = way),
+            ("larger", |policy, way| policy.larger = way),
+        ];
+        let mut ways: BTreeMap<String, Vec<Way>> = BTreeMap::new();
+        for (option, set) in options {
+            for (answer, name) in [(OnMismatch::Reuse, "reuse"), (OnMismatch::Swap, "swap")] {
+                let mut tried = policies.clone();
+                std::iter::once(&mut tried.all).chain(tried.maps.values_mut()).for_each(|policy| set(policy, answer));
+                let other = self.plan(&tried)?;
+                for refused in plan.maps.iter().filter(|map| map.disposition == Disposition::Refuse) {
+                    let is_way = other.map(&refused.map).is_some_and(|map| map.disposition != Disposition::Refuse);
+                    if is_way {
+                        ways.entry(refused.map.clone()).or_default().push(Way { option, answer: name });
+                    }
+                }
+            }
+        }
+        Ok(ways)
+    }
+
+    fn error(&self, map: &MapPlan, ways: Option<&Vec<Way>>) -> Error {
+        let name = &map.map;
+        let becomes = match map.disposition {
+            Disposition::Create => "made",
+            Disposition::Reuse => "reused",
+            Disposition::Grow => "grown",
+            Disposition::Migrate => "converted",
+            Disposition::Swap => "swapped for an empty one",
+            Disposition::Refuse => "refused",
+            Disposition::Drop => "unpinned",
+        };
+        let mut help = vec![format!("see what is pinned: maplock inspect {} --layouts", self.args.pins.display())];
+        for Way { option, answer } in ways.into_iter().flatten() {
+            let effect = if *answer == "swap" { "start empty" } else { "keep it as it is" };
+            help.push(format!("{effect}: --{option} {name}={answer}, and the same policy in the daemon"));
+        }
+        if ways.into_iter().flatten().any(|way| way.option == "on-unknown") {
+            let accept = format!("cargo maplock accept {name} --against REV --on-upgrade swap --reason \"…\"");
+            help.push(format!("or by the lock, where REV made the pin: {accept}"));
+        }
+        if map.disposition != Disposition::Refuse {
+            help.push(format!("let it happen: leave `{}` out of --deny", map.disposition));
+        }
+        Error::new(format!("map `{name}` would be {becomes}, which is denied")).because(&map.why).help(help.join("\n"))
+    }
+}
+
+/// A policy that a refused map would be upgraded under.
+struct Way {
+    option: &'static str,
+    answer: &'static str,
+}

@@ -1,0 +1,90 @@
+//! A plan in each format.
+
+use std::fmt::Write as _;
+
+use maplock::layout::{Disposition, lock};
+use maplock_codegen::SourceLine;
+use serde_json::json;
+
+use super::plan::Told;
+use crate::error::Error;
+use crate::formats::github::annotation;
+use crate::formats::markdown::{cell, code, text};
+use crate::formats::to_json;
+use crate::project;
+use crate::terminal::{BOLD, DIM, block};
+
+pub(super) fn human(told: &Told) -> String {
+    let plan = told.plan.to_string();
+    let (head, rest) = plan.split_once('\n').unwrap_or((&plan, ""));
+    let mut out = format!("{DIM}{head}{DIM:#}\n{rest}\n");
+    for note in &told.notes {
+        _ = writeln!(out, "{BOLD}note{BOLD:#}: {note}");
+    }
+    for (_, error) in &told.denied {
+        _ = write!(out, "\n{}", block(error));
+    }
+    out
+}
+
+/// As [`maplock::Plan::to_json`], with `denied`, a list of maps, and `notes`.
+pub(super) fn json(told: &Told) -> Result<String, Error> {
+    let mut document = told.plan.to_json();
+    let denied: Vec<_> = told.denied.iter().map(|(map, _)| map).collect();
+    document["denied"] = json!(denied);
+    document["notes"] = json!(told.notes);
+    to_json(&document)
+}
+
+pub(super) fn markdown(told: &Told) -> String {
+    let mut out = format!("### maplock: {}\n", text(&told.plan.outcome()));
+    _ = writeln!(out, "\nOf {}.", code(&told.plan.dir.to_string_lossy()));
+    for note in &told.notes {
+        _ = writeln!(out, "\n{}", text(note));
+    }
+    if !told.plan.maps.is_empty() {
+        out.push_str("\n| map | entries | on upgrade | why |\n|---|--:|---|---|\n");
+    }
+    for map in &told.plan.maps {
+        let what = match map.disposition {
+            Disposition::Refuse => "**refuse**".to_owned(),
+            what if told.is_denied(&map.map) => format!("**{what}**, denied"),
+            what => what.to_string(),
+        };
+        let name = cell(&code(&map.map));
+        _ = writeln!(out, "| {name} | {} | {what} | {} |", map.entries_text(), cell(&text(&map.why)));
+    }
+    for (_, error) in &told.denied {
+        _ = writeln!(out, "\n{}:\n", text(&error.what));
+        for line in error.help.iter().flat_map(|help| help.lines()) {
+            _ = writeln!(out, "- {}", text(line));
+        }
+    }
+    out
+}
+
+/// An annotation for each map that is denied, that is refused, or that loses entries.
+pub(super) fn github(told: &Told) -> String {
+    let mut out = String::new();
+    for map in &told.plan.maps {
+        let denied = told.denied.iter().find(|(name, _)| *name == map.map).map(|(_, error)| error);
+        let severity = match denied {
+            Some(_) => "error",
+            None if map.disposition == Disposition::Refuse || map.loses_entries => "warning",
+            None => continue,
+        };
+        let at = lock::line_of(&told.text, &map.map, &map.map).and_then(|line| u64::try_from(line).ok());
+        let file = project::absolute(&told.lock).to_string_lossy().into_owned();
+        let at = at.map(|line| SourceLine { file, line });
+        let help = denied.and_then(|error| error.help.as_deref()).map_or_else(String::new, |help| format!("\n{help}"));
+        let title = format!("map {}: {}", map.map, map.disposition);
+        out.push_str(&annotation(severity, at.as_ref(), &title, &format!("{}{help}", map.why)));
+    }
+    out
+}
+
+impl Told {
+    fn is_denied(&self, map: &str) -> bool {
+        self.denied.iter().any(|(denied, _)| denied == map)
+    }
+}

@@ -1,0 +1,102 @@
+//! `maplock rollback`: back to the generation before.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use maplock::{Progress, Rollback};
+use tempfile::NamedTempFile;
+
+use super::args::{RollbackArgs, ShortFormat};
+use super::failed;
+use crate::Said;
+use crate::error::Error;
+use crate::formats::to_json;
+use crate::project::parent;
+use crate::terminal::{BOLD, GOOD};
+
+pub(super) fn run(args: &RollbackArgs) -> Result<Said, Error> {
+    // What can fail without harm goes first.
+    let metrics = args.prometheus.as_deref().map(Metrics::at).transpose()?;
+    let mut bars = Bars::default();
+    let rollback = Rollback::new(&args.dir).wait(args.wait.time).progress(move |progress| bars.show(&progress));
+    let dir = args.dir.display();
+    let report = rollback.run().map_err(|error| failed(format!("could not roll {dir} back"), &error))?;
+    if let Some(metrics) = metrics {
+        metrics.write(&report.to_prometheus())?;
+    }
+    Ok(Said::well(match args.message_format {
+        ShortFormat::Json => to_json(&report)?,
+        ShortFormat::Human => {
+            format!("{GOOD}rolled back{GOOD:#} {BOLD}{dir}{BOLD:#}; the generation that was left is kept\n{report}\n")
+        }
+    }))
+}
+
+/// A bar for the map that is copied at the moment; nothing where stderr is no terminal.
+#[derive(Default)]
+struct Bars {
+    current: Option<(String, ProgressBar)>,
+}
+
+impl Bars {
+    fn show(&mut self, progress: &Progress<'_>) {
+        let is_current = self.current.as_ref().is_some_and(|(map, _)| map == progress.map);
+        if !is_current {
+            self.clear();
+            self.current = Some((progress.map.to_owned(), bar(progress)));
+        }
+        if let Some((_, bar)) = &self.current {
+            bar.set_position(progress.done);
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some((_, bar)) = self.current.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+fn bar(progress: &Progress<'_>) -> ProgressBar {
+    let template = match progress.total {
+        Some(_) => "{prefix} [{bar:30}] {human_pos}/{human_len} entries, {eta} left",
+        None => "{prefix} {spinner} {human_pos} entries, {elapsed}",
+    };
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(progress.total, ProgressDrawTarget::stderr());
+    bar.with_style(style.progress_chars("=> ")).with_prefix(progress.map.to_owned())
+}
+
+/// A file of metrics that is not there until it is whole: the collector may read at any time.
+struct Metrics<'a> {
+    path: &'a Path,
+    file: NamedTempFile,
+}
+
+impl<'a> Metrics<'a> {
+    fn at(path: &'a Path) -> Result<Self, Error> {
+        let mut builder = tempfile::Builder::new();
+        // The collector reads what ends with `.prom`, as a user of its own.
+        builder.prefix(".maplock.").suffix(".tmp").permissions(std::fs::Permissions::from_mode(0o644));
+        let file = builder
+            .tempfile_in(parent(path))
+            .map_err(|error| Error::new(format!("could not write {}", path.display())).because(error))?;
+        Ok(Self { path, file })
+    }
+
+    fn write(mut self, text: &str) -> Result<(), Error> {
+        let path = self.path;
+        let written = self.file.write_all(text.as_bytes());
+        written
+            .and_then(|()| self.file.persist(path).map(drop).map_err(|error| error.error))
+            .map_err(|error| Error::new(format!("rolled back, but could not write {}", path.display())).because(error))
+    }
+}

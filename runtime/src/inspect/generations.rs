@@ -1,0 +1,51 @@
+//! All that lies at a directory of pins: the live generation, and those beside it.
+
+use std::path::Path;
+
+use super::{Inventory, KERNEL_OWN, directory};
+use crate::changeover;
+use crate::error::Error;
+use crate::recover::Recovered;
+use crate::site::{self, Site};
+
+/// The generations of one daemon, as they lie there at the moment.
+#[derive(Debug)]
+pub struct Generations {
+    /// The live one.
+    pub live: Inventory,
+    /// The one that is kept for a roll-back.
+    pub kept: Option<Inventory>,
+    /// One that is being staged, or that an upgrade left which did not end.
+    pub staged: Option<Inventory>,
+    /// What the next upgrade, roll-back or confirmation would do first, unless an upgrade runs at this moment.
+    pub next: Recovered,
+    /// Names in the live directory that are not of the live generation: somebody else's, which no upgrade touches.
+    pub foreign: Vec<String>,
+}
+
+/// Looks at a directory of pins and at what is beside it. Takes no lock, and changes nothing.
+///
+/// # Errors
+/// Where the directory is not on a bpffs, or the kernel does not let us look.
+pub fn generations(dir: &Path) -> Result<Generations, Error> {
+    let site = Site::at(dir)?;
+    let beside = |dir: &Path| -> Result<_, Error> {
+        let inventory = directory(dir)?;
+        Ok(inventory.exists.then_some(inventory))
+    };
+    let (live, kept, staged) = (directory(&site.dir)?, beside(&site.prev)?, beside(&site.next)?);
+    let says = |inventory: &Inventory, record: &str| inventory.records.contains_key(record);
+    let next = match (&staged, &kept) {
+        _ if says(&live, site::COMMIT) => Recovered::Completed,
+        (Some(staged), _) if says(staged, site::COMMIT) => Recovered::Completed,
+        (Some(_), _) => Recovered::Discarded,
+        (None, Some(kept)) if says(kept, site::RETURNING) => Recovered::Discarded,
+        _ => Recovered::Nothing,
+    };
+    let mut foreign = changeover::all_foreign_in(&site.dir, |_| false)?;
+    foreign.retain(|name| {
+        let beside = [&site.next, &site.prev].iter().any(|dir| dir.file_name().is_some_and(|beside| beside == &**name));
+        !KERNEL_OWN.contains(&name.as_str()) && !(site.is_root && beside)
+    });
+    Ok(Generations { live, kept, staged, next, foreign })
+}
