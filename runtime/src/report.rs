@@ -41,6 +41,9 @@ pub struct MapReport {
     pub bytes: u64,
     /// How they were copied.
     pub method: Option<&'static str>,
+    /// False where a write of the new programs may have been lost as what the old ones wrote was brought over: that was done by
+    /// system calls, not in the kernel.
+    pub exact: bool,
     /// Time that it took.
     #[serde(serialize_with = "seconds")]
     pub time: Duration,
@@ -134,7 +137,15 @@ impl fmt::Display for Report {
                 None => notes.push("what was lost can't be counted".to_owned()),
             }
             if let Some(method) = map.method {
-                notes.push(format!("{} bytes {method}, {}", map.bytes, short(map.time)));
+                let how = match method {
+                    "kernel" => "in the kernel",
+                    "batch" => "by batches",
+                    other => other,
+                };
+                notes.push(format!("{} bytes copied {how} in {}", map.bytes, short(map.time)));
+            }
+            if !map.exact {
+                notes.push("settled by system calls, so that a write may be lost".to_owned());
             }
             let entries = (map.kept + map.converted).to_string();
             table.row([map.map.clone(), entries, map.disposition.to_string(), notes.join(", ")]);
@@ -168,7 +179,8 @@ mod tests {
             converted: 0,
             lost,
             bytes: 192,
-            method: (disposition == Disposition::Grow).then_some("in the kernel"),
+            method: (disposition == Disposition::Grow).then_some("kernel"),
+            exact: true,
             time: Duration::from_millis(2),
         };
         Report {
@@ -225,7 +237,7 @@ maplock_upgrade_seconds 1.25
         report.maps.remove(1);
         let expected = "\
 map       entries  what
-backends       12  grow  192 bytes in the kernel, 2 ms
+backends       12  grow  192 bytes copied in the kernel in 2 ms
 stats           0  swap  812 lost
 links: connect4 updated
 done in 1.2 s, of which 9 ms from the first link to the commit";

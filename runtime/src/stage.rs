@@ -11,8 +11,9 @@ use crate::changeover::{self, Changeover, Derivation, needs_base};
 use crate::create::create;
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::hooks::{self, Hook};
+use crate::inspect::{self, Layouts};
 use crate::meta::{self, Meta, MetaMap};
-use crate::normalise::pin_name;
+use crate::normalise::{Node, pin_name};
 use crate::plan::{CommitBy, MapPlan, Plan};
 use crate::report::{LinkReport, MapReport, Report};
 use crate::site::{self, Site};
@@ -270,7 +271,10 @@ impl Staged {
         let next = &self.upgrade.site.next;
         for name in changeover::list(next)? {
             if !site::is_own(&name) && !self.maps.keys().any(|map| pin_name(map) == name) {
-                tracing::warn!(map = name, "pinned by the loader, but not in the spec: it is not kept; run `cargo maplock update`");
+                tracing::warn!(
+                    map = name,
+                    "pinned by the loader, but not in the spec: it is not kept; run `cargo maplock update`"
+                );
                 let path = next.join(&name);
                 bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
             }
@@ -308,12 +312,21 @@ impl Staged {
     fn write_meta(&self) -> Result<(), Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
         let maps = self.maps.iter().map(|(name, staged)| (name.clone(), MetaMap { id: staged.map.info().id }));
-        let meta = Meta {
+        let mut layouts = Layouts::default();
+        layouts.read(self.maps.values().map(|staged| staged.map.info()));
+        let observed = self.maps.values().map(|staged| inspect::observe(&staged.pin, &staged.map, None, &mut layouts));
+        let observed: Vec<_> = observed
+            .collect::<Result<_, _>>()
+            .map_err(|error| Error::new(ErrorKind::Kernel, format!("can't look at a staged map: {error}")))?;
+        let mut meta = Meta {
             generation: changeover::meta_of(dir)?.map_or(0, |meta| meta.generation) + 1,
             maps: maps.collect(),
             links: self.hooks.keys().cloned().collect(),
             lock: self.upgrade.spec.lock().clone(),
         };
+        // How the definitions came about is the release's to know; what the maps are, the kernel tells of most.
+        meta.lock.maps.values_mut().for_each(|map| map.epochs.clear());
+        meta.leave_out_what_btf_tells(&observed, Node::this().trying(|| "can't look at this machine".to_owned())?);
         meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
     }
 }
@@ -352,12 +365,14 @@ impl MapReport {
             lost: Some(0),
             bytes: 0,
             method: None,
+            exact: true,
             time: Duration::ZERO,
         }
     }
 
     fn settled(&mut self, settled: &transfer::Settled, time: Duration) {
         self.kept = self.kept.saturating_add(settled.inserted).saturating_sub(settled.deleted);
+        self.exact = settled.exact;
         self.time += time;
     }
 }

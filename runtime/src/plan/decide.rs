@@ -295,14 +295,19 @@ fn take_up_kept(plan: &mut MapPlan, kept: &Observed, live: &Observed, old: &MapD
     }
     let room = decision.def.max_entries;
     let why = if decision.by == By::Larger && matches!(behaviour_of(old), Behaviour::Copied | Behaviour::OneByOne) {
-        let Some(entries) = live.entries.filter(|entries| *entries <= u64::from(room)) else {
-            let held =
-                live.entries.map_or("an unknown number of entries".to_owned(), |entries| format!("{entries} entries"));
-            let why = format!("{}; {held} may not fit the kept map", decision.why);
+        // An array is always full, and of many entries the number is not known: the copy finds out, and changes nothing where
+        // they don't fit.
+        let is_array = matches!(old.map_type, MapType::ARRAY | MapType::PERCPU_ARRAY);
+        let told = live.entries.filter(|_| !is_array);
+        if let Some(entries) = told.filter(|entries| *entries > u64::from(room)) {
+            let why = format!("{}; {entries} entries don't fit the kept map", decision.why);
             return Decision { why, ..decision };
-        };
+        }
         plan.carried_back = true;
-        format!("returns to the kept map of {room}, {entries} entries carried back")
+        match told {
+            Some(entries) => format!("returns to the kept map of {room}, {entries} entries carried back"),
+            None => format!("returns to the kept map of {room}, entries carried back where they fit"),
+        }
     } else {
         let count = live.entries.map_or("entries".to_owned(), |entries| match entries {
             1 => "1 entry".to_owned(),
