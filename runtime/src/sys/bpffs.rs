@@ -150,10 +150,7 @@ pub fn copy_owner_and_mode(from: &Path, to: &Path) -> io::Result<()> {
         std::os::unix::fs::chown(to, Some(old.uid()), Some(old.gid()))?;
     }
     if old.mode() & 0o7777 != new.mode() & 0o7777 {
-        std::fs::set_permissions(
-            to,
-            std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(old.mode() & 0o7777)),
-        )?;
+        std::fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(old.mode() & 0o7777))?;
     }
     Ok(())
 }

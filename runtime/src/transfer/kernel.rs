@@ -280,12 +280,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs a program over the keys of a trie, which user space reads. `each` gets the keys, and which of them it marked.
-    fn by_keys(
-        &self,
-        prog: &Prog,
-        over: &Map,
-        each: &mut dyn FnMut(&[u8], &[bool]) -> Result<(), TransferError>,
-    ) -> Result<(), TransferError> {
+    fn by_keys(&self, prog: &Prog, over: &Map, each: EachKeys<'_>) -> Result<(), TransferError> {
         let mut slots = self.slots()?;
         let chunk = KEYS as usize * over.info().key_size as usize;
         plain::each_batch(over, &mut |keys, _| {
@@ -351,6 +346,9 @@ pub(super) fn counted(counts: &Map, count: Count) -> Result<u64, TransferError> 
 
 /// Hears of a chunk: its entries, and how many there are in all, where that is known.
 type Each<'a> = &'a mut dyn FnMut(u64, Option<u64>) -> Result<(), TransferError>;
+
+/// Hears of keys, and which of them a program marked.
+type EachKeys<'a> = &'a mut dyn FnMut(&[u8], &[bool]) -> Result<(), TransferError>;
 
 /// Runs an iterator's program over the entries of a map, so many for each read that it takes about a millisecond.
 pub(super) fn iterate(prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, TransferError> {
