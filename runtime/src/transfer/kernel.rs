@@ -11,7 +11,9 @@ use maplock_layout::map::MapType;
 
 use super::programs::{self, COUNTS, Count, Cpus, Maps, Source, slot};
 use super::shape::Shape;
-use super::{Copied, Method, Options, Settled, Transfer, TransferError, is_array, is_lru, is_per_cpu, plain};
+use super::{
+    BPF_F_NO_COMMON_LRU, Copied, Method, Options, Settled, Transfer, TransferError, is_array, is_lru, is_per_cpu, plain,
+};
 use crate::sys::{self, Link, Map, Mmap, NewMap, Prog};
 
 /// Keys that are handed to a program at a time.
@@ -109,10 +111,9 @@ impl<'a> Engine<'a> {
 
     /// Copies all entries.
     pub(super) fn copy(&self, prog: &Prog, options: &mut Options<'_>) -> Result<Copied, TransferError> {
-        const NO_COMMON_LRU: u32 = 2;
         let Transfer { from, to, .. } = *self.transfer;
         // Each CPU of such a map has entries of its own to give away: take as many from each.
-        let spread = is_lru(to.info().map_type) && to.info().flags & NO_COMMON_LRU != 0;
+        let spread = is_lru(to.info().map_type) && to.info().flags & BPF_F_NO_COMMON_LRU != 0;
         let copy = |options: &mut Options<'_>| {
             let cpus: Vec<u32> = if spread { online_cpus().into_iter().collect() } else { Vec::new() };
             let mut next = cpus.iter().cycle();
