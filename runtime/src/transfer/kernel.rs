@@ -9,8 +9,9 @@ use std::sync::OnceLock;
 use maplock_layout::btf::{self, BtfKind};
 use maplock_layout::map::MapType;
 
-use super::programs::{self, COUNTS, Count, Cpus, Maps, Source, slot};
+use super::programs;
 use super::shape::Shape;
+use super::writer::{COUNTS, Count, Cpus, Maps, Source, slot};
 use super::{
     BPF_F_NO_COMMON_LRU, Copied, Method, Options, Settled, Transfer, TransferError, is_array, is_lru, is_per_cpu, plain,
 };

@@ -63,6 +63,7 @@ mod plain;
 mod programs;
 mod queues;
 mod shape;
+mod writer;
 
 use std::fmt;
 use std::io;
