@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use maplock_layout::map::MapType;
 
-use super::programs::{self, COUNTS, Maps};
+use super::programs;
 use super::shape::Shape;
+use super::writer::{COUNTS, Maps};
 use super::{Behaviour, TransferError, behaviour, is_array, kernel, plain};
 use crate::sys::{Map, NewMap};
 

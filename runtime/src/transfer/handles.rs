@@ -16,8 +16,8 @@ pub(super) fn copy(transfer: &Transfer<'_>, options: &mut Options<'_>, replace: 
     let Transfer { from, to, .. } = *transfer;
     let by_id = behaviour(from.info().map_type) == Behaviour::InnerMapsById;
     let one_by_one = !by_id || options.method == Some(Method::OneByOne);
-    let mut copied = Copied::default();
-    copied.method = Some(if one_by_one { Method::OneByOne } else { Method::Batch });
+    let method = if one_by_one { Method::OneByOne } else { Method::Batch };
+    let mut copied = Copied { method: Some(method), ..Copied::default() };
     let (key_size, value_bytes) = (from.info().key_size as usize, from.value_bytes());
     let mut each = |keys: &[u8], values: &[u8]| {
         let (mut new_keys, mut new_values, mut objects) = (Vec::new(), Vec::new(), Vec::new());

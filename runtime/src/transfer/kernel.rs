@@ -9,9 +9,12 @@ use std::sync::OnceLock;
 use maplock_layout::btf::{self, BtfKind};
 use maplock_layout::map::MapType;
 
-use super::programs::{self, COUNTS, Count, Cpus, Maps, Source, slot};
+use super::programs;
 use super::shape::Shape;
-use super::{Copied, Method, Options, Settled, Transfer, TransferError, is_array, is_lru, is_per_cpu, plain};
+use super::writer::{COUNTS, Count, Cpus, Maps, Source, slot};
+use super::{
+    BPF_F_NO_COMMON_LRU, Copied, Method, Options, Settled, Transfer, TransferError, is_array, is_lru, is_per_cpu, plain,
+};
 use crate::sys::{self, Link, Map, Mmap, NewMap, Prog};
 
 /// Keys that are handed to a program at a time.
@@ -109,10 +112,9 @@ impl<'a> Engine<'a> {
 
     /// Copies all entries.
     pub(super) fn copy(&self, prog: &Prog, options: &mut Options<'_>) -> Result<Copied, TransferError> {
-        const NO_COMMON_LRU: u32 = 2;
         let Transfer { from, to, .. } = *self.transfer;
         // Each CPU of such a map has entries of its own to give away: take as many from each.
-        let spread = is_lru(to.info().map_type) && to.info().flags & NO_COMMON_LRU != 0;
+        let spread = is_lru(to.info().map_type) && to.info().flags & BPF_F_NO_COMMON_LRU != 0;
         let copy = |options: &mut Options<'_>| {
             let cpus: Vec<u32> = if spread { online_cpus().into_iter().collect() } else { Vec::new() };
             let mut next = cpus.iter().cycle();
@@ -284,12 +286,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Runs a program over the keys of a trie, which user space reads. `each` gets the keys, and which of them it marked.
-    fn by_keys(
-        &self,
-        prog: &Prog,
-        over: &Map,
-        each: &mut dyn FnMut(&[u8], &[bool]) -> Result<(), TransferError>,
-    ) -> Result<(), TransferError> {
+    fn by_keys(&self, prog: &Prog, over: &Map, each: EachKeys<'_>) -> Result<(), TransferError> {
         let mut slots = self.slots()?;
         let chunk = KEYS as usize * over.info().key_size as usize;
         plain::each_batch(over, &mut |keys, _| {
@@ -355,6 +352,9 @@ pub(super) fn counted(counts: &Map, count: Count) -> Result<u64, TransferError> 
 
 /// Hears of a chunk: its entries, and how many there are in all, where that is known.
 type Each<'a> = &'a mut dyn FnMut(u64, Option<u64>) -> Result<(), TransferError>;
+
+/// Hears of keys, and which of them a program marked.
+type EachKeys<'a> = &'a mut dyn FnMut(&[u8], &[bool]) -> Result<(), TransferError>;
 
 /// Runs an iterator's program over the entries of a map, so many for each read that it takes about a millisecond.
 pub(super) fn iterate(prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, TransferError> {

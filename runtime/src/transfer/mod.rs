@@ -64,6 +64,7 @@ mod plain;
 mod programs;
 mod queues;
 mod shape;
+mod writer;
 
 use std::fmt;
 use std::io;
@@ -198,7 +199,11 @@ impl Transfer<'_> {
             Behaviour::NotCopyable(_) => unreachable!("checked"),
         };
         copied.bytes = copied.entries * (u64::from(info.key_size) + self.from.value_bytes() as u64);
-        if is_lru(info.map_type) {
+        // Where there is room for that many entries besides, nothing was evicted, and nothing needs to be counted.
+        let slack = crate::sys::possible_cpus().map_or(u64::MAX, |cpus| u64::from(cpus) * LRU_LOT);
+        let has_own_lists = self.to.info().flags & BPF_F_NO_COMMON_LRU != 0;
+        let has_room = !has_own_lists && copied.entries.saturating_add(slack) <= self.to.info().max_entries.into();
+        if is_lru(info.map_type) && !has_room {
             let there = count(self.to, std::time::Duration::MAX).unwrap_or(copied.entries);
             copied.lost = copied.entries.saturating_sub(there);
         }
@@ -345,6 +350,12 @@ pub fn new_base(from: &Map) -> io::Result<Map> {
     new.flags = info.flags & BPF_F_NO_PREALLOC;
     Map::create(&new)
 }
+
+/// Each CPU has its own list of free entries, instead of one for all.
+const BPF_F_NO_COMMON_LRU: u32 = 2;
+
+/// Free entries that a CPU takes at a time (`LOCAL_FREE_TARGET` in kernel/bpf/bpf_lru_list.c).
+const LRU_LOT: u64 = 128;
 
 fn is_lru(map_type: MapType) -> bool {
     matches!(map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH)

@@ -2,7 +2,8 @@
 
 use maplock_layout::map::MapType;
 
-use super::programs::{self, COUNTS, Count};
+use super::programs;
+use super::writer::{COUNTS, Count};
 use super::{Method, Options, Settled, Transfer, TransferError, kernel};
 use crate::sys::{Map, NewMap};
 

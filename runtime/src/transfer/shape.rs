@@ -96,7 +96,7 @@ impl Shape {
 fn between(mut at: u32, end: u32, alignment: u32, runs: &mut Vec<Run>) {
     while at < end {
         let mut width = 8;
-        while at % width != 0 || at + width > end || width > alignment {
+        while !at.is_multiple_of(width) || at + width > end || width > alignment {
             width /= 2;
         }
         add(runs, at, width, alignment);
@@ -132,7 +132,7 @@ mod tests {
                     let mut seen = vec![0; value_size as usize];
                     for run in shape.sums.iter().chain(&shape.words) {
                         for start in run.steps() {
-                            assert!(start as u32 % run.width == 0, "{run:?}");
+                            assert!((start as u32).is_multiple_of(run.width), "{run:?}");
                             seen[start..start + run.width as usize].iter_mut().for_each(|count| *count += 1);
                         }
                     }

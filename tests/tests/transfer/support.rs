@@ -54,8 +54,8 @@ pub(crate) fn key(map: &Map, number: u32) -> Vec<u8> {
     match map.info().map_type {
         // A prefix of 4 bytes; every fourth has a shorter prefix above it.
         T::LPM_TRIE => {
-            let bits: u32 = if number % 4 == 0 { 24 } else { 32 };
-            let number = (number / 4) << 8 | if number % 4 == 0 { 0 } else { number % 4 };
+            let bits: u32 = if number.is_multiple_of(4) { 24 } else { 32 };
+            let number = ((number / 4) << 8) | (number % 4);
             let mut key = bits.to_ne_bytes().to_vec();
             key.extend(number.to_be_bytes());
             key.resize(map.info().key_size as usize, 0);
