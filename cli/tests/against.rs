@@ -48,6 +48,23 @@ fn every_break_since_each_revision_is_accounted_for() {
 }
 
 #[test]
+fn what_is_summed_is_told_with_what_was_accepted() {
+    let sandbox = history();
+    let before = sandbox.read("maps.lock");
+    let amend =
+        "accept stats --on-upgrade migrate --merge connections=sum --reason \"wrapped at 4 billion\" --against v1";
+    assert_eq!(sandbox.run(amend).code, Some(0));
+    let expected = before
+        .replace("counters wrapped", "wrapped")
+        .replace("\nreason = \"wrapped", "\nmerge = { connections = \"sum\" }\nreason = \"wrapped");
+    assert_eq!(sandbox.read("maps.lock"), expected);
+    assert_eq!(sandbox.run(&amend.replace(" --merge connections=sum", "")).code, Some(0));
+    assert_eq!(sandbox.read("maps.lock"), expected, "another reason takes nothing back");
+    let check = sandbox.run("check --lock maps.lock --against v1").stdout;
+    assert!(check.contains("stats  migrate  \"wrapped at 4 billion\"; sum of connections\n"), "{check}");
+}
+
+#[test]
 fn a_lock_that_was_written_anew_is_found_out_and_mended() {
     let sandbox = history();
     cheat(&sandbox, "v4");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use libfuzzer_sys::fuzz_target;
-use maplock_fuzz::check_lock;
+use maplock_fuzz::{check_encoded, check_lock};
 use maplock_layout::Lock;
 use maplock_layout::btf::{Btf, Resolver};
 use maplock_layout::lock::LockedMap;
@@ -23,6 +23,7 @@ fuzz_target!(|data: &[u8]| {
                 let mut def = MapDef::new("m", MapType::HASH);
                 def.value = Some(Arc::clone(&layout));
                 _ = def.digest();
+                check_encoded(&layout);
                 let members = |layout: &maplock_layout::Layout| layout.composite().map_or(0, |of| of.members().len());
                 if largest.as_deref().is_none_or(|largest| members(&layout) >= members(largest)) {
                     largest = Some(layout);

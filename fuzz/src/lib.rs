@@ -3,9 +3,13 @@
 
 pub mod build;
 
+use std::sync::Arc;
+
+use maplock_layout::btf::{Btf, Resolver, encode};
 use maplock_layout::config::Levels;
 use maplock_layout::lock::line_of;
-use maplock_layout::{Lock, compare, rules};
+use maplock_layout::map::{MapDef, MapType};
+use maplock_layout::{Layout, Lock, compare, rules};
 
 /// What is true of every lock, wherever it came from.
 pub fn check_lock(lock: &Lock) {
@@ -27,6 +31,20 @@ pub fn check_lock(lock: &Lock) {
         let line = line.unwrap_or_else(|| panic!("no line for map {name:?}\n{text}"));
         assert!((1..=text.lines().count()).contains(&line), "line {line} of map {name:?}\n{text}");
     }
+}
+
+/// What is true of every layout that can be written as BTF.
+pub fn check_encoded(layout: &Arc<Layout>) {
+    let Ok(encoded) = encode(None, Some(layout)) else { return };
+    let btf = Btf::parse(&encoded.bytes).unwrap_or_else(|error| panic!("{error}: {layout:?}"));
+    let again = Resolver::new(&btf).resolve(encoded.value_type_id);
+    let again = again.unwrap_or_else(|error| panic!("{error}: {layout:?}"));
+    let digest = |layout: &Arc<Layout>| {
+        let mut def = MapDef::new("m", MapType::HASH);
+        def.value = Some(Arc::clone(layout));
+        def.digest()
+    };
+    assert_eq!(digest(&again), digest(layout), "{layout:?} is read back as {again:?}");
 }
 
 /// What is true of every two locks.

@@ -6,7 +6,7 @@ mod support;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use maplock_layout::btf::{Btf, BtfError, BtfKind, Endian, Linkage, Resolver};
+use maplock_layout::btf::{Btf, BtfError, BtfKind, Endian, Linkage, Resolver, encode};
 use maplock_layout::layout::{Layout, Shape};
 use maplock_layout::map::{MapDef, MapType};
 use proptest::prelude::*;
@@ -790,13 +790,21 @@ fn a_blob_that_is_cut_anywhere_is_refused() {
     }
 }
 
-/// Resolves all that there is. Whatever comes of it, a refusal names a record.
+/// Resolves all that there is. Whatever comes of it, a refusal names a record, and what can be written as BTF again means
+/// the same.
 fn resolve_all(data: &[u8]) {
     let Ok(btf) = Btf::parse(data) else { return };
     let mut resolver = Resolver::new(&btf);
     for id in 0..btf.len().saturating_add(2) {
         match resolver.resolve(id) {
-            Ok(layout) => _ = (layout.spelling(), digest(&layout)),
+            Ok(layout) => {
+                let (_, before) = (layout.spelling(), digest(&layout));
+                if let Ok(encoded) = encode(None, Some(&layout)) {
+                    let again = Btf::parse(&encoded.bytes).unwrap();
+                    let again = Resolver::new(&again).resolve(encoded.value_type_id).unwrap();
+                    assert_eq!(digest(&again), before, "{layout:?}");
+                }
+            }
             Err(error) => assert!(error.to_string().starts_with("BTF type "), "{error}"),
         }
     }

@@ -341,7 +341,9 @@ fn detach_vanished(old: &Path, live: &Path, done: &mut Done) -> Result<(), Error
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
         let replaced = live.join(&name).exists();
         tracing::info!(hook = name, replaced, "link of the old generation detached");
-        done.links.push(LinkReport { link: name, what: if replaced { "replaced" } else { "detached" } });
+        if !replaced {
+            done.links.push(LinkReport { link: name, what: "detached" });
+        }
     }
     Ok(())
 }

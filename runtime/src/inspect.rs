@@ -26,13 +26,11 @@ pub struct Observed {
     pub path: PathBuf,
     /// The kernel's number for the map.
     pub id: u32,
-    /// Its definition: attributes as the kernel tells them, layouts as `source` says. Its name is the pin's. To hold it against
-    /// a declaration, [`crate::normalise::normalise`] it first.
+    /// Its definition: attributes as the kernel tells them, layouts as `source` says; where that is `maplock_meta`, those that it
+    /// counts as since. Its name is the pin's. To hold it against a declaration, [`crate::normalise::normalise`] it first.
     pub def: MapDef,
     /// Where the layouts in `def` were read from.
     pub source: Source,
-    /// Digest of `def`; of the definition that it counts as since, where `maplock_meta` says so.
-    pub digest: Digest,
     /// True where system calls can't change it any more.
     pub frozen: bool,
     /// How many entries it holds, where that can be told in little time.
@@ -41,6 +39,14 @@ pub struct Observed {
     pub memory: u64,
     /// Why its BTF says nothing, where it has one.
     pub problem: Option<String>,
+}
+
+impl Observed {
+    /// Digest of `def`. Made anew each time, and dear beside all else that is done for a map.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.def.digest()
+    }
 }
 
 /// Where a pinned map's layout was read from.
@@ -171,16 +177,14 @@ pub fn observe(
         def.inner = Some(Box::new(definition(&format!("{pin}.inner"), inner.info(), layouts)));
     }
     let mut source = if def.key.is_some() || def.value.is_some() { Source::Btf } else { Source::Attributes };
-    let mut digest = None;
     if let Some(counts) = meta.and_then(|meta| counts_as(meta, &pin, info.id, &def, node)) {
         (def.key, def.value, def.inner) = (counts.key.clone(), counts.value.clone(), counts.inner.clone());
-        (source, digest) = (Source::Meta, Some(counts.digest()));
+        source = Source::Meta;
     }
     Ok(Observed {
         path: path.to_owned(),
         id: info.id,
         source,
-        digest: digest.unwrap_or_else(|| def.digest()),
         frozen: fdinfo.frozen,
         entries: is_always_full(info.map_type).then(|| u64::from(info.max_entries)),
         memory: fdinfo.memory,

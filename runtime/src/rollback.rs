@@ -17,6 +17,9 @@ use crate::sys::{Map, Object, bpffs};
 use crate::transfer::{self, Transfer};
 use crate::upgrade::Progress;
 
+/// How long the entries of one map may be counted for the report.
+const COUNTING: Duration = Duration::from_millis(20);
+
 /// A way back to the kept generation.
 pub struct Rollback {
     dir: PathBuf,
@@ -123,6 +126,7 @@ impl Returning<'_> {
             let record = derived.iter().find(|(map, _)| map == name).map(|(_, record)| record);
             let started = Instant::now();
             let mut map = MapReport::new(name, Disposition::Reuse);
+            map.kept = transfer::count(&kept, COUNTING).unwrap_or(0);
             if let (Some(live), Some(record)) = (&live, record)
                 && (record.from, record.to) == (kept.info().id, live.info().id)
             {

@@ -1,14 +1,17 @@
 //! What a release was built with: its lock, embedded in the daemon.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use maplock_layout::Lock;
 use maplock_layout::lock::{LockError, LockedMap};
+use maplock_layout::{Digest, Lock};
 
 /// The definitions of a release's pinned maps, with the history that leads to them.
 #[derive(Debug, Clone)]
 pub struct Spec {
     lock: Lock,
+    /// Of each map that it pins.
+    digests: BTreeMap<String, Digest>,
 }
 
 /// A spec that can't be read: its text is not a lock.
@@ -48,10 +51,18 @@ impl Spec {
     pub fn map(&self, name: &str) -> Option<&LockedMap> {
         self.lock.maps.get(name).filter(|map| !map.ephemeral)
     }
+
+    /// The digest of one of them.
+    #[must_use]
+    pub fn digest(&self, name: &str) -> Option<Digest> {
+        self.digests.get(name).copied()
+    }
 }
 
 impl From<Lock> for Spec {
     fn from(lock: Lock) -> Self {
-        Self { lock }
+        let pinned = lock.maps.iter().filter(|(_, map)| !map.ephemeral);
+        let digests = pinned.map(|(name, map)| (name.clone(), map.def.digest())).collect();
+        Self { lock, digests }
     }
 }

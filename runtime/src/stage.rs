@@ -16,7 +16,7 @@ use crate::normalise::pin_name;
 use crate::plan::{CommitBy, MapPlan, Plan};
 use crate::report::{LinkReport, MapReport, Report};
 use crate::site::{self, Site};
-use crate::sys::{Map, Object, Prog, bpffs};
+use crate::sys::{LinkTarget, Map, Object, Prog, bpffs};
 use crate::transfer::{self, Transfer};
 use crate::upgrade::{Progress, Upgrade};
 
@@ -240,6 +240,7 @@ impl Staged {
     /// says so, and the next start goes on from what is pinned.
     pub fn commit(mut self) -> Result<Report, Error> {
         let _span = tracing::info_span!("commit", dir = %self.upgrade.site.dir.display()).entered();
+        self.unpin_strangers()?;
         let attached = self.pin_hooks()?;
         self.write_meta()?;
         let Site { next, .. } = &self.upgrade.site;
@@ -263,6 +264,20 @@ impl Staged {
         Ok(report)
     }
 
+    /// What a loader has pinned beside the staged maps, by itself: maps that the object wants pinned and the spec does not have.
+    /// They live as long as the programs do.
+    fn unpin_strangers(&self) -> Result<(), Error> {
+        let next = &self.upgrade.site.next;
+        for name in changeover::list(next)? {
+            if !site::is_own(&name) && !self.maps.keys().any(|map| pin_name(map) == name) {
+                tracing::warn!(map = name, "pinned by the loader, but not in the spec: it is not kept; run `cargo maplock update`");
+                let path = next.join(&name);
+                bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Pins the programs, links those links that can be updated, and attaches the others.
     fn pin_hooks(&self) -> Result<Vec<LinkReport>, Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
@@ -279,7 +294,8 @@ impl Staged {
                     bpffs::hard_link(&live, &staged).trying(failed)?;
                     continue;
                 }
-                what = "replaced";
+                let is_gone = matches!(info.target, LinkTarget::Device { ifindex: 0, .. });
+                what = if is_gone { "reattached" } else { "replaced" };
             }
             let link = hook.attach(prog.as_fd()).trying(failed)?;
             link.pin(&staged).trying(failed)?;

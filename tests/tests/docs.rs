@@ -6,6 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use maplock::sys::Map;
+use maplock::{Options, Spec};
 use maplock_layout::lock::OnUpgrade;
 use maplock_layout::{Config, Lock};
 use maplock_tests::{kernel, toolchain};
@@ -44,6 +46,18 @@ fn tool() -> PathBuf {
 /// Runs the commands of a console block, and compares what they print with what stands behind them. A line `...` stands
 /// for any number of lines, `…` within a line for any text.
 fn run_console(block: &Block, cwd: &Path) {
+    run_console_at(block, cwd, None);
+}
+
+/// As [`run_console`]. Where the page has `/sys/fs/bpf`, `bpffs` is meant; how wide columns are depends on ids, and is not compared.
+fn run_console_at(block: &Block, cwd: &Path, bpffs: Option<&str>) {
+    const PLACE: &str = "/sys/fs/bpf";
+    let inside = |command: &str| bpffs.map_or(command.to_owned(), |bpffs| command.replace(PLACE, bpffs));
+    let outside = |text: &str| match bpffs {
+        Some(bpffs) => text.replace(bpffs, PLACE).lines().map(|line| narrow(line) + "\n").collect(),
+        None => text.to_owned(),
+    };
+    let matches = |expected: &str, printed: &str| matches(&outside(expected), &outside(printed));
     let path = format!("{}:{}", tool().display(), std::env::var("PATH").unwrap());
     let mut expected = String::new();
     let mut printed = String::new();
@@ -54,7 +68,7 @@ fn run_console(block: &Block, cwd: &Path) {
         };
         assert!(matches(&expected, &printed), "{}\nshows:\n{expected}\nprints:\n{printed}", block.intro);
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("{command} 2>&1")]).current_dir(cwd).env("PATH", &path);
+        shell.args(["-c", &format!("exec 2>&1; {}", inside(command))]).current_dir(cwd).env("PATH", &path);
         for name in ["CI", "MAPLOCK_LOCKED", "MAPLOCK_GATE", "DOCS_RS", "CLANG"] {
             shell.env_remove(name);
         }
@@ -62,6 +76,11 @@ fn run_console(block: &Block, cwd: &Path) {
         expected.clear();
     }
     assert!(matches(&expected, &printed), "{}\nshows:\n{expected}\nprints:\n{printed}", block.intro);
+}
+
+/// A line in which no gap is wider than two.
+fn narrow(line: &str) -> String {
+    line.split("  ").filter(|part| !part.is_empty()).map(str::trim).collect::<Vec<_>>().join("  ")
 }
 
 fn matches(expected: &str, printed: &str) -> bool {
@@ -73,18 +92,15 @@ fn matches(expected: &str, printed: &str) -> bool {
         }
     }
     fn alike(expected: &str, printed: &str) -> bool {
-        let Some((start, rest)) = expected.split_once('…') else { return expected == printed };
-        let Some(mut printed) = printed.strip_prefix(start) else { return false };
-        // Each `…` takes as little as it can, the last one all that is left.
-        let mut parts = rest.split('…').peekable();
-        while let Some(part) = parts.next() {
-            if parts.peek().is_none() {
-                return printed.ends_with(part);
-            }
-            let Some((_, after)) = printed.split_once(part) else { return false };
-            printed = after;
+        // Reports suggest `--reason "…"` in so many words, which matches itself.
+        let mut parts: Vec<_> = expected.split('…').collect();
+        let Some(end) = parts.pop().filter(|_| !parts.is_empty()) else { return expected == printed };
+        let Some(mut rest) = printed.strip_prefix(parts.remove(0)) else { return false };
+        for part in parts {
+            let Some(at) = rest.find(part) else { return false };
+            rest = &rest[at + part.len()..];
         }
-        true
+        rest.ends_with(end)
     }
     let split = |text| -> Vec<&str> { str::trim_end(text).lines().map(str::trim_end).collect() };
     lines(&split(expected), &split(printed))
@@ -172,6 +188,53 @@ fn the_commands_for_ci_do_what_they_show() {
         assert_eq!(block.language, "console");
         run_console(&block, &toolchain::root());
     }
+}
+
+#[test]
+fn the_page_for_those_who_run_upgrades_shows_a_node() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = kernel::Bpffs::mount();
+    let dir = bpffs.path().join("minimesh");
+    let stage = |lock: &str| {
+        let lock = fs::read_to_string(toolchain::root().join("minimesh").join(lock)).unwrap();
+        Options::new(Spec::parse(&lock).unwrap(), &dir).begin().unwrap().stage().unwrap()
+    };
+    let fill = |map: &str, entries: u64| {
+        let map = Map::open(&dir.join(map)).unwrap();
+        (0..entries).for_each(|key| map.update(&key.to_ne_bytes(), &vec![0; map.value_bytes()], 0).unwrap());
+    };
+    let mut consoles = 0;
+    for block in blocks("docs/node.md") {
+        assert_eq!(block.language, "console");
+        match block.intro.as_str() {
+            "<!-- v1 runs -->" => {
+                stage("maps.lock").commit().unwrap();
+                fill("backends", 12);
+                fill("stats", 812);
+            }
+            "<!-- upgraded to v2 -->" => drop(stage("releases/v2.lock").commit().unwrap()),
+            "<!-- killed while it staged v2 -->" => {
+                // All that was staged, without the process and its lock.
+                let staged = stage("releases/v2.lock");
+                let (next, copy) = (staged.dir().to_owned(), bpffs.dir("copy"));
+                for entry in fs::read_dir(&next).unwrap().map(Result::unwrap) {
+                    let to = copy.join(entry.file_name());
+                    match fs::read_link(entry.path()) {
+                        Ok(record) => std::os::unix::fs::symlink(record, to).unwrap(),
+                        Err(_) => fs::hard_link(entry.path(), to).unwrap(),
+                    }
+                }
+                drop(staged);
+                fs::rename(&copy, &next).unwrap();
+            }
+            intro => assert!(!intro.starts_with("<!--"), "nobody knows how to do: {intro}"),
+        }
+        run_console_at(&block, &toolchain::root(), Some(bpffs.path().to_str().unwrap()));
+        consoles += 1;
+    }
+    assert_eq!(consoles, 7);
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn the_maps_that_libbpf_makes_of_each_release_are_as_declared() {
             let observed = &inventory.maps[&pin_name(&declared.name)].observed;
             assert_eq!(observed.source, Source::Btf);
             assert_eq!(identity(&words(&inventory, declared)), identity(declared), "{release}: {}", declared.name);
-            assert_eq!(observed.digest, declared.digest(), "{release}: {}", declared.name);
+            assert_eq!(observed.digest(), declared.digest(), "{release}: {}", declared.name);
             assert_eq!((observed.entries, observed.frozen), (None, false));
             assert!(observed.memory > 0);
         }
@@ -423,13 +423,30 @@ fn a_map_that_a_later_release_reuses_counts_as_that_release_has_it() {
     libbpf::pin_maps(&v3, &dir, &[]).expect("a good object");
     // `backends` of v4 has a member in what was padding: the same sizes.
     let backends = v4.iter().find(|def| def.name == "backends").expect("in v4");
-    assert_ne!(look(&dir).maps["backends"].observed.digest, backends.digest());
+    assert_ne!(look(&dir).maps["backends"].observed.digest(), backends.digest());
     meta_of(&look(&dir), &v4).write(&dir).expect("room for it");
     let found = look(&dir);
-    assert_eq!(found.maps["backends"].observed.digest, backends.digest());
+    assert_eq!(found.maps["backends"].observed.digest(), backends.digest());
     assert_eq!(found.maps["backends"].observed.source, Source::Meta);
     // `stats` of v4 has a larger key: the map can't be what the meta map says.
     assert_eq!(found.maps["stats"].observed.source, Source::Btf);
+}
+
+#[test]
+fn the_meta_map_need_not_repeat_what_btf_tells() {
+    let Some(mount) = Mount::bpffs() else { return };
+    let dir = mount.dir("short");
+    let v4 = maps_of(&minimesh("v4")).expect("a good object");
+    libbpf::pin_maps(&minimesh("v3"), &dir, &[]).expect("a good object");
+    let mut meta = meta_of(&look(&dir), &v4);
+    meta.leave_out_what_btf_tells(&look(&dir).observed(), node());
+    // Those that v4 has otherwise than v3, which made them.
+    assert_eq!(meta.lock.maps.keys().collect::<Vec<_>>(), ["backends", "stats"]);
+    assert_eq!(meta.maps.len(), v4.len());
+    meta.write(&dir).expect("room for it");
+    let found = look(&dir);
+    assert_eq!(found.maps["backends"].observed.source, Source::Meta);
+    assert_eq!(found.maps["frontends"].observed.source, Source::Btf);
 }
 
 #[test]
@@ -441,5 +458,5 @@ fn one_map_can_be_looked_at_alone() {
     let map = Map::open(&path).expect("pinned");
     let observed = inspect::observe(&path, &map, None, &mut Layouts::default()).expect("a map");
     assert_eq!((observed.pin.as_str(), observed.id), ("stats", map.info().id));
-    assert_eq!(observed.digest, look(&dir).maps["stats"].observed.digest);
+    assert_eq!(observed.digest(), look(&dir).maps["stats"].observed.digest());
 }

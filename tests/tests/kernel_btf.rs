@@ -81,6 +81,39 @@ fn every_map_of_every_object_gets_its_layout_from_a_map_that_was_created_by_it()
     assert!(created > 300, "{created} maps");
 }
 
+#[test]
+fn structs_of_the_kernel_come_back_as_they_were_and_are_taken() {
+    if !kernel() {
+        return;
+    }
+    let Ok(vmlinux) = fs::read("/sys/kernel/btf/vmlinux") else { return skip("/sys/kernel/btf/vmlinux") };
+    let btf = btf::Btf::parse(&vmlinux).expect("the kernel's own");
+    let mut resolver = Resolver::new(&btf);
+    let (mut compared, mut problems) = (0, Vec::new());
+    for ty in btf.of_kinds(&[btf::BtfKind::Struct, btf::BtfKind::Union]) {
+        let layout = resolver.resolve(ty.id).unwrap_or_else(|error| panic!("{error}"));
+        let name = layout.spelling();
+        if ["struct bpf_list_head", "struct bpf_rb_root"].contains(&name.as_str()) {
+            continue;
+        }
+        let encoded = encode(None, Some(&layout)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let again = btf::Btf::parse(&encoded.bytes).expect("BTF");
+        let again = Resolver::new(&again).resolve(encoded.value_type_id).expect("a type");
+        if again != layout {
+            problems.push(format!("{name} is read back otherwise"));
+        }
+        // Asking for each takes long.
+        if compared % 20 == 0
+            && let Err(error) = Btf::load(&encoded.bytes)
+        {
+            problems.push(format!("{name}: {error}"));
+        }
+        compared += 1;
+    }
+    assert!(problems.is_empty(), "{} of {compared}\n{}", problems.len(), problems.join("\n"));
+    assert!(compared > 1000, "{compared} structs");
+}
+
 fn int(size: u64) -> Arc<Layout> {
     Arc::new(Layout::new(size, Shape::Int(IntKind::Unsigned)))
 }

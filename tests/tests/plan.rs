@@ -46,7 +46,6 @@ fn pinned(release: usize) -> Vec<Observed> {
         pin: def.name.clone(),
         path: Path::new("/bpf/minimesh").join(&def.name),
         id: u32::try_from(release * 10 + id).expect("few maps"),
-        digest: def.digest(),
         source: Source::Btf,
         frozen: false,
         entries: Some(12),

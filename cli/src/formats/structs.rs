@@ -60,7 +60,7 @@ fn map(def: &MapDef, said: &str, indent: &str, printed: &mut u64, out: &mut Stri
             }
             None if size == 0 => {}
             None => {
-                let unsaid = if is_data { ", of a type that the object does not tell" } else { "" };
+                let unsaid = if is_data { ", of a type that nothing tells" } else { "" };
                 _ = writeln!(out, "{indent}  {role}: {}{unsaid}", bytes(u64::from(size)));
             }
         }

@@ -1,8 +1,9 @@
 //! What the runtime traces, on stderr, in the style of this tool's own messages.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io;
 
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -43,12 +44,37 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     N: for<'a> FormatFields<'a> + 'static,
 {
-    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         match *event.metadata().level() {
             Level::ERROR | Level::WARN => write!(out, "{CAUTION}warning{CAUTION:#}{BOLD}:{BOLD:#} ")?,
             _ => write!(out, "{DIM}{:>7}{DIM:#} ", event.metadata().level().as_str().to_ascii_lowercase())?,
         }
-        context.format_fields(out.by_ref(), event)?;
-        writeln!(out)
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let Fields { message, others } = fields;
+        if others.is_empty() { writeln!(out, "{message}") } else { writeln!(out, "{message} ({others})") }
+    }
+}
+
+/// What an event says: `message (name=value, ..)`.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: String,
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string does not fail.
+        if field.name() == "message" {
+            _ = write!(self.message, "{value:?}");
+            return;
+        }
+        let gap = if self.others.is_empty() { "" } else { ", " };
+        _ = write!(self.others, "{gap}{}={value:?}", field.name());
     }
 }

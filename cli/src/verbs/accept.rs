@@ -65,6 +65,7 @@ fn chosen(args: &AcceptArgs) -> Result<Target, Error> {
     targets.pop().ok_or_else(|| Error::new("no package is selected"))
 }
 
+#[derive(Clone)]
 struct Answer<'a> {
     maps: &'a [String],
     on_upgrade: OnUpgrade,
@@ -130,7 +131,12 @@ fn accept_against(target: &Target, revision: &str, answer: Answer<'_>) -> Result
                 .help(format!("in both are: {}", known.join(", "))));
         };
         let (from, to) = (released.def.digest(), current.def.digest());
-        // What was accepted for this very step before is said anew.
+        // What was accepted for this very step before is said anew, but for what it sums.
+        let mut answer = answer.clone();
+        let before = current.epochs.iter().rfind(|epoch| (epoch.from, epoch.to) == (from, to));
+        if let Some(before) = before.filter(|_| answer.merge.is_empty() && answer.on_upgrade.keeps_entries()) {
+            answer.merge.clone_from(&before.merge);
+        }
         let mut known = current.clone();
         known.def.clone_from(&released.def);
         known.epochs.retain(|epoch| epoch.from == to || (epoch.from, epoch.to) != (from, to));

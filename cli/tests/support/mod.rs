@@ -1,6 +1,9 @@
 //! A directory to run the tool in, and transcripts of what it says there.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+#[cfg(target_os = "linux")]
+pub(crate) mod node;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,9 +41,29 @@ impl Ran {
     }
 }
 
+impl Ran {
+    /// What one would have seen.
+    pub(crate) fn tell(&self, command: &str, seen: &mut String) {
+        _ = writeln!(seen, "$ {command}\n{}{}", self.stdout, self.stderr);
+        if !seen.ends_with("\n\n") {
+            seen.push('\n');
+        }
+        if self.code != Some(0) {
+            seen.truncate(seen.trim_end().len());
+            let code = self.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+            _ = write!(seen, "\n[exit code {code}]\n\n");
+        }
+    }
+}
+
 /// The command that runs the tool.
 pub(crate) fn tool() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cargo-maplock"));
+    tool_at(env!("CARGO_BIN_EXE_cargo-maplock"))
+}
+
+/// A command that sees nothing of the outside.
+pub(crate) fn tool_at(path: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(path);
     FOREIGN.iter().for_each(|name| _ = command.env_remove(name));
     command
 }
@@ -104,7 +127,12 @@ impl Sandbox {
     }
 
     pub(crate) fn run_in(&self, dir: &str, line: &str) -> Ran {
-        let output = self.command_in(dir, line).output().expect("the tool runs");
+        self.ran(self.command_in(dir, line))
+    }
+
+    /// Runs a command; what it says of this directory reads `[DIR]`.
+    pub(crate) fn ran(&self, mut command: Command) -> Ran {
+        let output = command.output().expect("the tool runs");
         let text = |bytes: &[u8]| {
             let text = String::from_utf8_lossy(bytes).into_owned();
             let dir = self.dir.path().canonicalize().expect("it exists");
@@ -120,21 +148,7 @@ impl Sandbox {
 
     pub(crate) fn transcript_in(&self, dir: &str, lines: &[&str]) -> String {
         let mut seen = String::new();
-        for line in lines {
-            let ran = self.run_in(dir, line);
-            _ = writeln!(seen, "$ cargo maplock {line}\n{}{}", ran.stdout, ran.stderr);
-            if !seen.ends_with("\n\n") {
-                seen.push('\n');
-            }
-            if ran.code != Some(0) {
-                seen.truncate(seen.trim_end().len());
-                _ = write!(
-                    seen,
-                    "\n[exit code {}]\n\n",
-                    ran.code.map_or_else(|| "none".to_owned(), |code| code.to_string())
-                );
-            }
-        }
+        lines.iter().for_each(|line| self.run_in(dir, line).tell(&format!("cargo maplock {line}"), &mut seen));
         seen
     }
 
@@ -160,7 +174,7 @@ impl Sandbox {
 }
 
 /// Splits a command line at spaces, but for those in double quotes.
-fn words(line: &str) -> Vec<String> {
+pub(crate) fn words(line: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;
     for c in line.chars() {

@@ -81,7 +81,9 @@ struct Encoder {
 
 impl Encoder {
     fn layout(&mut self, layout: &Layout, depth: usize) -> Result<u32> {
-        if depth == MAX_DEPTH {
+        // A typedef is a level of its own to whoever reads it.
+        let depth = depth + usize::from(layout.typedef.is_some());
+        if depth >= MAX_DEPTH {
             return fail(format!("types are nested over {MAX_DEPTH} levels deep"));
         }
         let key = (ptr::from_ref(layout).cast(), layout.size);

@@ -283,16 +283,18 @@ impl Types<'_, '_, '_, '_> {
             Some(None) => return Err(self.reader.at(value.span(), format!("`{label}` contains itself"))),
             None => {}
         }
-        let too_deep = self.reader.at(value.span(), format!("types are nested over {MAX_DEPTH} levels deep"));
+        // Made only where it is needed: an error knows its line, for which all text before it is read.
+        let reader = self.reader;
+        let too_deep = || reader.at(value.span(), format!("types are nested over {MAX_DEPTH} levels deep"));
         if self.depth == MAX_DEPTH {
-            return Err(too_deep);
+            return Err(too_deep());
         }
         self.done.insert(label.to_owned(), None);
         self.depth += 1;
         let (layout, height) = self.definition(label, value)?;
         self.depth -= 1;
         if height > MAX_DEPTH {
-            return Err(too_deep);
+            return Err(too_deep());
         }
         self.done.insert(label.to_owned(), Some((layout.clone(), height)));
         Ok(Some((layout, height)))

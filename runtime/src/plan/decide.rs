@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maplock_layout::layout::Layout;
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
-use maplock_layout::{Disposition, Finding, Lock, MapDef, compare, config::Levels, rules, sum_places};
+use maplock_layout::map::MapType;
+use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config::Levels, rules, sum_places};
 
 use super::kinds::{behaviour_of, entry_bytes, estimate};
+use super::same::same_but_for_capacity;
 use super::{Inputs, MapPlan, sums};
 use crate::inspect::{Observed, Source};
 use crate::normalise::{normalise, pin_name};
@@ -47,25 +49,29 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
     let live = find(inputs.live).map(|at| &inputs.live[at]);
     let kept = find(inputs.kept).map(|at| &inputs.kept[at]).filter(|kept| is_exactly(inputs, kept, &asked));
 
+    // The capacity is no part of it.
+    let asked_digest = inputs.spec.digest(name).unwrap_or_else(|| asked.def.digest());
     let mut plan = blank(name);
-    plan.to = Some(asked.def.digest());
+    plan.to = Some(asked_digest);
     let decision = match live {
         None => {
             let why = "new in this release".to_owned();
             Decision { disposition: Disposition::Create, why, def: asked.def.clone(), by: By::Lock }
         }
         Some(live) => {
-            let old = recognise(inputs, live, &asked);
-            (plan.from, plan.id, plan.pin) = (Some(old.digest()), Some(live.id), Some(live.path.clone()));
+            let known = recognise(inputs, live, &asked, asked_digest);
+            let old = &known.old;
+            (plan.from, plan.id, plan.pin) = (Some(known.digest), Some(live.id), Some(live.path.clone()));
             (plan.entries, plan.old_max_entries) = (live.entries, Some(old.max_entries));
-            let (decision, findings) = decide(live, &old, &asked, policy);
+            let (decision, findings) = decide(live, &known, &asked, policy);
             plan.findings = findings;
             let decision = match kept {
-                Some(kept) if kept.id != live.id => take_up_kept(&mut plan, kept, live, &old, decision),
+                Some(kept) if kept.id != live.id => take_up_kept(&mut plan, kept, live, old, decision),
                 _ => decision,
             };
-            let decision = if plan.from_kept { decision } else { as_the_type_allows(&old, decision) };
-            let decision = without_conversion(&old, policy, decision);
+            let decision = if plan.from_kept { decision } else { as_the_type_allows(old, decision) };
+            let decision = without_conversion(old, policy, decision);
+            let decision = warn_of_lru(inputs, &mut plan, live, old, decision);
             let is_state = !matches!(behaviour(old.map_type), Behaviour::Refilled | Behaviour::Events);
             let is_lost = match decision.disposition {
                 Disposition::Swap => is_state,
@@ -77,13 +83,12 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
     };
     if let (None, Some(kept)) = (live, kept) {
         plan.from_kept = true;
-        (plan.from, plan.id, plan.pin) = (Some(asked.def.digest()), Some(kept.id), Some(kept.path.clone()));
+        (plan.from, plan.id, plan.pin) = (Some(asked_digest), Some(kept.id), Some(kept.path.clone()));
         plan.disposition = Disposition::Reuse;
         plan.why = "returns to the map kept since the last upgrade".to_owned();
         plan.def = Some(decision.def);
     } else {
         (plan.disposition, plan.why) = (decision.disposition, decision.why);
-        plan.to = Some(decision.def.digest());
         plan.def = Some(decision.def);
     }
     carry_over(inputs, policy, locked, &mut plan);
@@ -93,7 +98,9 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
 /// A map of the old generation that the spec has no more.
 pub(super) fn gone(inputs: &Inputs<'_>, name: &str) -> Option<MapPlan> {
     let pin = pin_name(name);
-    let live = inputs.live.iter().find(|map| map.pin == pin)?;
+    // Under the same name, a map of another number is somebody else's.
+    let id = inputs.meta?.maps.get(name)?.id;
+    let live = inputs.live.iter().find(|map| map.pin == pin && map.id == id)?;
     let mut plan = blank(name);
     plan.disposition = Disposition::Drop;
     plan.why = if inputs.spec.lock().maps.contains_key(name) {
@@ -103,7 +110,7 @@ pub(super) fn gone(inputs: &Inputs<'_>, name: &str) -> Option<MapPlan> {
     };
     let locked = LockedMap::new(MapDef { name: name.to_owned(), ..live.def.clone() });
     plan.findings = compare(&one(name, &locked), &Lock::default(), &Levels::default()).findings;
-    (plan.from, plan.id, plan.pin) = (Some(live.digest), Some(live.id), Some(live.path.clone()));
+    (plan.from, plan.id, plan.pin) = (Some(live.digest()), Some(live.id), Some(live.path.clone()));
     (plan.entries, plan.old_max_entries) = (live.entries, Some(live.def.max_entries));
     Some(plan)
 }
@@ -122,6 +129,7 @@ fn blank(name: &str) -> MapPlan {
         from_kept: false,
         carried_back: false,
         loses_entries: false,
+        may_drop_entries: false,
         entries: None,
         old_max_entries: None,
         sums: Vec::new(),
@@ -134,26 +142,49 @@ fn one(name: &str, locked: &LockedMap) -> Lock {
     Lock { maps: BTreeMap::from([(name.to_owned(), locked.clone())]) }
 }
 
-/// What is pinned, in the words of the definition that it is, of those that the lock knows; else in those of today's.
-fn recognise(inputs: &Inputs<'_>, live: &Observed, asked: &LockedMap) -> MapDef {
-    let known = std::iter::once(&asked.def).chain(asked.epochs.iter().rev().map(|epoch| &epoch.previous));
-    let words = known.filter_map(|known| {
-        let words = normalise(&live.def, known, inputs.node);
-        (words.digest() == known.digest()).then_some((words, known.digest()))
-    });
-    // More than one fits where the kernel does not tell all; the meta map then says which.
-    let mut words: Vec<_> = words.collect();
-    let at = words.iter().position(|(_, digest)| *digest == live.digest).unwrap_or(0);
-    if words.is_empty() { normalise(&live.def, &asked.def, inputs.node) } else { words.swap_remove(at).0 }
+/// What is pinned.
+struct Recognised {
+    /// In the words of the definition that it is, of those that the lock knows; else in those of today's.
+    old: MapDef,
+    digest: Digest,
+    /// True where it is one of those that the lock knows.
+    is_known: bool,
+    /// True where it is today's, but for the capacity.
+    is_asked: bool,
+}
+
+fn recognise(inputs: &Inputs<'_>, live: &Observed, asked: &LockedMap, asked_digest: Digest) -> Recognised {
+    let old = normalise(&live.def, &asked.def, inputs.node);
+    if same_but_for_capacity(&old, &asked.def) {
+        return Recognised { old, digest: asked_digest, is_known: true, is_asked: true };
+    }
+    let digest = old.digest();
+    if digest == asked_digest {
+        return Recognised { old, digest, is_known: true, is_asked: false };
+    }
+    for previous in asked.epochs.iter().rev().map(|epoch| &epoch.previous) {
+        let words = normalise(&live.def, previous, inputs.node);
+        let digest = words.digest();
+        if digest == previous.digest() {
+            return Recognised { old: words, digest, is_known: true, is_asked: false };
+        }
+    }
+    Recognised { old, digest, is_known: false, is_asked: false }
 }
 
 /// True for a map that the new release could have made.
 fn is_exactly(inputs: &Inputs<'_>, kept: &Observed, asked: &LockedMap) -> bool {
     let words = normalise(&kept.def, &asked.def, inputs.node);
-    words.digest() == asked.def.digest() && words.max_entries == asked.def.max_entries
+    words.max_entries == asked.def.max_entries
+        && (same_but_for_capacity(&words, &asked.def) || words.digest() == asked.def.digest())
 }
 
-fn decide(live: &Observed, old: &MapDef, asked: &LockedMap, policy: &Policy) -> (Decision, Vec<Finding>) {
+fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Policy) -> (Decision, Vec<Finding>) {
+    let old = &known.old;
+    if known.is_asked && old.max_entries == asked.def.max_entries {
+        let why = "same layout".to_owned();
+        return (Decision { disposition: Disposition::Reuse, why, def: asked.def.clone(), by: By::Lock }, Vec::new());
+    }
     let name = asked.def.name.as_str();
     let comparison = compare(&one(name, &LockedMap::new(old.clone())), &one(name, asked), &Levels::default());
     let mut findings = comparison.findings;
@@ -161,15 +192,13 @@ fn decide(live: &Observed, old: &MapDef, asked: &LockedMap, policy: &Policy) -> 
     let verdict = comparison.maps.first();
     let disposition = verdict.map_or(Disposition::Refuse, |verdict| verdict.disposition);
 
-    let is_known = std::iter::once(&asked.def)
-        .chain(asked.epochs.iter().map(|epoch| &epoch.previous))
-        .any(|known| known.digest() == old.digest());
     let mut open = findings.iter().filter(|finding| finding.needs_decision() && finding.accepted.is_none()).peekable();
-    let by = if !is_known && lacks_layout(old, &asked.def) {
+    let is_same = verdict.is_some_and(|verdict| verdict.from == verdict.to);
+    let by = if !known.is_known && lacks_layout(old, &asked.def) {
         By::Unverifiable
     } else if open.peek().is_none() {
         By::Lock
-    } else if old.digest() == asked.def.digest() && open.all(|finding| finding.rule == &rules::MAX_ENTRIES_DECREASED) {
+    } else if is_same && open.all(|finding| finding.rule == &rules::MAX_ENTRIES_DECREASED) {
         By::Larger
     } else {
         By::Unknown
@@ -177,12 +206,12 @@ fn decide(live: &Observed, old: &MapDef, asked: &LockedMap, policy: &Policy) -> 
     let decision = match by {
         By::Lock => {
             let reason = verdict.and_then(|verdict| verdict.reason.as_deref());
-            let reason = reason.or_else(|| reuse_reason(&findings, asked, old));
+            let reason = reason.or_else(|| reuse_reason(&findings, asked, known.digest));
             let why = why(disposition, &findings, old, &asked.def, reason);
             Decision { disposition, why, def: asked.def.clone(), by }
         }
         By::Unknown => {
-            let why = format!("{}; no epoch leads from {}", change(&findings), old.digest().short());
+            let why = format!("{}; no epoch leads from {}", change(&findings), known.digest.short());
             by_policy(policy.unknown, by, why, &findings, old, asked)
         }
         By::Unverifiable => {
@@ -295,7 +324,8 @@ fn as_the_type_allows(old: &MapDef, decision: Decision) -> Decision {
             let why = "filled anew by the new programs; the old ones keep theirs".to_owned();
             Decision { disposition: D::Swap, why, ..decision }
         }
-        (Behaviour::Events, D::Grow) => {
+        // A smaller buffer loses nothing either.
+        (Behaviour::Events, D::Grow | D::Refuse) if decision.disposition == D::Grow || decision.by == By::Larger => {
             let (from, to) = (old.max_entries, decision.def.max_entries);
             let why = format!("{from} -> {to} bytes; events not yet read stay in the old buffer, which is kept");
             Decision { disposition: D::Swap, why, ..decision }
@@ -328,6 +358,22 @@ fn without_conversion(old: &MapDef, policy: &Policy, decision: Decision) -> Deci
         }
         OnMismatch::Refuse | OnMismatch::Reuse => Decision { disposition: Disposition::Refuse, why, ..decision },
     }
+}
+
+/// A full LRU drops entries while others are copied into it: each CPU takes up to 128 free entries for itself.
+fn warn_of_lru(inputs: &Inputs<'_>, plan: &mut MapPlan, live: &Observed, old: &MapDef, decision: Decision) -> Decision {
+    /// `LOCAL_FREE_TARGET` in kernel/bpf/bpf_lru_list.c.
+    const EACH_CPU: u64 = 128;
+    let is_lru = matches!(old.map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH);
+    let is_copied = matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || plan.carried_back;
+    let entries = live.entries.unwrap_or(old.max_entries.into());
+    let room = u64::from(decision.def.max_entries);
+    if !is_lru || !is_copied || room >= entries + EACH_CPU * u64::from(inputs.node.cpus) {
+        return decision;
+    }
+    plan.may_drop_entries = true;
+    let kept = decision.why.strip_suffix(", every entry kept").unwrap_or(&decision.why);
+    Decision { why: format!("{kept}; an LRU this full may drop some entries"), ..decision }
 }
 
 /// What it takes to carry entries over, where they are.
@@ -377,9 +423,8 @@ fn why(disposition: Disposition, findings: &[Finding], old: &MapDef, new: &MapDe
 }
 
 /// What was said for the newest epoch that kept the bytes.
-fn reuse_reason<'a>(findings: &[Finding], asked: &'a LockedMap, old: &MapDef) -> Option<&'a str> {
+fn reuse_reason<'a>(findings: &[Finding], asked: &'a LockedMap, from: Digest) -> Option<&'a str> {
     findings.iter().find(|finding| finding.accepted == Some(OnUpgrade::Reuse))?;
-    let from = old.digest();
     let epoch = asked.epochs.iter().rev().find(|epoch| epoch.from == from && !epoch.is_bridge())?;
     Some(epoch.reason.as_str())
 }

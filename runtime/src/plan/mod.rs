@@ -2,6 +2,7 @@
 
 mod decide;
 mod kinds;
+mod same;
 mod show;
 mod sums;
 #[cfg(test)]
@@ -70,6 +71,8 @@ pub struct MapPlan {
     pub carried_back: bool,
     /// True where entries that the live map holds are not there after the upgrade.
     pub loses_entries: bool,
+    /// True where a full LRU may drop some while they are carried over.
+    pub may_drop_entries: bool,
     /// Entries at stake, where that is known: those of the live map.
     pub entries: Option<u64>,
     /// Capacity of the live map.

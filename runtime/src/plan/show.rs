@@ -52,7 +52,16 @@ impl Plan {
                 None => format!("the entries of {}", map.map),
             })
             .collect();
-        parts.push(if lost.is_empty() { "nothing is lost".to_owned() } else { format!("lost: {}", lost.join(", ")) });
+        let dropped = self.names(|map| map.may_drop_entries);
+        if !lost.is_empty() {
+            parts.push(format!("lost: {}", lost.join(", ")));
+        }
+        if !dropped.is_empty() {
+            parts.push(format!("may drop entries: {}", dropped.join(", ")));
+        }
+        if parts.is_empty() {
+            parts.push("nothing is lost".to_owned());
+        }
         let snapshot: u64 = self.maps.iter().map(|map| map.snapshot).sum();
         if snapshot >= 1 << 20 {
             parts.push(format!("{} MiB for snapshots", snapshot.div_ceil(1 << 20)));
@@ -74,7 +83,8 @@ impl Plan {
     ///
     /// - `map`, `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
     /// - `from`, `to`: digests of what is pinned and of what will be, or null;
-    /// - `id`, `pin`: of the map that the state comes from, or null; `from_kept`, `carried_back`, `loses_entries`;
+    /// - `id`, `pin`: of the map that the state comes from, or null; `from_kept`, `carried_back`, `loses_entries`,
+    ///   `may_drop_entries`;
     /// - `entries` (null where not known), `old_max_entries`, `max_entries`;
     /// - `sums`: a list of `{"offset": bytes, "width": bytes}`; `snapshot_bytes`, `estimate_ms`;
     /// - `findings`: a list of `rule`, `level`, `path`, `old`, `new`, `accepted` and `message`.
@@ -118,6 +128,7 @@ impl MapPlan {
             "from_kept": self.from_kept,
             "carried_back": self.carried_back,
             "loses_entries": self.loses_entries,
+            "may_drop_entries": self.may_drop_entries,
             "entries": self.entries,
             "old_max_entries": self.old_max_entries,
             "max_entries": self.def.as_ref().map(|def| def.max_entries),

@@ -73,7 +73,6 @@ fn pinned(def: &MapDef, id: u32, entries: u64) -> Observed {
         path: Path::new("/bpf/mesh").join(&def.name),
         id,
         source: Source::Btf,
-        digest: def.digest(),
         frozen: false,
         entries: Some(entries),
         memory: 0,
@@ -349,6 +348,8 @@ fn only_maps_that_the_old_generation_names_are_dropped() {
     assert_is(map, D::Drop, "not in this release; kept for roll-back");
     assert_eq!((map.def.as_ref(), map.to, map.from), (None, None, Some(old.digest())));
     assert_eq!(map.findings[0].rule.id, "map-removed");
+    case.live[1].id = 10;
+    assert_eq!(case.plan().maps.len(), 1, "another map under that name is a foreign pin");
 }
 
 #[test]
@@ -422,6 +423,26 @@ fn a_ring_buffer_that_grows_is_made_anew_and_the_old_one_is_kept() {
     assert!(!map.loses_entries);
     // 5000 bytes are 8192 in whole pages.
     assert_is(&Case::one(&ring(8192), &ring(5000)).decide(), D::Reuse, "same layout");
+}
+
+#[test]
+fn a_ring_buffer_that_shrinks_again_is_made_anew_too() {
+    let ring = |max_entries| MapDef { max_entries, pinning: Pinning::ByName, ..MapDef::new("stats", T::RINGBUF) };
+    let map = Case::one(&ring(8192), &ring(4096)).decide();
+    assert_is(&map, D::Swap, "8192 -> 4096 bytes; events not yet read stay in the old buffer, which is kept");
+}
+
+#[test]
+fn an_lru_without_slack_may_drop_entries_and_says_so() {
+    let lru = |max_entries| def("stats", T::LRU_HASH, &counters(4), max_entries);
+    // 12 entries, and 128 for each of two CPUs.
+    let plan = Case::one(&lru(64), &lru(12 + 256 - 1)).plan();
+    assert_is(&plan.maps[0], D::Grow, "max_entries 64 -> 267; an LRU this full may drop some entries");
+    let last = plan.to_string().lines().last().map(str::to_owned);
+    assert_eq!(last.as_deref(), Some("may drop entries: stats · under 1 ms · traffic keeps running"));
+    let map = Case::one(&lru(64), &lru(12 + 256)).decide();
+    assert_is(&map, D::Grow, "max_entries 64 -> 268, every entry kept");
+    assert!(!map.may_drop_entries);
 }
 
 #[test]
@@ -571,6 +592,7 @@ fn the_json_has_the_documented_names() {
         "loses_entries",
         "map",
         "max_entries",
+        "may_drop_entries",
         "old_max_entries",
         "pin",
         "snapshot_bytes",

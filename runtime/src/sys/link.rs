@@ -138,6 +138,18 @@ impl Link {
         unsafe { bpf_fd(Cmd::LinkCreate, &mut attr) }.map(Self)
     }
 
+    /// Attaches a program to a hook of netfilter: protocol family (`NFPROTO_*`), hook (`NF_INET_*`), and a priority that no other
+    /// program has there (EBUSY).
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn netfilter(prog: BorrowedFd<'_>, family: u32, hook: u32, priority: i32) -> io::Result<Self> {
+        const BPF_NETFILTER: u32 = 45;
+        let mut attr = [raw(prog), 0, BPF_NETFILTER, 0, family, hook, priority.cast_unsigned(), 0];
+        // SAFETY: no pointers; the command opens a descriptor.
+        unsafe { bpf_fd(Cmd::LinkCreate, &mut attr) }.map(Self)
+    }
+
     /// Attaches an iterator program to the entries of a map.
     ///
     /// # Errors

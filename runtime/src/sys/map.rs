@@ -449,8 +449,8 @@ impl Map {
         }
     }
 
-    /// Writes entries; returns how many were written before the first that failed, with its error. Of the flags, batches know
-    /// `BPF_F_LOCK` only: EINVAL for `BPF_NOEXIST` and `BPF_EXIST`.
+    /// Writes entries; returns how many were written before the first that failed, with its error. Of `flags`, the kernel takes
+    /// `BPF_F_LOCK` only.
     pub fn update_batch(&self, keys: &[u8], values: &[u8], count: usize, flags: u64) -> (usize, io::Result<()>) {
         let sizes = self
             .check("batch of keys", keys.len(), count * self.info.key_size as usize)
@@ -470,10 +470,11 @@ impl Map {
         };
         // SAFETY: both buffers hold `count` entries of the kernel's sizes.
         let result = unsafe { bpf(Cmd::MapUpdateBatch, &mut attr) };
-        // Where the kernel refuses the call as such, it does not touch the count.
-        let written = match attr.count as usize {
-            written if result.is_err() && written >= count => 0,
-            written => written.min(count),
+        // An error of the call itself, such as EINVAL for a flag, leaves the count as it was given.
+        let written = match &result {
+            Ok(_) => count,
+            Err(_) if attr.count as usize >= count => 0,
+            Err(_) => attr.count as usize,
         };
         (written, result.map(drop))
     }

@@ -187,13 +187,17 @@ unsafe fn object_info<T>(fd: BorrowedFd<'_>, info: &mut T) -> io::Result<usize> 
 /// Waits until every program that ran when this was called has returned: a grace period of RCU. Sleepable programs are not
 /// waited for.
 ///
-/// By `membarrier(MEMBARRIER_CMD_GLOBAL)`; where that can't be (ENOSYS under some seccomp profiles, EINVAL with `nohz_full` CPUs),
-/// by an update of a map in a map, after which the kernel waits by itself (`maybe_wait_bpf_programs`).
+/// By `membarrier(MEMBARRIER_CMD_GLOBAL)`; where that can't be (ENOSYS under some seccomp profiles, EINVAL with `nohz_full` CPUs), or
+/// returns at once since a single CPU is online, by an update of a map in a map, after which the kernel waits by itself
+/// (`maybe_wait_bpf_programs`).
 ///
 /// # Errors
 /// The kernel's, where neither can be.
 pub fn wait_for_running_programs() -> io::Result<()> {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    if online_cpus().is_ok_and(|cpus| cpus.len() == 1) {
+        return wait_by_map_in_map();
+    }
     // SAFETY: no pointers.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
     if result >= 0 {

@@ -9,6 +9,9 @@ use super::shape::Shape;
 use super::{Behaviour, TransferError, behaviour, is_array, kernel, plain};
 use crate::sys::{Map, NewMap};
 
+/// Maps of at most so many entries are counted by a few calls: that takes less time than to load a program, and is not limited.
+const SMALL: u32 = 4096;
+
 /// How many entries `map` holds, where that can be told within `limit`. Arrays hold as many as they have room for. `None` where
 /// it takes longer, and where the type does not tell: queues, stacks, ring buffers, storage, and those that can't be read.
 #[must_use]
@@ -20,6 +23,7 @@ pub fn count(map: &Map, limit: Duration) -> Option<u64> {
     };
     match behaviour(map.info().map_type) {
         Behaviour::Copied if is_array(map.info().map_type) => Some(map.info().max_entries.into()),
+        Behaviour::Copied if map.info().max_entries <= SMALL => by_calls(map, &|_| Ok(())),
         Behaviour::Copied if map.info().map_type != MapType::LPM_TRIE => match count_prog(map) {
             Ok(prog) => kernel::iterate(&prog, map, &mut |_, _| in_time(map)).ok(),
             Err(_) => by_calls(map, &in_time),

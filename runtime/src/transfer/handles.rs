@@ -63,8 +63,8 @@ fn write(to: &Map, keys: &[u8], values: &[u8], one_by_one: bool, replace: bool) 
     }
     // Arrays have all their indexes: only an update of any is taken.
     let flags = if replace || to.info().map_type == MapType::ARRAY_OF_MAPS { BPF_ANY } else { BPF_NOEXIST };
-    let written = if one_by_one { 0 } else { to.update_batch(keys, values, count, flags).0 };
-    // What a batch did not write shows its error here.
+    // A batch takes no flags. What it did not write shows its error below.
+    let written = if one_by_one || flags != BPF_ANY { 0 } else { to.update_batch(keys, values, count, flags).0 };
     for at in written..count {
         let (key, value) = (&keys[at * key_size..][..key_size], &values[at * to.value_bytes()..][..to.value_bytes()]);
         to.update(key, value, flags).map_err(|error| TransferError::write(to, (count - at) as u64, error))?;

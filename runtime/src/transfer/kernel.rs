@@ -267,7 +267,11 @@ impl<'a> Engine<'a> {
     fn drive(&self, prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, TransferError> {
         match self.source() {
             Source::Iterator(_) => iterate(prog, over, each),
-            Source::Indexes => run_over_indexes(prog, over, each),
+            // Indexes that only the larger of two arrays has hold nothing: that was checked.
+            Source::Indexes => {
+                let both = over.info().max_entries.min(self.transfer.to.info().max_entries);
+                run_over_indexes(prog, over, both, each)
+            }
             Source::Keys(_) => {
                 let mut entries = 0;
                 self.by_keys(prog, over, &mut |_, marked| {
@@ -372,8 +376,8 @@ pub(super) fn iterate(prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, Tr
     }
 }
 
-fn run_over_indexes(prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, TransferError> {
-    let (total, mut start) = (over.info().max_entries, 0);
+fn run_over_indexes(prog: &Prog, over: &Map, total: u32, each: Each<'_>) -> Result<u64, TransferError> {
+    let mut start = 0;
     let chunk = u32::try_from((1 << 20) / over.value_bytes().max(1)).unwrap_or(1).clamp(16, 16384);
     while start < total {
         let entries = chunk.min(total - start);

@@ -284,6 +284,9 @@ impl Transfer<'_> {
                 return unlike("value_size", from.value_size, other.value_size);
             }
         }
+        if is_array(from.map_type) {
+            self.check_rest_is_zero()?;
+        }
         let mut sums = self.sums.to_vec();
         sums.sort_unstable();
         let mut end = 0;
@@ -295,6 +298,24 @@ impl Transfer<'_> {
             end = sum.offset + sum.width;
         }
         Ok(())
+    }
+}
+
+impl Transfer<'_> {
+    /// What a smaller array has no index for must hold nothing.
+    fn check_rest_is_zero(&self) -> Result<(), TransferError> {
+        let (from, to) = (self.from.info(), self.to.info());
+        let mut value = vec![0; self.from.value_bytes()];
+        let mut failed = 0;
+        for index in to.max_entries..from.max_entries {
+            let read = self.from.lookup_into(&index.to_ne_bytes(), &mut value);
+            read.map_err(TransferError::kernel(self.from, "reading an entry"))?;
+            failed += u64::from(value.iter().any(|byte| *byte != 0));
+        }
+        match failed {
+            0 => Ok(()),
+            _ => Err(TransferError::Full { map: to.name.clone(), max_entries: to.max_entries, failed }),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use maplock_tests::kernel::{Bpffs, DebugFs};
 use maplock_tests::toolchain;
 
 use super::support::{
-    Loaded, attach_type, call, cpus, errno, key, keys, map, map_with_flags, number, prog_type, returns, stay_on,
+    Loaded, attach_type, call, cpus, errno, key, keys, map, map_with_flags, number, on_cpu, prog_type, returns, stay_on,
 };
 
 const BPF_NOEXIST: u64 = 1;
@@ -258,19 +258,16 @@ fn fact_26_lru_loses_entries_unless_there_is_slack() {
     if cpus().len() < 2 {
         return toolchain::skip("two CPUs");
     }
-    let cpus = possible_cpus().unwrap();
+    let slack = 128 * possible_cpus().unwrap();
     let kept = |capacity| {
-        thread::scope(|scope| {
-            let copy = || {
-                let map = map(T::LRU_HASH, 4, 8, capacity);
-                insert_from_all_cpus(&map, 10_000);
-                keys(&map).len()
-            };
-            scope.spawn(copy).join().unwrap()
+        on_cpu(cpus()[0], || {
+            let map = map(T::LRU_HASH, 4, 8, capacity);
+            insert_from_all_cpus(&map, 10_000);
+            keys(&map).len()
         })
     };
     assert!(kept(10_000) < 10_000, "a map of just that capacity");
-    assert_eq!(kept(10_000 + 128 * cpus), 10_000);
+    assert_eq!(kept(10_000 + slack), 10_000);
 }
 
 #[test]
@@ -278,13 +275,7 @@ fn fact_26_a_list_per_cpu_serves_one_cpu_only() {
     needs_kernel!();
     let possible = possible_cpus().unwrap();
     let map = map_with_flags(T::LRU_HASH, 4, 8, 1000 * possible, BPF_F_NO_COMMON_LRU);
-    thread::scope(|scope| {
-        let from_one_cpu = || {
-            stay_on(cpus()[0]);
-            (0..1000 * possible).for_each(|of| map.update(&key(of), &[1; 8], 0).unwrap());
-        };
-        scope.spawn(from_one_cpu).join().unwrap();
-    });
+    on_cpu(cpus()[0], || (0..1000 * possible).for_each(|of| map.update(&key(of), &[1; 8], 0).unwrap()));
     assert_eq!(keys(&map).len(), 1000);
 }
 
@@ -293,13 +284,7 @@ fn fact_26_recency_is_lost_so_the_coldest_goes_first() {
     needs_kernel!();
     // What is inserted last stays longest, whatever it was in the old map.
     let map = map(T::LRU_HASH, 4, 8, 2048);
-    thread::scope(|scope| {
-        let copy = || {
-            stay_on(cpus()[0]);
-            (0..4096).for_each(|of| map.update(&key(of), &[1; 8], 0).unwrap());
-        };
-        scope.spawn(copy).join().unwrap();
-    });
+    on_cpu(cpus()[0], || (0..4096).for_each(|of| map.update(&key(of), &[1; 8], 0).unwrap()));
     assert!(map.lookup(&key(4095)).unwrap().is_some());
     assert!(map.lookup(&key(0)).unwrap().is_none());
 }
@@ -339,22 +324,16 @@ fn fact_27_a_callback_sees_its_own_cpu_only() {
             return 0;
         }";
     let Some(loaded) = Loaded::from_source(source) else { return };
-    let cpus = u64::from(possible_cpus().unwrap());
-    let value: Vec<u8> = (0..cpus).flat_map(|cpu| (100 + cpu).to_ne_bytes()).collect();
+    let possible = u64::from(possible_cpus().unwrap());
+    let value: Vec<u8> = (0..possible).flat_map(|cpu| (100 + cpu).to_ne_bytes()).collect();
     loaded.map("counts").update(&key(0), &value, 0).unwrap();
     let (own, of_cpu) = (loaded.prog("own"), loaded.prog("of_cpu"));
-    thread::scope(|scope| {
-        let test = || {
-            for cpu in super::support::cpus() {
-                stay_on(cpu);
-                assert_eq!(call(&own, [0]), [100 + cpu as u64]);
-            }
-            for cpu in 0..cpus {
-                assert_eq!(call(&of_cpu, [cpu]), [100 + cpu]);
-            }
-        };
-        scope.spawn(test).join().unwrap();
-    });
+    for cpu in cpus() {
+        assert_eq!(on_cpu(cpu, || call(&own, [0])), [100 + cpu as u64]);
+    }
+    for cpu in 0..possible {
+        assert_eq!(call(&of_cpu, [cpu]), [100 + cpu]);
+    }
 }
 
 #[test]

@@ -4,14 +4,16 @@
 use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use maplock::sys::{Link, Map, Mmap, NewLink, Prog, wait_for_running_programs};
+use maplock::layout::map::MapType;
+use maplock::sys::{Link, Map, Mmap, NewLink, NewMap, Prog, wait_for_running_programs};
 use maplock_tests::kernel::Cgroup;
 use maplock_tests::toolchain;
 
-use super::support::{Loaded, attach_type, compile, key, keys, number};
+use super::support::{Loaded, array, attach_type, compile, cpus, key, keys, number, on_cpu, stay_on};
 
 const BPF_NOEXIST: u64 = 1;
 
@@ -21,12 +23,9 @@ fn attach(cgroup: &Cgroup, prog: &Prog) -> Link {
     Link::create(&NewLink { prog: prog.as_fd(), target, attach_type, flags: 0 }).unwrap()
 }
 
-#[test]
-fn fact_31_an_update_of_a_link_does_not_wait_and_membarrier_does() {
-    needs_kernel!();
-    if thread::available_parallelism().unwrap().get() < 2 {
-        return toolchain::skip("two CPUs");
-    }
+/// Switches a link while the old program runs, and lets it end only after `wait` was called; true where `wait` came back
+/// after that. `None` where there is no clang. The program has a CPU to itself, on which nothing else would get to run.
+fn comes_back_after_the_old_program(wait: impl FnOnce() + Send) -> Option<bool> {
     // The old program runs until it is told to end.
     let source = "struct state { __u64 started, end, done; };
         MAP(states, BPF_MAP_TYPE_ARRAY, __u32, struct state, 1, BPF_F_MMAPABLE);
@@ -49,7 +48,7 @@ fn fact_31_an_update_of_a_link_does_not_wait_and_membarrier_does() {
             return 1;
         }
         SEC(\"cgroup/sock_create\") int new(void *context) { return 1; }";
-    let Some(loaded) = Loaded::from_source(source) else { return };
+    let loaded = Loaded::from_source(source)?;
     let states = loaded.map("states");
     let word = |at: usize| {
         let mut bytes = [0; 8];
@@ -60,24 +59,66 @@ fn fact_31_an_update_of_a_link_does_not_wait_and_membarrier_does() {
     let cgroup = Cgroup::threaded();
     let link = attach(&cgroup, &loaded.prog("old"));
     let new = loaded.prog("new");
+    let called = AtomicBool::new(false);
+    let (called, done) = (&called, &done);
     thread::scope(|scope| {
-        scope.spawn(|| cgroup.run(|| UdpSocket::bind("127.0.0.1:0").unwrap()));
+        scope.spawn(|| {
+            cgroup.run(|| {
+                stay_on(cpus()[1]);
+                UdpSocket::bind("127.0.0.1:0").unwrap()
+            })
+        });
         while started() == 0 {
-            thread::yield_now();
+            thread::sleep(Duration::from_millis(1));
         }
         link.update(new.as_fd(), None).unwrap();
         assert_eq!(link.info().unwrap().prog_id, new.info().unwrap().id);
         assert_eq!(done(), 0, "the old program still runs, and writes what it likes");
 
-        let waiter = scope.spawn(|| {
-            wait_for_running_programs().unwrap();
-            done()
+        let waiter = scope.spawn(move || {
+            called.store(true, Ordering::Relaxed);
+            wait();
+            done() == 1
         });
-        // If it did not wait, it would be back long before.
+        while !called.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        // If it did not wait, it would be back before this is over.
         thread::sleep(Duration::from_millis(50));
         Mmap::new(&states).unwrap().write(8, &1_u64.to_ne_bytes());
-        assert_eq!(waiter.join().unwrap(), 1, "it came back after the old program had ended");
-    });
+        Some(waiter.join().unwrap())
+    })
+}
+
+/// On one CPU nothing runs beside the program, and membarrier(2) does not wait.
+fn has_two_cpus() -> bool {
+    let has = cpus().len() > 1;
+    if !has {
+        toolchain::skip("two CPUs");
+    }
+    has
+}
+
+#[test]
+fn fact_31_an_update_of_a_link_does_not_wait_and_membarrier_does() {
+    needs_kernel!();
+    if has_two_cpus() {
+        let waited = on_cpu(cpus()[0], || comes_back_after_the_old_program(|| wait_for_running_programs().unwrap()));
+        assert_ne!(waited, Some(false));
+    }
+}
+
+#[test]
+fn fact_31_an_update_of_a_map_of_maps_waits_too() {
+    needs_kernel!();
+    if has_two_cpus() {
+        let inner = array();
+        let new = NewMap { inner: Some(inner.as_fd()), ..NewMap::new(MapType::ARRAY_OF_MAPS, 4, 4, 1) };
+        let outer = Map::create(&new).unwrap();
+        let value = inner.as_fd().as_raw_fd().to_ne_bytes();
+        let update = || outer.update(&key(0), &value, 0).unwrap();
+        assert_ne!(on_cpu(cpus()[0], || comes_back_after_the_old_program(update)), Some(false));
+    }
 }
 
 /// Two releases, each with a map of counts, and what an upgrade does in the kernel.

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::thread;
 
 use libbpf_rs::{MapCore as _, ObjectBuilder};
 use maplock::layout::map::MapType;
@@ -213,6 +215,15 @@ pub fn stay_on(cpu: usize) {
     let mut set = CpuSet::new();
     set.set(cpu);
     rustix::thread::sched_setaffinity(None, &set).unwrap();
+}
+
+/// Runs `inside` on a thread of its own that stays on one CPU.
+pub fn on_cpu<T: Send>(cpu: usize, inside: impl FnOnce() -> T + Send) -> T {
+    let there = || {
+        stay_on(cpu);
+        inside()
+    };
+    thread::scope(|scope| scope.spawn(there).join()).unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 /// The id of the map that is pinned there.

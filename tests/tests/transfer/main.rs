@@ -4,8 +4,8 @@
 //! lose a count.
 
 mod copy;
-//mod killed;
-//mod kinds;
-//mod live;
-//mod settle;
+mod killed;
+mod kinds;
+mod live;
+mod settle;
 mod support;

@@ -101,7 +101,7 @@ pub(crate) fn contents(map: &Map) -> Contents {
     let mut contents = Contents::new();
     let mut batch = Batch::default();
     while !batch.at_end {
-        map.lookup_batch(&mut batch, 4096).expect("batches");
+        map.lookup_batch(&mut batch, ((1 << 16) / map.value_bytes()).max(64)).expect("batches");
         let keys = batch.keys.chunks_exact(map.info().key_size as usize);
         for (key, value) in keys.zip(batch.values.chunks_exact(map.value_bytes())).take(batch.count) {
             contents.insert(key.to_vec(), value.to_vec());

@@ -1,0 +1,332 @@
+//! `maplock`, the node tool, on pins in a bpffs of the test's own.
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+
+use maplock::layout::map::MapType;
+use maplock::sys::{Map, NewMap, bpffs};
+use maplock::{Policies, meta};
+use serde_json::Value;
+use support::node::{Cgroup, Node, stable};
+
+/// With v1 pinned, twelve backends and three counters.
+fn running() -> Option<Node> {
+    let node = Node::new()?;
+    node.upgrade("v1.lock");
+    node.fill("backends", 12);
+    node.fill("stats", 3);
+    Some(node)
+}
+
+#[test]
+fn the_help_says_what_each_command_does() {
+    let mut seen = String::new();
+    for verb in ["", "plan", "inspect", "rollback", "confirm"] {
+        let output = support::tool_at(env!("CARGO_BIN_EXE_maplock"))
+            .args(verb.split_whitespace())
+            .arg("--help")
+            .output()
+            .expect("it runs");
+        assert_eq!(output.status.code(), Some(0));
+        seen.push_str(&String::from_utf8_lossy(&output.stdout));
+        seen.push_str("-----\n");
+    }
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn usage_is_exit_code_2() {
+    for line in [
+        "",
+        "plan",
+        "plan --lock x",
+        "plan --lock x --pins y --deny keep",
+        "plan --lock x --pins y --on-unknown keep",
+        "plan --lock x --pins y --max-entries stats=0",
+        "rollback",
+        "confirm --wait -1 x",
+    ] {
+        let status = support::tool_at(env!("CARGO_BIN_EXE_maplock")).args(line.split_whitespace()).output();
+        assert_eq!(status.expect("it runs").status.code(), Some(2), "{line}");
+    }
+}
+
+#[test]
+fn a_plan_over_nothing_creates_all() {
+    let Some(node) = Node::new() else { return };
+    let plan = "plan --lock v2.lock --pins fs/minimesh --deny swap,refuse";
+    let absent = node.transcript(&[plan]);
+    fs::create_dir(node.pins()).expect("a directory");
+    assert_eq!(node.transcript(&[plan]), absent);
+    insta::assert_snapshot!(absent);
+    assert_eq!(fs::read_dir(node.pins()).expect("it is there").count(), 0);
+}
+
+#[test]
+fn a_plan_says_what_becomes_of_each_map_and_changes_nothing() {
+    let Some(node) = running() else { return };
+    let before = node.run("inspect fs/minimesh --message-format json").json();
+    insta::assert_snapshot!(node.transcript(&[
+        "plan --lock v1.lock --pins fs/minimesh",
+        "plan --lock v2.lock --pins fs/minimesh",
+        "plan --lock v3.lock --pins fs/minimesh",
+        "plan --lock unknown.lock --pins fs/minimesh",
+    ]));
+    node.upgrade("v2.lock");
+    // There is `drops` to drop, and a smaller map to go back to.
+    insta::assert_snapshot!("a_plan_of_a_downgrade", node.transcript(&["plan --lock v1.lock --pins fs/minimesh"]));
+    assert_eq!(node.run("rollback fs/minimesh").code, Some(0));
+    let after = node.run("inspect fs/minimesh --message-format json").json();
+    assert_eq!(before["maps"], after["maps"]);
+}
+
+#[test]
+fn what_is_denied_fails_and_says_the_way_out() {
+    let Some(node) = running() else { return };
+    insta::assert_snapshot!(node.transcript(&[
+        "plan --lock v2.lock --pins fs/minimesh --deny swap,refuse",
+        "plan --lock v3.lock --pins fs/minimesh --deny swap,refuse",
+        "plan --lock unknown.lock --pins fs/minimesh --deny swap,refuse",
+        "plan --lock unknown.lock --pins fs/minimesh --deny refuse --on-unknown stats=swap",
+        "plan --lock unknown.lock --pins fs/minimesh --deny refuse --on-unknown reuse",
+        "plan --lock v2.lock --pins fs/minimesh --deny grow,create --deny reuse",
+        "plan --lock v1.lock --pins fs/minimesh --max-entries backends=8 --deny refuse",
+        "plan --lock v1.lock --pins fs/minimesh --max-entries backends=8 --larger reuse --deny refuse",
+    ]));
+}
+
+#[test]
+fn an_empty_map_is_swapped_without_a_loss_and_not_denied() {
+    let Some(node) = Node::new() else { return };
+    node.upgrade("v1.lock");
+    let ran = node.run("plan --lock v3.lock --pins fs/minimesh --deny swap");
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    assert!(ran.stdout.contains("nothing is lost"), "{}", ran.stdout);
+}
+
+#[test]
+fn programs_and_reviewers_read_a_plan_too() {
+    let Some(node) = running() else { return };
+    node.sandbox.git_init();
+    let plan = |format: &str| {
+        let line = format!("plan --lock unknown.lock --pins fs/minimesh --deny refuse --message-format {format}");
+        let ran = node.run(&line);
+        assert_eq!(ran.code, Some(100), "{}", ran.stderr);
+        ran
+    };
+    insta::assert_snapshot!("plan_markdown", stable(&plan("markdown").stdout));
+    insta::assert_snapshot!("plan_github", stable(&plan("github").stdout));
+    let json = plan("json").json();
+    assert_eq!((&json["refused"], &json["denied"]), (&true.into(), &serde_json::json!(["stats"])));
+    let stats = json["maps"].as_array().expect("maps").iter().find(|map| map["map"] == "stats").expect("stats");
+    assert_eq!((&stats["disposition"], &stats["entries"]), (&"refuse".into(), &3.into()));
+    let losing = node.run("plan --lock v3.lock --pins fs/minimesh --message-format github");
+    assert_eq!((losing.code, losing.stdout.starts_with("::warning ")), (Some(0), true), "{}", losing.stdout);
+}
+
+#[test]
+fn a_damaged_meta_map_is_warned_of() {
+    let Some(node) = running() else { return };
+    let pin = node.pins().join(meta::NAME);
+    fs::remove_file(&pin).expect("the meta map");
+    Map::create(&NewMap::new(MapType::ARRAY, 4, 64, 1)).expect("a map").pin(&pin).expect("a pin");
+    insta::assert_snapshot!(node.transcript(&["plan --lock v2.lock --pins fs/minimesh", "inspect fs/minimesh"]));
+}
+
+#[test]
+fn places_that_are_none_are_errors() {
+    let Some(node) = running() else { return };
+    node.sandbox.write("bad.lock", "version = 1\n[map.stats\n");
+    fs::create_dir(node.sandbox.path("plain")).expect("a directory");
+    insta::assert_snapshot!(node.transcript(&[
+        "plan --lock v1.lock --pins plain",
+        "plan --lock v1.lock --pins nowhere/minimesh",
+        "plan --lock v1.lock --pins fs/mini.mesh",
+        "plan --lock none.lock --pins fs/minimesh",
+        "plan --lock bad.lock --pins fs/minimesh",
+        "plan --lock v1.lock --pins fs/minimesh --on-unknown flows=swap",
+        "inspect plain",
+        "inspect fs/nothing",
+        "inspect v1.lock",
+        "rollback plain",
+        "confirm plain",
+    ]));
+}
+
+#[test]
+fn a_missing_privilege_is_named() {
+    let Some(node) = running() else { return };
+    // Where anybody can run it.
+    let tool = node.sandbox.path("maplock");
+    fs::copy(env!("CARGO_BIN_EXE_maplock"), &tool).expect("a copy");
+    let open = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+    open(node.sandbox.path(""), 0o755);
+    let mut seen = String::new();
+    let mut as_nobody = |line: &str| {
+        let mut command = node.command_at(&tool, line);
+        command.uid(65534).gid(65534);
+        node.sandbox.ran(command).tell(&format!("maplock {line}"), &mut seen);
+    };
+    as_nobody("inspect fs/minimesh");
+    open(node.pins(), 0o755);
+    for line in
+        ["inspect fs/minimesh", "plan --lock v1.lock --pins fs/minimesh", "rollback fs/minimesh", "confirm fs/minimesh"]
+    {
+        as_nobody(line);
+    }
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn a_plan_without_the_right_to_read_btf_says_so() {
+    let Some(node) = running() else { return };
+    fs::remove_file(node.pins().join(meta::NAME)).expect("the meta map");
+    let mut command = node.command_at("setpriv", "--bounding-set=-sys_admin --inh-caps=-sys_admin");
+    command.arg(env!("CARGO_BIN_EXE_maplock"));
+    command.args(["plan", "--lock", "v1.lock", "--pins", "fs/minimesh", "--deny", "refuse"]);
+    let ran = node.sandbox.ran(command);
+    assert_eq!(ran.code, Some(100), "{}{}", ran.stdout, ran.stderr);
+    let note = "note: without CAP_SYS_ADMIN, the kernel shows this process less than it may show the daemon";
+    assert!(ran.stdout.lines().any(|line| line == note), "{}", ran.stdout);
+}
+
+#[test]
+fn what_is_pinned_is_shown_with_its_types() {
+    let Some(node) = Node::new() else { return };
+    let cgroup = Cgroup::new(&node);
+    let mut first = node.stage("v1.lock", Policies::default());
+    cgroup.hook(&mut first);
+    first.commit().expect("an upgrade");
+    node.fill("backends", 12);
+    let mut second = node.stage("v2.lock", Policies::default());
+    cgroup.hook(&mut second);
+    second.commit().expect("an upgrade");
+    let foreign = Map::create(&NewMap::new(MapType::HASH, 4, 8, 16)).expect("a map");
+    foreign.freeze().expect("frozen");
+    foreign.pin(&node.pins().join("theirs")).expect("a pin");
+    let seen = node.transcript(&["inspect fs/minimesh --layouts"]);
+    let seen = seen.lines().map(|line| match line.split_once(" at /").or_else(|| line.split_once(" at [DIR]")) {
+        Some((hook, _)) => format!("{hook} at [CGROUP]\n"),
+        None => format!("{line}\n"),
+    });
+    insta::assert_snapshot!(seen.collect::<String>());
+    let json = node.run("inspect fs/minimesh --message-format json").json();
+    let names = |key: &str| {
+        let of = json[key].as_array().expect("a list").iter().map(|of| of["pin"].as_str().expect("a name").to_owned());
+        of.collect::<Vec<_>>()
+    };
+    assert_eq!(names("maps"), ["backends", "drops", "frontends", "services", "stats", "theirs"]);
+    assert_eq!((names("links"), names("programs")), (vec!["connect4".to_owned()], vec!["connect4@prog".to_owned()]));
+    assert_eq!(json["links"][0]["program_id"], json["programs"][0]["id"]);
+    assert_eq!(json["links"][0]["program"], "allow");
+    assert_eq!(json["foreign"], serde_json::json!(["theirs"]));
+    assert_eq!((&json["generation"], &json["kept"]["generation"]), (&2.into(), &1.into()));
+    assert_eq!((&json["staged"], &json["next"]), (&Value::Null, &Value::Null));
+    let backends = &json["maps"][0];
+    assert_eq!((&backends["entries"], &backends["max_entries"]), (&12.into(), &4096.into()));
+    assert_eq!((&backends["layout_from"], &backends["value"]["name"]), (&"meta".into(), &"backend".into()));
+    assert_eq!(backends["id"], Map::open(&node.pins().join("backends")).expect("a pin").info().id);
+}
+
+#[test]
+fn what_an_upgrade_left_is_shown_with_what_comes_of_it() {
+    let Some(node) = running() else { return };
+    let staged = node.stage("v2.lock", Policies::default());
+    let shown = |node: &Node| {
+        let seen = node.transcript(&["inspect fs/minimesh"]);
+        seen.split_once("\n\nstaged").map(|(_, rest)| format!("staged{rest}")).expect("a staged generation")
+    };
+    insta::assert_snapshot!(shown(&node));
+    assert_eq!(node.run("inspect fs/minimesh --message-format json").json()["next"], "discard");
+    // As a process leaves it that is killed.
+    std::mem::forget(staged);
+    bpffs::write_record(&node.sandbox.path("fs/minimesh@next/commit@record"), "1").expect("a record");
+    insta::assert_snapshot!("a_commit_that_did_not_end", shown(&node));
+    assert_eq!(node.run("inspect fs/minimesh --message-format json").json()["next"], "complete");
+}
+
+#[test]
+fn a_roll_back_returns_to_the_generation_before_and_a_second_undoes_it() {
+    let Some(node) = running() else { return };
+    let id = |map: &str| Map::open(&node.pins().join(map)).expect("a pin").info().id;
+    let before = [id("backends"), id("stats")];
+    node.upgrade("v3.lock");
+    let after = [id("backends"), id("stats")];
+    node.fill("backends", 20);
+    insta::assert_snapshot!(node.transcript(&["rollback fs/minimesh"]));
+    assert_eq!([id("backends"), id("stats")], before);
+    let entries =
+        |map: usize| node.run("inspect fs/minimesh --message-format json").json()["maps"][map]["entries"].clone();
+    assert_eq!(entries(0), 20);
+    let ran = node.run("rollback fs/minimesh --message-format json --prometheus upgrade.prom");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!([id("backends"), id("stats")], after);
+    assert_eq!(ran.json()["maps"][0]["map"], "backends");
+    let metrics = node.sandbox.read("upgrade.prom");
+    assert!(
+        metrics.contains("maplock_upgrade_entries{map=\"backends\",disposition=\"reuse\",what=\"kept\"}"),
+        "{metrics}"
+    );
+    let mode = fs::metadata(node.sandbox.path("upgrade.prom")).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+}
+
+#[test]
+fn metrics_that_cannot_be_written_stop_a_roll_back_before_it_begins() {
+    let Some(node) = running() else { return };
+    node.upgrade("v2.lock");
+    let ran = node.run("rollback fs/minimesh --prometheus nowhere/upgrade.prom");
+    assert_eq!(ran.code, Some(101));
+    assert!(ran.stderr.starts_with("error: could not write nowhere/upgrade.prom\n"), "{}", ran.stderr);
+    assert!(node.sandbox.path("fs/minimesh@prev").exists());
+    assert_eq!(node.run("inspect fs/minimesh --message-format json").json()["generation"], 2);
+}
+
+#[test]
+fn a_generation_is_confirmed_once() {
+    let Some(node) = running() else { return };
+    node.upgrade("v2.lock");
+    insta::assert_snapshot!(node.transcript(&[
+        "confirm fs/minimesh",
+        "confirm fs/minimesh",
+        "confirm fs/minimesh --message-format json",
+        "rollback fs/minimesh",
+    ]));
+    assert!(!node.sandbox.path("fs/minimesh@prev").exists());
+}
+
+#[test]
+fn whoever_holds_the_lock_is_named() {
+    let Some(node) = running() else { return };
+    node.upgrade("v2.lock");
+    let parent = bpffs::open_dir(&node.sandbox.path("fs")).expect("the directory");
+    assert!(bpffs::try_lock(&parent).expect("a lock"));
+    let comm = fs::read_to_string("/proc/self/comm").expect("a name");
+    let own = format!("process {} ({})", std::process::id(), comm.trim());
+    for verb in ["rollback", "confirm"] {
+        let ran = node.run(&format!("{verb} fs/minimesh --wait 0.1"));
+        assert_eq!(ran.code, Some(101), "{}", ran.stdout);
+        assert!(ran.stderr.contains(&format!("{own} holds the lock of `fs`")), "{own}: {}", ran.stderr);
+    }
+    // To look takes no lock.
+    for line in ["inspect fs/minimesh", "plan --lock v1.lock --pins fs/minimesh"] {
+        assert_eq!(node.run(line).code, Some(0), "{line}");
+    }
+    drop(parent);
+    assert_eq!(node.run("confirm fs/minimesh --wait 0").code, Some(0));
+}
+
+#[test]
+fn decisions_are_told_to_those_who_ask() {
+    let Some(node) = running() else { return };
+    node.upgrade("v2.lock");
+    let quiet = node.run("rollback fs/minimesh");
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
+    let ran = node.run("--verbose rollback fs/minimesh");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stderr.lines().all(|line| line.trim_start().starts_with("info ")), "{}", ran.stderr);
+}

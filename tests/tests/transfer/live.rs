@@ -1,0 +1,186 @@
+//! Programs that count without a pause, while their map is replaced by another.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use maplock::sys::{Map, NewProg, Prog, run_on_cpu, wait_for_running_programs};
+use maplock::transfer::Sum;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
+use crate::support::*;
+
+const KEYS: u32 = 20_000;
+const WRITERS: u32 = 2;
+
+fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
+    u64::from(code)
+        | u64::from(dst | src << 4) << 8
+        | u64::from(off.cast_unsigned()) << 16
+        | u64::from(imm.cast_unsigned()) << 32
+}
+
+/// A program that adds 1 to the counter of the entry that `cb[0]` names, and writes `cb[1]` behind it; it inserts the entry
+/// where it is missing.
+fn counter(map: &Map) -> Prog {
+    let fd = map.as_fd().as_raw_fd();
+    let is_trie = map.info().map_type == T::LPM_TRIE;
+    let load_map_and_key =
+        [insn(0x18, 1, 1, 0, fd), insn(0, 0, 0, 0, 0), insn(0xbf, 2, 10, 0, 0), insn(0x07, 2, 0, 0, -16)];
+    let mut insns = vec![
+        insn(0x61, 6, 1, 48, 0), // r6 = cb[0]
+        insn(0x61, 7, 1, 52, 0), // r7 = cb[1]
+    ];
+    if is_trie {
+        insns.push(insn(0x62, 10, 0, -16, 64)); // prefix length
+        insns.push(insn(0x63, 10, 6, -12, 0));
+        insns.push(insn(0x62, 10, 0, -8, 0));
+    } else {
+        insns.push(insn(0x7b, 10, 6, -16, 0));
+    }
+    insns.extend(load_map_and_key);
+    insns.push(insn(0x85, 0, 0, 0, 1)); // lookup
+    insns.push(insn(0x55, 0, 0, 18, 0)); // found
+    insns.push(insn(0x7a, 10, 0, -32, 0));
+    insns.push(insn(0x7a, 10, 0, -24, 0));
+    insns.extend(load_map_and_key);
+    insns.push(insn(0xbf, 3, 10, 0, 0));
+    insns.push(insn(0x07, 3, 0, 0, -32));
+    insns.push(insn(0xb7, 4, 0, 0, 1)); // BPF_NOEXIST
+    insns.push(insn(0x85, 0, 0, 0, 2)); // update
+    insns.extend(load_map_and_key);
+    insns.push(insn(0x85, 0, 0, 0, 1)); // lookup
+    insns.push(insn(0x55, 0, 0, 2, 0)); // found
+    insns.push(insn(0xb7, 0, 0, 0, 1));
+    insns.push(insn(0x95, 0, 0, 0, 0));
+    insns.push(insn(0xb7, 1, 0, 0, 1)); // found:
+    insns.push(insn(0xdb, 0, 1, 0, 0)); // lock *r0 += 1
+    if map.info().value_size > 8 {
+        insns.push(insn(0x7b, 0, 7, 8, 0));
+    }
+    insns.push(insn(0xb7, 0, 0, 0, 0));
+    insns.push(insn(0x95, 0, 0, 0, 0));
+    Prog::load(&NewProg {
+        prog_type: 1,
+        expected_attach_type: 0,
+        name: "counter",
+        insns: &insns,
+        flags: 0,
+        functions: None,
+        attach_btf_id: 0,
+    })
+    .expect("a valid program")
+}
+
+/// What a writer did: how often it counted each key, and what it wrote last.
+struct Truth {
+    counts: Vec<u64>,
+    last: Vec<u32>,
+}
+
+/// Counts, on a CPU of its own, over keys of its own.
+fn write(writer: u32, progs: [&Prog; 2], switched: &AtomicBool, stop: &AtomicBool, rounds: &AtomicU64) -> Truth {
+    run_on_cpu(writer % maplock::sys::possible_cpus().expect("sysfs")).expect("a CPU that runs");
+    let mut truth = Truth { counts: vec![0; KEYS as usize], last: vec![0; KEYS as usize] };
+    let (mut random, mut done) = (writer + 1, 0_u32);
+    while !stop.load(Ordering::Relaxed) {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        // Keys come to be over time, and some are hot.
+        let range = (1 + done / 4).min(KEYS / WRITERS);
+        let range = if random & 0x100 == 0 { range.min(64) } else { range };
+        let key = (random >> 12) % range * WRITERS + writer;
+        done += 1;
+        let mut context = [0; 56];
+        context[48..52].copy_from_slice(&key.to_ne_bytes());
+        context[52..56].copy_from_slice(&done.to_ne_bytes());
+        let prog = progs[usize::from(switched.load(Ordering::Acquire))];
+        assert_eq!(prog.run(&mut context, &[0; 64]).expect("it runs"), 0);
+        rounds.fetch_add(1, Ordering::Release);
+        truth.counts[key as usize] += 1;
+        truth.last[key as usize] = done;
+    }
+    truth
+}
+
+fn is_exact(map_type: T, value_size: u32, round: u32) {
+    let sums = [Sum { offset: 0, width: 8 }];
+    let key_size = match map_type {
+        T::LPM_TRIE => 12,
+        T::ARRAY | T::PERCPU_ARRAY => 4,
+        _ => 8,
+    };
+    let room = room(map_type, KEYS);
+    let (from, to) = (new_map(map_type, key_size, value_size, room), new_map(map_type, key_size, value_size, room));
+    let needs_base = maplock::transfer::needs_base(map_type, value_size, &sums);
+    let base = needs_base.then(|| maplock::transfer::new_base(&from).expect("memory"));
+    let maps = Maps { from, to, base, sums: sums.to_vec() };
+    let progs = [counter(&maps.from), counter(&maps.to)];
+    let (switched, stop) = (AtomicBool::new(false), AtomicBool::new(false));
+    let rounds = [AtomicU64::new(0), AtomicU64::new(0)];
+    let (settled, truths) = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let (progs, rounds) = ([&progs[0], &progs[1]], &rounds[writer as usize]);
+                let (switched, stop) = (&switched, &stop);
+                scope.spawn(move || write(writer, progs, switched, stop, rounds))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_millis(40));
+        maps.copy(None).expect("copied");
+        std::thread::sleep(Duration::from_millis(u64::from(round) * 5));
+        switched.store(true, Ordering::Release);
+        // The switch of a link is seen by whoever starts a program after it. Here, a writer may be between the two.
+        for rounds in &rounds {
+            let (before, waiting) = (rounds.load(Ordering::Acquire), Instant::now());
+            while rounds.load(Ordering::Acquire) < before + 2 {
+                assert!(waiting.elapsed() < Duration::from_secs(60), "a writer stopped");
+                std::thread::sleep(Duration::from_micros(100));
+            }
+        }
+        wait_for_running_programs().expect("membarrier");
+        let settled = maps.settle(None);
+        std::thread::sleep(Duration::from_millis(5));
+        stop.store(true, Ordering::Relaxed);
+        let truths: Vec<_> = writers.into_iter().map(|writer| writer.join().expect("a writer")).collect();
+        (settled, truths)
+    });
+    assert!(settled.exact, "{map_type}: {settled:?}");
+    assert_eq!(settled.method, Some(maplock::transfer::Method::Kernel));
+    let mut lost = 0;
+    let contents = contents(&maps.to);
+    for number in 0..KEYS {
+        let truth = &truths[(number % WRITERS) as usize];
+        let key = match map_type {
+            T::LPM_TRIE => [64_u32.to_ne_bytes(), number.to_ne_bytes(), [0; 4]].concat(),
+            _ => key(&maps.to, number),
+        };
+        let part = part(&maps.to);
+        let word = |value: &[u8], at: usize| u64::from_ne_bytes(value[at..at + 8].try_into().expect("8 bytes"));
+        let (count, last) = contents.get(&key).map_or((0, 0), |value| {
+            let parts = || value.chunks(part);
+            let last = if value_size > 8 { parts().map(|part| word(part, 8)).max().unwrap_or(0) } else { 0 };
+            (parts().map(|part| word(part, 0)).sum(), last)
+        });
+        let wanted = truth.counts[number as usize];
+        lost += wanted.abs_diff(count);
+        if value_size > 8 {
+            assert_eq!(last, u64::from(truth.last[number as usize]), "{map_type} {number} {settled:?}");
+        }
+    }
+    let total: u64 = truths.iter().flat_map(|truth| &truth.counts).sum();
+    assert_eq!(lost, 0, "{map_type} {value_size}: of {total}; {settled:?}");
+    println!("{map_type} {value_size}: {total} counts, {settled:?}");
+}
+
+#[test]
+fn no_count_is_lost_under_traffic() {
+    if !can_run() {
+        return;
+    }
+    for round in 0..4 {
+        for map_type in COPIED {
+            for value_size in [8, 16] {
+                is_exact(map_type, value_size, round);
+            }
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Hooks: updated, new, vanished, moved, and those that the kernel can't update; read back from the kernel.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::path::{Path, PathBuf};
+
+use maplock::layout::lock::LockedMap;
+use maplock::layout::map::{MapType, Pinning};
+use maplock::layout::{Lock, MapDef};
+use maplock::sys::{Link, LinkTarget, Map, NewProg, Object, Prog};
+use maplock::{AttachType, ErrorKind, Hook, Options, Report, Rollback, Spec, Staged};
+use maplock_tests::kernel::{self, Bpffs, Cgroup, Netns};
+
+const SOCK: u32 = 9;
+const XDP: u32 = 6;
+const SCHED_CLS: u32 = 3;
+const NETFILTER: u32 = 32;
+const SK_LOOKUP: u32 = 30;
+
+/// A program that uses `map`, and lets everything through.
+fn prog(prog_type: u32, expected_attach_type: u32, map: &Map, verdict: u32) -> Prog {
+    let load_map = 0x18 | 1 << 8 | 1 << 12 | u64::from(map.as_fd().as_raw_fd().cast_unsigned()) << 32;
+    let insns = [load_map, 0, 0xb7 | u64::from(verdict) << 32, 0x95];
+    let new = NewProg {
+        prog_type,
+        expected_attach_type,
+        name: "pass",
+        insns: &insns,
+        flags: 0,
+        functions: None,
+        attach_btf_id: 0,
+    };
+    Prog::load(&new).expect("the verifier takes it")
+}
+
+fn spec() -> Spec {
+    let def = MapDef {
+        key_size: 4,
+        value_size: 8,
+        max_entries: 4,
+        pinning: Pinning::ByName,
+        ..MapDef::new("m", MapType::HASH)
+    };
+    Spec::from(Lock { maps: BTreeMap::from([("m".to_owned(), LockedMap::new(def))]) })
+}
+
+fn staged(dir: &Path) -> Staged {
+    Options::new(spec(), dir).begin().expect("begun").stage().expect("staged")
+}
+
+fn link(path: PathBuf) -> Link {
+    match Object::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())) {
+        Object::Link(link) => link,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn what(report: &Report, hook: &str) -> Vec<&'static str> {
+    report.links.iter().filter(|link| link.link == hook).map(|link| link.what).collect()
+}
+
+fn sock_hook(cgroup: &Cgroup, attach_type: AttachType) -> Hook {
+    Hook::cgroup(cgroup.fd(), attach_type).expect("a descriptor")
+}
+
+/// One upgrade with a program of type `BPF_PROG_TYPE_CGROUP_SOCK` at each of these hooks.
+fn with_hooks(dir: &Path, cgroup: &Cgroup, hooks: &[(&str, AttachType)]) -> Report {
+    let mut staged = staged(dir);
+    for (name, attach_type) in hooks {
+        let prog = prog(SOCK, attach_type.0, staged.map("m").expect("staged"), 1);
+        staged.hook(name, &prog, sock_hook(cgroup, *attach_type)).expect("it fits");
+    }
+    staged.commit().expect("committed")
+}
+
+#[test]
+fn hooks_are_updated_attached_and_detached() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let dir = bpffs.path().join("daemon");
+    let (create, bind) = (AttachType::CGROUP_INET_SOCK_CREATE, AttachType::CGROUP_INET4_POST_BIND);
+    let release = AttachType::CGROUP_INET_SOCK_RELEASE;
+    let report = with_hooks(&dir, &cgroup, &[("create", create), ("bind", bind)]);
+    assert_eq!((what(&report, "create"), what(&report, "bind")), (vec!["attached"], vec!["attached"]));
+    let (created, bound) =
+        (link(dir.join("create")).info().expect("info"), link(dir.join("bind")).info().expect("info"));
+
+    let report = with_hooks(&dir, &cgroup, &[("create", create), ("release", release)]);
+    assert_eq!(what(&report, "create"), ["updated"]);
+    assert_eq!(what(&report, "release"), ["attached"]);
+    assert_eq!(what(&report, "bind"), ["detached"]);
+    let now = link(dir.join("create")).info().expect("info");
+    assert_eq!((now.id, now.prog_id == created.prog_id), (created.id, false));
+    assert!(!dir.join("bind").exists());
+    assert!(Link::from_id(bound.id).is_err(), "no one holds it any more");
+
+    // A roll-back attaches it where it was.
+    let report = Rollback::new(&dir).run().expect("back");
+    assert_eq!(what(&report, "bind"), ["attached"]);
+    assert_eq!(what(&report, "release"), ["detached"]);
+    let back = link(dir.join("bind")).info().expect("info");
+    assert_eq!(back.target, LinkTarget::Cgroup { id: cgroup.id(), attach_type: bind.0 });
+    assert_eq!(back.prog_id, bound.prog_id);
+    assert_eq!(link(dir.join("create")).info().expect("info").prog_id, created.prog_id);
+}
+
+#[test]
+fn a_hook_of_another_cgroup_is_replaced() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, one, other) = (Bpffs::mount(), Cgroup::new(), Cgroup::new());
+    let dir = bpffs.path().join("daemon");
+    let create = AttachType::CGROUP_INET_SOCK_CREATE;
+    with_hooks(&dir, &one, &[("create", create)]);
+    let report = with_hooks(&dir, &other, &[("create", create)]);
+    assert_eq!(what(&report, "create"), ["replaced"]);
+    let target = link(dir.join("create")).info().expect("info").target;
+    assert_eq!(target, LinkTarget::Cgroup { id: other.id(), attach_type: create.0 });
+}
+
+#[test]
+fn xdp_and_tcx_and_sk_lookup_are_updated_in_their_network_namespace() {
+    if !kernel::available() {
+        return;
+    }
+    let netns = Netns::new();
+    netns.veth("one", "two");
+    let ifindex = netns.ifindex("one");
+    netns.run(|| {
+        let bpffs = Bpffs::mount();
+        let dir = bpffs.path().join("daemon");
+        let upgrade = || {
+            let mut staged = staged(&dir);
+            let m = staged.map("m").expect("staged").try_clone().expect("a descriptor");
+            let own = std::fs::File::open("/proc/thread-self/ns/net").expect("opened");
+            staged.hook("xdp", prog(XDP, 37, &m, 2), Hook::xdp(ifindex, 0)).expect("it fits");
+            staged
+                .hook("tcx", prog(SCHED_CLS, 46, &m, 0), Hook::tcx(ifindex, AttachType::TCX_INGRESS))
+                .expect("it fits");
+            let lookup = Hook::netns(&own, AttachType::SK_LOOKUP).expect("a descriptor");
+            staged.hook("lookup", prog(SK_LOOKUP, 36, &m, 1), lookup).expect("it fits");
+            staged.commit().expect("committed")
+        };
+        let first = upgrade();
+        let ids = ["xdp", "tcx", "lookup"].map(|name| link(dir.join(name)).info().expect("info"));
+        let second = upgrade();
+        for (name, before) in ["xdp", "tcx", "lookup"].into_iter().zip(ids) {
+            assert_eq!((what(&first, name), what(&second, name)), (vec!["attached"], vec!["updated"]), "{name}");
+            let now = link(dir.join(name)).info().expect("info");
+            assert_eq!((now.id, now.prog_id == before.prog_id), (before.id, false), "{name}");
+        }
+    });
+}
+
+#[test]
+fn a_link_whose_device_is_gone_is_attached_to_the_new_one() {
+    if !kernel::available() {
+        return;
+    }
+    let netns = Netns::new();
+    netns.veth("one", "two");
+    netns.run(|| {
+        let bpffs = Bpffs::mount();
+        let dir = bpffs.path().join("daemon");
+        let upgrade = || {
+            let mut staged = staged(&dir);
+            let m = staged.map("m").expect("staged").try_clone().expect("a descriptor");
+            staged.hook("xdp", prog(XDP, 37, &m, 2), Hook::xdp(netns.ifindex("one"), 0)).expect("it fits");
+            staged.commit().expect("committed")
+        };
+        upgrade();
+        netns.ip("link del one");
+        netns.veth("one", "two");
+        let report = upgrade();
+        assert_eq!(what(&report, "xdp"), ["reattached"], "{report}");
+        let LinkTarget::Device { ifindex, .. } = link(dir.join("xdp")).info().expect("info").target else {
+            panic!("XDP")
+        };
+        assert_eq!(ifindex, netns.ifindex("one"));
+    });
+}
+
+#[test]
+fn a_link_that_the_kernel_cannot_update_is_replaced_new_before_old() {
+    if !kernel::available() {
+        return;
+    }
+    Netns::new().run(|| {
+        let bpffs = Bpffs::mount();
+        let dir = bpffs.path().join("daemon");
+        // NF_INET_LOCAL_IN of IPv4; two programs need two priorities.
+        let upgrade = |priority: i32| {
+            let mut staged = staged(&dir);
+            let m = staged.map("m").expect("staged").try_clone().expect("a descriptor");
+            let prog = prog(NETFILTER, 45, &m, 1);
+            let made = Link::netfilter(prog.as_fd(), 2, 1, priority).expect("attached");
+            staged.hook("filter", &prog, Hook::attached(&made).expect("a descriptor")).expect("it fits");
+            staged.commit().expect("committed")
+        };
+        upgrade(10);
+        let before = link(dir.join("filter")).info().expect("info");
+        let report = upgrade(11);
+        assert_eq!(what(&report, "filter"), ["replaced"], "{report}");
+        let now = link(dir.join("filter")).info().expect("info");
+        assert_ne!(now.id, before.id);
+        assert!(Link::from_id(before.id).is_err(), "the old one is gone");
+    });
+}
+
+#[test]
+fn a_program_that_does_not_belong_at_a_hook_changes_nothing() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let dir = bpffs.path().join("daemon");
+    let create = AttachType::CGROUP_INET_SOCK_CREATE;
+    with_hooks(&dir, &cgroup, &[("create", create)]);
+    // The kernel compares the types only when the link is switched.
+    let before = link(dir.join("create")).info().expect("info");
+    let mut staged = staged(&dir);
+    let wrong = prog(XDP, AttachType::XDP.0, staged.map("m").expect("staged"), 1);
+    staged.hook("create", &wrong, sock_hook(&cgroup, create)).expect("the kernel finds out");
+    let error = staged.commit().expect_err("the kernel refuses");
+    assert!(error.to_string().contains("can't switch the link of hook `create`"), "{error}");
+    assert_eq!(link(dir.join("create")).info().expect("info"), before);
+    assert!(!bpffs.path().join("daemon@next").exists());
+}
+
+#[test]
+fn a_program_on_unchecked_maps_is_refused() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let dir = bpffs.path().join("daemon");
+    let create = AttachType::CGROUP_INET_SOCK_CREATE;
+    with_hooks(&dir, &cgroup, &[("create", create)]);
+    let mut staged = staged(&dir);
+    let mut own = maplock::sys::NewMap::new(MapType::HASH, 4, 8, 4);
+    own.name = "m";
+    let own = Map::create(&own).expect("made");
+    let error =
+        staged.hook("create", prog(SOCK, 2, &own, 1), sock_hook(&cgroup, create)).expect_err("not the staged one");
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().contains("uses a map of its own called `m`"), "{error}");
+    for name in ["", "a.b", "m", "x@prog", "a/b"] {
+        let good = prog(SOCK, 2, staged.map("m").expect("staged"), 1);
+        let error = staged.hook(name, &good, sock_hook(&cgroup, create)).expect_err("no name for a hook");
+        assert!(error.to_string().contains("a hook can't be called"), "{error}");
+    }
+}
