@@ -287,6 +287,38 @@ fn metrics_that_cannot_be_written_stop_a_roll_back_before_it_begins() {
 }
 
 #[test]
+fn a_roll_back_for_which_there_is_no_room_changes_nothing() {
+    let Some(node) = running() else { return };
+    node.upgrade("v2.lock");
+    node.fill("backends", 100);
+    let before = node.run("inspect fs/minimesh --message-format json").json();
+    let ran = node.run("rollback fs/minimesh");
+    assert_eq!(ran.code, Some(101), "{}", ran.stdout);
+    let cause = "\n  cause: can't carry the entries of map `backends` back: ";
+    assert!(
+        ran.stderr.starts_with("error: could not roll fs/minimesh back") && ran.stderr.contains(cause),
+        "{}",
+        ran.stderr
+    );
+    let after = node.run("inspect fs/minimesh --message-format json").json();
+    assert_eq!(after["maps"][0]["entries"], 100);
+    assert_eq!(before, after);
+}
+
+#[test]
+fn who_waits_at_a_terminal_sees_how_far_a_copy_is() {
+    let Some(node) = running() else { return };
+    node.upgrade("v2.lock");
+    // `script` (util-linux) gives the tool a terminal, and copies what it writes there.
+    let mut command = node.command_at("script", "--quiet --return --command");
+    command.arg(format!("{} rollback fs/minimesh", env!("CARGO_BIN_EXE_maplock"))).arg("/dev/null");
+    command.env("TERM", "xterm");
+    let ran = node.sandbox.ran(command);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("backends [==============================] 12/12 entries"), "{:?}", ran.stdout);
+}
+
+#[test]
 fn a_generation_is_confirmed_once() {
     let Some(node) = running() else { return };
     node.upgrade("v2.lock");

@@ -4,11 +4,19 @@
 //! the maps and their attributes, and bpftool ([`types`]) for every type that a map reaches. [`agree`] holds the
 //! comparisons, [`toolchain`] finds the compilers and makes objects, and [`kernel`] makes what tests of the running kernel
 //! need.
+//!
+//! [`generations`] is a daemon in two releases, [`traffic`] what its programs count, [`truth`] what must be there after
+//! whatever happened to it, and [`trace`] what makes things happen, at each of its system calls.
 
 pub mod agree;
+pub mod generations;
 pub mod kernel;
 pub mod libbpf;
 pub mod toolchain;
+#[cfg(target_arch = "x86_64")]
+pub mod trace;
+pub mod traffic;
+pub mod truth;
 pub mod types;
 
 use maplock_codegen::{Object, ObjectError};

@@ -218,7 +218,7 @@ fn the_page_for_those_who_run_upgrades_shows_a_node() {
             "<!-- killed while it staged v2 -->" => {
                 // All that was staged, without the process and its lock.
                 let staged = stage("releases/v2.lock");
-                let (next, copy) = (staged.dir().to_owned(), bpffs.dir("copy"));
+                let (next, copy) = (bpffs.path().join("minimesh@next"), bpffs.dir("copy"));
                 for entry in fs::read_dir(&next).unwrap().map(Result::unwrap) {
                     let to = copy.join(entry.file_name());
                     match fs::read_link(entry.path()) {

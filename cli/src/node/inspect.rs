@@ -68,7 +68,7 @@ fn human(found: &Generations, programs: &Programs, with_layouts: bool) -> Result
         }
     }
     if with_layouts && !live.maps.is_empty() {
-        let said = |map: &Observed| format!("{} entries, digest {}", entries(map), map.digest);
+        let said = |map: &Observed| format!("{} entries, digest {}", entries(map), map.digest());
         let maps = live.maps.values().map(|map| (&map.observed.def, said(&map.observed)));
         _ = write!(out, "\n{}", structs::of_maps(maps)?);
     }
@@ -121,7 +121,7 @@ fn maps(inventory: &Inventory, out: &mut String) {
             names::bytes(map.memory),
             map.source.name().to_owned(),
             map.id.to_string(),
-            map.digest.short().to_string(),
+            map.digest().short().to_string(),
         ]
     });
     let head = ["map", "type", "key", "value", "entries", "memory", "layout", "id", "digest"];

@@ -69,7 +69,7 @@ fn map_json(map: &Observed) -> MapJson<'_> {
         memory: map.memory,
         frozen: map.frozen,
         layout_from: map.source.name(),
-        digest: map.digest.to_string(),
+        digest: map.digest().to_string(),
         key: map.def.key.as_deref().map(layout_json),
         value: map.def.value.as_deref().map(layout_json),
         problem: map.problem.as_deref(),

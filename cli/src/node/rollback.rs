@@ -1,10 +1,13 @@
 //! `maplock rollback`: back to the generation before.
 
-use std::io::Write as _;
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use maplock::inspect::generations;
 use maplock::{Progress, Rollback};
 use tempfile::NamedTempFile;
 
@@ -19,7 +22,7 @@ use crate::terminal::{BOLD, GOOD};
 pub(super) fn run(args: &RollbackArgs) -> Result<Said, Error> {
     // What can fail without harm goes first.
     let metrics = args.prometheus.as_deref().map(Metrics::at).transpose()?;
-    let mut bars = Bars::default();
+    let mut bars = Bars::over(&args.dir);
     let rollback = Rollback::new(&args.dir).wait(args.wait.time).progress(move |progress| bars.show(&progress));
     let dir = args.dir.display();
     let report = rollback.run().map_err(|error| failed(format!("could not roll {dir} back"), &error))?;
@@ -37,15 +40,32 @@ pub(super) fn run(args: &RollbackArgs) -> Result<Said, Error> {
 /// A bar for the map that is copied at the moment; nothing where stderr is no terminal.
 #[derive(Default)]
 struct Bars {
+    /// How many entries each map holds, where a copy does not tell.
+    totals: BTreeMap<String, u64>,
     current: Option<(String, ProgressBar)>,
 }
 
 impl Bars {
+    fn over(dir: &Path) -> Self {
+        /// How long the entries of one map may be counted, for those who wait.
+        const COUNTING: Duration = Duration::from_millis(50);
+
+        let mut bars = Self::default();
+        // What can't be looked at can't be rolled back either, and that is said there.
+        if let (true, Ok(mut found)) = (io::stderr().is_terminal(), generations(dir)) {
+            found.live.count_entries(|map| maplock::transfer::count(map, COUNTING));
+            let maps = found.live.maps.into_iter();
+            bars.totals = maps.filter_map(|(name, map)| Some((name, map.observed.entries?))).collect();
+        }
+        bars
+    }
+
     fn show(&mut self, progress: &Progress<'_>) {
         let is_current = self.current.as_ref().is_some_and(|(map, _)| map == progress.map);
         if !is_current {
             self.clear();
-            self.current = Some((progress.map.to_owned(), bar(progress)));
+            let total = progress.total.or_else(|| self.totals.get(progress.map).copied());
+            self.current = Some((progress.map.to_owned(), bar(progress.map, total)));
         }
         if let Some((_, bar)) = &self.current {
             bar.set_position(progress.done);
@@ -65,14 +85,14 @@ impl Drop for Bars {
     }
 }
 
-fn bar(progress: &Progress<'_>) -> ProgressBar {
-    let template = match progress.total {
+fn bar(map: &str, total: Option<u64>) -> ProgressBar {
+    let template = match total {
         Some(_) => "{prefix} [{bar:30}] {human_pos}/{human_len} entries, {eta} left",
         None => "{prefix} {spinner} {human_pos} entries, {elapsed}",
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::with_draw_target(progress.total, ProgressDrawTarget::stderr());
-    bar.with_style(style.progress_chars("=> ")).with_prefix(progress.map.to_owned())
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    bar.with_style(style.progress_chars("=> ")).with_prefix(map.to_owned())
 }
 
 /// A file of metrics that is not there until it is whole: the collector may read at any time.

@@ -70,7 +70,7 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
                 _ => decision,
             };
             let decision = if plan.from_kept { decision } else { as_the_type_allows(old, decision) };
-            let decision = without_conversion(old, policy, decision);
+            let decision = without_conversion(&known, asked_digest, policy, decision);
             let decision = warn_of_lru(inputs, &mut plan, live, old, decision);
             let is_state = !matches!(behaviour(old.map_type), Behaviour::Refilled | Behaviour::Events);
             let is_lost = match decision.disposition {
@@ -344,22 +344,6 @@ fn as_the_type_allows(old: &MapDef, decision: Decision) -> Decision {
     }
 }
 
-/// Entries of another layout can't be converted yet: the policy says what to do instead. Those of the same layout are copied into
-/// the smaller map that was accepted.
-fn without_conversion(old: &MapDef, policy: &Policy, decision: Decision) -> Decision {
-    if decision.disposition != Disposition::Migrate || old.digest() == decision.def.digest() {
-        return decision;
-    }
-    let why = format!("{}; this version of maplock can't convert entries", decision.why);
-    match policy.unknown {
-        OnMismatch::Swap => {
-            let why = format!("{why} (policy: swap)");
-            Decision { disposition: Disposition::Swap, why, ..decision }
-        }
-        OnMismatch::Refuse | OnMismatch::Reuse => Decision { disposition: Disposition::Refuse, why, ..decision },
-    }
-}
-
 /// A full LRU drops entries while others are copied into it: each CPU takes up to 128 free entries for itself.
 fn warn_of_lru(inputs: &Inputs<'_>, plan: &mut MapPlan, live: &Observed, old: &MapDef, decision: Decision) -> Decision {
     /// `LOCAL_FREE_TARGET` in kernel/bpf/bpf_lru_list.c.
@@ -374,6 +358,22 @@ fn warn_of_lru(inputs: &Inputs<'_>, plan: &mut MapPlan, live: &Observed, old: &M
     plan.may_drop_entries = true;
     let kept = decision.why.strip_suffix(", every entry kept").unwrap_or(&decision.why);
     Decision { why: format!("{kept}; an LRU this full may drop some entries"), ..decision }
+}
+
+/// Entries of another layout can't be converted yet: the policy says what to do instead. Those of the same layout are copied into
+/// the smaller map that was accepted.
+fn without_conversion(known: &Recognised, asked: Digest, policy: &Policy, decision: Decision) -> Decision {
+    if decision.disposition != Disposition::Migrate || known.digest == asked {
+        return decision;
+    }
+    let why = format!("{}; this version of maplock can't convert entries", decision.why);
+    match policy.unknown {
+        OnMismatch::Swap => {
+            let why = format!("{why} (policy: swap)");
+            Decision { disposition: Disposition::Swap, why, ..decision }
+        }
+        OnMismatch::Refuse | OnMismatch::Reuse => Decision { disposition: Disposition::Refuse, why, ..decision },
+    }
 }
 
 /// What it takes to carry entries over, where they are.

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::{Cmd, IdAttr, addr, bpf, bpf_fd, fd_by_id, object_info, raw};
+use super::{Cmd, addr, bpf, bpf_fd, fd_by_id, next_id, object_info, raw};
 
 /// A program attached to a hook.
 #[derive(Debug)]
@@ -192,13 +192,7 @@ impl Link {
     /// # Errors
     /// EPERM without CAP_SYS_ADMIN.
     pub fn next_id(id: u32) -> io::Result<Option<u32>> {
-        let mut attr = IdAttr { id, next_id: 0, open_flags: 0 };
-        // SAFETY: no pointers.
-        match unsafe { bpf(Cmd::LinkGetNextId, &mut attr) } {
-            Ok(_) => Ok(Some(attr.next_id)),
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
-            Err(error) => Err(error),
-        }
+        next_id(Cmd::LinkGetNextId, id)
     }
 
     /// Pins it.

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use maplock_layout::map::MapType;
 
-use super::{Btf, Cmd, FdInfo, addr, bpf, bpf_fd, fd_by_id, name_of, object_info, object_name, possible_cpus, raw};
+use super::{
+    Btf, Cmd, FdInfo, addr, bpf, bpf_fd, fd_by_id, name_of, next_id, object_info, object_name, possible_cpus, raw,
+};
 
 /// A map in the kernel, with what the kernel tells of it. Buffers are sized from that alone.
 #[derive(Debug)]
@@ -253,6 +255,14 @@ impl Map {
     /// ENOENT where there is none; EPERM without CAP_SYS_ADMIN, or in a user namespace.
     pub fn from_id(id: u32) -> io::Result<Self> {
         Self::from_fd(fd_by_id(Cmd::MapGetFdById, id)?)
+    }
+
+    /// The id of the next map after `id` on this machine.
+    ///
+    /// # Errors
+    /// EPERM without CAP_SYS_ADMIN.
+    pub fn next_id(id: u32) -> io::Result<Option<u32>> {
+        next_id(Cmd::MapGetNextId, id)
     }
 
     /// Opens a pinned map.

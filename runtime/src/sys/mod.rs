@@ -37,6 +37,8 @@ enum Cmd {
     ObjPin = 6,
     ObjGet = 7,
     ProgTestRun = 10,
+    ProgGetNextId = 11,
+    MapGetNextId = 12,
     ProgGetFdById = 13,
     MapGetFdById = 14,
     ObjGetInfoByFd = 15,
@@ -163,6 +165,17 @@ fn fd_by_id(cmd: Cmd, id: u32) -> io::Result<OwnedFd> {
     let mut attr = IdAttr { id, next_id: 0, open_flags: 0 };
     // SAFETY: no pointers; each command given here opens a descriptor.
     unsafe { bpf_fd(cmd, &mut attr) }
+}
+
+/// The id after `id` of the objects that `cmd` goes through: maps, programs or links.
+fn next_id(cmd: Cmd, id: u32) -> io::Result<Option<u32>> {
+    let mut attr = IdAttr { id, next_id: 0, open_flags: 0 };
+    // SAFETY: no pointers.
+    match unsafe { bpf(cmd, &mut attr) } {
+        Ok(_) => Ok(Some(attr.next_id)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 #[repr(C)]

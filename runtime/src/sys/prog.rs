@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::{Btf, Cmd, addr, bpf, bpf_fd, fd_by_id, name_of, object_info, object_name, raw};
+use super::{Btf, Cmd, addr, bpf, bpf_fd, fd_by_id, name_of, next_id, object_info, object_name, raw};
 
 /// A program in the kernel.
 #[derive(Debug)]
@@ -160,6 +160,14 @@ impl Prog {
     /// ENOENT where there is none; EPERM without CAP_SYS_ADMIN.
     pub fn from_id(id: u32) -> io::Result<Self> {
         fd_by_id(Cmd::ProgGetFdById, id).map(Self)
+    }
+
+    /// The id of the next program after `id` on this machine.
+    ///
+    /// # Errors
+    /// EPERM without CAP_SYS_ADMIN.
+    pub fn next_id(id: u32) -> io::Result<Option<u32>> {
+        next_id(Cmd::ProgGetNextId, id)
     }
 
     /// Pins it.

@@ -1,0 +1,361 @@
+//! A daemon made of nothing but maplock, in two releases: what the tests kill, starve and set against itself.
+//!
+//! Its programs count the sockets that are made in a cgroup, so that the truth is known without asking the kernel's maps: that many
+//! sockets were made, and that many must be counted, whatever happened to the daemon meanwhile.
+//!
+//! | map | release one | release two | |
+//! |---|---|---|---|
+//! | `counts` | hash of 64 | hash of 256 | two counters, both added up |
+//! | `state` | hash of 64 | hash of 256 | 12 bytes that are not added up; keys come and go |
+//! | `slots` | array of 16 | array of 64 | one counter, added up |
+//! | `config` | hash of 16 | the same | |
+//! | `old` | array | | |
+//! | `new` | | array | |
+//! | `swapped` | values of 4 bytes | of 8 | accepted as `swap` |
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::kernel::Cgroup;
+use maplock::layout::config::Levels;
+use maplock::layout::layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
+use maplock::layout::lock::{LockedMap, OnUpgrade};
+use maplock::layout::map::{MapType, Pinning};
+use maplock::layout::observe::Observation;
+use maplock::layout::{Disposition, Lock, MapDef, epochs};
+use maplock::sys::{Map, NewProg, Prog};
+use maplock::{AttachType, Error, Hook, OnMismatch, Options, Policies, Policy, Report, Spec, Staged};
+
+/// `BPF_PROG_TYPE_CGROUP_SOCK`.
+const CGROUP_SOCK: u32 = 9;
+
+/// Entries that the first release fills its hashes with.
+pub const FILLED: u32 = 40;
+
+/// A key of `state` that goes with the first socket.
+pub const DOOMED: u32 = 1;
+
+/// The slot, and the key of `counts`, that programs count in.
+pub const COUNTED: u32 = 3;
+
+/// A release of the daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// The first.
+    One,
+    /// The second.
+    Two,
+}
+
+impl Release {
+    /// Its hooks: name, and what it is attached to.
+    #[must_use]
+    pub fn hooks(self) -> [(&'static str, AttachType); 2] {
+        let created = ("sock_create", AttachType::CGROUP_INET_SOCK_CREATE);
+        match self {
+            Self::One => [("post_bind4", AttachType::CGROUP_INET4_POST_BIND), created],
+            Self::Two => [created, ("sock_release", AttachType::CGROUP_INET_SOCK_RELEASE)],
+        }
+    }
+
+    /// The map that the other release has not.
+    #[must_use]
+    pub fn own(self) -> &'static str {
+        match self {
+            Self::One => "old",
+            Self::Two => "new",
+        }
+    }
+}
+
+/// One daemon on one node.
+#[derive(Debug, Clone)]
+pub struct Daemon {
+    /// Its pins.
+    pub dir: PathBuf,
+    /// Where it attaches.
+    pub cgroup: PathBuf,
+    /// Ends the names of its maps and programs: at most 7 characters, so that the kernel keeps them.
+    pub tag: String,
+    /// Rename the pins one by one.
+    pub each_pin: bool,
+}
+
+impl Daemon {
+    /// One with its pins at `dir`, whose names nothing else has.
+    #[must_use]
+    pub fn new(dir: PathBuf, cgroup: &Cgroup) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut number = u64::from(std::process::id()) << 10 | u64::from(NEXT.fetch_add(1, Ordering::Relaxed) & 0x3ff);
+        let mut tag = String::new();
+        while number > 0 {
+            tag.extend(char::from_digit((number % 36) as u32, 36));
+            number /= 36;
+        }
+        Self { dir, cgroup: cgroup.path().to_owned(), tag, each_pin: false }
+    }
+
+    /// The name of one of its maps.
+    #[must_use]
+    pub fn map(&self, name: &str) -> String {
+        format!("{name}_{}", self.tag)
+    }
+
+    /// What a release was built with.
+    ///
+    /// # Panics
+    /// Where its history can't be made.
+    #[must_use]
+    pub fn spec(&self, release: Release) -> Spec {
+        let two = release == Release::Two;
+        let grown = |old: u32| if two { old * 4 } else { old };
+        let counts = structure("counts", &[("a", uint(8)), ("b", uint(8))]);
+        let state = structure("state", &[("x", uint(4)), ("y", uint(4)), ("z", uint(4))]);
+        let slot = structure("slot", &[("hits", uint(8))]);
+        let swapped = |size| self.def("swapped", MapType::HASH, uint(size), 16);
+        let maps = [
+            self.def("counts", MapType::HASH, counts, grown(64)),
+            self.def("state", MapType::HASH, state, grown(64)),
+            self.def("slots", MapType::ARRAY, slot, grown(16)),
+            self.def("config", MapType::HASH, uint(8), 16),
+            self.def(release.own(), MapType::ARRAY, uint(8), 4),
+            swapped(if two { 8 } else { 4 }),
+        ];
+        let lock = lock(maps);
+        if !two {
+            return Spec::from(lock);
+        }
+        let observed = Observation { lock: lock.clone(), ..Observation::default() };
+        let was = Lock { maps: lock.maps.into_iter().chain(self::lock([swapped(4)]).maps).collect() };
+        let name = self.map("swapped");
+        let accepted = epochs::accept(&was, &observed, &name, OnUpgrade::Swap, "for the test", &Levels::default());
+        Spec::from(accepted.expect("a break"))
+    }
+
+    fn def(&self, name: &str, map_type: MapType, value: Arc<Layout>, max_entries: u32) -> MapDef {
+        MapDef {
+            key_size: 4,
+            value_size: u32::try_from(value.size).expect("small"),
+            max_entries,
+            pinning: Pinning::ByName,
+            key: Some(uint(4)),
+            value: Some(value),
+            ..MapDef::new(self.map(name), map_type)
+        }
+    }
+
+    /// What the daemon wants where the lock has no answer.
+    #[must_use]
+    pub fn policies(&self) -> Policies {
+        let sum =
+            |paths: &[&str]| Policy { sum: paths.iter().map(|path| (*path).to_owned()).collect(), ..Policy::default() };
+        let mut policies = Policies::default();
+        policies.maps.insert(self.map("counts"), sum(&["a", "b"]));
+        // An array is always full, and can't return to less.
+        policies.maps.insert(self.map("slots"), Policy { larger: OnMismatch::Reuse, ..sum(&["hits"]) });
+        policies.maps.insert(self.map("swapped"), Policy { unknown: OnMismatch::Swap, ..Policy::default() });
+        policies
+    }
+
+    /// The upgrade that a start of this release asks for.
+    #[must_use]
+    pub fn options(&self, release: Release) -> Options {
+        let options = Options::new(self.spec(release), &self.dir).policies(self.policies());
+        if self.each_pin { options.each_pin() } else { options }
+    }
+
+    /// All that a start of this release does.
+    ///
+    /// # Errors
+    /// maplock's, or the kernel's where the programs are loaded.
+    pub fn start(&self, release: Release) -> Result<Report, Box<dyn std::error::Error + Send + Sync>> {
+        let staged = self.options(release).begin()?.stage()?;
+        Ok(self.load(staged, release)?.commit()?)
+    }
+
+    /// Fills new maps and loads the programs, as a loader does.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn load(
+        &self,
+        mut staged: Staged,
+        release: Release,
+    ) -> Result<Staged, Box<dyn std::error::Error + Send + Sync>> {
+        let created = staged.plan().maps.iter().filter(|map| map.disposition == Disposition::Create);
+        for name in created.map(|map| map.map.clone()).collect::<Vec<_>>() {
+            if let Some(map) = staged.map(&name) {
+                fill(map, name.split('_').next().unwrap_or_default())
+                    .map_err(|error| format!("can't fill `{name}`: {error}"))?;
+            }
+        }
+        let cgroup = File::open(&self.cgroup).map_err(|error| format!("can't open the cgroup: {error}"))?;
+        for (hook, attach_type) in release.hooks() {
+            let insns = self.program(&staged, release, hook);
+            let prog = Prog::load(&NewProg {
+                prog_type: CGROUP_SOCK,
+                expected_attach_type: attach_type.0,
+                name: &self.map(&hook[5..]),
+                insns: &insns,
+                flags: 0,
+                functions: None,
+                attach_btf_id: 0,
+            });
+            let prog = prog.map_err(|error| format!("can't load the program of `{hook}`: {error}"))?;
+            let hook_at =
+                Hook::cgroup(&cgroup, attach_type).map_err(|error| format!("can't hold the cgroup: {error}"))?;
+            staged.hook(hook, &prog, hook_at)?;
+        }
+        Ok(staged)
+    }
+
+    fn program(&self, staged: &Staged, release: Release, hook: &str) -> Vec<u64> {
+        let map = |name: &str| staged.map(&self.map(name)).expect("the release has the map");
+        let mut program = Program::default();
+        match hook {
+            "sock_create" => {
+                program.count(map("counts"), COUNTED, &[(0, 1), (8, 2)]);
+                program.count(map("slots"), COUNTED, &[(0, 1)]);
+                program.churn(map("state"));
+                program.count(map("config"), COUNTED, &[]);
+                program.count(map("swapped"), COUNTED, &[]);
+            }
+            _ => program.count(map(release.own()), 0, &[(0, 1)]),
+        }
+        program.allow()
+    }
+}
+
+/// What a new map of that name starts with: a value for each key.
+#[must_use]
+pub fn filling(name: &str) -> Vec<(u32, Vec<u8>)> {
+    let words = |words: &[u64]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
+    let at_rest = |key: u32, value: u64| if key == COUNTED { 0 } else { value };
+    match name {
+        "counts" => (0..FILLED)
+            .map(|key| (key, words(&[at_rest(key, u64::from(key) * 10), at_rest(key, u64::from(key) + 7)])))
+            .collect(),
+        "state" => (0..FILLED).map(|key| (key, state(&[key, key + 1, key * key]))).collect(),
+        "slots" => (0..16).map(|key| (key, words(&[at_rest(key, u64::from(key) * 100)]))).collect(),
+        "config" => (0..10).map(|key| (key, words(&[u64::from(key) << 40]))).collect(),
+        "swapped" => (0..5).map(|key: u32| (key, (key + 1000).to_ne_bytes().to_vec())).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A value of `state`.
+#[must_use]
+pub fn state(words: &[u32; 3]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+}
+
+/// The value of `state` that programs write, and the keys at which they do.
+#[must_use]
+pub fn churned() -> (Vec<u8>, std::ops::Range<u32>) {
+    (state(&[7, 8, 9]), 100..108)
+}
+
+fn fill(map: &Map, name: &str) -> io::Result<()> {
+    // The second release's own `swapped` starts empty on a node that never had the first.
+    let fits = |value: &[u8]| value.len() == map.value_bytes();
+    for (key, value) in filling(name).into_iter().filter(|(_, value)| fits(value)) {
+        map.update(&key.to_ne_bytes(), &value, 0)?;
+    }
+    Ok(())
+}
+
+fn uint(size: u64) -> Arc<Layout> {
+    Arc::new(Layout::new(size, Shape::Int(IntKind::Unsigned)))
+}
+
+fn structure(name: &str, members: &[(&str, Arc<Layout>)]) -> Arc<Layout> {
+    let mut end = 0;
+    let members = members.iter().map(|(name, layout)| {
+        let offset_bits = end * 8;
+        end += layout.size;
+        Member { name: (*name).into(), offset_bits, bits: None, layout: Arc::clone(layout) }
+    });
+    let members: Vec<_> = members.collect();
+    let composite = Composite::new(CompositeKind::Struct, Some(name.into()), members).expect("few members");
+    Arc::new(Layout::new(end, Shape::Composite(Arc::new(composite))))
+}
+
+fn lock(maps: impl IntoIterator<Item = MapDef>) -> Lock {
+    Lock { maps: maps.into_iter().map(|def| (def.name.clone(), LockedMap::new(def))).collect() }
+}
+
+/// A program, by the numbers of Documentation/bpf/standardization/instruction-set.rst.
+#[derive(Default)]
+struct Program(Vec<u64>);
+
+impl Program {
+    fn insn(&mut self, code: u8, dst: u8, src: u8, off: i16, imm: i32) {
+        let registers = if cfg!(target_endian = "little") { dst | src << 4 } else { dst << 4 | src };
+        let ([off0, off1], [imm0, imm1, imm2, imm3]) = (off.to_ne_bytes(), imm.to_ne_bytes());
+        self.0.push(u64::from_ne_bytes([code, registers, off0, off1, imm0, imm1, imm2, imm3]));
+    }
+
+    /// `r1 = map; r2 = &key`, where the key is the 4 bytes at `r10 - 4`.
+    fn map_and_key(&mut self, map: &Map) {
+        self.insn(0x18, 1, 1, 0, map.as_fd().as_raw_fd());
+        self.insn(0, 0, 0, 0, 0);
+        self.insn(0xbf, 2, 10, 0, 0);
+        self.insn(0x07, 2, 0, 0, -4);
+    }
+
+    fn key(&mut self, key: u32) {
+        self.insn(0x62, 10, 0, -4, key.cast_signed());
+    }
+
+    /// Adds to the counters at these offsets of an entry, if it is there.
+    fn count(&mut self, map: &Map, key: u32, counters: &[(i16, i32)]) {
+        self.key(key);
+        self.map_and_key(map);
+        self.insn(0x85, 0, 0, 0, 1);
+        self.insn(0x15, 0, 0, i16::try_from(counters.len() * 2).expect("few counters"), 0);
+        for (offset, by) in counters {
+            self.insn(0xb7, 1, 0, 0, *by);
+            // lock *(u64 *)(r0 + offset) += r1
+            self.insn(0xdb, 0, 1, *offset, 0);
+        }
+    }
+
+    /// Deletes one key, and writes one of some others.
+    fn churn(&mut self, map: &Map) {
+        self.key(DOOMED);
+        self.map_and_key(map);
+        self.insn(0x85, 0, 0, 0, 3);
+        // get_prandom_u32() & 7, + 100
+        self.insn(0x85, 0, 0, 0, 7);
+        self.insn(0x57, 0, 0, 0, 7);
+        self.insn(0x07, 0, 0, 0, 100);
+        self.insn(0x63, 10, 0, -4, 0);
+        for (offset, word) in [(-16, 7), (-12, 8), (-8, 9)] {
+            self.insn(0x62, 10, 0, offset, word);
+        }
+        self.map_and_key(map);
+        self.insn(0xbf, 3, 10, 0, 0);
+        self.insn(0x07, 3, 0, 0, -16);
+        self.insn(0xb7, 4, 0, 0, 0);
+        self.insn(0x85, 0, 0, 0, 2);
+    }
+
+    /// `return 1`: the socket may be made.
+    fn allow(mut self) -> Vec<u64> {
+        self.insn(0xb7, 0, 0, 0, 1);
+        self.insn(0x95, 0, 0, 0, 0);
+        self.0
+    }
+}
+
+/// Back to the generation before.
+///
+/// # Errors
+/// maplock's.
+pub fn roll_back(dir: &Path) -> Result<Report, Error> {
+    maplock::Rollback::new(dir).run()
+}

@@ -1,0 +1,153 @@
+//! Killed at every system call: whatever an upgrade had done until then, the next start makes one whole generation of it, and no
+//! count, entry, link or pin is lost or left over.
+#![cfg(target_arch = "x86_64")]
+
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use maplock_tests::generations::{Daemon, Release, roll_back};
+use maplock_tests::kernel::{self, Bpffs, Cgroup};
+use maplock_tests::trace::{self, Call, Fate};
+use maplock_tests::traffic::Traffic;
+use maplock_tests::truth;
+
+/// What is killed, and what was there before.
+#[derive(Debug, Clone, Copy)]
+struct Scene {
+    /// The releases that were started before, one after the other.
+    before: &'static [Release],
+    /// What is started and killed: a release, or the roll-back.
+    killed: &'static str,
+    each_pin: bool,
+}
+
+/// How a scene is brought to an end after the kill.
+const ENDS: [Release; 2] = [Release::Two, Release::One];
+
+/// Kills what the scene says at its first call that may leave something, then at the next, until it comes to its end. Returns
+/// how often it was killed.
+fn killed_everywhere(scene: Scene) -> usize {
+    let next = AtomicUsize::new(0);
+    let (kills, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::threaded());
+                Traffic::drive(&cgroup, |traffic| {
+                    loop {
+                        let point = next.fetch_add(1, Ordering::Relaxed);
+                        let mut daemon = Daemon::new(bpffs.path().join(format!("case{point}")), &cgroup);
+                        daemon.each_pin = scene.each_pin;
+                        let (at, problems) = killed_at(scene, point, &daemon, traffic);
+                        if !problems.is_empty() {
+                            wrong
+                                .lock()
+                                .expect("no panic")
+                                .push(format!("{point}, {at:?}: {}", problems.join("\n    ")));
+                        }
+                        if at.is_none() {
+                            break;
+                        }
+                        kills.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+            });
+        }
+    });
+    let wrong = wrong.into_inner().expect("no panic");
+    let kills = kills.into_inner();
+    assert!(wrong.is_empty(), "{} of {kills} kills in {scene:?}:\n{}", wrong.len(), wrong.join("\n"));
+    println!("{kills} kills: {scene:?}");
+    kills
+}
+
+/// Kills at one call, brings it to an end, and says what is wrong then. Without a call where it was not killed.
+fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> (Option<Call>, Vec<String>) {
+    let still = traffic.hold();
+    for release in scene.before {
+        daemon.start(*release).unwrap_or_else(|error| panic!("{release:?}: {error}"));
+    }
+    let before = *still;
+    // What is installed for the first time counts from its commit on.
+    let is_first = scene.before.is_empty();
+    let still = is_first.then_some(still);
+    if !is_first {
+        traffic.wait_for_some();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_generation"));
+    command.arg(&daemon.dir).arg(&daemon.cgroup).args([&daemon.tag, scene.killed, "traced"]);
+    if scene.each_pin {
+        command.arg("each-pin");
+    }
+    let mut passed = 0;
+    let mut killed = None;
+    let ended = trace::run(&mut command, |call| {
+        if !call.leaves_something() {
+            return Fate::Made;
+        }
+        passed += 1;
+        if passed <= point {
+            return Fate::Made;
+        }
+        killed = Some(call);
+        Fate::Killed
+    });
+    let mut problems = Vec::new();
+    if killed.is_none() && ended.code != Some(0) {
+        problems.push(format!("not killed, and ended with {ended:?}"));
+    }
+    if !is_first {
+        traffic.wait_for_some();
+    }
+    // The same release again, or the other one; or the same roll-back.
+    let end = ENDS[point / 2 % 2];
+    let again = match scene.killed {
+        "rollback" if point % 3 == 0 && killed.is_some() => {
+            roll_back(&daemon.dir).map(|_| Release::One).map_err(|error| error.to_string())
+        }
+        _ => daemon.start(end).map(|_| end).map_err(|error| error.to_string()),
+    };
+    drop(still);
+    traffic.wait_for_some();
+    let now = traffic.hold();
+    match again {
+        Err(error) => problems.push(format!("the next start ({end:?}) says: {error}")),
+        Ok(release) => problems.extend(truth::problems(daemon, release, *now - before)),
+    }
+    problems.extend(truth::cleared(daemon));
+    (killed, problems)
+}
+
+/// Says that the test is skipped, or runs the scene: it must have been killed at least so often.
+fn run(scene: Scene, at_least: usize) {
+    if !kernel::available() {
+        return;
+    }
+    let kills = killed_everywhere(scene);
+    assert!(kills >= at_least, "killed {kills} times only");
+}
+
+const ONE: Release = Release::One;
+const TWO: Release = Release::Two;
+
+#[test]
+fn an_upgrade_killed_at_every_system_call_converges() {
+    run(Scene { before: &[ONE], killed: "two", each_pin: false }, 100);
+}
+
+#[test]
+fn an_upgrade_pin_by_pin_killed_at_every_system_call_converges() {
+    run(Scene { before: &[ONE], killed: "two", each_pin: true }, 100);
+}
+
+#[test]
+fn a_roll_back_killed_at_every_system_call_converges() {
+    run(Scene { before: &[ONE, TWO], killed: "rollback", each_pin: false }, 50);
+}
+
+#[test]
+fn a_first_install_killed_at_every_system_call_converges() {
+    run(Scene { before: &[], killed: "one", each_pin: false }, 50);
+}
