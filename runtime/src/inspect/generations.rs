@@ -45,7 +45,7 @@ pub fn generations(dir: &Path) -> Result<Generations, Error> {
     let mut foreign = changeover::all_foreign_in(&site.dir, |_| false)?;
     foreign.retain(|name| {
         let beside = [&site.next, &site.prev].iter().any(|dir| dir.file_name().is_some_and(|beside| beside == &**name));
-        !KERNEL_OWN.contains(&name.as_str()) && !(site.is_root && beside)
+        !(KERNEL_OWN.contains(&name.as_str()) || site.is_root && beside)
     });
     Ok(Generations { live, kept, staged, next, foreign })
 }
