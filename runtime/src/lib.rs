@@ -86,3 +86,8 @@ pub use rollback::{Rollback, confirm};
 pub use spec::Spec;
 pub use stage::Staged;
 pub use upgrade::{Options, Progress, Upgrade, dry_run};
+
+/// The page for those who write a daemon, whose code is tested with the crate.
+#[cfg(all(doctest, feature = "aya", feature = "libbpf-rs"))]
+#[doc = include_str!("../../docs/daemon.md")]
+struct DaemonPage;
