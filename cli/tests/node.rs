@@ -100,11 +100,12 @@ fn what_is_denied_fails_and_says_the_way_out() {
 }
 
 #[test]
-fn an_empty_map_is_swapped_without_a_loss_and_not_denied() {
+fn an_empty_map_is_swapped_without_a_loss_and_denied_all_the_same() {
     let Some(node) = Node::new() else { return };
     node.upgrade("v1.lock");
     let ran = node.run("plan --lock v3.lock --pins fs/minimesh --deny swap");
-    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    // What is empty now may not be when the daemon comes.
+    assert_eq!(ran.code, Some(100), "{}", ran.stdout);
     assert!(ran.stdout.contains("nothing is lost"), "{}", ran.stdout);
 }
 
@@ -228,7 +229,7 @@ fn what_is_pinned_is_shown_with_its_types() {
     assert_eq!((&json["staged"], &json["next"]), (&Value::Null, &Value::Null));
     let backends = &json["maps"][0];
     assert_eq!((&backends["entries"], &backends["max_entries"]), (&12.into(), &4096.into()));
-    assert_eq!((&backends["layout_from"], &backends["value"]["name"]), (&"meta".into(), &"backend".into()));
+    assert_eq!((&backends["layout_from"], &backends["value"]["name"]), (&"btf".into(), &"backend".into()));
     assert_eq!(backends["id"], Map::open(&node.pins().join("backends")).expect("a pin").info().id);
 }
 

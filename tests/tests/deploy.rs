@@ -9,7 +9,6 @@ use std::process::Command;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Namespace, PodSpec};
-use maplock::sys::Map;
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 use maplock_tests::toolchain::{built, root};
 use minimesh::config::Config;
@@ -207,8 +206,5 @@ fn the_init_container_holds_back_what_loses_entries_and_the_probe_waits_for_the_
     assert_eq!(plan(&probe, "v2"), 100, "v1 serves");
     upgrade("v2");
     assert_eq!(plan(&probe, "v2"), 0, "v2 serves");
-    assert_eq!(plan(&init, "v3"), 0, "v3 was accepted as a swap of `stats`, which is empty");
-    let stats = Map::open(&pins.join("stats")).unwrap();
-    stats.update(&[0; 8], &[1; 16], 0).unwrap();
-    assert_eq!(plan(&init, "v3"), 100, "now it is not");
+    assert_eq!(plan(&init, "v3"), 100, "v3 was accepted as a swap of `stats`");
 }

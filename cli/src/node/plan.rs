@@ -109,6 +109,7 @@ impl Asking<'_> {
         let name = &map.map;
         let becomes = match map.disposition {
             Disposition::Create => "made",
+            Disposition::Reuse if map.from_kept => "exchanged for the kept one",
             Disposition::Reuse => "reused",
             Disposition::Grow => "grown",
             Disposition::Migrate => "converted",
@@ -126,7 +127,8 @@ impl Asking<'_> {
             help.push(format!("or by the lock, where REV made the pin: {accept}"));
         }
         if map.disposition != Disposition::Refuse {
-            help.push(format!("let it happen: leave `{}` out of --deny", map.disposition));
+            let denied = if map.from_kept { Disposition::Swap } else { map.disposition };
+            help.push(format!("let it happen: leave `{denied}` out of --deny"));
         }
         Error::new(format!("map `{name}` would be {becomes}, which is denied")).because(&map.why).help(help.join("\n"))
     }

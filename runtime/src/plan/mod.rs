@@ -18,7 +18,7 @@ use crate::meta::Meta;
 use crate::normalise::Node;
 use crate::policy::Policies;
 use crate::spec::Spec;
-use crate::transfer::Sum;
+use crate::transfer::{Behaviour, Sum, behaviour};
 
 /// What an upgrade will do.
 #[derive(Debug, Clone)]
@@ -121,12 +121,21 @@ impl Plan {
         self.maps.iter().find(|map| map.map == name)
     }
 
-    /// The maps for which the upgrade does what must not be: `plan --deny swap,refuse`. Maps that are made anew without losing
-    /// anything, such as tables of programs, are not denied as a swap.
+    /// The maps for which the upgrade does what must not be: `plan --deny swap,refuse`. A swap is denied also where the map is empty
+    /// as yet, and so is a return to a kept map that leaves the live one's entries behind. Maps that are always made anew, such
+    /// as tables of programs, are not denied as a swap.
     pub fn denied<'a>(&'a self, deny: &'a [Disposition]) -> impl Iterator<Item = &'a MapPlan> {
         self.maps.iter().filter(|map| {
-            let is_harmless = map.disposition == Disposition::Swap && !map.loses_entries;
-            deny.contains(&map.disposition) && !is_harmless
+            let is_anew = map
+                .def
+                .as_ref()
+                .is_some_and(|def| matches!(behaviour(def.map_type), Behaviour::Refilled | Behaviour::Events));
+            let disposition = match map.disposition {
+                Disposition::Swap if is_anew && !map.loses_entries => Disposition::Create,
+                Disposition::Reuse if map.from_kept && map.loses_entries => Disposition::Swap,
+                disposition => disposition,
+            };
+            deny.contains(&disposition)
         })
     }
 
