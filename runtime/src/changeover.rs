@@ -23,13 +23,15 @@ use crate::normalise::pin_name;
 use crate::report::LinkReport;
 use crate::site::{self, Site};
 use crate::sys::{self, Link, Map, Object, Prog, bpffs};
-use crate::transfer::{self, Settled, Sum, Transfer};
+use crate::transfer::{self, Settled, Sum, Transfer, TransferError};
 
 /// Goes on with the staged generation, which is complete.
 pub(crate) struct Changeover<'a> {
     pub(crate) site: &'a Site,
     /// Rename the pins one by one, though the directories could be exchanged.
     pub(crate) each_pin: bool,
+    /// The first pin was moved already, so that there is no way back, and nothing to switch or settle any more.
+    pub(crate) is_moving: bool,
 }
 
 /// What was done on the way.
@@ -46,7 +48,9 @@ impl Changeover<'_> {
     pub(crate) fn run(&self) -> Result<Done, Error> {
         let mut done = Done::default();
         let start = Instant::now();
-        if let Err(error) = self.switch_and_settle(&mut done) {
+        if !self.is_moving
+            && let Err(error) = self.switch_and_settle(&mut done)
+        {
             return Err(match self.undo() {
                 Ok(()) => error,
                 Err(worse) => error.and(&format!(
@@ -55,9 +59,10 @@ impl Changeover<'_> {
                 )),
             });
         }
-        self.exchange()?;
+        let late = |error: Error| error.and("; the new programs run already, and the next start completes the upgrade");
+        self.exchange().map_err(late)?;
         done.window = start.elapsed();
-        self.clean_up(&mut done)?;
+        self.clean_up(&mut done).map_err(late)?;
         Ok(done)
     }
 
@@ -65,16 +70,22 @@ impl Changeover<'_> {
         let next = &self.site.next;
         for hook in hooks_in(next)? {
             let link = open_link(&next.join(&hook))?;
-            if switch(&link, &next.join(site::prog_of(&hook)), &hook)? {
-                tracing::info!(hook, "link switched to the new program");
-                done.links.push(LinkReport { link: hook, what: "updated" });
+            match switch(&link, &next.join(site::prog_of(&hook)), &hook) {
+                Ok(true) => {
+                    tracing::info!(hook, "link switched to the new program");
+                    done.links.push(LinkReport { link: hook, what: "updated" });
+                }
+                Ok(false) => {}
+                // Nothing runs there; the next upgrade attaches it where it is to be then.
+                Err(error) if is_gone(&link) => tracing::warn!(hook, %error, "what the link was attached to is gone"),
+                Err(error) => return Err(error),
             }
         }
         grace_period()?;
         for (name, record) in transfers_in(next)? {
             let started = Instant::now();
             let Some(staged) = record.open(&self.site.dir.join(&name), next, &name)? else { continue };
-            let settled = staged.settle(false)?;
+            let settled = staged.settle(false).map_err(|error| unsettled(&name, &error))?;
             tracing::info!(map = name, ?settled, "settled what the old programs wrote since the copy");
             done.settled.push((name, settled, started.elapsed()));
         }
@@ -88,29 +99,32 @@ impl Changeover<'_> {
         let mut switched = false;
         for hook in hooks_in(dir)?.into_iter().filter(|hook| staged.contains(hook)) {
             let path = dir.join(&hook);
-            // A link whose device is gone can't be switched, and needs not be.
-            if let Ok(Object::Link(link)) = Object::open(&path) {
+            // A link whose device or cgroup is gone can't be switched, and needs not be.
+            if let Some(link) = link_at(&path)? {
                 switched |= match switch(&link, &dir.join(site::prog_of(&hook)), &hook) {
                     Err(_) if is_gone(&link) => false,
                     result => result?,
                 };
             }
         }
-        // New hooks end with their pins; programs of theirs may still run.
-        let attached = staged.iter().filter(|hook| !same_pin(&dir.join(hook), &next.join(hook)));
-        for hook in attached {
-            if let Ok(Object::Link(link)) = Object::open(&next.join(hook)) {
-                _ = link.detach();
-            }
-        }
+        // New hooks end; programs of theirs may still run.
+        detach_vanished(next, dir, &mut Done::default())?;
         if switched {
             grace_period()?;
             for (name, record) in transfers_in(next)? {
-                if let Some(staged) = record.open(&dir.join(&name), next, &name)? {
-                    staged.settle(true)?;
+                let Some(staged) = record.open(&dir.join(&name), next, &name)? else { continue };
+                match staged.settle(true) {
+                    // The old map would have had no room for them either; to give up here would be to try for ever.
+                    Err(error @ TransferError::Full { .. }) => {
+                        tracing::error!(map = name, %error, "entries of the new programs are lost");
+                    }
+                    result => _ = result.map_err(|error| unsettled(&name, &error))?,
                 }
             }
         }
+        // Before anything of it is removed: what is incomplete must not look complete to the next start.
+        let record = next.join(site::COMMIT);
+        bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display()))?;
         discard(self.site)
     }
 
@@ -118,11 +132,10 @@ impl Changeover<'_> {
     fn exchange(&self) -> Result<(), Error> {
         let Site { dir, next, .. } = self.site;
         let failed = || format!("can't put `{}` in the place of `{}`", next.display(), dir.display());
-        if !self.site.is_root && !dir.exists() {
+        if !self.site.is_root && !is_there(dir)? {
             return bpffs::rename_new(next, dir).trying(failed);
         }
-        let moving = bpffs::read_record(&next.join(site::MOVING)).trying(failed)?.is_some();
-        if !(self.each_pin || self.site.is_root || moving) {
+        if !(self.each_pin || self.site.is_root || self.is_moving) {
             match bpffs::exchange(next, dir) {
                 Ok(()) => return Ok(()),
                 // Before Linux 5.16, bpffs has no exchange.
@@ -132,12 +145,12 @@ impl Changeover<'_> {
                 Err(error) => return Err(error).trying(failed),
             }
         }
-        self.move_each_pin(moving)
+        self.move_each_pin()
     }
 
     /// Keeps the old generation as hard links, then renames each staged pin over the live one: no path is ever absent.
-    fn move_each_pin(&self, moving: bool) -> Result<(), Error> {
-        let Site { dir, next, prev, .. } = self.site;
+    fn move_each_pin(&self) -> Result<(), Error> {
+        let (Site { dir, next, prev, .. }, moving) = (self.site, self.is_moving);
         let failed = |name: &str| format!("can't move `{name}` from `{}` to `{}`", next.display(), dir.display());
         let old = match moving {
             true => meta_of(prev)?,
@@ -156,11 +169,12 @@ impl Changeover<'_> {
             for name in list(dir)?.iter().filter(|name| in_old(name)) {
                 bpffs::hard_link(&dir.join(name), &prev.join(name)).trying(|| failed(name))?;
             }
-            bpffs::write_record(&next.join(site::MOVING), "1").trying(|| failed(site::MOVING))?;
+            let what = Commit { each_pin: true, ..commit_of(next)?.unwrap_or_default() };
+            bpffs::write_record(&next.join(site::MOVING), what.to_text()).trying(|| failed(site::MOVING))?;
         }
         for name in staged.iter().filter(|name| !site::is_scaffold(name)) {
             let (from, to) = (next.join(name), dir.join(name));
-            if same_pin(&from, &to) {
+            if same_pin(&from, &to)? {
                 bpffs::unlink(&from).trying(|| failed(name))?;
             } else {
                 bpffs::rename(&from, &to).trying(|| failed(name))?;
@@ -168,8 +182,14 @@ impl Changeover<'_> {
         }
         // What the old generation had and the new one has not. By now the new meta map is in its place.
         if let (Some(old), Some(new)) = (&old, meta_of(dir)?) {
-            for name in list(dir)?.iter().filter(|name| is_of(old, name) && !is_of(&new, name)) {
-                bpffs::unlink(&dir.join(name)).trying(|| failed(name))?;
+            // How its maps were derived is not how the new ones were.
+            for name in list(dir)?.iter().filter(|name| is_of(old, name)) {
+                // How an old map was derived is not how the new one was, which may have no such record.
+                let is_record = site::map_of_transfer(name).is_some();
+                let is_over = !is_of(&new, name) || is_record && same_pin(&dir.join(name), &prev.join(name))?;
+                if is_over {
+                    bpffs::unlink(&dir.join(name)).trying(|| failed(name))?;
+                }
             }
         }
         Ok(())
@@ -178,16 +198,16 @@ impl Changeover<'_> {
     /// After the exchange: the old generation is kept, and what was needed for the way only is removed.
     pub(crate) fn clean_up(&self, done: &mut Done) -> Result<(), Error> {
         let Site { dir, next, prev, .. } = self.site;
-        if bpffs::read_record(&next.join(site::MOVING)).ok().flatten().is_some() {
+        if has_record(next, site::MOVING)? {
             detach_vanished(prev, dir, done)?;
             site::remove(next)?;
-        } else if next.exists() {
+        } else if is_there(next)? {
             give_back_foreign(next, dir)?;
             detach_vanished(next, dir, done)?;
             site::remove(prev)?;
             bpffs::rename_new(next, prev)
                 .trying(|| format!("can't keep the old generation as `{}`", prev.display()))?;
-        } else if prev.exists() {
+        } else if is_there(prev)? {
             detach_vanished(prev, dir, done)?;
         }
         let names = list(dir)?;
@@ -200,18 +220,69 @@ impl Changeover<'_> {
     }
 }
 
-/// Removes what is staged, and what staging put beside the live pins.
-pub(crate) fn discard(site: &Site) -> Result<(), Error> {
-    // A generation that maplock has not made has no meta map; the programs of its links were pinned for this upgrade only.
-    if site.dir.exists() && meta_of(&site.dir)?.is_none() {
-        for name in list(&site.dir)?.iter().filter(|name| name.ends_with(site::PROG)) {
-            let path = site.dir.join(name);
+/// What the record of a complete generation says of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Commit {
+    /// Its pins are renamed one by one.
+    pub(crate) each_pin: bool,
+    /// It is the kept one, on its way back.
+    pub(crate) is_back: bool,
+}
+
+impl Commit {
+    pub(crate) fn to_text(self) -> &'static str {
+        match (self.is_back, self.each_pin) {
+            (false, false) => "upgrade exchange",
+            (false, true) => "upgrade each-pin",
+            (true, false) => "roll-back exchange",
+            (true, true) => "roll-back each-pin",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        Self { each_pin: text.ends_with("each-pin"), is_back: text.starts_with("roll-back") }
+    }
+}
+
+/// What the record in a directory says; `None` where the generation in it is not complete, or was made live to the end.
+pub(crate) fn commit_of(dir: &Path) -> Result<Option<Commit>, Error> {
+    for name in [site::COMMIT, site::MOVING] {
+        let path = dir.join(name);
+        let text = bpffs::read_record(&path).trying(|| format!("can't read `{}`", path.display()))?;
+        if let Some(text) = text {
+            return Ok(Some(Commit::parse(&text)));
+        }
+    }
+    Ok(None)
+}
+
+/// Removes the programs that were pinned beside links which maplock had not made, for an upgrade that did not happen.
+pub(crate) fn remove_strays(dir: &Path) -> Result<(), Error> {
+    let links = match Meta::read(dir) {
+        Ok(meta) => meta.map(|meta| meta.links).unwrap_or_default(),
+        Err(MetaError::Io(path, error)) => {
+            return Err(Error::kernel(format!("can't read `{}`", path.display()), error));
+        }
+        // It can't be told whose they are.
+        Err(_) => return Ok(()),
+    };
+    for name in list(dir)? {
+        if name.strip_suffix(site::PROG).is_some_and(|hook| !links.contains(hook)) {
+            let path = dir.join(&name);
             bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
         }
     }
+    Ok(())
+}
+
+/// Removes what is staged, and what staging put beside the live pins.
+pub(crate) fn discard(site: &Site) -> Result<(), Error> {
+    remove_strays(&site.dir)?;
     if !is_returning(&site.next)? {
         return site::remove(&site.next);
     }
+    // Hooks that were attached again.
+    detach_vanished(&site.next, &site.dir, &mut Done::default())?;
     for name in list(&site.next)?.iter().filter(|name| site::is_scaffold(name) && *name != site::RETURNING) {
         let path = site.next.join(name);
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
@@ -256,10 +327,20 @@ pub(crate) fn list(dir: &Path) -> Result<Vec<String>, Error> {
     Ok(bpffs::names(dir).trying(|| format!("can't list `{}`", dir.display()))?.unwrap_or_default())
 }
 
+/// True where there is such a pin or directory. What can't be looked at is an error, not an absence.
+pub(crate) fn is_there(path: &Path) -> Result<bool, Error> {
+    path.try_exists().trying(|| format!("can't look at `{}`", path.display()))
+}
+
 /// True where two paths are names of one pin.
-pub(crate) fn same_pin(one: &Path, other: &Path) -> bool {
-    let inode = |path: &Path| std::fs::symlink_metadata(path).map(|data| (data.dev(), data.ino())).ok();
-    inode(one).is_some() && inode(one) == inode(other)
+pub(crate) fn same_pin(one: &Path, other: &Path) -> Result<bool, Error> {
+    let inode = |path: &Path| match std::fs::symlink_metadata(path) {
+        Ok(data) => Ok(Some((data.dev(), data.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).trying(|| format!("can't look at `{}`", path.display())),
+    };
+    let (one, other) = (inode(one)?, inode(other)?);
+    Ok(one.is_some() && one == other)
 }
 
 /// Waits until no program runs any more that was unlinked before.
@@ -277,7 +358,9 @@ fn is_of(generation: &Meta, name: &str) -> bool {
 }
 
 fn is_gone(link: &Link) -> bool {
-    matches!(link.info().map(|info| info.target), Ok(sys::LinkTarget::Device { ifindex: 0, .. }))
+    use sys::LinkTarget as T;
+    let target = link.info().map(|info| info.target);
+    matches!(target, Ok(T::Device { ifindex: 0, .. } | T::Cgroup { id: 0, .. } | T::Netns { inode: 0, .. }))
 }
 
 fn open_link(path: &Path) -> Result<Link, Error> {
@@ -285,6 +368,31 @@ fn open_link(path: &Path) -> Result<Link, Error> {
         Object::Link(link) => Ok(link),
         _ => Err(Error::new(ErrorKind::Place, format!("`{}` is no link", path.display()))),
     }
+}
+
+/// What is pinned there, if anything is. What can't be opened is an error: a link taken for none would be detached as vanished,
+/// or attached a second time.
+pub(crate) fn object_at(path: &Path) -> Result<Option<Object>, Error> {
+    let failed = || format!("can't look at `{}`", path.display());
+    // A name with a dot is the kernel's own; records are symbolic links, and others may have directories here.
+    let has_dot = path.file_name().is_some_and(|name| name.to_string_lossy().contains('.'));
+    if has_dot {
+        return Ok(None);
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(data) if data.is_file() => Object::open(path).trying(failed).map(Some),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).trying(failed),
+    }
+}
+
+/// The link that is pinned there, if one is. As [`object_at`].
+pub(crate) fn link_at(path: &Path) -> Result<Option<Link>, Error> {
+    Ok(match object_at(path)? {
+        Some(Object::Link(link)) => Some(link),
+        _ => None,
+    })
 }
 
 /// The link runs the pinned program; false where it did so before.
@@ -318,13 +426,13 @@ fn switch(link: &Link, prog: &Path, hook: &str) -> Result<bool, Error> {
 fn detach_vanished(old: &Path, live: &Path, done: &mut Done) -> Result<(), Error> {
     let mut kept = BTreeSet::new();
     for name in list(live)? {
-        if let Ok(Object::Link(link)) = Object::open(&live.join(&name)) {
+        if let Some(link) = link_at(&live.join(&name))? {
             kept.insert(link.info().trying(|| format!("can't look at link `{name}`"))?.id);
         }
     }
     for name in list(old)?.into_iter().filter(|name| !site::is_own(name)) {
         let path = old.join(&name);
-        let Ok(Object::Link(link)) = Object::open(&path) else { continue };
+        let Some(link) = link_at(&path)? else { continue };
         let info = link.info().trying(|| format!("can't look at link `{}`", path.display()))?;
         if kept.contains(&info.id) {
             continue;
@@ -339,7 +447,7 @@ fn detach_vanished(old: &Path, live: &Path, done: &mut Done) -> Result<(), Error
         // Types that can't be detached end with their last pin.
         _ = link.detach();
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
-        let replaced = live.join(&name).exists();
+        let replaced = is_there(&live.join(&name))?;
         tracing::info!(hook = name, replaced, "link of the old generation detached");
         if !replaced {
             done.links.push(LinkReport { link: name, what: "detached" });
@@ -354,7 +462,7 @@ fn give_back_foreign(old: &Path, live: &Path) -> Result<(), Error> {
     for name in list(old)? {
         let known =
             site::is_own(&name) || is_of(&new_meta, &name) || old_meta.as_ref().is_some_and(|meta| is_of(meta, &name));
-        if !known && !live.join(&name).exists() {
+        if !known && !is_there(&live.join(&name))? {
             bpffs::rename_new(&old.join(&name), &live.join(&name))
                 .trying(|| format!("can't put `{}` back", live.join(&name).display()))?;
         }
@@ -395,7 +503,7 @@ impl Derivation {
         let open = |path: &Path| Map::open(path).trying(|| format!("can't open map `{}`", path.display()));
         let staged_pin = staged.join(name);
         // Where pins are renamed one by one, the staged one may be in its place already.
-        if !old.exists() || !staged_pin.exists() {
+        if !is_there(old)? || !is_there(&staged_pin)? {
             return Ok(None);
         }
         let (from, to) = (open(old)?, open(&staged_pin)?);
@@ -403,13 +511,12 @@ impl Derivation {
             return Ok(None);
         }
         let base = staged.join(site::base_of(name));
-        let base = base.exists().then(|| open(&base)).transpose()?;
-        Ok(Some(Open { name: name.to_owned(), from, to, base, sums: &self.sums }))
+        let base = is_there(&base)?.then(|| open(&base)).transpose()?;
+        Ok(Some(Open { from, to, base, sums: &self.sums }))
     }
 }
 
 struct Open<'a> {
-    name: String,
     from: Map,
     to: Map,
     base: Option<Map>,
@@ -418,15 +525,16 @@ struct Open<'a> {
 
 impl Open<'_> {
     /// Brings over what was written since the copy; `back` to the old map, where the switch is undone.
-    fn settle(&self, back: bool) -> Result<Settled, Error> {
+    fn settle(&self, back: bool) -> Result<Settled, TransferError> {
         let (from, to) = if back { (&self.to, &self.from) } else { (&self.from, &self.to) };
         let transfer = Transfer { from, to, base: self.base.as_ref(), sums: self.sums };
-        transfer.settle(&mut transfer::Options::default()).map_err(|error| {
-            let message =
-                format!("can't bring over what was written to map `{}` since it was copied: {error}", self.name);
-            Error::new(ErrorKind::Kernel, message)
-        })
+        transfer.settle(&mut transfer::Options::default())
     }
+}
+
+fn unsettled(map: &str, error: &TransferError) -> Error {
+    let message = format!("can't bring over what was written to map `{map}` since it was copied: {error}");
+    Error::new(ErrorKind::Kernel, message)
 }
 
 /// The records of derived maps in a generation.

@@ -24,12 +24,19 @@ impl Exclusive {
     pub(crate) fn lock(dir: &Path, wait: Duration) -> Result<Self, Error> {
         let fd = bpffs::open_dir(dir).trying(|| format!("can't open `{}` to lock it", dir.display()))?;
         let start = Instant::now();
+        let mut chances = 10;
         loop {
             if bpffs::try_lock(fd.as_fd()).trying(|| format!("can't lock `{}`", dir.display()))? {
                 return Ok(Self { _dir: fd });
             }
             if start.elapsed() >= wait {
-                let holder = holder(dir).unwrap_or_else(|| "another process".to_owned());
+                let holder = holder(dir);
+                // Whoever held it has let go meanwhile.
+                if holder.is_none() && chances > 0 {
+                    chances -= 1;
+                    continue;
+                }
+                let holder = holder.unwrap_or_else(|| "another process".to_owned());
                 let message = format!(
                     "{holder} holds the lock of `{}`, and was waited for {} s; wait longer with `wait`, or stop it",
                     dir.display(),

@@ -1,6 +1,6 @@
 //! After a crash at any point: what is pinned says how far an upgrade came, and it is completed or taken back.
 
-use crate::changeover::{self, Changeover, Done};
+use crate::changeover::{self, Changeover, Commit, Done};
 use crate::error::Error;
 use crate::error::Trying as _;
 use crate::site::{self, Site};
@@ -17,20 +17,25 @@ pub enum Recovered {
     Discarded,
 }
 
+/// The commit that was interrupted at `site`, if one was.
+pub(crate) fn interrupted(site: &Site) -> Result<Option<Commit>, Error> {
+    Ok(changeover::commit_of(&site.dir)?.or(changeover::commit_of(&site.next)?))
+}
+
 /// Brings the generations at `site` into order.
-pub(crate) fn recover(site: &Site, each_pin: bool) -> Result<Recovered, Error> {
-    let changeover = Changeover { site, each_pin };
-    if changeover::has_record(&site.dir, site::COMMIT)? {
-        changeover.clean_up(&mut Done::default())?;
+pub(crate) fn recover(site: &Site) -> Result<Recovered, Error> {
+    if let Some(commit) = changeover::commit_of(&site.dir)? {
+        Changeover { site, each_pin: commit.each_pin, is_moving: false }.clean_up(&mut Done::default())?;
         tracing::warn!(dir = %site.dir.display(), "an upgrade had ended after its commit; the rest was done");
         return Ok(Recovered::Completed);
     }
-    if changeover::has_record(&site.next, site::COMMIT)? {
-        changeover.run()?;
+    if let Some(commit) = changeover::commit_of(&site.next)? {
+        let is_moving = changeover::has_record(&site.next, site::MOVING)?;
+        Changeover { site, each_pin: commit.each_pin, is_moving }.run()?;
         tracing::warn!(dir = %site.dir.display(), "an upgrade had ended after its first link was switched; it was completed");
         return Ok(Recovered::Completed);
     }
-    if site.next.exists() {
+    if changeover::is_there(&site.next)? {
         changeover::discard(site)?;
         tracing::warn!(dir = %site.dir.display(), "an upgrade had ended before its first link was switched; it was taken back");
         return Ok(Recovered::Discarded);
@@ -41,9 +46,6 @@ pub(crate) fn recover(site: &Site, each_pin: bool) -> Result<Recovered, Error> {
         bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display()))?;
         recovered = Recovered::Discarded;
     }
-    // Programs that were pinned for an upgrade from a generation that maplock has not made.
-    if site.dir.exists() && changeover::meta_of(&site.dir)?.is_none() {
-        changeover::discard(site)?;
-    }
+    changeover::remove_strays(&site.dir)?;
     Ok(recovered)
 }

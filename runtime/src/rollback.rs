@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use maplock_layout::Disposition;
 
-use crate::changeover::{self, Changeover, Derivation, needs_base};
+use crate::changeover::{self, Changeover, Commit, Derivation, needs_base};
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::exclusive::Exclusive;
 use crate::hooks::Whereabouts;
-use crate::recover;
+use crate::recover::{self, Recovered};
 use crate::report::{LinkReport, MapReport, Report};
 use crate::site::{self, Site};
 use crate::sys::{Map, Object, bpffs};
@@ -65,8 +65,13 @@ impl Rollback {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
         let _lock = Exclusive::lock(&site.lock, self.wait)?;
-        recover::recover(&site, false)?;
-        if !site.prev.exists() {
+        let was_back = recover::interrupted(&site)?.is_some_and(|commit| commit.is_back);
+        let recovered = recover::recover(&site)?;
+        if was_back && recovered == Recovered::Completed {
+            // This is the second attempt at a roll-back that was interrupted: a roll-back of it is not what is wanted.
+            return Ok(Report { total: start.elapsed(), ..Report::default() });
+        }
+        if !changeover::is_there(&site.prev)? {
             let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
             return Err(Error::new(ErrorKind::Place, message));
         }
@@ -87,13 +92,13 @@ impl Rollback {
 pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
     let site = Site::at(dir)?;
     let _lock = Exclusive::lock(&site.lock, wait)?;
-    recover::recover(&site, false)?;
-    confirm_at(&site)
-}
-
-pub(crate) fn confirm_at(site: &Site) -> Result<bool, Error> {
-    let was_kept = site.prev.exists();
-    site::remove(&site.prev)?;
+    recover::recover(&site)?;
+    let was_kept = changeover::is_there(&site.prev)?;
+    if was_kept {
+        // Under the name of what is discarded at the next start: half of a generation is no way back.
+        bpffs::rename_new(&site.prev, &site.next).trying(|| format!("can't give up `{}`", site.prev.display()))?;
+        site::remove(&site.next)?;
+    }
     for name in changeover::list(&site.dir)?.iter().filter(|name| site::map_of_transfer(name).is_some()) {
         let path = site.dir.join(name);
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
@@ -121,8 +126,11 @@ impl Returning<'_> {
         let derived = changeover::transfers_in(dir)?;
         for name in changeover::list(next)?.iter().filter(|name| !site::is_own(name)) {
             let path = next.join(name);
-            let Ok(Object::Map(kept)) = Object::open(&path) else { continue };
-            let live = Map::open(&dir.join(name)).ok();
+            let Some(Object::Map(kept)) = changeover::object_at(&path)? else { continue };
+            let live = match changeover::object_at(&dir.join(name))? {
+                Some(Object::Map(live)) => Some(live),
+                _ => None,
+            };
             let record = derived.iter().find(|(map, _)| map == name).map(|(_, record)| record);
             let started = Instant::now();
             let mut map = MapReport::new(name, Disposition::Reuse);
@@ -159,7 +167,7 @@ impl Returning<'_> {
         transfer::clear(kept).map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))?;
         let base = match needs_base(kept, &record.sums) {
             true => {
-                let base = transfer::new_base(kept).trying(|| failed("no memory for a snapshot"))?;
+                let base = transfer::new_base(kept).trying(|| failed("its snapshot can't be made"))?;
                 base.pin(&next.join(site::base_of(name))).trying(|| failed("its snapshot can't be pinned"))?;
                 Some(base)
             }
@@ -196,8 +204,8 @@ impl Returning<'_> {
         let Site { dir, next, .. } = self.site;
         // Every hook of the kept generation needs its link, and its own program.
         for name in changeover::list(next)?.iter().filter(|name| !site::is_own(name)) {
-            let has_prog = next.join(site::prog_of(name)).exists();
-            if matches!(Object::open(&next.join(name)), Ok(Object::Link(_))) && !has_prog {
+            let has_prog = changeover::is_there(&next.join(site::prog_of(name)))?;
+            if !has_prog && changeover::link_at(&next.join(name))?.is_some() {
                 let message = format!(
                     "the program of hook `{name}` is not kept in `{}`: start the older release",
                     next.display()
@@ -205,11 +213,12 @@ impl Returning<'_> {
                 return Err(Error::new(ErrorKind::Place, message));
             }
         }
-        let record = next.join(site::COMMIT);
-        bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
-        self.is_committed = true;
         let each_pin = changeover::foreign_in(dir, |_| false)?.is_some();
-        Changeover { site: self.site, each_pin }.run()
+        let record = next.join(site::COMMIT);
+        let text = Commit { each_pin, is_back: true }.to_text();
+        bpffs::write_record(&record, text).trying(|| format!("can't write `{}`", record.display()))?;
+        self.is_committed = true;
+        Changeover { site: self.site, each_pin, is_moving: false }.run()
     }
 }
 

@@ -130,10 +130,10 @@ impl Site {
 /// Removes a generation that nobody needs: the pins in it, and the directory. Sub-directories are not ours, and stay.
 pub(crate) fn remove(dir: &Path) -> Result<(), Error> {
     let Some(names) = bpffs::names(dir).trying(|| format!("can't list `{}`", dir.display()))? else { return Ok(()) };
-    // The records go last, so that what is left over is still known for what it is.
-    let (records, pins): (Vec<_>, Vec<_>) =
-        names.iter().partition(|name| [COMMIT, MOVING, RETURNING].contains(&name.as_str()));
-    for name in pins.into_iter().chain(records) {
+    // The records go last, so that what is left over is still known for what it is; the one that knows of no way back at the end.
+    let records = [RETURNING, COMMIT, MOVING];
+    let pins = names.iter().map(String::as_str).filter(|name| !records.contains(name));
+    for name in pins.chain(records) {
         let path = dir.join(name);
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use maplock_layout::{Disposition, MapDef};
 
-use crate::changeover::{self, Changeover, Derivation, needs_base};
+use crate::changeover::{self, Changeover, Commit, Derivation, needs_base};
 use crate::create::create;
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::hooks::{self, Hook};
@@ -17,7 +17,7 @@ use crate::normalise::{Node, pin_name};
 use crate::plan::{CommitBy, MapPlan, Plan};
 use crate::report::{LinkReport, MapReport, Report};
 use crate::site::{self, Site};
-use crate::sys::{LinkTarget, Map, Object, Prog, bpffs};
+use crate::sys::{LinkTarget, Map, Prog, bpffs};
 use crate::transfer::{self, Transfer};
 use crate::upgrade::{Progress, Upgrade};
 
@@ -57,7 +57,7 @@ impl Staged {
         };
         let Site { dir, next, .. } = &staged.upgrade.site;
         bpffs::make_dir(next).trying(|| format!("can't make `{}`", next.display()))?;
-        if dir.exists() && !staged.upgrade.site.is_root {
+        if changeover::is_there(dir)? && !staged.upgrade.site.is_root {
             bpffs::copy_owner_and_mode(dir, next)
                 .trying(|| format!("can't set owner and mode of `{}`", next.display()))?;
         }
@@ -132,7 +132,7 @@ impl Staged {
         let name = &plan.map;
         let next = &self.upgrade.site.next;
         let base = if needs_base(old, &plan.sums) {
-            let base = transfer::new_base(old).trying(|| format!("no memory for a snapshot of map `{name}`"))?;
+            let base = transfer::new_base(old).trying(|| format!("can't make a snapshot of map `{name}`"))?;
             let pin = next.join(site::base_of(&pin_name(name)));
             base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
             Some(base)
@@ -246,11 +246,12 @@ impl Staged {
         self.write_meta()?;
         let Site { next, .. } = &self.upgrade.site;
         let record = next.join(site::COMMIT);
-        bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
+        let each_pin = matches!(self.upgrade.plan.commit, CommitBy::EachPin { .. });
+        let text = Commit { each_pin, is_back: false }.to_text();
+        bpffs::write_record(&record, text).trying(|| format!("can't write `{}`", record.display()))?;
         // From here on the directories say what is to be done, and an error has been dealt with.
         self.is_committed = true;
-        let each_pin = matches!(self.upgrade.plan.commit, CommitBy::EachPin { .. });
-        let done = Changeover { site: &self.upgrade.site, each_pin }.run()?;
+        let done = Changeover { site: &self.upgrade.site, each_pin, is_moving: false }.run()?;
         let mut report = std::mem::take(&mut self.report);
         report.links = attached;
         report.links.extend(done.links);
@@ -291,7 +292,7 @@ impl Staged {
             prog.pin(&next.join(site::prog_of(name))).trying(|| format!("can't pin the program of hook `{name}`"))?;
             let (live, staged) = (dir.join(name), next.join(name));
             let mut what = "attached";
-            if let Ok(Object::Link(link)) = Object::open(&live) {
+            if let Some(link) = changeover::link_at(&live)? {
                 let info = link.info().trying(failed)?;
                 keep_program(&dir.join(site::prog_of(name)), info.prog_id)?;
                 if hooks::can_update(info.link_type) && hook.is_at(&info) {
@@ -333,7 +334,7 @@ impl Staged {
 
 /// The program of a live link is pinned beside it, so that there is a way back.
 fn keep_program(pin: &Path, id: u32) -> Result<(), Error> {
-    if pin.exists() {
+    if changeover::is_there(pin)? {
         return Ok(());
     }
     let failed = || format!("can't keep the running program as `{}`", pin.display());

@@ -98,7 +98,7 @@ impl Options {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
         let lock = Exclusive::lock(&site.lock, self.wait)?;
-        let recovered = recover::recover(&site, self.each_pin)?;
+        let recovered = recover::recover(&site)?;
         let mut plan = look(&self.spec, &site, &self.policies)?;
         if self.each_pin {
             plan.commit = plan::CommitBy::EachPin { why: "asked for".to_owned() };

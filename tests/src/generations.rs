@@ -17,8 +17,10 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use crate::kernel::Cgroup;
 use maplock::layout::config::Levels;
@@ -83,6 +85,10 @@ pub struct Daemon {
     pub tag: String,
     /// Rename the pins one by one.
     pub each_pin: bool,
+    /// Don't wait for another one.
+    pub is_impatient: bool,
+    /// Use maps that have grown as they are where the release asks for less; else return to the kept ones.
+    pub keeps_larger: bool,
 }
 
 impl Daemon {
@@ -96,7 +102,7 @@ impl Daemon {
             tag.extend(char::from_digit((number % 36) as u32, 36));
             number /= 36;
         }
-        Self { dir, cgroup: cgroup.path().to_owned(), tag, each_pin: false }
+        Self { dir, cgroup: cgroup.path().to_owned(), tag, each_pin: false, is_impatient: false, keeps_larger: false }
     }
 
     /// The name of one of its maps.
@@ -154,7 +160,9 @@ impl Daemon {
         let sum =
             |paths: &[&str]| Policy { sum: paths.iter().map(|path| (*path).to_owned()).collect(), ..Policy::default() };
         let mut policies = Policies::default();
-        policies.maps.insert(self.map("counts"), sum(&["a", "b"]));
+        let larger = if self.keeps_larger { OnMismatch::Reuse } else { OnMismatch::Refuse };
+        policies.maps.insert(self.map("counts"), Policy { larger, ..sum(&["a", "b"]) });
+        policies.maps.insert(self.map("state"), Policy { larger, ..Policy::default() });
         // An array is always full, and can't return to less.
         policies.maps.insert(self.map("slots"), Policy { larger: OnMismatch::Reuse, ..sum(&["hits"]) });
         policies.maps.insert(self.map("swapped"), Policy { unknown: OnMismatch::Swap, ..Policy::default() });
@@ -165,7 +173,8 @@ impl Daemon {
     #[must_use]
     pub fn options(&self, release: Release) -> Options {
         let options = Options::new(self.spec(release), &self.dir).policies(self.policies());
-        if self.each_pin { options.each_pin() } else { options }
+        let options = if self.each_pin { options.each_pin() } else { options };
+        if self.is_impatient { options.wait(Duration::ZERO) } else { options }
     }
 
     /// All that a start of this release does.
@@ -175,6 +184,17 @@ impl Daemon {
     pub fn start(&self, release: Release) -> Result<Report, Box<dyn std::error::Error + Send + Sync>> {
         let staged = self.options(release).begin()?.stage()?;
         Ok(self.load(staged, release)?.commit()?)
+    }
+
+    /// A start of `what`, a release or `rollback`, as a process: `binary` is that of `tests/src/bin/generation.rs`.
+    #[must_use]
+    pub fn command(&self, binary: &str, what: &str) -> Command {
+        let mut command = Command::new(binary);
+        command.arg(&self.dir).arg(&self.cgroup).args([&self.tag, what]);
+        if self.each_pin {
+            command.arg("each-pin");
+        }
+        command
     }
 
     /// Fills new maps and loads the programs, as a loader does.

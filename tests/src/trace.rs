@@ -32,6 +32,8 @@ pub struct Call {
     pub number: c_long,
     /// The first of its arguments: for bpf(2) the command.
     pub first: u64,
+    /// True where it reads from an iterator, and so runs a program.
+    pub is_iteration: bool,
 }
 
 /// What becomes of a call.
@@ -60,6 +62,7 @@ pub struct Ended {
 ///
 /// # Panics
 /// Where it does not, or can't be traced.
+#[allow(clippy::zombie_processes, reason = "waitpid(2) reaps it")]
 pub fn run(command: &mut Command, mut at: impl FnMut(Call) -> Fate) -> Ended {
     let mut child = command.stderr(Stdio::piped()).spawn().expect("the command is there");
     let main = Pid::from_raw(child.id().cast_signed());
@@ -72,6 +75,7 @@ pub fn run(command: &mut Command, mut at: impl FnMut(Call) -> Fate) -> Ended {
         | ptrace::Options::PTRACE_O_EXITKILL;
     ptrace::setoptions(main, options).expect("a traced child");
     let mut inside = BTreeSet::new();
+    let (mut iterators, mut creating) = (BTreeSet::new(), None);
     let mut failing = None;
     let mut calls = 0;
     let go_on = |pid, signal| match ptrace::syscall(pid, signal) {
@@ -86,7 +90,14 @@ pub fn run(command: &mut Command, mut at: impl FnMut(Call) -> Fate) -> Ended {
             WaitStatus::PtraceSyscall(pid) if inside.insert(pid) => {
                 let mut registers = ptrace::getregs(pid).expect("a stopped thread");
                 let number = registers.orig_rax.cast_signed() as c_long;
-                let fate = at(Call { index: calls, number, first: registers.rdi });
+                let first = registers.rdi;
+                let is_iteration = number == libc::SYS_read && iterators.contains(&first);
+                if number == libc::SYS_bpf && first == BPF_ITER_CREATE {
+                    creating = Some(pid);
+                } else if number == libc::SYS_close {
+                    iterators.remove(&first);
+                }
+                let fate = at(Call { index: calls, number, first, is_iteration });
                 calls += 1;
                 match fate {
                     Fate::Made => {}
@@ -104,6 +115,9 @@ pub fn run(command: &mut Command, mut at: impl FnMut(Call) -> Fate) -> Ended {
             }
             WaitStatus::PtraceSyscall(pid) => {
                 inside.remove(&pid);
+                if creating.take_if(|creating| *creating == pid).is_some() {
+                    iterators.insert(ptrace::getregs(pid).expect("a stopped thread").rax);
+                }
                 if let Some((_, error)) = failing.take_if(|(failing, _)| *failing == pid) {
                     let mut registers = ptrace::getregs(pid).expect("a stopped thread");
                     registers.rax = (-i64::from(error as i32)).cast_unsigned();
@@ -125,6 +139,8 @@ pub fn run(command: &mut Command, mut at: impl FnMut(Call) -> Fate) -> Ended {
     Ended { code, stderr, calls }
 }
 
+const BPF_ITER_CREATE: u64 = 33;
+
 /// Commands of bpf(2) that only look: elements, keys, pins, ids, information.
 const LOOKS: [u64; 13] = [1, 4, 7, 11, 12, 13, 14, 15, 19, 23, 24, 30, 31];
 
@@ -139,6 +155,9 @@ impl Call {
     /// calls leaves the same as if it was killed before the other, where there is no such call between them.
     #[must_use]
     pub fn leaves_something(&self) -> bool {
+        if self.is_iteration {
+            return true;
+        }
         if self.is_bpf() {
             return !LOOKS.contains(&self.first);
         }
@@ -163,8 +182,11 @@ impl Call {
             libc::SYS_mremap,
             libc::SYS_munmap,
             libc::SYS_newfstatat,
+            libc::SYS_open,
             libc::SYS_openat,
             libc::SYS_poll,
+            libc::SYS_pread64,
+            libc::SYS_read,
             libc::SYS_readlink,
             libc::SYS_readlinkat,
             libc::SYS_rseq,

@@ -44,6 +44,10 @@ impl Pins {
                 pins.records.insert(name, text.to_string_lossy().into_owned());
                 continue;
             }
+            // Somebody else's.
+            if path.is_dir() {
+                continue;
+            }
             match Object::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())) {
                 Object::Map(map) => {
                     pins.entries.insert(name.clone(), entries(&map));
@@ -57,6 +61,15 @@ impl Pins {
             }
         }
         pins
+    }
+
+    /// How it differs from another, in words.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> String {
+        let differ = |name: &&String| self.entries.get(*name) != other.entries.get(*name);
+        let entries: Vec<_> = self.entries.keys().chain(other.entries.keys()).filter(differ).collect();
+        let bare = |pins: &Self| Self { entries: BTreeMap::new(), ..pins.clone() };
+        format!("entries differ in {entries:?}\n    {:?}\n    {:?}", bare(self), bare(other))
     }
 
     fn names(&self) -> BTreeSet<String> {
@@ -193,7 +206,8 @@ fn contents(
     for (name, one, other) in [("counts", 64, 256), ("state", 64, 256), ("slots", 16, 64), ("config", 16, 16)] {
         let capacity = capacity(name);
         // An array that has grown stays so.
-        let is_right = capacity == Some(if two { other } else { one }) || name == "slots" && capacity == Some(other);
+        let may_be_larger = daemon.keeps_larger || name == "slots";
+        let is_right = capacity == Some(if two { other } else { one }) || may_be_larger && capacity == Some(other);
         check(&format!("capacity of {name}"), &capacity, is_right);
     }
     let empty = BTreeMap::new();
@@ -227,7 +241,9 @@ fn contents(
     assert!(wanted.len() >= FILLED as usize - 1);
 
     differ("config", of("config"), &as_filled("config"), check);
-    differ("swapped", of("swapped"), &if two { BTreeMap::new() } else { as_filled("swapped") }, check);
+    // Without a kept map to return to, one that was swapped starts anew.
+    let is_new = two || daemon.keeps_larger && of("swapped").is_empty();
+    differ("swapped", of("swapped"), &if is_new { BTreeMap::new() } else { as_filled("swapped") }, check);
     let seen = of(release.own()).get(&key(0)).and_then(|value| <[u8; 8]>::try_from(value.as_slice()).ok());
     check(release.own(), &seen, seen.is_some_and(|seen| u64::from_ne_bytes(seen) <= sockets));
 }
@@ -313,7 +329,8 @@ fn ids(next: impl Fn(u32) -> std::io::Result<Option<u32>>, is_ours: impl Fn(u32)
 pub fn cleared(daemon: &Daemon) -> Option<String> {
     for dir in [daemon.dir.clone(), beside(&daemon.dir, "next"), beside(&daemon.dir, "prev")] {
         for name in names(&dir) {
-            fs::remove_file(dir.join(name)).expect("a pin");
+            let path = dir.join(name);
+            fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).expect("a pin, or an empty directory");
         }
         _ = fs::remove_dir(dir);
     }

@@ -2,7 +2,7 @@
 //! count, entry, link or pin is lost or left over.
 #![cfg(target_arch = "x86_64")]
 
-use std::process::Command;
+use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -21,6 +21,8 @@ struct Scene {
     /// What is started and killed: a release, or the roll-back.
     killed: &'static str,
     each_pin: bool,
+    /// Somebody else has something in the directory, so that the pins are renamed one by one whoever asks.
+    is_shared: bool,
 }
 
 /// How a scene is brought to an end after the kill.
@@ -58,7 +60,12 @@ fn killed_everywhere(scene: Scene) -> usize {
     });
     let wrong = wrong.into_inner().expect("no panic");
     let kills = kills.into_inner();
-    assert!(wrong.is_empty(), "{} of {kills} kills in {scene:?}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {kills} kills in {scene:?}:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(9)].join("\n")
+    );
     println!("{kills} kills: {scene:?}");
     kills
 }
@@ -69,6 +76,10 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
     for release in scene.before {
         daemon.start(*release).unwrap_or_else(|error| panic!("{release:?}: {error}"));
     }
+    let neighbour = daemon.dir.join("neighbour");
+    if scene.is_shared {
+        fs::create_dir(&neighbour).expect("a directory in it");
+    }
     let before = *still;
     // What is installed for the first time counts from its commit on.
     let is_first = scene.before.is_empty();
@@ -76,14 +87,10 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
     if !is_first {
         traffic.wait_for_some();
     }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_generation"));
-    command.arg(&daemon.dir).arg(&daemon.cgroup).args([&daemon.tag, scene.killed, "traced"]);
-    if scene.each_pin {
-        command.arg("each-pin");
-    }
+    let mut command = daemon.command(env!("CARGO_BIN_EXE_generation"), scene.killed);
     let mut passed = 0;
     let mut killed = None;
-    let ended = trace::run(&mut command, |call| {
+    let ended = trace::run(command.arg("traced"), |call| {
         if !call.leaves_something() {
             return Fate::Made;
         }
@@ -102,10 +109,15 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
         traffic.wait_for_some();
     }
     // The same release again, or the other one; or the same roll-back.
-    let end = ENDS[point / 2 % 2];
+    let end = if scene.killed == "confirm" { TWO } else { ENDS[point / 2 % 2] };
     let again = match scene.killed {
         "rollback" if point % 3 == 0 && killed.is_some() => {
-            roll_back(&daemon.dir).map(|_| Release::One).map_err(|error| error.to_string())
+            // One that had come to its end is rolled back in its turn.
+            let names = truth::names(&daemon.dir);
+            let is_unfinished = names.contains("commit@record") || truth::beside(&daemon.dir, "next").exists();
+            let is_over = !is_unfinished && names.contains(&daemon.map(ONE.own()));
+            let end = if is_over { TWO } else { ONE };
+            roll_back(&daemon.dir).map(|_| end).map_err(|error| error.to_string())
         }
         _ => daemon.start(end).map(|_| end).map_err(|error| error.to_string()),
     };
@@ -115,6 +127,9 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
     match again {
         Err(error) => problems.push(format!("the next start ({end:?}) says: {error}")),
         Ok(release) => problems.extend(truth::problems(daemon, release, *now - before)),
+    }
+    if scene.is_shared && !neighbour.exists() {
+        problems.push("what somebody else had there is gone".to_owned());
     }
     problems.extend(truth::cleared(daemon));
     (killed, problems)
@@ -134,20 +149,40 @@ const TWO: Release = Release::Two;
 
 #[test]
 fn an_upgrade_killed_at_every_system_call_converges() {
-    run(Scene { before: &[ONE], killed: "two", each_pin: false }, 100);
+    run(Scene { before: &[ONE], killed: "two", each_pin: false, is_shared: false }, 100);
 }
 
 #[test]
 fn an_upgrade_pin_by_pin_killed_at_every_system_call_converges() {
-    run(Scene { before: &[ONE], killed: "two", each_pin: true }, 100);
+    run(Scene { before: &[ONE], killed: "two", each_pin: true, is_shared: false }, 100);
+}
+
+#[test]
+fn an_upgrade_in_a_shared_directory_killed_at_every_system_call_converges() {
+    run(Scene { before: &[ONE], killed: "two", each_pin: false, is_shared: true }, 100);
+}
+
+#[test]
+fn a_roll_back_pin_by_pin_killed_at_every_system_call_converges() {
+    run(Scene { before: &[ONE, TWO], killed: "rollback", each_pin: false, is_shared: true }, 50);
 }
 
 #[test]
 fn a_roll_back_killed_at_every_system_call_converges() {
-    run(Scene { before: &[ONE, TWO], killed: "rollback", each_pin: false }, 50);
+    run(Scene { before: &[ONE, TWO], killed: "rollback", each_pin: false, is_shared: false }, 50);
+}
+
+#[test]
+fn a_downgrade_killed_at_every_system_call_converges() {
+    run(Scene { before: &[ONE, TWO], killed: "one", each_pin: false, is_shared: false }, 50);
+}
+
+#[test]
+fn a_confirmation_killed_at_every_system_call_converges() {
+    run(Scene { before: &[ONE, TWO], killed: "confirm", each_pin: false, is_shared: false }, 10);
 }
 
 #[test]
 fn a_first_install_killed_at_every_system_call_converges() {
-    run(Scene { before: &[], killed: "one", each_pin: false }, 50);
+    run(Scene { before: &[], killed: "one", each_pin: false, is_shared: false }, 50);
 }

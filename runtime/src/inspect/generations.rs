@@ -37,7 +37,7 @@ pub fn generations(dir: &Path) -> Result<Generations, Error> {
     let says = |inventory: &Inventory, record: &str| inventory.records.contains_key(record);
     let next = match (&staged, &kept) {
         _ if says(&live, site::COMMIT) => Recovered::Completed,
-        (Some(staged), _) if says(staged, site::COMMIT) => Recovered::Completed,
+        (Some(staged), _) if says(staged, site::COMMIT) || says(staged, site::MOVING) => Recovered::Completed,
         (Some(_), _) => Recovered::Discarded,
         (None, Some(kept)) if says(kept, site::RETURNING) => Recovered::Discarded,
         _ => Recovered::Nothing,

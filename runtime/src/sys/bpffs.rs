@@ -169,7 +169,7 @@ pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
 /// # Errors
 /// As flock(2).
 pub fn try_lock(dir: impl AsFd) -> io::Result<bool> {
-    match rustix::fs::flock(dir, FlockOperation::NonBlockingLockExclusive) {
+    match rustix::io::retry_on_intr(|| rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
         Err(error) => Err(error.into()),

@@ -193,22 +193,23 @@ impl<'a> Engine<'a> {
         if let Some([find, delete]) = &progs.gone {
             self.delete_gone(find, delete)?;
         }
+        // An entry for which there is no room keeps no other from being settled.
         if let Some(insert) = &progs.insert {
-            self.drive(insert, from, &mut |_, _| self.check_failed())?;
+            self.drive(insert, from, &mut |_, _| Ok(()))?;
         }
         for attempt in 1.. {
             let before = self.counted(Count::Again)?;
             if is_per_cpu(from.info().map_type) {
                 self.on_each_cpu(&progs.settle, &progs.own)?;
                 for prog in &progs.others {
-                    self.drive(prog, from, &mut |_, _| self.check_failed())?;
+                    self.drive(prog, from, &mut |_, _| Ok(()))?;
                 }
             } else {
                 let mut done = 0;
                 self.drive(&progs.settle, from, &mut |entries, total| {
                     done += entries;
                     options.tell(done, total);
-                    self.check_failed()
+                    Ok(())
                 })?;
             }
             if self.counted(Count::Again)? == before {
@@ -219,6 +220,7 @@ impl<'a> Engine<'a> {
                 return Err(TransferError::kernel(to, "settling")(error));
             }
         }
+        self.check_failed()?;
         Ok(Settled {
             added: self.counted(Count::Added)?,
             changed: self.counted(Count::Changed)?,
@@ -316,7 +318,7 @@ impl<'a> Engine<'a> {
                 .map(|cpu| {
                     scope.spawn(move || {
                         sys::run_on_cpu(cpu).map_err(TransferError::kernel(from, "running on another CPU"))?;
-                        self.drive(prog, from, &mut |_, _| self.check_failed())
+                        self.drive(prog, from, &mut |_, _| Ok(()))
                     })
                 })
                 .collect();

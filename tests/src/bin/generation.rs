@@ -1,7 +1,8 @@
 //! A start of the daemon of `maplock_tests::generations`, as a process that can be killed:
-//! `generation DIR CGROUP TAG one|two|rollback [each-pin] [traced]`.
+//! `generation DIR CGROUP TAG one|two|rollback|confirm [each-pin] [impatient] [traced]`.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use maplock_tests::generations::{Daemon, Release, roll_back};
 
@@ -11,7 +12,8 @@ fn main() -> ExitCode {
     let (dir, cgroup, tag, what) = (word().into(), word().into(), word(), word());
     let rest: Vec<String> = words.collect();
     let has = |word: &str| rest.iter().any(|given| given == word);
-    let daemon = Daemon { dir, cgroup, tag, each_pin: has("each-pin") };
+    let (each_pin, is_impatient) = (has("each-pin"), has("impatient"));
+    let daemon = Daemon { dir, cgroup, tag, each_pin, is_impatient, keeps_larger: false };
     #[cfg(target_arch = "x86_64")]
     if has("traced") {
         maplock_tests::trace::offer().expect("a parent that traces");
@@ -20,7 +22,11 @@ fn main() -> ExitCode {
         "one" => daemon.start(Release::One),
         "two" => daemon.start(Release::Two),
         "rollback" => roll_back(&daemon.dir).map_err(Into::into),
-        other => Err(format!("`{other}` is neither `one` nor `two` nor `rollback`").into()),
+        "confirm" => match maplock::confirm(&daemon.dir, Duration::ZERO) {
+            Ok(_) => return ExitCode::SUCCESS,
+            Err(error) => Err(error.into()),
+        },
+        other => Err(format!("`{other}` is neither `one` nor `two` nor `rollback` nor `confirm`").into()),
     };
     match result {
         Ok(_) => ExitCode::SUCCESS,
