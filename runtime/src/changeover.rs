@@ -23,7 +23,7 @@ use crate::normalise::pin_name;
 use crate::report::LinkReport;
 use crate::site::{self, Site};
 use crate::sys::{self, Link, Map, Object, Prog, bpffs};
-use crate::transfer::{self, Settled, Sum, Transfer};
+use crate::transfer::{self, Prepared, Settled, Sum, Transfer, TransferError};
 
 /// Goes on with the staged generation, which is complete.
 pub(crate) struct Changeover<'a> {
@@ -45,24 +45,34 @@ impl Changeover<'_> {
     /// All steps. Where one of the first three fails, the live generation is what it was.
     pub(crate) fn run(&self) -> Result<Done, Error> {
         let mut done = Done::default();
-        let start = Instant::now();
-        if let Err(error) = self.switch_and_settle(&mut done) {
-            return Err(match self.undo() {
-                Ok(()) => error,
-                Err(worse) => error.and(&format!(
-                    "; and going back failed as well: {worse}; what is staged stays in `{}`, and the next start tries again",
-                    self.site.next.display()
-                )),
-            });
-        }
+        let start = match self.switch_and_settle(&mut done) {
+            Ok(start) => start,
+            Err(error) => {
+                return Err(match self.undo() {
+                    Ok(()) => error,
+                    Err(worse) => error.and(&format!(
+                        "; and going back failed as well: {worse}; what is staged stays in `{}`, and the next start tries again",
+                        self.site.next.display()
+                    )),
+                });
+            }
+        };
         self.exchange()?;
         done.window = start.elapsed();
         self.clean_up(&mut done)?;
         Ok(done)
     }
 
-    fn switch_and_settle(&self, done: &mut Done) -> Result<(), Error> {
+    /// Returns when the first link was switched.
+    fn switch_and_settle(&self, done: &mut Done) -> Result<Instant, Error> {
         let next = &self.site.next;
+        let records = transfers_in(next)?;
+        let mut derived = Vec::new();
+        for (name, record) in &records {
+            derived.extend(record.open(&self.site.dir.join(name), next, name)?);
+        }
+        let prepared = derived.iter().map(|open| open.prepare(false)).collect::<Result<Vec<_>, _>>()?;
+        let start = Instant::now();
         for hook in hooks_in(next)? {
             let link = open_link(&next.join(&hook))?;
             if switch(&link, &next.join(site::prog_of(&hook)), &hook)? {
@@ -71,14 +81,13 @@ impl Changeover<'_> {
             }
         }
         grace_period()?;
-        for (name, record) in transfers_in(next)? {
+        for (open, prepared) in derived.iter().zip(&prepared) {
             let started = Instant::now();
-            let Some(staged) = record.open(&self.site.dir.join(&name), next, &name)? else { continue };
-            let settled = staged.settle(false)?;
-            tracing::info!(map = name, ?settled, "settled what the old programs wrote since the copy");
-            done.settled.push((name, settled, started.elapsed()));
+            let settled = open.settle(prepared)?;
+            tracing::info!(map = open.name, ?settled, "settled what the old programs wrote since the copy");
+            done.settled.push((open.name.clone(), settled, started.elapsed()));
         }
-        Ok(())
+        Ok(start)
     }
 
     /// Back to the live generation: links first, then what the new programs wrote, then the staged pins go.
@@ -107,7 +116,7 @@ impl Changeover<'_> {
             grace_period()?;
             for (name, record) in transfers_in(next)? {
                 if let Some(staged) = record.open(&dir.join(&name), next, &name)? {
-                    staged.settle(true)?;
+                    staged.settle(&staged.prepare(true)?)?;
                 }
             }
         }
@@ -417,15 +426,21 @@ struct Open<'a> {
 }
 
 impl Open<'_> {
-    /// Brings over what was written since the copy; `back` to the old map, where the switch is undone.
-    fn settle(&self, back: bool) -> Result<Settled, Error> {
+    /// Readies [`Self::settle`]; `back` to the old map, where the switch is undone.
+    fn prepare(&self, back: bool) -> Result<Prepared<'_>, Error> {
         let (from, to) = if back { (&self.to, &self.from) } else { (&self.from, &self.to) };
         let transfer = Transfer { from, to, base: self.base.as_ref(), sums: self.sums };
-        transfer.settle(&mut transfer::Options::default()).map_err(|error| {
-            let message =
-                format!("can't bring over what was written to map `{}` since it was copied: {error}", self.name);
-            Error::new(ErrorKind::Kernel, message)
-        })
+        transfer.prepare(&transfer::Options::default()).map_err(|error| self.failed(&error))
+    }
+
+    /// Brings over what was written since the copy.
+    fn settle(&self, prepared: &Prepared<'_>) -> Result<Settled, Error> {
+        prepared.settle(&mut transfer::Options::default()).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &TransferError) -> Error {
+        let message = format!("can't bring over what was written to map `{}` since it was copied: {error}", self.name);
+        Error::new(ErrorKind::Kernel, message)
     }
 }
 
