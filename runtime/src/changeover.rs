@@ -77,8 +77,10 @@ impl Changeover<'_> {
         for (name, record) in &records {
             derived.extend(record.open(&self.site.dir.join(name), next, name)?.map(|open| (name, open)));
         }
-        let prepare = |(name, open): &(&String, Open<'_>)| open.prepare(false).map_err(|error| unsettled(name, &error));
-        let prepared = derived.iter().map(prepare).collect::<Result<Vec<_>, _>>()?;
+        let prepared = derived
+            .iter()
+            .map(|(name, open)| open.prepare(false).map_err(|error| unsettled(name, &error)))
+            .collect::<Result<Vec<_>, _>>()?;
         let start = Instant::now();
         for hook in hooks_in(next)? {
             let link = open_link(&next.join(&hook))?;
