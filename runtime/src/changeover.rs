@@ -446,7 +446,8 @@ fn detach_vanished(old: &Path, live: &Path, done: &mut Done) -> Result<(), Error
             continue;
         }
         let record = old.join(site::target_of(&name));
-        if let Some(whereabouts) = Whereabouts::of(&info)
+        if !is_gone(&link)
+            && let Some(whereabouts) = Whereabouts::of(&info)
             && !has_record(old, &site::target_of(&name))?
         {
             bpffs::write_record(&record, &whereabouts.to_string())
