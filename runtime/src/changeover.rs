@@ -41,6 +41,8 @@ pub(crate) struct Done {
     pub(crate) links: Vec<LinkReport>,
     /// From the first link's switch to the exchange.
     pub(crate) window: Duration,
+    /// True from when the first map may be settled, so that not all counts are in the old maps any more.
+    is_settling: bool,
 }
 
 impl Changeover<'_> {
@@ -52,7 +54,7 @@ impl Changeover<'_> {
             start = match self.switch_and_settle(&mut done) {
                 Ok(start) => start,
                 Err(error) => {
-                    return Err(match self.undo() {
+                    return Err(match self.undo(done.is_settling) {
                         Ok(()) => error,
                         Err(worse) => error.and(&format!(
                             "; and going back failed as well: {worse}; what is staged stays in `{}`, and the next start tries again",
@@ -75,7 +77,10 @@ impl Changeover<'_> {
         let records = transfers_in(next)?;
         let mut derived = Vec::new();
         for (name, record) in &records {
-            derived.extend(record.open(&self.site.dir.join(name), next, name)?.map(|open| (name, open)));
+            match record.open(&self.site.dir.join(name), next, name)? {
+                Some(open) => derived.push((name, open)),
+                None => tracing::warn!(map = name, "the map that it was copied from is gone"),
+            }
         }
         let prepared = derived
             .iter()
@@ -96,9 +101,10 @@ impl Changeover<'_> {
             }
         }
         grace_period()?;
+        done.is_settling = true;
         for ((name, open), prepared) in derived.iter().zip(&prepared) {
             let started = Instant::now();
-            let settled = open.settle(prepared).map_err(|error| unsettled(name, &error))?;
+            let settled = open.settle(prepared, false).map_err(|error| unsettled(name, &error))?;
             tracing::info!(map = name, ?settled, "settled what the old programs wrote since the copy");
             done.settled.push(((*name).clone(), settled, started.elapsed()));
         }
@@ -106,7 +112,7 @@ impl Changeover<'_> {
     }
 
     /// Back to the live generation: links first, then what the new programs wrote, then the staged pins go.
-    pub(crate) fn undo(&self) -> Result<(), Error> {
+    fn undo(&self, is_settling: bool) -> Result<(), Error> {
         let (dir, next) = (&self.site.dir, &self.site.next);
         let staged: BTreeSet<String> = hooks_in(next)?.into_iter().collect();
         let mut switched = false;
@@ -121,12 +127,14 @@ impl Changeover<'_> {
             }
         }
         // New hooks end; programs of theirs may still run.
-        detach_vanished(next, dir, &mut Done::default())?;
-        if switched {
+        let mut ended = Done::default();
+        detach_vanished(next, dir, &mut ended)?;
+        // Without a link of both generations, a map may have been settled all the same.
+        if switched || is_settling || !ended.links.is_empty() {
             grace_period()?;
             for (name, record) in transfers_in(next)? {
                 let Some(staged) = record.open(&dir.join(&name), next, &name)? else { continue };
-                let settled = staged.prepare(true).and_then(|prepared| staged.settle(&prepared));
+                let settled = staged.prepare(true).and_then(|prepared| staged.settle(&prepared, true));
                 match settled {
                     // The old map would have had no room for them either; to give up here would be to try for ever.
                     Err(error @ TransferError::Full { .. }) => {
@@ -452,7 +460,8 @@ fn detach_vanished(old: &Path, live: &Path, done: &mut Done) -> Result<(), Error
             continue;
         }
         let record = old.join(site::target_of(&name));
-        if let Some(whereabouts) = Whereabouts::of(&info)
+        if !is_gone(&link)
+            && let Some(whereabouts) = Whereabouts::of(&info)
             && !has_record(old, &site::target_of(&name))?
         {
             bpffs::write_record(&record, &whereabouts.to_string())
@@ -512,18 +521,30 @@ impl Derivation {
         Some(Self { from, to, sums: sums.collect::<Option<_>>()? })
     }
 
-    /// The two maps and the snapshot. `None` where the pins are no longer those of the record.
+    /// The two maps and the snapshot, by their ids where other maps are pinned there now. `None` where the old one is gone.
     fn open(&self, old: &Path, staged: &Path, name: &str) -> Result<Option<Open<'_>>, Error> {
         let open = |path: &Path| Map::open(path).trying(|| format!("can't open map `{}`", path.display()));
+        let with_id = |path: &Path, id: u32| {
+            if is_there(path)? {
+                let map = open(path)?;
+                if map.info().id == id {
+                    return Ok(Some(map));
+                }
+                tracing::warn!(pin = %path.display(), id, "another map is pinned there than was copied");
+            }
+            match Map::from_id(id) {
+                Ok(map) => Ok(Some(map)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                Err(error) => {
+                    Err(error).trying(|| format!("can't open map {id}, which was pinned as `{}`", path.display()))
+                }
+            }
+        };
         let staged_pin = staged.join(name);
-        // Where pins are renamed one by one, the staged one may be in its place already.
-        if !is_there(old)? || !is_there(&staged_pin)? {
-            return Ok(None);
-        }
-        let (from, to) = (open(old)?, open(&staged_pin)?);
-        if from.info().id != self.from || to.info().id != self.to {
-            return Ok(None);
-        }
+        let Some(from) = with_id(old, self.from)? else { return Ok(None) };
+        let to = with_id(&staged_pin, self.to)?.ok_or_else(|| {
+            Error::new(ErrorKind::Place, format!("the staged map of `{}` is gone; start again", staged_pin.display()))
+        })?;
         let base = staged.join(site::base_of(name));
         let base = is_there(&base)?.then(|| open(&base)).transpose()?;
         Ok(Some(Open { from, to, base, sums: &self.sums }))
@@ -545,9 +566,11 @@ impl Open<'_> {
         transfer.prepare(&transfer::Options::default())
     }
 
-    /// Brings over what was written since the copy.
-    fn settle(&self, prepared: &Prepared<'_>) -> Result<Settled, TransferError> {
-        prepared.settle(&mut transfer::Options::default())
+    /// Brings over what was written since the copy, as it was prepared.
+    fn settle(&self, prepared: &Prepared<'_>, back: bool) -> Result<Settled, TransferError> {
+        // An LRU that lacks an entry may have evicted it as it was copied: that is no reason to delete it where it came from.
+        let keep_gone = back && transfer::evicts(self.from.info().map_type);
+        prepared.settle(&mut transfer::Options { keep_gone, ..transfer::Options::default() })
     }
 }
 

@@ -166,19 +166,29 @@ impl Whereabouts {
         }))
     }
 
+    /// True where what can't be found is taken for gone: a cgroup, and a device, whose index is one of the caller's network namespace.
+    pub(crate) fn may_be_gone(&self) -> bool {
+        !matches!(self.0, LinkTarget::Netns { .. })
+    }
+
     /// The hook there. `None` where it can't be found any more.
-    pub(crate) fn hook(&self) -> Option<Hook> {
+    ///
+    /// # Errors
+    /// Where it can't be looked for.
+    pub(crate) fn hook(&self) -> io::Result<Option<Hook>> {
         let (target, attach_type) = match self.0 {
-            LinkTarget::Cgroup { id, attach_type } => (Target::Cgroup(open_cgroup(id)?), attach_type),
-            LinkTarget::Device { ifindex, attach_type } if ifindex != 0 => (Target::Device(ifindex), attach_type),
-            LinkTarget::Netns { inode, attach_type } => {
-                let own = std::fs::File::open("/proc/self/ns/net").ok()?;
-                let is_own = rustix::fs::fstat(&own).ok()?.st_ino == u64::from(inode);
-                (Target::Netns(is_own.then(|| own.into())?), attach_type)
+            LinkTarget::Cgroup { id, attach_type } => (open_cgroup(id)?.map(Target::Cgroup), attach_type),
+            LinkTarget::Device { ifindex, attach_type } => {
+                (crate::sys::has_device(ifindex)?.then_some(Target::Device(ifindex)), attach_type)
             }
-            LinkTarget::Device { .. } | LinkTarget::Other => return None,
+            LinkTarget::Netns { inode, attach_type } => {
+                let own = std::fs::File::open("/proc/thread-self/ns/net")?;
+                let is_own = rustix::fs::fstat(&own)?.st_ino == u64::from(inode);
+                (is_own.then(|| Target::Netns(own.into())), attach_type)
+            }
+            LinkTarget::Other => return Ok(None),
         };
-        Some(Hook { target, attach_type: AttachType(attach_type), flags: 0 })
+        Ok(target.map(|target| Hook { target, attach_type: AttachType(attach_type), flags: 0 }))
     }
 }
 
@@ -194,27 +204,40 @@ impl fmt::Display for Whereabouts {
 }
 
 /// The cgroup of that id, which is its directory's inode number, on any cgroup2 mount.
-fn open_cgroup(id: u64) -> Option<OwnedFd> {
+fn open_cgroup(id: u64) -> io::Result<Option<OwnedFd>> {
     use std::os::unix::fs::DirEntryExt as _;
-    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    // A cgroup may go while the others are looked at.
+    fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+        match result {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => Ok(None),
+            result => result.map(Some),
+        }
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
     let roots = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ').skip(1);
         let (root, kind) = (words.next()?, words.next()?);
         (kind == "cgroup2").then(|| std::path::PathBuf::from(root))
     });
     let mut waiting: Vec<_> = roots.collect();
+    if waiting.is_empty() {
+        return Err(io::Error::other("no cgroup2 is mounted here"));
+    }
     while let Some(dir) = waiting.pop() {
-        let handle = crate::sys::bpffs::open_dir(&dir).ok();
-        if handle.as_ref().and_then(|fd| rustix::fs::fstat(fd).ok()).is_some_and(|stat| stat.st_ino == id) {
-            return handle;
+        let Some(handle) = unless_gone(crate::sys::bpffs::open_dir(&dir))? else { continue };
+        if rustix::fs::fstat(&handle)?.st_ino == id {
+            return Ok(Some(handle));
         }
-        let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
-        for entry in entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
-            if entry.ino() == id {
-                return crate::sys::bpffs::open_dir(&entry.path()).ok();
+        let Some(entries) = unless_gone(std::fs::read_dir(&dir))? else { continue };
+        for entry in entries {
+            let Some(entry) = unless_gone(entry)? else { break };
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                if entry.ino() == id {
+                    return unless_gone(crate::sys::bpffs::open_dir(&entry.path()));
+                }
+                waiting.push(entry.path());
             }
-            waiting.push(entry.path());
         }
     }
-    None
+    Ok(None)
 }

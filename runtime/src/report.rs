@@ -54,7 +54,8 @@ pub struct MapReport {
 pub struct LinkReport {
     /// Name of the link.
     pub link: String,
-    /// `updated`, `attached`, `replaced`, `reattached`, `detached`.
+    /// `updated`, `attached`, `replaced`, `reattached`, `detached`; `gone` where a roll-back does not find what
+    /// it was attached to.
     pub what: &'static str,
 }
 

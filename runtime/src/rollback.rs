@@ -10,6 +10,7 @@ use crate::changeover::{self, Changeover, Commit, Derivation, needs_base};
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::exclusive::Exclusive;
 use crate::hooks::Whereabouts;
+use crate::meta::{self, Meta, MetaMap};
 use crate::recover::{self, Recovered};
 use crate::report::{LinkReport, MapReport, Report};
 use crate::site::{self, Site};
@@ -122,6 +123,7 @@ impl Returning<'_> {
         for name in changeover::list(next)?.iter().filter(|name| site::map_of_transfer(name).is_some()) {
             bpffs::unlink(&next.join(name)).trying(|| format!("can't remove `{}`", next.join(name).display()))?;
         }
+        self.write_meta_if_none()?;
         let mut report = Report::default();
         let derived = changeover::transfers_in(dir)?;
         for name in changeover::list(next)?.iter().filter(|name| !site::is_own(name)) {
@@ -147,11 +149,32 @@ impl Returning<'_> {
         }
         for name in changeover::list(next)? {
             if let Some(hook) = site::hook_of_target(&name) {
-                self.attach_again(hook, &next.join(&name))?;
-                report.links.push(LinkReport { link: hook.to_owned(), what: "attached" });
+                let what = if self.attach_again(hook, &next.join(&name))? { "attached" } else { "gone" };
+                report.links.push(LinkReport { link: hook.to_owned(), what });
             }
         }
         Ok(report)
+    }
+
+    /// A generation that maplock has not made gets a meta map: that of the generation it replaces is not for it, and tells nothing of
+    /// which pins are its own.
+    fn write_meta_if_none(&self) -> Result<(), Error> {
+        let next = &self.site.next;
+        if changeover::is_there(&next.join(meta::NAME))? {
+            return Ok(());
+        }
+        let mut meta = Meta::default();
+        for name in changeover::list(next)?.into_iter().filter(|name| !site::is_own(name)) {
+            match changeover::object_at(&next.join(&name))? {
+                Some(Object::Map(map)) => _ = meta.maps.insert(name, MetaMap { id: map.info().id }),
+                Some(Object::Link(_)) => _ = meta.links.insert(name),
+                _ => {}
+            }
+        }
+        // Hooks that are to be attached again.
+        let names = changeover::list(next)?;
+        meta.links.extend(names.iter().filter_map(|name| site::hook_of_target(name)).map(str::to_owned));
+        meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
     }
 
     /// The entries of the live map, into the smaller one that it had grown from.
@@ -182,22 +205,32 @@ impl Returning<'_> {
         copied.map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))
     }
 
-    /// A hook that the live generation does not have.
-    fn attach_again(&self, hook: &str, record: &Path) -> Result<(), Error> {
+    /// A hook that the live generation does not have. False where what it was attached to is gone: that keeps nobody from going back.
+    fn attach_again(&self, hook: &str, record: &Path) -> Result<bool, Error> {
         let next = &self.site.next;
         let failed = || format!("can't attach hook `{hook}` again");
         let text = bpffs::read_record(record).trying(failed)?.unwrap_or_default();
-        let place = Whereabouts::parse(&text).and_then(|place| place.hook());
-        let place = place.ok_or_else(|| {
-            Error::new(ErrorKind::Place, format!("can't attach hook `{hook}` again: where it was ({text}) is gone"))
-        })?;
+        let whereabouts = Whereabouts::parse(&text);
+        let place = whereabouts.as_ref().map_or(Ok(None), Whereabouts::hook).trying(failed)?;
+        let Some(place) = place else {
+            if whereabouts.is_some_and(|place| place.may_be_gone()) {
+                tracing::warn!(hook, place = text, "not attached again: what it was attached to is gone");
+                return Ok(false);
+            }
+            let message = format!(
+                "can't attach hook `{hook}` again: from here it can't be seen where it was ({text}); roll back from that network \
+                 namespace"
+            );
+            return Err(Error::new(ErrorKind::Place, message));
+        };
         let path = next.join(site::prog_of(hook));
         let Object::Prog(prog) = Object::open(&path).trying(failed)? else {
             return Err(Error::new(ErrorKind::Place, format!("`{}` is no program", path.display())));
         };
         let link = place.attach(std::os::fd::AsFd::as_fd(&prog)).trying(failed)?;
         link.pin(&next.join(hook)).trying(failed)?;
-        bpffs::unlink(record).trying(failed).map(drop)
+        bpffs::unlink(record).trying(failed)?;
+        Ok(true)
     }
 
     fn commit(mut self) -> Result<changeover::Done, Error> {

@@ -84,6 +84,12 @@ pub(crate) struct Site {
 impl Site {
     /// The site of a live generation at `dir`, which need not be there yet.
     pub(crate) fn at(dir: &Path) -> Result<Self, Error> {
+        // An exchange would be of the symbolic link, not of what it leads to; iproute2 puts some on a bpffs.
+        let real = match dir.is_symlink() {
+            true => dir.canonicalize().trying(|| format!("can't look at `{}`", dir.display()))?,
+            false => dir.to_owned(),
+        };
+        let dir = real.as_path();
         let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
             let message =
                 format!("`{}` is no directory for pins; give one on a bpffs, such as /sys/fs/bpf/NAME", dir.display());

@@ -27,6 +27,8 @@ pub struct Staged {
     upgrade: Upgrade,
     maps: BTreeMap<String, StagedMap>,
     hooks: BTreeMap<String, (Prog, Hook)>,
+    /// Maps that entries were copied from, held open: their counts are moved only at the commit, whatever becomes of the pins.
+    sources: Vec<Map>,
     report: Report,
     is_committed: bool,
 }
@@ -52,6 +54,7 @@ impl Staged {
             upgrade,
             maps: BTreeMap::new(),
             hooks: BTreeMap::new(),
+            sources: Vec::new(),
             report: Report::default(),
             is_committed: false,
         };
@@ -84,16 +87,19 @@ impl Staged {
                 bpffs::hard_link(from, &pin)
                     .trying(|| format!("can't link pin `{}` to `{}`", from.display(), pin.display()))?;
                 report.kept = plan.entries.unwrap_or(0);
-                Map::open(&pin).trying(|| format!("can't open map `{}`", pin.display()))?
+                let map = Map::open(&pin).trying(|| format!("can't open map `{}`", pin.display()))?;
+                check_id(plan, &map)?;
+                map
             }
-            (Some(_), Disposition::Reuse | Disposition::Grow | Disposition::Migrate) => {
-                let from = &self.upgrade.site.dir.join(pin_name(&plan.map));
+            (Some(from), Disposition::Reuse | Disposition::Grow | Disposition::Migrate) => {
                 let old = Map::open(from).trying(|| format!("can't open map `{}`", from.display()))?;
+                check_id(plan, &old)?;
                 let map = self.pinned(def, &pin, Some(from), Some(&old))?;
                 let copied = self.copy(plan, &old, &map)?;
                 (report.kept, report.bytes, report.method) =
                     (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
                 report.lost = Some(copied.lost);
+                self.sources.push(old);
                 map
             }
             (old, Disposition::Swap) => {
@@ -102,13 +108,6 @@ impl Staged {
             }
             _ => self.pinned(def, &pin, None, None)?,
         };
-        // The pin at the first look and this one are of the same map, or somebody has been at it.
-        let is_same = plan.disposition != Disposition::Reuse || plan.carried_back || plan.id == Some(map.info().id);
-        if !is_same {
-            let message =
-                format!("pin `{}` was exchanged for another while the upgrade was planned; start again", plan.map);
-            return Err(Error::new(ErrorKind::Place, message));
-        }
         report.time = started.elapsed();
         tracing::info!(map = plan.map, id = map.info().id, kept = report.kept, bytes = report.bytes, "staged");
         self.report.maps.push(report);
@@ -330,6 +329,15 @@ impl Staged {
         meta.leave_out_what_btf_tells(&observed, Node::this().trying(|| "can't look at this machine".to_owned())?);
         meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
     }
+}
+
+/// The pin at the first look and this one are of the same map, or somebody has been at it.
+fn check_id(plan: &MapPlan, map: &Map) -> Result<(), Error> {
+    if plan.id == Some(map.info().id) {
+        return Ok(());
+    }
+    let message = format!("pin `{}` was exchanged for another while the upgrade was planned; start again", plan.map);
+    Err(Error::new(ErrorKind::Place, message))
 }
 
 /// The program of a live link is pinned beside it, so that there is a way back.

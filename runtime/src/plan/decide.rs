@@ -316,7 +316,10 @@ fn take_up_kept(plan: &mut MapPlan, kept: &Observed, live: &Observed, old: &MapD
         format!("returns to the map kept since the last upgrade; {count} of the live one not carried back")
     };
     plan.from_kept = true;
-    (plan.id, plan.pin) = (Some(kept.id), Some(kept.path.clone()));
+    // The state is the live map's where it is carried back.
+    if !plan.carried_back {
+        (plan.id, plan.pin) = (Some(kept.id), Some(kept.path.clone()));
+    }
     Decision { disposition: Disposition::Reuse, why, ..decision }
 }
 

@@ -63,11 +63,12 @@ pub struct MapPlan {
     pub to: Option<Digest>,
     /// The kernel's number of the pinned map that the state comes from.
     pub id: Option<u32>,
-    /// The pin that the state comes from: in the live generation, or in the kept one where `from_kept`.
+    /// The pin that the state comes from: in the live generation, or in the kept one where `from_kept` and not
+    /// `carried_back`.
     pub pin: Option<PathBuf>,
     /// True where a map of the kept generation is taken up again, with the entries that it had then.
     pub from_kept: bool,
-    /// True where the live map's entries are carried over into the kept one that is taken up again.
+    /// True where the live map's entries are carried over into a new map that is like the kept one.
     pub carried_back: bool,
     /// True where entries that the live map holds are not there after the upgrade.
     pub loses_entries: bool,

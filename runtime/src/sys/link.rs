@@ -163,7 +163,8 @@ impl Link {
             target: 0,
             attach_type: BPF_TRACE_ITER,
             flags: 0,
-            words: [addr(info.as_ptr()), size_of_val(&info) as u64, 0, 0, 0, 0],
+            // The length is 32 bits wide, and the first half of its word.
+            words: [addr(info.as_ptr()), halves(size_of_val(&info) as u32, 0), 0, 0, 0, 0],
         };
         // SAFETY: `iter_info` leads to `iter_info_len` bytes that outlive the call; the command opens a descriptor.
         unsafe { bpf_fd(Cmd::LinkCreate, &mut attr) }.map(Self)
@@ -242,11 +243,7 @@ impl Link {
         let [first, second, third, ..] = raw.words;
         let target = match link_type {
             LinkType::CGROUP => {
-                let id = if cfg!(target_endian = "little") {
-                    u64::from(first) | u64::from(second) << 32
-                } else {
-                    u64::from(second) | u64::from(first) << 32
-                };
+                let id = halves(first, second);
                 LinkTarget::Cgroup { id, attach_type: third }
             }
             LinkType::NETNS => LinkTarget::Netns { inode: first, attach_type: second },
@@ -256,6 +253,12 @@ impl Link {
         };
         Ok(LinkInfo { link_type, id: raw.id, prog_id: raw.prog_id, target })
     }
+}
+
+/// Two numbers of 32 bits, one behind the other in memory.
+fn halves(first: u32, second: u32) -> u64 {
+    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
+    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
 }
 
 impl AsFd for Link {

@@ -271,6 +271,22 @@ fn cpu_list(text: &str) -> Option<BTreeSet<u32>> {
     Some(cpus)
 }
 
+/// True where the network namespace of the calling thread has a device of that index.
+///
+/// # Errors
+/// Where that can't be told: EMFILE, as the call opens a socket.
+pub fn has_device(ifindex: u32) -> io::Result<bool> {
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: the name has room for as many bytes as the call writes at most.
+    if !unsafe { libc::if_indextoname(ifindex, name.as_mut_ptr()) }.is_null() {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if matches!(error.raw_os_error(), Some(libc::ENXIO | libc::ENODEV)) => Ok(false),
+        error => Err(error),
+    }
+}
+
 /// Lets the calling thread run on one CPU only.
 ///
 /// # Errors

@@ -136,10 +136,16 @@ impl Prog {
             attach_btf_id: new.attach_btf_id,
             ..LoadAttr::default()
         };
-        // SAFETY: the kernel reads as many instructions and function records as it is told of, and the licence up to its zero.
-        let error = match unsafe { bpf_fd(Cmd::ProgLoad, &mut attr) } {
-            Ok(fd) => return Ok(Self(fd)),
-            Err(error) => error,
+        /// So often may a signal end the verifier (EAGAIN).
+        const ATTEMPTS: u32 = 5;
+        let mut attempt = 1;
+        let error = loop {
+            // SAFETY: the kernel reads as many instructions and function records as it is told of, and the licence up to its zero.
+            match unsafe { bpf_fd(Cmd::ProgLoad, &mut attr) } {
+                Ok(fd) => return Ok(Self(fd)),
+                Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && attempt < ATTEMPTS => attempt += 1,
+                Err(error) => break error,
+            }
         };
         let mut log = vec![0_u8; 1 << 20];
         (attr.log_level, attr.log_size, attr.log_buf) = (1, len(log.len()), addr(log.as_mut_ptr()));

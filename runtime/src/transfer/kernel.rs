@@ -13,7 +13,7 @@ use super::programs;
 use super::shape::Shape;
 use super::writer::{COUNTS, Count, Cpus, Maps, Source, slot};
 use super::{
-    BPF_F_NO_COMMON_LRU, Copied, Method, Options, Settled, Transfer, TransferError, is_array, is_lru, is_per_cpu, plain,
+    BPF_F_NO_COMMON_LRU, Copied, Method, Options, Settled, Transfer, TransferError, evicts, is_array, is_per_cpu, plain,
 };
 use crate::sys::{self, Link, Map, Mmap, NewMap, Prog};
 
@@ -65,8 +65,8 @@ impl<'a> Engine<'a> {
         let keys = is_trie.then(|| keys_array(info.key_size)).transpose()?;
         let gone = (!is_trie && !is_array(info.map_type)).then(|| {
             const BPF_F_NO_PREALLOC: u32 = 1;
-            let mut new =
-                NewMap::new(MapType::HASH, info.key_size, 1, info.max_entries.max(transfer.to.info().max_entries));
+            let over = transfer.base.unwrap_or(transfer.to).info().max_entries;
+            let mut new = NewMap::new(MapType::HASH, info.key_size, 1, over);
             new.flags = BPF_F_NO_PREALLOC;
             new.name = "maplock_gone";
             Map::create(&new)
@@ -114,7 +114,7 @@ impl<'a> Engine<'a> {
     pub(super) fn copy(&self, prog: &Prog, options: &mut Options<'_>) -> Result<Copied, TransferError> {
         let Transfer { from, to, .. } = self.transfer;
         // Each CPU of such a map has entries of its own to give away: take as many from each.
-        let spread = is_lru(to.info().map_type) && to.info().flags & BPF_F_NO_COMMON_LRU != 0;
+        let spread = evicts(to.info().map_type) && to.info().flags & BPF_F_NO_COMMON_LRU != 0;
         let copy = |options: &mut Options<'_>| {
             let cpus: Vec<u32> = if spread { online_cpus().into_iter().collect() } else { Vec::new() };
             let mut next = cpus.iter().cycle();
@@ -137,7 +137,7 @@ impl<'a> Engine<'a> {
             std::thread::scope(|scope| {
                 let copying = scope.spawn(move || {
                     let mut tell = |done, total| _ = sender.send((done, total));
-                    copy(&mut Options { method: None, progress: Some(&mut tell) })
+                    copy(&mut Options { progress: Some(&mut tell), ..Options::default() })
                 });
                 for (done, total) in receiver {
                     options.tell(done, total);
@@ -189,10 +189,10 @@ impl<'a> Engine<'a> {
     /// Settles all entries.
     pub(super) fn settle(&self, progs: &SettleProgs, options: &mut Options<'_>) -> Result<Settled, TransferError> {
         let to = self.transfer.to;
-        let mut gone = progs.gone.as_ref();
+        let mut gone = progs.gone.as_ref().filter(|_| !options.keep_gone);
         let mut make_room = || gone.take().map_or(Ok(()), |[find, delete]| self.delete_gone(find, delete));
         // What old programs deleted makes room: an LRU map would evict other entries.
-        if is_lru(to.info().map_type) {
+        if evicts(to.info().map_type) {
             make_room()?;
         }
         match self.settle_entries(progs, options) {

@@ -109,6 +109,8 @@ pub struct Transfer<'a> {
 pub struct Options<'a> {
     /// The method, in place of the one that is chosen by type and by what the kernel can do.
     pub method: Option<Method>,
+    /// Keeps entries of the new map that the old one has no more: a second pass then follows no deletion.
+    pub keep_gone: bool,
     /// Is told how many entries are done, and of how many where that is known.
     pub progress: Option<&'a mut dyn FnMut(u64, Option<u64>)>,
 }
@@ -206,7 +208,7 @@ impl Transfer<'_> {
         let slack = crate::sys::possible_cpus().map_or(u64::MAX, |cpus| u64::from(cpus) * LRU_LOT);
         let has_own_lists = self.to.info().flags & BPF_F_NO_COMMON_LRU != 0;
         let has_room = !has_own_lists && copied.entries.saturating_add(slack) <= self.to.info().max_entries.into();
-        if is_lru(info.map_type) && !has_room {
+        if evicts(info.map_type) && !has_room {
             let there = count(self.to, std::time::Duration::MAX).unwrap_or(copied.entries);
             copied.lost = copied.entries.saturating_sub(there);
         }
@@ -303,7 +305,8 @@ pub fn needs_base(map_type: MapType, value_size: u32, sums: &[Sum]) -> bool {
     behaviour(map_type) == Behaviour::Copied && added < value_size.into()
 }
 
-/// An empty map to hold the snapshot of `from`. It is of the same kind, but never evicts.
+/// An empty map to hold the snapshot of `from`. It is of the same kind, but never evicts, and has room for more: where keys come and
+/// go, a copy meets more of them than the map ever holds at once.
 ///
 /// # Errors
 /// The kernel's: ENOMEM, EPERM.
@@ -316,7 +319,8 @@ pub fn new_base(from: &Map) -> io::Result<Map> {
         T::LRU_PERCPU_HASH => T::PERCPU_HASH,
         other => other,
     };
-    let mut new = NewMap::new(map_type, info.key_size, info.value_size, info.max_entries);
+    let slack = if is_array(map_type) { 0 } else { (info.max_entries / 4).max(1024) };
+    let mut new = NewMap::new(map_type, info.key_size, info.value_size, info.max_entries.saturating_add(slack));
     new.name = "maplock_base";
     new.flags = info.flags & BPF_F_NO_PREALLOC;
     Map::create(&new)
@@ -328,7 +332,9 @@ const BPF_F_NO_COMMON_LRU: u32 = 2;
 /// Free entries that a CPU takes at a time (`LOCAL_FREE_TARGET` in kernel/bpf/bpf_lru_list.c).
 const LRU_LOT: u64 = 128;
 
-fn is_lru(map_type: MapType) -> bool {
+/// True for types that drop entries by themselves.
+#[must_use]
+pub fn evicts(map_type: MapType) -> bool {
     matches!(map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH)
 }
 

@@ -205,7 +205,7 @@ pub(super) fn settle(
         base: base.map(|base| Exact::new(base, method)).transpose()?,
         settled: Settled { method: Some(method), ..Settled::default() },
     };
-    if !is_array(from.info().map_type) {
+    if !is_array(from.info().map_type) && !options.keep_gone {
         settling.delete_gone(base.unwrap_or(to), method)?;
     }
     let mut done = 0;

@@ -18,7 +18,12 @@ pub(super) struct Moving {
 
 impl Moving {
     pub(super) fn new(from: &Map, to: &Map) -> std::io::Result<Self> {
+        /// `BPF_MAX_LOOPS`: for more, `bpf_loop` does nothing at all.
+        const MAX_LOOPS: u32 = 1 << 23;
         let info = from.info();
+        if info.map_type == MapType::STACK && info.max_entries > MAX_LOOPS {
+            return Err(std::io::Error::other("no program loops over so many entries"));
+        }
         let counts = Map::create(&NewMap::new(MapType::ARRAY, 4, COUNTS * 8, 1))?;
         let buffer = Map::create(&NewMap::new(MapType::ARRAY, 4, info.value_size, 1))?;
         let new = NewMap::new(MapType::STACK, 0, info.value_size, info.max_entries);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use maplock::sys::{Map, NewProg, Prog, run_on_cpu, wait_for_running_programs};
-use maplock::transfer::Sum;
+use maplock::transfer::{Options, Sum, Transfer, new_base};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use crate::support::*;
@@ -183,4 +183,33 @@ fn no_count_is_lost_under_traffic() {
             }
         }
     }
+}
+
+#[test]
+fn a_full_hash_in_which_keys_come_and_go_is_copied() {
+    const ENTRIES: u32 = 30_000;
+    if !can_run() {
+        return;
+    }
+    let from = new_map(T::HASH, 4, 8, ENTRIES);
+    (0..ENTRIES).for_each(|key| from.update(&key.to_ne_bytes(), &[1; 8], 0).expect("room"));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // The oldest key goes, a new one comes: the map is full all the time.
+            let mut oldest = 0_u32;
+            while !stop.load(Ordering::Relaxed) {
+                from.delete(&oldest.to_ne_bytes()).expect("deleted");
+                from.update(&(oldest + ENTRIES).to_ne_bytes(), &[1; 8], 0).expect("room");
+                oldest += 1;
+            }
+        });
+        let copy = |_| {
+            let (to, base) = (new_map(T::HASH, 4, 8, ENTRIES * 2), new_base(&from).expect("a snapshot"));
+            Transfer { from: &from, to: &to, base: Some(&base), sums: &[] }.copy(&mut Options::default())
+        };
+        let results: Vec<_> = (0..10).map(copy).collect();
+        stop.store(true, Ordering::Relaxed);
+        results.into_iter().for_each(|result| _ = result.expect("the snapshot has room"));
+    });
 }

@@ -111,7 +111,7 @@ pub(crate) fn contents(map: &Map) -> Contents {
 }
 
 pub(crate) fn by(method: Option<Method>) -> Options<'static> {
-    Options { method, progress: None }
+    Options { method, ..Options::default() }
 }
 
 /// A transfer with its own maps.

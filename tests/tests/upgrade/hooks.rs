@@ -184,6 +184,64 @@ fn a_link_whose_device_is_gone_is_attached_to_the_new_one() {
 }
 
 #[test]
+fn what_a_hook_was_attached_to_may_be_gone_and_a_way_back_is_left() {
+    if !kernel::available() {
+        return;
+    }
+    let netns = Netns::new();
+    netns.veth("one", "two");
+    netns.veth("three", "four");
+    netns.veth("five", "six");
+    netns.run(|| {
+        let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+        let dir = bpffs.path().join("daemon");
+        let upgrade = |devices: &[&str]| {
+            let mut staged = staged(&dir);
+            let m = staged.map("m").expect("staged").try_clone().expect("a descriptor");
+            for device in devices {
+                let hook = Hook::xdp(netns.ifindex(device), 0);
+                staged.hook(device, prog(XDP, 37, &m, 2), hook).expect("it fits");
+            }
+            let create = AttachType::CGROUP_INET_SOCK_CREATE;
+            staged.hook("create", prog(SOCK, create.0, &m, 1), sock_hook(&cgroup, create)).expect("it fits");
+            staged.commit().expect("committed")
+        };
+        upgrade(&["one", "three", "five"]);
+        let first = link(dir.join("create")).info().expect("info").prog_id;
+        // One device goes before the upgrade, one after it; the third stays.
+        netns.ip("link del one");
+        upgrade(&[]);
+        netns.ip("link del three");
+        let report = Rollback::new(&dir).run().expect("back");
+        assert_eq!((what(&report, "one"), what(&report, "three")), (vec![], vec!["gone"]), "{report}");
+        assert_eq!(what(&report, "five"), ["attached"], "{report}");
+        assert_eq!(link(dir.join("create")).info().expect("info").prog_id, first);
+    });
+}
+
+#[test]
+fn a_roll_back_pin_by_pin_to_what_maplock_has_not_made_ends_the_new_hooks() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let dir = bpffs.path().join("daemon");
+    std::fs::create_dir(&dir).expect("made");
+    let m = Map::create(&maplock::sys::NewMap::new(MapType::HASH, 4, 8, 4)).expect("made");
+    m.pin(&dir.join("m")).expect("pinned");
+    // Somebody else's: the pins are moved one by one.
+    m.pin(&dir.join("somebodys")).expect("pinned");
+    let report = with_hooks(&dir, &cgroup, &[("create", AttachType::CGROUP_INET_SOCK_CREATE)]);
+    assert_eq!(what(&report, "create"), ["attached"]);
+    let new = link(dir.join("create")).info().expect("info");
+    let report = Rollback::new(&dir).run().expect("back");
+    assert_eq!(what(&report, "create"), ["detached"], "{report}");
+    assert!(!dir.join("create").exists() && !dir.join("create@prog").exists());
+    assert!(Link::from_id(new.id).is_err(), "no one holds it any more");
+    assert!(dir.join("m").exists() && dir.join("somebodys").exists());
+}
+
+#[test]
 fn a_link_that_the_kernel_cannot_update_is_replaced_new_before_old() {
     if !kernel::available() {
         return;

@@ -5,4 +5,5 @@ mod hooks;
 mod loaders;
 mod pins;
 mod releases;
+mod undo;
 mod whole;

@@ -248,3 +248,18 @@ fn a_map_accepted_as_reuse_counts_as_the_new_definition_from_then_on() {
     // From here on, no policy is needed.
     options(&dir, &[typed("m")]).begin().expect("begun").stage().expect("it is known now").commit().expect("committed");
 }
+
+#[test]
+fn a_symbolic_link_to_the_directory_stays_one() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let (dir, alias) = (bpffs.path().join("daemon"), bpffs.path().join("alias"));
+    install(&dir, &[hash("grows", 4)]);
+    std::os::unix::fs::symlink("daemon", &alias).expect("made");
+    install(&alias, &[hash("grows", 8)]);
+    assert_eq!(names(bpffs.path()), ["alias", "daemon", "daemon@prev"]);
+    assert!(alias.is_symlink());
+    assert_eq!(Map::open(&dir.join("grows")).expect("it is pinned").info().max_entries, 8);
+}
