@@ -5,7 +5,9 @@ use std::fmt;
 use super::kernel::{Engine, SettleProgs};
 use super::queues::Moving;
 use super::shape::Shape;
-use super::{Behaviour, Method, Options, Settled, Transfer, TransferError, behaviour, handles, is_array, plain, queues};
+use super::{
+    Behaviour, Method, Options, Settled, Transfer, TransferError, behaviour, handles, is_array, plain, queues,
+};
 
 /// A second pass with its programs loaded: what takes long and can be done before the links are switched.
 pub struct Prepared<'a> {

@@ -201,7 +201,6 @@ fn what_can_not_be_copied_says_why_and_what_is_refilled_is_left_alone() {
     if !can_run() {
         return;
     }
-    let page = 4096;
     for (map_type, key_size, value_size, max_entries) in [
         (T::BLOOM_FILTER, 0, 4, 10),
         (T::SOCKMAP, 4, 4, 10),
@@ -209,8 +208,6 @@ fn what_can_not_be_copied_says_why_and_what_is_refilled_is_left_alone() {
         (T::XSKMAP, 4, 4, 10),
         (T::STACK_TRACE, 4, 64, 10),
         (T::REUSEPORT_SOCKARRAY, 4, 8, 10),
-        (T::RINGBUF, 0, 0, page),
-        (T::USER_RINGBUF, 0, 0, page),
     ] {
         let (from, to) = (new_map(map_type, key_size, value_size, max_entries), new_map(T::ARRAY, 4, 4, 1));
         for error in [
@@ -223,8 +220,11 @@ fn what_can_not_be_copied_says_why_and_what_is_refilled_is_left_alone() {
             );
         }
     }
-    for map_type in [T::PROG_ARRAY, T::PERF_EVENT_ARRAY, T::CGROUP_ARRAY] {
-        let (from, to) = (new_map(map_type, 4, 4, 10), new_map(map_type, 4, 4, 20));
+    let (page, filled) = (4096, [T::PROG_ARRAY, T::PERF_EVENT_ARRAY, T::CGROUP_ARRAY].map(|of| (of, 4, 4, 10)));
+    let events = [(T::RINGBUF, 0, 0, page), (T::USER_RINGBUF, 0, 0, page)];
+    for (map_type, key_size, value_size, max_entries) in filled.into_iter().chain(events) {
+        let new = |max_entries| new_map(map_type, key_size, value_size, max_entries);
+        let (from, to) = (new(max_entries), new(max_entries * 2));
         assert_eq!(transfer(&from, &to).copy(&mut by(None)).expect("nothing to do").entries, 0);
         let settled = transfer(&from, &to).settle(&mut by(None)).expect("nothing to do");
         assert_eq!((settled.inserted, settled.exact), (0, true));
