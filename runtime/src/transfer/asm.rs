@@ -151,6 +151,18 @@ impl Asm {
         self.push(0x07, dst, Reg::R0, 0, imm);
     }
 
+    pub(super) fn mul_imm(&mut self, dst: Reg, imm: i32) {
+        self.push(0x27, dst, Reg::R0, 0, imm);
+    }
+
+    pub(super) fn and_imm(&mut self, dst: Reg, imm: i32) {
+        self.push(0x57, dst, Reg::R0, 0, imm);
+    }
+
+    pub(super) fn shift_right_imm(&mut self, dst: Reg, imm: i32) {
+        self.push(0x77, dst, Reg::R0, 0, imm);
+    }
+
     /// `dst = *(size *)(src + off)`
     pub(super) fn load(&mut self, size: Size, dst: Reg, src: Reg, off: i16) {
         self.push(0x61 | size.bits(), dst, src, off, 0);

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::panic::resume_unwind;
 use std::sync::OnceLock;
 
 use maplock_layout::btf::{self, BtfKind};
@@ -11,7 +12,7 @@ use maplock_layout::map::MapType;
 
 use super::programs;
 use super::shape::Shape;
-use super::writer::{COUNTS, Count, Cpus, Maps, Source, slot};
+use super::writer::{COUNTS, Count, Cpus, Half, Maps, Source, slot};
 use super::{
     BPF_F_NO_COMMON_LRU, Copied, Method, Options, Settled, Transfer, TransferError, evicts, is_array, is_per_cpu, plain,
 };
@@ -19,6 +20,9 @@ use crate::sys::{self, Link, Map, Mmap, NewMap, Prog};
 
 /// Keys that are handed to a program at a time.
 const KEYS: u32 = 1024;
+
+/// Hashes with room for so many entries are copied by two threads.
+const LARGE: u32 = 50_000;
 
 /// How often entries are settled again that something else changed at the same moment.
 const ATTEMPTS: u32 = 16;
@@ -28,7 +32,8 @@ pub(super) struct Engine<'a> {
     transfer: Transfer<'a>,
     shape: Shape,
     counts: Map,
-    scratch: Map,
+    /// For each of two programs that run at once.
+    scratch: [Map; 2],
     zeros: Map,
     /// For tries: the array through which keys get to the programs.
     keys: Option<Map>,
@@ -75,7 +80,7 @@ impl<'a> Engine<'a> {
             transfer,
             shape: shape.clone(),
             counts: array(COUNTS * 8, 0)?,
-            scratch: array(info.value_size, 0)?,
+            scratch: [array(info.value_size, 0)?, array(info.value_size, 0)?],
             zeros: array(info.value_size, 0)?,
             keys,
             gone: gone.transpose()?,
@@ -91,7 +96,7 @@ impl<'a> Engine<'a> {
             base: self.transfer.base,
             shape: &self.shape,
             counts: &self.counts,
-            scratch: &self.scratch,
+            scratch: &self.scratch[0],
             zeros: &self.zeros,
             per_cpu: is_per_cpu(self.transfer.from.info().map_type),
             possible_cpus: self.possible_cpus,
@@ -102,19 +107,42 @@ impl<'a> Engine<'a> {
         match &self.keys {
             Some(keys) => Source::Keys(keys),
             None if is_array(self.transfer.from.info().map_type) => Source::Indexes,
-            None => Source::Iterator(self.btf_id),
+            None => self.iterator(None),
         }
     }
 
-    pub(super) fn copy_prog(&self) -> io::Result<Prog> {
-        programs::copy(self.maps(), self.source())
+    fn iterator(&self, half: Option<Half>) -> Source<'_> {
+        Source::Iterator { btf_id: self.btf_id, half }
+    }
+
+    /// Each CPU of such a map has entries of its own to give away: as many are taken from each.
+    fn is_spread(&self) -> bool {
+        let to = self.transfer.to.info();
+        evicts(to.map_type) && to.flags & BPF_F_NO_COMMON_LRU != 0
+    }
+
+    /// The program that copies; two for large hashes, with half of the keys each.
+    pub(super) fn copy_progs(&self) -> io::Result<Vec<Prog>> {
+        let (maps, source) = (self.maps(), self.source());
+        if let Source::Indexes = source
+            && !maps.per_cpu
+            && let Ok(prog) = programs::copy_plain_array(maps)
+        {
+            return Ok(vec![prog]);
+        }
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let is_large = maps.from.info().max_entries >= LARGE;
+        if !matches!(source, Source::Iterator { .. }) || self.is_spread() || cpus < 2 || !is_large {
+            return Ok(vec![programs::copy(maps, source)?]);
+        }
+        let halves = [Half::One, Half::Other].into_iter().zip(&self.scratch);
+        halves.map(|(half, scratch)| programs::copy(Maps { scratch, ..maps }, self.iterator(Some(half)))).collect()
     }
 
     /// Copies all entries.
-    pub(super) fn copy(&self, prog: &Prog, options: &mut Options<'_>) -> Result<Copied, TransferError> {
-        let Transfer { from, to, .. } = self.transfer;
-        // Each CPU of such a map has entries of its own to give away: take as many from each.
-        let spread = evicts(to.info().map_type) && to.info().flags & BPF_F_NO_COMMON_LRU != 0;
+    pub(super) fn copy(&self, progs: &[Prog], options: &mut Options<'_>) -> Result<Copied, TransferError> {
+        let from = self.transfer.from;
+        let spread = self.is_spread();
         let copy = |options: &mut Options<'_>| {
             let cpus: Vec<u32> = if spread { online_cpus().into_iter().collect() } else { Vec::new() };
             let mut next = cpus.iter().cycle();
@@ -122,7 +150,7 @@ impl<'a> Engine<'a> {
             if let Some(cpu) = next.next() {
                 _ = sys::run_on_cpu(*cpu);
             }
-            self.drive(prog, from, &mut |entries, total| {
+            self.drive_all(progs, from, &mut |entries, total| {
                 done += entries;
                 options.tell(done, total);
                 if let Some(cpu) = next.next() {
@@ -142,7 +170,7 @@ impl<'a> Engine<'a> {
                 for (done, total) in receiver {
                     options.tell(done, total);
                 }
-                copying.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                copying.join().unwrap_or_else(|panic| resume_unwind(panic))
             })
         } else {
             copy(options)
@@ -154,7 +182,7 @@ impl<'a> Engine<'a> {
         let (maps, source) = (self.maps(), self.source());
         let gone = match &self.gone {
             Some(gone) => {
-                let over_gone = Source::Iterator(self.btf_id);
+                let over_gone = self.iterator(None);
                 Some([programs::find_gone(maps, source, Some(gone))?, programs::delete_gone(maps, over_gone)?])
             }
             None if self.keys.is_some() => {
@@ -220,11 +248,9 @@ impl<'a> Engine<'a> {
     fn settle_entries(&self, progs: &SettleProgs, options: &mut Options<'_>) -> Result<(), TransferError> {
         let Transfer { from, to, .. } = self.transfer;
         // An entry for which there is no room keeps no other from being settled.
-        if let Some(insert) = &progs.insert {
-            self.drive(insert, from, &mut |_, _| Ok(()))?;
-        }
+        let mut insert = progs.insert.as_ref();
         for attempt in 1.. {
-            let before = self.counted(Count::Again)?;
+            let (before, missing) = (self.counted(Count::Again)?, self.counted(Count::Missing)?);
             if is_per_cpu(from.info().map_type) {
                 self.on_each_cpu(&progs.settle, &progs.own)?;
                 for prog in &progs.others {
@@ -237,6 +263,13 @@ impl<'a> Engine<'a> {
                     options.tell(done, total);
                     Ok(())
                 })?;
+            }
+            // Keys that only the old map has get their places, and are settled then.
+            if self.counted(Count::Missing)? != missing
+                && let Some(insert) = insert.take()
+            {
+                self.drive(insert, from, &mut |_, _| Ok(()))?;
+                continue;
             }
             if self.counted(Count::Again)? == before {
                 break;
@@ -283,10 +316,37 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
+    /// Runs programs over the entries of a map, all at once.
+    fn drive_all(&self, progs: &[Prog], over: &Map, each: Each<'_>) -> Result<u64, TransferError> {
+        if let [prog] = progs {
+            return self.drive(prog, over, each);
+        }
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let drive = |prog, sender: std::sync::mpsc::Sender<_>| {
+                self.drive(prog, over, &mut |entries, total| {
+                    _ = sender.send((entries, total));
+                    self.check_failed()
+                })
+            };
+            let running: Vec<_> = progs
+                .iter()
+                .map(|prog| {
+                    let sender = sender.clone();
+                    scope.spawn(move || drive(prog, sender))
+                })
+                .collect();
+            drop(sender);
+            receiver.into_iter().try_for_each(|(entries, total)| each(entries, total))?;
+            let done = running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            done.sum()
+        })
+    }
+
     /// Runs a program over the entries of a map; `each` hears of each chunk.
     fn drive(&self, prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, TransferError> {
         match self.source() {
-            Source::Iterator(_) => iterate(prog, over, each),
+            Source::Iterator { .. } => iterate(prog, over, each),
             // Indexes that only the larger of two arrays has hold nothing: that was checked.
             Source::Indexes => {
                 let both = over.info().max_entries.min(self.transfer.to.info().max_entries);
@@ -339,7 +399,7 @@ impl<'a> Engine<'a> {
                 })
                 .collect();
             for thread in running {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
             }
             Ok(())
         })
@@ -392,8 +452,10 @@ pub(super) fn iterate(prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, Tr
         match rustix::io::read(&iterator, &mut buffer) {
             Ok(0) => return Ok(entries),
             Ok(read) => {
-                entries += read as u64;
-                each(read as u64, None)?;
+                // 1 for each entry that the program took, 0 where it is another's.
+                let taken = buffer[..read].iter().map(|byte| u64::from(*byte)).sum();
+                entries += taken;
+                each(taken, None)?;
             }
             // AGAIN is no end: the kernel says it after a million entries.
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}

@@ -221,8 +221,9 @@ impl Transfer<'_> {
         let wanted = options.method;
         // No program can iterate a trie, and to insert is what takes the time there.
         if !is_trie && wanted.is_none_or(|method| method == Method::Kernel) {
-            match kernel::Engine::new(*self, shape).and_then(|engine| engine.copy_prog().map(|prog| (engine, prog))) {
-                Ok((engine, prog)) => return engine.copy(&prog, options),
+            match kernel::Engine::new(*self, shape).and_then(|engine| engine.copy_progs().map(|progs| (engine, progs)))
+            {
+                Ok((engine, progs)) => return engine.copy(&progs, options),
                 Err(error) if wanted.is_none() => self.falls_back(&error),
                 Err(error) => return Err(TransferError::kernel(self.from, "loading the program that copies")(error)),
             }

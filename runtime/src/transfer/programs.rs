@@ -16,7 +16,7 @@ const EEXIST: i32 = -17;
 /// Copies an entry to the new map and the snapshot, its sums as 0. The value is in R7 for iterators.
 pub(super) fn copy(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
     build(maps, source, "maplock_copy", |w| {
-        let keyed = matches!(source, Source::Iterator(_));
+        let keyed = matches!(source, Source::Iterator { .. });
         let Maps { from, to, base, .. } = maps;
         if maps.per_cpu {
             if keyed {
@@ -67,9 +67,24 @@ pub(super) fn copy(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
     })
 }
 
+/// Copies a value of an array in place, without the calls that an update takes. The kernel refuses it where the value has
+/// members that programs may not look at.
+pub(super) fn copy_plain_array(maps: Maps<'_>) -> io::Result<Prog> {
+    build(maps, Source::Indexes, "maplock_copy", |w| {
+        w.lookup(R7, maps.from, w.done);
+        w.lookup(R8, maps.to, w.done);
+        w.copy_value(R8, R7);
+        w.zero_sums(R8);
+        if let Some(base) = maps.base {
+            w.lookup(R9, base, w.done);
+            w.copy_value(R9, R8);
+        }
+    })
+}
+
 /// Counts entries: the iterator's bytes are the count.
 pub(super) fn count(maps: Maps<'_>, btf_id: u32) -> io::Result<Prog> {
-    build(maps, Source::Iterator(btf_id), "maplock_count", |_| {})
+    build(maps, Source::Iterator { btf_id, half: None }, "maplock_count", |_| {})
 }
 
 /// Settles an entry of the old map: sums move to the new map, changed words follow where the new map's are as in the
@@ -81,7 +96,7 @@ pub(super) fn settle(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
         let keyed = !matches!(source, Source::Indexes);
         w.clear_flags();
         // An iterator has the value itself, not a copy.
-        if !matches!(source, Source::Iterator(_)) {
+        if !matches!(source, Source::Iterator { .. }) {
             w.lookup(R7, from, w.done);
         }
         let Some(base) = base else {
@@ -155,7 +170,7 @@ pub(super) fn settle(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
 }
 
 /// Per-CPU maps: inserts a key that old programs inserted since the copy, with all of its values 0, also in the snapshot.
-/// [`settle_cpu`] fills them.
+/// [`settle_cpu`] fills them, and tells whether there are any.
 pub(super) fn insert(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
     build(maps, source, "maplock_insert", |w| {
         let Maps { from, to, base, .. } = maps;
@@ -193,25 +208,28 @@ pub(super) fn settle_cpu(maps: Maps<'_>, source: Source<'_>, cpus: &Cpus) -> io:
     build(maps, source, "maplock_settle", |w| {
         let Maps { from, to, base, .. } = maps;
         w.each_cpu(cpus, |w, cpus| {
-            let (dropped, next) = (w.asm.label(), w.asm.label());
+            let (missing, dropped, next) = (w.asm.label(), w.asm.label(), w.asm.label());
             w.clear_flags();
             w.lookup_cpu(R7, from, cpus, w.done);
             if let Some(base) = base {
-                w.lookup_cpu(R9, base, cpus, w.done);
+                w.lookup_cpu(R9, base, cpus, missing);
             }
-            w.lookup_cpu(R8, to, cpus, if base.is_some() { dropped } else { w.done });
+            w.lookup_cpu(R8, to, cpus, if base.is_some() { dropped } else { missing });
             w.move_sums();
             if base.is_some() {
                 w.settle_words();
             }
             w.count_flags();
+            w.asm.jump(next);
+            w.asm.bind(missing);
+            w.count(Count::Missing);
             if base.is_some() {
                 w.asm.jump(next);
                 w.asm.bind(dropped);
                 w.drop_counts();
                 w.follow(R9);
-                w.asm.bind(next);
             }
+            w.asm.bind(next);
         });
     })
 }
@@ -222,7 +240,7 @@ pub(super) fn find_gone(maps: Maps<'_>, source: Source<'_>, gone: Option<&Map>) 
     build(maps, source, "maplock_gone", |w| {
         let absent = w.asm.label();
         // Keys with counts stay anyway; an iterator has the value at hand.
-        if maps.base.is_none() && !maps.per_cpu && matches!(source, Source::Iterator(_)) {
+        if maps.base.is_none() && !maps.per_cpu && matches!(source, Source::Iterator { .. }) {
             let counted = w.done;
             let none = w.asm.label();
             w.jump_unless_counted(R7, none);

@@ -36,13 +36,15 @@ pub(super) enum Count {
     KeptNew,
     /// Entries that something else changed at the same moment: to be settled once more.
     Again,
+    /// Per-CPU values without a place in the new map, or in the snapshot.
+    Missing,
     Failed,
     /// Not a count: the last error, as the kernel returns it.
     Error,
 }
 
 /// How many words [`Count`] takes.
-pub(super) const COUNTS: u32 = 9;
+pub(super) const COUNTS: u32 = 10;
 
 /// A slot of the array through which user space hands keys to a program: words `has_shorter` and `marked`, the key, and the
 /// key with a prefix that is one bit shorter.
@@ -63,12 +65,19 @@ pub(super) mod slot {
 /// Where a program's entries come from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source<'a> {
-    /// An iterator; the number is its BTF id.
-    Iterator(u32),
+    /// An iterator; of all entries, or of those that one of two programs takes.
+    Iterator { btf_id: u32, half: Option<Half> },
     /// The indexes of an array, from one that is given at each run.
     Indexes,
     /// Keys that user space wrote to an array.
     Keys(&'a Map),
+}
+
+/// One of two programs, which have about half of the keys each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Half {
+    One,
+    Other,
 }
 
 /// Whose values a program looks at in per-CPU maps.
@@ -118,7 +127,7 @@ pub(super) fn build<'a>(
     let done = asm.label();
     let mut w = Writer { asm, maps, shorter: None, done };
     match source {
-        Source::Iterator(btf_id) => {
+        Source::Iterator { btf_id, half } => {
             // `struct bpf_iter__bpf_map_elem`: meta, map, key, value. At the end, key and value are null.
             let end = w.asm.label();
             w.asm.store(Size::B8, R10, at::CONTEXT, R1);
@@ -135,13 +144,19 @@ pub(super) fn build<'a>(
             w.asm.add_imm(R8, (at::BYTE - room).into());
             w.copy_bytes(R8, R6, key_size);
             w.asm.mov(R6, R8);
+            w.asm.store_imm(Size::B1, R10, at::BYTE, 0);
+            let others = w.asm.label();
+            if let Some(half) = half {
+                w.skip_other_half(half, key_size, others);
+            }
+            w.asm.store_imm(Size::B1, R10, at::BYTE, 1);
             body(&mut w);
             w.asm.bind(done);
-            // A byte for each entry: a read of n bytes handles n entries, and returns.
+            w.asm.bind(others);
+            // A byte for each entry: a read of n bytes walks over n entries, and returns.
             w.asm.load(Size::B8, R1, R10, at::CONTEXT);
             w.asm.load(Size::B8, R1, R1, 0);
             w.asm.load(Size::B8, R1, R1, 0);
-            w.asm.store_imm(Size::B1, R10, at::BYTE, 0);
             w.asm.mov(R2, R10);
             w.asm.add_imm(R2, at::BYTE.into());
             w.asm.mov_imm(R3, 1);
@@ -304,6 +319,23 @@ impl<'a> Writer<'a> {
         self.asm.bind(fine);
     }
 
+    /// Goes on with the keys of `half`: by a bit of a hash of their first 64 bytes.
+    fn skip_other_half(&mut self, half: Half, key_size: u32, to: Label) {
+        self.asm.mov_imm(R1, 0);
+        for (at, width) in widths(key_size.min(64)) {
+            self.asm.load(Size::of(width), R2, R6, at);
+            self.asm.add(R1, R2);
+        }
+        self.asm.mov(R2, R1);
+        self.asm.shift_right_imm(R2, 32);
+        self.asm.xor(R1, R2);
+        // 2^32 / golden ratio: neighbours part.
+        self.asm.mul_imm(R1, 0x9e37_79b1_u32.cast_signed());
+        self.asm.shift_right_imm(R1, 31);
+        self.asm.and_imm(R1, 1);
+        self.asm.jump_if_imm(R1, If::Ne, half as i32, to);
+    }
+
     /// Copies a value.
     pub(super) fn copy_value(&mut self, dst: Reg, src: Reg) {
         self.copy_bytes(dst, src, self.maps.from.info().value_size);
@@ -319,15 +351,9 @@ impl<'a> Writer<'a> {
             self.asm.call(Helper::ProbeReadKernel);
             return;
         }
-        let mut at = 0;
-        while at < size {
-            let mut width = 8;
-            while at + width > size {
-                width /= 2;
-            }
-            self.asm.load(Size::of(width), R1, src, at as i16);
-            self.asm.store(Size::of(width), dst, at as i16, R1);
-            at += width;
+        for (at, width) in widths(size) {
+            self.asm.load(Size::of(width), R1, src, at);
+            self.asm.store(Size::of(width), dst, at, R1);
         }
     }
 
@@ -536,4 +562,14 @@ impl<'a> Writer<'a> {
         self.asm.jump(changed);
         self.asm.bind(unchanged);
     }
+}
+
+/// The widest steps through so many bytes: offsets and widths.
+fn widths(size: u32) -> impl Iterator<Item = (i16, u32)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let width = [8, 4, 2, 1].into_iter().find(|width| at + width <= size)?;
+        at += width;
+        Some(((at - width) as i16, width))
+    })
 }
