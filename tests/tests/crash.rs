@@ -124,7 +124,7 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
     // The same release again, or the other one; or the same roll-back.
     let end = if scene.killed == "confirm" { TWO } else { ENDS[point / 2 % 2] };
     let again = match scene.killed {
-        "rollback" if point % 3 == 0 && killed.is_some() => {
+        "rollback" if point.is_multiple_of(3) && killed.is_some() => {
             // One that had come to its end is rolled back in its turn.
             let names = truth::names(&daemon.dir);
             let is_unfinished = names.contains("commit@record") || truth::beside(&daemon.dir, "next").exists();
