@@ -23,7 +23,7 @@ use crate::normalise::pin_name;
 use crate::report::LinkReport;
 use crate::site::{self, Site};
 use crate::sys::{self, Link, Map, Object, Prog, bpffs};
-use crate::transfer::{self, Settled, Sum, Transfer, TransferError};
+use crate::transfer::{self, Prepared, Settled, Sum, Transfer, TransferError};
 
 /// Goes on with the staged generation, which is complete.
 pub(crate) struct Changeover<'a> {
@@ -49,17 +49,20 @@ impl Changeover<'_> {
     /// All steps. Where one of the first three fails, the live generation is what it was.
     pub(crate) fn run(&self) -> Result<Done, Error> {
         let mut done = Done::default();
-        let start = Instant::now();
-        if !self.is_moving
-            && let Err(error) = self.switch_and_settle(&mut done)
-        {
-            return Err(match self.undo(done.is_settling) {
-                Ok(()) => error,
-                Err(worse) => error.and(&format!(
-                    "; and going back failed as well: {worse}; what is staged stays in `{}`, and the next start tries again",
-                    self.site.next.display()
-                )),
-            });
+        let mut start = Instant::now();
+        if !self.is_moving {
+            start = match self.switch_and_settle(&mut done) {
+                Ok(start) => start,
+                Err(error) => {
+                    return Err(match self.undo(done.is_settling) {
+                        Ok(()) => error,
+                        Err(worse) => error.and(&format!(
+                            "; and going back failed as well: {worse}; what is staged stays in `{}`, and the next start tries again",
+                            self.site.next.display()
+                        )),
+                    });
+                }
+            };
         }
         let late = |error: Error| error.and("; the new programs run already, and the next start completes the upgrade");
         self.exchange().map_err(late)?;
@@ -68,8 +71,22 @@ impl Changeover<'_> {
         Ok(done)
     }
 
-    fn switch_and_settle(&self, done: &mut Done) -> Result<(), Error> {
+    /// Returns when the first link was switched.
+    fn switch_and_settle(&self, done: &mut Done) -> Result<Instant, Error> {
         let next = &self.site.next;
+        let records = transfers_in(next)?;
+        let mut derived = Vec::new();
+        for (name, record) in &records {
+            match record.open(&self.site.dir.join(name), next, name)? {
+                Some(open) => derived.push((name, open)),
+                None => tracing::warn!(map = name, "the map that it was copied from is gone"),
+            }
+        }
+        let prepared = derived
+            .iter()
+            .map(|(name, open)| open.prepare(false).map_err(|error| unsettled(name, &error)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let start = Instant::now();
         for hook in hooks_in(next)? {
             let link = open_link(&next.join(&hook))?;
             match switch(&link, &next.join(site::prog_of(&hook)), &hook) {
@@ -85,17 +102,13 @@ impl Changeover<'_> {
         }
         grace_period()?;
         done.is_settling = true;
-        for (name, record) in transfers_in(next)? {
+        for ((name, open), prepared) in derived.iter().zip(&prepared) {
             let started = Instant::now();
-            let Some(staged) = record.open(&self.site.dir.join(&name), next, &name)? else {
-                tracing::warn!(map = name, "the map that it was copied from is gone");
-                continue;
-            };
-            let settled = staged.settle(false).map_err(|error| unsettled(&name, &error))?;
+            let settled = open.settle(prepared, false).map_err(|error| unsettled(name, &error))?;
             tracing::info!(map = name, ?settled, "settled what the old programs wrote since the copy");
-            done.settled.push((name, settled, started.elapsed()));
+            done.settled.push(((*name).clone(), settled, started.elapsed()));
         }
-        Ok(())
+        Ok(start)
     }
 
     /// Back to the live generation: links first, then what the new programs wrote, then the staged pins go.
@@ -121,7 +134,8 @@ impl Changeover<'_> {
             grace_period()?;
             for (name, record) in transfers_in(next)? {
                 let Some(staged) = record.open(&dir.join(&name), next, &name)? else { continue };
-                match staged.settle(true) {
+                let settled = staged.prepare(true).and_then(|prepared| staged.settle(&prepared, true));
+                match settled {
                     // The old map would have had no room for them either; to give up here would be to try for ever.
                     Err(error @ TransferError::Full { .. }) => {
                         tracing::error!(map = name, %error, "entries of the new programs are lost");
@@ -545,13 +559,18 @@ struct Open<'a> {
 }
 
 impl Open<'_> {
-    /// Brings over what was written since the copy; `back` to the old map, where the switch is undone.
-    fn settle(&self, back: bool) -> Result<Settled, TransferError> {
+    /// Readies [`Self::settle`]; `back` to the old map, where the switch is undone.
+    fn prepare(&self, back: bool) -> Result<Prepared<'_>, TransferError> {
         let (from, to) = if back { (&self.to, &self.from) } else { (&self.from, &self.to) };
         let transfer = Transfer { from, to, base: self.base.as_ref(), sums: self.sums };
+        transfer.prepare(&transfer::Options::default())
+    }
+
+    /// Brings over what was written since the copy, as it was prepared.
+    fn settle(&self, prepared: &Prepared<'_>, back: bool) -> Result<Settled, TransferError> {
         // An LRU that lacks an entry may have evicted it as it was copied: that is no reason to delete it where it came from.
         let keep_gone = back && transfer::evicts(self.from.info().map_type);
-        transfer.settle(&mut transfer::Options { keep_gone, ..transfer::Options::default() })
+        prepared.settle(&mut transfer::Options { keep_gone, ..transfer::Options::default() })
     }
 }
 

@@ -13,7 +13,7 @@ use maplock::sys::{Link, LinkInfo, LinkTarget, Map, Object, Prog};
 use crate::generations::{COUNTED, DOOMED, Daemon, FILLED, Release, churned, filling};
 
 /// For how long objects that nobody holds any more may still be seen: the kernel frees them after a grace period.
-const FREEING: Duration = Duration::from_secs(10);
+const FREEING: Duration = Duration::from_secs(60);
 
 /// What lies in a directory of pins.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -67,7 +67,9 @@ impl Pins {
     #[must_use]
     pub fn difference(&self, other: &Self) -> String {
         let differ = |name: &&String| self.entries.get(*name) != other.entries.get(*name);
-        let entries: Vec<_> = self.entries.keys().chain(other.entries.keys()).filter(differ).collect();
+        let names: BTreeSet<_> = self.entries.keys().chain(other.entries.keys()).filter(differ).collect();
+        let entries: Vec<_> =
+            names.into_iter().map(|name| (name, self.entries.get(name), other.entries.get(name))).collect();
         let bare = |pins: &Self| Self { entries: BTreeMap::new(), ..pins.clone() };
         format!("entries differ in {entries:?}\n    {:?}\n    {:?}", bare(self), bare(other))
     }
@@ -307,7 +309,8 @@ impl Census {
             if found == *wanted || start.elapsed() > FREEING {
                 return found;
             }
-            thread::sleep(Duration::from_millis(2));
+            // The longer it takes, the less it is asked: to look at every map of the machine is work too.
+            thread::sleep((start.elapsed() / 8).clamp(Duration::from_millis(2), Duration::from_millis(200)));
         }
     }
 }

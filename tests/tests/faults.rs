@@ -184,7 +184,7 @@ fn fails_at(
             drop(still);
             // Its programs go on counting, and nothing keeps the next start from being an upgrade.
             traffic.wait_for_some();
-            if point % 4 == 0 || what == What::RollBack {
+            if point.is_multiple_of(4) || what == What::RollBack {
                 wrong.extend(again().err());
                 traffic.wait_for_some();
                 let still = traffic.hold();

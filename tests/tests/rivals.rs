@@ -31,7 +31,7 @@ fn of_two_daemons_at_once_one_wins_and_the_other_waits_or_says_who_does() {
     let (mut waited, mut refused) = (0, 0);
     for round in 0..ROUNDS {
         // One round in ten they wait for each other.
-        let waits = round % 10 == 0;
+        let waits = round.is_multiple_of(10);
         let wait = if waits { Duration::from_secs(60) } else { Duration::ZERO };
         // The same release twice, or two different ones.
         let releases =

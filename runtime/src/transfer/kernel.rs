@@ -25,8 +25,8 @@ const ATTEMPTS: u32 = 16;
 
 /// What the programs of one transfer need.
 pub(super) struct Engine<'a> {
-    transfer: &'a Transfer<'a>,
-    shape: &'a Shape,
+    transfer: Transfer<'a>,
+    shape: Shape,
     counts: Map,
     scratch: Map,
     zeros: Map,
@@ -53,7 +53,7 @@ pub(super) struct SettleProgs {
 }
 
 impl<'a> Engine<'a> {
-    pub(super) fn new(transfer: &'a Transfer<'a>, shape: &'a Shape) -> io::Result<Self> {
+    pub(super) fn new(transfer: Transfer<'a>, shape: &Shape) -> io::Result<Self> {
         let info = transfer.from.info();
         let array = |size, flags| {
             let mut new = NewMap::new(MapType::ARRAY, 4, size, 1);
@@ -73,7 +73,7 @@ impl<'a> Engine<'a> {
         });
         Ok(Self {
             transfer,
-            shape,
+            shape: shape.clone(),
             counts: array(COUNTS * 8, 0)?,
             scratch: array(info.value_size, 0)?,
             zeros: array(info.value_size, 0)?,
@@ -89,7 +89,7 @@ impl<'a> Engine<'a> {
             from: self.transfer.from,
             to: self.transfer.to,
             base: self.transfer.base,
-            shape: self.shape,
+            shape: &self.shape,
             counts: &self.counts,
             scratch: &self.scratch,
             zeros: &self.zeros,
@@ -112,7 +112,7 @@ impl<'a> Engine<'a> {
 
     /// Copies all entries.
     pub(super) fn copy(&self, prog: &Prog, options: &mut Options<'_>) -> Result<Copied, TransferError> {
-        let Transfer { from, to, .. } = *self.transfer;
+        let Transfer { from, to, .. } = self.transfer;
         // Each CPU of such a map has entries of its own to give away: take as many from each.
         let spread = evicts(to.info().map_type) && to.info().flags & BPF_F_NO_COMMON_LRU != 0;
         let copy = |options: &mut Options<'_>| {
@@ -188,13 +188,37 @@ impl<'a> Engine<'a> {
 
     /// Settles all entries.
     pub(super) fn settle(&self, progs: &SettleProgs, options: &mut Options<'_>) -> Result<Settled, TransferError> {
-        let Transfer { from, to, .. } = *self.transfer;
-        // What old programs deleted first: it makes room.
-        if let Some([find, delete]) = &progs.gone
-            && !options.keep_gone
-        {
-            self.delete_gone(find, delete)?;
+        let to = self.transfer.to;
+        let mut gone = progs.gone.as_ref().filter(|_| !options.keep_gone);
+        let mut make_room = || gone.take().map_or(Ok(()), |[find, delete]| self.delete_gone(find, delete));
+        // What old programs deleted makes room: an LRU map would evict other entries.
+        if evicts(to.info().map_type) {
+            make_room()?;
         }
+        match self.settle_entries(progs, options) {
+            Err(TransferError::Full { .. }) => {
+                make_room()?;
+                self.forget_failed()?;
+                self.settle_entries(progs, options)?;
+            }
+            result => result?,
+        }
+        // Else it comes last: most entries have counts by now, by which they are seen to be there.
+        make_room()?;
+        Ok(Settled {
+            added: self.counted(Count::Added)?,
+            changed: self.counted(Count::Changed)?,
+            inserted: self.counted(Count::Inserted)?,
+            deleted: self.counted(Count::Deleted)?,
+            dropped: self.counted(Count::Dropped)?,
+            kept_new: self.counted(Count::KeptNew)?,
+            method: Some(Method::Kernel),
+            exact: self.shape.is_atomic() && progs.others_are_idle,
+        })
+    }
+
+    fn settle_entries(&self, progs: &SettleProgs, options: &mut Options<'_>) -> Result<(), TransferError> {
+        let Transfer { from, to, .. } = self.transfer;
         // An entry for which there is no room keeps no other from being settled.
         if let Some(insert) = &progs.insert {
             self.drive(insert, from, &mut |_, _| Ok(()))?;
@@ -222,17 +246,7 @@ impl<'a> Engine<'a> {
                 return Err(TransferError::kernel(to, "settling")(error));
             }
         }
-        self.check_failed()?;
-        Ok(Settled {
-            added: self.counted(Count::Added)?,
-            changed: self.counted(Count::Changed)?,
-            inserted: self.counted(Count::Inserted)?,
-            deleted: self.counted(Count::Deleted)?,
-            dropped: self.counted(Count::Dropped)?,
-            kept_new: self.counted(Count::KeptNew)?,
-            method: Some(Method::Kernel),
-            exact: self.shape.is_atomic() && progs.others_are_idle,
-        })
+        self.check_failed()
     }
 
     /// Deletes what old programs deleted.
@@ -333,6 +347,14 @@ impl<'a> Engine<'a> {
 
     fn counted(&self, count: Count) -> Result<u64, TransferError> {
         counted(&self.counts, count)
+    }
+
+    fn forget_failed(&self) -> Result<(), TransferError> {
+        let failed = TransferError::kernel(&self.counts, "writing what was counted");
+        let key = 0_u32.to_ne_bytes();
+        let mut words = self.counts.lookup(&key).map_err(&failed)?.unwrap_or_default();
+        words[Count::Failed as usize * 8..][..8].fill(0);
+        self.counts.update(&key, &words, 0).map_err(&failed)
     }
 
     fn check_failed(&self) -> Result<(), TransferError> {

@@ -8,6 +8,7 @@
 //!    in `to`; all other bytes are copied, and the same bytes are kept in a third map, the snapshot `base`.
 //! 2. [`Transfer::settle`], when nothing writes `from` any more (the links were switched, and
 //!    [`wait_for_running_programs`](crate::sys::wait_for_running_programs) returned) and new programs write `to` at full speed.
+//!    What takes long and can be done before the switch is in [`Transfer::prepare`].
 //!    - A *sum* is taken out of `from` (exchanged with 0) and added to what is in `to`, each with one atomic instruction: both
 //!      maps together hold all counts at any time.
 //!    - *Other bytes* that old programs changed since the copy (`from` is not `base`) follow into `to`, word by word, each by a
@@ -61,6 +62,7 @@ mod error;
 mod handles;
 mod kernel;
 mod plain;
+mod prepared;
 mod programs;
 mod queues;
 mod shape;
@@ -75,6 +77,7 @@ pub use behaviour::{Behaviour, behaviour};
 pub use clear::clear;
 pub use count::count;
 pub use error::TransferError;
+pub use prepared::Prepared;
 use shape::Shape;
 
 use crate::sys::{Map, NewMap};
@@ -218,7 +221,7 @@ impl Transfer<'_> {
         let wanted = options.method;
         // No program can iterate a trie, and to insert is what takes the time there.
         if !is_trie && wanted.is_none_or(|method| method == Method::Kernel) {
-            match kernel::Engine::new(self, shape).and_then(|engine| engine.copy_prog().map(|prog| (engine, prog))) {
+            match kernel::Engine::new(*self, shape).and_then(|engine| engine.copy_prog().map(|prog| (engine, prog))) {
                 Ok((engine, prog)) => return engine.copy(&prog, options),
                 Err(error) if wanted.is_none() => self.falls_back(&error),
                 Err(error) => return Err(TransferError::kernel(self.from, "loading the program that copies")(error)),
@@ -234,39 +237,7 @@ impl Transfer<'_> {
     /// # Errors
     /// As [`Self::copy`]; [`TransferError::NeedsBase`].
     pub fn settle(&self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
-        self.check()?;
-        let shape = Shape::new(self.from, self.sums);
-        let info = self.from.info();
-        let settled = match behaviour(info.map_type) {
-            Behaviour::Copied => {
-                if self.base.is_none() && !shape.is_additive() {
-                    return Err(TransferError::NeedsBase { map: info.name.clone() });
-                }
-                self.settle_entries(&shape, options)?
-            }
-            Behaviour::MovedAtSettle => queues::settle(self, options)?,
-            Behaviour::Refilled | Behaviour::Events => Settled { exact: true, ..Settled::default() },
-            Behaviour::InnerMapsById | Behaviour::OneByOne => {
-                let copied = handles::copy(self, options, false)?;
-                Settled { inserted: copied.entries, method: copied.method, exact: true, ..Settled::default() }
-            }
-            Behaviour::NotCopyable(_) => unreachable!("checked"),
-        };
-        tracing::debug!(map = info.name, ?settled, "settled");
-        Ok(settled)
-    }
-
-    fn settle_entries(&self, shape: &Shape, options: &mut Options<'_>) -> Result<Settled, TransferError> {
-        let wanted = options.method;
-        if wanted.is_none_or(|method| method == Method::Kernel) {
-            match kernel::Engine::new(self, shape).and_then(|engine| engine.settle_progs().map(|progs| (engine, progs)))
-            {
-                Ok((engine, progs)) => return engine.settle(&progs, options),
-                Err(error) if wanted.is_none() => self.falls_back(&error),
-                Err(error) => return Err(TransferError::kernel(self.from, "loading the programs that settle")(error)),
-            }
-        }
-        plain::settle(self, shape, options)
+        self.prepare(options)?.settle(options)
     }
 
     fn falls_back(&self, error: &io::Error) {

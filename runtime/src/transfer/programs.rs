@@ -80,17 +80,19 @@ pub(super) fn settle(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
         let (insert, inserted_by_both, dropped) = (w.asm.label(), w.asm.label(), w.asm.label());
         let keyed = !matches!(source, Source::Indexes);
         w.clear_flags();
-        w.lookup(R7, from, w.done);
+        // An iterator has the value itself, not a copy.
+        if !matches!(source, Source::Iterator(_)) {
+            w.lookup(R7, from, w.done);
+        }
         let Some(base) = base else {
+            w.jump_unless_counted(R7, w.done);
             w.lookup(R8, to, if keyed { insert } else { w.done });
             w.move_sums();
             w.count_flags();
             if keyed {
                 w.asm.jump(w.done);
                 w.asm.bind(insert);
-                // Without a snapshot, a key that only the old map has is new where it has counts.
-                w.gather_sums(R7, at::ADDED);
-                w.jump_unless(at::ADDED, w.done);
+                // Without a snapshot, a key that only the old map has is new: it has counts.
                 w.write(to, BPF_NOEXIST, |asm| asm.mov(R3, R7));
                 w.asm.jump_if_imm(R0, If::Eq, EEXIST, inserted_by_both);
                 w.failed_unless_zero();
@@ -219,6 +221,14 @@ pub(super) fn settle_cpu(maps: Maps<'_>, source: Source<'_>, cpus: &Cpus) -> io:
 pub(super) fn find_gone(maps: Maps<'_>, source: Source<'_>, gone: Option<&Map>) -> io::Result<Prog> {
     build(maps, source, "maplock_gone", |w| {
         let absent = w.asm.label();
+        // Keys with counts stay anyway; an iterator has the value at hand.
+        if maps.base.is_none() && !maps.per_cpu && matches!(source, Source::Iterator(_)) {
+            let counted = w.done;
+            let none = w.asm.label();
+            w.jump_unless_counted(R7, none);
+            w.asm.jump(counted);
+            w.asm.bind(none);
+        }
         w.lookup(R7, maps.from, absent);
         w.asm.jump(w.done);
         w.asm.bind(absent);

@@ -4,32 +4,20 @@ use maplock_layout::map::MapType;
 
 use super::programs;
 use super::writer::{COUNTS, Count};
-use super::{Method, Options, Settled, Transfer, TransferError, kernel};
+use super::{Method, Options, Settled, TransferError, kernel};
 use crate::sys::{Map, NewMap};
 
 /// Entries that are moved in one go. A stack is moved whole, so that its order stays.
 const CHUNK: u32 = 4096;
 
 /// Moves all entries that are left. What the new map has no room for stays in the old one.
-pub(super) fn settle(transfer: &Transfer<'_>, options: &mut Options<'_>) -> Result<Settled, TransferError> {
-    let Transfer { from, to, .. } = *transfer;
-    if options.method.is_none_or(|method| method == Method::Kernel) {
-        match Moving::new(from, to) {
-            Ok(moving) => return moving.settle(from, to, options),
-            Err(error) if options.method.is_none() => transfer.falls_back(&error),
-            Err(error) => return Err(TransferError::kernel(from, "loading the program that moves entries")(error)),
-        }
-    }
-    by_calls(from, to, options)
-}
-
-struct Moving {
+pub(super) struct Moving {
     counts: Map,
     prog: crate::sys::Prog,
 }
 
 impl Moving {
-    fn new(from: &Map, to: &Map) -> std::io::Result<Self> {
+    pub(super) fn new(from: &Map, to: &Map) -> std::io::Result<Self> {
         /// `BPF_MAX_LOOPS`: for more, `bpf_loop` does nothing at all.
         const MAX_LOOPS: u32 = 1 << 23;
         let info = from.info();
@@ -48,7 +36,7 @@ impl Moving {
         kernel::counted(&self.counts, count)
     }
 
-    fn settle(&self, from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    pub(super) fn settle(&self, from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
         let is_stack = from.info().map_type == MapType::STACK;
         let chunk = if is_stack { from.info().max_entries } else { CHUNK };
         let mut moved = 0;
@@ -69,7 +57,7 @@ impl Moving {
 }
 
 /// Killed between the two calls, an entry is in both maps.
-fn by_calls(from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+pub(super) fn by_calls(from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
     let failed = TransferError::kernel(from, "moving entries");
     let mut settled = Settled { method: Some(Method::OneByOne), ..Settled::default() };
     let way = (from.info().map_type == MapType::STACK)

@@ -395,6 +395,16 @@ impl<'a> Writer<'a> {
         });
     }
 
+    /// Goes on where the value has counts.
+    pub(super) fn jump_unless_counted(&mut self, value: Reg, to: Label) {
+        self.asm.mov_imm(R3, 0);
+        self.each_sum(value, |w, run| {
+            w.asm.load(Size::of(run.width), R0, R2, 0);
+            w.asm.or(R3, R0);
+        });
+        self.asm.jump_if_imm(R3, If::Eq, 0, to);
+    }
+
     /// A flag for values that differ in words.
     pub(super) fn gather_differences(&mut self, one: Reg, other: Reg, flag: i16) {
         self.each_word(|w, run| {

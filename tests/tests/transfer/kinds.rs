@@ -101,27 +101,27 @@ fn outer_maps_share_their_inner_maps() {
     }
     for map_type in [T::ARRAY_OF_MAPS, T::HASH_OF_MAPS] {
         for method in [None, Some(Method::OneByOne)] {
-            let inner: Vec<Map> = (0..300).map(|_| new_map(T::HASH, 4, 4, 4)).collect();
-            let (from, to) = (outer(map_type, &inner[0], 700), outer(map_type, &inner[0], 800));
+            let inner: Vec<Map> = (0..40).map(|_| new_map(T::HASH, 4, 4, 4)).collect();
+            let (from, to) = (outer(map_type, &inner[0], 100), outer(map_type, &inner[0], 120));
             let key = |number: u32| (number * 2).to_ne_bytes();
-            for (number, inner) in (0..299).zip(&inner) {
+            for (number, inner) in (0..39).zip(&inner) {
                 from.update(&key(number), &fd(inner), 0).expect("room");
             }
             let copied = transfer(&from, &to).copy(&mut by(method)).expect("copied");
-            assert_eq!(copied.entries, 299, "{map_type}");
+            assert_eq!(copied.entries, 39, "{map_type}");
             let same = |number: u32, inner: &Map| {
                 let id =
                     to.lookup(&key(number)).expect("read").unwrap_or_else(|| panic!("{map_type} {method:?} {number}"));
                 assert_eq!(id, inner.info().id.to_ne_bytes(), "{map_type} {number}");
             };
-            (0..299).zip(&inner).for_each(|(number, inner)| same(number, inner));
-            assert_eq!(to.lookup(&key(320)).expect("read"), None);
+            (0..39).zip(&inner).for_each(|(number, inner)| same(number, inner));
+            assert_eq!(to.lookup(&key(45)).expect("read"), None);
             // Inserted since, and replaced in the new map since.
-            from.update(&key(299), &fd(&inner[299]), 0).expect("room");
+            from.update(&key(39), &fd(&inner[39]), 0).expect("room");
             to.update(&key(0), &fd(&inner[7]), 0).expect("room");
             let settled = transfer(&from, &to).settle(&mut by(method)).expect("settled");
             assert_eq!(settled.inserted, 1, "{map_type} {settled:?}");
-            same(299, &inner[299]);
+            same(39, &inner[39]);
             same(0, &inner[7]);
         }
     }
@@ -201,7 +201,6 @@ fn what_can_not_be_copied_says_why_and_what_is_refilled_is_left_alone() {
     if !can_run() {
         return;
     }
-    let page = 4096;
     for (map_type, key_size, value_size, max_entries) in [
         (T::BLOOM_FILTER, 0, 4, 10),
         (T::SOCKMAP, 4, 4, 10),
@@ -221,15 +220,15 @@ fn what_can_not_be_copied_says_why_and_what_is_refilled_is_left_alone() {
             );
         }
     }
-    for (map_type, size, max_entries) in [
+    let page = 4096;
+    for (map_type, size, entries) in [
         (T::PROG_ARRAY, 4, 10),
         (T::PERF_EVENT_ARRAY, 4, 10),
         (T::CGROUP_ARRAY, 4, 10),
         (T::RINGBUF, 0, page),
         (T::USER_RINGBUF, 0, page),
     ] {
-        let new = |max_entries| new_map(map_type, size, size, max_entries);
-        let (from, to) = (new(max_entries), new(max_entries * 2));
+        let (from, to) = (new_map(map_type, size, size, entries), new_map(map_type, size, size, entries * 2));
         assert_eq!(transfer(&from, &to).copy(&mut by(None)).expect("nothing to do").entries, 0);
         let settled = transfer(&from, &to).settle(&mut by(None)).expect("nothing to do");
         assert_eq!((settled.inserted, settled.exact), (0, true));

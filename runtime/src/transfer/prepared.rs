@@ -1,0 +1,109 @@
+//! A second pass, ready to be run.
+
+use std::fmt;
+
+use super::kernel::{Engine, SettleProgs};
+use super::queues::Moving;
+use super::shape::Shape;
+use super::{
+    Behaviour, Method, Options, Settled, Transfer, TransferError, behaviour, handles, is_array, plain, queues,
+};
+
+/// A second pass with its programs loaded: what takes long and can be done before the links are switched.
+pub struct Prepared<'a> {
+    transfer: Transfer<'a>,
+    way: Way<'a>,
+}
+
+enum Way<'a> {
+    Programs(Box<(Engine<'a>, SettleProgs)>),
+    Calls(Shape),
+    Moving(Option<Moving>),
+    Handles,
+    Nothing,
+}
+
+impl fmt::Debug for Prepared<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("transfer", &self.transfer).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Transfer<'a> {
+    /// Readies the second pass. Of the options, the method counts.
+    ///
+    /// # Errors
+    /// As [`Self::settle`].
+    pub fn prepare(&self, options: &Options<'_>) -> Result<Prepared<'a>, TransferError> {
+        self.check()?;
+        let info = self.from.info();
+        let way = match behaviour(info.map_type) {
+            Behaviour::Copied => {
+                let shape = Shape::new(self.from, self.sums);
+                if self.base.is_none() && !shape.is_additive() {
+                    return Err(TransferError::NeedsBase { map: info.name.clone() });
+                }
+                let programs = self.by_programs(options, "loading the programs that settle", || {
+                    let engine = Engine::new(*self, &shape)?;
+                    let progs = engine.settle_progs()?;
+                    Ok(Box::new((engine, progs)))
+                })?;
+                programs.map_or(Way::Calls(shape), Way::Programs)
+            }
+            Behaviour::MovedAtSettle => {
+                let what = "loading the program that moves entries";
+                Way::Moving(self.by_programs(options, what, || Moving::new(self.from, self.to))?)
+            }
+            Behaviour::Refilled | Behaviour::Events => Way::Nothing,
+            Behaviour::InnerMapsById | Behaviour::OneByOne => Way::Handles,
+            Behaviour::NotCopyable(_) => unreachable!("checked"),
+        };
+        Ok(Prepared { transfer: *self, way })
+    }
+
+    /// `None` where it is to go by system calls: they are asked for, or the kernel takes no such program.
+    fn by_programs<P>(
+        &self,
+        options: &Options<'_>,
+        what: &'static str,
+        load: impl FnOnce() -> std::io::Result<P>,
+    ) -> Result<Option<P>, TransferError> {
+        if options.method.is_some_and(|method| method != Method::Kernel) {
+            return Ok(None);
+        }
+        match load() {
+            Ok(programs) => Ok(Some(programs)),
+            Err(error) if options.method.is_none() => {
+                self.falls_back(&error);
+                Ok(None)
+            }
+            Err(error) => Err(TransferError::kernel(self.from, what)(error)),
+        }
+    }
+}
+
+impl Prepared<'_> {
+    /// The second pass itself.
+    ///
+    /// # Errors
+    /// As [`Transfer::settle`].
+    pub fn settle(&self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+        let Transfer { from, to, .. } = self.transfer;
+        if is_array(from.info().map_type) {
+            self.transfer.check_rest_is_zero()?;
+        }
+        let settled = match &self.way {
+            Way::Programs(programs) => programs.0.settle(&programs.1, options)?,
+            Way::Calls(shape) => plain::settle(&self.transfer, shape, options)?,
+            Way::Moving(Some(moving)) => moving.settle(from, to, options)?,
+            Way::Moving(None) => queues::by_calls(from, to, options)?,
+            Way::Handles => {
+                let copied = handles::copy(&self.transfer, options, false)?;
+                Settled { inserted: copied.entries, method: copied.method, exact: true, ..Settled::default() }
+            }
+            Way::Nothing => Settled { exact: true, ..Settled::default() },
+        };
+        tracing::debug!(map = from.info().name, ?settled, "settled");
+        Ok(settled)
+    }
+}
