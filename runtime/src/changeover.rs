@@ -32,6 +32,8 @@ pub(crate) struct Changeover<'a> {
     pub(crate) each_pin: bool,
     /// The first pin was moved already, so that there is no way back, and nothing to switch or settle any more.
     pub(crate) is_moving: bool,
+    /// Another process began it, and may have settled some of the maps.
+    pub(crate) is_resumed: bool,
 }
 
 /// What was done on the way.
@@ -48,7 +50,7 @@ pub(crate) struct Done {
 impl Changeover<'_> {
     /// All steps. Where one of the first three fails, the live generation is what it was.
     pub(crate) fn run(&self) -> Result<Done, Error> {
-        let mut done = Done::default();
+        let mut done = Done { is_settling: self.is_resumed, ..Done::default() };
         let mut start = Instant::now();
         if !self.is_moving {
             start = match self.switch_and_settle(&mut done) {

@@ -25,13 +25,14 @@ pub(crate) fn interrupted(site: &Site) -> Result<Option<Commit>, Error> {
 /// Brings the generations at `site` into order.
 pub(crate) fn recover(site: &Site) -> Result<Recovered, Error> {
     if let Some(commit) = changeover::commit_of(&site.dir)? {
-        Changeover { site, each_pin: commit.each_pin, is_moving: false }.clean_up(&mut Done::default())?;
+        Changeover { site, each_pin: commit.each_pin, is_moving: false, is_resumed: true }
+            .clean_up(&mut Done::default())?;
         tracing::warn!(dir = %site.dir.display(), "an upgrade had ended after its commit; the rest was done");
         return Ok(Recovered::Completed);
     }
     if let Some(commit) = changeover::commit_of(&site.next)? {
         let is_moving = changeover::has_record(&site.next, site::MOVING)?;
-        Changeover { site, each_pin: commit.each_pin, is_moving }.run()?;
+        Changeover { site, each_pin: commit.each_pin, is_moving, is_resumed: true }.run()?;
         tracing::warn!(dir = %site.dir.display(), "an upgrade had ended after its first link was switched; it was completed");
         return Ok(Recovered::Completed);
     }

@@ -251,7 +251,7 @@ impl Returning<'_> {
         let text = Commit { each_pin, is_back: true }.to_text();
         bpffs::write_record(&record, text).trying(|| format!("can't write `{}`", record.display()))?;
         self.is_committed = true;
-        Changeover { site: self.site, each_pin, is_moving: false }.run()
+        Changeover { site: self.site, each_pin, is_moving: false, is_resumed: false }.run()
     }
 }
 

@@ -250,7 +250,7 @@ impl Staged {
         bpffs::write_record(&record, text).trying(|| format!("can't write `{}`", record.display()))?;
         // From here on the directories say what is to be done, and an error has been dealt with.
         self.is_committed = true;
-        let done = Changeover { site: &self.upgrade.site, each_pin, is_moving: false }.run()?;
+        let done = Changeover { site: &self.upgrade.site, each_pin, is_moving: false, is_resumed: false }.run()?;
         let mut report = std::mem::take(&mut self.report);
         report.links = attached;
         report.links.extend(done.links);
