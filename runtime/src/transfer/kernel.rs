@@ -217,22 +217,40 @@ impl<'a> Engine<'a> {
     /// Settles all entries.
     pub(super) fn settle(&self, progs: &SettleProgs, options: &mut Options<'_>) -> Result<Settled, TransferError> {
         let to = self.transfer.to;
-        let mut gone = progs.gone.as_ref().filter(|_| !options.keep_gone);
-        let mut make_room = || gone.take().map_or(Ok(()), |[find, delete]| self.delete_gone(find, delete));
-        // What old programs deleted makes room: an LRU map would evict other entries.
-        if evicts(to.info().map_type) {
-            make_room()?;
-        }
-        match self.settle_entries(progs, options) {
-            Err(TransferError::Full { .. }) => {
-                make_room()?;
-                self.forget_failed()?;
+        match (progs.gone.as_ref().filter(|_| !options.keep_gone), &self.gone) {
+            (Some([find, delete]), Some(gone)) if !evicts(to.info().map_type) => {
+                // Both at once: they are about different keys.
+                let settled = std::thread::scope(|scope| {
+                    let finding = scope.spawn(|| self.drive(find, self.over(), &mut |_, _| Ok(())));
+                    let settled = self.settle_entries(progs, options);
+                    finding.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+                    settled
+                });
+                let is_full = matches!(settled, Err(TransferError::Full { .. }));
+                if is_full {
+                    self.forget_failed()?;
+                } else {
+                    settled?;
+                }
+                // What old programs deleted makes room.
+                self.delete_found(delete, gone)?;
+                if is_full {
+                    self.settle_entries(progs, options)?;
+                }
+                self.check_failed()?;
+            }
+            (Some([find, delete]), Some(gone)) => {
+                // First, since an LRU map without room evicts other entries.
+                self.drive(find, self.over(), &mut |_, _| self.check_failed())?;
+                self.delete_found(delete, gone)?;
                 self.settle_entries(progs, options)?;
             }
-            result => result?,
+            (Some([find, delete]), None) => {
+                self.delete_gone_keys(find, delete)?;
+                self.settle_entries(progs, options)?;
+            }
+            (None, _) => self.settle_entries(progs, options)?,
         }
-        // Else it comes last: most entries have counts by now, by which they are seen to be there.
-        make_room()?;
         Ok(Settled {
             added: self.counted(Count::Added)?,
             changed: self.counted(Count::Changed)?,
@@ -282,22 +300,33 @@ impl<'a> Engine<'a> {
         self.check_failed()
     }
 
-    /// Deletes what old programs deleted.
-    fn delete_gone(&self, find: &Prog, delete: &Prog) -> Result<(), TransferError> {
-        let over = self.transfer.base.unwrap_or(self.transfer.to);
-        // Without a snapshot, a key without counts may be one that a new program has inserted and is about to count in.
-        let wait = || match self.transfer.base {
-            None => sys::wait_for_running_programs().map_err(TransferError::kernel(over, "waiting for programs")),
-            Some(_) => Ok(()),
-        };
-        if let Some(gone) = &self.gone {
-            self.drive(find, over, &mut |_, _| self.check_failed())?;
-            if gone.next_key(None).map_err(TransferError::kernel(over, "reading keys"))?.is_some() {
-                wait()?;
-                self.drive(delete, gone, &mut |_, _| self.check_failed())?;
-            }
-            return Ok(());
+    /// The map whose keys may be gone from the old one.
+    fn over(&self) -> &Map {
+        self.transfer.base.unwrap_or(self.transfer.to)
+    }
+
+    /// Deletes the keys that were found to be gone.
+    fn delete_found(&self, delete: &Prog, gone: &Map) -> Result<(), TransferError> {
+        if gone.next_key(None).map_err(TransferError::kernel(self.over(), "reading keys"))?.is_some() {
+            self.wait_for_inserts()?;
+            self.drive(delete, gone, &mut |_, _| self.check_failed())?;
         }
+        Ok(())
+    }
+
+    /// Without a snapshot, a key without counts may be one that a new program has inserted and is about to count in.
+    fn wait_for_inserts(&self) -> Result<(), TransferError> {
+        match self.transfer.base {
+            None => {
+                sys::wait_for_running_programs().map_err(TransferError::kernel(self.over(), "waiting for programs"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Deletes what old programs deleted, in a trie.
+    fn delete_gone_keys(&self, find: &Prog, delete: &Prog) -> Result<(), TransferError> {
+        let over = self.over();
         let key_size = over.info().key_size as usize;
         let mut gone = Vec::new();
         self.by_keys(find, over, &mut |keys, marked| {
@@ -308,7 +337,7 @@ impl<'a> Engine<'a> {
         if gone.is_empty() {
             return Ok(());
         }
-        wait()?;
+        self.wait_for_inserts()?;
         let mut slots = self.slots()?;
         for keys in gone.chunks(key_size * KEYS as usize) {
             slots.run(delete, keys).map_err(TransferError::kernel(over, "deleting"))?;

@@ -47,6 +47,24 @@ pub(super) fn each_batch(map: &Map, each: Entries<'_>) -> Result<(), TransferErr
     }
 }
 
+/// As [`each_batch`], with a thread that reads while `each` is at work.
+fn each_batch_read_ahead(map: &Map, each: Entries<'_>) -> Result<(), TransferError> {
+    let (sender, receiver) = std::sync::mpsc::sync_channel::<(Vec<u8>, Vec<u8>)>(1);
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            each_batch(map, &mut |keys, values| {
+                let sent = sender.send((keys.to_vec(), values.to_vec()));
+                // Only where `each` has failed, and its error is the one that is told.
+                sent.map_err(|error| TransferError::kernel(map, "handing entries on")(io::Error::other(error)))
+            })
+        });
+        let done = receiver.iter().try_for_each(|(keys, values)| each(&keys, &values));
+        drop(receiver);
+        let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        done.and(read)
+    })
+}
+
 /// Reads all entries one by one.
 pub(super) fn each_one(map: &Map, each: Entries<'_>) -> Result<(), TransferError> {
     let failed = TransferError::kernel(map, "reading an entry");
@@ -106,7 +124,7 @@ pub(super) fn copy(transfer: &Transfer<'_>, shape: &Shape, options: &mut Options
     if method.get() == Method::OneByOne {
         each_one(from, &mut write)?;
     } else {
-        each_batch(from, &mut write)?;
+        each_batch_read_ahead(from, &mut write)?;
     }
     Ok(Copied { entries, method: Some(method.get()), ..Copied::default() })
 }
