@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags};
 
 /// `BPF_FS_MAGIC` of include/uapi/linux/magic.h.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
@@ -27,6 +27,12 @@ pub fn is_bpffs(path: &Path) -> io::Result<bool> {
 /// As stat(2).
 pub fn is_mount_root(path: &Path) -> io::Result<bool> {
     let here = path.canonicalize()?;
+    // Also tells a directory that is mounted over itself (`mount --bind`), since Linux 5.8.
+    if let Ok(found) = rustix::fs::statx(CWD, &here, AtFlags::empty(), StatxFlags::empty())
+        && found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
+    {
+        return Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    }
     let Some(parent) = here.parent() else { return Ok(true) };
     Ok(std::fs::metadata(&here)?.dev() != std::fs::metadata(parent)?.dev())
 }

@@ -154,6 +154,22 @@ fn the_root_of_a_mount_is_upgraded_pin_by_pin() {
 }
 
 #[test]
+fn a_directory_that_is_mounted_over_itself_is_upgraded_pin_by_pin() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("daemon");
+    install(&dir, &[hash("grows", 4)]);
+    rustix::mount::mount_bind(&dir, &dir).expect("mounted");
+    let upgrade = options(&dir, &[hash("grows", 8)]).begin().expect("begun");
+    assert!(matches!(upgrade.plan().commit, CommitBy::EachPin { .. }), "{}", upgrade.plan());
+    upgrade.stage().expect("staged").commit().expect("committed");
+    assert_eq!(Map::open(&dir.join("grows")).expect("pinned").info().max_entries, 8);
+    rustix::mount::unmount(&dir, rustix::mount::UnmountFlags::DETACH).expect("unmounted");
+}
+
+#[test]
 fn no_path_is_ever_absent_in_either_way() {
     if !kernel::available() {
         return;
