@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use maplock_layout::Disposition;
+use maplock_layout::map::MapType;
 
 use crate::changeover::{self, Changeover, Commit, Derivation, needs_base};
 use crate::error::{Error, ErrorKind, Trying as _};
@@ -20,6 +21,14 @@ use crate::upgrade::Progress;
 
 /// How long the entries of one map may be counted for the report.
 const COUNTING: Duration = Duration::from_millis(20);
+
+/// How long entries may be counted that are to be carried back.
+const CARRIED_BACK: Duration = Duration::from_secs(5);
+
+/// True where all entries are always there.
+fn is_array(map: &Map) -> bool {
+    matches!(map.info().map_type, MapType::ARRAY | MapType::PERCPU_ARRAY)
+}
 
 /// A way back to the kept generation.
 pub struct Rollback {
@@ -187,6 +196,15 @@ impl Returning<'_> {
     ) -> Result<transfer::Copied, Error> {
         let next = &self.site.next;
         let failed = |what: &str| format!("can't carry the entries of map `{name}` back: {what}");
+        // Before the kept entries are given up.
+        let room = kept.info().max_entries;
+        match transfer::count(live, CARRIED_BACK) {
+            Some(entries) if entries > room.into() && !is_array(kept) => {
+                let message = failed(&format!("it holds {entries} entries, and the kept one has room for {room}"));
+                return Err(Error::new(ErrorKind::Kernel, message));
+            }
+            _ => {}
+        }
         transfer::clear(kept).map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))?;
         let base = match needs_base(kept, &record.sums) {
             true => {

@@ -279,3 +279,27 @@ fn a_symbolic_link_to_the_directory_stays_one() {
     assert!(alias.is_symlink());
     assert_eq!(Map::open(&dir.join("grows")).expect("it is pinned").info().max_entries, 8);
 }
+
+#[test]
+fn entries_that_do_not_fit_any_more_keep_both_generations_as_they_are() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("daemon");
+    install(&dir, &[hash("m", 4)]);
+    let write = |number: u32| {
+        let map = Map::open(&dir.join("m")).expect("pinned");
+        map.update(&number.to_ne_bytes(), &[7; 8], 0).expect("written");
+    };
+    (0..3).for_each(write);
+    install(&dir, &[hash("m", 8)]);
+    (3..6).for_each(write);
+    let kept = || Map::open(&bpffs.path().join("daemon@prev/m")).expect("kept");
+    let count = |map: &Map| maplock::transfer::count(map, std::time::Duration::MAX);
+    let before = (id(&dir.join("m")), kept().info().id);
+    let error = maplock::Rollback::new(&dir).run().expect_err("6 into 4");
+    assert!(error.to_string().contains("it holds 6 entries, and the kept one has room for 4"), "{error}");
+    assert_eq!((id(&dir.join("m")), kept().info().id), before);
+    assert_eq!((count(&Map::open(&dir.join("m")).expect("pinned")), count(&kept())), (Some(6), Some(3)));
+}
