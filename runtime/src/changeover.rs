@@ -1,7 +1,8 @@
 //! From one generation to the next, by what lies in the two directories alone.
 //!
 //! A staged generation that holds the record `commit@record` is complete: programs pinned, links pinned, entries copied. From
-//! then on each step can be done again, so that a commit and the recovery from a crash in the middle of one are the same code:
+//! then on each step can be done again, so that a commit and the recovery from a crash in the middle of one are the same code.
+//! What takes long and can be done first, loading the programs that settle, is done before the first step.
 //!
 //! 1. every link of the staged generation runs the program that is pinned beside it (`BPF_LINK_UPDATE`);
 //! 2. a grace period: no program of the old generation runs any more;
