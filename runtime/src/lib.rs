@@ -54,6 +54,7 @@ macro_rules! include_maps {
 
 mod changeover;
 mod create;
+mod derivation;
 mod error;
 mod exclusive;
 mod hooks;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use maplock_layout::Disposition;
 use maplock_layout::map::MapType;
 
-use crate::changeover::{self, Changeover, Commit, Derivation, needs_base};
+use crate::changeover::{self, Changeover, Commit};
+use crate::derivation::{Derivation, needs_base, transfers_in};
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::exclusive::Exclusive;
 use crate::hooks::Whereabouts;
@@ -134,7 +135,7 @@ impl Returning<'_> {
         }
         self.write_meta_if_none()?;
         let mut report = Report::default();
-        let derived = changeover::transfers_in(dir)?;
+        let derived = transfers_in(dir)?;
         for name in changeover::list(next)?.iter().filter(|name| !site::is_own(name)) {
             let path = next.join(name);
             let Some(Object::Map(kept)) = changeover::object_at(&path)? else { continue };

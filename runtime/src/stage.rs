@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use maplock_layout::{Disposition, MapDef};
 
-use crate::changeover::{self, Changeover, Commit, Derivation, needs_base};
+use crate::changeover::{self, Changeover, Commit};
 use crate::create::create;
+use crate::derivation::{Derivation, needs_base};
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::hooks::{self, Hook};
 use crate::inspect::{self, Layouts};
