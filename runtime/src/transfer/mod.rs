@@ -53,6 +53,10 @@
 //! values are settled on their own CPU, where a program in a softirq is never interrupted by ours. A program in process context
 //! that counts with a plain `x++` can be, on a preemptible kernel only. Counters that programs of several CPUs share are exact if the
 //! programs count with atomic instructions.
+//!
+//! Not told by `exact`: a key that old programs deleted is looked at before it is deleted, and a write between the two goes with it;
+//! and an entry of a preallocated hash that new programs delete in the moment between the look-up and the addition may be
+//! another key's by then, which gets the count.
 
 mod asm;
 mod behaviour;

@@ -56,7 +56,8 @@ impl Moving {
     }
 }
 
-/// Killed between the two calls, an entry is in both maps.
+/// By system calls, where the kernel takes no such program. Killed between two calls, an entry of a queue is in both maps; those of a
+/// stack are lost as long as they are in the map between the two, in which they are turned round.
 pub(super) fn by_calls(from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
     let failed = TransferError::kernel(from, "moving entries");
     let mut settled = Settled { method: Some(Method::OneByOne), ..Settled::default() };
