@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::process::{Command, Stdio};
+use std::sync::PoisonError;
 
 use nix::errno::Errno;
 use nix::libc::{self, c_long, c_ulonglong};
@@ -13,6 +14,8 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
+
+use crate::traffic::STARTING;
 
 /// Hands the calling process to the one that started it, which goes on with [`run`].
 ///
@@ -64,7 +67,11 @@ pub struct Ended {
 /// Where it does not, or can't be traced.
 #[allow(clippy::zombie_processes, reason = "waitpid(2) reaps it")]
 pub fn run(command: &mut Command, mut at: impl FnMut(Call) -> Fate) -> Ended {
-    let mut child = command.stderr(Stdio::piped()).spawn().expect("the command is there");
+    let mut child = {
+        let _no_socket = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+        // It returns when the child executes its program.
+        command.stderr(Stdio::piped()).spawn().expect("the command is there")
+    };
     let main = Pid::from_raw(child.id().cast_signed());
     // Of this thread's children only: other threads trace theirs.
     let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
