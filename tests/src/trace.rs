@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::process::{Command, Stdio};
-use std::sync::PoisonError;
+use std::sync::{PoisonError, RwLock};
 
 use nix::errno::Errno;
 use nix::libc::{self, c_long, c_ulonglong};
@@ -14,8 +14,6 @@ use nix::sys::ptrace;
 use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-
-use crate::traffic::STARTING;
 
 /// Hands the calling process to the one that started it, which goes on with [`run`].
 ///
@@ -61,6 +59,15 @@ pub struct Ended {
     pub calls: usize,
 }
 
+/// Held for reading while a process is started.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// Waits for the processes that other threads are starting. Until they execute their programs they have every descriptor that was
+/// open then, so that a socket that was closed here is not released before.
+pub fn wait_for_starts() {
+    drop(STARTING.write().unwrap_or_else(PoisonError::into_inner));
+}
+
 /// Runs a command whose process calls [`offer`], and asks at each system call thereafter what becomes of it.
 ///
 /// # Panics
@@ -68,7 +75,7 @@ pub struct Ended {
 #[allow(clippy::zombie_processes, reason = "waitpid(2) reaps it")]
 pub fn run(command: &mut Command, mut at: impl FnMut(Call) -> Fate) -> Ended {
     let mut child = {
-        let _no_socket = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+        let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
         // It returns when the child executes its program.
         command.stderr(Stdio::piped()).spawn().expect("the command is there")
     };

@@ -138,6 +138,7 @@ fn fails_at(
     drop(still);
     traffic.wait_for_some();
     let still = traffic.hold();
+    trace::wait_for_starts();
     let before = Pins::read(&daemon.dir);
 
     let mut passed = 0;
