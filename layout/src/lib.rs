@@ -13,6 +13,7 @@
 
 pub mod btf;
 pub mod config;
+pub mod conversion;
 pub mod diff;
 pub mod digest;
 pub mod epochs;

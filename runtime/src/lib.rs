@@ -55,12 +55,14 @@ macro_rules! include_maps {
 mod changeover;
 mod create;
 mod derivation;
+mod entry;
 mod error;
 mod exclusive;
 mod hooks;
 pub mod inspect;
 mod loaders;
 pub mod meta;
+pub mod migrate;
 pub mod normalise;
 pub mod plan;
 pub mod policy;
@@ -75,10 +77,12 @@ mod table;
 pub mod transfer;
 mod upgrade;
 
+pub use entry::{MapKey, MapValue};
 pub use error::{Error, ErrorKind};
 pub use hooks::{AttachType, Hook};
 pub use maplock_layout as layout;
 pub use meta::Meta;
+pub use migrate::{Entries, Migrate, MigrateError};
 pub use plan::Plan;
 pub use policy::{OnMismatch, Policies, Policy};
 pub use recover::Recovered;
@@ -87,6 +91,7 @@ pub use rollback::{Rollback, confirm};
 pub use spec::Spec;
 pub use stage::Staged;
 pub use upgrade::{Options, Progress, Upgrade, dry_run};
+pub use zerocopy;
 
 /// The page for those who write a daemon, whose code is tested with the crate.
 #[cfg(all(doctest, feature = "aya", feature = "libbpf-rs"))]
