@@ -21,6 +21,7 @@ use crate::derivation::{transfers_in, unsettled};
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::hooks::Whereabouts;
 use crate::meta::{self, Meta, MetaError};
+use crate::migrate::Migrations;
 use crate::normalise::pin_name;
 use crate::report::LinkReport;
 use crate::site::{self, Site};
@@ -30,6 +31,8 @@ use crate::transfer::{Settled, TransferError};
 /// Goes on with the staged generation, which is complete.
 pub(crate) struct Changeover<'a> {
     pub(crate) site: &'a Site,
+    /// Conversions by hand that this program has.
+    pub(crate) migrations: &'a Migrations,
     /// Rename the pins one by one, though the directories could be exchanged.
     pub(crate) each_pin: bool,
     /// The first pin was moved already, so that there is no way back, and nothing to switch or settle any more.
@@ -81,7 +84,7 @@ impl Changeover<'_> {
         let records = transfers_in(next)?;
         let mut derived = Vec::new();
         for (name, record) in &records {
-            match record.open(&self.site.dir.join(name), next, name)? {
+            match record.open(&self.site.dir.join(name), next, name, self.migrations)? {
                 Some(open) => derived.push((name, open)),
                 None => tracing::warn!(map = name, "the map that it was copied from is gone"),
             }
@@ -137,9 +140,13 @@ impl Changeover<'_> {
         if switched || is_settling || !ended.links.is_empty() {
             grace_period()?;
             for (name, record) in transfers_in(next)? {
-                let Some(staged) = record.open(&dir.join(&name), next, &name)? else { continue };
+                let Some(staged) = record.open(&dir.join(&name), next, &name, self.migrations)? else { continue };
                 let settled = staged.prepare(true).and_then(|prepared| staged.settle(&prepared, true));
                 match settled {
+                    // The old map is whole all the same: entries are converted without taking anything out of it.
+                    Err(error @ TransferError::NoWayBack { .. }) => {
+                        tracing::warn!(map = name, %error, "what the new programs wrote is not carried back");
+                    }
                     // The old map would have had no room for them either; to give up here would be to try for ever.
                     Err(error @ TransferError::Full { .. }) => {
                         tracing::error!(map = name, %error, "entries of the new programs are lost");
@@ -211,7 +218,7 @@ impl Changeover<'_> {
             // How its maps were derived is not how the new ones were.
             for name in list(dir)?.iter().filter(|name| is_of(old, name)) {
                 // How an old map was derived is not how the new one was, which may have no such record.
-                let is_record = site::map_of_transfer(name).is_some();
+                let is_record = site::map_of_derivation(name).is_some();
                 let is_over = !is_of(&new, name) || is_record && same_pin(&dir.join(name), &prev.join(name))?;
                 if is_over {
                     bpffs::unlink(&dir.join(name)).trying(|| failed(name))?;
@@ -379,7 +386,7 @@ fn is_of(generation: &Meta, name: &str) -> bool {
     let is_map = |pin: &str| generation.maps.keys().any(|map| pin_name(map) == pin);
     name == meta::NAME
         || is_map(name)
-        || site::map_of_transfer(name).is_some_and(is_map)
+        || site::map_of_derivation(name).is_some_and(is_map)
         || generation.links.iter().any(|link| link == name || Some(link.as_str()) == hook)
 }
 

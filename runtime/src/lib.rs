@@ -74,6 +74,7 @@ pub mod spec;
 mod stage;
 pub mod sys;
 mod table;
+mod text_map;
 pub mod transfer;
 mod upgrade;
 

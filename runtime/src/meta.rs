@@ -9,12 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use maplock_layout::lock::LockError;
-use maplock_layout::map::MapType;
 use maplock_layout::{Lock, MapDef};
 
 use crate::inspect::{Observed, Source};
 use crate::normalise::{Node, normalise, pin_name};
-use crate::sys::{self, bpffs};
+use crate::sys;
+use crate::text_map::{self, NoText};
 
 /// Name of the map, and of its pin.
 pub const NAME: &str = "maplock_meta";
@@ -139,20 +139,7 @@ impl Meta {
     /// # Errors
     /// The kernel's.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        const RDONLY_PROG: u32 = 0x80;
-        let text = self.to_text();
-        let size = u32::try_from(text.len()).map_err(io::Error::other)?;
-        let map = sys::Map::create(&sys::NewMap {
-            name: NAME,
-            flags: RDONLY_PROG,
-            ..sys::NewMap::new(MapType::ARRAY, 4, size, 1)
-        })?;
-        map.update(&[0; 4], text.as_bytes(), 0)?;
-        map.freeze()?;
-        let fresh = dir.join(format!("{NAME}@new"));
-        bpffs::unlink(&fresh)?;
-        map.pin(&fresh)?;
-        bpffs::rename(&fresh, &dir.join(NAME))
+        text_map::write(&dir.join(NAME), NAME, &self.to_text())
     }
 
     /// Reads the one that is pinned in a directory; `None` where there is none.
@@ -173,20 +160,10 @@ impl Meta {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_from(map: &sys::Map, path: &Path) -> Result<Self, MetaError> {
-        let io = |error| MetaError::Io(path.to_owned(), error);
-        let shape = |problem: String| MetaError::Shape(path.to_owned(), problem);
-        let info = map.info();
-        if (info.map_type, info.key_size, info.max_entries) != (MapType::ARRAY, 4, 1) {
-            return Err(shape(format!(
-                "it is of type {} with {} entries, not an array of one",
-                info.map_type, info.max_entries
-            )));
-        }
-        if !map.is_frozen().map_err(io)? {
-            return Err(shape("it is not frozen, so that anybody may have written it".to_owned()));
-        }
-        let text = map.lookup(&[0; 4]).map_err(io)?.unwrap_or_default();
-        let text = String::from_utf8(text).map_err(|_| shape("its text is not UTF-8".to_owned()))?;
+        let text = text_map::read(map).map_err(|error| match error {
+            NoText::Io(error) => MetaError::Io(path.to_owned(), error),
+            NoText::Shape(problem) => MetaError::Shape(path.to_owned(), problem),
+        })?;
         Self::parse(&text)
     }
 }
@@ -212,6 +189,7 @@ fn unescape(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use maplock_layout::lock::LockedMap;
+    use maplock_layout::map::MapType;
 
     use super::*;
 

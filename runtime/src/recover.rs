@@ -3,6 +3,7 @@
 use crate::changeover::{self, Changeover, Commit, Done};
 use crate::error::Error;
 use crate::error::Trying as _;
+use crate::migrate::Migrations;
 use crate::site::{self, Site};
 use crate::sys::bpffs;
 
@@ -23,16 +24,16 @@ pub(crate) fn interrupted(site: &Site) -> Result<Option<Commit>, Error> {
 }
 
 /// Brings the generations at `site` into order.
-pub(crate) fn recover(site: &Site) -> Result<Recovered, Error> {
+pub(crate) fn recover(site: &Site, migrations: &Migrations) -> Result<Recovered, Error> {
     if let Some(commit) = changeover::commit_of(&site.dir)? {
-        Changeover { site, each_pin: commit.each_pin, is_moving: false, is_resumed: true }
+        Changeover { site, migrations, each_pin: commit.each_pin, is_moving: false, is_resumed: true }
             .clean_up(&mut Done::default())?;
         tracing::warn!(dir = %site.dir.display(), "an upgrade had ended after its commit; the rest was done");
         return Ok(Recovered::Completed);
     }
     if let Some(commit) = changeover::commit_of(&site.next)? {
         let is_moving = changeover::has_record(&site.next, site::MOVING)?;
-        Changeover { site, each_pin: commit.each_pin, is_moving, is_resumed: true }.run()?;
+        Changeover { site, migrations, each_pin: commit.each_pin, is_moving, is_resumed: true }.run()?;
         tracing::warn!(dir = %site.dir.display(), "an upgrade had ended after its first link was switched; it was completed");
         return Ok(Recovered::Completed);
     }

@@ -110,7 +110,7 @@ pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
         bpffs::rename_new(&site.prev, &site.next).trying(|| format!("can't give up `{}`", site.prev.display()))?;
         site::remove(&site.next)?;
     }
-    for name in changeover::list(&site.dir)?.iter().filter(|name| site::map_of_transfer(name).is_some()) {
+    for name in changeover::list(&site.dir)?.iter().filter(|name| site::map_of_derivation(name).is_some()) {
         let path = site.dir.join(name);
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
     }
@@ -130,7 +130,7 @@ impl Returning<'_> {
         bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
         bpffs::rename_new(prev, next).trying(|| format!("can't stage `{}`", prev.display()))?;
         // How its own maps came to be is of no account any more.
-        for name in changeover::list(next)?.iter().filter(|name| site::map_of_transfer(name).is_some()) {
+        for name in changeover::list(next)?.iter().filter(|name| site::map_of_derivation(name).is_some()) {
             bpffs::unlink(&next.join(name)).trying(|| format!("can't remove `{}`", next.join(name).display()))?;
         }
         self.write_meta_if_none()?;

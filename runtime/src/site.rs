@@ -15,6 +15,8 @@ pub(crate) const PROG: &str = "@prog";
 const BASE: &str = "@base";
 /// Ends the name of the record of how a map was derived from that of the generation before.
 const TRANSFER: &str = "@transfer";
+/// Ends the name of the text of how entries were converted on the way.
+const CONVERSION: &str = "@conversion";
 /// Ends the name of the record of where a hook was attached that has vanished since.
 const TARGET: &str = "@target";
 /// The record that says: this generation is complete, go on with it. Written before the first link is switched.
@@ -32,6 +34,16 @@ pub(crate) fn base_of(map: &str) -> String {
 /// Name of the record of how a map was derived.
 pub(crate) fn transfer_of(map: &str) -> String {
     format!("{map}{TRANSFER}")
+}
+
+/// Name of the text of how a map's entries were converted.
+pub(crate) fn conversion_of(map: &str) -> String {
+    format!("{map}{CONVERSION}")
+}
+
+/// The map of which a pin says how it was derived: by a record, or by the text of a conversion.
+pub(crate) fn map_of_derivation(name: &str) -> Option<&str> {
+    map_of_transfer(name).or_else(|| name.strip_suffix(CONVERSION))
 }
 
 /// The map of a transfer record.
@@ -58,7 +70,7 @@ pub(crate) fn hook_of_target(name: &str) -> Option<&str> {
 pub(crate) fn is_own(name: &str) -> bool {
     name == meta::NAME
         || [COMMIT, MOVING, RETURNING].contains(&name)
-        || [PROG, BASE, TRANSFER, TARGET].iter().any(|ending| name.ends_with(ending))
+        || [PROG, BASE, TRANSFER, CONVERSION, TARGET].iter().any(|ending| name.ends_with(ending))
 }
 
 /// True for snapshots and records that a committed generation needs no more.

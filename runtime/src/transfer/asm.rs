@@ -52,12 +52,15 @@ impl Size {
     }
 }
 
-/// A condition between a register and another, or a number. Comparisons are unsigned.
+/// A condition between a register and another, or a number. Comparisons are unsigned where they don't say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum If {
     Eq,
     Ne,
     Lt,
+    Gt,
+    SignedLt,
+    SignedGt,
 }
 
 impl If {
@@ -66,6 +69,9 @@ impl If {
             Self::Eq => 0x10,
             Self::Ne => 0x50,
             Self::Lt => 0xa0,
+            Self::Gt => 0x20,
+            Self::SignedLt => 0xc0,
+            Self::SignedGt => 0x60,
         }
     }
 }
@@ -76,6 +82,7 @@ pub(super) enum Helper {
     MapLookupElem = 1,
     MapUpdateElem = 2,
     MapDeleteElem = 3,
+    GetSmpProcessorId = 8,
     MapPushElem = 87,
     MapPopElem = 88,
     MapPeekElem = 89,
@@ -121,6 +128,18 @@ impl Asm {
         self.places[label.0] = Some(self.insns.len());
     }
 
+    /// True where something jumps there. The kernel refuses instructions that nothing leads to.
+    pub(super) fn is_used(&self, label: Label) -> bool {
+        self.jumps.iter().any(|(_, to)| *to == label)
+    }
+
+    /// True where the next instruction is reached: by the one before it, or by a jump.
+    pub(super) fn is_reached(&self) -> bool {
+        const JA: u8 = 0x05;
+        self.insns.last().is_none_or(|insn| insn.to_ne_bytes()[0] != JA)
+            || self.places.contains(&Some(self.insns.len()))
+    }
+
     /// Another function starts here, at that label.
     pub(super) fn function(&mut self, label: Label) {
         self.bind(label);
@@ -137,6 +156,19 @@ impl Asm {
 
     pub(super) fn add(&mut self, dst: Reg, src: Reg) {
         self.push(0x0f, dst, src, 0, 0);
+    }
+
+    pub(super) fn sub(&mut self, dst: Reg, src: Reg) {
+        self.push(0x1f, dst, src, 0, 0);
+    }
+
+    pub(super) fn mul(&mut self, dst: Reg, src: Reg) {
+        self.push(0x2f, dst, src, 0, 0);
+    }
+
+    /// Unsigned.
+    pub(super) fn div(&mut self, dst: Reg, src: Reg) {
+        self.push(0x3f, dst, src, 0, 0);
     }
 
     pub(super) fn or(&mut self, dst: Reg, src: Reg) {
@@ -157,6 +189,15 @@ impl Asm {
 
     pub(super) fn and_imm(&mut self, dst: Reg, imm: i32) {
         self.push(0x57, dst, Reg::R0, 0, imm);
+    }
+
+    pub(super) fn shift_left_imm(&mut self, dst: Reg, imm: i32) {
+        self.push(0x67, dst, Reg::R0, 0, imm);
+    }
+
+    /// The top bit stays.
+    pub(super) fn shift_right_signed_imm(&mut self, dst: Reg, imm: i32) {
+        self.push(0xc7, dst, Reg::R0, 0, imm);
     }
 
     pub(super) fn shift_right_imm(&mut self, dst: Reg, imm: i32) {
@@ -214,6 +255,12 @@ impl Asm {
 
     pub(super) fn exit(&mut self) {
         self.push(0x95, Reg::R0, Reg::R0, 0, 0);
+    }
+
+    /// `dst` is a number of 64 bits.
+    pub(super) fn mov_wide(&mut self, dst: Reg, number: u64) {
+        let [low, high] = [number as u32, (number >> 32) as u32];
+        self.wide(dst, 0, low.cast_signed(), high.cast_signed());
     }
 
     fn wide(&mut self, dst: Reg, kind: u8, low: i32, high: i32) {

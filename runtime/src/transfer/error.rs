@@ -54,6 +54,34 @@ pub enum TransferError {
         /// Name of the old map.
         map: String,
     },
+    /// An entry holds what the new layout has no room for.
+    Unfit {
+        /// Name of the map.
+        map: String,
+        /// Which entry, and why: a phrase, empty where it is gone by now.
+        problem: String,
+    },
+    /// Code that converts entries failed.
+    ByHand {
+        /// Name of the old map.
+        map: String,
+        /// The key of the entry, in hexadecimal digits.
+        key: String,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Keys of several entries become one, which was not accepted.
+    Collision {
+        /// Name of the new map.
+        map: String,
+        /// How many entries have no key of their own.
+        failed: u64,
+    },
+    /// No way leads back from the new map's entries to the old map's.
+    NoWayBack {
+        /// Name of the map.
+        map: String,
+    },
     /// The kernel refused something.
     Kernel {
         /// Name of the map.
@@ -73,12 +101,14 @@ impl TransferError {
 
     /// An entry that could not be written.
     pub(super) fn write(map: &Map, failed: u64, source: io::Error) -> Self {
-        let info = map.info();
+        Self::unwritten(&map.info().name, map.info().max_entries, failed, source)
+    }
+
+    /// As [`Self::write`], where the map is not at hand.
+    pub(super) fn unwritten(map: &str, max_entries: u32, failed: u64, source: io::Error) -> Self {
         match source.raw_os_error() {
-            Some(libc::E2BIG | libc::ENOSPC) => {
-                Self::Full { map: info.name.clone(), max_entries: info.max_entries, failed }
-            }
-            _ => Self::Kernel { map: info.name.clone(), what: "writing an entry", source },
+            Some(libc::E2BIG | libc::ENOSPC) => Self::Full { map: map.to_owned(), max_entries, failed },
+            _ => Self::Kernel { map: map.to_owned(), what: "writing an entry", source },
         }
     }
 }
@@ -109,6 +139,17 @@ impl fmt::Display for TransferError {
                 f,
                 "map `{map}`: not all of its value is added up, so a snapshot is needed to see what changed, and none was kept"
             ),
+            Self::Unfit { map, problem } if problem.is_empty() => {
+                write!(f, "map `{map}`: an entry holds a number that does not fit its new place")
+            }
+            Self::Unfit { map, problem } => write!(f, "map `{map}`: {problem}"),
+            Self::ByHand { map, key, source } => write!(f, "map `{map}`: the entry with the key {key}: {source}"),
+            Self::Collision { map, failed } => write!(
+                f,
+                "map `{map}`: {failed} {} the new key of another; say what becomes of them: cargo maplock accept {map} --collide sum",
+                if *failed == 1 { "entry has" } else { "entries have" }
+            ),
+            Self::NoWayBack { map } => write!(f, "map `{map}`: no way leads back to the entries that it had before"),
             Self::Kernel { map, what, source } => write!(f, "map `{map}`: {what}: {source}"),
         }
     }
@@ -118,6 +159,7 @@ impl std::error::Error for TransferError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Kernel { source, .. } => Some(source),
+            Self::ByHand { source, .. } => Some(&**source),
             _ => None,
         }
     }

@@ -22,10 +22,10 @@ use crate::sys::{self, Link, Map, Mmap, NewMap, Prog};
 const KEYS: u32 = 1024;
 
 /// Hashes with room for so many entries are copied by two threads.
-const LARGE: u32 = 50_000;
+pub(super) const LARGE: u32 = 50_000;
 
 /// How often entries are settled again that something else changed at the same moment.
-const ATTEMPTS: u32 = 16;
+pub(super) const ATTEMPTS: u32 = 16;
 
 /// What the programs of one transfer need.
 pub(super) struct Engine<'a> {
@@ -112,7 +112,7 @@ impl<'a> Engine<'a> {
     }
 
     fn iterator(&self, half: Option<Half>) -> Source<'_> {
-        Source::Iterator { btf_id: self.btf_id, half }
+        Source::Iterator { btf_id: self.btf_id, key_size: self.transfer.from.info().key_size, half }
     }
 
     /// Each CPU of such a map has entries of its own to give away: as many are taken from each.
@@ -466,7 +466,7 @@ pub(super) fn counted(counts: &Map, count: Count) -> Result<u64, TransferError> 
 }
 
 /// Hears of a chunk: its entries, and how many there are in all, where that is known.
-type Each<'a> = &'a mut dyn FnMut(u64, Option<u64>) -> Result<(), TransferError>;
+pub(super) type Each<'a> = &'a mut dyn FnMut(u64, Option<u64>) -> Result<(), TransferError>;
 
 /// Hears of keys, and which of them a program marked.
 type EachKeys<'a> = &'a mut dyn FnMut(&[u8], &[bool]) -> Result<(), TransferError>;
@@ -493,7 +493,7 @@ pub(super) fn iterate(prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, Tr
     }
 }
 
-fn run_over_indexes(prog: &Prog, over: &Map, total: u32, each: Each<'_>) -> Result<u64, TransferError> {
+pub(super) fn run_over_indexes(prog: &Prog, over: &Map, total: u32, each: Each<'_>) -> Result<u64, TransferError> {
     let mut start = 0;
     let chunk = u32::try_from((1 << 20) / over.value_bytes().max(1)).unwrap_or(1).clamp(16, 16384);
     while start < total {
@@ -561,12 +561,12 @@ impl Slots {
     }
 }
 
-fn online_cpus() -> BTreeSet<u32> {
+pub(super) fn online_cpus() -> BTreeSet<u32> {
     sys::online_cpus().unwrap_or_default()
 }
 
 /// Those of the CPUs on which a thread of this process may run.
-fn usable_cpus(cpus: &BTreeSet<u32>) -> BTreeSet<u32> {
+pub(super) fn usable_cpus(cpus: &BTreeSet<u32>) -> BTreeSet<u32> {
     let usable = || cpus.iter().copied().filter(|cpu| sys::run_on_cpu(*cpu).is_ok()).collect();
     std::thread::scope(|scope| scope.spawn(usable).join()).unwrap_or_default()
 }

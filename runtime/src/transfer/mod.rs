@@ -61,6 +61,7 @@
 mod asm;
 mod behaviour;
 mod clear;
+mod convert;
 mod count;
 mod error;
 mod handles;
@@ -79,6 +80,7 @@ use maplock_layout::map::MapType;
 
 pub use behaviour::{Behaviour, behaviour};
 pub use clear::clear;
+pub use convert::{Convert, NoSuchCode, Side, Way, can_convert};
 pub use count::count;
 pub use error::TransferError;
 pub use prepared::Prepared;
@@ -228,7 +230,7 @@ impl Transfer<'_> {
             match kernel::Engine::new(*self, shape).and_then(|engine| engine.copy_progs().map(|progs| (engine, progs)))
             {
                 Ok((engine, progs)) => return engine.copy(&progs, options),
-                Err(error) if wanted.is_none() => self.falls_back(&error),
+                Err(error) if wanted.is_none() => falls_back(self.from, &error),
                 Err(error) => return Err(TransferError::kernel(self.from, "loading the program that copies")(error)),
             }
         }
@@ -243,10 +245,6 @@ impl Transfer<'_> {
     /// As [`Self::copy`]; [`TransferError::NeedsBase`].
     pub fn settle(&self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
         self.prepare(options)?.settle(options)
-    }
-
-    fn falls_back(&self, error: &io::Error) {
-        tracing::warn!(map = self.from.info().name, %error, "no program for this map: going by system calls");
     }
 
     fn check(&self) -> Result<(), TransferError> {
@@ -270,17 +268,7 @@ impl Transfer<'_> {
         if is_array(from.map_type) {
             self.check_rest_is_zero()?;
         }
-        let mut sums = self.sums.to_vec();
-        sums.sort_unstable();
-        let mut end = 0;
-        for sum in sums {
-            let fits = sum.offset.checked_add(sum.width).is_some_and(|end| end <= from.value_size);
-            if !matches!(sum.width, 4 | 8) || sum.offset % sum.width != 0 || !fits || sum.offset < end {
-                return Err(TransferError::Sum { map, sum, value_size: from.value_size });
-            }
-            end = sum.offset + sum.width;
-        }
-        Ok(())
+        check_sums(self.from, self.sums)
     }
 }
 
@@ -300,6 +288,26 @@ impl Transfer<'_> {
             _ => Err(TransferError::Full { map: to.name.clone(), max_entries: to.max_entries, failed }),
         }
     }
+}
+
+fn falls_back(map: &Map, error: &io::Error) {
+    tracing::warn!(map = map.info().name, %error, "no program for this map: going by system calls");
+}
+
+/// Members that are added up must be in the value, aligned, and apart.
+fn check_sums(of: &Map, sums: &[Sum]) -> Result<(), TransferError> {
+    let info = of.info();
+    let mut sums = sums.to_vec();
+    sums.sort_unstable();
+    let mut end = 0;
+    for sum in sums {
+        let fits = sum.offset.checked_add(sum.width).is_some_and(|end| end <= info.value_size);
+        if !matches!(sum.width, 4 | 8) || sum.offset % sum.width != 0 || !fits || sum.offset < end {
+            return Err(TransferError::Sum { map: info.name.clone(), sum, value_size: info.value_size });
+        }
+        end = sum.offset + sum.width;
+    }
+    Ok(())
 }
 
 /// True where a snapshot is needed to settle: where a value has bytes that are not added up. False for types that are settled

@@ -11,8 +11,14 @@ use super::{Copied, Method, Options, Settled, Transfer, TransferError, is_array,
 use crate::sys::{Batch, Map};
 
 const BPF_ANY: u64 = 0;
-const BPF_NOEXIST: u64 = 1;
-const BPF_EXIST: u64 = 2;
+
+/// Whether an entry may be there that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Put {
+    Any = BPF_ANY as isize,
+    IfAbsent = 1,
+    IfThere = 2,
+}
 
 /// Gets keys and values, one behind the other.
 type Entries<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), TransferError>;
@@ -85,7 +91,7 @@ pub(super) fn each_one(map: &Map, each: Entries<'_>) -> Result<(), TransferError
     Ok(())
 }
 
-fn each_entry(map: &Map, method: Method, each: Entries<'_>) -> Result<(), TransferError> {
+pub(super) fn each_entry(map: &Map, method: Method, each: Entries<'_>) -> Result<(), TransferError> {
     let (key_size, value_bytes) = (map.info().key_size as usize, map.value_bytes());
     if method == Method::OneByOne {
         return each_one(map, each);
@@ -96,7 +102,7 @@ fn each_entry(map: &Map, method: Method, each: Entries<'_>) -> Result<(), Transf
 }
 
 /// The parts of a value as system calls hand it out: in per-CPU maps, each CPU's.
-fn parts(map: &Map) -> usize {
+pub(super) fn parts(map: &Map) -> usize {
     let size = map.info().value_size as usize;
     if is_per_cpu(map.info().map_type) { size.next_multiple_of(8) } else { size }
 }
@@ -148,13 +154,13 @@ fn write_entries(map: &Map, keys: &[u8], values: &[u8], method: &Cell<Method>) -
 
 /// A map whose entries are looked up by their very keys. A lookup in an LPM trie finds the longest prefix instead, so that its
 /// keys are read beforehand.
-struct Exact<'a> {
+pub(super) struct Exact<'a> {
     map: &'a Map,
     keys: Option<HashSet<Vec<u8>>>,
 }
 
 impl<'a> Exact<'a> {
-    fn new(map: &'a Map, method: Method) -> Result<Self, TransferError> {
+    pub(super) fn new(map: &'a Map, method: Method) -> Result<Self, TransferError> {
         let mut keys = (map.info().map_type == MapType::LPM_TRIE).then(HashSet::new);
         if let Some(keys) = &mut keys {
             each_entry(map, method, &mut |key, _| {
@@ -165,16 +171,16 @@ impl<'a> Exact<'a> {
         Ok(Self { map, keys })
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TransferError> {
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TransferError> {
         if self.keys.as_ref().is_some_and(|keys| !keys.contains(&prefix(key))) {
             return Ok(None);
         }
         self.map.lookup(key).map_err(TransferError::kernel(self.map, "reading an entry"))
     }
 
-    /// Writes an entry; false where it was there, or was not, against the flags.
-    fn put(&mut self, key: &[u8], value: &[u8], flags: u64) -> Result<bool, TransferError> {
-        match self.map.update(key, value, flags) {
+    /// Writes an entry; false where it was there, or was not, against `put`.
+    pub(super) fn put(&mut self, key: &[u8], value: &[u8], put: Put) -> Result<bool, TransferError> {
+        match self.map.update(key, value, put as u64) {
             Ok(()) => {
                 if let Some(keys) = &mut self.keys {
                     keys.insert(prefix(key));
@@ -186,7 +192,7 @@ impl<'a> Exact<'a> {
         }
     }
 
-    fn delete(&mut self, key: &[u8]) -> Result<bool, TransferError> {
+    pub(super) fn delete(&mut self, key: &[u8]) -> Result<bool, TransferError> {
         if let Some(keys) = &mut self.keys {
             keys.remove(&prefix(key));
         }
@@ -299,7 +305,7 @@ impl Settling<'_> {
                 if self.base.is_none() && self.has_no_sums(old) {
                     return Ok(());
                 }
-                if !self.to.put(key, old, BPF_NOEXIST)? {
+                if !self.to.put(key, old, Put::IfAbsent)? {
                     let new = self.to.get(key)?.unwrap_or_else(|| old.to_vec());
                     self.merge(key, old, new, before.as_deref())?;
                 }
@@ -309,12 +315,12 @@ impl Settling<'_> {
             Some(new) => self.merge(key, old, new, before.as_deref())?,
         }
         if !self.has_no_sums(old) {
-            self.from.put(key, &self.without_sums(old), BPF_EXIST)?;
+            self.from.put(key, &self.without_sums(old), Put::IfThere)?;
         }
         if let Some(base) = &mut self.base
             && before.is_none_or(|before| before != old)
         {
-            base.put(key, old, BPF_ANY)?;
+            base.put(key, old, Put::Any)?;
         }
         Ok(())
     }
@@ -334,17 +340,14 @@ impl Settling<'_> {
             match before.map(|before| &before[at..at + self.part]) {
                 Some(before) if self.shape.same_words(old, before) => {}
                 Some(before) if self.shape.same_words(new, before) => {
-                    for run in &self.shape.words {
-                        let range = run.start as usize..run.end as usize;
-                        new[range.clone()].copy_from_slice(&old[range]);
-                    }
+                    self.shape.copy_words(new, old);
                     changed = true;
                 }
                 _ => kept |= !self.shape.same_words(old, new),
             }
         }
         if new != unsettled {
-            self.to.put(key, &new, BPF_EXIST)?;
+            self.to.put(key, &new, Put::IfThere)?;
         }
         self.settled.added += u64::from(added);
         self.settled.changed += u64::from(changed && !kept);

@@ -6,13 +6,18 @@ use super::kernel::{Engine, SettleProgs};
 use super::queues::Moving;
 use super::shape::Shape;
 use super::{
-    Behaviour, Method, Options, Settled, Transfer, TransferError, behaviour, handles, is_array, plain, queues,
+    Behaviour, Convert, Method, Options, Settled, Transfer, TransferError, behaviour, convert, falls_back, handles,
+    is_array, plain, queues,
 };
 
 /// A second pass with its programs loaded: what takes long and can be done before the links are switched.
 pub struct Prepared<'a> {
-    transfer: Transfer<'a>,
-    way: Way<'a>,
+    of: Of<'a>,
+}
+
+enum Of<'a> {
+    Same(Transfer<'a>, Way<'a>),
+    Converting(Convert<'a>, convert::Prepared<'a>),
 }
 
 enum Way<'a> {
@@ -25,7 +30,10 @@ enum Way<'a> {
 
 impl fmt::Debug for Prepared<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prepared").field("transfer", &self.transfer).finish_non_exhaustive()
+        match &self.of {
+            Of::Same(transfer, _) => f.debug_tuple("Prepared").field(transfer).finish(),
+            Of::Converting(convert, _) => f.debug_tuple("Prepared").field(convert).finish(),
+        }
     }
 }
 
@@ -58,7 +66,7 @@ impl<'a> Transfer<'a> {
             Behaviour::InnerMapsById | Behaviour::OneByOne => Way::Handles,
             Behaviour::NotCopyable(_) => unreachable!("checked"),
         };
-        Ok(Prepared { transfer: *self, way })
+        Ok(Prepared { of: Of::Same(*self, way) })
     }
 
     /// `None` where it is to go by system calls: they are asked for, or the kernel takes no such program.
@@ -74,7 +82,7 @@ impl<'a> Transfer<'a> {
         match load() {
             Ok(programs) => Ok(Some(programs)),
             Err(error) if options.method.is_none() => {
-                self.falls_back(&error);
+                falls_back(self.from, &error);
                 Ok(None)
             }
             Err(error) => Err(TransferError::kernel(self.from, what)(error)),
@@ -82,28 +90,42 @@ impl<'a> Transfer<'a> {
     }
 }
 
-impl Prepared<'_> {
+impl<'a> Prepared<'a> {
+    pub(super) fn converting(convert: Convert<'a>, prepared: convert::Prepared<'a>) -> Self {
+        Self { of: Of::Converting(convert, prepared) }
+    }
+
     /// The second pass itself.
     ///
     /// # Errors
     /// As [`Transfer::settle`].
     pub fn settle(&self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
-        let Transfer { from, to, .. } = self.transfer;
+        let (from, settled) = match &self.of {
+            Of::Same(transfer, way) => (transfer.from, transfer.settle_by(way, options)?),
+            Of::Converting(convert, prepared) => (convert.from, prepared.settle(convert, options)?),
+        };
+        tracing::debug!(map = from.info().name, ?settled, "settled");
+        Ok(settled)
+    }
+}
+
+impl Transfer<'_> {
+    fn settle_by(&self, way: &Way<'_>, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+        let Transfer { from, to, .. } = *self;
         if is_array(from.info().map_type) {
-            self.transfer.check_rest_is_zero()?;
+            self.check_rest_is_zero()?;
         }
-        let settled = match &self.way {
+        let settled = match way {
             Way::Programs(programs) => programs.0.settle(&programs.1, options)?,
-            Way::Calls(shape) => plain::settle(&self.transfer, shape, options)?,
+            Way::Calls(shape) => plain::settle(self, shape, options)?,
             Way::Moving(Some(moving)) => moving.settle(from, to, options)?,
             Way::Moving(None) => queues::by_calls(from, to, options)?,
             Way::Handles => {
-                let copied = handles::copy(&self.transfer, options, false)?;
+                let copied = handles::copy(self, options, false)?;
                 Settled { inserted: copied.entries, method: copied.method, exact: true, ..Settled::default() }
             }
             Way::Nothing => Settled { exact: true, ..Settled::default() },
         };
-        tracing::debug!(map = from.info().name, ?settled, "settled");
         Ok(settled)
     }
 }

@@ -84,7 +84,7 @@ pub(super) fn copy_plain_array(maps: Maps<'_>) -> io::Result<Prog> {
 
 /// Counts entries: the iterator's bytes are the count.
 pub(super) fn count(maps: Maps<'_>, btf_id: u32) -> io::Result<Prog> {
-    build(maps, Source::Iterator { btf_id, half: None }, "maplock_count", |_| {})
+    build(maps, Source::Iterator { btf_id, key_size: maps.from.info().key_size, half: None }, "maplock_count", |_| {})
 }
 
 /// Settles an entry of the old map: sums move to the new map, changed words follow where the new map's are as in the
@@ -260,6 +260,20 @@ pub(super) fn find_gone(maps: Maps<'_>, source: Source<'_>, gone: Option<&Map>) 
             }
             None => w.asm.store_imm(Size::B4, R6, slot::MARKED as i16 - slot::KEY as i16, 1),
         }
+    })
+}
+
+/// Finds keys of the old map whose entries are not as in the snapshot, and remembers them in `changed`.
+pub(super) fn find_changed(maps: Maps<'_>, source: Source<'_>, base: &Map, changed: &Map) -> io::Result<Prog> {
+    build(maps, source, "maplock_changed", |w| {
+        let differs = w.asm.label();
+        w.lookup(R9, base, differs);
+        w.asm.mov_imm(R3, 0);
+        w.each_difference(R7, R9, maps.from.info().value_size);
+        w.asm.jump_if_imm(R3, If::Eq, 0, w.done);
+        w.asm.bind(differs);
+        w.write(changed, BPF_ANY, |asm| asm.map_value(R3, maps.zeros));
+        w.failed_unless_zero();
     })
 }
 

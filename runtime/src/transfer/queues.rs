@@ -4,7 +4,7 @@ use maplock_layout::map::MapType;
 
 use super::programs;
 use super::writer::{COUNTS, Count};
-use super::{Method, Options, Settled, TransferError, kernel};
+use super::{Method, Options, Settled, TransferError, Way, kernel};
 use crate::sys::{Map, NewMap};
 
 /// Entries that are moved in one go. A stack is moved whole, so that its order stays.
@@ -56,14 +56,36 @@ impl Moving {
     }
 }
 
+/// Moves all entries that are left, each as what it becomes, by system calls: see [`by_calls`] for what a kill leaves.
+pub(super) fn converted(from: &Map, to: &Map, way: &Way, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    let mut values = Vec::new();
+    move_by_calls(from, to, options, &mut |value| {
+        values.clear();
+        let failed = |source| TransferError::ByHand { map: from.info().name.clone(), key: "none".to_owned(), source };
+        way.convert(&[], value, &mut |_, value| values.push(value.to_vec())).map_err(failed)?;
+        values.iter().try_for_each(|value| to.update(&[], value, 0).map_err(|error| TransferError::write(to, 1, error)))
+    })
+}
+
 /// By system calls, where the kernel takes no such program. Killed between two calls, an entry of a queue is in both maps; those of a
 /// stack are lost as long as they are in the map between the two, in which they are turned round.
 pub(super) fn by_calls(from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    move_by_calls(from, to, options, &mut |value| {
+        to.update(&[], value, 0).map_err(|error| TransferError::write(to, 1, error))
+    })
+}
+
+fn move_by_calls(
+    from: &Map,
+    to: &Map,
+    options: &mut Options<'_>,
+    push: &mut dyn FnMut(&[u8]) -> Result<(), TransferError>,
+) -> Result<Settled, TransferError> {
     let failed = TransferError::kernel(from, "moving entries");
     let mut settled = Settled { method: Some(Method::OneByOne), ..Settled::default() };
-    let way = (from.info().map_type == MapType::STACK)
-        .then(|| Map::create(&NewMap::new(MapType::STACK, 0, from.info().value_size, from.info().max_entries)));
-    let way = way.transpose().map_err(&failed)?;
+    let is_stack = from.info().map_type == MapType::STACK;
+    let new = NewMap::new(MapType::STACK, 0, from.info().value_size, from.info().max_entries);
+    let way = is_stack.then(|| Map::create(&new)).transpose().map_err(&failed)?;
     if let Some(way) = &way {
         while let Some(value) = from.take(&[]).map_err(&failed)? {
             way.update(&[], &value, 0).map_err(&failed)?;
@@ -71,15 +93,16 @@ pub(super) fn by_calls(from: &Map, to: &Map, options: &mut Options<'_>) -> Resul
     }
     let source = way.as_ref().unwrap_or(from);
     while let Some(value) = source.lookup(&[]).map_err(&failed)? {
-        if let Err(error) = to.update(&[], &value, 0) {
+        if let Err(error) = push(&value) {
             while let Some(value) = way.as_ref().map_or(Ok(None), |way| way.take(&[])).map_err(&failed)? {
                 from.update(&[], &value, 0).map_err(&failed)?;
             }
-            return Err(TransferError::write(to, 1, error));
+            return Err(error);
         }
         source.take(&[]).map_err(&failed)?;
         settled.inserted += 1;
         options.tell(settled.inserted, None);
     }
+    tracing::debug!(map = to.info().name, ?settled, "moved by system calls");
     Ok(settled)
 }

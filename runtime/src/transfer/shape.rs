@@ -83,6 +83,37 @@ impl Shape {
         self.sums.iter().all(|run| value[run.start as usize..run.end as usize].iter().all(|byte| *byte == 0))
     }
 
+    /// Copies all other bytes.
+    pub(super) fn copy_words(&self, to: &mut [u8], from: &[u8]) {
+        for run in &self.words {
+            let range = run.start as usize..run.end as usize;
+            to[range.clone()].copy_from_slice(&from[range]);
+        }
+    }
+
+    /// Adds to the counts of `to` what those of `more` have over those of `less`; false where that is 0.
+    pub(super) fn add_difference(&self, to: &mut [u8], more: &[u8], less: &[u8]) -> bool {
+        let mut added = false;
+        for run in &self.sums {
+            for step in run.steps() {
+                let range = step..step + run.width as usize;
+                let number = |bytes: &[u8]| match (<[u8; 4]>::try_from(bytes), <[u8; 8]>::try_from(bytes)) {
+                    (Ok(four), _) => u32::from_ne_bytes(four).into(),
+                    (_, Ok(eight)) => u64::from_ne_bytes(eight),
+                    _ => 0,
+                };
+                let difference = number(&more[range.clone()]).wrapping_sub(number(&less[range.clone()]));
+                let sum = number(&to[range.clone()]).wrapping_add(difference);
+                match run.width {
+                    4 => to[range].copy_from_slice(&(sum as u32).to_ne_bytes()),
+                    _ => to[range].copy_from_slice(&sum.to_ne_bytes()),
+                }
+                added |= difference != 0;
+            }
+        }
+        added
+    }
+
     /// True where all other bytes are equal.
     pub(super) fn same_words(&self, one: &[u8], other: &[u8]) -> bool {
         self.words.iter().all(|run| {

@@ -20,9 +20,18 @@ pub(super) mod at {
     pub(in super::super) const CPU: i16 = -48;
     pub(in super::super) const FOUND: i16 = -56;
     pub(in super::super) const INDEX: i16 = -64;
-    pub(in super::super) const BYTE: i16 = -72;
+    /// Pointers that programs which convert put aside: to values, and to their work area.
+    pub(in super::super) const OLD: i16 = -72;
+    pub(in super::super) const NEW: i16 = -80;
+    pub(in super::super) const BASE: i16 = -88;
+    pub(in super::super) const WORK: i16 = -96;
+    /// And to the key of the entry that they started with.
+    pub(in super::super) const KEY: i16 = -104;
+    /// Four counters of loops, downwards.
+    pub(in super::super) const LOOPS: i16 = -112;
+    pub(in super::super) const BYTE: i16 = -144;
     /// Below, for a key: the frame has 512 bytes.
-    pub(in super::super) const KEY_ROOM: i16 = 512 - 72;
+    pub(in super::super) const KEY_ROOM: i16 = 512 - 144;
 }
 
 /// What programs count, in an array of one value.
@@ -42,6 +51,9 @@ pub(super) enum Count {
     /// Not a count: the last error, as the kernel returns it.
     Error,
 }
+
+/// Up to so many bytes, loads and stores are faster than a call.
+const UNROLLED: u32 = 128;
 
 /// How many words [`Count`] takes.
 pub(super) const COUNTS: u32 = 10;
@@ -65,8 +77,8 @@ pub(super) mod slot {
 /// Where a program's entries come from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source<'a> {
-    /// An iterator; of all entries, or of those that one of two programs takes.
-    Iterator { btf_id: u32, half: Option<Half> },
+    /// An iterator over a map whose keys have so many bytes; of all entries, or of those that one of two programs takes.
+    Iterator { btf_id: u32, key_size: u32, half: Option<Half> },
     /// The indexes of an array, from one that is given at each run.
     Indexes,
     /// Keys that user space wrote to an array.
@@ -109,7 +121,7 @@ pub(super) struct Maps<'a> {
 /// A program under construction.
 pub(super) struct Writer<'a> {
     pub(super) asm: Asm,
-    maps: Maps<'a>,
+    pub(super) maps: Maps<'a>,
     /// For LPM tries: where the shorter key is behind the key.
     shorter: Option<i16>,
     /// Where an entry is done with.
@@ -127,7 +139,7 @@ pub(super) fn build<'a>(
     let done = asm.label();
     let mut w = Writer { asm, maps, shorter: None, done };
     match source {
-        Source::Iterator { btf_id, half } => {
+        Source::Iterator { btf_id, key_size, half } => {
             // `struct bpf_iter__bpf_map_elem`: meta, map, key, value. At the end, key and value are null.
             let end = w.asm.label();
             w.asm.store(Size::B8, R10, at::CONTEXT, R1);
@@ -136,7 +148,6 @@ pub(super) fn build<'a>(
             w.asm.jump_if_imm(R6, If::Eq, 0, end);
             w.asm.jump_if_imm(R7, If::Eq, 0, end);
             // Helpers take no key from the iterator's own memory.
-            let key_size = maps.from.info().key_size;
             let room = i16::try_from(slot::key_room(key_size)).ok().filter(|room| *room <= at::KEY_ROOM);
             let room =
                 room.ok_or_else(|| io::Error::other(format!("a key of {key_size} bytes has no room on the stack")))?;
@@ -342,8 +353,6 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn copy_bytes(&mut self, dst: Reg, src: Reg, size: u32) {
-        /// Up to here, loads and stores are faster than a call.
-        const UNROLLED: u32 = 128;
         if size > UNROLLED {
             self.asm.mov(R1, dst);
             self.asm.mov_imm(R2, size.cast_signed());
@@ -486,25 +495,60 @@ impl<'a> Writer<'a> {
         self.asm.jump(end);
         self.asm.bind(follow);
         self.each_word(|w, run| {
-            let (size, changed) = (Size::of(run.width), w.asm.label());
             w.load_both(run, R7, R4, R9, R0);
-            w.asm.store(size, R2, 0, R4);
-            w.asm.mov(R3, R0);
-            w.asm.mov(R2, R8);
-            w.asm.add(R2, R1);
-            if run.atomic {
-                w.asm.compare_exchange(size, R2, 0, R4);
-            } else {
-                w.asm.load(size, R0, R2, 0);
-                w.asm.jump_if(R0, If::Ne, R3, changed);
-                w.asm.store(size, R2, 0, R4);
-                w.asm.bind(changed);
-            }
-            w.asm.xor(R0, R3);
-            w.gather(R0, at::NEW_CHANGED);
+            w.asm.store(Size::of(run.width), R2, 0, R4);
+            w.exchange_word(run);
         });
         self.asm.bind(end);
         self.asm.bind(nothing);
+    }
+
+    /// The new map's word, of the value in R8, becomes R4 where it is R0; a flag where it was not.
+    pub(super) fn exchange_word(&mut self, run: Run) {
+        let (size, changed) = (Size::of(run.width), self.asm.label());
+        self.asm.mov(R3, R0);
+        self.asm.mov(R2, R8);
+        self.asm.add(R2, R1);
+        if run.atomic {
+            self.asm.compare_exchange(size, R2, 0, R4);
+        } else {
+            self.asm.load(size, R0, R2, 0);
+            self.asm.jump_if(R0, If::Ne, R3, changed);
+            self.asm.store(size, R2, 0, R4);
+            self.asm.bind(changed);
+        }
+        self.asm.xor(R0, R3);
+        self.gather(R0, at::NEW_CHANGED);
+    }
+
+    /// Gathers in R3 where so many bytes of two differ: 0 where they don't.
+    pub(super) fn each_difference(&mut self, one: Reg, other: Reg, size: u32) {
+        if size <= UNROLLED {
+            for (at, width) in widths(size) {
+                self.asm.load(Size::of(width), R1, one, at);
+                self.asm.load(Size::of(width), R2, other, at);
+                self.asm.xor(R1, R2);
+                self.asm.or(R3, R1);
+            }
+            return;
+        }
+        let whole = size / 8 * 8;
+        let runs = [(0, whole, 8), (whole, size, 1)].into_iter().filter(|(start, end, _)| start < end);
+        for (start, end, width) in runs {
+            let run = Run { start, end, width, atomic: false };
+            self.each_step(&[run], |w, run| {
+                w.load_both(run, one, R4, other, R0);
+                w.asm.xor(R0, R4);
+                w.asm.or(R3, R0);
+            });
+        }
+    }
+
+    /// So many zeros to `dst`.
+    pub(super) fn copy_from_zeros(&mut self, dst: Reg, size: u32) {
+        self.asm.map_value(R4, self.maps.zeros);
+        self.asm.mov(R9, R4);
+        self.copy_bytes(dst, R9, size);
     }
 
     /// The snapshot in `base` becomes what the old value is.

@@ -3,9 +3,14 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use maplock::layout::Digest;
+use maplock::layout::conversion::{Bits, Conversion, Int, Leg, Stage, Step, Steps};
+use maplock::migrate::Migrations;
 use maplock::sys::{Map, NewProg, Prog, run_on_cpu, wait_for_running_programs};
-use maplock::transfer::{Options, Sum, Transfer, new_base};
+use maplock::transfer::{Convert, Options, Settled, Side, Sum, Transfer, Way, new_base};
+use maplock::{Entries, MapValue, Migrate, MigrateError};
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::support::*;
 
@@ -19,9 +24,24 @@ fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
         | u64::from(imm.cast_unsigned()) << 32
 }
 
+/// Where a value has what the programs write.
+#[derive(Clone, Copy)]
+struct Places {
+    /// The counter, and its width.
+    count: (i16, usize),
+    /// What was written last, in 8 bytes.
+    last: Option<i16>,
+}
+
+/// A counter, and where there is room the last number behind it.
+fn plain(value_size: u32) -> Places {
+    Places { count: (0, 8), last: (value_size > 8).then_some(8) }
+}
+
 /// A program that adds 1 to the counter of the entry that `cb[0]` names, and writes `cb[1]` behind it; it inserts the entry
 /// where it is missing.
-fn counter(map: &Map) -> Prog {
+fn counter(map: &Map, places: Places) -> Prog {
+    let room = -i16::try_from(map.info().value_size.next_multiple_of(8)).expect("small") - 16;
     let fd = map.as_fd().as_raw_fd();
     let is_trie = map.info().map_type == T::LPM_TRIE;
     let load_map_and_key =
@@ -39,12 +59,12 @@ fn counter(map: &Map) -> Prog {
     }
     insns.extend(load_map_and_key);
     insns.push(insn(0x85, 0, 0, 0, 1)); // lookup
-    insns.push(insn(0x55, 0, 0, 18, 0)); // found
-    insns.push(insn(0x7a, 10, 0, -32, 0));
-    insns.push(insn(0x7a, 10, 0, -24, 0));
+    let words = (-16 - room) / 8;
+    insns.push(insn(0x55, 0, 0, 16 + words, 0)); // found
+    insns.extend((0..words).map(|word| insn(0x7a, 10, 0, room + word * 8, 0)));
     insns.extend(load_map_and_key);
     insns.push(insn(0xbf, 3, 10, 0, 0));
-    insns.push(insn(0x07, 3, 0, 0, -32));
+    insns.push(insn(0x07, 3, 0, 0, room.into()));
     insns.push(insn(0xb7, 4, 0, 0, 1)); // BPF_NOEXIST
     insns.push(insn(0x85, 0, 0, 0, 2)); // update
     insns.extend(load_map_and_key);
@@ -53,9 +73,10 @@ fn counter(map: &Map) -> Prog {
     insns.push(insn(0xb7, 0, 0, 0, 1));
     insns.push(insn(0x95, 0, 0, 0, 0));
     insns.push(insn(0xb7, 1, 0, 0, 1)); // found:
-    insns.push(insn(0xdb, 0, 1, 0, 0)); // lock *r0 += 1
-    if map.info().value_size > 8 {
-        insns.push(insn(0x7b, 0, 7, 8, 0));
+    let (at, width) = places.count;
+    insns.push(insn(if width == 8 { 0xdb } else { 0xc3 }, 0, 1, at, 0)); // lock *r0 += 1
+    if let Some(at) = places.last {
+        insns.push(insn(0x7b, 0, 7, at, 0));
     }
     insns.push(insn(0xb7, 0, 0, 0, 0));
     insns.push(insn(0x95, 0, 0, 0, 0));
@@ -101,19 +122,120 @@ fn write(writer: u32, progs: [&Prog; 2], switched: &AtomicBool, stop: &AtomicBoo
     truth
 }
 
-fn is_exact(map_type: T, value_size: u32, round: u32) {
-    let sums = [Sum { offset: 0, width: 8 }];
-    let key_size = match map_type {
+fn key_size(map_type: T) -> u32 {
+    match map_type {
         T::LPM_TRIE => 12,
         T::ARRAY | T::PERCPU_ARRAY => 4,
         _ => 8,
-    };
+    }
+}
+
+fn is_exact(map_type: T, value_size: u32, round: u32) {
+    let sums = [Sum { offset: 0, width: 8 }];
     let room = room(map_type, KEYS);
-    let (from, to) = (new_map(map_type, key_size, value_size, room), new_map(map_type, key_size, value_size, room));
+    let new = || new_map(map_type, key_size(map_type), value_size, room);
+    let (from, to) = (new(), new());
     let needs_base = maplock::transfer::needs_base(map_type, value_size, &sums);
     let base = needs_base.then(|| maplock::transfer::new_base(&from).expect("memory"));
     let maps = Maps { from, to, base, sums: sums.to_vec() };
-    let progs = [counter(&maps.from), counter(&maps.to)];
+    let copy = || _ = maps.copy(None).expect("copied");
+    let sides = [(&maps.from, plain(value_size)), (&maps.to, plain(value_size))];
+    nothing_is_lost(sides, round, &copy, &|| maps.settle(None));
+}
+
+/// `{ u32 count; u32 unused; u64 last; }` to `{ u64 last; u64 unused; u64 count; }`.
+fn is_exact_converted(map_type: T, by_hand: bool, round: u32) {
+    let room = room(map_type, KEYS);
+    let (from, to) = (new_map(map_type, key_size(map_type), 16, room), new_map(map_type, key_size(map_type), 24, room));
+    let base = maplock::transfer::new_base(&from).expect("memory");
+    let there = if by_hand { by_code(map_type) } else { by_steps(key_size(map_type)) };
+    let sums = [Sum { offset: 16, width: 8 }];
+    let convert = Convert {
+        from: &from,
+        to: &to,
+        base: Some(&base),
+        base_of: Side::From,
+        there: &there,
+        back: None,
+        sums: &sums,
+    };
+    let old = Places { count: (0, 4), last: Some(8) };
+    let new = Places { count: (16, 8), last: Some(0) };
+    let copy = || _ = convert.copy(&mut Options::default()).expect("copied");
+    let settle = || convert.settle(&mut Options::default()).expect("settled");
+    nothing_is_lost([(&from, old), (&to, new)], round, &copy, &settle);
+}
+
+fn by_steps(key_size: u32) -> Way {
+    let bits = |offset, width| Bits { offset, width, signed: false };
+    let count = Int { from: bits(0, 32), to: bits(128, 64), cast: None, scale: None, numbers: Vec::new() };
+    let value = vec![Step::Int(count), Step::Copy { from: 8, to: 0, len: 8 }];
+    let key = vec![Step::Copy { from: 0, to: 0, len: key_size }];
+    let stage = Stage {
+        key: Steps { from_size: key_size, to_size: key_size, steps: key },
+        value: Steps { from_size: 16, to_size: 24, steps: value },
+        collide: None,
+    };
+    Way::new(&Conversion { legs: vec![Leg::Derived(stage)] }, &Migrations::default(), 0, 0).expect("no code")
+}
+
+#[derive(FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Old {
+    count: u32,
+    unused: u32,
+    last: u64,
+}
+
+impl MapValue for Old {}
+
+macro_rules! new {
+    ($name:ident, $key:ty) => {
+        #[derive(FromBytes, IntoBytes, Immutable)]
+        #[repr(C)]
+        struct $name {
+            last: u64,
+            unused: u64,
+            count: u64,
+        }
+
+        impl MapValue for $name {}
+
+        impl Migrate<Old> for $name {
+            type OldKey = $key;
+            type Key = $key;
+
+            fn migrate(key: &$key, old: &Old, new: &mut Entries<'_, $key, Self>) -> Result<(), MigrateError> {
+                new.insert(*key, Self { last: old.last, unused: 0, count: old.count.into() });
+                Ok(())
+            }
+        }
+    };
+}
+
+new!(OfIndex, u32);
+new!(OfKey, u64);
+
+fn by_code(map_type: T) -> Way {
+    let digest = |digit: &str| Digest::parse(&digit.repeat(32)).expect("a digest");
+    let (from, to) = (digest("a"), digest("b"));
+    let mut migrations = Migrations::default();
+    match key_size(map_type) {
+        4 => migrations.add::<OfIndex, Old>(from, to),
+        _ => migrations.add::<OfKey, Old>(from, to),
+    }
+    Way::new(&Conversion { legs: vec![Leg::ByHand { from, to }] }, &migrations, 0, 0).expect("it is there")
+}
+
+fn nothing_is_lost(
+    sides: [(&Map, Places); 2],
+    round: u32,
+    copy: &(dyn Fn() + Sync),
+    settle: &(dyn Fn() -> Settled + Sync),
+) {
+    let [(from, old), (to, new)] = sides;
+    let (map_type, value_size) = (to.info().map_type, to.info().value_size);
+    let progs = [counter(from, old), counter(to, new)];
     let (switched, stop) = (AtomicBool::new(false), AtomicBool::new(false));
     let rounds = [AtomicU64::new(0), AtomicU64::new(0)];
     let (settled, truths) = std::thread::scope(|scope| {
@@ -125,7 +247,7 @@ fn is_exact(map_type: T, value_size: u32, round: u32) {
             })
             .collect();
         std::thread::sleep(Duration::from_millis(40));
-        maps.copy(None).expect("copied");
+        copy();
         std::thread::sleep(Duration::from_millis(u64::from(round) * 5));
         switched.store(true, Ordering::Release);
         // The switch of a link is seen by whoever starts a program after it. Here, a writer may be between the two.
@@ -137,7 +259,7 @@ fn is_exact(map_type: T, value_size: u32, round: u32) {
             }
         }
         wait_for_running_programs().expect("membarrier");
-        let settled = maps.settle(None);
+        let settled = settle();
         std::thread::sleep(Duration::from_millis(5));
         stop.store(true, Ordering::Relaxed);
         let truths: Vec<_> = writers.into_iter().map(|writer| writer.join().expect("a writer")).collect();
@@ -146,29 +268,47 @@ fn is_exact(map_type: T, value_size: u32, round: u32) {
     assert!(settled.exact, "{map_type}: {settled:?}");
     assert_eq!(settled.method, Some(maplock::transfer::Method::Kernel));
     let mut lost = 0;
-    let contents = contents(&maps.to);
+    let contents = contents(to);
     for number in 0..KEYS {
         let truth = &truths[(number % WRITERS) as usize];
         let key = match map_type {
             T::LPM_TRIE => [64_u32.to_ne_bytes(), number.to_ne_bytes(), [0; 4]].concat(),
-            _ => key(&maps.to, number),
+            _ => key(to, number),
         };
-        let part = part(&maps.to);
-        let word = |value: &[u8], at: usize| u64::from_ne_bytes(value[at..at + 8].try_into().expect("8 bytes"));
+        let part = part(to);
+        let word = |value: &[u8], at: i16| {
+            let at = at.unsigned_abs() as usize;
+            u64::from_ne_bytes(value[at..at + 8].try_into().expect("8 bytes"))
+        };
         let (count, last) = contents.get(&key).map_or((0, 0), |value| {
             let parts = || value.chunks(part);
-            let last = if value_size > 8 { parts().map(|part| word(part, 8)).max().unwrap_or(0) } else { 0 };
-            (parts().map(|part| word(part, 0)).sum(), last)
+            let last = new.last.map_or(0, |at| parts().map(|part| word(part, at)).max().unwrap_or(0));
+            (parts().map(|part| word(part, new.count.0)).sum(), last)
         });
         let wanted = truth.counts[number as usize];
         lost += wanted.abs_diff(count);
-        if value_size > 8 {
+        if new.last.is_some() {
             assert_eq!(last, u64::from(truth.last[number as usize]), "{map_type} {number} {settled:?}");
         }
     }
     let total: u64 = truths.iter().flat_map(|truth| &truth.counts).sum();
     assert_eq!(lost, 0, "{map_type} {value_size}: of {total}; {settled:?}");
     println!("{map_type} {value_size}: {total} counts, {settled:?}");
+}
+
+#[test]
+fn no_count_is_lost_while_entries_are_converted() {
+    if !can_run() {
+        return;
+    }
+    for round in 0..2 {
+        for map_type in [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::LRU_PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY] {
+            is_exact_converted(map_type, false, round);
+        }
+        for map_type in [T::HASH, T::LRU_HASH, T::ARRAY] {
+            is_exact_converted(map_type, true, round);
+        }
+    }
 }
 
 #[test]

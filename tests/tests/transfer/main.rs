@@ -3,6 +3,7 @@
 //! `copy` has every type and size, `settle` the cases of the three-way settlement one by one, `killed` and `live` what may not
 //! lose a count.
 
+mod convert;
 mod copy;
 mod killed;
 mod kinds;

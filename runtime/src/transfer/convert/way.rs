@@ -1,0 +1,137 @@
+//! How entries of one map become those of another.
+
+use std::fmt;
+use std::sync::Arc;
+
+use maplock_layout::Digest;
+use maplock_layout::conversion::{Collide, Conversion, Leg, Stage, Step, Steps};
+
+use crate::migrate::{ByHand, MigrateError, Migrations};
+
+/// How entries of one map become those of another: one leg behind the other.
+#[derive(Debug, Clone)]
+pub struct Way(Vec<WayLeg>);
+
+/// The way over one epoch.
+#[derive(Clone)]
+enum WayLeg {
+    Derived(Stage),
+    ByHand(Arc<ByHand>),
+}
+
+impl fmt::Debug for WayLeg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Derived(stage) => f.debug_tuple("Derived").field(stage).finish(),
+            Self::ByHand(_) => f.write_str("ByHand"),
+        }
+    }
+}
+
+/// A conversion that is written by hand, in a program that does not have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSuchCode {
+    /// Digest of the definition that it leaves.
+    pub from: Digest,
+    /// Digest of the definition that it leads to.
+    pub to: Digest,
+}
+
+impl fmt::Display for NoSuchCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the conversion from {} to {} is written by hand, and this program does not have it: only the daemon that brings it can \
+             convert these entries",
+            self.from.short(),
+            self.to.short()
+        )
+    }
+}
+
+impl std::error::Error for NoSuchCode {}
+
+impl Way {
+    /// The way that a conversion goes, with the code for what is written by hand. Keys of `key_size` bytes and values of
+    /// `value_size` that no leg changes stay as they are.
+    ///
+    /// # Errors
+    /// Where a conversion by hand is not among `migrations`.
+    pub fn new(
+        conversion: &Conversion,
+        migrations: &Migrations,
+        key_size: u32,
+        value_size: u32,
+    ) -> Result<Self, NoSuchCode> {
+        let leg = |leg: &Leg| match leg {
+            Leg::Derived(stage) => Ok(WayLeg::Derived(stage.clone())),
+            Leg::ByHand { from, to } => {
+                let code = migrations.get(*from, *to).ok_or(NoSuchCode { from: *from, to: *to })?;
+                Ok(WayLeg::ByHand(Arc::clone(code)))
+            }
+        };
+        let mut legs = conversion.legs.iter().map(leg).collect::<Result<Vec<_>, _>>()?;
+        if legs.is_empty() {
+            let stage = Stage { key: same(key_size), value: same(value_size), collide: None };
+            legs.push(WayLeg::Derived(stage));
+        }
+        Ok(Self(legs))
+    }
+
+    /// Its stages, where all of it is derived.
+    pub(super) fn stages(&self) -> Option<Vec<&Stage>> {
+        let stage = |leg| match leg {
+            &WayLeg::Derived(ref stage) => Some(stage),
+            WayLeg::ByHand(_) => None,
+        };
+        self.0.iter().map(stage).collect()
+    }
+
+    /// What becomes of entries whose keys become one, where that can be: by the first stage that says so. Code by hand says
+    /// nothing: counts are added up, and of the rest one stays.
+    pub(super) fn collide(&self) -> Option<Collide> {
+        self.0.iter().find_map(|leg| match leg {
+            WayLeg::Derived(stage) => stage.collide,
+            WayLeg::ByHand(_) => Some(Collide::Sum),
+        })
+    }
+
+    /// Converts an entry, into as many as it becomes.
+    pub(in super::super) fn convert(
+        &self,
+        key: &[u8],
+        value: &[u8],
+        insert: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<(), MigrateError> {
+        convert(&self.0, key, value, insert)
+    }
+}
+
+fn convert(
+    legs: &[WayLeg],
+    key: &[u8],
+    value: &[u8],
+    insert: &mut dyn FnMut(&[u8], &[u8]),
+) -> Result<(), MigrateError> {
+    let Some((leg, rest)) = legs.split_first() else {
+        insert(key, value);
+        return Ok(());
+    };
+    match leg {
+        WayLeg::Derived(stage) => convert(rest, &stage.key.convert(key)?, &stage.value.convert(value)?, insert),
+        WayLeg::ByHand(code) => {
+            let mut failed = Ok(());
+            code(key, value, &mut |key, value| {
+                if failed.is_ok() {
+                    failed = convert(rest, key, value, insert);
+                }
+            })?;
+            failed
+        }
+    }
+}
+
+/// Bytes that stay as they are.
+fn same(size: u32) -> Steps {
+    Steps { from_size: size, to_size: size, steps: vec![Step::Copy { from: 0, to: 0, len: size }] }
+}

@@ -1,0 +1,413 @@
+//! Entries that change their layout on the way.
+
+use maplock::layout::conversion::{Bits, Cast, Collide, Conversion, Int, Leg, Stage, Step, Steps};
+use maplock::migrate::Migrations;
+use maplock::transfer::{Convert, Side, Way, new_base};
+
+use crate::support::*;
+use maplock::sys::Map;
+use maplock::transfer::{Method, Settled, Sum, TransferError};
+
+/// Types whose entries programs convert.
+const BY_PROGRAM: [MapType; 6] = [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::LRU_PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY];
+
+fn int(from: u32, from_width: u32, to: u32, to_width: u32) -> Step {
+    let bits = |offset, width| Bits { offset, width, signed: false };
+    Step::Int(Int {
+        from: bits(from * 8, from_width),
+        to: bits(to * 8, to_width),
+        cast: None,
+        scale: None,
+        numbers: Vec::new(),
+    })
+}
+
+fn copy(from: u32, to: u32, len: u32) -> Step {
+    Step::Copy { from, to, len }
+}
+
+/// `{ u32 packets; u32 bytes; u8 rest[N]; }` to `{ u64 bytes; u8 rest[N]; u64 packets; u32 new = 7; }`.
+struct Widened {
+    stage: Stage,
+    back: Stage,
+    old_size: u32,
+    new_size: u32,
+    sums: Vec<Sum>,
+    old_sums: Vec<Sum>,
+}
+
+fn same(size: u32) -> Steps {
+    Steps { from_size: size, to_size: size, steps: vec![copy(0, 0, size)] }
+}
+
+fn widened(key: (Steps, Steps), rest: u32) -> Widened {
+    let (old_size, at) = (8 + rest, 8 + rest.next_multiple_of(8));
+    let new_size = at + 16;
+    let steps = vec![
+        int(4, 32, 0, 64),
+        copy(8, 8, rest),
+        int(0, 32, at, 64),
+        Step::Set { to: at + 8, bytes: vec![7, 0, 0, 0] },
+    ];
+    let back = vec![int(0, 64, 4, 32), copy(8, 8, rest), int(at, 64, 0, 32)];
+    Widened {
+        stage: Stage { key: key.0, value: Steps { from_size: old_size, to_size: new_size, steps }, collide: None },
+        back: Stage { key: key.1, value: Steps { from_size: new_size, to_size: old_size, steps: back }, collide: None },
+        old_size,
+        new_size,
+        sums: vec![Sum { offset: 0, width: 8 }, Sum { offset: at, width: 8 }],
+        old_sums: vec![Sum { offset: 0, width: 4 }, Sum { offset: 4, width: 4 }],
+    }
+}
+
+fn way(stages: &[&Stage]) -> Way {
+    let legs = stages.iter().map(|stage| Leg::Derived((*stage).clone())).collect();
+    Way::new(&Conversion { legs }, &Migrations::default(), 0, 0).expect("nothing by hand")
+}
+
+/// A conversion with its own maps.
+struct Scene {
+    from: Map,
+    to: Map,
+    base: Map,
+    there: Way,
+    back: Way,
+    sums: Vec<Sum>,
+    old_sums: Vec<Sum>,
+}
+
+impl Scene {
+    fn new(map_type: MapType, rest: u32, entries: u32) -> Self {
+        let keys = if is_array(map_type) { 4 } else { 8 };
+        let larger = Steps {
+            from_size: 8,
+            to_size: 12,
+            steps: vec![copy(0, 4, 8), Step::Set { to: 0, bytes: vec![1, 2, 3, 4] }],
+        };
+        let smaller = Steps { from_size: 12, to_size: 8, steps: vec![copy(4, 0, 8)] };
+        let key = if is_array(map_type) { (same(4), same(4)) } else { (larger, smaller) };
+        let new_keys = key.0.to_size;
+        let of = widened(key, rest);
+        let room = if is_array(map_type) { entries } else { room(map_type, entries) + 64 };
+        let from = new_map(map_type, keys, of.old_size, room);
+        fill(&from, entries);
+        Self {
+            to: new_map(map_type, new_keys, of.new_size, room),
+            base: new_base(&from).expect("memory"),
+            from,
+            there: way(&[&of.stage]),
+            back: way(&[&of.back]),
+            sums: of.sums,
+            old_sums: of.old_sums,
+        }
+    }
+
+    fn there(&self) -> Convert<'_> {
+        Convert {
+            from: &self.from,
+            to: &self.to,
+            base: Some(&self.base),
+            base_of: Side::From,
+            there: &self.there,
+            back: Some(&self.back),
+            sums: &self.sums,
+        }
+    }
+
+    fn back(&self) -> Convert<'_> {
+        Convert {
+            from: &self.to,
+            to: &self.from,
+            base: Some(&self.base),
+            base_of: Side::To,
+            there: &self.back,
+            back: Some(&self.there),
+            sums: &self.old_sums,
+        }
+    }
+
+    /// What the old map's entries are in the new layout, by the conversion in user space.
+    fn converted(&self) -> Contents {
+        let old = part(&self.from);
+        let new = part(&self.to);
+        let stages = widened_of(self);
+        let mut converted = Contents::new();
+        for (key, value) in contents(&self.from) {
+            let mut values = vec![0; self.to.value_bytes()];
+            for (old, new) in value.chunks(old).zip(values.chunks_mut(new)) {
+                let size = self.from.info().value_size as usize;
+                let value = stages.value.convert(&old[..size]).expect("it fits");
+                new[..value.len()].copy_from_slice(&value);
+            }
+            converted.insert(stages.key.convert(&key).expect("it fits"), values);
+        }
+        converted
+    }
+}
+
+fn widened_of(scene: &Scene) -> Stage {
+    let rest = scene.from.info().value_size - 8;
+    let key = if scene.from.info().key_size == 4 {
+        (same(4), same(4))
+    } else {
+        let larger = Steps {
+            from_size: 8,
+            to_size: 12,
+            steps: vec![copy(0, 4, 8), Step::Set { to: 0, bytes: vec![1, 2, 3, 4] }],
+        };
+        (larger, same(4))
+    };
+    widened(key, rest).stage
+}
+
+#[test]
+fn every_entry_arrives_in_the_new_layout_whatever_the_type_and_the_method() {
+    if !can_run() {
+        return;
+    }
+    for map_type in BY_PROGRAM {
+        for rest in [0, 4, 8, 60, 200, 1000] {
+            for method in METHODS {
+                let scene = Scene::new(map_type, rest, 300);
+                let copied = scene
+                    .there()
+                    .copy(&mut by(Some(method)))
+                    .unwrap_or_else(|error| panic!("{map_type} {rest} {method:?}: {error}"));
+                assert_eq!((copied.entries, copied.lost), (300, 0), "{map_type} {rest} {method:?}");
+                assert_eq!(contents(&scene.to), scene.converted(), "{map_type} {rest} {method:?}");
+                assert_eq!(contents(&scene.base), contents(&scene.from), "{map_type} {rest} {method:?}");
+            }
+        }
+    }
+}
+
+fn edit(map: &Map, key: &[u8], edit: impl Fn(&mut [u8])) {
+    let mut value = map.lookup(key).expect("readable").expect("there");
+    let part = part(map);
+    value.chunks_mut(part).for_each(edit);
+    map.update(key, &value, 0).expect("writable");
+}
+
+fn number(value: &[u8], at: usize, width: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes[..width].copy_from_slice(&value[at..at + width]);
+    u64::from_le_bytes(bytes)
+}
+
+fn add(value: &mut [u8], at: usize, width: usize, by: u64) {
+    let sum = number(value, at, width).wrapping_add(by);
+    value[at..at + width].copy_from_slice(&sum.to_le_bytes()[..width]);
+}
+
+#[test]
+fn what_both_sides_wrote_since_the_copy_is_put_together() {
+    if !can_run() {
+        return;
+    }
+    for map_type in [T::HASH, T::LRU_HASH, T::PERCPU_HASH] {
+        for method in METHODS {
+            let scene = Scene::new(map_type, 8, 8);
+            scene.there().copy(&mut by(Some(method))).expect("copied");
+            let key = |number| key(&scene.from, number);
+            let new = |number| widened_of(&scene).key.convert(&key(number)).expect("fits");
+            let before = scene.converted();
+
+            // 0: both count. 1: only old programs change a word. 2: both change words. 3: old ones delete it. 4: they delete it, and new
+            // ones count in it. 5: new ones delete it, and old ones count. 100: old ones insert it.
+            edit(&scene.from, &key(0), |value| add(value, 0, 4, 5));
+            edit(&scene.to, &new(0), |value| add(value, 16, 8, 1 << 40));
+            edit(&scene.from, &key(1), |value| value[9] = 0xaa);
+            edit(&scene.from, &key(2), |value| value[9] = 0xaa);
+            edit(&scene.to, &new(2), |value| value[9] = 0xbb);
+            scene.from.delete(&key(3)).expect("deletable");
+            scene.from.delete(&key(4)).expect("deletable");
+            edit(&scene.to, &new(4), |value| add(value, 16, 8, 1));
+            scene.to.delete(&new(5)).expect("deletable");
+            edit(&scene.from, &key(5), |value| add(value, 0, 4, 5));
+            scene.from.update(&key(100), &value(&scene.from, 100), 0).expect("room");
+
+            let settled = scene.there().settle(&mut by(Some(method))).expect("settled");
+            let there = contents(&scene.to);
+            let first = |key: &[u8]| &there[key][..part(&scene.to)];
+            let was = |key: &[u8]| &before[key][..part(&scene.to)];
+            let at = format!("{map_type} {method:?} {settled:?}");
+            assert_eq!(number(first(&new(0)), 16, 8), number(was(&new(0)), 16, 8) + (1 << 40) + 5, "{at}");
+            assert_eq!(first(&new(1))[9], 0xaa, "{at}");
+            assert_eq!(first(&new(2))[9], 0xbb, "{at}");
+            assert!(!there.contains_key(&new(3)), "{at}");
+            assert!(there.contains_key(&new(4)), "{at}");
+            assert!(!there.contains_key(&new(5)), "{at}");
+            assert_eq!(there[&new(100)], scene.converted()[&new(100)], "{at}");
+            assert_eq!(there.len(), 7, "{at}");
+            assert_eq!((settled.inserted, settled.deleted), (1, 1), "{at}");
+
+            // Once more, nothing changes.
+            let again = scene.there().settle(&mut by(Some(method))).expect("settled");
+            assert_eq!(contents(&scene.to), there, "{at}");
+            let nothing = Settled { method: again.method, exact: again.exact, ..Settled::default() };
+            assert_eq!(again, nothing, "{at}");
+        }
+    }
+}
+
+#[test]
+fn what_new_programs_wrote_is_carried_back() {
+    if !can_run() {
+        return;
+    }
+    for map_type in [T::HASH, T::PERCPU_HASH, T::ARRAY] {
+        for method in METHODS {
+            let scene = Scene::new(map_type, 8, 8);
+            scene.there().copy(&mut by(Some(method))).expect("copied");
+            scene.there().settle(&mut by(Some(method))).expect("settled");
+            let before = contents(&scene.from);
+            let key = |number| key(&scene.from, number);
+            let new = |number| widened_of(&scene).key.convert(&key(number)).expect("fits");
+            edit(&scene.to, &new(0), |value| add(value, 16, 8, 3));
+            edit(&scene.to, &new(1), |value| value[9] = 0xbb);
+            edit(&scene.to, &new(2), |value| add(value, 24, 4, 3));
+            if map_type != T::ARRAY {
+                scene.to.delete(&new(3)).expect("deletable");
+                let fresh = scene.to.lookup(&new(0)).expect("readable").expect("there");
+                scene.to.update(&new(100), &fresh, 0).expect("room");
+                // No entry of the old map would have this key.
+                scene.to.update(&[9; 12], &fresh, 0).expect("room");
+            }
+            for round in 0..2 {
+                let settled = scene.back().settle(&mut by(Some(method))).expect("settled");
+                let after = contents(&scene.from);
+                let at = format!("{map_type} {method:?} {round} {settled:?}");
+                let mut expected = before.clone();
+                for part in expected.get_mut(&key(0)).expect("there").chunks_mut(part(&scene.from)) {
+                    add(part, 0, 4, 3);
+                }
+                for part in expected.get_mut(&key(1)).expect("there").chunks_mut(part(&scene.from)) {
+                    part[9] = 0xbb;
+                }
+                if map_type != T::ARRAY {
+                    expected.remove(&key(3));
+                    let copy = expected[&key(0)].clone();
+                    expected.insert(key(100), copy);
+                }
+                assert_eq!(after, expected, "{at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn two_keys_that_become_one_are_put_together_as_accepted() {
+    if !can_run() {
+        return;
+    }
+    for method in METHODS {
+        for collide in [Collide::Refuse, Collide::Sum, Collide::KeepOne] {
+            let from = new_map(T::HASH, 8, 8, 64);
+            for number in 0..8_u32 {
+                let key: Vec<u8> = [number / 2, number % 2].iter().flat_map(|word| word.to_ne_bytes()).collect();
+                from.update(&key, &1_u64.to_ne_bytes(), 0).expect("room");
+            }
+            let to = new_map(T::HASH, 4, 8, 64);
+            let base = new_base(&from).expect("memory");
+            let key = Steps { from_size: 8, to_size: 4, steps: vec![copy(0, 0, 4)] };
+            let there = way(&[&Stage { key, value: same(8), collide: Some(collide) }]);
+            let sums = [Sum { offset: 0, width: 8 }];
+            let convert = Convert {
+                from: &from,
+                to: &to,
+                base: Some(&base),
+                base_of: Side::From,
+                there: &there,
+                back: None,
+                sums: &sums,
+            };
+            let copied = convert.copy(&mut by(Some(method)));
+            if collide == Collide::Refuse {
+                assert!(matches!(copied, Err(TransferError::Collision { .. })), "{method:?} {copied:?}");
+                continue;
+            }
+            copied.expect("copied");
+            from.update(&[1, 0, 0, 0, 1, 0, 0, 0], &11_u64.to_ne_bytes(), 0).expect("room");
+            convert.settle(&mut by(Some(method))).expect("settled");
+            let counts: Vec<u64> = contents(&to).values().map(|value| number(value, 0, 8)).collect();
+            let all = if collide == Collide::Sum { [2, 12, 2, 2] } else { [1, 11, 1, 1] };
+            assert_eq!(counts, all, "{method:?} {collide:?}");
+        }
+    }
+}
+
+#[test]
+fn an_array_becomes_a_hash_and_a_hash_an_lru_hash() {
+    if !can_run() {
+        return;
+    }
+    for (old, new) in [
+        (T::ARRAY, T::HASH),
+        (T::ARRAY, T::LRU_HASH),
+        (T::HASH, T::LRU_HASH),
+        (T::LRU_HASH, T::HASH),
+        (T::PERCPU_ARRAY, T::PERCPU_HASH),
+    ] {
+        for method in METHODS {
+            let from = new_map(old, 4, 16, 300);
+            fill(&from, 300);
+            let to = new_map(new, 4, 16, room(new, 300));
+            let base = new_base(&from).expect("memory");
+            let there = Way::new(&Conversion::default(), &Migrations::default(), 4, 16).expect("no code");
+            let convert = Convert {
+                from: &from,
+                to: &to,
+                base: Some(&base),
+                base_of: Side::From,
+                there: &there,
+                back: None,
+                sums: &[],
+            };
+            assert_eq!(convert.copy(&mut by(Some(method))).expect("copied").entries, 300);
+            from.update(&7_u32.to_ne_bytes(), &vec![9; from.value_bytes()], 0).expect("there");
+            convert.settle(&mut by(Some(method))).expect("settled");
+            assert_eq!(contents(&to), contents(&from), "{old} {new} {method:?}");
+        }
+    }
+}
+
+#[test]
+fn a_number_that_does_not_fit_is_refused_with_its_entry() {
+    if !can_run() {
+        return;
+    }
+    let from = new_map(T::HASH, 8, 8, 64);
+    fill(&from, 8);
+    let to = new_map(T::HASH, 8, 4, 64);
+    let base = new_base(&from).expect("memory");
+    let bits = |width| Bits { offset: 0, width, signed: false };
+    for (cast, wanted) in
+        [(Cast::Refuse, None), (Cast::Saturate, Some(u64::from(u32::MAX))), (Cast::Truncate, Some(0x1611_0c07))]
+    {
+        let int = Int { from: bits(64), to: bits(32), cast: Some(cast), scale: None, numbers: Vec::new() };
+        let value = Steps { from_size: 8, to_size: 4, steps: vec![Step::Int(int)] };
+        let there = way(&[&Stage { key: same(8), value, collide: None }]);
+        let convert = Convert {
+            from: &from,
+            to: &to,
+            base: Some(&base),
+            base_of: Side::From,
+            there: &there,
+            back: None,
+            sums: &[],
+        };
+        match (convert.copy(&mut by(Some(Method::Kernel))), wanted) {
+            (Err(TransferError::Unfit { problem, .. }), None) => {
+                assert!(problem.contains("the entry with the key"), "{problem}")
+            }
+            (Ok(_), Some(_)) => {
+                for (key, value) in contents(&to) {
+                    let old = number(&contents(&from)[&key], 0, 8);
+                    let expected = if cast == Cast::Saturate { u64::from(u32::MAX) } else { old & 0xffff_ffff };
+                    assert_eq!(number(&value, 0, 4), expected);
+                }
+            }
+            (result, _) => panic!("{cast:?}: {result:?}"),
+        }
+    }
+}
