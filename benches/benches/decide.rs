@@ -53,7 +53,17 @@ fn run(mount: &Path, folder: &Path) -> io::Result<()> {
             let found = inspect::directory(&dir).expect("a directory of pins");
             let live = found.observed();
             let meta = found.meta.as_ref();
-            let inputs = Inputs { spec: &spec, dir: &dir, live: &live, kept: &[], meta, policies: &policies, node };
+            let inputs = Inputs {
+                spec: &spec,
+                dir: &dir,
+                live: &live,
+                kept: &[],
+                ways_back: &Default::default(),
+                meta,
+                migrations: None,
+                policies: &policies,
+                node,
+            };
             let plan = plan(&inputs);
             let reused = plan.maps.iter().filter(|map| map.disposition == Disposition::Reuse).count();
             let is_as_meant = live.iter().all(|map| map.source == source);

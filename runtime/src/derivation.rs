@@ -210,6 +210,54 @@ impl Open<'_> {
     }
 }
 
+/// A kept map of another layout, taken up again: what was written to `live` since it was converted is converted back into it. This
+/// settles what is there by now; the record that it leaves in `next` settles the rest after the switch. `None` where no way leads back.
+pub(crate) fn return_converted(
+    record: &Derivation,
+    (live_dir, next): (&Path, &Path),
+    name: &str,
+    (live, kept): (&Map, &Map),
+    migrations: &Migrations,
+) -> Result<Option<Settled>, Error> {
+    let Some(converted) = &record.converted else { return Ok(None) };
+    let Some(ways) = Ways::read(live_dir, name)?.reversed() else { return Ok(None) };
+    let failed = |error: TransferError| {
+        Error::new(ErrorKind::Kernel, format!("can't convert the entries of map `{name}` back: {error}"))
+    };
+    let is_keyless = matches!(transfer::behaviour(live.info().map_type), transfer::Behaviour::MovedAtSettle);
+    if !is_keyless {
+        let base = transfer::new_base(kept).trying(|| format!("can't make a snapshot of map `{name}`"))?;
+        transfer::snapshot(kept, &base).map_err(failed)?;
+        let pin = next.join(site::base_of(name));
+        base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
+    }
+    ways.write(next, name)?;
+    let back = Derivation {
+        from: live.info().id,
+        to: kept.info().id,
+        sums: converted.old_sums.clone(),
+        converted: Some(Converted { base_of: Side::To, old_sums: record.sums.clone() }),
+    };
+    let path = next.join(site::transfer_of(name));
+    bpffs::write_record(&path, &back.to_text()).trying(|| format!("can't write `{}`", path.display()))?;
+    let Some(open) = back.open(&live_dir.join(name), next, name, migrations)? else { return Ok(None) };
+    // Entries without keys are moved when nobody writes them any more.
+    if is_keyless {
+        return Ok(Some(Settled::default()));
+    }
+    let prepared = open.prepare(false).map_err(failed)?;
+    open.settle(&prepared, false).map(Some).map_err(failed)
+}
+
+/// The maps of the live generation from which a way leads back to the kept one: by the names of their pins.
+pub(crate) fn ways_back(live_dir: &Path) -> Result<Vec<(String, Derivation)>, Error> {
+    let mut found = transfers_in(live_dir)?;
+    found.retain(|(name, record)| {
+        record.converted.is_some() && Ways::read(live_dir, name).is_ok_and(|ways| ways.back.is_some())
+    });
+    Ok(found)
+}
+
 /// What was tried where a map could not be settled.
 pub(crate) fn unsettled(map: &str, error: &TransferError) -> Error {
     let message = format!("can't bring over what was written to map `{map}` since it was copied: {error}");

@@ -15,6 +15,7 @@ pub use layouts::Layouts;
 
 use crate::meta::{self, Meta};
 use crate::normalise::{Node, attributes_agree, pin_name};
+use crate::site;
 use crate::sys::{self, Object, bpffs};
 
 /// A pinned map, as plain data.
@@ -270,6 +271,8 @@ pub fn directory(dir: &Path) -> Result<Inventory, InspectError> {
             inventory.records.extend(text.map(|text| (name, text)));
         } else {
             match Object::open(&path) {
+                // How entries were converted: not for those who look for entries.
+                Ok(Object::Map(_)) if site::is_text(&name) => {}
                 Ok(Object::Map(map)) => maps.push((name, path, map)),
                 Ok(Object::Prog(prog)) => _ = inventory.progs.insert(name, prog),
                 Ok(Object::Link(link)) => _ = inventory.links.insert(name, link),

@@ -8,11 +8,12 @@ use maplock_layout::Disposition;
 use maplock_layout::map::MapType;
 
 use crate::changeover::{self, Changeover, Commit};
-use crate::derivation::{Derivation, needs_base, transfers_in};
+use crate::derivation::{Derivation, needs_base, return_converted, transfers_in};
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::exclusive::Exclusive;
 use crate::hooks::Whereabouts;
 use crate::meta::{self, Meta, MetaMap};
+use crate::migrate::Migrations;
 use crate::recover::{self, Recovered};
 use crate::report::{LinkReport, MapReport, Report};
 use crate::site::{self, Site};
@@ -35,6 +36,7 @@ fn is_array(map: &Map) -> bool {
 pub struct Rollback {
     dir: PathBuf,
     wait: Duration,
+    migrations: Migrations,
     progress: Box<dyn FnMut(Progress<'_>) + Send>,
 }
 
@@ -48,7 +50,12 @@ impl Rollback {
     /// From the live generation at `dir`.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), wait: Duration::from_secs(60), progress: Box::new(|_| {}) }
+        Self {
+            dir: dir.into(),
+            wait: Duration::from_secs(60),
+            migrations: Migrations::default(),
+            progress: Box::new(|_| {}),
+        }
     }
 
     /// How long to wait for an upgrade of these pins to end: 60 seconds by default.
@@ -77,7 +84,7 @@ impl Rollback {
         let site = Site::at(&self.dir)?;
         let _lock = Exclusive::lock(&site.lock, self.wait)?;
         let was_back = recover::interrupted(&site)?.is_some_and(|commit| commit.is_back);
-        let recovered = recover::recover(&site)?;
+        let recovered = recover::recover(&site, &self.migrations)?;
         if was_back && recovered == Recovered::Completed {
             // This is the second attempt at a roll-back that was interrupted: a roll-back of it is not what is wanted.
             return Ok(Report { total: start.elapsed(), ..Report::default() });
@@ -86,7 +93,7 @@ impl Rollback {
             let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
             return Err(Error::new(ErrorKind::Place, message));
         }
-        let staged = Returning { site: &site, is_committed: false };
+        let staged = Returning { site: &site, migrations: &self.migrations, is_committed: false };
         let mut report = staged.stage(&mut self.progress)?;
         let done = staged.commit()?;
         report.links.extend(done.links);
@@ -103,7 +110,7 @@ impl Rollback {
 pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
     let site = Site::at(dir)?;
     let _lock = Exclusive::lock(&site.lock, wait)?;
-    recover::recover(&site)?;
+    recover::recover(&site, &Migrations::default())?;
     let was_kept = changeover::is_there(&site.prev)?;
     if was_kept {
         // Under the name of what is discarded at the next start: half of a generation is no way back.
@@ -120,6 +127,7 @@ pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
 /// The kept generation, staged again. Put back where it is dropped.
 struct Returning<'a> {
     site: &'a Site,
+    migrations: &'a Migrations,
     is_committed: bool,
 }
 
@@ -150,9 +158,23 @@ impl Returning<'_> {
             if let (Some(live), Some(record)) = (&live, record)
                 && (record.from, record.to) == (kept.info().id, live.info().id)
             {
-                let copied = self.carry_back(name, (live, &kept), record, progress)?;
-                (map.kept, map.bytes, map.method) =
-                    (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
+                if record.converted.is_some() {
+                    let dirs = (dir.as_path(), next.as_path());
+                    match return_converted(record, dirs, name, (live, &kept), self.migrations)? {
+                        Some(settled) => {
+                            map.method = settled.method.map(transfer::Method::name);
+                            map.kept = transfer::count(&kept, COUNTING).unwrap_or(0);
+                        }
+                        None => {
+                            tracing::warn!(map = name, "no way leads back from its entries: it is as it was left");
+                            map.lost = None;
+                        }
+                    }
+                } else {
+                    let copied = self.carry_back(name, (live, &kept), record, progress)?;
+                    (map.kept, map.bytes, map.method) =
+                        (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
+                }
             }
             map.time = started.elapsed();
             report.maps.push(map);
@@ -215,7 +237,8 @@ impl Returning<'_> {
             }
             false => None,
         };
-        let back = Derivation { from: live.info().id, to: kept.info().id, sums: record.sums.clone() };
+        let (from, to) = (live.info().id, kept.info().id);
+        let back = Derivation { from, to, sums: record.sums.clone(), converted: None };
         bpffs::write_record(&next.join(site::transfer_of(name)), &back.to_text()).trying(|| failed("no record"))?;
         let transfer = Transfer { from: live, to: kept, base: base.as_ref(), sums: &record.sums };
         let mut tell = |done, total| progress(Progress { map: name, done, total });
@@ -270,7 +293,7 @@ impl Returning<'_> {
         let text = Commit { each_pin, is_back: true }.to_text();
         bpffs::write_record(&record, text).trying(|| format!("can't write `{}`", record.display()))?;
         self.is_committed = true;
-        Changeover { site: self.site, each_pin, is_moving: false, is_resumed: false }.run()
+        Changeover { site: self.site, migrations: self.migrations, each_pin, is_moving: false, is_resumed: false }.run()
     }
 }
 

@@ -46,6 +46,11 @@ pub(crate) fn map_of_derivation(name: &str) -> Option<&str> {
     map_of_transfer(name).or_else(|| name.strip_suffix(CONVERSION))
 }
 
+/// True for a map that holds the text of a conversion, and no entries.
+pub(crate) fn is_text(name: &str) -> bool {
+    name.ends_with(CONVERSION)
+}
+
 /// The map of a transfer record.
 pub(crate) fn map_of_transfer(name: &str) -> Option<&str> {
     name.strip_suffix(TRANSFER)

@@ -5,11 +5,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use maplock_layout::{Disposition, MapDef};
+use maplock_layout::{Disposition, MapDef, SumPlace};
 
 use crate::changeover::{self, Changeover, Commit};
 use crate::create::create;
-use crate::derivation::{Derivation, needs_base};
+use crate::derivation::{Converted, Derivation, Ways, needs_base, return_converted, ways_back};
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::hooks::{self, Hook};
 use crate::inspect::{self, Layouts};
@@ -19,7 +19,7 @@ use crate::plan::{CommitBy, MapPlan, Plan};
 use crate::report::{LinkReport, MapReport, Report};
 use crate::site::{self, Site};
 use crate::sys::{LinkTarget, Map, Prog, bpffs};
-use crate::transfer::{self, Transfer};
+use crate::transfer::{self, Convert, Side, Sum, Transfer, Way};
 use crate::upgrade::{Progress, Upgrade};
 
 /// A generation beside the live one. Dropped, it is removed, and the live generation is as it was.
@@ -90,6 +90,21 @@ impl Staged {
                 report.kept = plan.entries.unwrap_or(0);
                 let map = Map::open(&pin).trying(|| format!("can't open map `{}`", pin.display()))?;
                 check_id(plan, &map)?;
+                if plan.settled_back {
+                    let settled = self.settle_back(&plan.map, &map)?;
+                    report.method = settled.method.map(transfer::Method::name);
+                }
+                map
+            }
+            (Some(from), Disposition::Migrate) if plan.conversion.is_some() => {
+                let old = Map::open(from).trying(|| format!("can't open map `{}`", from.display()))?;
+                check_id(plan, &old)?;
+                let map = self.pinned(def, &pin, Some(from), None)?;
+                let copied = self.convert(plan, &old, &map)?;
+                (report.converted, report.bytes, report.method) =
+                    (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
+                (report.kept, report.lost) = (copied.entries, Some(copied.lost));
+                self.sources.push(old);
                 map
             }
             (Some(from), Disposition::Reuse | Disposition::Grow | Disposition::Migrate) => {
@@ -140,7 +155,8 @@ impl Staged {
             None
         };
         let record = next.join(site::transfer_of(&pin_name(name)));
-        let derivation = Derivation { from: old.info().id, to: new.info().id, sums: plan.sums.clone() };
+        let (from, to) = (old.info().id, new.info().id);
+        let derivation = Derivation { from, to, sums: plan.sums.clone(), converted: None };
         bpffs::write_record(&record, &derivation.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         let progress = &mut self.upgrade.progress;
         let mut tell = |done, total| progress(Progress { map: name, done, total });
@@ -148,6 +164,73 @@ impl Staged {
         let copied =
             transfer.copy(&mut transfer::Options { progress: Some(&mut tell), ..transfer::Options::default() });
         copied.map_err(|error| Error::new(ErrorKind::Kernel, format!("can't copy map `{name}`: {error}")))
+    }
+
+    /// What was written since the kept map was left, converted back into it.
+    fn settle_back(&mut self, name: &str, kept: &Map) -> Result<transfer::Settled, Error> {
+        let Site { dir, next, .. } = &self.upgrade.site;
+        let pin = pin_name(name);
+        let path = dir.join(&pin);
+        let live = Map::open(&path).trying(|| format!("can't open map `{}`", path.display()))?;
+        let ids = (kept.info().id, live.info().id);
+        let records = ways_back(dir)?;
+        let record = records.iter().find(|(map, record)| *map == pin && (record.from, record.to) == ids);
+        let settled = record.map(|(_, record)| {
+            return_converted(record, (dir.as_path(), next.as_path()), &pin, (&live, kept), &self.upgrade.migrations)
+        });
+        let settled = settled.transpose()?.flatten().ok_or_else(|| {
+            let message = format!("no way leads back from map `{name}` any more; start again");
+            Error::new(ErrorKind::Place, message)
+        })?;
+        self.sources.push(live);
+        Ok(settled)
+    }
+
+    /// As [`Self::copy`], every entry in its new layout.
+    fn convert(&mut self, plan: &MapPlan, old: &Map, new: &Map) -> Result<transfer::Copied, Error> {
+        let (name, pin_name) = (&plan.map, pin_name(&plan.map));
+        let next = &self.upgrade.site.next;
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Kernel, format!("can't convert map `{name}`: {error}"))
+        };
+        let there = plan.conversion.clone().unwrap_or_default();
+        let info = old.info();
+        let way = Way::new(&there, &self.upgrade.migrations, info.key_size, info.value_size);
+        let way = way.map_err(|error| failed(&error))?;
+        let is_keyless = matches!(transfer::behaviour(info.map_type), transfer::Behaviour::MovedAtSettle);
+        let base = match is_keyless {
+            true => None,
+            false => {
+                let base = transfer::new_base(old).trying(|| format!("can't make a snapshot of map `{name}`"))?;
+                let pin = next.join(site::base_of(&pin_name));
+                base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
+                Some(base)
+            }
+        };
+        let ways = Ways { back: there.inverse(), there };
+        ways.write(next, &pin_name)?;
+        let old_sums = old_sums(&ways, &plan.sums);
+        let derivation = Derivation {
+            from: info.id,
+            to: new.info().id,
+            sums: plan.sums.clone(),
+            converted: Some(Converted { base_of: Side::From, old_sums }),
+        };
+        let record = next.join(site::transfer_of(&pin_name));
+        bpffs::write_record(&record, &derivation.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
+        let progress = &mut self.upgrade.progress;
+        let mut tell = |done, total| progress(Progress { map: name, done, total });
+        let convert = Convert {
+            from: old,
+            to: new,
+            base: base.as_ref(),
+            base_of: Side::From,
+            there: &way,
+            back: None,
+            sums: &plan.sums,
+        };
+        let mut options = transfer::Options { progress: Some(&mut tell), ..transfer::Options::default() };
+        convert.copy(&mut options).map_err(|error| failed(&error))
     }
 
     /// The plan that was followed.
@@ -251,7 +334,9 @@ impl Staged {
         bpffs::write_record(&record, text).trying(|| format!("can't write `{}`", record.display()))?;
         // From here on the directories say what is to be done, and an error has been dealt with.
         self.is_committed = true;
-        let done = Changeover { site: &self.upgrade.site, each_pin, is_moving: false, is_resumed: false }.run()?;
+        let migrations = &self.upgrade.migrations;
+        let done =
+            Changeover { site: &self.upgrade.site, migrations, each_pin, is_moving: false, is_resumed: false }.run()?;
         let mut report = std::mem::take(&mut self.report);
         report.links = attached;
         report.links.extend(done.links);
@@ -332,6 +417,13 @@ impl Staged {
     }
 }
 
+/// Where the counts of the new map were in the old one.
+pub(crate) fn old_sums(ways: &Ways, sums: &[Sum]) -> Vec<Sum> {
+    let places: Vec<_> = sums.iter().map(|sum| SumPlace { offset: sum.offset, width: sum.width }).collect();
+    let back = ways.there.sums_back(&places);
+    back.into_iter().map(|place| Sum { offset: place.offset, width: place.width }).collect()
+}
+
 /// The pin at the first look and this one are of the same map, or somebody has been at it.
 fn check_id(plan: &MapPlan, map: &Map) -> Result<(), Error> {
     if plan.id == Some(map.info().id) {
@@ -381,7 +473,11 @@ impl MapReport {
     }
 
     fn settled(&mut self, settled: &transfer::Settled, time: Duration) {
-        self.kept = self.kept.saturating_add(settled.inserted).saturating_sub(settled.deleted);
+        let since = |count: u64| count.saturating_add(settled.inserted).saturating_sub(settled.deleted);
+        self.kept = since(self.kept);
+        if self.disposition == Disposition::Migrate {
+            self.converted = since(self.converted);
+        }
         self.exact = settled.exact;
         self.time += time;
     }

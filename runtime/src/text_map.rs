@@ -14,11 +14,8 @@ use crate::sys::{self, bpffs};
 pub(crate) fn write(path: &Path, name: &str, text: &str) -> io::Result<()> {
     const RDONLY_PROG: u32 = 0x80;
     let size = u32::try_from(text.len()).map_err(io::Error::other)?;
-    let map = sys::Map::create(&sys::NewMap {
-        name,
-        flags: RDONLY_PROG,
-        ..sys::NewMap::new(MapType::ARRAY, 4, size, 1)
-    })?;
+    let map =
+        sys::Map::create(&sys::NewMap { name, flags: RDONLY_PROG, ..sys::NewMap::new(MapType::ARRAY, 4, size, 1) })?;
     map.update(&[0; 4], text.as_bytes(), 0)?;
     map.freeze()?;
     let mut fresh = path.as_os_str().to_owned();

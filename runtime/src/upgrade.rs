@@ -3,10 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use maplock_layout::Digest;
+
 use crate::changeover;
+use crate::derivation::{self, Derivation};
+use crate::entry::MapValue;
 use crate::error::{Error, Trying as _};
 use crate::exclusive::Exclusive;
 use crate::inspect;
+use crate::migrate::{Migrate, Migrations};
 use crate::normalise::{Node, pin_name};
 use crate::plan::{self, Plan};
 use crate::policy::Policies;
@@ -37,6 +42,7 @@ pub struct Options {
     policies: Policies,
     wait: Duration,
     each_pin: bool,
+    migrations: Migrations,
     progress: Box<dyn FnMut(Progress<'_>) + Send>,
 }
 
@@ -56,6 +62,7 @@ impl Options {
             policies: Policies::default(),
             wait: Duration::from_secs(60),
             each_pin: false,
+            migrations: Migrations::default(),
             progress: Box::new(|_| {}),
         }
     }
@@ -82,6 +89,20 @@ impl Options {
         self
     }
 
+    /// Adds a conversion that is written by hand: `New` from `Old`, between the digests that an epoch of the lock leads between.
+    /// The module that the build script generates does this for each.
+    ///
+    /// # Panics
+    /// Where a digest is none.
+    #[must_use]
+    pub fn migration<New: Migrate<Old>, Old: MapValue>(mut self, from: &str, to: &str) -> Self {
+        match (Digest::parse(from), Digest::parse(to)) {
+            (Some(from), Some(to)) => self.migrations.add::<New, Old>(from, to),
+            _ => panic!("`{from}` or `{to}` is no digest of a lock: 32 hexadecimal digits in lower case"),
+        }
+        self
+    }
+
     /// Is told how far a copy is, some times a second at most.
     #[must_use]
     pub fn progress(mut self, progress: impl FnMut(Progress<'_>) + Send + 'static) -> Self {
@@ -98,15 +119,16 @@ impl Options {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
         let lock = Exclusive::lock(&site.lock, self.wait)?;
-        let recovered = recover::recover(&site)?;
-        let mut plan = look(&self.spec, &site, &self.policies)?;
+        let recovered = recover::recover(&site, &self.migrations)?;
+        let mut plan = look(&self.spec, &site, &self.policies, Some(&self.migrations))?;
         if self.each_pin {
             plan.commit = plan::CommitBy::EachPin { why: "asked for".to_owned() };
         }
         for map in &plan.maps {
             tracing::info!(map = map.map, disposition = map.disposition.name(), why = map.why, "planned");
         }
-        Ok(Upgrade { spec: self.spec, site, plan, recovered, _lock: lock, progress: self.progress, start })
+        let Self { spec, progress, migrations, .. } = self;
+        Ok(Upgrade { spec, site, plan, recovered, _lock: lock, migrations, progress, start })
     }
 }
 
@@ -115,23 +137,32 @@ impl Options {
 /// # Errors
 /// As [`Options::begin`].
 pub fn dry_run(spec: &Spec, dir: &Path, policies: &Policies) -> Result<Plan, Error> {
-    look(spec, &Site::at(dir)?, policies)
+    look(spec, &Site::at(dir)?, policies, None)
 }
 
-fn look(spec: &Spec, site: &Site, policies: &Policies) -> Result<Plan, Error> {
+fn look(spec: &Spec, site: &Site, policies: &Policies, migrations: Option<&Migrations>) -> Result<Plan, Error> {
     let mut live = inspect::directory(&site.dir)?;
     let kept = inspect::directory(&site.prev)?;
     live.count_entries(|map| transfer::count(map, COUNTING));
     for warning in &live.warnings {
         tracing::warn!(dir = %site.dir.display(), "{warning}");
     }
+    // Between the very maps that are there.
+    let is_pair = |name: &String, record: &Derivation| {
+        let id = |maps: &inspect::Inventory| maps.maps.get(name).map(|map| map.observed.id);
+        (id(&kept), id(&live)) == (Some(record.from), Some(record.to))
+    };
+    let ways_back = derivation::ways_back(&site.dir)?.into_iter();
+    let ways_back = ways_back.filter(|(name, record)| is_pair(name, record)).map(|(name, _)| name).collect();
     let mut plan = plan::plan(&plan::Inputs {
         spec,
         dir: &site.dir,
         live: &live.observed(),
         kept: &kept.observed(),
+        ways_back: &ways_back,
         meta: live.meta.as_ref(),
         policies,
+        migrations,
         node: Node::this().trying(|| "can't look at this machine".to_owned())?,
     });
     let foreign = changeover::foreign_in(&site.dir, |name| spec.maps().any(|map| pin_name(&map.def.name) == name))?;
@@ -150,6 +181,7 @@ pub struct Upgrade {
     pub(crate) plan: Plan,
     recovered: Recovered,
     _lock: Exclusive,
+    pub(crate) migrations: Migrations,
     pub(crate) progress: Box<dyn FnMut(Progress<'_>) + Send>,
     pub(crate) start: Instant,
 }

@@ -389,7 +389,17 @@ fn a_map_without_btf_counts_as_the_meta_map_says_by_name_number_and_attributes()
         let (found, spec) = (look(&dir), Spec::from(lock_of(std::slice::from_ref(&stats))));
         let (live, policies) = (found.observed(), Policies::default());
         let meta = found.meta.as_ref();
-        let inputs = Inputs { spec: &spec, dir: &dir, live: &live, kept: &[], meta, policies: &policies, node: node() };
+        let inputs = Inputs {
+            spec: &spec,
+            dir: &dir,
+            live: &live,
+            kept: &[],
+            ways_back: &Default::default(),
+            meta,
+            migrations: None,
+            policies: &policies,
+            node: node(),
+        };
         let map = plan(&inputs).maps.remove(0);
         (live[0].source, map.disposition.name(), map.why)
     };

@@ -64,6 +64,8 @@ fn step(live: &[Observed], kept: &[Observed], lock: &Lock) -> Plan {
         kept,
         meta: None,
         policies: &Policies::default(),
+        ways_back: &Default::default(),
+        migrations: None,
         node: Node { cpus: 2, page_size: 4096 },
     })
 }

@@ -2,10 +2,28 @@
 //! epoch gives, run by whoever has the bytes (a program in the kernel, or user space).
 
 mod answers;
+mod check;
+mod convert;
+mod defaults;
+mod derive;
+mod inverse;
+mod lead;
+mod leaf;
+mod matching;
+mod members;
+mod numbers;
+mod plan;
+mod text;
+mod tidy;
+mod units;
 
 use crate::digest::Digest;
 
 pub use answers::Answers;
+pub use convert::Unfit;
+pub use lead::{Converting, LeadError};
+pub use plan::{Act, Derived, MemberPlan, Mistake, Problems, Question};
+pub use text::TextError;
 
 /// The whole way from the definition that a node holds to today's: one leg for each epoch between them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -425,7 +425,7 @@ impl<'a> Acceptance<'a> {
 }
 
 /// The shortest way over epochs from one digest to another.
-fn chain(epochs: &[Epoch], from: Digest, to: Digest) -> Option<Vec<&Epoch>> {
+pub(crate) fn chain(epochs: &[Epoch], from: Digest, to: Digest) -> Option<Vec<&Epoch>> {
     let mut ways: Vec<(Digest, Vec<&Epoch>)> = vec![(from, Vec::new())];
     let mut seen = BTreeSet::from([from]);
     let mut next = 0;
@@ -444,6 +444,14 @@ fn chain(epochs: &[Epoch], from: Digest, to: Digest) -> Option<Vec<&Epoch>> {
         next += 1;
     }
     None
+}
+
+/// The rules that tell two layouts apart.
+pub(crate) fn rules_between(old: &Layout, new: &Layout) -> Vec<&'static Rule> {
+    let levels = Levels::default();
+    let mut sink = Sink::new("", &levels);
+    LayoutDiff::default().compare(old, new, At { path: "", role: Role::Inside, old_bits: 0, new_bits: 0 }, &mut sink);
+    sink.findings.iter().map(|finding| finding.rule).collect()
 }
 
 /// True where epochs lead from one digest to another, or both are the same.

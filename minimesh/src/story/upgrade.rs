@@ -164,13 +164,19 @@ impl Chapter<'_> {
             {
                 // The commit has waited for the old programs: nobody counts there any more.
                 let counts = ledger.of(before).map_err(at("the old `stats`"))?;
-                line = format!("; `stats` restarts: {} counts lost by {name}'s swap", thousands(counts));
-                let mut back = 0;
-                if known.contains(&stats) {
-                    back = ledger.of(stats).map_err(at("`stats`"))?;
-                    line = format!("{line}, {} of {name}'s own are back", thousands(back));
+                let returns = known.contains(&stats);
+                if !self.is_kmeshs && release::keeps_counts(old, name, returns) {
+                    ledger.carry(before, stats).map_err(at("the old `stats`"))?;
+                    line = format!("; {} counts of {old} converted to {name}'s", thousands(counts));
+                } else {
+                    line = format!("; `stats` restarts: {} counts are left behind", thousands(counts));
+                    let mut back = 0;
+                    if returns {
+                        back = ledger.of(stats).map_err(at("`stats`"))?;
+                        line = format!("{line}, {} of {name}'s own are back", thousands(back));
+                    }
+                    outcome.given_up = (outcome.given_up + counts).saturating_sub(back);
                 }
-                outcome.given_up = (outcome.given_up + counts).saturating_sub(back);
                 if [old, name].iter().all(|release| ["v1", "v2"].contains(release)) {
                     outcome.given_up_without_need += counts;
                 }

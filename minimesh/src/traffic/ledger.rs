@@ -11,12 +11,14 @@ use maplock::sys::Map;
 
 use crate::entries::{decode, read_all};
 
-/// Holds each map that was ever pinned as `stats`, also those that a swap has put away. When nothing connects any more, their
-/// sum is the number of connections, or counts got lost.
+/// Holds each map that was ever pinned as `stats`, also those that an upgrade has put away. When nothing connects any more, their
+/// sum, less what one has from another, is the number of connections, or counts got lost.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// By the map's id.
     maps: BTreeMap<u32, (Map, Arc<Layout>)>,
+    /// Maps whose counts were converted into another one, which map that is, and how many counts there were.
+    carried: Vec<(u32, u32, u64)>,
 }
 
 impl Ledger {
@@ -48,11 +50,27 @@ impl Ledger {
         Ok(counts.sum())
     }
 
-    /// What all of them count.
+    /// The counts of `old`, which nobody writes any more, are in `new` too. Returns how many.
+    ///
+    /// # Errors
+    /// Where it can't be read.
+    pub fn carry(&mut self, old: u32, new: u32) -> io::Result<u64> {
+        let counts = self.of(old)?;
+        // One that returns has what it once gave: with what came to it since, all of that is its own again.
+        if let Some(at) = self.carried.iter().rposition(|(from, to, _)| (*from, *to) == (new, old)) {
+            self.carried.remove(at);
+        }
+        self.carried.push((old, new, counts));
+        Ok(counts)
+    }
+
+    /// What all of them count, each connection once.
     ///
     /// # Errors
     /// Where one can't be read.
     pub fn total(&self) -> io::Result<u64> {
-        self.maps.keys().map(|id| self.of(*id)).sum()
+        let all: u64 = self.maps.keys().map(|id| self.of(*id)).sum::<io::Result<_>>()?;
+        let twice: u64 = self.carried.iter().map(|(.., counts)| counts).sum();
+        Ok(all.saturating_sub(twice))
     }
 }

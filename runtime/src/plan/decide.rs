@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use maplock_layout::conversion::Conversion;
 use maplock_layout::layout::Layout;
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock_layout::map::MapType;
@@ -13,7 +14,7 @@ use super::{Inputs, MapPlan, sums};
 use crate::inspect::{Observed, Source};
 use crate::normalise::{normalise, pin_name};
 use crate::policy::{OnMismatch, Policy};
-use crate::transfer::{self, Behaviour, behaviour};
+use crate::transfer::{self, Behaviour, Way, behaviour};
 
 /// A decision, while it is made.
 struct Decision {
@@ -63,19 +64,20 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
             let old = &known.old;
             (plan.from, plan.id, plan.pin) = (Some(known.digest), Some(live.id), Some(live.path.clone()));
             (plan.entries, plan.old_max_entries) = (live.entries, Some(old.max_entries));
+            plan.old = Some(old.clone());
             let (decision, findings) = decide(live, &known, &asked, policy);
             plan.findings = findings;
             let decision = match kept {
-                Some(kept) if kept.id != live.id => take_up_kept(&mut plan, kept, live, old, decision),
+                Some(kept) if kept.id != live.id => take_up_kept(inputs, &mut plan, kept, live, old, decision),
                 _ => decision,
             };
             let decision = if plan.from_kept { decision } else { as_the_type_allows(old, decision) };
-            let decision = without_conversion(&known, asked_digest, policy, decision);
+            let decision = with_conversion(inputs, &mut plan, &known, (&asked, asked_digest), policy, decision);
             let decision = warn_of_lru(inputs, &mut plan, live, old, decision);
             let is_state = !matches!(behaviour(old.map_type), Behaviour::Refilled | Behaviour::Events);
             let is_lost = match decision.disposition {
                 Disposition::Swap => is_state,
-                _ => plan.from_kept && !plan.carried_back && plan.from != plan.to,
+                _ => plan.from_kept && !plan.carried_back && !plan.settled_back && plan.from != plan.to,
             };
             plan.loses_entries = is_lost && live.entries != Some(0);
             decision
@@ -128,10 +130,13 @@ fn blank(name: &str) -> MapPlan {
         pin: None,
         from_kept: false,
         carried_back: false,
+        settled_back: false,
         loses_entries: false,
         may_drop_entries: false,
         entries: None,
         old_max_entries: None,
+        conversion: None,
+        old: None,
         sums: Vec::new(),
         snapshot: 0,
         estimate: std::time::Duration::ZERO,
@@ -287,7 +292,14 @@ fn by_policy(
 }
 
 /// Takes up the kept map where that is better than what was decided.
-fn take_up_kept(plan: &mut MapPlan, kept: &Observed, live: &Observed, old: &MapDef, decision: Decision) -> Decision {
+fn take_up_kept(
+    inputs: &Inputs<'_>,
+    plan: &mut MapPlan,
+    kept: &Observed,
+    live: &Observed,
+    old: &MapDef,
+    decision: Decision,
+) -> Decision {
     let has_bad_end = matches!(decision.disposition, Disposition::Refuse | Disposition::Swap);
     let is_state = !matches!(behaviour(old.map_type), Behaviour::Refilled | Behaviour::Events);
     if !has_bad_end || !is_state {
@@ -308,6 +320,9 @@ fn take_up_kept(plan: &mut MapPlan, kept: &Observed, live: &Observed, old: &MapD
             Some(entries) => format!("returns to the kept map of {room}, {entries} entries carried back"),
             None => format!("returns to the kept map of {room}, entries carried back where they fit"),
         }
+    } else if inputs.ways_back.contains(&live.pin) {
+        plan.settled_back = true;
+        "returns to the map kept since the last upgrade; what was written since is converted back".to_owned()
     } else {
         let count = live.entries.map_or("entries".to_owned(), |entries| match entries {
             1 => "1 entry".to_owned(),
@@ -368,13 +383,37 @@ fn warn_of_lru(inputs: &Inputs<'_>, plan: &mut MapPlan, live: &Observed, old: &M
     Decision { why: format!("{kept}; an LRU this full may drop some entries"), ..decision }
 }
 
-/// Entries of another layout can't be converted yet: the policy says what to do instead. Those of the same layout are copied into
-/// the smaller map that was accepted.
-fn without_conversion(known: &Recognised, asked: Digest, policy: &Policy, decision: Decision) -> Decision {
-    if decision.disposition != Disposition::Migrate || known.digest == asked {
+/// How entries of another layout are converted. Where they can't be, the policy says what to do instead. Those of the same layout are
+/// copied into the smaller map that was accepted.
+fn with_conversion(
+    inputs: &Inputs<'_>,
+    plan: &mut MapPlan,
+    known: &Recognised,
+    (asked, asked_digest): (&LockedMap, Digest),
+    policy: &Policy,
+    decision: Decision,
+) -> Decision {
+    if decision.disposition != Disposition::Migrate || known.digest == asked_digest {
         return decision;
     }
-    let why = format!("{}; this version of maplock can't convert entries", decision.why);
+    let (old, new) = (&known.old, &decision.def);
+    let way = if transfer::can_convert(old.map_type, new.map_type) {
+        let conversion = Conversion::lead(asked, known.digest).map_err(|error| error.to_string());
+        conversion.and_then(|conversion| {
+            let way = inputs.migrations.map(|code| Way::new(&conversion, code, old.key_size, old.value_size));
+            way.transpose().map(|_| conversion).map_err(|error| error.to_string())
+        })
+    } else {
+        Err(format!("entries of a {} can't become those of a {}", old.map_type, new.map_type))
+    };
+    let problem = match way {
+        Ok(conversion) => {
+            plan.conversion = Some(conversion);
+            return decision;
+        }
+        Err(problem) => problem,
+    };
+    let why = format!("{}; its entries can't be converted: {problem}", decision.why);
     match policy.unknown {
         OnMismatch::Swap => {
             let why = format!("{why} (policy: swap)");
@@ -400,9 +439,13 @@ fn carry_over(inputs: &Inputs<'_>, policy: &Policy, locked: &LockedMap, plan: &m
     }
     let entries = plan.entries.unwrap_or_else(|| plan.old_max_entries.unwrap_or(0).into());
     plan.estimate = estimate(def.map_type, entries);
-    if transfer::needs_base(def.map_type, def.value_size, &sums) {
-        plan.snapshot = entries.saturating_mul(entry_bytes(def, inputs.node.cpus));
-    }
+    plan.snapshot = match (&plan.conversion, &plan.old) {
+        (Some(_), Some(old)) => entries.saturating_mul(entry_bytes(old, inputs.node.cpus)),
+        _ if transfer::needs_base(def.map_type, def.value_size, &sums) => {
+            entries.saturating_mul(entry_bytes(def, inputs.node.cpus))
+        }
+        _ => 0,
+    };
     plan.sums = sums;
 }
 

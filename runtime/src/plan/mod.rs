@@ -8,13 +8,16 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use maplock_layout::conversion::Conversion;
 use maplock_layout::{Digest, Disposition, Finding, MapDef};
 
 use crate::inspect::Observed;
 use crate::meta::Meta;
+use crate::migrate::Migrations;
 use crate::normalise::Node;
 use crate::policy::Policies;
 use crate::spec::Spec;
@@ -70,6 +73,9 @@ pub struct MapPlan {
     pub from_kept: bool,
     /// True where the live map's entries are carried over into a new map that is like the kept one.
     pub carried_back: bool,
+    /// True where a map of the kept generation is taken up again that has another layout, and what was written to the live map since
+    /// is converted back into it.
+    pub settled_back: bool,
     /// True where entries that the live map holds are not there after the upgrade.
     pub loses_entries: bool,
     /// True where a full LRU may drop some while they are carried over.
@@ -78,6 +84,10 @@ pub struct MapPlan {
     pub entries: Option<u64>,
     /// Capacity of the live map.
     pub old_max_entries: Option<u32>,
+    /// How entries become those of the new layout, where they are converted.
+    pub conversion: Option<Conversion>,
+    /// The definition of the live map, where there is one.
+    pub old: Option<MapDef>,
     /// Members that are added up, where entries are carried over.
     pub sums: Vec<Sum>,
     /// Bytes of memory for a snapshot of the old entries, 0 where none is needed.
@@ -97,10 +107,14 @@ pub struct Inputs<'a> {
     pub live: &'a [Observed],
     /// Those of the generation that is kept for roll-back, if there is one.
     pub kept: &'a [Observed],
+    /// Live maps, by the names of their pins, whose entries can be converted back into the map of that name which is kept.
+    pub ways_back: &'a BTreeSet<String>,
     /// What the live generation says of itself. Without it no map goes: a pin that the spec does not name is somebody else's.
     pub meta: Option<&'a Meta>,
     /// What is to be done where the lock's history has no answer.
     pub policies: &'a Policies,
+    /// The conversions by hand that the daemon has; `None` where somebody else plans, who has none and needs none.
+    pub migrations: Option<&'a Migrations>,
     /// The machine.
     pub node: Node,
 }

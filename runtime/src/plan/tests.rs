@@ -125,6 +125,8 @@ impl Case {
             kept: &self.kept,
             meta: self.meta.as_ref(),
             policies: &self.policies,
+            ways_back: &Default::default(),
+            migrations: None,
             node: NODE,
         })
     }
@@ -204,9 +206,16 @@ fn an_epoch_decides_what_it_was_accepted_for() {
     assert_is(&swap, D::Swap, "starts empty: packets u32 -> u64 (accepted: \"because\")");
     assert!(swap.loses_entries);
     let migrate = Case::accepted(&old, &new, OnUpgrade::Migrate).decide();
-    let unable = "packets u32 -> u64 (accepted: \"because\"); this version of maplock can't convert entries";
-    assert_is(&migrate, D::Refuse, unable);
-    let instead = Case::accepted(&old, &new, OnUpgrade::Migrate).policy(policy(OnMismatch::Swap)).decide();
+    assert_is(&migrate, D::Migrate, "packets u32 -> u64 (accepted: \"because\")");
+    assert!(!migrate.loses_entries && migrate.conversion.is_some() && migrate.snapshot > 0);
+    // The other way, numbers may not fit, and the epoch does not say what then.
+    let unable = format!(
+        "packets u64 -> u32 (accepted: \"because\"); its entries can't be converted: the epoch from {}: `value.packets` was u64 and is narrower now, u32: what becomes of a number that does not fit: --cast value.packets=refuse or --cast value.packets=saturate or --cast value.packets=truncate or --drop value.packets",
+        new.digest().short()
+    );
+    let narrowed = Case::accepted(&new, &old, OnUpgrade::Migrate).decide();
+    assert_is(&narrowed, D::Refuse, &unable);
+    let instead = Case::accepted(&new, &old, OnUpgrade::Migrate).policy(policy(OnMismatch::Swap)).decide();
     assert_is(&instead, D::Swap, &format!("{unable} (policy: swap)"));
     let reuse = Case::accepted(&old, &new, OnUpgrade::Reuse).decide();
     assert_is(&reuse, D::Reuse, "packets u32 -> u64 (accepted: \"because\")");

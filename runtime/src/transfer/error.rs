@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use maplock_layout::map::MapType;
 
-use super::Sum;
+use super::{NoSuchCode, Sum};
 use crate::sys::Map;
 
 /// Why entries could not be carried over. Maps are named as the kernel names them, in up to 15 bytes.
@@ -69,6 +69,13 @@ pub enum TransferError {
         key: String,
         /// What it said.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The conversion is code that this program does not have.
+    NoSuchCode {
+        /// Name of the map.
+        map: String,
+        /// Which.
+        source: NoSuchCode,
     },
     /// Keys of several entries become one, which was not accepted.
     Collision {
@@ -149,6 +156,7 @@ impl fmt::Display for TransferError {
                 "map `{map}`: {failed} {} the new key of another; say what becomes of them: cargo maplock accept {map} --collide sum",
                 if *failed == 1 { "entry has" } else { "entries have" }
             ),
+            Self::NoSuchCode { map, source } => write!(f, "map `{map}`: {source}"),
             Self::NoWayBack { map } => write!(f, "map `{map}`: no way leads back to the entries that it had before"),
             Self::Kernel { map, what, source } => write!(f, "map `{map}`: {what}: {source}"),
         }
@@ -160,6 +168,7 @@ impl std::error::Error for TransferError {
         match self {
             Self::Kernel { source, .. } => Some(source),
             Self::ByHand { source, .. } => Some(&**source),
+            Self::NoSuchCode { source, .. } => Some(source),
             _ => None,
         }
     }

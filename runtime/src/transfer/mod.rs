@@ -339,6 +339,15 @@ pub fn new_base(from: &Map) -> io::Result<Map> {
     Map::create(&new)
 }
 
+/// Copies all entries of a map that nobody writes into its snapshot, which is of [`new_base`].
+///
+/// # Errors
+/// As [`Transfer::copy`].
+pub fn snapshot(from: &Map, base: &Map) -> Result<Copied, TransferError> {
+    let transfer = Transfer { from, to: base, base: None, sums: &[] };
+    transfer.copy_entries(&Shape::new(from, &[]), &mut Options::default())
+}
+
 /// Each CPU has its own list of free entries, instead of one for all.
 const BPF_F_NO_COMMON_LRU: u32 = 2;
 

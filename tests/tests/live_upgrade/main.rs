@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 use maplock::layout::MapDef;
+use maplock::layout::lock::LockedMap;
 use maplock_tests::{kernel, toolchain};
 use minimesh::entries::decode;
 use minimesh::release::Release;
@@ -106,9 +107,25 @@ fn step(mesh: &mut Mesh, old: &str, new: &str) {
     mesh.upgrade(new, !is_same_layout("backends"));
     for (map, before) in before {
         let name = &map.def.name;
-        if is_same_layout(name) {
+        if name == "stats" && old < new {
+            assert_counts_kept(&format!("{old} to {new}"), (map, &before), (to.map(name).unwrap(), &mesh.look(name)));
+        } else if is_same_layout(name) {
             assert_kept(&format!("`{name}`, {old} to {new}"), &to.map(name).unwrap().def, &before, &mesh.look(name));
         }
+    }
+}
+
+/// Every count that was there is still there, in whichever layout.
+fn assert_counts_kept(what: &str, (old, before): (&LockedMap, &Snapshot), (new, after): (&LockedMap, &Snapshot)) {
+    let count = |map: &LockedMap, entries: &Snapshot, prefix: &[u8]| -> u64 {
+        let value = map.def.value.as_deref().unwrap();
+        let entries = entries.entries.iter().filter(|(key, _)| key.starts_with(prefix));
+        entries.map(|(_, bytes)| decode(value, "connections", bytes).unwrap()).sum()
+    };
+    for key in before.entries.keys() {
+        // The key of a newer release begins as that of an older one.
+        let [was, is] = [count(old, before, key), count(new, after, key)];
+        assert!(is >= was, "{what}: `connections` of {key:?} fell from {was} to {is}");
     }
 }
 

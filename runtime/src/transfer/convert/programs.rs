@@ -549,14 +549,12 @@ impl Converting<'_> {
 
     /// The snapshot's value, at R7, in the new map's layout.
     fn convert_expected(&self, w: &mut Writer<'_>, unfit: Label) {
-        let mut from = R7;
         for (at, steps) in self.fresh.iter().enumerate() {
             let is_last = at + 1 == self.fresh.len();
             let to = if is_last { Area::Expected } else { Area::Between(((at + 1) % 2) as u8) };
             self.area(w, R8, to);
-            w.asm.mov(R7, from);
             emit::convert(&mut w.asm, steps, Onto::Nothing, unfit);
-            from = R8;
+            w.asm.mov(R7, R8);
         }
     }
 

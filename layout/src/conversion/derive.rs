@@ -1,0 +1,188 @@
+//! How one definition's entries become another's.
+
+use std::collections::BTreeSet;
+
+use super::matching::{Deriver, Tried, is_same};
+use super::plan::{Act, Derived, MemberPlan, Mistake, Problems, Question, option};
+use super::tidy::tidy;
+use super::{Answers, Stage, Step, Steps};
+use crate::config::did_you_mean;
+use crate::layout::Layout;
+use crate::map::{MapDef, MapType};
+
+impl Stage {
+    /// How entries of `old` become entries of `new`, and what is done to each member.
+    ///
+    /// # Errors
+    /// What the two do not tell and `answers` does not say, and the answers that fit nothing.
+    pub fn derive(old: &MapDef, new: &MapDef, answers: &Answers) -> Result<Derived, Problems> {
+        let mut problems = Problems::default();
+        problems.questions.extend(unlike_types(old, new));
+        let mut all = Tried::default();
+        let mut known = [BTreeSet::new(), BTreeSet::new()];
+        let mut part = |is_key: bool| {
+            let (what, was, is, sizes) = if is_key {
+                ("key", &old.key, &new.key, (old.key_size, new.key_size))
+            } else {
+                ("value", &old.value, &new.value, (old.value_size, new.value_size))
+            };
+            let deriver = Deriver::new(answers, is_key);
+            let mut tried = whole(&deriver, what, (was.as_deref(), is.as_deref()), sizes);
+            for (known, more) in known.iter_mut().zip(deriver.known.into_inner()) {
+                known.extend(more);
+            }
+            let steps = Steps { from_size: sizes.0, to_size: sizes.1, steps: tidy(std::mem::take(&mut tried.steps)) };
+            if let Err(problem) = steps.check()
+                && tried.questions.is_empty()
+            {
+                let what = format!("the {what} can't be converted step by step: {problem}");
+                tried.questions.push(Question { path: "value".to_owned(), what, flags: vec!["--by-hand".to_owned()] });
+            }
+            let lossless = tried.is_lossless();
+            all.take(tried);
+            (steps, lossless)
+        };
+        let (key, is_own_key) = part(true);
+        let (value, _) = part(false);
+        let mut used: BTreeSet<_> = all.used.iter().cloned().collect();
+        if !is_own_key && all.questions.iter().all(|question| !question.path.starts_with("key")) {
+            match answers.collide {
+                Some(_) => _ = used.insert(("collide", String::new())),
+                None => all.questions.push(Question {
+                    path: "key".to_owned(),
+                    what: "entries whose keys were different may have one key now: what becomes of them".to_owned(),
+                    flags: ["sum", "keep-one", "refuse"].map(|name| option("collide", name)).to_vec(),
+                }),
+            }
+        }
+        problems.questions.append(&mut all.questions);
+        // What is open may be what an answer is for.
+        problems.mistakes.extend(mistakes(answers, &used, &known, !problems.questions.is_empty()));
+        if !problems.questions.is_empty() || !problems.mistakes.is_empty() {
+            return Err(problems);
+        }
+        let collide = answers.collide.filter(|_| !is_own_key);
+        Ok(Derived { stage: Stage { key, value, collide }, members: all.plans })
+    }
+}
+
+/// Checks what can be checked of a conversion that is written by hand.
+pub(super) fn by_hand(old: &MapDef, new: &MapDef, answers: &Answers) -> Result<(), Problems> {
+    let mut problems = Problems::default();
+    problems.questions.extend(unlike_types(old, new));
+    let other = Answers { by_hand: false, collide: None, ..answers.clone() };
+    for (name, path, text) in given(&other) {
+        let what = "the conversion is written by hand, which this would have no part in".to_owned();
+        problems.mistakes.push(Mistake { answer: spelled(name, &path, &text), what });
+    }
+    if problems == Problems::default() { Ok(()) } else { Err(problems) }
+}
+
+/// A key or a value.
+fn whole(
+    deriver: &Deriver<'_>,
+    what: &str,
+    (was, is): (Option<&Layout>, Option<&Layout>),
+    (old_size, new_size): (u32, u32),
+) -> Tried {
+    let kept = |len: u32| {
+        let plan =
+            MemberPlan { old: Some(what.to_owned()), new: Some(what.to_owned()), acts: Vec::new(), lossless: true };
+        let copy = (len > 0).then_some(Step::Copy { from: 0, to: 0, len });
+        Tried { steps: copy.into_iter().collect(), plans: vec![plan], ..Tried::default() }
+    };
+    match (was, is) {
+        (None, None) if old_size == new_size => kept(new_size),
+        (Some(was), Some(is)) => {
+            let mut tried = deriver.layouts((was, what), (is, what));
+            // Padding too, for a key is looked up by all of its bytes.
+            let acts = tried.plans.iter().any(|plan| plan.acts.iter().any(|act| !matches!(act, Act::Reread(..))));
+            if tried.questions.is_empty() && !acts && is_same(was, is) {
+                tried.steps = kept(new_size).steps;
+            }
+            tried
+        }
+        _ => {
+            let side =
+                |layout: Option<&Layout>, size: u32| layout.map_or_else(|| format!("{size} bytes"), Layout::spelling);
+            let words = format!(
+                "the {what} was {} and is {}: nothing tells its members",
+                side(was, old_size),
+                side(is, new_size)
+            );
+            Tried::asks(what, words, vec!["--by-hand".to_owned()])
+        }
+    }
+}
+
+/// Types of maps whose entries are no entries of the other.
+fn unlike_types(old: &MapDef, new: &MapDef) -> Option<Question> {
+    use MapType as T;
+    let alike = match old.map_type {
+        T::HASH | T::LRU_HASH => matches!(new.map_type, T::HASH | T::LRU_HASH),
+        T::ARRAY => matches!(new.map_type, T::ARRAY | T::HASH | T::LRU_HASH),
+        T::PERCPU_HASH | T::LRU_PERCPU_HASH => matches!(new.map_type, T::PERCPU_HASH | T::LRU_PERCPU_HASH),
+        T::PERCPU_ARRAY => matches!(new.map_type, T::PERCPU_ARRAY | T::PERCPU_HASH | T::LRU_PERCPU_HASH),
+        T::LPM_TRIE | T::QUEUE | T::STACK => old.map_type == new.map_type,
+        _ => false,
+    };
+    (!alike || old.inner.is_some()).then(|| {
+        let what = match old.map_type == new.map_type {
+            true => format!("entries of a {} can't be converted", old.map_type),
+            false => format!("entries of a {} can't become those of a {}", old.map_type, new.map_type),
+        };
+        Question { path: "map".to_owned(), what, flags: vec!["--on-upgrade swap".to_owned()] }
+    })
+}
+
+/// All answers: option, path, and text.
+fn given(answers: &Answers) -> Vec<(&'static str, String, String)> {
+    let mut given = Vec::new();
+    given.extend(answers.rename.iter().map(|(path, old)| ("rename", path.clone(), old.clone())));
+    given.extend(answers.default.iter().map(|(path, text)| ("default", path.clone(), text.clone())));
+    given.extend(answers.drop.iter().map(|path| ("drop", path.clone(), String::new())));
+    given.extend(answers.cast.iter().map(|(path, cast)| ("cast", path.clone(), cast.to_string())));
+    given.extend(answers.scale.iter().map(|(path, scale)| ("scale", path.clone(), scale.to_string())));
+    given.extend(answers.collide.iter().map(|collide| ("collide", String::new(), collide.to_string())));
+    given
+}
+
+fn spelled(name: &str, path: &str, text: &str) -> String {
+    match (path, text) {
+        ("", text) => option(name, text),
+        (path, "") => option(name, path),
+        (path, text) => option(name, &format!("{path}={text}")),
+    }
+}
+
+fn mistakes(
+    answers: &Answers,
+    used: &BTreeSet<(&'static str, String)>,
+    [old, new]: &[BTreeSet<String>; 2],
+    is_open: bool,
+) -> Vec<Mistake> {
+    let unused = given(answers).into_iter().filter(|(name, path, _)| !used.contains(&(*name, path.clone())));
+    let mistake = |(name, path, text): (&'static str, String, String)| {
+        let hint = |among: &BTreeSet<String>, path: &str| did_you_mean(path, among.iter().map(String::as_str));
+        let known = if name == "drop" { old } else { new };
+        let what = if name == "collide" {
+            if is_open {
+                return None;
+            }
+            "no two keys can become one".to_owned()
+        } else if name == "drop" && path.ends_with("[]") && old.contains(path.trim_end_matches("[]")) {
+            "nothing of it is given up".to_owned()
+        } else if !known.contains(&path) {
+            let side = if name == "drop" { "old" } else { "new" };
+            format!("`{path}` is no member of the {side} definition{}", hint(known, &path))
+        } else if name == "rename" && !old.contains(&text) {
+            format!("`{text}` is no member of the old definition{}", hint(old, &text))
+        } else if is_open {
+            return None;
+        } else {
+            format!("`{path}` needs no such answer")
+        };
+        Some(Mistake { answer: spelled(name, &path, &text), what })
+    };
+    unused.filter_map(mistake).collect()
+}

@@ -1,0 +1,111 @@
+//! The way from a definition that a node holds to today's, over the epochs between them.
+
+use std::fmt;
+
+use super::{Conversion, Derived, Leg, Problems, Stage};
+use crate::diff;
+use crate::digest::Digest;
+use crate::lock::{Epoch, LockedMap, OnUpgrade};
+use crate::map::MapDef;
+
+/// Why no conversion leads from a definition to today's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeadError {
+    /// No epoch leads on from there.
+    NoWay(Digest),
+    /// An epoch between them gives entries up, or wants a person to decide.
+    NotConverted {
+        /// Digest of the definition that it leaves.
+        from: Digest,
+        /// What it does.
+        on_upgrade: OnUpgrade,
+    },
+    /// An epoch does not say all that has to be known.
+    Problems {
+        /// Digest of the definition that it leaves.
+        from: Digest,
+        /// What is open.
+        problems: Problems,
+    },
+}
+
+impl fmt::Display for LeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoWay(from) => write!(f, "no epoch leads from {}", from.short()),
+            Self::NotConverted { from, on_upgrade } => {
+                write!(f, "the epoch from {} is accepted as `{on_upgrade}`", from.short())
+            }
+            Self::Problems { from, problems } => write!(f, "the epoch from {}: {problems}", from.short()),
+        }
+    }
+}
+
+impl std::error::Error for LeadError {}
+
+/// An epoch that converts entries, with both of its definitions.
+#[derive(Debug, Clone, Copy)]
+pub struct Converting<'a> {
+    /// The epoch.
+    pub epoch: &'a Epoch,
+    /// The definition that it leaves.
+    pub old: &'a MapDef,
+    /// The one that it leads to.
+    pub new: &'a MapDef,
+}
+
+impl<'a> Converting<'a> {
+    /// The epochs of `map` that convert entries, oldest first.
+    #[must_use]
+    pub fn all(map: &'a LockedMap) -> Vec<Self> {
+        let current = map.def.digest();
+        let migrates =
+            map.epochs.iter().filter(|epoch| epoch.on_upgrade == OnUpgrade::Migrate && epoch.from != epoch.to);
+        let with_sides = |epoch: &'a Epoch| {
+            let next = map.epochs.iter().find(|next| next.from == epoch.to).map(|next| &next.previous);
+            let new = if epoch.to == current { Some(&map.def) } else { next };
+            new.map(|new| Self { epoch, old: &epoch.previous, new })
+        };
+        migrates.filter_map(with_sides).collect()
+    }
+
+    /// What becomes of entries and of each member; `None` where that is written by hand.
+    ///
+    /// # Errors
+    /// What the epoch does not answer.
+    pub fn derive(&self) -> Result<Option<Derived>, Problems> {
+        if self.epoch.convert.by_hand {
+            return super::derive::by_hand(self.old, self.new, &self.epoch.convert).map(|()| None);
+        }
+        Stage::derive(self.old, self.new, &self.epoch.convert).map(Some)
+    }
+
+    fn leg(&self) -> Result<Leg, LeadError> {
+        let from = self.epoch.from;
+        match self.derive() {
+            Ok(Some(derived)) => Ok(Leg::Derived(derived.stage)),
+            Ok(None) => Ok(Leg::ByHand { from, to: self.epoch.to }),
+            Err(problems) => Err(LeadError::Problems { from, problems }),
+        }
+    }
+}
+
+impl Conversion {
+    /// How entries of the definition with the digest `from` become those of today's.
+    ///
+    /// # Errors
+    /// Where no epochs lead there, or one of them does not convert.
+    pub fn lead(map: &LockedMap, from: Digest) -> Result<Self, LeadError> {
+        let way = diff::chain(&map.epochs, from, map.def.digest()).ok_or(LeadError::NoWay(from))?;
+        let mut legs = Vec::new();
+        for (at, epoch) in way.iter().enumerate() {
+            let new = way.get(at + 1).map_or(&map.def, |next| &next.previous);
+            match epoch.on_upgrade {
+                OnUpgrade::Reuse => {}
+                OnUpgrade::Migrate => legs.push(Converting { epoch, old: &epoch.previous, new }.leg()?),
+                on_upgrade => return Err(LeadError::NotConverted { from: epoch.from, on_upgrade }),
+            }
+        }
+        Ok(Self { legs })
+    }
+}

@@ -1,0 +1,392 @@
+//! What becomes of one member, of which the old and the new side are known.
+
+use std::collections::BTreeMap;
+
+use super::matching::{Deriver, Tried, is_same, moved};
+use super::members::{Leaf, last_name};
+use super::plan::{Act, MemberPlan, option};
+use super::units::Unit;
+use super::{Bits, Cast, Int, Scale, Step, defaults};
+use crate::layout::{CompositeKind, Enumeration, IntKind, Layout, Shape};
+
+/// Most enumerators that get other numbers one by one.
+const MAX_NUMBERS: usize = 256;
+
+/// The order of an integer's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The machine's.
+    Host,
+    /// Most significant first: `__be32`.
+    Big,
+    /// Least significant first: `__le32`.
+    Little,
+}
+
+/// A member that is a number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Number {
+    pub(super) bits: Bits,
+    pub(super) order: Order,
+    pub(super) is_bool: bool,
+}
+
+/// The number that a member is; `None` for all else, and for more than 64 bits.
+pub(super) fn number(leaf: &Leaf<'_>) -> Option<Number> {
+    let width = u32::try_from(leaf.size_bits()).ok().filter(|width| (1..=64).contains(width))?;
+    let (signed, is_bool) = match &leaf.layout.shape {
+        Shape::Int(kind) => (*kind == IntKind::Signed, *kind == IntKind::Bool),
+        Shape::Enum(of) => (of.values.iter().any(|(_, value)| *value < 0), false),
+        _ => return None,
+    };
+    let order = match leaf.layout.typedef.as_deref() {
+        Some(name) if name.starts_with("__be") => Order::Big,
+        Some(name) if name.starts_with("__le") => Order::Little,
+        _ => Order::Host,
+    };
+    let bits = Bits { offset: u32::try_from(leaf.offset_bits).ok()?, width, signed };
+    Some(Number { bits, order, is_bool })
+}
+
+impl Deriver<'_> {
+    /// What becomes of a member.
+    pub(super) fn leaf(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> Tried {
+        let path = new.path.as_str();
+        let mut acts = self.other_name(old, new);
+        acts.extend(moved(old.offset_bits, new.offset_bits));
+        if old.is_lock() && new.is_lock() {
+            return Tried::default();
+        }
+        if let Some(field) = new.kernel_field().or_else(|| old.kernel_field()) {
+            let what = format!("`{path}` is a {field}, which belongs to the kernel, and no entry can bring it along");
+            return Tried::asks(path, what, vec![option("drop", &old.path)]);
+        }
+        let scale = match self.unit(old, new) {
+            Ok(scale) => scale,
+            Err(asks) => return *asks,
+        };
+        let numbers = (number(old), number(new));
+        if let (Some(was), Some(is)) = numbers
+            && (scale.is_some() || !self.is_as_it_was(old, new))
+        {
+            return self.number(old, new, (was, is), scale, acts);
+        }
+        if old.bits.is_some() || new.bits.is_some() {
+            // Equal, as far as bit-fields can be: their place may differ.
+            if let (Some(was), Some(is)) = numbers {
+                let int = Int { from: was.bits, to: is.bits, cast: None, scale: None, numbers: Vec::new() };
+                return done(old, new, Some(Step::Int(int)), acts, true);
+            }
+        }
+        if is_same(old.layout, new.layout) {
+            return done(old, new, copy(old, new, 0, 0, new.len()), acts, true);
+        }
+        match (&old.layout.shape, &new.layout.shape) {
+            (Shape::Array { element: was, len: m }, Shape::Array { element: is, len: n }) => {
+                self.array(old, new, (was, *m), (is, *n), acts)
+            }
+            (Shape::Composite(was), Shape::Composite(is))
+                if was.kind() == CompositeKind::Union && is.kind() == CompositeKind::Union =>
+            {
+                let has = |arm: &crate::layout::FlatMember<'_>| {
+                    is.flat_members().iter().any(|other| {
+                        let place = |arm: &crate::layout::FlatMember<'_>| (arm.offset_bits, arm.member.bits);
+                        other.member.name == arm.member.name
+                            && place(other) == place(arm)
+                            && is_same(&arm.member.layout, &other.member.layout)
+                    })
+                };
+                if new.len() >= old.len() && was.flat_members().iter().all(has) {
+                    acts.push(Act::MoreArms);
+                    return done(old, new, copy(old, new, 0, 0, old.len()), acts, true);
+                }
+                let what = format!("`{path}` is a union, of which arms have changed");
+                Tried::asks(path, what, flags(old, &["--by-hand".to_owned()]))
+            }
+            (Shape::Pointer { .. }, Shape::Pointer { .. }) | (Shape::Opaque { .. }, Shape::Opaque { .. })
+                if old.len() == new.len() =>
+            {
+                acts.push(Act::Reread(old.spelling(), new.spelling()));
+                done(old, new, copy(old, new, 0, 0, new.len()), acts, true)
+            }
+            _ if old.layout.size == new.layout.size && old.bits.is_none() && new.bits.is_none() => {
+                let (was, is) = (old.spelling(), new.spelling());
+                let answer = option("cast", &format!("{path}=truncate"));
+                if self.answers.cast.get(path) != Some(&Cast::Truncate) {
+                    let what = format!("`{path}` was {was} and is {is}: are the bytes right as they are");
+                    return Tried::asks(path, what, flags(old, &[answer, "--by-hand".to_owned()]));
+                }
+                acts.push(Act::Reread(was, is));
+                let mut tried = done(old, new, copy(old, new, 0, 0, new.len()), acts, true);
+                tried.used.push(("cast", path.to_owned()));
+                tried
+            }
+            _ => {
+                let what = format!(
+                    "`{path}` was {} and is {}, and nothing tells how one becomes the other",
+                    old.spelling(),
+                    new.spelling()
+                );
+                Tried::asks(path, what, flags(old, &["--by-hand".to_owned()]))
+            }
+        }
+    }
+
+    /// That a member has another name, or is in another struct.
+    fn other_name(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> Vec<Act> {
+        let shared = |path: &str| old.path == path || old.arms.iter().any(|arm| arm == path);
+        if shared(&new.path) || new.arms.iter().any(|arm| shared(arm)) {
+            return Vec::new();
+        }
+        if old.name() == new.name() && old.path.matches('.').count() + new.path.matches('.').count() > 2 {
+            return vec![Act::Nested(old.path.clone())];
+        }
+        if old.name() == new.name() { Vec::new() } else { vec![Act::Renamed(old.path.clone())] }
+    }
+
+    /// True where nothing but the place of a number differs.
+    fn is_as_it_was(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> bool {
+        old.bits == new.bits && is_same(old.layout, new.layout)
+    }
+
+    /// The change of unit, where there is one; what is asked, where names say that there is one and no answer does.
+    fn unit(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> Result<Option<Scale>, Box<Tried>> {
+        if number(old).is_none() || number(new).is_none() {
+            return Ok(None);
+        }
+        if let Some(scale) = self.answers.scale.get(&new.path) {
+            return Ok(Some(*scale));
+        }
+        let of = |leaf: &Leaf<'_>| {
+            let typedef = leaf.layout.typedef.as_deref().and_then(Unit::of);
+            Unit::of(leaf.name()).or(typedef)
+        };
+        let (Some(was), Some(is)) = (of(old), of(new)) else { return Ok(None) };
+        if was == is {
+            return Ok(None);
+        }
+        let path = &new.path;
+        let what = format!(
+            "`{path}` is in {}, and `{}` was in {}: what are old numbers multiplied by",
+            is.name(),
+            old.path,
+            was.name()
+        );
+        let scale = was.scale_to(is).map_or_else(|| "N/M".to_owned(), |scale| scale.to_string());
+        let same = option("scale", &format!("{path}=1"));
+        Err(Box::new(Tried::asks(path, what, vec![option("scale", &format!("{path}={scale}")), same])))
+    }
+
+    fn number(
+        &self,
+        old: &Leaf<'_>,
+        new: &Leaf<'_>,
+        (was, is): (Number, Number),
+        scale: Option<Scale>,
+        mut acts: Vec<Act>,
+    ) -> Tried {
+        let path = new.path.as_str();
+        let mut used = Vec::new();
+        if scale.is_some() {
+            used.push(("scale", path.to_owned()));
+        }
+        let scale = scale.filter(|scale| *scale != Scale::ONE);
+        let (from, to) = (old.spelling(), new.spelling());
+        if was.order != is.order && was.bits.width.max(is.bits.width) > 8
+            || was.order != Order::Host && (scale.is_some() || was.bits.width != is.bits.width)
+            || is.is_bool && !was.is_bool
+        {
+            return self.bytes(old, new, (was, is), scale, acts, used);
+        }
+        if scale.is_some() && (was.bits.signed || is.bits.signed) {
+            let what = format!("`{path}` is signed, and only unsigned numbers can be scaled");
+            return Tried::asks(path, what, vec!["--by-hand".to_owned()]);
+        }
+        let mut int = Int { from: was.bits, to: is.bits, cast: None, scale, numbers: Vec::new() };
+        if let (Shape::Enum(before), Shape::Enum(after)) = (&old.layout.shape, &new.layout.shape) {
+            match self.enumerators(path, before, after, &mut acts, &mut used) {
+                Ok(numbers) => int.numbers = numbers,
+                Err(asks) => return *asks,
+            }
+        }
+        if let Some(scale) = scale {
+            acts.push(Act::Scaled(scale));
+        }
+        if !int.always_fits() {
+            let Some(cast) = self.answers.cast.get(path) else {
+                let what = if was.bits.signed != is.bits.signed {
+                    format!("`{path}` was {from} and is {to}: what becomes of a number that does not fit")
+                } else {
+                    format!("`{path}` was {from} and is narrower now, {to}: what becomes of a number that does not fit")
+                };
+                let cast = Cast::ALL.map(|cast| option("cast", &format!("{path}={cast}")));
+                return Tried::asks(path, what, flags(old, &cast));
+            };
+            used.push(("cast", path.to_owned()));
+            int.cast = Some(*cast);
+            acts.push(Act::Cast(from, to, *cast));
+        } else if was.bits.width != is.bits.width && scale.is_none() {
+            acts.push(Act::Widened(from, to));
+        }
+        let lossless = int.is_lossless();
+        let plain = int.cast.is_none() && int.scale.is_none() && int.numbers.is_empty();
+        let step = match (was.bits.bytes(), is.bits.bytes()) {
+            (Some((from, len)), Some((to, other))) if plain && len == other => Step::Copy { from, to, len },
+            _ => Step::Int(int),
+        };
+        let mut tried = done(old, new, Some(step), acts, lossless);
+        tried.used.extend(used);
+        tried
+    }
+
+    /// Numbers in a byte order of their own: bytes, in the places where that order has them.
+    fn bytes(
+        &self,
+        old: &Leaf<'_>,
+        new: &Leaf<'_>,
+        (was, is): (Number, Number),
+        scale: Option<Scale>,
+        mut acts: Vec<Act>,
+        mut used: Vec<(&'static str, String)>,
+    ) -> Tried {
+        let path = new.path.as_str();
+        let (from, to) = (old.spelling(), new.spelling());
+        let whole = old.bits.is_none() && new.bits.is_none() && scale.is_none();
+        if whole && was.order == is.order && was.order != Order::Host && is.bits.width >= was.bits.width {
+            let skip = if is.order == Order::Big { new.len() - old.len() } else { 0 };
+            acts.push(Act::Widened(from, to));
+            return done(old, new, copy(old, new, 0, skip, old.len()), acts, true);
+        }
+        let same_width = whole && was.bits.width == is.bits.width;
+        let answer = option("cast", &format!("{path}=truncate"));
+        let mut ways = if same_width { vec![answer] } else { Vec::new() };
+        ways.push("--by-hand".to_owned());
+        if !same_width || self.answers.cast.get(path) != Some(&Cast::Truncate) {
+            let what = format!("`{path}` was {from} and is {to}: are the bytes right as they are");
+            return Tried::asks(path, what, flags(old, &ways));
+        }
+        used.push(("cast", path.to_owned()));
+        acts.push(Act::Reread(from, to));
+        let mut tried = done(old, new, copy(old, new, 0, 0, new.len()), acts, true);
+        tried.used.extend(used);
+        tried
+    }
+
+    /// Which numbers become which, so that enumerators keep their names.
+    fn enumerators(
+        &self,
+        path: &str,
+        before: &Enumeration,
+        after: &Enumeration,
+        acts: &mut Vec<Act>,
+        used: &mut Vec<(&'static str, String)>,
+    ) -> Result<Vec<(u64, u64)>, Box<Tried>> {
+        let new: BTreeMap<&str, i128> = after.values.iter().map(|(name, value)| (&**name, *value)).collect();
+        let is_there = |number: i128| after.values.iter().any(|(_, value)| *value == number);
+        let (mut numbers, mut retired) = (BTreeMap::new(), Vec::new());
+        for (name, number) in &before.values {
+            match new.get(&**name) {
+                Some(now) if now == number => {}
+                Some(now) => _ = numbers.insert(*number as u64, *now as u64),
+                // Under its number, another name may be the same by now.
+                None if is_there(*number) => {}
+                None => retired.push((name.to_string(), *number)),
+            }
+        }
+        if !numbers.is_empty() {
+            acts.push(Act::Renumbered(numbers.len()));
+        }
+        if !retired.is_empty() {
+            let names: Vec<_> = retired.iter().map(|(name, _)| name.clone()).collect();
+            if let Some(text) = self.answers.default.get(path) {
+                used.push(("default", path.to_owned()));
+                let number = defaults::parse(text).map_err(|problem| {
+                    Box::new(Tried::asks(path, problem, vec![option("default", &format!("{path}=0"))]))
+                })?;
+                numbers.extend(retired.iter().map(|(_, old)| (*old as u64, number as u64)));
+                acts.push(Act::Retired(names, Some(text.clone())));
+            } else if self.answers.cast.get(path) == Some(&Cast::Truncate) {
+                used.push(("cast", path.to_owned()));
+                acts.push(Act::Retired(names, None));
+            } else {
+                let what = format!(
+                    "{} of `{path}` {} gone: what becomes of entries that hold it",
+                    names.join(", "),
+                    if names.len() == 1 { "is" } else { "are" }
+                );
+                let flags = vec![option("default", &format!("{path}=N")), option("cast", &format!("{path}=truncate"))];
+                return Err(Box::new(Tried::asks(path, what, flags)));
+            }
+        }
+        if numbers.len() > MAX_NUMBERS {
+            let what = format!("{} enumerators of `{path}` have other numbers, over {MAX_NUMBERS}", numbers.len());
+            return Err(Box::new(Tried::asks(path, what, vec!["--by-hand".to_owned()])));
+        }
+        Ok(numbers.into_iter().collect())
+    }
+
+    fn array(
+        &self,
+        old: &Leaf<'_>,
+        new: &Leaf<'_>,
+        (was, m): (&Layout, u32),
+        (is, n): (&Layout, u32),
+        mut acts: Vec<Act>,
+    ) -> Tried {
+        let elements = (format!("{}[]", old.path), format!("{}[]", new.path));
+        let mut tried = Tried::default();
+        if n < m {
+            if !self.answers.drop.contains(&elements.0) {
+                let what = format!("`{}` has {n} elements, it had {m}: are the last to be given up", new.path);
+                return Tried::asks(&elements.0, what, vec![option("drop", &elements.0), "--by-hand".to_owned()]);
+            }
+            tried.used.push(("drop", elements.0.clone()));
+            acts.push(Act::Shortened(m, n));
+        } else if n > m {
+            acts.push(Act::Lengthened(m, n));
+        }
+        let inner = self.layouts((was, &elements.0), (is, &elements.1));
+        let (Ok(from_stride), Ok(to_stride)) = (u32::try_from(was.size), u32::try_from(is.size)) else {
+            return Tried::asks(&new.path, format!("`{}` is too large", new.path), vec!["--by-hand".to_owned()]);
+        };
+        let mut steps = inner.steps.clone();
+        // Padding in an element that is as it was is nobody's to drop.
+        let is_kept = is_same(was, is);
+        if is_kept && to_stride > 0 {
+            steps = vec![Step::Copy { from: 0, to: 0, len: to_stride }];
+        }
+        let lossless = n >= m && inner.is_lossless();
+        if !is_kept {
+            acts.push(Act::Elements);
+        }
+        let (from, to) = (old.byte(), new.byte());
+        let step = Step::Repeat { from, from_stride, to, to_stride, count: m.min(n), steps };
+        let mut own = done(old, new, Some(step), acts, lossless);
+        tried.take(Tried { steps: std::mem::take(&mut own.steps), ..own });
+        tried.questions.extend(inner.questions);
+        tried.used.extend(inner.used);
+        if !is_kept {
+            tried.plans.extend(inner.plans);
+        }
+        tried
+    }
+}
+
+/// A member that was derived.
+fn done(old: &Leaf<'_>, new: &Leaf<'_>, step: Option<Step>, acts: Vec<Act>, lossless: bool) -> Tried {
+    let plan = MemberPlan { old: Some(old.path.clone()), new: Some(new.path.clone()), acts, lossless };
+    Tried { steps: step.into_iter().collect(), plans: vec![plan], ..Tried::default() }
+}
+
+fn copy(old: &Leaf<'_>, new: &Leaf<'_>, skip_old: u32, skip_new: u32, len: u32) -> Option<Step> {
+    (len > 0).then(|| Step::Copy { from: old.byte() + skip_old, to: new.byte() + skip_new, len })
+}
+
+/// Answers, and always that the member is given up.
+fn flags(old: &Leaf<'_>, ways: &[String]) -> Vec<String> {
+    let mut flags = ways.to_vec();
+    if last_name(&old.path) != old.path {
+        flags.push(option("drop", &old.path));
+    }
+    flags
+}

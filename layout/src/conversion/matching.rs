@@ -1,0 +1,385 @@
+//! Which member of the old definition each of the new one comes from.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
+
+use super::members::{Leaf, Scope};
+use super::plan::{Act, MemberPlan, Question, option};
+use super::{Answers, Step, defaults};
+use crate::diff;
+use crate::layout::{Layout, Shape};
+use crate::rules::Tier;
+
+/// Most members that are looked at. Layouts are shared, so that hostile ones have any number.
+const MAX_LEAVES: usize = 65_536;
+
+/// Derives what becomes of members, by the answers of an epoch.
+#[derive(Debug)]
+pub(super) struct Deriver<'a> {
+    pub(super) answers: &'a Answers,
+    /// True for members of the key.
+    pub(super) is_key: bool,
+    /// The paths that were met on either side.
+    pub(super) known: RefCell<[BTreeSet<String>; 2]>,
+    leaves_left: Cell<usize>,
+}
+
+/// What came of deriving something: nothing of it counts before it is taken.
+#[derive(Debug, Default)]
+pub(super) struct Tried {
+    pub(super) steps: Vec<Step>,
+    pub(super) plans: Vec<MemberPlan>,
+    pub(super) questions: Vec<Question>,
+    /// Answers that were needed: the option and its path.
+    pub(super) used: Vec<(&'static str, String)>,
+}
+
+impl Tried {
+    pub(super) fn asks(path: &str, what: String, flags: Vec<String>) -> Self {
+        Self { questions: vec![Question { path: path.to_owned(), what, flags }], ..Self::default() }
+    }
+
+    pub(super) fn take(&mut self, other: Self) {
+        self.steps.extend(other.steps);
+        self.plans.extend(other.plans);
+        self.questions.extend(other.questions);
+        self.used.extend(other.used);
+    }
+
+    pub(super) fn is_lossless(&self) -> bool {
+        self.plans.iter().all(|plan| plan.lossless)
+    }
+}
+
+impl<'a> Deriver<'a> {
+    pub(super) fn new(answers: &'a Answers, is_key: bool) -> Self {
+        Self { answers, is_key, known: RefCell::default(), leaves_left: Cell::new(MAX_LEAVES) }
+    }
+
+    /// What becomes of all members of two keys or values, or of two elements.
+    pub(super) fn layouts(&self, old: (&Layout, &str), new: (&Layout, &str)) -> Tried {
+        let scopes = self.scope(old, 0).and_then(|old| Some((old, self.scope(new, 1)?)));
+        match scopes {
+            Some((old, new)) => self.scopes(&old, &new),
+            None => {
+                let what = format!("`{}` has over {MAX_LEAVES} members, too many to derive", new.1);
+                Tried::asks(new.1, what, vec!["--by-hand".to_owned()])
+            }
+        }
+    }
+
+    fn scope<'l>(&self, (layout, path): (&'l Layout, &str), side: usize) -> Option<Scope<'l>> {
+        let scope = Scope::of(layout, path, self.leaves_left.get())?;
+        self.leaves_left.set(self.leaves_left.get().checked_sub(scope.leaves.len() + 1)?);
+        let known = &mut self.known.borrow_mut()[side];
+        known.extend(scope.leaves.iter().map(|leaf| leaf.path.clone()));
+        known.extend(scope.structs.iter().map(|node| node.path.clone()));
+        Some(scope)
+    }
+
+    fn scopes(&self, old: &Scope<'_>, new: &Scope<'_>) -> Tried {
+        let mut tried = Tried::default();
+        let mut pairs = Pairs::new(old, new);
+        self.by_rename(old, new, &mut pairs, &mut tried);
+        pairs.by_path(old, new);
+        let whole = self.by_wrapping(old, new, &mut pairs);
+        self.by_name(old, new, &mut pairs);
+
+        for (index, leaf) in new.leaves.iter().enumerate() {
+            let Some(from) = pairs.of_new[index] else { continue };
+            let was = &old.leaves[from];
+            let one = self.leaf(was, leaf);
+            // What can't be derived may be given up.
+            if !one.questions.is_empty() && self.dropping(&was.path).is_some() {
+                pairs.part(from, index);
+            } else {
+                tried.take(one);
+            }
+        }
+        tried.take(whole);
+        self.rest(old, new, &pairs, &mut tried);
+        tried
+    }
+
+    /// By what the epoch says, of a member or of a struct around it.
+    fn by_rename(&self, old: &Scope<'_>, new: &Scope<'_>, pairs: &mut Pairs, tried: &mut Tried) {
+        if self.answers.rename.is_empty() {
+            return;
+        }
+        for (index, leaf) in new.leaves.iter().enumerate() {
+            let renamed = covering(&leaf.path, |path| self.answers.rename.get_key_value(path));
+            let Some((to, from)) = renamed.filter(|(to, from)| to != from) else { continue };
+            let path = format!("{from}{}", &leaf.path[to.len()..]);
+            let found = old.leaves.iter().position(|old| old.path == path);
+            if let Some(found) = found.filter(|&found| !pairs.old_is_taken(found)) {
+                pairs.join(found, index);
+                tried.used.push(("rename", to.clone()));
+            }
+        }
+    }
+
+    /// A struct around one member, or a union around bytes, is the same as what is in it.
+    fn by_wrapping(&self, old: &Scope<'_>, new: &Scope<'_>, pairs: &mut Pairs) -> Tried {
+        let mut tried = Tried::default();
+        let mut copy = |was: (&str, u64, &Layout), is: (&str, u64, &Layout)| {
+            let len = is.2.size as u32;
+            if len > 0 {
+                tried.steps.push(Step::Copy { from: (was.1 / 8) as u32, to: (is.1 / 8) as u32, len });
+            }
+            let mut acts = moved(was.1, is.1);
+            acts.push(Act::Reread(was.2.spelling(), is.2.spelling()));
+            let (old, new) = (Some(was.0.to_owned()), Some(is.0.to_owned()));
+            tried.plans.push(MemberPlan { old, new, acts, lossless: true });
+        };
+        for (index, leaf) in new.leaves.iter().enumerate() {
+            let path = new.relative(&leaf.path);
+            let node = old.structs.iter().find(|node| old.relative(&node.path) == path);
+            let Some(node) = node.filter(|_| pairs.of_new[index].is_none() && leaf.bits.is_none()) else { continue };
+            if !node.leaves.clone().any(|old| pairs.old_is_taken(old)) && is_same(node.layout, leaf.layout) {
+                copy((&node.path, node.offset_bits, node.layout), (&leaf.path, leaf.offset_bits, leaf.layout));
+                node.leaves.clone().for_each(|old| pairs.settle_old(old));
+                pairs.settle_new(index);
+            }
+        }
+        for (index, leaf) in old.leaves.iter().enumerate() {
+            let path = old.relative(&leaf.path);
+            let node = new.structs.iter().find(|node| new.relative(&node.path) == path);
+            let Some(node) = node.filter(|_| !pairs.old_is_taken(index) && leaf.bits.is_none()) else { continue };
+            if !node.leaves.clone().any(|new| pairs.new_is_taken(new)) && is_same(leaf.layout, node.layout) {
+                copy((&leaf.path, leaf.offset_bits, leaf.layout), (&node.path, node.offset_bits, node.layout));
+                node.leaves.clone().for_each(|new| pairs.settle_new(new));
+                pairs.settle_old(index);
+            }
+        }
+        tried
+    }
+
+    /// By a name that only one member on either side has which nothing else was found for.
+    fn by_name(&self, old: &Scope<'_>, new: &Scope<'_>, pairs: &mut Pairs) {
+        let free_old = pairs.free_old().filter(|&at| self.dropping(&old.leaves[at].path).is_none());
+        let by_old = named(&old.leaves, free_old);
+        let is_enum = |leaf: &Leaf<'_>| matches!(leaf.layout.shape, Shape::Enum(_));
+        let free_new = pairs
+            .free_new()
+            .filter(|&at| is_enum(&new.leaves[at]) || !self.answers.default.contains_key(&new.leaves[at].path));
+        let by_new = named(&new.leaves, free_new);
+        let mut found: Vec<_> = by_new
+            .iter()
+            .filter_map(|(name, to)| match (by_old.get(name)?.as_slice(), to.as_slice()) {
+                ([from], [to]) => Some((*from, *to)),
+                _ => None,
+            })
+            .collect();
+        found.sort_unstable();
+        for (from, to) in found {
+            if self.leaf(&old.leaves[from], &new.leaves[to]).questions.is_empty() {
+                pairs.join(from, to);
+            }
+        }
+    }
+
+    /// Members that are on one side only.
+    fn rest(&self, old: &Scope<'_>, new: &Scope<'_>, pairs: &Pairs, tried: &mut Tried) {
+        let mut asked_of_new = BTreeSet::new();
+        let mut asked = BTreeSet::new();
+        let mut gone = Vec::new();
+        for index in pairs.free_old() {
+            let leaf = &old.leaves[index];
+            if leaf.is_lock() {
+                continue;
+            }
+            if let Some(answer) = self.dropping(&leaf.path) {
+                tried.used.push(("drop", answer.to_owned()));
+                let old = Some(leaf.path.clone());
+                gone.push(MemberPlan { old, new: None, acts: vec![Act::Dropped], lossless: false });
+                continue;
+            }
+            let alike = pairs.free_new().find(|&at| {
+                let other = &new.leaves[at];
+                let place = |leaf: &Leaf<'_>| (leaf.offset_bits, leaf.size_bits());
+                place(other) == place(leaf) && leaf.bits == other.bits && is_same(leaf.layout, other.layout)
+            });
+            if let Some(alike) = alike {
+                let to = &new.leaves[alike].path;
+                asked_of_new.insert(alike);
+                let what = format!("`{}` is gone, and `{to}` is at its bytes: is it another name for it", leaf.path);
+                let flags = vec![rename(to, &leaf.path), option("drop", &leaf.path)];
+                tried.questions.push(Question { path: leaf.path.clone(), what, flags });
+                continue;
+            }
+            // A struct of which nothing is left is asked of once.
+            let free = |at: usize| !pairs.old_is_taken(at);
+            let around = old.structs.iter().filter(|node| node.path != old.path && node.leaves.contains(&index));
+            let around = around.filter(|node| node.leaves.clone().all(free)).max_by_key(|node| node.leaves.len());
+            let path = around.map_or(&leaf.path, |node| &node.path);
+            if asked.insert(path.clone()) {
+                let mut flags = vec![option("drop", path)];
+                flags.extend(
+                    pairs
+                        .free_new()
+                        .find(|&at| around.is_none() && self.could_be(leaf, &new.leaves[at]))
+                        .map(|at| rename(&new.leaves[at].path, path)),
+                );
+                let what = format!("`{path}` is gone: is it to be given up, or has it another name");
+                tried.questions.push(Question { path: path.clone(), what, flags });
+            }
+        }
+        for index in pairs.free_new() {
+            self.added(&new.leaves[index], asked_of_new.contains(&index), tried);
+        }
+        tried.plans.extend(gone);
+    }
+
+    /// A member that the old definition does not have.
+    fn added(&self, leaf: &Leaf<'_>, may_be_renamed: bool, tried: &mut Tried) {
+        let what = match self.answers.default.get(&leaf.path) {
+            Some(text) => {
+                tried.used.push(("default", leaf.path.clone()));
+                match defaults::set(leaf, text) {
+                    Ok(step) => tried.steps.extend(step),
+                    Err(problem) => {
+                        let what = format!("`{}` can't begin as {text}: {problem}", leaf.path);
+                        let flags = vec![option("default", &format!("{}=0", leaf.path))];
+                        tried.questions.push(Question { path: leaf.path.clone(), what, flags });
+                    }
+                }
+                text.clone()
+            }
+            None if leaf.is_lock() => return,
+            None if self.is_key && leaf.size_bits() > 0 => {
+                if !may_be_renamed {
+                    let what = format!(
+                        "`{}` is new in the key: what is it in old entries, which a program looks up by the whole key",
+                        leaf.path
+                    );
+                    let flags = vec![option("default", &format!("{}=0", leaf.path))];
+                    tried.questions.push(Question { path: leaf.path.clone(), what, flags });
+                }
+                return;
+            }
+            None => "0".to_owned(),
+        };
+        let new = Some(leaf.path.clone());
+        tried.plans.push(MemberPlan { old: None, new, acts: vec![Act::Added(what)], lossless: true });
+    }
+
+    fn could_be(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> bool {
+        std::mem::discriminant(&old.layout.shape) == std::mem::discriminant(&new.layout.shape)
+            && self.leaf(old, new).questions.is_empty()
+    }
+
+    /// The answer that gives this member up: its path, or that of a struct around it.
+    pub(super) fn dropping(&self, path: &str) -> Option<&'a str> {
+        covering(path, |path| self.answers.drop.get(path)).map(String::as_str)
+    }
+}
+
+/// The answer for the longest path that is `path` or around it.
+fn covering<T>(path: &str, mut answer: impl FnMut(&str) -> Option<T>) -> Option<T> {
+    let mut at = path;
+    loop {
+        if let Some(answer) = answer(at) {
+            return Some(answer);
+        }
+        at = at.rsplit_once('.')?.0;
+    }
+}
+
+fn rename(to: &str, from: &str) -> String {
+    option("rename", &format!("{to}={from}"))
+}
+
+/// That a member is at another place, if it is.
+pub(super) fn moved(from: u64, to: u64) -> Vec<Act> {
+    if from == to { Vec::new() } else { vec![Act::Moved { from, to }] }
+}
+
+/// True where two layouts are the same bytes in the same sense, however they are spelled.
+pub(super) fn is_same(old: &Layout, new: &Layout) -> bool {
+    old.size == new.size && diff::rules_between(old, new).iter().all(|rule| rule.tier == Tier::Spelling)
+}
+
+/// The leaves among `of` by their last name.
+fn named<'l>(leaves: &'l [Leaf<'_>], of: impl Iterator<Item = usize>) -> HashMap<&'l str, Vec<usize>> {
+    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
+    for index in of.filter(|&index| leaves[index].arms.is_empty()) {
+        by_name.entry(leaves[index].name()).or_default().push(index);
+    }
+    by_name
+}
+
+/// Which leaves belong together.
+#[derive(Debug)]
+struct Pairs {
+    /// For each new leaf the old one.
+    of_new: Vec<Option<usize>>,
+    /// Leaves that are done with.
+    old_taken: Vec<bool>,
+    new_taken: Vec<bool>,
+}
+
+impl Pairs {
+    fn new(old: &Scope<'_>, new: &Scope<'_>) -> Self {
+        let (old, new) = (old.leaves.len(), new.leaves.len());
+        Self { of_new: vec![None; new], old_taken: vec![false; old], new_taken: vec![false; new] }
+    }
+
+    fn join(&mut self, old: usize, new: usize) {
+        self.of_new[new] = Some(old);
+        self.settle_old(old);
+        self.settle_new(new);
+    }
+
+    fn part(&mut self, old: usize, new: usize) {
+        self.of_new[new] = None;
+        self.old_taken[old] = false;
+        self.new_taken[new] = false;
+    }
+
+    fn settle_old(&mut self, old: usize) {
+        self.old_taken[old] = true;
+    }
+
+    fn settle_new(&mut self, new: usize) {
+        self.new_taken[new] = true;
+    }
+
+    fn old_is_taken(&self, old: usize) -> bool {
+        self.old_taken[old]
+    }
+
+    fn new_is_taken(&self, new: usize) -> bool {
+        self.new_taken[new]
+    }
+
+    fn free_old(&self) -> impl Iterator<Item = usize> {
+        self.old_taken.iter().enumerate().filter(|(_, taken)| !**taken).map(|(at, _)| at)
+    }
+
+    fn free_new(&self) -> impl Iterator<Item = usize> {
+        self.new_taken.iter().enumerate().filter(|(_, taken)| !**taken).map(|(at, _)| at)
+    }
+
+    /// Members of one path, an anonymous union by any of its arms.
+    fn by_path(&mut self, old: &Scope<'_>, new: &Scope<'_>) {
+        let mut by_path: HashMap<&str, usize> = HashMap::new();
+        for index in self.free_old() {
+            let leaf = &old.leaves[index];
+            for path in leaf.arms.iter().chain([&leaf.path]) {
+                by_path.entry(old.relative(path)).or_insert(index);
+            }
+        }
+        for (index, leaf) in new.leaves.iter().enumerate() {
+            let mut paths = leaf.arms.iter().chain([&leaf.path]);
+            let found = paths.find_map(|path| by_path.get(new.relative(path)).copied());
+            // A name that a struct has as well as a union in it is no pair.
+            let alike = |&from: &usize| old.leaves[from].arms.is_empty() == leaf.arms.is_empty();
+            if let Some(from) = found.filter(alike)
+                && !self.old_is_taken(from)
+                && !self.new_is_taken(index)
+            {
+                self.join(from, index);
+            }
+        }
+    }
+}

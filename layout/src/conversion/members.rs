@@ -1,0 +1,142 @@
+//! The members of a key or value, flat: what is matched between two definitions.
+
+use std::ops::Range;
+
+use crate::layout::{Composite, CompositeKind, Layout, Shape, kernel_tag};
+
+/// A key or a value, or an element of an array in it: the bytes from which offsets count.
+#[derive(Debug)]
+pub(super) struct Scope<'a> {
+    /// `value`, `value.items[]`.
+    pub(super) path: String,
+    /// What has no members of its own to be matched, in the order of the declaration.
+    pub(super) leaves: Vec<Leaf<'a>>,
+    /// The structs through which the leaves were reached.
+    pub(super) structs: Vec<Node<'a>>,
+}
+
+/// A number, an array, a union, a field of the kernel's.
+#[derive(Debug, Clone)]
+pub(super) struct Leaf<'a> {
+    /// `value.stats.bytes`; of an anonymous union, that of its first arm.
+    pub(super) path: String,
+    /// Paths of all arms of an anonymous union; else none.
+    pub(super) arms: Vec<String>,
+    /// Bits from the start of the scope.
+    pub(super) offset_bits: u64,
+    /// Width of a bit-field.
+    pub(super) bits: Option<u32>,
+    pub(super) layout: &'a Layout,
+}
+
+/// A struct in a scope.
+#[derive(Debug)]
+pub(super) struct Node<'a> {
+    pub(super) path: String,
+    pub(super) offset_bits: u64,
+    pub(super) layout: &'a Layout,
+    /// Its leaves, as indices.
+    pub(super) leaves: Range<usize>,
+}
+
+impl<'a> Scope<'a> {
+    /// The members of `layout`; `None` where they are over `most`.
+    pub(super) fn of(layout: &'a Layout, path: &str, most: usize) -> Option<Self> {
+        let mut scope = Self { path: path.to_owned(), leaves: Vec::new(), structs: Vec::new() };
+        scope.add(layout, None, path, 0, most)?;
+        Some(scope)
+    }
+
+    fn add(&mut self, layout: &'a Layout, bits: Option<u32>, path: &str, offset_bits: u64, most: usize) -> Option<()> {
+        match layout.composite().filter(|of| of.kind() != CompositeKind::Union && of.kernel_name().is_none()) {
+            Some(of) => {
+                let first = self.leaves.len();
+                self.members(of, path, offset_bits, most)?;
+                let leaves = first..self.leaves.len();
+                self.structs.push(Node { path: path.to_owned(), offset_bits, layout, leaves });
+                (self.structs.len() <= most).then_some(())
+            }
+            None => {
+                self.leaves.push(Leaf { path: path.to_owned(), arms: Vec::new(), offset_bits, bits, layout });
+                (self.leaves.len() <= most).then_some(())
+            }
+        }
+    }
+
+    fn members(&mut self, of: &'a Composite, path: &str, base: u64, most: usize) -> Option<()> {
+        for member in of.members() {
+            let offset_bits = base + member.offset_bits;
+            match member.promoted() {
+                Some(inner) if inner.kind() == CompositeKind::Union => {
+                    let arms: Vec<_> =
+                        inner.flat_members().iter().map(|flat| format!("{path}.{}", flat.member.name)).collect();
+                    let path = arms.first().cloned().unwrap_or_else(|| path.to_owned());
+                    self.leaves.push(Leaf { path, arms, offset_bits, bits: None, layout: &member.layout });
+                }
+                Some(inner) => self.members(inner, path, offset_bits, most)?,
+                None => {
+                    let path = format!("{path}.{}", member.name);
+                    self.add(&member.layout, member.bits, &path, offset_bits, most)?;
+                }
+            }
+            if self.leaves.len() > most {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// The path of a leaf or struct from this scope on: `.stats.bytes`.
+    pub(super) fn relative<'p>(&self, path: &'p str) -> &'p str {
+        path.strip_prefix(self.path.as_str()).unwrap_or(path)
+    }
+}
+
+impl Leaf<'_> {
+    /// Bits that it takes.
+    pub(super) fn size_bits(&self) -> u64 {
+        self.bits.map_or(self.layout.size * 8, u64::from)
+    }
+
+    /// First byte, of what is no bit-field.
+    pub(super) fn byte(&self) -> u32 {
+        (self.offset_bits / 8) as u32
+    }
+
+    /// Bytes that it takes, of what is no bit-field.
+    pub(super) fn len(&self) -> u32 {
+        self.layout.size as u32
+    }
+
+    /// Its own name, without those of what it is in.
+    pub(super) fn name(&self) -> &str {
+        last_name(&self.path)
+    }
+
+    /// `u32`, `u32:3`
+    pub(super) fn spelling(&self) -> String {
+        match self.bits {
+            Some(bits) => format!("{}:{bits}", self.layout.spelling()),
+            None => self.layout.spelling(),
+        }
+    }
+
+    /// The kernel's own field that it is: `bpf_timer`, `kptr`.
+    pub(super) fn kernel_field(&self) -> Option<&str> {
+        match &self.layout.shape {
+            Shape::Composite(of) => of.kernel_name(),
+            Shape::Pointer { target } => kernel_tag(target),
+            _ => None,
+        }
+    }
+
+    /// True for a lock, which no entry holds while it is copied.
+    pub(super) fn is_lock(&self) -> bool {
+        matches!(self.kernel_field(), Some("bpf_spin_lock" | "bpf_res_spin_lock"))
+    }
+}
+
+/// `bytes` of `value.items[].bytes[]`.
+pub(super) fn last_name(path: &str) -> &str {
+    path.trim_end_matches("[]").rsplit('.').next().unwrap_or_default()
+}
