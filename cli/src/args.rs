@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use maplock_layout::lock::Merge;
 
+use crate::answers::ConvertArgs;
+
 /// Keeps `maps.lock`, the lockfile for the layout of pinned eBPF maps
 #[derive(Debug, Parser)]
 #[command(
@@ -37,6 +39,8 @@ pub(crate) enum Verb {
     Diff(DiffArgs),
     /// Record in maps.lock that a break is right, and what nodes are to do about it
     Accept(AcceptArgs),
+    /// Tell how entries are converted, member by member; with --test, try it on entries
+    Migrate(MigrateArgs),
     /// Show the maps of objects: offsets, sizes, holes, padding
     Inspect(InspectArgs),
     /// Explain a rule
@@ -68,7 +72,7 @@ pub(crate) enum Format {
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(crate) enum InspectFormat {
-    /// C declarations with offsets
+    /// Text for a terminal
     #[default]
     Human,
     /// One document
@@ -201,6 +205,9 @@ pub(crate) struct AcceptArgs {
     #[arg(long, value_name = "MEMBER=HOW", value_parser = merge)]
     pub(crate) merge: Vec<(String, Merge)>,
 
+    #[command(flatten)]
+    pub(crate) convert: ConvertArgs,
+
     /// Take back the newest epoch of each map
     #[arg(long, conflicts_with_all = ["on_upgrade", "reason", "merge", "against"])]
     pub(crate) undo: bool,
@@ -215,6 +222,32 @@ pub(crate) struct AcceptArgs {
     /// How to say it
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) message_format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    /// Convert entries: all-zero and all-ones ones, random ones, and those of dumps
+    #[arg(long)]
+    pub(crate) test: bool,
+
+    /// Random entries for each conversion
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "test")]
+    pub(crate) entries: u32,
+
+    /// Entries of a node, as `maplock dump --json` and `bpftool map dump -j` write them; the file is called as the map
+    #[arg(long, value_name = "MAP.json", requires = "test")]
+    pub(crate) dump: Vec<PathBuf>,
+
+    /// The map that the dumps are of, whatever the files are called
+    #[arg(long, value_name = "MAP", requires = "dump")]
+    pub(crate) map: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) input: Input,
+
+    /// How to say it
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub(crate) message_format: InspectFormat,
 }
 
 fn merge(text: &str) -> Result<(String, Merge), String> {

@@ -7,13 +7,17 @@
 //! `node` is the other tool of this package, `maplock`, for the machines on which the maps are pinned.
 #![forbid(unsafe_code)]
 
+mod answers;
 mod args;
+mod conversion;
+mod dump;
 mod error;
 mod formats;
 #[cfg(target_os = "linux")]
 pub mod node;
 mod outcome;
 mod project;
+mod rehearsal;
 mod terminal;
 mod verbs;
 
@@ -93,6 +97,7 @@ fn run(verb: &Verb) -> Result<Said, Error> {
         Verb::Update(args) => verbs::update::run(args),
         Verb::Diff(args) => verbs::diff::run(args),
         Verb::Accept(args) => verbs::accept::run(args),
+        Verb::Migrate(args) => verbs::migrate::run(args),
         Verb::Inspect(args) => verbs::inspect::run(args),
         Verb::Explain(args) => verbs::explain::run(args),
         Verb::Rules(args) => verbs::rules::run(args),

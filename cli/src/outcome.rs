@@ -9,6 +9,7 @@ use maplock_layout::lock::{self, Epoch, LockedMap, Merge, OnUpgrade};
 use maplock_layout::rules::{self, Level, Tier};
 use maplock_layout::{Comparison, Disposition, Finding, Lock, Verdict, compare};
 
+use crate::conversion::Conversion;
 use crate::project::{self, Target};
 
 /// How reports name a side that is what the objects of today define.
@@ -79,6 +80,8 @@ pub(crate) struct Change {
     pub(crate) what: String,
     /// The epoch that was recorded, accepted or taken back.
     pub(crate) epoch: Option<Epoch>,
+    /// How entries are converted, where that was accepted.
+    pub(crate) conversion: Option<Conversion>,
 }
 
 impl Outcome {
@@ -323,7 +326,7 @@ impl Change {
     }
 
     pub(crate) fn new(map: &str, kind: &'static str, what: String) -> Self {
-        Self { map: map.to_owned(), kind, what, epoch: None }
+        Self { map: map.to_owned(), kind, what, epoch: None, conversion: None }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::config::Levels;
-use crate::conversion::Answers;
+use crate::conversion::{Answers, Converting, Problems};
 use crate::diff::{self, compare};
 use crate::finding::{Comparison, Finding};
 use crate::lock::{Epoch, Lock, LockedMap, Merge, OnUpgrade};
@@ -50,6 +50,20 @@ pub enum EpochError {
     },
     /// Nothing is known of the value's members.
     NoMembers(String),
+    /// Of an epoch that does not convert entries, nothing is to be answered.
+    NothingToConvert {
+        /// The map.
+        map: String,
+        /// What the epoch does.
+        on_upgrade: OnUpgrade,
+    },
+    /// What the two definitions do not tell of a conversion, and no answer does.
+    Unanswered {
+        /// The map.
+        map: String,
+        /// What is open, and which answers fit nothing.
+        problems: Problems,
+    },
     /// Of an epoch that keeps no entries, none can be merged.
     NothingToMerge {
         /// The map.
@@ -83,6 +97,11 @@ impl fmt::Display for EpochError {
                 f,
                 "the value of map `{map}` is declared by its size alone, so that it has no member to merge; bind it to a type in Cargo.toml"
             ),
+            Self::NothingToConvert { map, on_upgrade } => write!(
+                f,
+                "`{on_upgrade}` converts no entry of map `{map}`, so that nothing is to be said of its members; choose `migrate`, or leave the answers out"
+            ),
+            Self::Unanswered { map, problems } => write!(f, "map `{map}` can't be converted as it is: {problems}"),
             Self::NothingToMerge { map, on_upgrade } => write!(
                 f,
                 "`{on_upgrade}` keeps no entry of map `{map}` that could be merged; choose `reuse` or `migrate`, or merge nothing"
@@ -204,7 +223,7 @@ pub fn accept(
 ///
 /// # Errors
 /// Where there is no such epoch, or it keeps no entries; where a member does not qualify in the definition that the epoch
-/// leads to, or in the one that it leaves if that has the member.
+/// leads to, or, where the old bytes stay, in the one that it leaves if that has the member.
 pub fn merge(lock: &Lock, map: &str, members: &BTreeMap<String, Merge>) -> Result<Lock, EpochError> {
     let mut merged = lock.clone();
     let hint = || crate::config::did_you_mean(map, lock.maps.keys().map(String::as_str));
@@ -217,12 +236,46 @@ pub fn merge(lock: &Lock, map: &str, members: &BTreeMap<String, Merge>) -> Resul
     for (path, Merge::Sum) in members {
         let cannot = |was, because| EpochError::CannotMerge { map: map.to_owned(), path: path.clone(), was, because };
         sum_places(value, path).map_err(|error| cannot(false, error))?;
-        if let Some(old) = epoch.previous.value.as_deref().filter(|old| has_member(old, path)) {
+        // Converted entries are settled by what they became.
+        let previous = epoch.previous.value.as_deref().filter(|_| epoch.on_upgrade == OnUpgrade::Reuse);
+        if let Some(old) = previous.filter(|old| has_member(old, path)) {
             sum_places(old, path).map_err(|error| cannot(true, error))?;
         }
     }
     epoch.merge.clone_from(members);
     Ok(merged)
+}
+
+/// The lock in which the newest epoch of `map`, which [`accept`] has written, says how entries are converted: by `answers`, or where
+/// none are given by those that it has. An epoch that converts nothing has none.
+///
+/// # Errors
+/// Where there is no such epoch; where the two definitions and the answers do not tell what becomes of each member; where answers are
+/// given and nothing is converted.
+pub fn convert(lock: &Lock, map: &str, answers: Option<&Answers>) -> Result<Lock, EpochError> {
+    let mut converting = lock.clone();
+    let hint = || crate::config::did_you_mean(map, lock.maps.keys().map(String::as_str));
+    let entry =
+        converting.maps.get_mut(map).ok_or_else(|| EpochError::NoSuchMap { map: map.to_owned(), hint: hint() })?;
+    let epoch = entry.epochs.last_mut().ok_or_else(|| EpochError::NothingToAccept(map.to_owned()))?;
+    if epoch.on_upgrade != OnUpgrade::Migrate {
+        epoch.convert = Answers::default();
+        return match answers {
+            Some(answers) if !answers.is_empty() => {
+                Err(EpochError::NothingToConvert { map: map.to_owned(), on_upgrade: epoch.on_upgrade })
+            }
+            _ => Ok(converting),
+        };
+    }
+    if let Some(answers) = answers {
+        epoch.convert.clone_from(answers);
+    }
+    // The same bytes in a smaller map need no conversion.
+    if epoch.from != epoch.to {
+        let side = Converting { epoch, old: &epoch.previous, new: &entry.def };
+        side.derive().map_err(|problems| EpochError::Unanswered { map: map.to_owned(), problems })?;
+    }
+    Ok(converting)
 }
 
 /// The lock as it was before the newest epoch of `map`.

@@ -608,13 +608,16 @@ fn a_merge_that_cannot_be_is_refused_with_what_could() {
         "`packet` of map `m` cannot be merged: the value (struct stats) has no member `packet`; did you mean `packets`?; members that qualify: packets, errors"
     );
     assert_eq!(
-        refused("struct stats { u16 packets; u32 errors; };", V2, OnUpgrade::Migrate, "packets"),
+        refused("struct stats { u16 packets; u16 pad; u32 errors; };", V1, OnUpgrade::Reuse, "packets"),
         "`packets` of map `m` as it was cannot be merged: `packets` (u16) has 2 bytes, and only 4 or 8 can be summed at once; members that qualify: errors"
     );
     assert_eq!(
         refused(V1, V2, OnUpgrade::Swap, "packets"),
         "`swap` keeps no entry of map `m` that could be merged; choose `reuse` or `migrate`, or merge nothing"
     );
+    // What is converted is settled by what it became.
+    let narrow = accepted(&lock([map("struct stats { u16 packets; u32 errors; };")]), V2, OnUpgrade::Migrate, "wider");
+    merge(&narrow, "m", &summed(["packets"])).unwrap();
     let added = accepted(&lock([map(V1)]), V4, OnUpgrade::Migrate, "bytes too");
     merge(&added, "m", &summed(["bytes"])).unwrap();
     assert_eq!(merge(&lock([map(V1)]), "m", &summed(["bytes"])), Err(EpochError::NothingToAccept("m".to_owned())));

@@ -69,6 +69,7 @@ pub mod policy;
 mod recover;
 pub mod report;
 mod rollback;
+pub mod sample;
 mod site;
 pub mod spec;
 mod stage;

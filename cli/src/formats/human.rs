@@ -106,5 +106,9 @@ fn decision(change: &Change, out: &mut String) {
         ["effect".to_owned(), change.what.clone()],
     ];
     rows.extend(merged(&epoch.merge).map(|merged| ["merge".to_owned(), merged]));
-    _ = writeln!(out, "{}", columns("  ", &rows));
+    out.push_str(&columns("  ", &rows));
+    if let Some(conversion) = &change.conversion {
+        out.push_str(&conversion.human("  "));
+    }
+    out.push('\n');
 }

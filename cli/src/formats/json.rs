@@ -7,6 +7,7 @@ use maplock_layout::{Comparison, Finding, Place};
 use serde::Serialize;
 
 use super::to_json;
+use crate::conversion::{Conversion, ConversionJson};
 use crate::error::Error;
 use crate::outcome::{Change, Ending, Outcome};
 
@@ -47,6 +48,8 @@ struct EpochJson<'a> {
     merge: MergeJson<'a>,
     reason: &'a str,
     max_entries: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conversion: Option<ConversionJson<'a>>,
 }
 
 /// How members are merged, by path.
@@ -134,6 +137,7 @@ fn change(change: &Change) -> ChangeJson<'_> {
             merge: merge(&epoch.merge),
             reason: &epoch.reason,
             max_entries: epoch.max_entries,
+            conversion: change.conversion.as_ref().map(Conversion::json),
         }),
     }
 }

@@ -38,6 +38,8 @@ pub(crate) enum Verb {
     Plan(PlanArgs),
     /// Show what is pinned in a directory: maps, programs, links, generations
     Inspect(InspectArgs),
+    /// Show the entries of a pinned map, by the members of its layout
+    Dump(DumpArgs),
     /// Return to the generation before: its maps, and its programs in the links
     Rollback(RollbackArgs),
     /// Remove the generation before, so that no roll-back is possible any more
@@ -51,6 +53,21 @@ pub(crate) enum ShortFormat {
     Human,
     /// One document
     Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DumpArgs {
+    /// The pin of a map
+    #[arg(value_name = "PIN")]
+    pub(crate) pin: PathBuf,
+
+    /// One document, with the bytes as `bpftool -j map dump` has them: for `cargo maplock migrate --test --dump`
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Entries at the most
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +86,10 @@ pub(crate) struct PlanArgs {
     /// Fail where this would happen to a map; several with commas
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
     pub(crate) deny: Vec<Deny>,
+
+    /// Entries of each map that is converted to show, as they are and as they will be
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) sample: usize,
 
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,

@@ -4,6 +4,7 @@
 
 mod args;
 mod confirm;
+mod dump;
 mod inspect;
 mod inspect_json;
 mod log;
@@ -12,6 +13,7 @@ mod plan;
 mod plan_formats;
 mod privileges;
 mod rollback;
+mod values;
 
 pub use args::Cli;
 use args::Verb;
@@ -27,6 +29,7 @@ pub fn main(cli: &Cli) -> Ended {
     crate::end(match &cli.verb {
         Verb::Plan(args) => plan::run(args),
         Verb::Inspect(args) => inspect::run(args),
+        Verb::Dump(args) => dump::run(args),
         Verb::Rollback(args) => rollback::run(args),
         Verb::Confirm(args) => confirm::run(args),
     })

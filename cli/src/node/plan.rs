@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use maplock::layout::Disposition;
+use maplock::layout::conversion::Leg;
+use maplock::layout::{Disposition, MapDef};
+use maplock::migrate::Migrations;
 use maplock::plan::MapPlan;
+use maplock::sample::{Sample, sample};
 use maplock::{OnMismatch, Plan, Policies, Policy, Spec};
 
 use super::args::PlanArgs;
@@ -18,6 +21,8 @@ pub(super) struct Told {
     pub(super) plan: Plan,
     /// Maps with a denied disposition, as errors for a person.
     pub(super) denied: Vec<(String, Error)>,
+    /// Entries of maps that are converted.
+    pub(super) samples: Vec<Samples>,
     /// What else should be known.
     pub(super) notes: Vec<String>,
     /// The lock and its text, to point at.
@@ -51,6 +56,17 @@ pub(super) fn run(args: &PlanArgs) -> Result<Said, Error> {
     })
 }
 
+/// Some entries of a map that is converted.
+pub(super) struct Samples {
+    pub(super) map: String,
+    /// What it is, and what it will be.
+    pub(super) old: MapDef,
+    pub(super) new: MapDef,
+    /// How many entries it has, where that is known.
+    pub(super) of: Option<u64>,
+    pub(super) entries: Vec<Sample>,
+}
+
 struct Asking<'a> {
     args: &'a PlanArgs,
     spec: &'a Spec,
@@ -77,7 +93,36 @@ impl Asking<'_> {
                 missing.join(" and ")
             ));
         }
-        Ok(Told { plan, denied, notes, lock: self.args.lock.clone(), text })
+        let samples = self.samples(&plan, &mut notes)?;
+        Ok(Told { plan, denied, samples, notes, lock: self.args.lock.clone(), text })
+    }
+
+    /// Some entries of each map that is converted, read and converted here.
+    fn samples(&self, plan: &Plan, notes: &mut Vec<String>) -> Result<Vec<Samples>, Error> {
+        let mut all = Vec::new();
+        for map in plan.maps.iter().filter(|map| map.conversion.is_some() && self.args.sample > 0) {
+            let is_by_hand =
+                map.conversion.iter().flat_map(|way| &way.legs).any(|leg| matches!(leg, Leg::ByHand { .. }));
+            if is_by_hand {
+                notes.push(format!(
+                    "entries of `{}` are converted by the daemon's own code, which alone can show them",
+                    map.map
+                ));
+                continue;
+            }
+            let entries = sample(map, &Migrations::default(), self.args.sample)
+                .map_err(|error| failed(format!("could not read entries of map `{}`", map.map), &error))?;
+            if let (Some(old), Some(new)) = (&map.old, &map.def) {
+                all.push(Samples {
+                    map: map.map.clone(),
+                    old: old.clone(),
+                    new: new.clone(),
+                    of: map.entries,
+                    entries,
+                });
+            }
+        }
+        Ok(all)
     }
 
     /// The options that would have a refused map upgraded. They are tried, not guessed: an option that helps not is none.

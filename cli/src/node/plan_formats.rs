@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use maplock::layout::{Disposition, lock};
+use maplock::layout::{Disposition, MapDef, lock};
 use maplock_codegen::SourceLine;
 use serde_json::json;
 
-use super::plan::Told;
+use super::plan::{Samples, Told};
+use super::values::members;
 use crate::error::Error;
 use crate::formats::github::annotation;
 use crate::formats::markdown::{cell, code, text};
@@ -18,6 +19,9 @@ pub(super) fn human(told: &Told) -> String {
     let plan = told.plan.to_string();
     let (head, rest) = plan.split_once('\n').unwrap_or((&plan, ""));
     let mut out = format!("{DIM}{head}{DIM:#}\n{rest}\n");
+    for samples in &told.samples {
+        sampled(samples, &mut out);
+    }
     for note in &told.notes {
         _ = writeln!(out, "{BOLD}note{BOLD:#}: {note}");
     }
@@ -27,11 +31,59 @@ pub(super) fn human(told: &Told) -> String {
     out
 }
 
-/// As [`maplock::Plan::to_json`], with `denied`, a list of maps, and `notes`.
+/// Entries as they are, each with what it becomes below it.
+fn sampled(samples: &Samples, out: &mut String) {
+    if samples.entries.is_empty() {
+        return;
+    }
+    let of = samples.of.map_or_else(String::new, |all| format!(" of {all}"));
+    let shown = samples.entries.len();
+    _ = writeln!(out, "\n{BOLD}{}{BOLD:#}, {shown}{of} as they are and as they will be:", samples.map);
+    let line = |def: &MapDef, key: &[u8], value: &[u8]| {
+        let told = |of: Vec<(String, String)>| {
+            of.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
+        };
+        let key = told(members(def.key.as_deref(), "key", key));
+        format!("{key}  ->  {}", told(members(def.value.as_deref(), "value", value)))
+    };
+    for sample in &samples.entries {
+        _ = writeln!(out, "  {DIM}old{DIM:#}  {}", line(&samples.old, &sample.key, &sample.value));
+        match &sample.becomes {
+            Ok(entries) if entries.is_empty() => _ = writeln!(out, "  {DIM}new{DIM:#}  dropped"),
+            Ok(entries) => entries.iter().for_each(|(key, value)| {
+                _ = writeln!(out, "  {DIM}new{DIM:#}  {}", line(&samples.new, key, value));
+            }),
+            Err(problem) => _ = writeln!(out, "  {DIM}new{DIM:#}  can't be converted: {problem}"),
+        }
+    }
+}
+
+/// As [`maplock::Plan::to_json`], with `denied`, a list of maps, `samples` and `notes`.
 pub(super) fn json(told: &Told) -> Result<String, Error> {
     let mut document = told.plan.to_json();
     let denied: Vec<_> = told.denied.iter().map(|(map, _)| map).collect();
     document["denied"] = json!(denied);
+    let of = |def: &MapDef, key: &[u8], value: &[u8]| {
+        let object = |members: Vec<(String, String)>| -> serde_json::Value {
+            members.into_iter().map(|(name, value)| (name, serde_json::Value::String(value))).collect()
+        };
+        let key = object(members(def.key.as_deref(), "key", key));
+        json!({ "key": key, "value": object(members(def.value.as_deref(), "value", value)) })
+    };
+    let samples = told.samples.iter().map(|samples| {
+        let entries = samples.entries.iter().map(|sample| {
+            let old = of(&samples.old, &sample.key, &sample.value);
+            match &sample.becomes {
+                Ok(entries) => {
+                    let new: Vec<_> = entries.iter().map(|(key, value)| of(&samples.new, key, value)).collect();
+                    json!({ "old": old, "new": new })
+                }
+                Err(problem) => json!({ "old": old, "problem": problem }),
+            }
+        });
+        (samples.map.clone(), json!(entries.collect::<Vec<_>>()))
+    });
+    document["samples"] = samples.collect();
     document["notes"] = json!(told.notes);
     to_json(&document)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use maplock_layout::config::Levels;
+use maplock_layout::conversion::{Answers, Converting};
 use maplock_layout::epochs::{self, EpochError};
 use maplock_layout::lock::{Epoch, Merge, OnUpgrade};
 use maplock_layout::{Lock, Observation, compare};
@@ -10,6 +11,7 @@ use maplock_layout::{Lock, Observation, compare};
 use super::check::old_side;
 use crate::Said;
 use crate::args::{AcceptArgs, Way};
+use crate::conversion::Conversion;
 use crate::error::Error;
 use crate::formats;
 use crate::outcome::{Change, Ending, Outcome, Side, demand_decisions};
@@ -32,7 +34,8 @@ pub(crate) fn run(args: &AcceptArgs) -> Result<Said, Error> {
     let outcome = match (args.undo, &args.on_upgrade, &args.reason) {
         (false, Some(way), Some(reason)) => {
             let merge = args.merge.iter().cloned().collect();
-            let answer = Answer { maps: &args.maps, on_upgrade: (*way).into(), merge, reason };
+            let answers = args.convert.answers();
+            let answer = Answer { maps: &args.maps, on_upgrade: (*way).into(), merge, answers, reason };
             match &args.against {
                 Some(revision) => accept_against(&target, revision, answer)?,
                 None => accept(&target, args, answer)?,
@@ -70,6 +73,7 @@ struct Answer<'a> {
     maps: &'a [String],
     on_upgrade: OnUpgrade,
     merge: BTreeMap<String, Merge>,
+    answers: Option<Answers>,
     reason: &'a str,
 }
 
@@ -77,6 +81,7 @@ impl Answer<'_> {
     /// The lock in which the change of `map` is accepted so.
     fn entered(&self, lock: &Lock, observed: &Observation, map: &str, levels: &Levels) -> Result<Lock, EpochError> {
         let accepted = epochs::accept(lock, observed, map, self.on_upgrade, self.reason, levels)?;
+        let accepted = epochs::convert(&accepted, map, self.answers.as_ref())?;
         // Another answer to what was accepted before does not take back how members are merged.
         if self.merge.is_empty() { Ok(accepted) } else { epochs::merge(&accepted, map, &self.merge) }
     }
@@ -137,6 +142,9 @@ fn accept_against(target: &Target, revision: &str, answer: Answer<'_>) -> Result
         if let Some(before) = before.filter(|_| answer.merge.is_empty() && answer.on_upgrade.keeps_entries()) {
             answer.merge.clone_from(&before.merge);
         }
+        if let Some(before) = before.filter(|_| answer.answers.is_none() && answer.on_upgrade == OnUpgrade::Migrate) {
+            answer.answers = Some(before.convert.clone());
+        }
         let mut known = current.clone();
         known.def.clone_from(&released.def);
         known.epochs.retain(|epoch| epoch.from == to || (epoch.from, epoch.to) != (from, to));
@@ -188,7 +196,13 @@ fn written(
         let newest = |lock: &Lock| lock.maps.get(map).and_then(|map| map.epochs.last().cloned());
         let epoch = newest(if kind == "undone" { &before } else { &after });
         let what = epoch.as_ref().map_or_else(String::new, on_a_node);
-        outcome.changes.push(Change { epoch, ..Change::new(map, kind, what) });
+        let conversion = match (kind, after.maps.get(map)) {
+            ("accepted", Some(locked)) => Converting::all(locked).pop().map(|step| Conversion::of(map, &step)),
+            _ => None,
+        };
+        let conversion =
+            conversion.filter(|_| epoch.as_ref().is_some_and(|epoch| epoch.on_upgrade == OnUpgrade::Migrate));
+        outcome.changes.push(Change { epoch, conversion, ..Change::new(map, kind, what) });
     }
     if kind == "accepted" {
         let only = |lock: &Lock| Lock {
@@ -221,5 +235,22 @@ fn on_a_node(epoch: &Epoch) -> String {
 }
 
 fn refused(error: &EpochError) -> Error {
-    Error::new(error.to_string())
+    let EpochError::Unanswered { map, problems } = error else { return Error::new(error.to_string()) };
+    let mut lines: Vec<_> =
+        problems.mistakes.iter().map(|mistake| format!("{}: {}", mistake.answer, mistake.what)).collect();
+    let mut help = Vec::new();
+    for question in &problems.questions {
+        lines.push(question.what.clone());
+        help.push(format!("{}: {}", question.path, question.flags.join(" | ")));
+    }
+    if problems.questions.iter().any(|question| !question.flags.iter().any(|flag| flag == "--by-hand")) {
+        help.push("or write the conversion yourself: --by-hand".to_owned());
+    }
+    let what = match problems.questions.len() {
+        0 => format!("an answer for map `{map}` fits nothing"),
+        1 => format!("entries of map `{map}` can't be converted before a question is answered"),
+        more => format!("entries of map `{map}` can't be converted before {more} questions are answered"),
+    };
+    let error = Error::new(what).because(lines.join("\n"));
+    if problems.questions.is_empty() { error } else { error.help(help.join("\n")) }
 }

@@ -6,5 +6,6 @@ pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod inspect;
+pub(crate) mod migrate;
 pub(crate) mod rules;
 pub(crate) mod update;

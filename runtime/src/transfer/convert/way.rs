@@ -97,12 +97,10 @@ impl Way {
     }
 
     /// Converts an entry, into as many as it becomes.
-    pub(in super::super) fn convert(
-        &self,
-        key: &[u8],
-        value: &[u8],
-        insert: &mut dyn FnMut(&[u8], &[u8]),
-    ) -> Result<(), MigrateError> {
+    ///
+    /// # Errors
+    /// What the code says; a number that does not fit.
+    pub fn convert(&self, key: &[u8], value: &[u8], insert: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), MigrateError> {
         convert(&self.0, key, value, insert)
     }
 }
