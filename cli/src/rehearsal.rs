@@ -39,11 +39,14 @@ pub(crate) struct Rehearsal<'a> {
 
 /// The stages of a way on which nothing is by hand.
 pub(crate) fn stages(legs: &[Leg]) -> Option<Vec<&Stage>> {
-    let stage = |leg| match leg {
-        &Leg::Derived(ref stage) => Some(stage),
-        Leg::ByHand { .. } => None,
-    };
-    legs.iter().map(stage).collect()
+    let mut stages = Vec::with_capacity(legs.len());
+    for leg in legs {
+        match leg {
+            Leg::Derived(stage) => stages.push(stage),
+            Leg::ByHand { .. } => return None,
+        }
+    }
+    Some(stages)
 }
 
 impl Rehearsal<'_> {

@@ -6,6 +6,9 @@ use crate::plan::MapPlan;
 use crate::sys::Map;
 use crate::transfer::Way;
 
+/// A key and a value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
 /// An entry, and what it becomes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
@@ -14,7 +17,7 @@ pub struct Sample {
     /// Its value; in a per-CPU map, that of the first CPU.
     pub value: Vec<u8>,
     /// The keys and values that it becomes; or why it can't be converted, as a phrase.
-    pub becomes: Result<Vec<(Vec<u8>, Vec<u8>)>, String>,
+    pub becomes: Result<Vec<Entry>, String>,
 }
 
 /// Up to `most` entries of a map that is to be converted, each with what it becomes. None where nothing is converted, or entries have

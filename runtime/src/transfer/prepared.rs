@@ -16,7 +16,7 @@ pub struct Prepared<'a> {
 }
 
 enum Of<'a> {
-    Same(Transfer<'a>, Way<'a>),
+    Same(Transfer<'a>, Box<Way<'a>>),
     Converting(Convert<'a>, convert::Prepared<'a>),
 }
 
@@ -66,7 +66,7 @@ impl<'a> Transfer<'a> {
             Behaviour::InnerMapsById | Behaviour::OneByOne => Way::Handles,
             Behaviour::NotCopyable(_) => unreachable!("checked"),
         };
-        Ok(Prepared { of: Of::Same(*self, way) })
+        Ok(Prepared { of: Of::Same(*self, Box::new(way)) })
     }
 
     /// `None` where it is to go by system calls: they are asked for, or the kernel takes no such program.

@@ -75,7 +75,7 @@ pub struct Convert<'a> {
 /// A second pass with its programs loaded.
 pub(super) enum Prepared<'a> {
     Programs(Box<(Engine<'a>, SettleProgs)>),
-    Entries(std::sync::Mutex<Converter<'a>>),
+    Entries(Box<std::sync::Mutex<Converter<'a>>>),
     Queue,
 }
 
@@ -149,7 +149,7 @@ impl<'a> Convert<'a> {
         }
         let prepared = match prepared {
             Some(prepared) => prepared,
-            None => Prepared::Entries(Converter::new(*self, options.method)?.into()),
+            None => Prepared::Entries(Box::new(Converter::new(*self, options.method)?.into())),
         };
         Ok(super::Prepared::converting(*self, prepared))
     }

@@ -80,11 +80,14 @@ impl Way {
 
     /// Its stages, where all of it is derived.
     pub(super) fn stages(&self) -> Option<Vec<&Stage>> {
-        let stage = |leg| match leg {
-            &WayLeg::Derived(ref stage) => Some(stage),
-            WayLeg::ByHand(_) => None,
-        };
-        self.0.iter().map(stage).collect()
+        let mut stages = Vec::with_capacity(self.0.len());
+        for leg in &self.0 {
+            match leg {
+                WayLeg::Derived(stage) => stages.push(stage),
+                WayLeg::ByHand(_) => return None,
+            }
+        }
+        Some(stages)
     }
 
     /// What becomes of entries whose keys become one, where that can be: by the first stage that says so. Code by hand says
