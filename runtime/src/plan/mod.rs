@@ -8,6 +8,9 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use decide::lacks_layout;
+pub(crate) use same::same_but_for_capacity;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
