@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::config::Levels;
+use crate::conversion::Answers;
 use crate::diff::{self, compare};
 use crate::finding::{Comparison, Finding};
 use crate::lock::{Epoch, Lock, LockedMap, Merge, OnUpgrade};
@@ -185,6 +186,9 @@ pub fn accept(
         if !on_upgrade.keeps_entries() {
             entry.merge.clear();
         }
+        if on_upgrade != OnUpgrade::Migrate {
+            entry.convert = Answers::default();
+        }
         reason.clone_into(&mut entry.reason);
         return Ok(accepted);
     }
@@ -243,6 +247,7 @@ fn epoch(from: &LockedMap, to: &LockedMap, rules: Vec<String>, on_upgrade: OnUpg
         rules,
         on_upgrade,
         merge: BTreeMap::new(),
+        convert: Answers::default(),
         reason: reason.to_owned(),
         max_entries: shrinks.then_some(to.def.max_entries),
         previous: from.def.clone(),

@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use maplock_layout::config::Levels;
+use maplock_layout::conversion::Answers;
 use maplock_layout::lock::{Epoch, LockedMap, OnUpgrade};
 use maplock_layout::rules::{self, Rule};
 use maplock_layout::{Config, Finding, Lock, MapDef, ObjectMaps, compare, observe};
@@ -169,6 +170,7 @@ fn an_epoch_that_leads_nowhere_is_stale() {
         rules: vec!["member-moved".to_owned()],
         on_upgrade: OnUpgrade::Swap,
         merge: [].into(),
+        convert: Answers::default(),
         reason: "members exchanged".to_owned(),
         max_entries: None,
         previous: from.clone(),

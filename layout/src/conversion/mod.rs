@@ -1,7 +1,11 @@
 //! How entries of one definition become entries of another, as plain data: derived from two layouts and the answers that an
 //! epoch gives, run by whoever has the bytes (a program in the kernel, or user space).
 
+mod answers;
+
 use crate::digest::Digest;
+
+pub use answers::Answers;
 
 /// The whole way from the definition that a node holds to today's: one leg for each epoch between them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::types::{Named, TypeTable};
-use super::{Epoch, Lock, LockedMap};
+use super::{Epoch, Lock, LockedMap, answers};
 use crate::layout::Member;
 use crate::map::{MapDef, Pinning};
 
@@ -50,6 +50,7 @@ fn epoch(out: &mut String, path: &str, epoch: &Epoch) {
         let members: Vec<_> = epoch.merge.iter().map(|(path, merge)| format!("{} = \"{merge}\"", key(path))).collect();
         _ = writeln!(out, "merge = {{ {} }}", members.join(", "));
     }
+    answers::emit(out, &epoch.convert);
     _ = writeln!(out, "reason = {}", string(&epoch.reason));
     map_def(out, &format!("{path}.previous"), &epoch.previous, "");
 }
@@ -137,13 +138,13 @@ fn member(member: &Member, types: &TypeTable) -> String {
 }
 
 /// A TOML key: bare where it can be.
-fn key(name: &str) -> String {
+pub(super) fn key(name: &str) -> String {
     let bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     if bare { name.to_owned() } else { string(name) }
 }
 
 /// A TOML basic string.
-fn string(text: &str) -> String {
+pub(super) fn string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

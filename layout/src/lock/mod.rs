@@ -1,5 +1,6 @@
 //! `maps.lock`: the committed record of the layouts that are pinned somewhere.
 
+mod answers;
 mod emit;
 mod error;
 mod locate;
@@ -9,6 +10,7 @@ mod types;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::conversion::Answers;
 use crate::digest::Digest;
 use crate::map::MapDef;
 
@@ -54,6 +56,8 @@ pub struct Epoch {
     /// How members of the value are put together that the old release and the new one both count, by path
     /// ([`sum_places`](crate::sum_places)).
     pub merge: BTreeMap<String, Merge>,
+    /// What the two definitions do not tell of the entries' conversion. Only an epoch that migrates has any.
+    pub convert: Answers,
     /// Why, for those who review and run it.
     pub reason: String,
     /// The capacity down to which entries were accepted not to fit.

@@ -16,8 +16,8 @@ use crate::layout::{Composite, CompositeKind, Enumeration, Layout, Member, Shape
 use crate::map::{MapDef, MapType, Pinning};
 use crate::name::Name;
 
-type Value<'a> = Spanned<DeValue<'a>>;
-type Result<T> = std::result::Result<T, LockError>;
+pub(super) type Value<'a> = Spanned<DeValue<'a>>;
+pub(super) type Result<T> = std::result::Result<T, LockError>;
 
 /// How deep definitions of inner maps may nest. The kernel allows 1.
 const MAX_INNER: usize = 8;
@@ -58,7 +58,7 @@ pub(super) fn parse(text: &str) -> Result<Lock> {
     Ok(Lock { maps })
 }
 
-struct Reader<'t> {
+pub(super) struct Reader<'t> {
     text: &'t str,
 }
 
@@ -77,26 +77,32 @@ const DEF_KEYS: [&str; 12] = [
     "inner",
 ];
 
+const EPOCH_KEYS: [&str; 8] = ["from", "to", "rules", "on-upgrade", "merge", "reason", "max_entries", "previous"];
+
 impl Reader<'_> {
     fn line(&self, span: &Range<usize>) -> usize {
         line_of(self.text, span.start)
     }
 
-    fn at(&self, span: Range<usize>, problem: String) -> LockError {
+    pub(super) fn at(&self, span: Range<usize>, problem: String) -> LockError {
         LockError { line: self.line(&span), problem: LockProblem::Malformed(problem) }
     }
 
-    fn table<'v, 'a>(&self, value: &'v Value<'a>) -> Result<&'v DeTable<'a>> {
+    pub(super) fn table<'v, 'a>(&self, value: &'v Value<'a>) -> Result<&'v DeTable<'a>> {
         value.get_ref().as_table().ok_or_else(|| self.at(value.span(), "not a table".to_owned()))
     }
 
-    fn array<'v, 'a>(&self, value: &'v Value<'a>) -> Result<&'v [Value<'a>]> {
+    pub(super) fn array<'v, 'a>(&self, value: &'v Value<'a>) -> Result<&'v [Value<'a>]> {
         let array = value.get_ref().as_array().ok_or_else(|| self.at(value.span(), "not a list".to_owned()))?;
         Ok(array)
     }
 
-    fn string<'v>(&self, value: &'v Value<'_>) -> Result<&'v str> {
+    pub(super) fn string<'v>(&self, value: &'v Value<'_>) -> Result<&'v str> {
         value.get_ref().as_str().ok_or_else(|| self.at(value.span(), "not a string".to_owned()))
+    }
+
+    pub(super) fn bool(&self, value: &Value<'_>) -> Result<bool> {
+        value.get_ref().as_bool().ok_or_else(|| self.at(value.span(), "not true or false".to_owned()))
     }
 
     fn integer(&self, value: &Value<'_>) -> Result<i64> {
@@ -139,9 +145,7 @@ impl Reader<'_> {
         self.check_digest(name, &def, digest)?;
         let ephemeral = match table.get("ephemeral") {
             None => false,
-            Some(value) => {
-                value.get_ref().as_bool().ok_or_else(|| self.at(value.span(), "not true or false".to_owned()))?
-            }
+            Some(value) => self.bool(value)?,
         };
         let epochs = match table.get("epoch") {
             None => Vec::new(),
@@ -161,7 +165,8 @@ impl Reader<'_> {
 
     fn epoch(&self, map: &str, value: &Value<'_>) -> Result<Epoch> {
         let table = self.table(value)?;
-        self.only(table, &["from", "to", "rules", "on-upgrade", "merge", "reason", "max_entries", "previous"])?;
+        let known: Vec<_> = EPOCH_KEYS.into_iter().chain(super::answers::KEYS).collect();
+        self.only(table, &known)?;
         let on_upgrade = self.required(table, "on-upgrade", value)?;
         let name = self.string(on_upgrade)?;
         let previous = self.required(table, "previous", value)?;
@@ -178,6 +183,7 @@ impl Reader<'_> {
                 self.at(on_upgrade.span(), format!("`{name}` is not reuse, migrate, swap or refuse{hint}"))
             })?,
             merge: table.get("merge").map(|value| self.merge(value)).transpose()?.unwrap_or_default(),
+            convert: self.answers(table)?,
             reason: self.string(self.required(table, "reason", value)?)?.to_owned(),
             max_entries: table.get("max_entries").map(|value| self.number(value)).transpose()?,
             previous,
