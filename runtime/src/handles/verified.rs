@@ -259,7 +259,9 @@ impl At<'_> {
                 (None, Source::Attributes) => "it has no BTF, and there is no `maplock_meta` that names it".to_owned(),
                 (None, _) => "only a part of it is told".to_owned(),
             };
-            return Err(self.error(&def.name, &format!("can't be verified: nothing tells its layout: {why}")));
+            let problem = format!("can't be verified: nothing tells its layout: {why}");
+            let vouch = "whoever made it from the object of this release may vouch for it by `of_fd_unverified`";
+            return Err(self.error(&def.name, &problem, vouch));
         }
         let one = |def: MapDef| {
             let locked = LockedMap { def, ..locked.clone() };
@@ -286,19 +288,21 @@ impl At<'_> {
             more => told.push_str(&format!(", and {} more differences", more - 1)),
         }
         if let Some(on_upgrade) = accepted {
-            told.push_str(&format!("; the upgrade that is to {on_upgrade} its entries has not been"));
+            told.push_str(&format!("; the lock says to {on_upgrade} it, which no upgrade has done yet"));
         }
-        Err(self.error(&def.name, &format!("is not what this release was built with: {told}")))
+        let problem = format!("is not what this release was built with: {told}");
+        Err(self.error(&def.name, &problem, "load the object that this release was built with"))
     }
 
-    fn error(&self, name: &str, problem: &str) -> Error {
+    /// `for_fd` is what to do next about a map that is no pin.
+    fn error(&self, name: &str, problem: &str, for_fd: &str) -> Error {
         let (at, next) = match self.path {
             Some(path) => {
                 let dir = path.parent().unwrap_or(path).display();
                 let next = format!("see `maplock plan --lock maps.lock --pins {dir}`");
                 (format!(", pinned at `{}`,", path.display()), next)
             }
-            None => (String::new(), "load the object that this release was built with".to_owned()),
+            None => (String::new(), for_fd.to_owned()),
         };
         let message = format!("map `{name}`{at} {problem}; {next}");
         Error::new(ErrorKind::Layout, message)
