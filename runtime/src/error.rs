@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Refused,
     /// Another process upgrades these pins.
     Busy,
+    /// A map is not what the spec says, or nothing tells what it is.
+    Layout,
     /// The directory is no place for pins, or not in the state that the call asks for.
     Place,
     /// The caller asked for what can't be: an unknown hook or map, a program on unchecked maps.

@@ -23,7 +23,8 @@
 //! - [`Plan`]: what will be done to each map and why, [`Policies`]: where the lock's history has no answer;
 //! - [`Staged`]: the new generation beside the live one, committed or dropped as a whole;
 //! - [`Rollback`], [`confirm`]: back to the generation before, or away with it;
-//! - [`Report`]: what was done.
+//! - [`Report`]: what was done;
+//! - [`handles`]: the maps' entries, typed, once the layout was verified.
 //!
 //! A *generation* is the set of maps and links that one release runs on: a directory on bpffs.
 #![deny(unsafe_code)]
@@ -58,6 +59,7 @@ mod derivation;
 mod entry;
 mod error;
 mod exclusive;
+pub mod handles;
 mod hooks;
 pub mod inspect;
 mod loaders;

@@ -249,7 +249,7 @@ fn fits(decision: Decision, live: &Observed, old: &MapDef) -> Decision {
 }
 
 /// True where today's definition says types for what the pinned map says bytes, in keys or values that are data.
-fn lacks_layout(old: &MapDef, new: &MapDef) -> bool {
+pub(crate) fn lacks_layout(old: &MapDef, new: &MapDef) -> bool {
     let lacks = |old: &Option<std::sync::Arc<Layout>>, new: &Option<std::sync::Arc<Layout>>, has: bool| {
         has && old.is_none() && new.is_some()
     };

@@ -8,7 +8,10 @@ mod sums;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use decide::lacks_layout;
+pub(crate) use same::same_but_for_capacity;
 use std::collections::BTreeSet;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use maplock_layout::layout::{Composite, Layout, Shape};
 type Seen = HashSet<(*const Composite, *const Composite)>;
 
 /// True where nothing at all differs but the capacity of the map itself, origin and tags.
-pub(super) fn same_but_for_capacity(one: &MapDef, other: &MapDef) -> bool {
+pub(crate) fn same_but_for_capacity(one: &MapDef, other: &MapDef) -> bool {
     same(one, other, &mut Seen::new())
 }
 

@@ -382,9 +382,18 @@ impl Map {
     /// # Errors
     /// As [`Self::lookup_into`].
     pub fn take(&self, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        let key = self.key_ptr(key)?;
         let mut value = vec![0; self.value_bytes];
-        Ok(found(self.elem(Cmd::MapLookupAndDeleteElem, key, value.as_mut_ptr(), 0))?.then_some(value))
+        Ok(self.take_into(key, &mut value)?.then_some(value))
+    }
+
+    /// Takes an entry out, into `value`. False where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::lookup_into`]; ENOTSUPP (524) where the type has no such call: tries, and hashes before Linux 5.14.
+    pub fn take_into(&self, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+        let key = self.key_ptr(key)?;
+        self.check("value", value.len(), self.value_bytes)?;
+        found(self.elem(Cmd::MapLookupAndDeleteElem, key, value.as_mut_ptr(), 0))
     }
 
     /// Writes an entry. `flags` is `BPF_ANY` (0), `BPF_NOEXIST` (1) or `BPF_EXIST` (2).
@@ -480,13 +489,38 @@ impl Map {
         };
         // SAFETY: both buffers hold `count` entries of the kernel's sizes.
         let result = unsafe { bpf(Cmd::MapUpdateBatch, &mut attr) };
-        // An error of the call itself, such as EINVAL for a flag, leaves the count as it was given.
-        let written = match &result {
-            Ok(_) => count,
-            Err(_) if attr.count as usize >= count => 0,
-            Err(_) => attr.count as usize,
+        (done(&result, &attr, count), result.map(drop))
+    }
+
+    /// Deletes entries; returns how many were deleted before the first that could not be, with its error: ENOENT where there is
+    /// none of that key.
+    pub fn delete_batch(&self, keys: &[u8], count: usize) -> (usize, io::Result<()>) {
+        if let Err(error) = self.check("batch of keys", keys.len(), count * self.info.key_size as usize) {
+            return (0, Err(error));
+        }
+        let mut attr = BatchAttr {
+            in_batch: 0,
+            out_batch: 0,
+            keys: addr(keys.as_ptr()),
+            values: 0,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+            map_fd: raw(self.as_fd()),
+            elem_flags: 0,
+            flags: 0,
         };
-        (written, result.map(drop))
+        // SAFETY: the buffer holds `count` keys of the kernel's size.
+        let result = unsafe { bpf(Cmd::MapDeleteBatch, &mut attr) };
+        (done(&result, &attr, count), result.map(drop))
+    }
+}
+
+/// How many entries of a batch were dealt with. An error of the call itself, such as EINVAL for a flag, leaves the count as it was
+/// given.
+fn done(result: &io::Result<i32>, attr: &BatchAttr, count: usize) -> usize {
+    match result {
+        Ok(_) => count,
+        Err(_) if attr.count as usize >= count => 0,
+        Err(_) => attr.count as usize,
     }
 }
 

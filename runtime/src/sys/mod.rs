@@ -11,6 +11,7 @@ mod link;
 mod map;
 mod mmap;
 mod prog;
+mod ring;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -23,6 +24,7 @@ pub use link::{Link, LinkInfo, LinkTarget, LinkType, NewLink};
 pub use map::{Batch, Map, MapInfo, NewMap};
 pub use mmap::Mmap;
 pub use prog::{NewProg, Prog, ProgInfo};
+pub use ring::Ring;
 
 /// `enum bpf_cmd` of include/uapi/linux/bpf.h.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +50,7 @@ enum Cmd {
     MapFreeze = 22,
     MapLookupBatch = 24,
     MapUpdateBatch = 26,
+    MapDeleteBatch = 27,
     LinkCreate = 28,
     LinkUpdate = 29,
     LinkGetFdById = 30,
@@ -232,17 +235,23 @@ fn wait_by_map_in_map() -> io::Result<()> {
 /// # Errors
 /// Where `/sys/devices/system/cpu/possible` can't be read.
 pub fn possible_cpus() -> io::Result<u32> {
-    static COUNT: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
-    if let Some(count) = COUNT.get() {
-        return Ok(*count);
+    Ok(u32::try_from(possible_cpu_numbers()?.len()).unwrap_or(u32::MAX))
+}
+
+/// The numbers of these CPUs, which may have holes. Entries of per-CPU maps have none: their values are those of these CPUs, in this
+/// order (`for_each_possible_cpu` in `bpf_percpu_hash_copy`).
+///
+/// # Errors
+/// Where `/sys/devices/system/cpu/possible` can't be read.
+pub fn possible_cpu_numbers() -> io::Result<&'static [u32]> {
+    static CPUS: std::sync::OnceLock<Vec<u32>> = std::sync::OnceLock::new();
+    if let Some(cpus) = CPUS.get() {
+        return Ok(cpus);
     }
     let path = "/sys/devices/system/cpu/possible";
     let text = std::fs::read_to_string(path)?;
-    // Entries of per-CPU maps have as many values and no holes: `bpf_map_value_size` in kernel/bpf/syscall.c takes
-    // `num_possible_cpus()`.
-    let count = cpu_list(&text).and_then(|cpus| u32::try_from(cpus.len()).ok());
-    let count = count.ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))?;
-    Ok(*COUNT.get_or_init(|| count))
+    let cpus = cpu_list(&text).ok_or_else(|| io::Error::other(format!("{path} holds `{}`", text.trim())))?;
+    Ok(CPUS.get_or_init(|| cpus.into_iter().collect()))
 }
 
 /// The CPUs that run.

@@ -1,0 +1,231 @@
+//! Hashes: `hash`, `lru_hash`, and those with a value for each CPU.
+
+use std::borrow::Borrow;
+use std::io;
+use std::marker::PhantomData;
+
+use super::entries::{Walk, has_no_batches};
+use super::error::MapError;
+use super::handle;
+use super::{Iter, Keys, Value, Verified};
+use crate::entry::MapKey;
+use crate::sys::Map;
+
+/// `BPF_ANY`, `BPF_NOEXIST` and `BPF_EXIST`.
+pub(super) const ANY: u64 = 0;
+pub(super) const NOEXIST: u64 = 1;
+pub(super) const EXIST: u64 = 2;
+
+/// What E2BIG is about.
+pub(super) const FULL: &str = "it is full: ";
+
+/// How many entries go to the kernel at a time.
+const LOT: usize = 1024;
+
+/// A handle of a hash, or of an LRU one; with a value for each CPU, it is a [`PerCpuHashMap`](super::PerCpuHashMap).
+///
+/// An LRU evicts what was not used for long where it is full: an entry that was inserted may be gone.
+pub struct HashMap<K, V> {
+    pub(super) map: Verified,
+    of: PhantomData<fn() -> (K, V)>,
+}
+
+handle!(HashMap<K: MapKey, V: Value>, T::HASH | T::LRU_HASH | T::PERCPU_HASH | T::LRU_PERCPU_HASH,
+    key: Some(size_of::<K>()), value: Some((V::SIZE, V::PER_CPU)));
+
+impl<K, V> HashMap<K, V> {
+    fn of(map: Verified) -> Self {
+        Self { map, of: PhantomData }
+    }
+}
+
+impl<K: MapKey, V: Value> HashMap<K, V> {
+    #[inline]
+    fn bytes(&self) -> &Map {
+        &self.map
+    }
+
+    #[cold]
+    fn error(&self, tried: &str, key: &K, error: io::Error) -> MapError {
+        let is_full = error.raw_os_error() == Some(libc::E2BIG);
+        let error = MapError::of_key(self.name(), tried, key.as_bytes(), error);
+        if is_full { error.hint(FULL) } else { error }
+    }
+
+    /// The value of a key.
+    ///
+    /// # Errors
+    /// The kernel's.
+    #[inline]
+    pub fn get(&self, key: impl Borrow<K>) -> Result<Option<V>, MapError> {
+        let (map, key) = (self.bytes(), key.borrow());
+        V::filled_by(map.value_bytes(), |value| map.lookup_into(key.as_bytes(), value))
+            .map_err(|error| self.error("look up key", key, error))
+    }
+
+    /// True where there is such a key.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn contains_key(&self, key: impl Borrow<K>) -> Result<bool, MapError> {
+        self.get(key).map(|value| value.is_some())
+    }
+
+    #[inline]
+    fn update(&self, tried: &str, key: &K, value: &V, flags: u64) -> Result<(), (MapError, Option<i32>)> {
+        let written = value.with_bytes(|value| self.bytes().update(key.as_bytes(), value, flags));
+        written.map_err(|error| {
+            let number = error.raw_os_error();
+            (self.error(tried, key, error), number)
+        })
+    }
+
+    /// Writes an entry, whether or not there is one.
+    ///
+    /// # Errors
+    /// E2BIG where the map is full ([`MapError::is_full`]); else the kernel's.
+    #[inline]
+    pub fn insert(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<(), MapError> {
+        self.update("insert key", key.borrow(), value.borrow(), ANY).map_err(|(error, _)| error)
+    }
+
+    /// Writes an entry where there is none of that key. False where there is one, which stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn insert_new(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
+        match self.update("insert key", key.borrow(), value.borrow(), NOEXIST) {
+            Ok(()) => Ok(true),
+            Err((_, Some(libc::EEXIST))) => Ok(false),
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// Writes over an entry. False where there is none of that key, and none is made.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn replace(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
+        match self.update("replace key", key.borrow(), value.borrow(), EXIST) {
+            Ok(()) => Ok(true),
+            Err((_, Some(libc::ENOENT))) => Ok(false),
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// Removes an entry. False where there is none.
+    ///
+    /// # Errors
+    /// The kernel's.
+    #[inline]
+    pub fn remove(&self, key: impl Borrow<K>) -> Result<bool, MapError> {
+        let key = key.borrow();
+        self.bytes().delete(key.as_bytes()).map_err(|error| self.error("remove key", key, error))
+    }
+
+    /// Removes an entry and returns what it held, in one step: nothing that a program adds is lost in between.
+    ///
+    /// # Errors
+    /// ENOTSUPP (524) before Linux 5.14; else the kernel's.
+    pub fn take(&self, key: impl Borrow<K>) -> Result<Option<V>, MapError> {
+        let (map, key) = (self.bytes(), key.borrow());
+        V::filled_by(map.value_bytes(), |value| map.take_into(key.as_bytes(), value))
+            .map_err(|error| self.error("take key", key, error))
+    }
+
+    /// The entries, read in batches while others go on changing them.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter::new(&self.map, Walk::batches(&self.map))
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> Keys<'_, K> {
+        Keys::new(&self.map, Walk::batches(&self.map))
+    }
+
+    /// How many entries there are now. The kernel keeps no number, so that they are counted.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn count(&self) -> Result<usize, MapError> {
+        let count = Walk::batches(&self.map).count();
+        count.map_err(|error| MapError::new(self.name(), "count its entries", error))
+    }
+
+    /// Writes entries as [`Self::insert`] does, many at a time where the kernel can (Linux 5.6). Returns how many.
+    ///
+    /// # Errors
+    /// As [`Self::insert`], with the key; those before it are written.
+    pub fn insert_batch(&self, entries: impl IntoIterator<Item = (K, V)>) -> Result<usize, MapError> {
+        let (mut lot, mut total) = (Vec::with_capacity(LOT), 0);
+        for entry in entries {
+            lot.push(entry);
+            if lot.len() == LOT {
+                total += self.insert_lot(&lot)?;
+                lot.clear();
+            }
+        }
+        Ok(total + self.insert_lot(&lot)?)
+    }
+
+    fn insert_lot(&self, lot: &[(K, V)]) -> Result<usize, MapError> {
+        if lot.is_empty() {
+            return Ok(0);
+        }
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        for (key, value) in lot {
+            keys.extend_from_slice(key.as_bytes());
+            value.with_bytes(|bytes| values.extend_from_slice(bytes));
+        }
+        match self.bytes().update_batch(&keys, &values, lot.len(), ANY) {
+            (_, Ok(())) => Ok(lot.len()),
+            (0, Err(error)) if has_no_batches(&error) => {
+                lot.iter().try_for_each(|(key, value)| self.insert(key, value)).map(|()| lot.len())
+            }
+            (written, Err(error)) => Err(match lot.get(written) {
+                Some((key, _)) => self.error("insert key", key, error),
+                None => MapError::new(self.name(), "insert entries", error),
+            }),
+        }
+    }
+
+    /// Removes entries, many at a time where the kernel can (Linux 5.6). Returns how many there were.
+    ///
+    /// # Errors
+    /// The kernel's, with the key; those before it are removed.
+    pub fn remove_batch(&self, keys: impl IntoIterator<Item = impl Borrow<K>>) -> Result<usize, MapError> {
+        let mut bytes = Vec::new();
+        for key in keys {
+            bytes.extend_from_slice(key.borrow().as_bytes());
+        }
+        let size = size_of::<K>();
+        let (mut rest, mut removed) = (&bytes[..], 0);
+        while !rest.is_empty() {
+            let count = (rest.len() / size).min(LOT);
+            let (done, result) = self.bytes().delete_batch(&rest[..count * size], count);
+            removed += done;
+            rest = &rest[done * size..];
+            let Err(error) = result else { continue };
+            // The batch ends at a key that is not there, or where there are no batches.
+            let key = &rest[..size];
+            if error.raw_os_error() != Some(libc::ENOENT) && !(done == 0 && has_no_batches(&error)) {
+                return Err(MapError::of_key(self.name(), "remove key", key, error));
+            }
+            let deleted = self.bytes().delete(key);
+            removed += usize::from(deleted.map_err(|error| MapError::of_key(self.name(), "remove key", key, error))?);
+            rest = &rest[size..];
+        }
+        Ok(removed)
+    }
+}
+
+impl<'m, K: MapKey, V: Value> IntoIterator for &'m HashMap<K, V> {
+    type Item = Result<(K, V), MapError>;
+    type IntoIter = Iter<'m, K, V>;
+
+    fn into_iter(self) -> Iter<'m, K, V> {
+        self.iter()
+    }
+}

@@ -1,0 +1,167 @@
+//! Tries of prefixes.
+
+use std::borrow::Borrow;
+use std::io;
+use std::marker::PhantomData;
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use super::entries::Walk;
+use super::error::MapError;
+use super::handle;
+use super::hash::{ANY, EXIST, FULL, NOEXIST};
+use super::value::private::Bytes as _;
+use super::{Iter, Keys, Verified};
+use crate::entry::{MapKey, MapValue};
+
+/// A key of a trie, as `struct bpf_lpm_trie_key_u8` has it: so many bits of the data, from the first byte on, in network order.
+///
+/// ```
+/// use maplock::handles::LpmKey;
+///
+/// let net = LpmKey::new(16, [10, 1, 0, 0]); // 10.1.0.0/16
+/// assert_eq!(net.prefix_len(), 16);
+/// ```
+///
+/// A struct of the user's own with the length as its first member is as good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C, packed)]
+pub struct LpmKey<D> {
+    prefix_len: u32,
+    data: D,
+}
+
+impl<D: Copy> LpmKey<D> {
+    /// The first `prefix_len` bits of `data`.
+    #[must_use]
+    pub const fn new(prefix_len: u32, data: D) -> Self {
+        Self { prefix_len, data }
+    }
+
+    /// How many bits count.
+    #[must_use]
+    pub const fn prefix_len(&self) -> u32 {
+        self.prefix_len
+    }
+
+    /// The data, of which the bits behind the prefix don't count.
+    #[must_use]
+    pub const fn data(&self) -> D {
+        self.data
+    }
+}
+
+impl<D: MapKey> MapKey for LpmKey<D> {}
+
+/// A handle of a trie: its keys begin with a length in bits, and a look-up finds the longest prefix that covers the key.
+pub struct LpmTrie<K, V> {
+    pub(super) map: Verified,
+    of: PhantomData<fn() -> (K, V)>,
+}
+
+handle!(LpmTrie<K: MapKey, V: MapValue>, T::LPM_TRIE, key: Some(size_of::<K>()), value: Some((V::SIZE, false)));
+
+impl<K, V> LpmTrie<K, V> {
+    fn of(map: Verified) -> Self {
+        Self { map, of: PhantomData }
+    }
+}
+
+impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
+    #[cold]
+    fn error(&self, tried: &str, key: &K, error: io::Error) -> MapError {
+        let is_full = error.raw_os_error() == Some(libc::ENOSPC);
+        let error = MapError::of_key(self.name(), tried, key.as_bytes(), error);
+        if is_full { error.hint(FULL) } else { error }
+    }
+
+    /// The value of the longest prefix that covers the key.
+    ///
+    /// # Errors
+    /// EINVAL where the key says more bits than it has; else the kernel's.
+    #[inline]
+    pub fn get(&self, key: impl Borrow<K>) -> Result<Option<V>, MapError> {
+        let (map, key) = (&*self.map, key.borrow());
+        V::filled_by(map.value_bytes(), |value| map.lookup_into(key.as_bytes(), value))
+            .map_err(|error| self.error("look up key", key, error))
+    }
+
+    fn update(&self, tried: &str, key: &K, value: &V, flags: u64) -> Result<(), (MapError, Option<i32>)> {
+        self.map.update(key.as_bytes(), value.as_bytes(), flags).map_err(|error| {
+            let number = error.raw_os_error();
+            (self.error(tried, key, error), number)
+        })
+    }
+
+    /// Writes the entry of just this prefix, whether or not there is one.
+    ///
+    /// # Errors
+    /// ENOSPC where the map is full ([`MapError::is_full`]), EINVAL where the key says more bits than it has; else the kernel's.
+    pub fn insert(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<(), MapError> {
+        self.update("insert key", key.borrow(), value.borrow(), ANY).map_err(|(error, _)| error)
+    }
+
+    /// Writes the entry of just this prefix where there is none. False where there is one, which stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn insert_new(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
+        match self.update("insert key", key.borrow(), value.borrow(), NOEXIST) {
+            Ok(()) => Ok(true),
+            Err((_, Some(libc::EEXIST))) => Ok(false),
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// Writes over the entry of just this prefix. False where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::insert`].
+    pub fn replace(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
+        match self.update("replace key", key.borrow(), value.borrow(), EXIST) {
+            Ok(()) => Ok(true),
+            Err((_, Some(libc::ENOENT))) => Ok(false),
+            Err((error, _)) => Err(error),
+        }
+    }
+
+    /// Removes the entry of just this prefix. False where there is none.
+    ///
+    /// # Errors
+    /// EINVAL where the key says more bits than it has; else the kernel's.
+    pub fn remove(&self, key: impl Borrow<K>) -> Result<bool, MapError> {
+        let key = key.borrow();
+        self.map.delete(key.as_bytes()).map_err(|error| self.error("remove key", key, error))
+    }
+
+    /// The entries. The kernel reads a prefix by the longest that covers it: one that is deleted meanwhile may come with the value
+    /// of a shorter one.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_, K, V> {
+        Iter::new(&self.map, Walk::keys(&self.map))
+    }
+
+    /// The prefixes.
+    #[must_use]
+    pub fn keys(&self) -> Keys<'_, K> {
+        Keys::new(&self.map, Walk::keys(&self.map))
+    }
+
+    /// How many entries there are now, counted.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn count(&self) -> Result<usize, MapError> {
+        let count = Walk::keys(&self.map).count();
+        count.map_err(|error| MapError::new(self.name(), "count its entries", error))
+    }
+}
+
+impl<'m, K: MapKey, V: MapValue> IntoIterator for &'m LpmTrie<K, V> {
+    type Item = Result<(K, V), MapError>;
+    type IntoIter = Iter<'m, K, V>;
+
+    fn into_iter(self) -> Iter<'m, K, V> {
+        self.iter()
+    }
+}

@@ -1,0 +1,321 @@
+//! From a pin, or a descriptor, to a map whose layout was verified.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::ops::Deref;
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::path::{Path, PathBuf};
+
+use maplock_layout::config::Levels;
+use maplock_layout::lock::{LockedMap, OnUpgrade};
+use maplock_layout::map::MapType;
+use maplock_layout::{Disposition, Finding, Lock, MapDef, compare, rules};
+
+use crate::error::{Error, ErrorKind, Trying as _};
+use crate::inspect::{Layouts, Source, observe};
+use crate::meta::Meta;
+use crate::normalise::{Node, attributes_agree, normalise, pin_name};
+use crate::plan::{lacks_layout, same_but_for_capacity};
+use crate::spec::Spec;
+use crate::stage::Staged;
+use crate::sys::Map;
+
+/// A map that was held against its definition in a spec: what its bytes mean is known. Its capacity may be another, and is the
+/// kernel's to tell.
+#[derive(Debug)]
+pub struct Verified {
+    name: String,
+    map: Map,
+}
+
+/// A typed handle. Its types must be those of the definition, which the generated module sees to; their sizes, and the map's
+/// type, are checked.
+pub trait Handle: Sized {
+    /// The handle of a map.
+    ///
+    /// # Errors
+    /// Where the map is of another type, or its keys or values have other sizes.
+    fn from_verified(map: Verified) -> Result<Self, Error>;
+}
+
+impl Deref for Verified {
+    type Target = Map;
+
+    fn deref(&self) -> &Map {
+        &self.map
+    }
+}
+
+impl Verified {
+    /// The map `name` of a spec that is pinned at `path`.
+    ///
+    /// # Errors
+    /// Where it can't be opened, is not what the spec says, or nothing tells its layout: neither BTF nor a `maplock_meta` beside it.
+    pub fn open(spec: &Spec, name: &str, path: &Path) -> Result<Self, Error> {
+        let locked = locked(spec, name)?;
+        let map = Map::open(path).map_err(|error| cannot_open(name, path, error))?;
+        let dir = path.parent().unwrap_or(Path::new("."));
+        // What is wrong with it is told where it is needed.
+        let meta = Meta::read(dir).ok().flatten();
+        let at = At { path: Some(path), pin: path };
+        at.verify(locked, &map, meta.as_ref(), &mut Layouts::default())?;
+        Ok(Self { name: name.to_owned(), map })
+    }
+
+    /// The map `name` of a spec behind a descriptor, such as one that aya or libbpf has loaded.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; of a map whose type keeps no BTF, nothing tells the layout.
+    pub fn of_fd(spec: &Spec, name: &str, fd: impl AsFd) -> Result<Self, Error> {
+        let locked = locked(spec, name)?;
+        let map = of_fd(name, fd)?;
+        let pin = PathBuf::from(pin_name(name));
+        At { path: None, pin: &pin }.verify(locked, &map, None, &mut Layouts::default())?;
+        Ok(Self { name: name.to_owned(), map })
+    }
+
+    /// As [`Self::of_fd`], where the caller vouches for the layout: the map was made by a loader from just the object that the spec
+    /// was made of. Type, sizes and flags are checked.
+    ///
+    /// # Errors
+    /// Where one of these is not what the spec says.
+    pub fn of_fd_unverified(spec: &Spec, name: &str, fd: impl AsFd) -> Result<Self, Error> {
+        let def = &locked(spec, name)?.def;
+        let map = of_fd(name, fd)?;
+        let info = map.info();
+        let observed = MapDef {
+            key_size: info.key_size,
+            value_size: info.value_size,
+            max_entries: info.max_entries,
+            flags: info.flags,
+            map_extra: info.map_extra,
+            ..MapDef::new(name, info.map_type)
+        };
+        if !attributes_agree(&observed, def, this_node()?) {
+            let shown = |def: &MapDef| {
+                let MapDef { map_type, key_size, value_size, flags, .. } = def;
+                format!("{map_type}, {key_size} -> {value_size} bytes, flags {flags:#x}")
+            };
+            let message = format!("map `{name}` is a {}, and this release has a {}", shown(&observed), shown(def));
+            return Err(Error::new(ErrorKind::Layout, message));
+        }
+        Ok(Self { name: name.to_owned(), map })
+    }
+
+    /// The map `name` of a staged generation, which was made or checked by the plan.
+    ///
+    /// # Errors
+    /// Where the generation was staged from another spec.
+    pub fn of_staged(spec: &Spec, name: &str, staged: &Staged) -> Result<Self, Error> {
+        locked(spec, name)?;
+        let plan = staged.plan().maps.iter().find(|plan| plan.map == name);
+        match staged.map(name) {
+            Some(map) if plan.and_then(|plan| plan.to) == spec.digest(name) => {
+                let map = map.try_clone().trying(|| format!("can't use the staged map `{name}`"))?;
+                Ok(Self { name: name.to_owned(), map })
+            }
+            staged => {
+                let what = if staged.is_some() { "another map of that name" } else { "no map of that name" };
+                let message = format!("map `{name}`: this generation was staged from another spec, which has {what}");
+                Err(Error::new(ErrorKind::Usage, message))
+            }
+        }
+    }
+
+    /// Its name in the spec.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Makes sure that a handle fits: the type, and the sizes of a key and a value, with whether there is one for each CPU.
+    pub(super) fn check(
+        &self,
+        handle: &str,
+        of_type: impl Fn(MapType) -> bool,
+        key: Option<usize>,
+        value: Option<(usize, bool)>,
+    ) -> Result<(), Error> {
+        let info = self.map.info();
+        let fail = |problem: String| {
+            let message = format!("map `{}` can't be used as a `{handle}`: {problem}", self.name);
+            Err(Error::new(ErrorKind::Usage, message))
+        };
+        if !of_type(info.map_type) {
+            return fail(format!("it is of type {}", info.map_type));
+        }
+        let sizes = [("key", key, info.key_size), ("value", value.map(|(size, _)| size), info.value_size)];
+        for (what, size, is) in sizes {
+            if let Some(size) = size.filter(|size| *size != is as usize) {
+                return fail(format!("its {what} has {is} bytes, and the {what}'s type {size}"));
+            }
+        }
+        use MapType as T;
+        let per_cpu = matches!(info.map_type, T::PERCPU_HASH | T::LRU_PERCPU_HASH | T::PERCPU_ARRAY);
+        match value {
+            Some((_, asked)) if asked && !per_cpu => {
+                fail(format!("it has one value for all CPUs, being a {}", info.map_type))
+            }
+            Some((_, asked)) if per_cpu && !asked => {
+                fail(format!("it has a value for each CPU, being a {}", info.map_type))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The pinned maps of a spec, all of one generation: the directory is held open, so that an exchange in the meantime does not
+/// mix them.
+#[derive(Debug)]
+pub struct Directory<'s> {
+    spec: &'s Spec,
+    dir: PathBuf,
+    meta: Option<Meta>,
+    layouts: Layouts,
+    maps: BTreeMap<&'s str, Map>,
+}
+
+impl<'s> Directory<'s> {
+    /// Opens all pins of the spec's maps in `dir`.
+    ///
+    /// # Errors
+    /// Where one is missing, or can't be opened.
+    pub fn open(spec: &'s Spec, dir: &Path) -> Result<Self, Error> {
+        let held = File::open(dir).trying(|| format!("can't open directory `{}`", dir.display()))?;
+        // Leads to the directory itself, whatever it is called by now.
+        let within = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+        let mut maps = BTreeMap::new();
+        for LockedMap { def, .. } in spec.maps() {
+            let pin = pin_name(&def.name);
+            let map = Map::open(&within.join(&pin));
+            maps.insert(def.name.as_str(), map.map_err(|error| cannot_open(&def.name, &dir.join(&pin), error))?);
+        }
+        let meta = Meta::read(&within).ok().flatten();
+        let mut layouts = Layouts::default();
+        layouts.read(maps.values().map(Map::info));
+        Ok(Self { spec, dir: dir.to_owned(), meta, layouts, maps })
+    }
+
+    /// The handle of one of them.
+    ///
+    /// # Errors
+    /// As [`Verified::open`].
+    pub fn map<H: Handle>(&mut self, name: &str) -> Result<H, Error> {
+        let locked = locked(self.spec, name)?;
+        let Some(map) = self.maps.remove(name) else {
+            return Err(Error::new(ErrorKind::Usage, format!("map `{name}` was taken already")));
+        };
+        let pin = self.dir.join(pin_name(name));
+        At { path: Some(&pin), pin: &pin }.verify(locked, &map, self.meta.as_ref(), &mut self.layouts)?;
+        H::from_verified(Verified { name: name.to_owned(), map })
+    }
+}
+
+fn locked<'s>(spec: &'s Spec, name: &str) -> Result<&'s LockedMap, Error> {
+    spec.map(name).ok_or_else(|| Error::new(ErrorKind::Usage, format!("the spec has no pinned map `{name}`")))
+}
+
+fn of_fd(name: &str, fd: impl AsFd) -> Result<Map, Error> {
+    let fd = fd.as_fd().try_clone_to_owned();
+    fd.and_then(Map::from_fd).trying(|| format!("map `{name}`: the descriptor can't be used"))
+}
+
+fn this_node() -> Result<Node, Error> {
+    Node::this().trying(|| "can't look at this machine".to_owned())
+}
+
+fn cannot_open(name: &str, path: &Path, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::NotFound {
+        let dir = path.parent().unwrap_or(path).display();
+        let message =
+            format!("map `{name}` is not pinned at `{}`; `maplock inspect {dir}` shows what is", path.display());
+        return Error::new(ErrorKind::Place, message);
+    }
+    Error::kernel(format!("can't open map `{name}` at `{}`", path.display()), error)
+}
+
+/// Where a map was found.
+struct At<'a> {
+    /// Its pin, for people.
+    path: Option<&'a Path>,
+    /// What its pin is called.
+    pin: &'a Path,
+}
+
+impl At<'_> {
+    fn verify(&self, locked: &LockedMap, map: &Map, meta: Option<&Meta>, layouts: &mut Layouts) -> Result<(), Error> {
+        let def = &locked.def;
+        let observed = observe(self.pin, map, meta, layouts)?;
+        // The capacity is no part of the layout.
+        let old = MapDef { max_entries: def.max_entries, ..normalise(&observed.def, def, this_node()?) };
+        if same_but_for_capacity(&old, def) || old.digest() == def.digest() {
+            return Ok(());
+        }
+        if lacks_layout(&old, def) {
+            let why = match (&observed.problem, observed.source) {
+                (Some(problem), _) => problem.clone(),
+                (None, Source::Attributes) if self.path.is_none() => "it has no BTF".to_owned(),
+                (None, Source::Attributes) => "it has no BTF, and there is no `maplock_meta` that names it".to_owned(),
+                (None, _) => "only a part of it is told".to_owned(),
+            };
+            let problem = format!("can't be verified: nothing tells its layout: {why}");
+            let vouch = "whoever made it from the object of this release may vouch for it by `of_fd_unverified`";
+            return Err(self.error(&def.name, &problem, vouch));
+        }
+        let one = |def: MapDef| {
+            let locked = LockedMap { def, ..locked.clone() };
+            Lock { maps: BTreeMap::from([(locked.def.name.clone(), locked)]) }
+        };
+        let bare = Lock { maps: BTreeMap::from([(def.name.clone(), LockedMap::new(old))]) };
+        let comparison = compare(&bare, &one(def.clone()), &Levels::default());
+        let keeps_bytes = |finding: &Finding| !finding.needs_decision() || finding.accepted == Some(OnUpgrade::Reuse);
+        let mut findings = comparison.findings;
+        findings.retain(|finding| finding.rule != &rules::STALE_EPOCH);
+        let is_reuse = comparison.maps.first().is_some_and(|verdict| verdict.disposition == Disposition::Reuse);
+        if is_reuse && findings.iter().all(keeps_bytes) {
+            return Ok(());
+        }
+        findings.retain(|finding| !keeps_bytes(finding));
+        let accepted = findings.first().and_then(|finding| finding.accepted);
+        let mut told = match findings.first() {
+            Some(finding) => told(finding),
+            None => "it differs".to_owned(),
+        };
+        match findings.len() {
+            0 | 1 => {}
+            2 => told.push_str(", and 1 more difference"),
+            more => told.push_str(&format!(", and {} more differences", more - 1)),
+        }
+        if let Some(on_upgrade) = accepted {
+            told.push_str(&format!("; the lock says to {on_upgrade} it, which no upgrade has done yet"));
+        }
+        let problem = format!("is not what this release was built with: {told}");
+        Err(self.error(&def.name, &problem, "load the object that this release was built with"))
+    }
+
+    /// `for_fd` is what to do next about a map that is no pin.
+    fn error(&self, name: &str, problem: &str, for_fd: &str) -> Error {
+        let (at, next) = match self.path {
+            Some(path) => {
+                let dir = path.parent().unwrap_or(path).display();
+                let next = format!("see `maplock plan --lock maps.lock --pins {dir}`");
+                (format!(", pinned at `{}`,", path.display()), next)
+            }
+            None => (String::new(), for_fd.to_owned()),
+        };
+        let message = format!("map `{name}`{at} {problem}; {next}");
+        Error::new(ErrorKind::Layout, message)
+    }
+}
+
+/// A finding with both sides, in words.
+fn told(finding: &Finding) -> String {
+    let side = |words: &Option<String>, place: Option<maplock_layout::Place>| match (words, place) {
+        (Some(words), Some(place)) => format!("{words} at {place}"),
+        (Some(words), None) => words.clone(),
+        (None, _) => "nothing".to_owned(),
+    };
+    let (old, new) = (side(&finding.old, finding.old_place), side(&finding.new, finding.new_place));
+    format!("{}: {} (`{}` here: {new}; in the map: {old})", finding.rule.id, finding.message, finding.path)
+}
