@@ -13,6 +13,7 @@ use maplock_layout::lock::FILE_NAME;
 use crate::clang;
 use crate::gate::{self, LockFile, Mode};
 use crate::inputs::{Inputs, object_name};
+use crate::lines::{LINES_FILE, Lines};
 use crate::manifest::Manifest;
 use crate::rust_module;
 
@@ -46,6 +47,7 @@ pub struct Builder {
     clang_args: Vec<OsString>,
     module: Option<String>,
     runtime: bool,
+    externs: BTreeMap<String, String>,
 }
 
 #[derive(Debug)]
@@ -135,6 +137,17 @@ impl Builder {
         self
     }
 
+    /// Uses a Rust type that you have written in place of a generated one. That its members are where the object has them is asserted;
+    /// `#[derive(maplock::MapValue)]` on it proves the rest.
+    ///
+    /// - `c_type`: as the lock spells it, such as `struct flow_stats`.
+    /// - `rust_type`: a path from the crate on, such as `crate::FlowStats`.
+    #[must_use]
+    pub fn extern_type(mut self, c_type: impl Into<String>, rust_type: impl Into<String>) -> Self {
+        self.externs.insert(c_type.into(), rust_type.into());
+        self
+    }
+
     /// Reads the objects, judges them by `maps.lock`, and writes the module.
     ///
     /// # Errors
@@ -154,6 +167,7 @@ impl Builder {
 
         let mut outcome = gate::Outcome::default();
         let mut lock = file.lock.clone().unwrap_or_default();
+        let mut sources = BTreeMap::new();
         match self.inputs(&package, &out_dir) {
             Ok(Found::Nothing(why)) => {
                 if file.text.is_none() {
@@ -173,6 +187,11 @@ impl Builder {
                 let more = if roots[0] == roots[1] { String::new() } else { format!(" -p {name}") };
                 outcome = gate::judge(&file, &inputs, &manifest.config, mode(&package), &roots, &more);
                 lock = with_history(&inputs.observation.lock, &lock);
+                let lines = Lines::of(&inputs, &lock, &roots);
+                write_if_changed(&out_dir.join(LINES_FILE), &lines.text())?;
+                if self.runtime {
+                    sources = lines.docs();
+                }
             }
             Err(problem) => {
                 // What puts it right (a clang that is installed, a line of Cargo.toml, a header) may be nothing that
@@ -190,7 +209,8 @@ impl Builder {
             write_if_changed(&out_dir.join(&error_file), error)?;
         }
         let error_file = outcome.error.is_some().then_some(error_file.as_str());
-        let module = rust_module::render(&lock, error_file, self.runtime);
+        let wanted = rust_module::Wanted { error_file, runtime: self.runtime, externs: self.externs, sources };
+        let module = rust_module::render(&lock, &wanted);
         write_if_changed(&out_dir.join(format!("{name}.mod.rs")), &rust_module::wrapper(name))?;
         write_if_changed(&out_dir.join(format!("{name}.rs")), &module)
     }

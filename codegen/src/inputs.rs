@@ -83,6 +83,17 @@ impl Inputs {
 }
 
 impl InputObject {
+    /// Where each of `paths` of `map` is written in the sources: as [`Inputs::locate`], for many at once.
+    pub(crate) fn locate_all(&self, map: &str, paths: &[String]) -> Vec<Option<SourceLine>> {
+        match Object::parse(&self.bytes) {
+            Ok(parsed) => {
+                let locations = parsed.locations();
+                paths.iter().map(|path| locations.find(map, path, None)).collect()
+            }
+            Err(_) => vec![None; paths.len()],
+        }
+    }
+
     fn read(name: String, path: PathBuf, config: &Config) -> Result<Self, InputError> {
         let fail = |problem| InputError { path: path.clone(), problem };
         let bytes = std::fs::read(&path).map_err(|error| fail(error.to_string()))?;

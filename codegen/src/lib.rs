@@ -9,6 +9,7 @@ mod builder;
 mod clang;
 pub mod gate;
 mod inputs;
+mod lines;
 mod manifest;
 mod object_file;
 pub mod report;

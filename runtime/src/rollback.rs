@@ -65,6 +65,13 @@ impl Rollback {
         self
     }
 
+    /// The conversions that are written by hand, of the release that runs: an upgrade to it that was interrupted needs them.
+    #[must_use]
+    pub fn migrations(mut self, migrations: Migrations) -> Self {
+        self.migrations = migrations;
+        self
+    }
+
     /// Is told how far a copy is.
     #[must_use]
     pub fn progress(mut self, progress: impl FnMut(Progress<'_>) + Send + 'static) -> Self {

@@ -3,15 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use maplock_layout::Digest;
-
 use crate::changeover;
 use crate::derivation::{self, Derivation};
-use crate::entry::MapValue;
 use crate::error::{Error, Trying as _};
 use crate::exclusive::Exclusive;
 use crate::inspect;
-use crate::migrate::{Migrate, Migrations};
+use crate::migrate::Migrations;
 use crate::normalise::{Node, pin_name};
 use crate::plan::{self, Plan};
 use crate::policy::Policies;
@@ -89,17 +86,10 @@ impl Options {
         self
     }
 
-    /// Adds a conversion that is written by hand: `New` from `Old`, between the digests that an epoch of the lock leads between.
-    /// The module that the build script generates does this for each.
-    ///
-    /// # Panics
-    /// Where a digest is none.
+    /// The conversions that are written by hand. The `upgrade` of the module that the build script generates brings them along.
     #[must_use]
-    pub fn migration<New: Migrate<Old>, Old: MapValue>(mut self, from: &str, to: &str) -> Self {
-        match (Digest::parse(from), Digest::parse(to)) {
-            (Some(from), Some(to)) => self.migrations.add::<New, Old>(from, to),
-            _ => panic!("`{from}` or `{to}` is no digest of a lock: 32 hexadecimal digits in lower case"),
-        }
+    pub fn migrations(mut self, migrations: Migrations) -> Self {
+        self.migrations = migrations;
         self
     }
 
