@@ -71,7 +71,7 @@ fn check(steps: &[Step], from_size: u32, to_size: u32, depth: usize) -> Result<(
 impl Step {
     /// The bits that it writes, from the first to behind the last; of an array, from its first element to its last.
     pub(super) fn written(&self) -> (u64, u64) {
-        let bytes = |at: u32, len: u64| (u64::from(at) * 8, (u64::from(at) + len) * 8);
+        let bytes = |at: u32, len: u64| (u64::from(at) * 8, len.saturating_add(at.into()).saturating_mul(8));
         match self {
             Self::Copy { to, len, .. } => bytes(*to, u64::from(*len)),
             Self::Int(int) => (u64::from(int.to.offset), u64::from(int.to.offset) + u64::from(int.to.width)),

@@ -79,7 +79,7 @@ impl Steps {
 }
 
 fn run(steps: &[Step], from: &[u8], to: &mut [u8], fresh: bool, depth: usize) -> Result<(), Unfit> {
-    let range = |at: u32, len: u32| at as usize..at as usize + len as usize;
+    let range = |at: u32, len: u32| at as usize..(at as usize).saturating_add(len as usize);
     for step in steps {
         match step {
             Step::Copy { from: old, to: new, len } => {
@@ -93,7 +93,8 @@ fn run(steps: &[Step], from: &[u8], to: &mut [u8], fresh: bool, depth: usize) ->
             }
             Step::Set { .. } => {}
             Step::Repeat { from: old, from_stride, to: new, to_stride, count, steps } => {
-                if depth == super::check::MAX_DEPTH {
+                // Elements without bytes are any number.
+                if depth == super::check::MAX_DEPTH || *from_stride == 0 || *to_stride == 0 {
                     return Err(Unfit::Outside);
                 }
                 let at = |start: u32, stride: u32, turn: u32| {

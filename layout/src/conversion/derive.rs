@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use super::check::MAX_SIZE;
 use super::matching::{Deriver, Tried, is_same};
+use super::members::kernel_field_in;
 use super::plan::{Act, Derived, MemberPlan, Mistake, Problems, Question, option};
 use super::tidy::tidy;
 use super::{Answers, Stage, Step, Steps};
@@ -85,6 +87,8 @@ fn whole(
     (was, is): (Option<&Layout>, Option<&Layout>),
     (old_size, new_size): (u32, u32),
 ) -> Tried {
+    // Offsets in bits are 32 bits wide.
+    let fits = |layout: &Layout, size: u32| layout.size == u64::from(size) && size <= MAX_SIZE;
     let kept = |len: u32| {
         let plan =
             MemberPlan { old: Some(what.to_owned()), new: Some(what.to_owned()), acts: Vec::new(), lossless: true };
@@ -93,11 +97,12 @@ fn whole(
     };
     match (was, is) {
         (None, None) if old_size == new_size => kept(new_size),
-        (Some(was), Some(is)) => {
+        (Some(was), Some(is)) if fits(was, old_size) && fits(is, new_size) => {
             let mut tried = deriver.layouts((was, what), (is, what));
             // Padding too, for a key is looked up by all of its bytes.
             let acts = tried.plans.iter().any(|plan| plan.acts.iter().any(|act| !matches!(act, Act::Reread(..))));
-            if tried.questions.is_empty() && !acts && is_same(was, is) {
+            // A lock is no byte to be copied, and nothing else of the kernel's gets here.
+            if tried.questions.is_empty() && !acts && is_same(was, is) && kernel_field_in(is).is_none() {
                 tried.steps = kept(new_size).steps;
             }
             tried

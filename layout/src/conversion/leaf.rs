@@ -1,13 +1,14 @@
 //! What becomes of one member, of which the old and the new side are known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ptr;
 
 use super::matching::{Deriver, Tried, is_same, moved};
-use super::members::{Leaf, last_name};
+use super::members::{Leaf, kernel_field_in, last_name};
 use super::plan::{Act, MemberPlan, option};
 use super::units::Unit;
 use super::{Bits, Cast, Int, Scale, Step, defaults};
-use crate::layout::{CompositeKind, Enumeration, IntKind, Layout, Shape};
+use crate::layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Shape};
 
 /// Most enumerators that get other numbers one by one.
 const MAX_NUMBERS: usize = 256;
@@ -39,13 +40,58 @@ pub(super) fn number(leaf: &Leaf<'_>) -> Option<Number> {
         Shape::Enum(of) => (of.values.iter().any(|(_, value)| *value < 0), false),
         _ => return None,
     };
-    let order = match leaf.layout.typedef.as_deref() {
+    let order = order(leaf.layout);
+    let bits = Bits { offset: u32::try_from(leaf.offset_bits).ok()?, width, signed };
+    Some(Number { bits, order, is_bool })
+}
+
+fn order(layout: &Layout) -> Order {
+    match layout.typedef.as_deref() {
         Some(name) if name.starts_with("__be") => Order::Big,
         Some(name) if name.starts_with("__le") => Order::Little,
         _ => Order::Host,
-    };
-    let bits = Bits { offset: u32::try_from(leaf.offset_bits).ok()?, width, signed };
-    Some(Number { bits, order, is_bool })
+    }
+}
+
+/// The unit that the name of a member tells, or that of its type.
+fn unit(name: &str, layout: &Layout) -> Option<Unit> {
+    Unit::of(name).or_else(|| layout.typedef.as_deref().and_then(Unit::of))
+}
+
+/// True where the bytes of one member are right for the other, all through: no number has another byte order or unit, which
+/// names alone tell, and none is the kernel's.
+fn is_same_inside(old: (&str, &Layout), new: (&str, &Layout)) -> bool {
+    is_same(old.1, new.1) && kernel_field_in(new.1).is_none() && has_same_sense(old, new, &mut HashSet::new())
+}
+
+fn has_same_sense(
+    (old_name, old): (&str, &Layout),
+    (new_name, new): (&str, &Layout),
+    seen: &mut HashSet<(*const Composite, *const Composite)>,
+) -> bool {
+    match (&old.shape, &new.shape) {
+        (Shape::Array { element: old, .. }, Shape::Array { element: new, .. }) => {
+            has_same_sense((old_name, old), (new_name, new), seen)
+        }
+        (Shape::Composite(old), Shape::Composite(new)) => {
+            if !seen.insert((ptr::from_ref(old.as_ref()), ptr::from_ref(new.as_ref()))) {
+                return true;
+            }
+            let members = old.flat_members();
+            let by_name: HashMap<&str, &Layout> =
+                members.iter().map(|flat| (&*flat.member.name, flat.member.layout.as_ref())).collect();
+            new.flat_members().iter().all(|flat| {
+                let name = &*flat.member.name;
+                by_name.get(name).is_none_or(|old| has_same_sense((name, old), (name, &flat.member.layout), seen))
+            })
+        }
+        _ => {
+            let units = (unit(old_name, old), unit(new_name, new));
+            let same_unit = !matches!(units, (Some(was), Some(is)) if was != is);
+            let is_number = matches!(old.shape, Shape::Int(_) | Shape::Enum(_));
+            !is_number || same_unit && (order(old) == order(new) || old.size == 1)
+        }
+    }
 }
 
 impl Deriver<'_> {
@@ -78,7 +124,7 @@ impl Deriver<'_> {
                 return done(old, new, Some(Step::Int(int)), acts, true);
             }
         }
-        if is_same(old.layout, new.layout) {
+        if self.is_as_it_was(old, new) {
             return done(old, new, copy(old, new, 0, 0, new.len()), acts, true);
         }
         match (&old.layout.shape, &new.layout.shape) {
@@ -144,9 +190,9 @@ impl Deriver<'_> {
         if old.name() == new.name() { Vec::new() } else { vec![Act::Renamed(old.path.clone())] }
     }
 
-    /// True where nothing but the place of a number differs.
+    /// True where nothing but its place differs.
     fn is_as_it_was(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> bool {
-        old.bits == new.bits && is_same(old.layout, new.layout)
+        old.bits == new.bits && is_same_inside((old.name(), old.layout), (new.name(), new.layout))
     }
 
     /// The change of unit, where there is one; what is asked, where names say that there is one and no answer does.
@@ -157,11 +203,8 @@ impl Deriver<'_> {
         if let Some(scale) = self.answers.scale.get(&new.path) {
             return Ok(Some(*scale));
         }
-        let of = |leaf: &Leaf<'_>| {
-            let typedef = leaf.layout.typedef.as_deref().and_then(Unit::of);
-            Unit::of(leaf.name()).or(typedef)
-        };
-        let (Some(was), Some(is)) = (of(old), of(new)) else { return Ok(None) };
+        let (was, is) = (unit(old.name(), old.layout), unit(new.name(), new.layout));
+        let (Some(was), Some(is)) = (was, is) else { return Ok(None) };
         if was == is {
             return Ok(None);
         }
@@ -282,15 +325,27 @@ impl Deriver<'_> {
         used: &mut Vec<(&'static str, String)>,
     ) -> Result<Vec<(u64, u64)>, Box<Tried>> {
         let new: BTreeMap<&str, i128> = after.values.iter().map(|(name, value)| (&**name, *value)).collect();
-        let is_there = |number: i128| after.values.iter().any(|(_, value)| *value == number);
-        let (mut numbers, mut retired) = (BTreeMap::new(), Vec::new());
+        // What each number is by now: two names of one number may have parted.
+        let mut numbers_now: BTreeMap<i128, BTreeSet<i128>> = BTreeMap::new();
         for (name, number) in &before.values {
-            match new.get(&**name) {
-                Some(now) if now == number => {}
-                Some(now) => _ = numbers.insert(*number as u64, *now as u64),
-                // Under its number, another name may be the same by now.
-                None if is_there(*number) => {}
-                None => retired.push((name.to_string(), *number)),
+            numbers_now.entry(*number).or_default().extend(new.get(&**name));
+        }
+        // A name that is new under the number of one that is gone is another name for it; one that had another number is not.
+        let is_new = |name: &str| before.values.iter().all(|(old, _)| &**old != name);
+        let is_renamed = |number: i128| after.values.iter().any(|(name, value)| *value == number && is_new(name));
+        let (mut numbers, mut retired) = (BTreeMap::new(), Vec::new());
+        for (number, now) in &numbers_now {
+            let names = || before.values.iter().filter(|(_, value)| value == number).map(|(name, _)| name.to_string());
+            match (now.first(), now.len()) {
+                (Some(now), 1) if now == number => {}
+                (Some(now), 1) => _ = numbers.insert(*number as u64, *now as u64),
+                (None, _) if is_renamed(*number) => {}
+                (None, _) => retired.extend(names().map(|name| (name, *number))),
+                (Some(_), _) => {
+                    let names = names().collect::<Vec<_>>().join(", ");
+                    let what = format!("{names} of `{path}` were one number, {number}, and are several now");
+                    return Err(Box::new(Tried::asks(path, what, vec!["--by-hand".to_owned()])));
+                }
             }
         }
         if !numbers.is_empty() {
@@ -351,7 +406,7 @@ impl Deriver<'_> {
         };
         let mut steps = inner.steps.clone();
         // Padding in an element that is as it was is nobody's to drop.
-        let is_kept = is_same(was, is);
+        let is_kept = is_same(was, is) && inner.is_lossless() && kernel_field_in(is).is_none();
         if is_kept && to_stride > 0 {
             steps = vec![Step::Copy { from: 0, to: 0, len: to_stride }];
         }

@@ -132,9 +132,11 @@ impl<'a> Deriver<'a> {
             tried.plans.push(MemberPlan { old, new, acts, lossless: true });
         };
         for (index, leaf) in new.leaves.iter().enumerate() {
+            if pairs.new_is_taken(index) || leaf.bits.is_some() {
+                continue;
+            }
             let path = new.relative(&leaf.path);
-            let node = old.structs.iter().find(|node| old.relative(&node.path) == path);
-            let Some(node) = node.filter(|_| pairs.of_new[index].is_none() && leaf.bits.is_none()) else { continue };
+            let Some(node) = old.structs.iter().find(|node| old.relative(&node.path) == path) else { continue };
             if !node.leaves.clone().any(|old| pairs.old_is_taken(old)) && is_same(node.layout, leaf.layout) {
                 copy((&node.path, node.offset_bits, node.layout), (&leaf.path, leaf.offset_bits, leaf.layout));
                 node.leaves.clone().for_each(|old| pairs.settle_old(old));
@@ -142,9 +144,11 @@ impl<'a> Deriver<'a> {
             }
         }
         for (index, leaf) in old.leaves.iter().enumerate() {
+            if pairs.old_is_taken(index) || leaf.bits.is_some() {
+                continue;
+            }
             let path = old.relative(&leaf.path);
-            let node = new.structs.iter().find(|node| new.relative(&node.path) == path);
-            let Some(node) = node.filter(|_| !pairs.old_is_taken(index) && leaf.bits.is_none()) else { continue };
+            let Some(node) = new.structs.iter().find(|node| new.relative(&node.path) == path) else { continue };
             if !node.leaves.clone().any(|new| pairs.new_is_taken(new)) && is_same(leaf.layout, node.layout) {
                 copy((&leaf.path, leaf.offset_bits, leaf.layout), (&node.path, node.offset_bits, node.layout));
                 node.leaves.clone().for_each(|new| pairs.settle_new(new));
@@ -259,8 +263,8 @@ impl<'a> Deriver<'a> {
             }
             None => "0".to_owned(),
         };
-        let new = Some(leaf.path.clone());
-        tried.plans.push(MemberPlan { old: None, new, acts: vec![Act::Added(what)], lossless: true });
+        let act = leaf.kernel_field().map_or(Act::Added(what), |field| Act::Emptied(field.to_owned()));
+        tried.plans.push(MemberPlan { old: None, new: Some(leaf.path.clone()), acts: vec![act], lossless: true });
     }
 
     fn could_be(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> bool {

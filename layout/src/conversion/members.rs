@@ -1,6 +1,8 @@
 //! The members of a key or value, flat: what is matched between two definitions.
 
+use std::collections::HashSet;
 use std::ops::Range;
+use std::ptr;
 
 use crate::layout::{Composite, CompositeKind, Layout, Shape, kernel_tag};
 
@@ -121,12 +123,12 @@ impl Leaf<'_> {
         }
     }
 
-    /// The kernel's own field that it is: `bpf_timer`, `kptr`.
+    /// The kernel's own field that it is, or that is in a union: `bpf_timer`, `kptr`.
     pub(super) fn kernel_field(&self) -> Option<&str> {
         match &self.layout.shape {
-            Shape::Composite(of) => of.kernel_name(),
-            Shape::Pointer { target } => kernel_tag(target),
-            _ => None,
+            // Its elements are looked at one by one.
+            Shape::Array { .. } => None,
+            _ => kernel_field_in(self.layout),
         }
     }
 
@@ -139,4 +141,20 @@ impl Leaf<'_> {
 /// `bytes` of `value.items[].bytes[]`.
 pub(super) fn last_name(path: &str) -> &str {
     path.trim_end_matches("[]").rsplit('.').next().unwrap_or_default()
+}
+
+/// A field of the kernel's somewhere in a layout.
+pub(super) fn kernel_field_in(layout: &Layout) -> Option<&str> {
+    fn find<'a>(layout: &'a Layout, seen: &mut HashSet<*const Composite>) -> Option<&'a str> {
+        match &layout.shape {
+            Shape::Pointer { target } => kernel_tag(target),
+            Shape::Array { element, .. } => find(element, seen),
+            Shape::Composite(of) => of.kernel_name().or_else(|| {
+                let is_new = seen.insert(ptr::from_ref(of.as_ref()));
+                of.members().iter().filter(|_| is_new).find_map(|member| find(&member.layout, seen))
+            }),
+            _ => None,
+        }
+    }
+    find(layout, &mut HashSet::new())
 }

@@ -136,7 +136,7 @@ impl fmt::Display for Act {
             Self::Elements => f.write_str("converted element by element"),
             Self::MoreArms => f.write_str("old bytes kept, with more arms"),
             Self::Added(what) => write!(f, "added as {what}"),
-            Self::Emptied(what) => write!(f, "a {what}, which starts empty"),
+            Self::Emptied(what) => write!(f, "starts empty, being a {what}"),
             Self::Dropped => f.write_str("dropped"),
         }
     }

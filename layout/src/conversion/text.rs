@@ -1,7 +1,7 @@
 //! A conversion as text, by which another process finishes what one has begun.
 //!
 //! A line for each leg, for the key and the value of a derived one, and for each step; steps of an array stand between
-//! `repeat` and `end`.
+//! `repeat` and `end`. The last line is a hash of all before it, so that no damage makes it another conversion.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -48,13 +48,15 @@ impl Conversion {
                 }
             }
         }
+        let sum = sum(&out);
+        _ = writeln!(out, "sum {sum}");
         out
     }
 
     /// Reads such a text.
     ///
     /// # Errors
-    /// Where it is none, or a newer one, or says what can't be done.
+    /// Where it is none, or a newer one, or damaged, or says what can't be done.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         let mut lines = Lines { lines: text.lines().enumerate().peekable(), at: 1 };
         let head = lines.next().ok_or_else(|| lines.wrong("no text"))?;
@@ -68,7 +70,14 @@ impl Conversion {
             _ => return Err(lines.wrong(&format!("`{head}` begins no conversion"))),
         }
         let mut legs = Vec::new();
-        while let Some(line) = lines.next() {
+        loop {
+            let line = lines.next().ok_or_else(|| lines.wrong("the text ends before its `sum`"))?;
+            if let Some(given) = line.strip_prefix("sum ") {
+                // All but this line, to the byte.
+                let end = format!("sum {given}\n");
+                let is_whole = text.strip_suffix(&end).is_some_and(|all| sum(all) == given);
+                return if is_whole { Ok(Self { legs }) } else { Err(lines.wrong("the text is damaged")) };
+            }
             let words: Vec<_> = line.split(' ').collect();
             match words.as_slice() {
                 ["by-hand", from, to] => {
@@ -87,8 +96,12 @@ impl Conversion {
                 _ => return Err(lines.no_line(line)),
             }
         }
-        Ok(Self { legs })
     }
+}
+
+/// The first 64 bits of a SHA-256, in hexadecimal digits.
+fn sum(text: &str) -> String {
+    hmac_sha256::Hash::hash(text.as_bytes())[..8].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn steps(steps: &[Step], out: &mut String) {
@@ -110,15 +123,11 @@ fn steps(steps: &[Step], out: &mut String) {
             }
             Step::Repeat { from, from_stride, to, to_stride, count, steps: inner } => {
                 _ = writeln!(out, "repeat {from} {from_stride} {to} {to_stride} {count}");
-                steps_of(inner, out);
+                self::steps(inner, out);
                 writeln!(out, "end")
             }
         };
     }
-}
-
-fn steps_of(inner: &[Step], out: &mut String) {
-    steps(inner, out);
 }
 
 struct Lines<'t> {

@@ -3,6 +3,7 @@
 
 pub mod any;
 pub mod c;
+pub mod pairs;
 
 use std::sync::Arc;
 use std::sync::mpsc;

@@ -1,0 +1,482 @@
+//! What becomes of each kind of member, and what is asked where two definitions do not tell.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use maplock_layout::MapDef;
+use maplock_layout::conversion::{Answers, Cast, Collide, Derived, Problems, Scale, Stage};
+use maplock_layout::map::MapType;
+use support::{map, map_of};
+
+fn of(text: &str) -> String {
+    text.to_owned()
+}
+
+fn rename(new: &str, old: &str) -> Answers {
+    Answers { rename: [(of(new), of(old))].into(), ..Answers::default() }
+}
+
+fn default(path: &str, text: &str) -> Answers {
+    Answers { default: [(of(path), of(text))].into(), ..Answers::default() }
+}
+
+fn dropped(path: &str) -> Answers {
+    Answers { drop: [of(path)].into(), ..Answers::default() }
+}
+
+fn cast(path: &str, cast: Cast) -> Answers {
+    Answers { cast: [(of(path), cast)].into(), ..Answers::default() }
+}
+
+fn scale(path: &str, multiply: u32, divide: u32) -> Answers {
+    Answers { scale: [(of(path), Scale { multiply, divide })].into(), ..Answers::default() }
+}
+
+fn none() -> Answers {
+    Answers::default()
+}
+
+/// The stage from one value to another.
+#[track_caller]
+fn derived(old: &str, new: &str, answers: &Answers) -> Derived {
+    let derived = Stage::derive(&map(old), &map(new), answers).unwrap_or_else(|problems| panic!("{problems}"));
+    derived.stage.value.check().unwrap();
+    derived
+}
+
+#[track_caller]
+fn converted(old: &str, new: &str, answers: &Answers, bytes: &[u8]) -> Vec<u8> {
+    derived(old, new, answers).stage.value.convert(bytes).unwrap()
+}
+
+/// What is said of the members of a value.
+#[track_caller]
+fn said(old: &str, new: &str, answers: &Answers) -> Vec<String> {
+    let members = derived(old, new, answers).members;
+    members.iter().filter(|plan| plan.path() != "key").map(|plan| format!("{}: {plan}", plan.path())).collect()
+}
+
+#[track_caller]
+fn problems(old: &MapDef, new: &MapDef, answers: &Answers) -> Problems {
+    match Stage::derive(old, new, answers) {
+        Err(problems) => problems,
+        Ok(derived) => panic!("{derived:?}"),
+    }
+}
+
+/// All that is open or wrong, as a person reads it.
+#[track_caller]
+fn asked(old: &str, new: &str, answers: &Answers) -> Vec<String> {
+    let problems = problems(&map(old), &map(new), answers);
+    let mistakes = problems.mistakes.iter().map(ToString::to_string);
+    mistakes.chain(problems.questions.iter().map(ToString::to_string)).collect()
+}
+
+#[track_caller]
+fn asked_of_key(old: &str, new: &str, answers: &Answers) -> Vec<String> {
+    let problems = problems(&map_of(old, "u32"), &map_of(new, "u32"), answers);
+    problems.questions.iter().map(ToString::to_string).collect()
+}
+
+const BE: &str = "typedef u32 __be32; typedef u64 __be64; ";
+const TIMER: &str = "struct bpf_timer { u64 x[2]; }; ";
+const LOCK: &str = "struct bpf_spin_lock { u32 val; }; ";
+
+fn be(rest: &str) -> String {
+    format!("{BE}{rest}")
+}
+
+// What needs no answer.
+
+#[test]
+fn a_member_that_moved_is_copied_to_its_new_place() {
+    let (old, new) = ("struct v { u32 a; u32 b; };", "struct v { u32 b; u32 a; };");
+    assert_eq!(
+        said(old, new, &none()),
+        ["value.b: moved from byte 4 to byte 0", "value.a: moved from byte 0 to byte 4"]
+    );
+    assert_eq!(converted(old, new, &none(), &[1, 2, 3, 4, 5, 6, 7, 8]), [5, 6, 7, 8, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_member_in_another_struct_is_known_by_a_name_that_no_other_has() {
+    let (old, new) = ("struct v { u32 a; u32 b; };", "struct v { u32 a; struct { u32 b; } in; };");
+    assert_eq!(said(old, new, &none()), ["value.a: kept", "value.in.b: taken from `value.b`"]);
+    let twice = "struct v { struct { u32 n; } x; struct { u32 n; } y; };";
+    assert_eq!(
+        asked("struct v { u64 pad; struct { u32 n; } w; };", twice, &dropped("value.pad")),
+        ["`value.w` is gone: is it to be given up, or has it another name: --drop value.w"],
+        "of two, nobody knows which"
+    );
+}
+
+#[test]
+fn unsigned_numbers_are_widened_with_zeros_and_signed_ones_with_their_sign() {
+    let wider = |old: &str, new: &str, bytes: &[u8]| {
+        converted(&format!("struct v {{ {old} a; }};"), &format!("struct v {{ {new} a; }};"), &none(), bytes)
+    };
+    assert_eq!(wider("u16", "u32", &0xfffe_u16.to_ne_bytes()), 0xfffe_u32.to_ne_bytes());
+    assert_eq!(wider("u16", "s32", &0xfffe_u16.to_ne_bytes()), 0xfffe_u32.to_ne_bytes());
+    assert_eq!(wider("s16", "s64", &(-2_i16).to_ne_bytes()), (-2_i64).to_ne_bytes());
+    assert_eq!(wider("bool", "u32", &[1]), 1_u32.to_ne_bytes());
+    let said = said("struct v { u16 a; };", "struct v { u32 a; };", &none());
+    assert_eq!(said, ["value.a: widened from u16 to u32"]);
+}
+
+#[test]
+fn a_number_of_a_fixed_byte_order_is_widened_in_that_order() {
+    let (old, new) = (be("struct v { __be32 a; };"), be("struct v { __be64 a; };"));
+    assert_eq!(converted(&old, &new, &none(), &[1, 2, 3, 4]), [0, 0, 0, 0, 1, 2, 3, 4]);
+    let le = "typedef u32 __le32; typedef u64 __le64; ";
+    let (old, new) = (format!("{le}struct v {{ __le32 a; }};"), format!("{le}struct v {{ __le64 a; }};"));
+    assert_eq!(converted(&old, &new, &none(), &[1, 2, 3, 4]), [1, 2, 3, 4, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_bit_field_may_become_wider_or_a_whole_number() {
+    let old = "struct v { u32 a:3; s32 b:5; };";
+    let bytes = (0b11110 << 3 | 0b101_u32).to_ne_bytes();
+    let wider = converted(old, "struct v { u32 a:9; s32 b:9; };", &none(), &bytes);
+    assert_eq!(u32::from_ne_bytes(wider.try_into().unwrap()), 0b1_1111_1110 << 9 | 0b101);
+    let whole = converted(old, "struct v { u32 a; s32 b; };", &none(), &bytes);
+    assert_eq!(whole, [5_u32.to_ne_bytes(), (-2_i32).to_ne_bytes()].concat());
+}
+
+#[test]
+fn an_array_that_is_longer_begins_as_it_was_and_ends_in_zeros() {
+    let (old, new) = ("struct v { char name[4]; };", "struct v { char name[6]; };");
+    assert_eq!(said(old, new, &none()), ["value.name: lengthened from 4 to 6 elements, the rest 0"]);
+    assert_eq!(converted(old, new, &none(), b"eth0"), b"eth0\0\0");
+}
+
+#[test]
+fn the_elements_of_an_array_are_converted_one_by_one() {
+    let (old, new) = ("struct v { struct { u8 a; u8 b; } x[2]; };", "struct v { struct { u8 b; u8 a; } x[3]; };");
+    assert_eq!(converted(old, new, &none(), &[1, 2, 3, 4]), [2, 1, 4, 3, 0, 0]);
+    let deep = |of: &str| format!("struct v {{ struct {{ {of} a; u32 b; }} x[2][2][2][2]; }};");
+    derived(&deep("u32"), &deep("u64"), &none());
+    let deeper = |of: &str| format!("struct v {{ struct {{ {of} a; u32 b; }} x[2][2][2][2][2]; }};");
+    assert_eq!(
+        asked(&deeper("u32"), &deeper("u64"), &none()),
+        ["the value can't be converted step by step: arrays are nested over 4 deep: --by-hand"]
+    );
+}
+
+#[test]
+fn enumerators_keep_their_names() {
+    let (old, new) = ("struct v { enum e { A, B, C } e; };", "struct v { enum e { C, B, A } e; };");
+    assert_eq!(said(old, new, &none()), ["value.e: 2 enumerators renumbered"]);
+    for (was, is) in [(0_u32, 2_u32), (1, 1), (2, 0), (7, 7)] {
+        assert_eq!(converted(old, new, &none(), &was.to_ne_bytes()), is.to_ne_bytes());
+    }
+    assert!(derived(old, new, &none()).is_lossless());
+    let another_name = said("struct v { enum e { A, B } e; };", "struct v { enum e { A, X } e; u32 n; };", &none());
+    assert_eq!(another_name, ["value.e: kept", "value.n: added as 0"]);
+}
+
+#[test]
+fn a_member_that_is_new_in_a_value_is_zero_or_what_the_epoch_says() {
+    let (old, new) = ("struct v { u32 a; };", "struct v { u32 a; s32 b; char c[4]; };");
+    assert_eq!(said(old, new, &none()), ["value.a: kept", "value.b: added as 0", "value.c: added as 0"]);
+    let mut answers = default("value.b", "-2");
+    answers.default.insert(of("value.c"), of("\"ab\""));
+    assert_eq!(
+        converted(old, new, &answers, &[1, 2, 3, 4]),
+        [&[1, 2, 3, 4][..], &(-2_i32).to_ne_bytes(), b"ab\0\0"].concat()
+    );
+    let big = be("struct v { u32 a; __be32 b; };");
+    assert_eq!(converted(old, &big, &default("value.b", "0x102"), &[0; 4]), [0, 0, 0, 0, 0, 0, 1, 2]);
+    assert_eq!(
+        asked(old, new, &default("value.b", "4294967296")),
+        ["`value.b` can't begin as 4294967296: 4294967296 does not fit i32: --default value.b=0"]
+    );
+}
+
+#[test]
+fn arms_may_be_added_to_a_union_and_not_changed() {
+    let (old, new) = ("struct v { union { u32 a; } u; };", "struct v { union { u32 a; u64 b; } u; };");
+    assert_eq!(said(old, new, &none()), ["value.u: old bytes kept, with more arms"]);
+    assert_eq!(converted(old, new, &none(), &[1, 2, 3, 4]), [1, 2, 3, 4, 0, 0, 0, 0]);
+    assert_eq!(
+        asked(old, "struct v { union { u16 a; u64 b; } u; };", &none()),
+        ["`value.u` is a union, of which arms have changed: --by-hand or --drop value.u"]
+    );
+}
+
+#[test]
+fn a_struct_around_the_same_bytes_is_the_same() {
+    let (old, new) = ("struct v { u8 a[4]; };", "struct v { struct { u8 b[4]; } a; u32 n; };");
+    assert_eq!(converted(old, new, &none(), &[1, 2, 3, 4]), [1, 2, 3, 4, 0, 0, 0, 0]);
+    assert_eq!(converted("u32", "struct v { u32 a; };", &none(), &[1, 2, 3, 4]), [1, 2, 3, 4]);
+}
+
+// What is asked.
+
+#[test]
+fn a_number_that_may_not_fit_is_asked_of() {
+    let questions = |what: &str| {
+        let casts = "--cast value.a=refuse or --cast value.a=saturate or --cast value.a=truncate or --drop value.a";
+        [format!("`value.a` {what}: what becomes of a number that does not fit: {casts}")]
+    };
+    let (wide, narrow) = ("struct v { u32 a; };", "struct v { u8 a; };");
+    assert_eq!(asked(wide, narrow, &none()), questions("was u32 and is narrower now, u8"));
+    assert_eq!(asked(wide, "struct v { s32 a; };", &none()), questions("was u32 and is i32"));
+    let bytes = 0x1ff_u32.to_ne_bytes();
+    assert_eq!(converted(wide, narrow, &cast("value.a", Cast::Saturate), &bytes), [255]);
+    assert_eq!(converted(wide, narrow, &cast("value.a", Cast::Truncate), &bytes), [0xff]);
+    let refusing = derived(wide, narrow, &cast("value.a", Cast::Refuse)).stage.value;
+    assert_eq!(
+        refusing.convert(&bytes).unwrap_err().to_string(),
+        "511, which is at byte 0, does not fit 8 bits, unsigned"
+    );
+    assert_eq!(refusing.convert(&7_u32.to_ne_bytes()).unwrap(), [7]);
+}
+
+#[test]
+fn a_member_that_is_gone_is_asked_of() {
+    let (old, new) = ("struct v { u32 a; u32 b; };", "struct v { u32 b; };");
+    assert_eq!(
+        asked(old, new, &none()),
+        ["`value.a` is gone: is it to be given up, or has it another name: --drop value.a"]
+    );
+    assert_eq!(said(old, new, &dropped("value.a")), ["value.b: moved from byte 4 to byte 0", "value.a: dropped"]);
+    assert!(!derived(old, new, &dropped("value.a")).is_lossless());
+}
+
+#[test]
+fn another_name_at_the_same_bytes_is_asked_of() {
+    let (old, new) = ("struct v { u32 a; u32 b; };", "struct v { u32 c; u32 b; };");
+    assert_eq!(
+        asked(old, new, &none()),
+        [
+            "`value.a` is gone, and `value.c` is at its bytes: is it another name for it: --rename value.c=value.a or --drop value.a"
+        ]
+    );
+    assert_eq!(said(old, new, &rename("value.c", "value.a")), ["value.c: renamed from `value.a`", "value.b: kept"]);
+    assert_eq!(converted(old, new, &dropped("value.a"), &[1; 8]), [0, 0, 0, 0, 1, 1, 1, 1]);
+}
+
+#[test]
+fn a_struct_is_renamed_with_all_that_is_in_it() {
+    let (old, new) = ("struct v { struct { u32 a; u32 b; } s; };", "struct v { struct { u32 b; u32 a; } t; u32 n; };");
+    assert_eq!(
+        converted(old, new, &rename("value.t", "value.s"), &[1, 1, 1, 1, 2, 2, 2, 2]),
+        [2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0]
+    );
+}
+
+#[test]
+fn fewer_elements_are_asked_of() {
+    let (old, new) = ("struct v { u8 a[4]; };", "struct v { u8 a[2]; };");
+    assert_eq!(
+        asked(old, new, &none()),
+        ["`value.a` has 2 elements, it had 4: are the last to be given up: --drop 'value.a[]' or --by-hand"]
+    );
+    assert_eq!(converted(old, new, &dropped("value.a[]"), &[1, 2, 3, 4]), [1, 2]);
+}
+
+#[test]
+fn a_name_of_another_unit_is_asked_of() {
+    let (old, new) = ("struct v { u64 seen_ns; };", "struct v { u64 seen_us; };");
+    let renamed = rename("value.seen_us", "value.seen_ns");
+    assert_eq!(
+        asked(old, new, &renamed),
+        [
+            "`value.seen_us` is in microseconds, and `value.seen_ns` was in nanoseconds: what are old numbers multiplied by: --scale value.seen_us=1/1000 or --scale value.seen_us=1"
+        ]
+    );
+    let scaled = Answers { rename: renamed.rename.clone(), ..scale("value.seen_us", 1, 1000) };
+    assert_eq!(converted(old, new, &scaled, &5_999_u64.to_ne_bytes()), 5_u64.to_ne_bytes());
+    assert_eq!(said(old, new, &scaled), ["value.seen_us: renamed from `value.seen_ns`, divided by 1000"]);
+    let same = Answers { rename: renamed.rename, ..scale("value.seen_us", 1, 1) };
+    assert_eq!(converted(old, new, &same, &5_999_u64.to_ne_bytes()), 5_999_u64.to_ne_bytes());
+}
+
+#[test]
+fn a_unit_is_asked_of_in_arrays_and_behind_typedefs_too() {
+    let (old, new) = ("struct v { u64 last_ns[2]; };", "struct v { u64 last_us[2]; };");
+    let answers = rename("value.last_us", "value.last_ns");
+    assert_eq!(
+        asked(old, new, &answers),
+        [
+            "`value.last_us[]` is in microseconds, and `value.last_ns[]` was in nanoseconds: what are old numbers multiplied by: --scale 'value.last_us[]=1/1000' or --scale 'value.last_us[]=1'"
+        ]
+    );
+    let scaled = Answers { rename: answers.rename, ..scale("value.last_us[]", 1, 1000) };
+    let bytes = [3_000_u64.to_ne_bytes(), 4_000_u64.to_ne_bytes()].concat();
+    assert_eq!(converted(old, new, &scaled, &bytes), [3_u64.to_ne_bytes(), 4_u64.to_ne_bytes()].concat());
+    let typed = |name: &str| format!("typedef u64 {name}; struct v {{ struct {{ {name} at; }} x[2]; u32 n; }};");
+    let wider = typed("usec_t").replace("u32 n", "u64 n");
+    assert_eq!(
+        asked(&typed("nsec_t"), &wider, &none()),
+        [
+            "`value.x[].at` is in microseconds, and `value.x[].at` was in nanoseconds: what are old numbers multiplied by: --scale 'value.x[].at=1/1000' or --scale 'value.x[].at=1'"
+        ]
+    );
+}
+
+#[test]
+fn a_change_of_byte_order_is_asked_of() {
+    let (old, new) = (be("struct v { __be32 a; u32 n; };"), be("struct v { u32 a; u64 n; };"));
+    let question = "`value.a` was __be32 and is u32: are the bytes right as they are: --cast value.a=truncate or --by-hand or --drop value.a";
+    assert_eq!(asked(&old, &new, &none()), [question]);
+    assert_eq!(said(&old, &new, &cast("value.a", Cast::Truncate))[0], "value.a: __be32 read as u32, bytes as they are");
+    let arrays = (be("struct v { __be32 a[2]; u32 n; };"), be("struct v { u32 a[2]; u64 n; };"));
+    assert_eq!(
+        asked(&arrays.0, &arrays.1, &none()),
+        [
+            "`value.a[]` was __be32 and is u32: are the bytes right as they are: --cast 'value.a[]=truncate' or --by-hand or --drop 'value.a[]'"
+        ]
+    );
+}
+
+#[test]
+fn an_enumerator_that_is_gone_is_asked_of_even_where_another_has_its_number() {
+    let (old, new) = ("struct v { enum e { A, B, C } e; };", "struct v { enum e { A, C } e; };");
+    assert_eq!(
+        asked(old, new, &none()),
+        [
+            "B of `value.e` is gone: what becomes of entries that hold it: --default value.e=N or --cast value.e=truncate"
+        ]
+    );
+    let answers = default("value.e", "0");
+    assert_eq!(said(old, new, &answers), ["value.e: 1 enumerator renumbered, B becomes 0"]);
+    for (was, is) in [(0_u32, 0_u32), (1, 0), (2, 1)] {
+        assert_eq!(converted(old, new, &answers, &was.to_ne_bytes()), is.to_ne_bytes());
+    }
+    let kept = "struct v { enum e { A, C = 2 } e; };";
+    assert_eq!(said(old, kept, &cast("value.e", Cast::Truncate)), ["value.e: B keeps its number"]);
+    assert_eq!(
+        asked("struct v { enum e { A = 1, B = 1 } e; };", "struct v { enum e { A = 1, B = 2 } e; };", &none()),
+        ["A, B of `value.e` were one number, 1, and are several now: --by-hand"]
+    );
+}
+
+#[test]
+fn floats_and_wide_numbers_are_written_by_hand() {
+    for (old, new, types) in [("float", "double", "f32 and is f64"), ("u64", "u128", "u64 and is u128")] {
+        let (old, new) = (format!("struct v {{ {old} a; }};"), format!("struct v {{ {new} a; }};"));
+        let what = format!("`value.a` was {types}, and nothing tells how one becomes the other");
+        assert_eq!(asked(&old, &new, &none()), [format!("{what}: --by-hand or --drop value.a")]);
+    }
+}
+
+#[test]
+fn a_lock_is_left_out_and_what_else_is_the_kernels_can_only_be_given_up() {
+    let (old, new) = (
+        format!("{LOCK} struct v {{ struct bpf_spin_lock l; u32 a; }};"),
+        format!("{LOCK} struct v {{ u32 a; struct bpf_spin_lock l; }};"),
+    );
+    assert_eq!(converted(&old, &new, &none(), &[1; 8]), [1, 1, 1, 1, 0, 0, 0, 0]);
+    assert_eq!(converted(&old, &old, &none(), &[1; 8]), [0, 0, 0, 0, 1, 1, 1, 1]);
+    let timed = |member: &str| format!("{TIMER} struct v {{ {member}; }};");
+    for (member, path, flag) in [
+        ("struct bpf_timer t", "value.t", "value.t"),
+        ("struct bpf_timer t[2]", "value.t[]", "'value.t[]'"),
+        ("struct { struct bpf_timer t; } x[2]", "value.x[].t", "'value.x[].t'"),
+    ] {
+        let (old, new) = (timed(&format!("{member}; u32 n")), timed(&format!("{member}; u64 n")));
+        assert_eq!(
+            asked(&old, &new, &none()),
+            [format!(
+                "`{path}` is a bpf_timer, which belongs to the kernel, and no entry can bring it along: --drop {flag}"
+            )]
+        );
+        let bytes = vec![1; map(&old).value_size as usize];
+        let to = converted(&old, &new, &dropped(path), &bytes);
+        assert!(to[..to.len() - 8].iter().all(|byte| *byte == 0), "{to:?}");
+    }
+}
+
+// Keys.
+
+#[test]
+fn a_member_that_is_new_in_a_key_is_asked_of() {
+    let (old, new) = ("struct k { u32 a; };", "struct k { u32 a; u32 b; };");
+    assert_eq!(
+        asked_of_key(old, new, &none()),
+        [
+            "`key.b` is new in the key: what is it in old entries, which a program looks up by the whole key: --default key.b=0"
+        ]
+    );
+    let stage = Stage::derive(&map_of(old, "u32"), &map_of(new, "u32"), &default("key.b", "7")).unwrap().stage;
+    assert_eq!(stage.key.convert(&[1, 2, 3, 4]).unwrap(), [&[1, 2, 3, 4][..], &7_u32.to_ne_bytes()].concat());
+    assert_eq!(stage.collide, None);
+    assert_eq!(stage.inverse().unwrap().key.convert(&[1, 2, 3, 4, 0, 0, 0, 7]).unwrap(), [1, 2, 3, 4]);
+}
+
+#[test]
+fn keys_that_may_become_one_are_asked_of() {
+    let (old, new) = ("struct k { u32 a; u32 b; };", "struct k { u32 a; };");
+    assert_eq!(
+        asked_of_key(old, new, &dropped("key.b")),
+        [
+            "entries whose keys were different may have one key now: what becomes of them: --collide sum or --collide keep-one or --collide refuse"
+        ]
+    );
+    let answers = Answers { collide: Some(Collide::Sum), ..dropped("key.b") };
+    let stage = Stage::derive(&map_of(old, "u32"), &map_of(new, "u32"), &answers).unwrap().stage;
+    assert_eq!((stage.collide, stage.inverse()), (Some(Collide::Sum), None));
+}
+
+// Maps.
+
+#[test]
+fn a_map_becomes_one_of_a_type_that_holds_its_entries() {
+    let of_type = |map_type| MapDef { map_type, ..map("struct v { u32 a; };") };
+    for (old, new) in [
+        (MapType::HASH, MapType::LRU_HASH),
+        (MapType::LRU_HASH, MapType::HASH),
+        (MapType::ARRAY, MapType::HASH),
+        (MapType::PERCPU_ARRAY, MapType::LRU_PERCPU_HASH),
+        (MapType::PERCPU_HASH, MapType::LRU_PERCPU_HASH),
+    ] {
+        Stage::derive(&of_type(old), &of_type(new), &none()).unwrap();
+    }
+    for (old, new, what) in [
+        (MapType::HASH, MapType::ARRAY, "entries of a hash can't become those of a array"),
+        (MapType::HASH, MapType::PERCPU_HASH, "entries of a hash can't become those of a percpu_hash"),
+        (MapType::RINGBUF, MapType::RINGBUF, "entries of a ringbuf can't be converted"),
+    ] {
+        let problems = problems(&of_type(old), &of_type(new), &none());
+        assert_eq!(problems.to_string(), format!("{what}: --on-upgrade swap"));
+    }
+}
+
+#[test]
+fn what_says_no_type_is_copied_where_its_size_is_the_same() {
+    let untyped = |value_size| MapDef { value: None, value_size, ..map("u32") };
+    let stage = Stage::derive(&untyped(8), &untyped(8), &none()).unwrap().stage;
+    assert_eq!(stage.value.convert(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
+    assert_eq!(
+        problems(&untyped(8), &untyped(12), &none()).to_string(),
+        "the value was 8 bytes and is 12 bytes: nothing tells its members: --by-hand"
+    );
+    let wrong = MapDef { value_size: 12, ..map("u32") };
+    assert_eq!(problems(&map("u32"), &wrong, &none()).questions.len(), 1, "a type of another size tells nothing");
+}
+
+// Answers that fit nothing.
+
+#[test]
+fn an_answer_that_fits_nothing_is_a_mistake_by_name() {
+    let (old, new) = ("struct v { u32 apple; };", "struct v { u64 apple; };");
+    for (answers, sentence) in [
+        (
+            cast("value.aple", Cast::Refuse),
+            "--cast value.aple=refuse: `value.aple` is no member of the new definition; did you mean `value.apple`?",
+        ),
+        (cast("value.apple", Cast::Refuse), "--cast value.apple=refuse: `value.apple` needs no such answer"),
+        (
+            dropped("value.appel"),
+            "--drop value.appel: `value.appel` is no member of the old definition; did you mean `value.apple`?",
+        ),
+        (
+            rename("value.apple", "value.appl"),
+            "--rename value.apple=value.appl: `value.appl` is no member of the old definition; did you mean `value.apple`?",
+        ),
+        (Answers { collide: Some(Collide::Sum), ..none() }, "--collide sum: no two keys can become one"),
+    ] {
+        assert_eq!(asked(old, new, &answers), [sentence]);
+    }
+}
