@@ -27,6 +27,18 @@ impl Digest {
         u128::from_str_radix(text, 16).ok().map(|number| Self(number.to_be_bytes()))
     }
 
+    fn of(hash: [u8; 32]) -> Self {
+        let mut short = [0; 16];
+        short.copy_from_slice(&hash[..16]);
+        Self(short)
+    }
+
+    /// Its 128 bits as a number.
+    #[must_use]
+    pub fn number(&self) -> u128 {
+        u128::from_be_bytes(self.0)
+    }
+
     /// The first eight digits, for reports.
     #[must_use]
     pub fn short(&self) -> String {
@@ -61,12 +73,17 @@ impl MapDef {
     }
 }
 
+impl Layout {
+    /// The digest of this type alone: equal where the same bytes mean the same, whatever the types are called.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        Digest::of(Digester::default().layout(self))
+    }
+}
+
 impl Digester {
     pub(crate) fn map(&mut self, def: &MapDef) -> Digest {
-        let hash = self.map_hash(def);
-        let mut short = [0; 16];
-        short.copy_from_slice(&hash[..16]);
-        Digest(short)
+        Digest::of(self.map_hash(def))
     }
 
     fn map_hash(&mut self, def: &MapDef) -> [u8; 32] {

@@ -56,6 +56,8 @@ macro_rules! include_maps {
 mod changeover;
 mod create;
 mod derivation;
+#[doc(hidden)]
+pub mod __derive;
 mod entry;
 mod error;
 mod exclusive;
@@ -85,6 +87,7 @@ pub use entry::{MapKey, MapValue};
 pub use error::{Error, ErrorKind};
 pub use hooks::{AttachType, Hook};
 pub use maplock_layout as layout;
+pub use maplock_macros::{MapKey, MapValue};
 pub use meta::Meta;
 pub use migrate::{Entries, Migrate, MigrateError};
 pub use plan::Plan;

@@ -186,7 +186,7 @@ pub fn suggest(mistyped: &str) -> Option<&'static str> {
 }
 
 /// The candidate most like `word`, if it is like it at all.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |candidate: &&str| (strsim::jaro_winkler(word, candidate) * 1000.0) as u32;
     candidates.into_iter().filter(|candidate| likeness(candidate) > 800).max_by_key(likeness)
 }
