@@ -411,3 +411,61 @@ fn a_number_that_does_not_fit_is_refused_with_its_entry() {
         }
     }
 }
+
+#[test]
+fn several_stages_are_one_way_there_and_back() {
+    if !can_run() {
+        return;
+    }
+    // `{ u32 a; u32 b; }` to `{ u64 b; u64 a; }` to `{ u64 a; u64 new = 1; u64 b; }`.
+    let stage =
+        |from_size, to_size, steps| Stage { key: same(8), value: Steps { from_size, to_size, steps }, collide: None };
+    let first = stage(8, 16, vec![int(0, 32, 8, 64), int(4, 32, 0, 64)]);
+    let set = Step::Set { to: 8, bytes: vec![1] };
+    let second = stage(16, 24, vec![copy(8, 0, 8), set, copy(0, 16, 8)]);
+    let back_second = stage(24, 16, vec![copy(0, 8, 8), copy(16, 0, 8)]);
+    let back_first = stage(16, 8, vec![int(8, 64, 0, 32), int(0, 64, 4, 32)]);
+    for method in METHODS {
+        let from = new_map(T::HASH, 8, 8, 64);
+        let old = |a: u32, b: u32| [a.to_ne_bytes(), b.to_ne_bytes()].concat();
+        let new = |a: u64, new: u64, b: u64| [a, new, b].map(u64::to_ne_bytes).concat();
+        (1..=4_u64).for_each(|key| from.update(&key.to_ne_bytes(), &old(10, 20), 0).expect("room"));
+        let (to, base) = (new_map(T::HASH, 8, 24, 64), new_base(&from).expect("memory"));
+        let (there, back) = (way(&[&first, &second]), way(&[&back_second, &back_first]));
+        let sums = [Sum { offset: 0, width: 8 }];
+        let convert = Convert {
+            from: &from,
+            to: &to,
+            base: Some(&base),
+            base_of: Side::From,
+            there: &there,
+            back: Some(&back),
+            sums: &sums,
+        };
+        convert.copy(&mut by(Some(method))).expect("copied");
+        let key = |number: u64| number.to_ne_bytes();
+        from.update(&key(1), &old(15, 21), 0).expect("there");
+        to.update(&key(1), &new(110, 1, 20), 0).expect("there");
+        convert.settle(&mut by(Some(method))).expect("settled");
+        assert_eq!(to.lookup(&key(1)).expect("readable"), Some(new(115, 1, 21)), "{method:?}");
+        assert_eq!(to.lookup(&key(2)).expect("readable"), Some(new(10, 1, 20)), "{method:?}");
+
+        to.update(&key(2), &new(17, 9, 22), 0).expect("there");
+        let old_sums = [Sum { offset: 0, width: 4 }];
+        let undo = Convert {
+            from: &to,
+            to: &from,
+            base_of: Side::To,
+            there: &back,
+            back: Some(&there),
+            sums: &old_sums,
+            ..convert
+        };
+        for _ in 0..2 {
+            undo.settle(&mut by(Some(method))).expect("settled");
+            assert_eq!(from.lookup(&key(1)).expect("readable"), Some(old(115, 21)), "{method:?}");
+            assert_eq!(from.lookup(&key(2)).expect("readable"), Some(old(17, 22)), "{method:?}");
+            assert_eq!(from.lookup(&key(3)).expect("readable"), Some(old(10, 20)), "{method:?}");
+        }
+    }
+}
