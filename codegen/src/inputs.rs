@@ -83,6 +83,11 @@ impl Inputs {
 }
 
 impl InputObject {
+    /// The file's bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     fn read(name: String, path: PathBuf, config: &Config) -> Result<Self, InputError> {
         let fail = |problem| InputError { path: path.clone(), problem };
         let bytes = std::fs::read(&path).map_err(|error| fail(error.to_string()))?;

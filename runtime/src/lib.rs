@@ -59,6 +59,8 @@ mod derivation;
 mod entry;
 mod error;
 mod exclusive;
+#[doc(hidden)]
+pub mod generated;
 pub mod handles;
 mod hooks;
 pub mod inspect;
@@ -84,7 +86,7 @@ pub use error::{Error, ErrorKind};
 pub use hooks::{AttachType, Hook};
 pub use maplock_layout as layout;
 pub use meta::Meta;
-pub use migrate::{Entries, Migrate, MigrateError};
+pub use migrate::{Entries, Migrate, MigrateError, Migrations};
 pub use plan::Plan;
 pub use policy::{OnMismatch, Policies, Policy};
 pub use recover::Recovered;

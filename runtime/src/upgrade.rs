@@ -3,10 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use maplock_layout::Digest;
+
 use crate::changeover;
+use crate::entry::MapValue;
 use crate::error::{Error, Trying as _};
 use crate::exclusive::Exclusive;
 use crate::inspect;
+use crate::migrate::{Migrate, Migrations};
 use crate::normalise::{Node, pin_name};
 use crate::plan::{self, Plan};
 use crate::policy::Policies;
@@ -32,11 +36,12 @@ pub struct Progress<'a> {
 
 /// An upgrade that is about to begin.
 pub struct Options {
-    spec: Spec,
+    pub(crate) spec: Spec,
     dir: PathBuf,
     policies: Policies,
     wait: Duration,
     each_pin: bool,
+    pub(crate) migrations: Migrations,
     progress: Box<dyn FnMut(Progress<'_>) + Send>,
 }
 
@@ -56,6 +61,7 @@ impl Options {
             policies: Policies::default(),
             wait: Duration::from_secs(60),
             each_pin: false,
+            migrations: Migrations::default(),
             progress: Box::new(|_| {}),
         }
     }
@@ -79,6 +85,18 @@ impl Options {
     #[must_use]
     pub fn each_pin(mut self) -> Self {
         self.each_pin = true;
+        self
+    }
+
+    /// Enters a conversion by hand: that of `New` from `Old`, for the epoch that leads from the digest `from` to the digest `to`. The
+    /// generated module does so for each that the lock asks for.
+    ///
+    /// # Panics
+    /// Where one of them is no digest.
+    #[must_use]
+    pub fn migration<New: Migrate<Old>, Old: MapValue>(mut self, from: &str, to: &str) -> Self {
+        let digest = |text| Digest::parse(text).unwrap_or_else(|| panic!("`{text}` is no digest of 32 digits"));
+        self.migrations.add::<New, Old>(digest(from), digest(to));
         self
     }
 
