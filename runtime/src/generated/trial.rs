@@ -23,8 +23,8 @@ const RANDOM: u64 = 1000;
 /// # Panics
 /// With the entry that one fails for; where one is missing; and where a dump can't be used.
 pub fn try_migrations(options: &Options) {
-    let dumps: Vec<PathBuf> =
-        std::env::var_os(DUMPS).map(|paths| std::env::split_paths(&paths).collect()).unwrap_or_default();
+    let paths = std::env::var_os(DUMPS).unwrap_or_default();
+    let dumps: Vec<PathBuf> = std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect();
     match run(options, &dumps) {
         Ok(told) => print!("{told}"),
         Err(problem) => panic!("{problem}"),
