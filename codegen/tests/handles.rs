@@ -143,6 +143,7 @@ fn a_daemon_reads_and_writes_its_maps_and_tries_its_conversions() {
     if can_mount() {
         entries_are_there(&project);
     }
+    without_maplock_there_are_the_types_alone(&project);
 }
 
 /// `cargo test` in the project.
@@ -186,6 +187,28 @@ fn a_missing_conversion_is_one_error(project: &Project) {
     project.build().succeeds_silently();
 }
 
+/// The types of today and before need no crate.
+fn without_maplock_there_are_the_types_alone(project: &Project) {
+    project.replace("build.rs", ".runtime(true)", "");
+    project.replace("Cargo.toml", "maplock = ", "# maplock = ");
+    let names: Vec<_> = project
+        .read("src/lib.rs")
+        .lines()
+        .filter_map(|line| line.split("previous::").nth(1)?.split("::").next().map(str::to_owned))
+        .collect();
+    let uses: String = names.iter().map(|name| format!("size_of::<maps::previous::{name}::Value>() + ")).collect();
+    project.write(
+        "src/lib.rs",
+        format!(
+            "//! Types.\n#![no_std]\n#![forbid(unsafe_code)]\nmod maps {{\n    \
+             include!(concat!(env!(\"OUT_DIR\"), \"/flowtop.rs\"));\n}}\n\n/// Their sizes.\n\
+             pub const SIZES: usize = {uses}size_of::<maps::FlowStats>();\n"
+        ),
+    );
+    project.write("src/main.rs", "fn main() {\n    println!(\"{}\", flowtop::SIZES);\n}\n");
+    project.build().succeeds_silently();
+}
+
 /// True where a program can be run with a bpffs of its own.
 fn can_mount() -> bool {
     let mut command = Command::new("unshare");
@@ -211,6 +234,25 @@ fn entries_are_there(project: &Project) {
         "{printed}"
     );
     assert!(lines[2].contains("is not what this release was built with: key-type-changed: "), "{printed}");
+}
+
+#[test]
+fn what_the_page_on_handles_shows_compiles() {
+    if clang().is_none() {
+        return;
+    }
+    let page = fs::read_to_string(root().join("docs/handles.md")).expect("the page");
+    let (_, rest) = page.split_once("```rs\n").expect("a block that the page alone can't compile");
+    let (block, rest) = rest.split_once("```").expect("it ends");
+    assert!(!rest.contains("```rs"), "one block");
+    let project = Project::kept("page");
+    let repository = root().display().to_string();
+    project.write("Cargo.toml", MANIFEST.replace("ROOT", &repository).replace("flowtop", "page"));
+    project.write("build.rs", BUILD_SCRIPT.replace("ROOT", &repository));
+    project.copy("codegen/tests/daemon/flow.h", "bpf/flow.h").copy("codegen/tests/daemon/flow.bpf.c", "bpf/flow.bpf.c");
+    let used = "/// All of it.\npub fn all(staged: &maplock::Staged, file: &std::fs::File) {\n    let results = (block(\"/\".as_ref()), one_of_them(file), fill(staged));\n    drop(results);\n}\n";
+    project.write("src/lib.rs", format!("//! The page.\n#![deny(warnings)]\n{block}\n{used}"));
+    project.build().succeeds();
 }
 
 const OWN_TYPES: &str = r#"//! A library with types of its own.

@@ -101,3 +101,8 @@ pub use zerocopy;
 #[cfg(all(doctest, feature = "aya", feature = "libbpf-rs"))]
 #[doc = include_str!("../../docs/daemon.md")]
 struct DaemonPage;
+
+/// The page on handles.
+#[cfg(all(doctest, feature = "aya", feature = "libbpf-rs"))]
+#[doc = include_str!("../../docs/handles.md")]
+struct HandlesPage;

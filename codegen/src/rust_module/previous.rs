@@ -127,3 +127,80 @@ fn newtype(ty: &str, runtime: bool) -> String {
     _ = write!(text, "pub struct Value(pub {ty});\n{impls}");
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use maplock_layout::conversion::Answers;
+    use maplock_layout::layout::IntKind;
+    use maplock_layout::lock::LockedMap;
+    use maplock_layout::map::MapType;
+
+    use super::*;
+    use crate::rust_module::{Settings, render};
+
+    #[test]
+    fn a_name_has_as_many_digits_as_it_takes_to_be_the_only_one() {
+        let def = MapDef::new("m", MapType::HASH);
+        let digests =
+            ["41ab", "41ac1", "41ac2", "0000"].map(|start| Digest::parse(&format!("{start:0<32}")).expect("a digest"));
+        let left = digests.into_iter().map(|digest| (digest, &def)).collect();
+        let names: Vec<_> = names(&left).into_values().collect();
+        assert_eq!(names, ["v0000", "v41ab", "v41ac1", "v41ac2"]);
+    }
+
+    /// A hash of numbers of this size.
+    fn numbers(size: u32) -> MapDef {
+        let number = |size: u32| Some(Arc::new(Layout::new(size.into(), Shape::Int(IntKind::Unsigned))));
+        MapDef {
+            key_size: 4,
+            value_size: size,
+            max_entries: 1,
+            key: number(4),
+            value: number(size),
+            ..MapDef::new("m", MapType::HASH)
+        }
+    }
+
+    fn epoch(from: &MapDef, to: &MapDef, on_upgrade: OnUpgrade, by_hand: bool) -> Epoch {
+        Epoch {
+            from: from.digest(),
+            to: to.digest(),
+            rules: Vec::new(),
+            on_upgrade,
+            merge: BTreeMap::new(),
+            convert: Answers { by_hand, ..Answers::default() },
+            reason: "it grew".to_owned(),
+            max_entries: None,
+            previous: from.clone(),
+        }
+    }
+
+    #[test]
+    fn a_conversion_leads_to_what_the_next_epoch_leaves() {
+        let [one, two, four, eight] = [1, 2, 4, 8].map(numbers);
+        let epochs = vec![
+            epoch(&one, &two, OnUpgrade::Swap, false),
+            epoch(&two, &four, OnUpgrade::Migrate, true),
+            epoch(&four, &eight, OnUpgrade::Reuse, false),
+        ];
+        let locked = LockedMap { epochs, ..LockedMap::new(eight.clone()) };
+        let lock = Lock { maps: [("m".to_owned(), locked)].into() };
+        let settings = |declarations| Settings {
+            error_file: None,
+            runtime: true,
+            declarations,
+            externs: const { &BTreeMap::new() },
+        };
+        let module = render(&lock, &settings(&Declarations::default()));
+        let [first, second, third] = [&one, &two, &four].map(|def| format!("v{}", &def.digest().to_string()[..4]));
+        let call = format!(".migration::<previous::{third}::Value, previous::{second}::Value>");
+        assert!(module.contains(&call), "{module}");
+        assert_eq!(module.matches(".migration::<").count(), 1);
+        assert!(!module.contains(&format!("pub mod {first} ")), "nothing is converted from there");
+        assert!(module.contains("pub struct Value(pub u16);") && module.contains("pub struct Value(pub u32);"));
+        assert!(module.contains("pub type Key = super::super::m::Key;"));
+        assert!(module.contains("fn maplock_migrations()"));
+    }
+}
