@@ -11,15 +11,25 @@ use maplock_layout::Lock;
 use maplock_layout::lock::FILE_NAME;
 
 use crate::clang;
+use crate::declarations::{self, Declarations};
 use crate::gate::{self, LockFile, Mode};
 use crate::inputs::{Inputs, object_name};
-use crate::lines::{LINES_FILE, Lines};
 use crate::manifest::Manifest;
 use crate::rust_module;
 
 /// The file in `OUT_DIR` in which the builder leaves the paths of the objects for `cargo maplock`: a line each, name and
 /// absolute path with a tab in between.
 pub const OBJECTS_FILE: &str = "maplock.objects";
+
+/// The file in `OUT_DIR` in which the builder leaves for the derives where things are declared: a line each for a member, a type
+/// and a map, sorted, its four columns with tabs in between. Paths are relative to the workspace, or to the package.
+///
+/// ```text
+/// map     flows               flowtop   bpf/flow.bpf.c:30
+/// member  struct flow_stats   bytes     bpf/flow.h:12
+/// type    struct flow_stats             bpf/flow.h:9
+/// ```
+pub const LINES_FILE: &str = "maplock.lines";
 
 /// Generates a Rust module for a package's pinned maps, and holds the maps against `maps.lock`.
 ///
@@ -115,8 +125,9 @@ impl Builder {
         self
     }
 
-    /// Whether the module gets the functions `spec` and `upgrade`, with which a daemon that depends on `maplock` takes over
-    /// the maps of the release before it:
+    /// Whether the module gets what a daemon that depends on `maplock` uses: `spec` and `upgrade`, with which it takes over
+    /// the maps of the release before it, `Maps` and a `Handle` for each map, which read and write entries, and for the types the
+    /// traits of `maplock` and zerocopy:
     ///
     /// ```no_run
     /// // build.rs
@@ -130,6 +141,8 @@ impl Builder {
     /// maplock::include_maps!("flowtop");
     ///
     /// let upgrade = flowtop::upgrade("/sys/fs/bpf/flowtop").begin()?;
+    /// let maps = flowtop::Maps::open("/sys/fs/bpf/flowtop")?;
+    /// let stats = maps.flows().get(key)?;
     /// ```
     #[must_use]
     pub fn runtime(mut self, runtime: bool) -> Self {
@@ -137,14 +150,27 @@ impl Builder {
         self
     }
 
-    /// Uses a Rust type that you have written in place of a generated one. That its members are where the object has them is asserted;
-    /// `#[derive(maplock::MapValue)]` on it proves the rest.
+    /// Takes a type that the user wrote in the place of the one that would be generated:
     ///
-    /// - `c_type`: as the lock spells it, such as `struct flow_stats`.
-    /// - `rust_type`: a path from the crate on, such as `crate::FlowStats`.
+    /// - `c`: the C type as the lock labels it: `struct flow_stats`, `union address`, `enum verdict`; a struct that has a name by
+    ///   a typedef alone is `struct NAME` too.
+    /// - `rust`: the type's whole path: `crate::FlowStats`, `::flow_types::FlowStats`.
+    ///
+    /// The type is `repr(C)` and `Copy`, its fields have the members' names and can be seen from the generated module. That
+    /// its size and the place and size of each member are right is made sure of when the module is compiled; for a handle it
+    /// implements `maplock::MapKey` or `maplock::MapValue`, by their derives.
+    ///
+    /// ```no_run
+    /// # fn f() -> Result<(), maplock_codegen::BuildError> {
+    /// maplock_codegen::Builder::new()
+    ///     .compile("bpf/flowtop.bpf.c")
+    ///     .extern_type("struct flow_stats", "crate::FlowStats")
+    ///     .generate()
+    /// # }
+    /// ```
     #[must_use]
-    pub fn extern_type(mut self, c_type: impl Into<String>, rust_type: impl Into<String>) -> Self {
-        self.externs.insert(c_type.into(), rust_type.into());
+    pub fn extern_type(mut self, c: impl Into<String>, rust: impl Into<String>) -> Self {
+        self.externs.insert(c.into(), rust.into());
         self
     }
 
@@ -167,7 +193,7 @@ impl Builder {
 
         let mut outcome = gate::Outcome::default();
         let mut lock = file.lock.clone().unwrap_or_default();
-        let mut sources = BTreeMap::new();
+        let mut declarations = Declarations::default();
         match self.inputs(&package, &out_dir) {
             Ok(Found::Nothing(why)) => {
                 if file.text.is_none() {
@@ -187,11 +213,7 @@ impl Builder {
                 let more = if roots[0] == roots[1] { String::new() } else { format!(" -p {name}") };
                 outcome = gate::judge(&file, &inputs, &manifest.config, mode(&package), &roots, &more);
                 lock = with_history(&inputs.observation.lock, &lock);
-                let lines = Lines::of(&inputs, &lock, &roots);
-                write_if_changed(&out_dir.join(LINES_FILE), &lines.text())?;
-                if self.runtime {
-                    sources = lines.docs();
-                }
+                declarations = Declarations::read(&inputs, &lock, &roots);
             }
             Err(problem) => {
                 // What puts it right (a clang that is installed, a line of Cargo.toml, a header) may be nothing that
@@ -209,8 +231,18 @@ impl Builder {
             write_if_changed(&out_dir.join(&error_file), error)?;
         }
         let error_file = outcome.error.is_some().then_some(error_file.as_str());
-        let wanted = rust_module::Wanted { error_file, runtime: self.runtime, externs: self.externs, sources };
-        let module = rust_module::render(&lock, &wanted);
+        let labels = declarations::labels(&lock);
+        for label in self.externs.keys().filter(|label| !labels.contains(*label)) {
+            println!("cargo::warning=maplock: no pinned map has a `{label}`, for which build.rs has an `extern_type`");
+        }
+        let settings = rust_module::Settings {
+            error_file,
+            runtime: self.runtime,
+            declarations: &declarations,
+            externs: &self.externs,
+        };
+        let module = rust_module::render(&lock, &settings);
+        write_if_changed(&out_dir.join(LINES_FILE), &declarations.to_lines(&lock))?;
         write_if_changed(&out_dir.join(format!("{name}.mod.rs")), &rust_module::wrapper(name))?;
         write_if_changed(&out_dir.join(format!("{name}.rs")), &module)
     }

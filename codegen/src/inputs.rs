@@ -83,15 +83,9 @@ impl Inputs {
 }
 
 impl InputObject {
-    /// Where each of `paths` of `map` is written in the sources: as [`Inputs::locate`], for many at once.
-    pub(crate) fn locate_all(&self, map: &str, paths: &[String]) -> Vec<Option<SourceLine>> {
-        match Object::parse(&self.bytes) {
-            Ok(parsed) => {
-                let locations = parsed.locations();
-                paths.iter().map(|path| locations.find(map, path, None)).collect()
-            }
-            Err(_) => vec![None; paths.len()],
-        }
+    /// The file's bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     fn read(name: String, path: PathBuf, config: &Config) -> Result<Self, InputError> {

@@ -7,15 +7,16 @@
 
 mod builder;
 mod clang;
+mod comments;
+mod declarations;
 pub mod gate;
 mod inputs;
-mod lines;
 mod manifest;
 mod object_file;
 pub mod report;
 mod rust_module;
 
-pub use builder::{BuildError, Builder, OBJECTS_FILE};
+pub use builder::{BuildError, Builder, LINES_FILE, OBJECTS_FILE};
 pub use inputs::{InputError, InputObject, Inputs, object_name};
 pub use manifest::Manifest;
 pub use object_file::{Locations, Object, ObjectError, SourceLine};

@@ -304,7 +304,11 @@ fn docs_rs_builds_the_same_module_from_the_lock_alone() {
     let from_the_object = project.build().succeeds_silently().generated("maps.rs");
     project.remove(OBJECT);
     let built = project.build_with("DOCS_RS", "1").succeeds();
-    assert_eq!(built.generated("maps.rs"), from_the_object);
+    // Where a type is declared, and what stands there, only the object tells.
+    let code = |module: &str| -> Vec<String> {
+        module.lines().filter(|line| !line.trim_start().starts_with("///")).map(str::to_owned).collect()
+    };
+    assert_eq!(code(&built.generated("maps.rs")), code(&from_the_object));
     project.remove("maps.lock");
     let without = project.build_with("DOCS_RS", "1").fails("maps.lock");
     assert_snapshot!(told([("with the lock", built), ("without it", without)]));

@@ -23,14 +23,17 @@ edition = "2021" # in which a program may still change its environment
 [build-dependencies]
 maplock-codegen = { path = "CODEGEN" }
 
+[dev-dependencies]
+maplock = { path = "RUNTIME" }
+
 [workspace]
 "#;
 
 /// The object whose module is in a program of its own, so that it can't be in the way of the others.
 const NAMES: &str = "names";
 
-/// Generates two modules for each object, as the build script of a package of its own would: from the object, and from
-/// the lock alone.
+/// Generates three modules for each object, as the build script of a package of its own would: from the object, from the lock alone,
+/// and from the object with what needs `maplock`.
 const BUILD_SCRIPT: &str = r#"use std::{env, fs, path::PathBuf};
 
 fn main() {
@@ -38,7 +41,7 @@ fn main() {
     let folder = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap());
     for name in include_str!("objects.txt").lines() {
         env::set_var("CARGO_MANIFEST_DIR", folder.join("packages").join(name));
-        for source in ["object", "lock"] {
+        for source in ["object", "lock", "runtime"] {
             let out_dir = out_dir.join(source).join(name);
             fs::create_dir_all(&out_dir).unwrap();
             env::set_var("OUT_DIR", &out_dir);
@@ -46,7 +49,8 @@ fn main() {
             if source == "lock" {
                 env::set_var("DOCS_RS", "1");
             }
-            maplock_codegen::Builder::new().object(name, "object.o").module("spec").generate().unwrap();
+            let builder = maplock_codegen::Builder::new().object(name, "object.o").module("spec");
+            builder.runtime(source == "runtime").generate().unwrap();
         }
     }
 }
@@ -126,11 +130,21 @@ fn generated() -> Option<&'static (Project, Vec<Object>, Build)> {
         let objects = objects(&clang);
         let project = Project::kept("generated");
         let codegen = root().join("codegen").display().to_string();
-        project.write("Cargo.toml", MANIFEST.replace("CODEGEN", &codegen));
+        let runtime = root().join("runtime").display().to_string();
+        project.write("Cargo.toml", MANIFEST.replace("CODEGEN", &codegen).replace("RUNTIME", &runtime));
         project.write("build.rs", BUILD_SCRIPT);
         project.write("objects.txt", objects.iter().fold(String::new(), |list, object| list + &object.name + "\n"));
         let mut library = format!("//! One module for each object.\n#![no_std]\n#![deny({})]\n", LINTS.join(", "));
+        let lints: Vec<_> = LINTS.iter().filter(|lint| **lint != "unsafe_code").copied().collect();
+        let mut daemon = format!(
+            "//! The same with handles.\n#![forbid(unsafe_code)]\n#![deny({})]\nfn main() {{}}\n",
+            lints.join(", ")
+        );
         for Object { name, path } in &objects {
+            daemon += &format!(
+                "\n/// What is generated for it.\npub mod {name} {{\n    \
+                 include!(concat!(env!(\"OUT_DIR\"), \"/runtime/{name}/spec.rs\"));\n}}\n"
+            );
             let package = format!("packages/{name}");
             project.write(&format!("{package}/Cargo.toml"), format!("[package]\nname = \"{name}\"\n"));
             project.write(&format!("{package}/object.o"), fs::read(path).expect("it was listed a moment ago"));
@@ -146,6 +160,7 @@ fn generated() -> Option<&'static (Project, Vec<Object>, Build)> {
             }
         }
         project.write("src/lib.rs", library);
+        project.write("examples/daemon.rs", daemon);
         project.copy("codegen/tests/roundtrip/reader.rs", "src/main.rs");
         let build = project.build();
         (project, objects, build)
@@ -162,8 +177,17 @@ fn lock(object: &Path) -> Lock {
 
 #[test]
 fn the_generated_modules_compile_in_the_strictest_of_crates_without_std() {
+    nothing_is_told_of("--lib");
+}
+
+#[test]
+fn those_with_handles_compile_in_the_strictest_of_crates_which_forbids_unsafe_code() {
+    nothing_is_told_of("--example=daemon");
+}
+
+fn nothing_is_told_of(target: &str) {
     let Some((project, ..)) = generated() else { return };
-    let told = project.cargo("clippy").arg("--lib").run().told();
+    let told = project.cargo("clippy").arg(target).run().told();
     let mut lints: BTreeMap<&str, usize> = BTreeMap::new();
     for line in told.lines().filter(|line| line.starts_with("error") || line.starts_with("warning")) {
         // What the build script says of a package without its object is meant to be said.

@@ -61,6 +61,8 @@ mod derivation;
 mod entry;
 mod error;
 mod exclusive;
+#[doc(hidden)]
+pub mod generated;
 pub mod handles;
 mod hooks;
 pub mod inspect;
@@ -89,7 +91,7 @@ pub use hooks::{AttachType, Hook};
 pub use maplock_layout as layout;
 pub use maplock_macros::{MapKey, MapValue};
 pub use meta::Meta;
-pub use migrate::{Entries, Migrate, MigrateError};
+pub use migrate::{Entries, Migrate, MigrateError, Migrations};
 pub use plan::Plan;
 pub use policy::{OnMismatch, Policies, Policy};
 pub use recover::Recovered;
@@ -104,3 +106,8 @@ pub use zerocopy;
 #[cfg(all(doctest, feature = "aya", feature = "libbpf-rs"))]
 #[doc = include_str!("../../docs/daemon.md")]
 struct DaemonPage;
+
+/// The page on handles.
+#[cfg(all(doctest, feature = "aya", feature = "libbpf-rs"))]
+#[doc = include_str!("../../docs/handles.md")]
+struct HandlesPage;

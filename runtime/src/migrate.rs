@@ -1,7 +1,5 @@
 //! Conversions that are written by hand.
 
-mod rehearse;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,9 +9,6 @@ use maplock_layout::Digest;
 use zerocopy::FromBytes as _;
 
 use crate::entry::{MapKey, MapValue};
-
-#[doc(hidden)]
-pub use rehearse::rehearse;
 
 /// Why an entry can't be converted. The upgrade does not happen then, and nothing has changed.
 pub type MigrateError = Box<dyn std::error::Error + Send + Sync>;
@@ -83,17 +78,6 @@ impl Migrations {
             New::migrate(&key, &value, &mut Entries { insert, of: PhantomData })
         };
         self.0.insert((from, to), Arc::new(convert));
-    }
-
-    /// Adds that of `New` from `Old`, between digests as the lock has them.
-    ///
-    /// # Panics
-    /// Where one is no digest: 32 hexadecimal digits in lower case.
-    pub fn add_between<New: Migrate<Old>, Old: MapValue>(&mut self, from: &str, to: &str) {
-        match (Digest::parse(from), Digest::parse(to)) {
-            (Some(from), Some(to)) => self.add::<New, Old>(from, to),
-            _ => panic!("`{from}` or `{to}` is no digest of a lock: 32 hexadecimal digits in lower case"),
-        }
     }
 
     /// That between two digests.

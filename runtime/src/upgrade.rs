@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use maplock_layout::Digest;
+
 use crate::changeover;
 use crate::derivation::{self, Derivation};
+use crate::entry::MapValue;
 use crate::error::{Error, Trying as _};
 use crate::exclusive::Exclusive;
 use crate::inspect;
-use crate::migrate::Migrations;
+use crate::migrate::{Migrate, Migrations};
 use crate::normalise::{Node, pin_name};
 use crate::plan::{self, Plan};
 use crate::policy::Policies;
@@ -34,12 +37,12 @@ pub struct Progress<'a> {
 
 /// An upgrade that is about to begin.
 pub struct Options {
-    spec: Spec,
+    pub(crate) spec: Spec,
     dir: PathBuf,
     policies: Policies,
     wait: Duration,
     each_pin: bool,
-    migrations: Migrations,
+    pub(crate) migrations: Migrations,
     progress: Box<dyn FnMut(Progress<'_>) + Send>,
 }
 
@@ -86,10 +89,15 @@ impl Options {
         self
     }
 
-    /// The conversions that are written by hand. The `upgrade` of the module that the build script generates brings them along.
+    /// Enters a conversion by hand: that of `New` from `Old`, for the epoch that leads from the digest `from` to the digest `to`. The
+    /// generated module does so for each that the lock asks for.
+    ///
+    /// # Panics
+    /// Where one of them is no digest.
     #[must_use]
-    pub fn migrations(mut self, migrations: Migrations) -> Self {
-        self.migrations = migrations;
+    pub fn migration<New: Migrate<Old>, Old: MapValue>(mut self, from: &str, to: &str) -> Self {
+        let digest = |text| Digest::parse(text).unwrap_or_else(|| panic!("`{text}` is no digest of 32 digits"));
+        self.migrations.add::<New, Old>(digest(from), digest(to));
         self
     }
 

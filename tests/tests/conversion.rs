@@ -112,8 +112,8 @@ fn any_two_layouts_are_converted_alike_in_the_kernel_and_out_of_it() {
 fn bits() -> impl Strategy<Value = Bits> {
     let whole = (0_u32..9, prop::sample::select(vec![8_u32, 16, 32, 64]));
     let whole = whole.prop_map(|(byte, width)| (byte * 8, width));
-    let any = (0_u32..64, 1_u32..=56).prop_map(|(offset, width)| (offset, width.min(64 - offset % 8)));
-    (prop_oneof![whole, any], any::<bool>()).prop_map(|((offset, width), signed)| Bits { offset, width, signed })
+    let within = (0_u32..64, 1_u32..=56).prop_map(|(offset, width)| (offset, width.min(64 - offset % 8)));
+    (prop_oneof![whole, within], any::<bool>()).prop_map(|((offset, width), signed)| Bits { offset, width, signed })
 }
 
 fn int() -> impl Strategy<Value = Int> {

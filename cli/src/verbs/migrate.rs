@@ -171,7 +171,7 @@ fn by_code(target: &Target, dumps: &[PathBuf], rows: &mut [Row]) {
     let note = match output {
         Ok(output) => {
             let text = String::from_utf8_lossy(&output.stdout);
-            let said = text.lines().filter_map(|line| line.strip_prefix("maplock: ")).collect::<Vec<_>>().join("; ");
+            let said = text.lines().filter_map(|line| line.strip_prefix("map ")).collect::<Vec<_>>().join("; ");
             if !output.status.success() {
                 let end = String::from_utf8_lossy(&output.stderr);
                 let failed = text.lines().chain(end.lines()).filter(|line| !line.trim().is_empty());

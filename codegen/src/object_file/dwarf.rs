@@ -13,7 +13,7 @@ type Dwarf<'a> = gimli::Dwarf<Slice<'a>>;
 type Entry<'u, 'a> = DebuggingInformationEntry<Slice<'a>>;
 
 /// How many modifiers, wrappers and anonymous levels are followed before a type counts as endless.
-const MAX_STEPS: usize = 64;
+pub(super) const MAX_STEPS: usize = 64;
 
 /// A line of a source file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,17 +44,22 @@ impl Locations {
     /// the map's own declaration, such as `max_entries`, for a path that is just the map.
     #[must_use]
     pub fn find(&self, map: &str, path: &str, attribute: Option<&str>) -> Option<SourceLine> {
+        let mut found = None;
+        self.walk(|walk| found = found.take().or_else(|| walk.find(map, path, attribute)));
+        found
+    }
+
+    /// Gives each compilation unit to `look`.
+    pub(super) fn walk(&self, mut look: impl FnMut(&Walk<'_, '_>)) {
         let endian = if self.big_endian { RunTimeEndian::Big } else { RunTimeEndian::Little };
-        let dwarf = self.sections.as_ref()?.borrow(|section| EndianSlice::new(section, endian));
+        let Some(sections) = &self.sections else { return };
+        let dwarf = sections.borrow(|section| EndianSlice::new(section, endian));
         let mut units = dwarf.units();
         while let Ok(Some(header)) = units.next() {
-            let Ok(unit) = dwarf.unit(header) else { continue };
-            let walk = Walk { dwarf: &dwarf, unit: &unit };
-            if let Some(found) = walk.find(map, path, attribute) {
-                return Some(found);
+            if let Ok(unit) = dwarf.unit(header) {
+                look(&Walk { dwarf: &dwarf, unit: &unit });
             }
         }
-        None
     }
 }
 
@@ -105,9 +110,9 @@ fn relocated<'a>(
 }
 
 /// One compilation unit.
-struct Walk<'u, 'a> {
+pub(super) struct Walk<'u, 'a> {
     dwarf: &'u Dwarf<'a>,
-    unit: &'u Unit<Slice<'a>>,
+    pub(super) unit: &'u Unit<Slice<'a>>,
 }
 
 impl<'a> Walk<'_, 'a> {
@@ -184,11 +189,11 @@ impl<'a> Walk<'_, 'a> {
         None
     }
 
-    fn entry(&self, offset: UnitOffset) -> Option<Entry<'_, 'a>> {
+    pub(super) fn entry(&self, offset: UnitOffset) -> Option<Entry<'_, 'a>> {
         self.unit.entry(offset).ok()
     }
 
-    fn type_of(&self, entry: &Entry<'_, 'a>) -> Option<UnitOffset> {
+    pub(super) fn type_of(&self, entry: &Entry<'_, 'a>) -> Option<UnitOffset> {
         match entry.attr_value(gimli::DW_AT_type)? {
             AttributeValue::UnitRef(offset) => Some(offset),
             AttributeValue::DebugInfoRef(offset) => offset.to_unit_offset(&self.unit.header),
@@ -226,7 +231,7 @@ impl<'a> Walk<'_, 'a> {
         None
     }
 
-    fn members(&self, composite: UnitOffset) -> Option<Vec<Entry<'_, 'a>>> {
+    pub(super) fn members(&self, composite: UnitOffset) -> Option<Vec<Entry<'_, 'a>>> {
         let mut tree = self.unit.entries_tree(Some(composite)).ok()?;
         let root = tree.root().ok()?;
         let mut children = root.children();
@@ -254,7 +259,7 @@ impl<'a> Walk<'_, 'a> {
         None
     }
 
-    fn name(&self, entry: &Entry<'_, 'a>) -> Option<Cow<'a, str>> {
+    pub(super) fn name(&self, entry: &Entry<'_, 'a>) -> Option<Cow<'a, str>> {
         self.text(entry.attr_value(gimli::DW_AT_name)?)
     }
 
@@ -262,7 +267,7 @@ impl<'a> Walk<'_, 'a> {
         Some(self.dwarf.attr_string(self.unit, value).ok()?.to_string_lossy())
     }
 
-    fn line(&self, entry: &Entry<'_, 'a>) -> Option<SourceLine> {
+    pub(super) fn line(&self, entry: &Entry<'_, 'a>) -> Option<SourceLine> {
         let number = |name| entry.attr_value(name).and_then(|value| value.udata_value());
         let line = number(gimli::DW_AT_decl_line)?;
         let index = match entry.attr_value(gimli::DW_AT_decl_file)? {

@@ -5,6 +5,7 @@ mod dwarf;
 mod error;
 mod global_data;
 mod legacy;
+mod lines;
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Names that are taken in one scope.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Names(BTreeSet<String>);
 
 impl Names {
@@ -15,7 +15,7 @@ impl Names {
         name
     }
 
-    /// True where it is taken.
+    /// True where the name is taken.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains(name)
     }

@@ -1,173 +1,99 @@
-//! What a daemon that depends on `maplock` starts with: the spec, the upgrade, and handles of its maps.
+//! What a daemon that depends on `maplock` gets: its spec, its handles, and the start of an upgrade. Both crates read what the
+//! other wrote, unless one of them is older by a version of the lock's format.
 
 use std::fmt::Write as _;
 
-use maplock_layout::map::MapType;
+use maplock_layout::Lock;
+use maplock_layout::lock::{Epoch, LockedMap};
 
-use super::previous::ByHand;
-use super::{Map, QUIET};
+use super::QUIET;
+use super::maps::Map;
+use super::previous::{Previous, is_by_hand};
 
-/// The functions of the module. Both crates read what the other wrote, unless one of them is older by a version of the lock's format.
-const FUNCTIONS: &str = "
+pub(super) fn text(lock: &Lock, maps: &[Map<'_>], previous: &Previous) -> String {
+    let by_hand = lock.maps.values().filter(|map| !map.ephemeral).flat_map(|map| &map.epochs).any(is_by_hand);
+    let test = if by_hand { TEST } else { "" };
+    let migrations: String = maps.iter().map(|map| migrations(map, previous)).collect();
+    let text = format!("{START}{}{test}", handles(maps));
+    text.replace("{QUIET}", QUIET).replace("{MIGRATIONS}", &migrations)
+}
+
+const START: &str = "
 /// The definitions of the pinned maps, as `maplock` takes them.
 {QUIET}
 #[must_use]
 pub fn spec() -> ::maplock::Spec {
-    ::core::clone::Clone::clone(__spec())
-}
-
-{QUIET}
-fn __spec() -> &'static ::maplock::Spec {
-    static PARSED: ::std::sync::OnceLock<::maplock::Spec> = ::std::sync::OnceLock::new();
-    PARSED.get_or_init(|| match ::maplock::Spec::parse(SPEC) {
+    match ::maplock::Spec::parse(SPEC) {
         ::core::result::Result::Ok(spec) => spec,
         ::core::result::Result::Err(error) => {
             ::core::panic!(\"{}; `maplock` and `maplock-codegen` in Cargo.toml must be of one version\", error)
         }
-    })
+    }
 }
 
-/// What an upgrade of the maps that are pinned in `dir`, a directory on bpffs, is to be like.
+/// What an upgrade of the maps that are pinned in `dir`, a directory on bpffs, is to be like. Conversions by hand, which the
+/// lock asks for, are entered.
 {QUIET}
 #[must_use]
 pub fn upgrade(dir: impl ::core::convert::AsRef<::std::path::Path>) -> ::maplock::Options {
-    ::maplock::Options::new(spec(), dir.as_ref()).migrations(__migrations())
-}
-
-/// A way back to the generation before, with the conversions of this release.
-{QUIET}
-#[must_use]
-pub fn rollback(dir: impl ::core::convert::AsRef<::std::path::Path>) -> ::maplock::Rollback {
-    ::maplock::Rollback::new(dir.as_ref()).migrations(__migrations())
-}
-
-/// The conversions that are written by hand.
-{QUIET}
-fn __migrations() -> ::maplock::migrate::Migrations {
-    #[allow(unused_mut)]
-    let mut migrations = <::maplock::migrate::Migrations as ::core::default::Default>::default();
-{MIGRATIONS}    migrations
+    ::maplock::Options::new(spec(), dir.as_ref()){MIGRATIONS}
 }
 ";
 
-/// Runs the conversions by hand over entries.
+/// Runs with the user's own tests.
 const TEST: &str = "
-#[cfg(test)]
+/// Every conversion by hand that the lock asks for, over made-up entries and those of the dumps that `MAPLOCK_DUMPS` names.
 {QUIET}
+#[cfg(test)]
 #[test]
 fn maplock_migrations() {
-    ::maplock::migrate::rehearse(__spec(), &__migrations());
+    ::maplock::generated::try_migrations(&upgrade(\"/\"));
 }
 ";
 
-pub(super) fn render(maps: &[Map<'_>], by_hand: &[ByHand]) -> String {
-    let mut migrations = String::new();
-    for ByHand { map, new, old, from, to } in by_hand {
-        _ = writeln!(
-            migrations,
-            "    // Map `{map}`.\n    migrations.add_between::<{new}, {old}>(\"{from}\", \"{to}\");"
-        );
-    }
-    let mut out = FUNCTIONS.replace("{MIGRATIONS}", &migrations).replace("{QUIET}", QUIET);
-    if !by_hand.is_empty() {
-        out.push_str(&TEST.replace("{QUIET}", QUIET));
-    }
-    if !maps.is_empty() {
-        out.push_str(&maps_struct(maps));
-    }
-    out
-}
-
-/// All maps of a generation.
-fn maps_struct(maps: &[Map<'_>]) -> String {
-    let (mut fields, mut of_dir, mut of_staged, mut accessors) =
+/// The handles of all maps.
+fn handles(maps: &[Map<'_>]) -> String {
+    let (mut fields, mut opened, mut staged, mut accessors) =
         (String::new(), String::new(), String::new(), String::new());
-    for Map { name, module, .. } in maps {
+    for Map { locked, module, .. } in maps {
         _ = writeln!(fields, "    {module}: {module}::Handle,");
-        _ = writeln!(of_dir, "            {module}: directory.map({module}::NAME)?,");
-        _ = writeln!(
-            of_staged,
-            "            {module}: ::maplock::handles::Handle::from_verified(::maplock::handles::Verified::of_staged(__spec(), {module}::NAME, staged)?)?,"
-        );
+        _ = writeln!(opened, "            {module}: maps.map({module}::NAME)?,");
+        _ = writeln!(staged, "            {module}: ::maplock::generated::of_staged(&spec, {module}::NAME, staged)?,");
         _ = write!(
             accessors,
-            "\n    /// Map `{name}`.\n    #[must_use]\n    pub fn {module}(&self) -> &{module}::Handle {{\n        &self.{module}\n    }}\n"
+            "\n    /// Map `{}`.\n    #[must_use]\n    pub fn {module}(&self) -> &{module}::Handle {{\n        &self.{module}\n    }}\n",
+            locked.def.name
         );
     }
     format!(
-        "
-/// The pinned maps, opened: each has the layout that this package was built with.
-{QUIET}
-#[derive(Debug)]
-pub struct Maps {{
-{fields}}}
-
-{QUIET}
-impl Maps {{
-    /// Opens the maps that are pinned in `dir`, all of one generation.
-    ///
-    /// # Errors
-    /// Where one is missing, or has another layout.
-    pub fn open(dir: impl ::core::convert::AsRef<::std::path::Path>) -> ::core::result::Result<Self, ::maplock::Error> {{
-        let mut directory = ::maplock::handles::Directory::open(__spec(), dir.as_ref())?;
-        ::core::result::Result::Ok(Self {{
-{of_dir}        }})
-    }}
-
-    /// The maps of a staged generation, before it is committed.
-    ///
-    /// # Errors
-    /// Where it was staged from another spec.
-    pub fn of(staged: &::maplock::Staged) -> ::core::result::Result<Self, ::maplock::Error> {{
-        ::core::result::Result::Ok(Self {{
-{of_staged}        }})
-    }}
-{accessors}}}
-"
+        "\n/// Handles of all pinned maps, each found to be what this release was built with.\n{{QUIET}}\n#[derive(Debug)]\n\
+         pub struct Maps {{\n{fields}}}\n\n{{QUIET}}\nimpl Maps {{\n    \
+         /// Opens the maps that are pinned in `dir`, all of one generation.\n    ///\n    /// # Errors\n    \
+         /// Where one is missing, is not what this release was built with, or nothing tells its layout.\n    \
+         pub fn open(dir: impl ::core::convert::AsRef<::std::path::Path>) -> ::core::result::Result<Self, ::maplock::Error> {{\n        \
+         let spec = spec();\n        let mut maps = ::maplock::handles::Directory::open(&spec, dir.as_ref())?;\n        \
+         ::core::result::Result::Ok(Self {{\n{opened}        }})\n    }}\n\n    \
+         /// The maps of a staged generation, before it is committed.\n    ///\n    /// # Errors\n    \
+         /// Where it was staged from another spec.\n    \
+         pub fn of(staged: &::maplock::Staged) -> ::core::result::Result<Self, ::maplock::Error> {{\n        \
+         let spec = spec();\n        ::core::result::Result::Ok(Self {{\n{staged}        }})\n    }}\n{accessors}}}\n"
     )
 }
 
-/// What the module of a map has.
-pub(super) fn map(map: &Map<'_>) -> String {
-    let handle = handle(map);
-    format!(
-        "
-    /// Its handle: had only of a map that was held against this definition.
-    pub type Handle = ::maplock::handles::{handle};
-
-    /// Opens the map that is pinned at `path`.
-    ///
-    /// # Errors
-    /// Where it can't be opened, or has another layout.
-    pub fn open(path: impl ::core::convert::AsRef<::std::path::Path>) -> ::core::result::Result<Handle, ::maplock::Error> {{
-        ::maplock::handles::Handle::from_verified(::maplock::handles::Verified::open(super::__spec(), NAME, path.as_ref())?)
-    }}
-
-    /// The handle of a map that a loader has opened.
-    ///
-    /// # Errors
-    /// Where it has another layout, or nothing tells its layout.
-    pub fn of_fd(fd: impl ::std::os::fd::AsFd) -> ::core::result::Result<Handle, ::maplock::Error> {{
-        ::maplock::handles::Handle::from_verified(::maplock::handles::Verified::of_fd(super::__spec(), NAME, fd)?)
-    }}
-"
-    )
-}
-
-/// The handle for a map's type.
-fn handle(map: &Map<'_>) -> &'static str {
-    use MapType as T;
-    let has = (map.key.is_some(), map.value.is_some());
-    match map.locked.def.map_type {
-        T::HASH | T::LRU_HASH if has == (true, true) => "HashMap<Key, Value>",
-        T::PERCPU_HASH | T::LRU_PERCPU_HASH if has == (true, true) => "PerCpuHashMap<Key, Value>",
-        T::ARRAY if has.1 => "Array<Value>",
-        T::PERCPU_ARRAY if has.1 => "PerCpuArray<Value>",
-        T::LPM_TRIE if has == (true, true) => "LpmTrie<Key, Value>",
-        T::QUEUE if has.1 => "Queue<Value>",
-        T::STACK if has.1 => "Stack<Value>",
-        T::BLOOM_FILTER if has.1 => "BloomFilter<Value>",
-        T::RINGBUF => "RingBuf",
-        _ => "Opaque",
+/// The calls that enter a map's conversions by hand.
+fn migrations(map: &Map<'_>, previous: &Previous) -> String {
+    let mut calls = String::new();
+    for epoch in map.locked.epochs.iter().filter(|epoch| is_by_hand(epoch)) {
+        let Some((old, new)) = previous.of(epoch.from).zip(leads_to(map.locked, epoch, &map.module, previous)) else {
+            continue;
+        };
+        let (from, to) = (epoch.from, epoch.to);
+        _ = write!(calls, "\n        .migration::<{new}::Value, {old}::Value>(\"{from}\", \"{to}\")");
     }
+    calls
+}
+
+/// The module of the definition that an epoch leads to: today's, or that which the next epoch leaves.
+fn leads_to(locked: &LockedMap, epoch: &Epoch, module: &str, previous: &Previous) -> Option<String> {
+    if locked.def.digest() == epoch.to { Some(module.to_owned()) } else { previous.of(epoch.to) }
 }

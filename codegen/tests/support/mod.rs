@@ -206,7 +206,7 @@ impl Cargo<'_> {
 /// What a command of Cargo's did.
 #[derive(Debug)]
 pub(crate) struct Build {
-    is_success: bool,
+    pub(crate) is_success: bool,
     stderr: String,
     /// What it wrote for programs.
     pub(crate) stdout: String,

@@ -18,8 +18,9 @@ fn entries_of_a_hash_come_and_go() {
         let map: HashMap<u32, [u64; 2]> = new(map_type, 4, 16, 64);
         assert_eq!(map.get(1).expect("looked up"), None);
         map.insert(1, [1, 2]).expect("inserted");
-        map.insert(&1, &[3, 4]).expect("by reference too");
-        assert_eq!(map.get(&1).expect("looked up"), Some([3, 4]));
+        let (key, value) = (&1, &[3, 4]);
+        map.insert(key, value).expect("by reference too");
+        assert_eq!(map.get(key).expect("looked up"), Some([3, 4]));
         assert!(!map.insert_new(1, [5, 6]).expect("there is one"));
         assert!(map.insert_new(2, [5, 6]).expect("there is none"));
         assert!(!map.replace(3, [7, 8]).expect("there is none"));

@@ -102,7 +102,6 @@ impl Fixture {
         let verified = Verified::of_fd(&spec_of(def), "events", map.as_fd()).expect("as declared");
         let ring = RingBuf::from_verified(verified).expect("a ring buffer");
         let consumer = ring.consumer().expect("mapped");
-        drop(map);
         Some(Self { object, consumer })
     }
 

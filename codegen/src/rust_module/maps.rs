@@ -1,0 +1,111 @@
+//! A module for each map: its name, its digest, the types of its key and value, and its handle.
+
+use std::fmt::Write as _;
+
+use maplock_layout::layout::Layout;
+use maplock_layout::lock::LockedMap;
+use maplock_layout::map::MapType;
+use maplock_layout::{Lock, MapDef};
+
+use super::QUIET;
+use super::names::{Names, camel_case, identifier, snake_case};
+use super::types::{Home, Types, comment, doc};
+
+/// What is generated for one map.
+#[derive(Debug)]
+pub(super) struct Map<'l> {
+    pub(super) locked: &'l LockedMap,
+    /// Its module, which is the name of its accessor too.
+    pub(super) module: String,
+    pub(super) text: String,
+}
+
+pub(super) fn maps<'l>(lock: &'l Lock, types: &mut Types<'_>) -> Vec<Map<'l>> {
+    let mut modules = Names::default();
+    // The module of the older releases' types.
+    modules.claim("previous".to_owned());
+    if types.runtime {
+        // Accessors stand beside these functions.
+        for name in ["open", "of"] {
+            modules.claim(name.to_owned());
+        }
+    }
+    let pinned = lock.maps.values().filter(|map| !map.ephemeral);
+    pinned
+        .map(|locked| {
+            let module = modules.claim(identifier(&snake_case(&locked.def.name)));
+            Map { locked, text: text(&locked.def, &module, types), module }
+        })
+        .collect()
+}
+
+fn text(def: &MapDef, module: &str, types: &mut Types<'_>) -> String {
+    let name = &def.name;
+    let mut ty = |layout: Option<&Layout>, role: &str| {
+        layout.map(|layout| types.ty(layout, &format!("{}{role}", camel_case(name)), &Home::default()).text)
+    };
+    let (key, value) = (ty(def.key.as_deref(), "Key"), ty(def.value.as_deref(), "Value"));
+    let title = format!("Map `{name}`: {} of {} entries.", def.map_type, def.max_entries);
+    let mut text = format!(
+        "\n{}{QUIET}\npub mod {module} {{\n    \
+         /// Its name in the object.\n    pub const NAME: &str = {name:?};\n    \
+         /// Digest of its definition, as in the lock.\n    pub const DIGEST: &str = \"{}\";\n",
+        comment(&doc(types.declarations.map(name), &title), ""),
+        def.digest()
+    );
+    for (alias, ty, size) in [("Key", key, def.key_size), ("Value", value, def.value_size)] {
+        if size == 0 {
+            continue;
+        }
+        let (doc, ty) = match ty {
+            Some(ty) => (format!("Its {}.", alias.to_lowercase()), types.seen_from_map(&ty)),
+            None => {
+                let is_prefix = types.runtime && def.map_type == MapType::LPM_TRIE && alias == "Key" && size > 4;
+                let ty = if is_prefix {
+                    format!("::maplock::handles::LpmKey<[u8; {}]>", size - 4)
+                } else {
+                    format!("[u8; {size}]")
+                };
+                (format!("Its {}, of which the object tells the size alone.", alias.to_lowercase()), ty)
+            }
+        };
+        _ = writeln!(text, "    /// {doc}\n    pub type {alias} = {ty};");
+    }
+    if types.runtime {
+        text.push_str(&handle(def));
+    }
+    text + "}\n"
+}
+
+/// The handle of a map, and the functions that make one.
+fn handle(def: &MapDef) -> String {
+    use MapType as T;
+    let has_both = def.key_size != 0 && def.value_size != 0;
+    let handle = match def.map_type {
+        T::HASH | T::LRU_HASH if has_both => "HashMap<Key, Value>",
+        T::PERCPU_HASH | T::LRU_PERCPU_HASH if has_both => "PerCpuHashMap<Key, Value>",
+        T::ARRAY if has_both => "Array<Value>",
+        T::PERCPU_ARRAY if has_both => "PerCpuArray<Value>",
+        T::LPM_TRIE if has_both => "LpmTrie<Key, Value>",
+        T::QUEUE if def.value_size != 0 => "Queue<Value>",
+        T::STACK if def.value_size != 0 => "Stack<Value>",
+        T::BLOOM_FILTER if def.value_size != 0 => "BloomFilter<Value>",
+        T::RINGBUF => "RingBuf",
+        _ => "Opaque",
+    };
+    format!(
+        "    /// Its handle.\n    pub type Handle = ::maplock::handles::{handle};\n\n    \
+         /// Opens the map that is pinned at `path`, once it was found to be what this release was built with.\n    ///\n    \
+         /// # Errors\n    /// Where it can't be opened, is not that, or nothing tells its layout.\n    \
+         pub fn open(path: impl ::core::convert::AsRef<::std::path::Path>) -> ::core::result::Result<Handle, ::maplock::Error> \
+         {{\n        ::maplock::generated::open(&super::spec(), NAME, path.as_ref())\n    }}\n\n    \
+         /// The handle of a map that a loader has opened, once it was found to be what this release was built with.\n    ///\n    \
+         /// # Errors\n    /// As [`open`].\n    \
+         pub fn of_fd(fd: impl ::std::os::fd::AsFd) -> ::core::result::Result<Handle, ::maplock::Error> {{\n        \
+         ::maplock::generated::of_fd(&super::spec(), NAME, fd)\n    }}\n\n    \
+         /// As [`of_fd`], where the caller vouches for the layout: a loader made the map from just the object of this release.\n    \
+         /// Type, sizes and flags are checked.\n    ///\n    /// # Errors\n    /// Where one of these is not what the spec says.\n    \
+         pub fn of_fd_unverified(fd: impl ::std::os::fd::AsFd) -> ::core::result::Result<Handle, ::maplock::Error> {{\n        \
+         ::maplock::generated::of_fd_unverified(&super::spec(), NAME, fd)\n    }}\n"
+    )
+}
