@@ -35,7 +35,7 @@ pub const fn member<F: Describe<Role>, Role>(
             .panic()
     }
     if !shape.is(&wanted) {
-        let text = Text::new("`").str(name).str("` is ").shape(&shape);
+        let text = Text::new("`").str(name).str("` is `").shape(&shape).str("`");
         let text = if offset == at || !follows { text } else { text.str(" at offset ").number(offset) };
         let text = text.str(" here, but ").str(spelling);
         let text = if offset == at || !follows { text } else { text.str(" at offset ").number(at) };
@@ -113,9 +113,9 @@ pub const fn bits<F: Describe<Role>, Role>(offset: usize, name: &str, start: usi
     if !is_bits {
         Text::new("`")
             .str(name)
-            .str("` holds bit-fields, and is ")
+            .str("` holds bit-fields, and is `")
             .shape(&F::SHAPE)
-            .str(" here; use an unsigned integer or an array of u8")
+            .str("` here; use an unsigned integer or an array of u8")
             .panic()
     }
     if offset > start || offset + size_of::<F>() < end {
