@@ -100,3 +100,8 @@ pub use zerocopy;
 #[cfg(all(doctest, feature = "aya", feature = "libbpf-rs"))]
 #[doc = include_str!("../../docs/daemon.md")]
 struct DaemonPage;
+
+/// The page on the derives, whose code is tested with the crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/derive.md")]
+struct DerivePage;
