@@ -159,7 +159,7 @@ fn checks(
                 let (wanted, spelling) = (describe::ty(layout, &root), describe::spelling(layout));
                 let (wanted_at, place) = (*wanted_at as usize, in_place(bound, types, member));
                 let wanted_end = wanted_at + layout.size as usize;
-                let told = if member == &name { name } else { format!("{name}` (C's `{member}`)").trim_end_matches(')').to_owned() };
+                let told = if member == &name { name } else { format!("{name}`, C's `{member}") };
                 let check = quote_spanned!(span=> #root::member::<#ty, #root::#marker>(
                     #offset, #before, #follows, #told, #wanted_at, #wanted, #spelling, #place));
                 if !input.is_union() {
@@ -237,6 +237,9 @@ fn implementations(input: &Input, is_plain: bool, checks: TokenStream, shape: &T
         let clause = generics.make_where_clause();
         for ty in &types {
             clause.predicates.push(syn::parse_quote!(#ty: #root::Describe<#root::#marker> + #krate::#derive));
+            if cfg!(feature = "aya") {
+                clause.predicates.push(syn::parse_quote!(#ty: ::core::marker::Copy));
+            }
         }
     }
     let (impl_generics, ty_generics, clause) = generics.split_for_impl();
@@ -285,12 +288,10 @@ fn union_bytes(input: &Input, root: &TokenStream) -> TokenStream {
     }
     let arms = input.fields().into_iter().map(|field| {
         let (ty, name) = (&field.ty, name_of(field));
-        let text = format!(
-            "`{name}` does not fill the union, so that the bytes behind it may be nobody's; give it padding, as in `[u8; N]`"
-        );
         let span = field.ident.as_ref().map_or_else(|| ident.span(), |ident| ident.span());
+        let fills = at(quote!(const _: () = #root::arm::<#ty, #ident>(#name);), span);
         quote_spanned! {span=>
-            const _: () = if ::core::mem::size_of::<#ty>() != ::core::mem::size_of::<#ident>() { ::core::panic!(#text) };
+            #fills
             const _: fn() = || {
                 fn all_bytes_are_data<T: #root::zerocopy::IntoBytes>() {}
                 all_bytes_are_data::<#ty>();

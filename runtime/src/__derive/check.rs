@@ -181,3 +181,21 @@ pub const fn enumerator(number: i128, name: &str, wanted: i128, place: &str) {
             .panic()
     }
 }
+
+/// Refuses an arm that is smaller than its union: the bytes behind it may be nobody's.
+#[track_caller]
+pub const fn arm<Arm, Union>(name: &str) {
+    let (here, all) = (size_of::<Arm>(), size_of::<Union>());
+    if here != all {
+        Text::new("`")
+            .str(name)
+            .str("` has ")
+            .bytes(here)
+            .str(", but the union ")
+            .number(all)
+            .str(", so that the rest may hold nobody's bytes; make it a struct with a field `_pad: [u8; ")
+            .number(all - here)
+            .str("]` behind it")
+            .panic()
+    }
+}
