@@ -39,6 +39,8 @@ pub(crate) fn spelling(layout: &Layout) -> String {
 fn bare_spelling(layout: &Layout) -> String {
     match &layout.shape {
         Shape::Array { element, len } => format!("[{}; {len}]", bare_spelling(element)),
+        // Rust's `char` is another.
+        Shape::Int(IntKind::Char) => "c_char".to_owned(),
         _ => layout.spelling_without_typedef(),
     }
 }

@@ -3,12 +3,12 @@
 use maplock_layout::layout::Shape;
 use maplock_layout::rules::nearest;
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::quote;
 
 use crate::attribute::OfField;
 use crate::fields::in_place;
 use crate::input::{Input, Problems};
-use crate::structs::{Binding, bind, watch};
+use crate::structs::{Binding, at, bind, watch};
 use crate::types::snake_case;
 
 /// The expansion for an enum.
@@ -90,10 +90,9 @@ fn held(
             continue;
         };
         told.push(&**name);
-        let (at, text) = (&variant.ident, variant.ident.to_string());
-        out.extend(quote_spanned! {at.span()=>
-            const _: () = #root::enumerator(#ident::#at as i128, #text, #number, #place);
-        });
+        let (name, text) = (&variant.ident, variant.ident.to_string());
+        let check = quote!(const _: () = #root::enumerator(#ident::#name as i128, #text, #number, #place););
+        out.extend(at(check, name.span()));
     }
     for (name, number) in of.values.iter().filter(|(name, _)| !told.contains(&&**name)) {
         if problems.is_empty() {
@@ -101,6 +100,6 @@ fn held(
         }
     }
     let text = ident.to_string();
-    out.extend(quote_spanned!(ident.span()=> const _: () = #root::size::<#ident>(true, #text, #size, #place);));
+    out.extend(at(quote!(const _: () = #root::size::<#ident>(true, #text, #size, #place);), ident.span()));
     out
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use maplock_layout::layout::{Composite, Layout};
-use proc_macro2::TokenStream;
+use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
 
@@ -106,14 +106,14 @@ fn held(input: &Input, bound: &Bound, types: &Types, problems: &mut Problems) ->
         let size = bound.size as usize;
         let (_, ty_generics, _) = input.derive.generics.split_for_impl();
         let check = quote_spanned!(ident.span()=> #root::size::<#ident #ty_generics>(true, #name, #size, #place));
-        return (constant(input, &check), unknown(input));
+        return (constant(input, check, ident.span()), unknown(input));
     };
     if let Some(field) = input.wrapped() {
         let (ty, wanted, spelling) = (&field.ty, describe::ty(layout, &root), describe::spelling(layout));
         let marker = input.role.marker();
         let check = quote_spanned!(ty.span()=>
             #root::member::<#ty, #root::#marker>(0, 0, true, #name, 0, #wanted, #spelling, #place));
-        return (constant(input, &check), shape_of(input, ty));
+        return (constant(input, check, ty.span()), shape_of(input, ty));
     }
     let Some(composite) = layout.composite() else {
         problems.add(ident.span(), format!("`{name}` has fields here, but is {} {place}", describe::spelling(layout)));
@@ -160,11 +160,7 @@ fn checks(
                 let (wanted, spelling) = (describe::ty(layout, &root), describe::spelling(layout));
                 let (wanted_at, place) = (*wanted_at as usize, in_place(bound, types, member));
                 let wanted_end = wanted_at + layout.size as usize;
-                let told = if member == &name {
-                    name
-                } else {
-                    format!("{name}` (C's `{member}`)").trim_end_matches(')').to_owned()
-                };
+                let told = if member == &name { name } else { format!("{name}`, C's `{member}") };
                 let check = quote_spanned!(span=> #root::member::<#ty, #root::#marker>(
                     #offset, #before, #follows, #told, #wanted_at, #wanted, #spelling, #place));
                 if !input.is_union() {
@@ -193,31 +189,41 @@ fn checks(
         free = quote!(#offset + ::core::mem::size_of::<#ty>());
         // Where a member is missing, all that follow are off their place, which says nothing new.
         if is_complete {
-            out.extend(constant(input, &check));
+            out.extend(constant(input, check, span));
         }
     }
     if is_complete {
         let (name, size, place) = (ident.to_string(), layout.size as usize, in_place(bound, types, ""));
         let check = quote_spanned!(ident.span()=> #root::size::<#this>(#follows, #name, #size, #place));
-        out.extend(constant(input, &check));
+        out.extend(constant(input, check, ident.span()));
         if !input.is_union() {
             let end = quote_spanned!(ident.span()=> if #follows && ::core::mem::size_of::<#this>() == #size {
                 #root::end(#free, ::core::mem::size_of::<#this>())
             });
-            out.extend(constant(input, &end));
+            out.extend(constant(input, end, ident.span()));
         }
     }
     out
 }
 
 /// One check: a constant of its own, so that all that fail are told, or a statement where the type has parameters.
-fn constant(input: &Input, check: &TokenStream) -> TokenStream {
-    if input.derive.generics.params.is_empty() {
-        let span = check.clone().into_iter().next().map_or_else(proc_macro2::Span::call_site, |token| token.span());
-        quote_spanned!(span=> const _: () = #check;)
-    } else {
-        quote!({ #check };)
-    }
+fn constant(input: &Input, check: TokenStream, span: Span) -> TokenStream {
+    // An error points at all tokens of the check, which have to be at the field then.
+    let check = at(check, span);
+    if input.derive.generics.params.is_empty() { quote!(const _: () = #check;) } else { quote!({ #check };) }
+}
+
+/// The same tokens, as if they stood at `span`. Their names mean what they did.
+pub(crate) fn at(tokens: TokenStream, span: Span) -> TokenStream {
+    let moved = tokens.into_iter().map(|token| {
+        let mut token = match token {
+            TokenTree::Group(group) => TokenTree::Group(Group::new(group.delimiter(), at(group.stream(), span))),
+            other => other,
+        };
+        token.set_span(span.resolved_at(token.span()));
+        token
+    });
+    moved.collect()
 }
 
 /// The implementations of the traits.
@@ -232,6 +238,9 @@ fn implementations(input: &Input, is_plain: bool, checks: TokenStream, shape: &T
         let clause = generics.make_where_clause();
         for ty in &types {
             clause.predicates.push(syn::parse_quote!(#ty: #root::Describe<#root::#marker> + #krate::#derive));
+            if cfg!(feature = "aya") {
+                clause.predicates.push(syn::parse_quote!(#ty: ::core::marker::Copy));
+            }
         }
     }
     let (impl_generics, ty_generics, clause) = generics.split_for_impl();
@@ -276,12 +285,10 @@ fn union_bytes(input: &Input, root: &TokenStream) -> TokenStream {
     }
     let arms = input.fields().into_iter().map(|field| {
         let (ty, name) = (&field.ty, name_of(field));
-        let text = format!(
-            "`{name}` does not fill the union, so that the bytes behind it may be nobody's; give it padding, as in `[u8; N]`"
-        );
         let span = field.ident.as_ref().map_or_else(|| ident.span(), |ident| ident.span());
+        let fills = at(quote!(const _: () = #root::arm::<#ty, #ident>(#name);), span);
         quote_spanned! {span=>
-            const _: () = if ::core::mem::size_of::<#ty>() != ::core::mem::size_of::<#ident>() { ::core::panic!(#text) };
+            #fills
             const _: fn() = || {
                 fn all_bytes_are_data<T: #root::zerocopy::IntoBytes>() {}
                 all_bytes_are_data::<#ty>();

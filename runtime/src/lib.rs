@@ -111,3 +111,7 @@ struct DaemonPage;
 #[cfg(all(doctest, feature = "aya", feature = "libbpf-rs"))]
 #[doc = include_str!("../../docs/handles.md")]
 struct HandlesPage;
+/// The page on the derives, whose code is tested with the crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/derive.md")]
+struct DerivePage;

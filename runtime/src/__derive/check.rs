@@ -35,7 +35,7 @@ pub const fn member<F: Describe<Role>, Role>(
             .panic()
     }
     if !shape.is(&wanted) {
-        let text = Text::new("`").str(name).str("` is ").shape(&shape);
+        let text = Text::new("`").str(name).str("` is `").shape(&shape).str("`");
         let text = if offset == at || !follows { text } else { text.str(" at offset ").number(offset) };
         let text = text.str(" here, but ").str(spelling);
         let text = if offset == at || !follows { text } else { text.str(" at offset ").number(at) };
@@ -113,9 +113,9 @@ pub const fn bits<F: Describe<Role>, Role>(offset: usize, name: &str, start: usi
     if !is_bits {
         Text::new("`")
             .str(name)
-            .str("` holds bit-fields, and is ")
+            .str("` holds bit-fields, and is `")
             .shape(&F::SHAPE)
-            .str(" here; use an unsigned integer or an array of u8")
+            .str("` here; use an unsigned integer or an array of u8")
             .panic()
     }
     if offset > start || offset + size_of::<F>() < end {
@@ -178,6 +178,24 @@ pub const fn enumerator(number: i128, name: &str, wanted: i128, place: &str) {
             .integer(wanted)
             .str(" ")
             .str(place)
+            .panic()
+    }
+}
+
+/// Refuses an arm that is smaller than its union: the bytes behind it may be nobody's.
+#[track_caller]
+pub const fn arm<Arm, Union>(name: &str) {
+    let (here, all) = (size_of::<Arm>(), size_of::<Union>());
+    if here != all {
+        Text::new("`")
+            .str(name)
+            .str("` has ")
+            .bytes(here)
+            .str(", but the union ")
+            .number(all)
+            .str(", so that the rest may hold nobody's bytes; make it a struct with a field `_pad: [u8; ")
+            .number(all - here)
+            .str("]` behind it")
             .panic()
     }
 }

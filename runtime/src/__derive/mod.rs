@@ -7,7 +7,7 @@ mod check;
 mod shape;
 mod text;
 
-pub use check::{bits, end, enumerator, member, padding, size};
+pub use check::{arm, bits, end, enumerator, member, padding, size};
 pub use shape::{Describe, Key, Shape, Sign, Type, Value};
 
 #[cfg(feature = "aya")]

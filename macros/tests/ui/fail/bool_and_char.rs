@@ -1,0 +1,7 @@
+
+#[derive(MapValue)]
+#[repr(C)]
+struct Window {
+    start: bool,
+    end: [char; 2],
+}

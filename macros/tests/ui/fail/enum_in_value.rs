@@ -1,0 +1,27 @@
+
+#[derive(Clone, Copy, MapValue, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Window {
+    start: u32,
+    end: u32,
+}
+
+#[derive(MapValue)]
+#[repr(u32)]
+enum Balance {
+    Random,
+    RoundRobin = 4,
+}
+
+#[derive(MapValue)]
+#[repr(C)]
+struct FlowStats {
+    packets: u64,
+    window: Window,
+    bytes: u64,
+    skew: i64,
+    name: [u8; 16],
+    is_open: u8,
+    flags: [u8; 3],
+    balance: Balance,
+}

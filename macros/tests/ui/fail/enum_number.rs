@@ -1,0 +1,7 @@
+
+#[derive(MapValue)]
+#[repr(u32)]
+enum Balance {
+    Random,
+    RoundRobin,
+}

@@ -1,0 +1,7 @@
+
+#[derive(MapValue)]
+#[repr(C)]
+struct Window {
+    start: &'static u32,
+    end: *const u32,
+}
