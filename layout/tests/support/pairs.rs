@@ -63,11 +63,12 @@ fn ty(depth: u32) -> BoxedStrategy<Ty> {
         return prop_oneof![3 => int, 1 => bit_field, 1 => Just(Ty::Bool)].boxed();
     }
     let body = prop::collection::vec(ty(depth - 1), 1..4);
-    let of =
-        ty(depth - 1).prop_filter("an array of bit-fields does not exist", |ty| !matches!(ty, Ty::BitField { .. }));
-    let array = (of, 0..4_u32).prop_map(|(of, len)| Ty::Array { of: Box::new(of), len });
     let body = body.prop_map(|types| Ty::Struct(types.into_iter().map(nameless).collect()));
-    prop_oneof![4 => int, 2 => bit_field, 2 => array, 2 => body].boxed()
+    let plain =
+        ty(depth - 1).prop_filter("an array of bit-fields does not exist", |ty| !matches!(ty, Ty::BitField { .. }));
+    let of = prop_oneof![plain, body.clone()];
+    let array = (of, 0..5_u32).prop_map(|(of, len)| Ty::Array { of: Box::new(of), len });
+    prop_oneof![4 => int, 2 => bit_field, 3 => array, 2 => body].boxed()
 }
 
 fn nameless(ty: Ty) -> Member {
@@ -152,7 +153,7 @@ fn alter(members: &mut Vec<Member>, (what, which, how): Change, count: &mut u32)
     }
     let at = usize::from(which) % members.len();
     let rest = which / members.len() as u16;
-    if how % 3 == 0 && what % 10 != 4 {
+    if how % 3 > 0 && what % 10 != 4 {
         match &mut members[at].ty {
             Ty::Struct(inner) => return alter(inner, (what, rest, how / 3), count),
             ty => {
