@@ -172,7 +172,7 @@ fn the_readme_builds_a_project_step_by_step() {
             (language, intro) => panic!("nothing is known of a block of `{language}` behind `{intro}`"),
         }
     }
-    assert_eq!(consoles, 3);
+    assert_eq!(consoles, 6);
 }
 
 #[test]
