@@ -29,7 +29,9 @@ impl OfType {
                     all.krate = Some(meta.value()?.parse::<LitStr>()?.parse()?);
                     return Ok(());
                 } else {
-                    return Err(meta.error("no such argument on a type; there are `btf`, `map`, `object`, `lock` and `crate`"));
+                    return Err(
+                        meta.error("no such argument on a type; there are `btf`, `map`, `object`, `lock` and `crate`")
+                    );
                 };
                 *place = Some(meta.value()?.parse()?);
                 Ok(())

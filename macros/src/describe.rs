@@ -7,9 +7,7 @@ use quote::quote;
 /// The type as Rust has to hold it. `root` is the path of `maplock::__derive`.
 pub(crate) fn ty(layout: &Layout, root: &TokenStream) -> TokenStream {
     let size = layout.size as usize;
-    let int = |sign: TokenStream, is_network: bool| {
-        quote!(#root::Type::Int { size: #size, sign: #root::Sign::#sign, is_network: #is_network })
-    };
+    let int = |sign: TokenStream, is_network: bool| quote!(#root::Type::Int { size: #size, sign: #root::Sign::#sign, is_network: #is_network });
     match &layout.shape {
         Shape::Int(IntKind::Unsigned) => int(quote!(Unsigned), is_network(layout)),
         Shape::Int(IntKind::Signed) => int(quote!(Signed), false),
@@ -22,8 +20,7 @@ pub(crate) fn ty(layout: &Layout, root: &TokenStream) -> TokenStream {
         Shape::Composite(of) => {
             let digest = layout.digest().number();
             // The arms of a union are read out of its bytes; what the kernel keeps in a lock or timer is nobody's to read.
-            let may_be_bytes =
-                of.kind() == maplock_layout::layout::CompositeKind::Union || of.kernel_name().is_some();
+            let may_be_bytes = of.kind() == maplock_layout::layout::CompositeKind::Union || of.kernel_name().is_some();
             quote!(#root::Type::Named { size: #size, digest: #digest, may_be_bytes: #may_be_bytes })
         }
         Shape::Opaque { .. } => quote!(#root::Type::Never),

@@ -16,7 +16,8 @@ pub(crate) fn expand(input: &Input, data: &syn::DataEnum) -> TokenStream {
     let mut problems = Problems::default();
     let ident = &input.derive.ident;
     if let Some(variant) = data.variants.iter().find(|variant| !variant.fields.is_empty()) {
-        let text = format!("`{}` has fields, and C's enums have none; use a struct with a tag and a union", variant.ident);
+        let text =
+            format!("`{}` has fields, and C's enums have none; use a struct with a tag and a union", variant.ident);
         problems.add(variant.ident.span(), text);
     }
     if input.repr.int.is_none() {
@@ -81,8 +82,10 @@ fn held(
         let found = found.or_else(|| of.values.iter().find(|(name, _)| name.to_uppercase().ends_with(&suffix)));
         let Some((name, number)) = found else {
             let names: Vec<&str> = of.values.iter().map(|(name, _)| &**name).collect();
-            let hint = nearest(&wanted, names.iter().copied())
-                .map_or_else(|| format!("it has `{}`", names.join("`, `")), |near| format!("did you mean `#[maplock(rename = \"{near}\")]`?"));
+            let hint = nearest(&wanted, names.iter().copied()).map_or_else(
+                || format!("it has `{}`", names.join("`, `")),
+                |near| format!("did you mean `#[maplock(rename = \"{near}\")]`?"),
+            );
             problems.add(span, format!("`{}` is no enumerator {place}; {hint}", variant.ident));
             continue;
         };

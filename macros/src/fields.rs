@@ -93,7 +93,11 @@ pub(crate) fn assign<'a>(
                 format!(
                     "`{name}` is a bit-field of {} in {}, which Rust has none of; hold its bytes in an integer with \
                      `#[maplock(bits = \"{name}\")]`, and name all bit-fields that it has",
-                    if flat.member.size_bits() == 1 { "1 bit".to_owned() } else { format!("{} bits", flat.member.size_bits()) },
+                    if flat.member.size_bits() == 1 {
+                        "1 bit".to_owned()
+                    } else {
+                        format!("{} bits", flat.member.size_bits())
+                    },
                     bound.place()
                 ),
             );

@@ -154,7 +154,10 @@ impl Input {
             && matches!(data.fields, syn::Fields::Unnamed(_))
             && data.fields.len() != 1
         {
-            problems.add(name.span(), format!("the fields of `{name}` have no names to be held against the lock; name them"));
+            problems.add(
+                name.span(),
+                format!("the fields of `{name}` have no names to be held against the lock; name them"),
+            );
         }
         for field in self.fields() {
             self.check_type(field, &field.ty, problems);

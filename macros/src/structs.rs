@@ -49,7 +49,9 @@ pub(crate) fn watch(input: &Input) -> TokenStream {
     match lockfile::path(input) {
         Ok(path) if memory::is_first(&format!("watch {}", path.display()), &who) => {
             let path = path.display().to_string();
-            quote!(const _: &[u8] = ::core::include_bytes!(#path);)
+            quote!(
+                const _: &[u8] = ::core::include_bytes!(#path);
+            )
         }
         _ => TokenStream::new(),
     }
@@ -60,8 +62,7 @@ pub(crate) fn expand(input: &Input) -> TokenStream {
     let mut problems = Problems::default();
     input.check(&mut problems);
     let is_plain = problems.is_empty();
-    let is_pass_through =
-        input.wrapped().is_some() && input.attribute.btf.is_none() && input.attribute.map.is_none();
+    let is_pass_through = input.wrapped().is_some() && input.attribute.btf.is_none() && input.attribute.map.is_none();
     let (mut checks, mut shape, mut watch_lock) = (TokenStream::new(), unknown(input), TokenStream::new());
     if is_pass_through {
         if let Some(field) = input.wrapped() {
@@ -249,11 +250,7 @@ fn implementations(input: &Input, is_plain: bool, checks: TokenStream, shape: &T
         // The derives for both roles may stand on one type; what is not of a role is implemented by the first.
         let place = memory::place(ident.span());
         let is_first = memory::is_first(&format!("plain {place} {ident}"), &format!("{:?}", input.role));
-        let bound = if has_parameters && !types.is_empty() {
-            quote!(#clause)
-        } else {
-            TokenStream::new()
-        };
+        let bound = if has_parameters && !types.is_empty() { quote!(#clause) } else { TokenStream::new() };
         plain = quote!(impl #impl_generics #krate::#derive for #this #bound {});
         if is_first && input.is_union() {
             plain.extend(union_bytes(input, &root));

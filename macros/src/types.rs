@@ -38,7 +38,11 @@ pub(crate) struct Bound {
 impl Bound {
     /// `` `struct flow_stats` of map `flows` ``.
     pub(crate) fn place(&self) -> String {
-        if self.name.is_empty() { format!("map `{}`", self.map) } else { format!("`{}` of map `{}`", self.name, self.map) }
+        if self.name.is_empty() {
+            format!("map `{}`", self.map)
+        } else {
+            format!("`{}` of map `{}`", self.name, self.map)
+        }
     }
 }
 

@@ -101,7 +101,10 @@ fn the_verdict_is_that_of_the_c_compiler_both_ways() {
     assert!(found["right"].is_empty(), "{:#?}", found["right"]);
     for (pair, line) in changed.iter().enumerate() {
         let text = wrong.lines().nth(*line as usize - 1).unwrap();
-        assert!(found["wrong"].iter().any(|problem| problem.line == *line), "pair {pair}, line {line}: `{text}` compiles");
+        assert!(
+            found["wrong"].iter().any(|problem| problem.line == *line),
+            "pair {pair}, line {line}: `{text}` compiles"
+        );
     }
     // Where a name changed, the type is told of the member that it lacks, too.
     let is_stray = |line: u64, text: &str| !changed.contains(&line) && !text.starts_with("no field is");

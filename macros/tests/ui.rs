@@ -31,7 +31,10 @@ fn project(name: &str, files: &[PathBuf]) -> Project {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui/flow.bpf.c");
     project.write("maps.lock", &lock_of(&source, &project.folder));
     // What the build script of `maplock-codegen` leaves: the lines of the C source.
-    project.write("maplock.lines", "member\tstruct flow_stats\tbytes\tbpf/flow.h:12\nmap\tflows\tflowtop\tbpf/flow.bpf.c:30\n");
+    project.write(
+        "maplock.lines",
+        "member\tstruct flow_stats\tbytes\tbpf/flow.h:12\nmap\tflows\tflowtop\tbpf/flow.bpf.c:30\n",
+    );
     project.write(
         "build.rs",
         "fn main() {\n    println!(\"cargo::rerun-if-changed=maplock.lines\");\n    \
@@ -88,5 +91,8 @@ fn a_package_without_a_lock_is_told_so_once() {
     let found = project.check(&[]);
     let [problem] = &found["many"][..] else { panic!("{found:#?}") };
     assert_eq!(problem.line, 2);
-    assert!(problem.text.contains("maps.lock is not there") && problem.text.contains("cargo maplock init"), "{problem:?}");
+    assert!(
+        problem.text.contains("maps.lock is not there") && problem.text.contains("cargo maplock init"),
+        "{problem:?}"
+    );
 }

@@ -52,11 +52,11 @@ macro_rules! include_maps {
     };
 }
 
+#[doc(hidden)]
+pub mod __derive;
 mod changeover;
 mod create;
 mod derivation;
-#[doc(hidden)]
-pub mod __derive;
 mod entry;
 mod error;
 mod exclusive;
