@@ -78,7 +78,7 @@ fn held(
             }
         };
         let suffix = format!("_{wanted}");
-        let found = of.values.iter().find(|(name, _)| **name == *wanted || variant.ident == &**name);
+        let found = of.values.iter().find(|(name, _)| **name == *wanted || variant.ident == **name);
         let found = found.or_else(|| of.values.iter().find(|(name, _)| name.to_uppercase().ends_with(&suffix)));
         let Some((name, number)) = found else {
             let names: Vec<&str> = of.values.iter().map(|(name, _)| &**name).collect();

@@ -26,12 +26,11 @@ pub(crate) enum Binding {
 
 /// Finds the type of the lock; a lock that is missing or broken is told once.
 pub(crate) fn bind(input: &Input) -> Binding {
-    let read = lockfile::path(input).and_then(|path| match lockfile::read(&path) {
-        Ok(types) => Ok(types),
-        Err(problem) => Err((path.display().to_string(), problem)).or_else(|(path, problem)| {
+    let read = lockfile::path(input).and_then(|path| {
+        lockfile::read(&path).map_err(|problem| {
             let who = format!("{} {:?}", memory::place(input.derive.ident.span()), input.role);
-            if memory::is_first(&path, &who) { Err(problem) } else { Err(String::new()) }
-        }),
+            if memory::is_first(&path.display().to_string(), &who) { problem } else { String::new() }
+        })
     });
     match read {
         Err(problem) if problem.is_empty() => Binding::Told,

@@ -106,6 +106,8 @@ fn the_verdict_is_that_of_the_c_compiler_both_ways() {
             "pair {pair}, line {line}: `{text}` compiles"
         );
     }
-    let stray: Vec<_> = found["wrong"].iter().filter(|problem| !changed.contains(&problem.line)).collect();
+    // Where a name changed, the type is told of the member that it lacks, too.
+    let is_stray = |line: u64, text: &str| !changed.contains(&line) && !text.starts_with("no field is");
+    let stray: Vec<_> = found["wrong"].iter().filter(|problem| is_stray(problem.line, &problem.text)).collect();
     assert!(stray.is_empty(), "{stray:#?}");
 }
