@@ -130,8 +130,16 @@ fn conntrack_entries_survive_a_new_layout_and_another_map_type() {
     for number in 0..1000_u32 {
         let state = if number % 10 == 0 { 8 } else { 3 };
         let value = OldValue {
-            created: 1, last_seen: number.into(), kind: 2, flags: 0b101, pad: [0; 6], a_to_b: leg(number, state),
-            b_to_a: leg(number + 1, state), orig_ip: 9, orig_port: 80, pad2: [0; 2],
+            created: 1,
+            last_seen: number.into(),
+            kind: 2,
+            flags: 0b101,
+            pad: [0; 6],
+            a_to_b: leg(number, state),
+            b_to_a: leg(number + 1, state),
+            orig_ip: 9,
+            orig_port: 80,
+            pad2: [0; 2],
         };
         map.update(key(number).as_bytes(), value.as_bytes(), 0).unwrap();
     }
@@ -160,7 +168,11 @@ fn conntrack_entries_survive_a_new_layout_and_another_map_type() {
         let value = Value::read_from_bytes(&there.unwrap()).unwrap();
         let legs = [value.a_to_b, value.b_to_a].map(|leg| (leg.bytes, leg.packets, leg.state));
         let [a, b] = [number, number + 1].map(|number| (u64::from(number) * 1000, number, 3));
-        assert_eq!((value.last_seen, value.kind, value.flags, value.orig_port), (number.into(), 2, 0x104, 80), "{number}");
+        assert_eq!(
+            (value.last_seen, value.kind, value.flags, value.orig_port),
+            (number.into(), 2, 0x104, 80),
+            "{number}"
+        );
         assert_eq!(legs, [a, b], "{number}");
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use maplock_layout::conversion::{Converting, Leg};
+use maplock_layout::conversion::Converting;
 use maplock_layout::lock::LockedMap;
 use serde::Serialize;
 
@@ -98,7 +98,7 @@ fn of_target(args: &MigrateArgs, target: &Target) -> Result<Vec<Row>, Error> {
         }
     }
     if args.test && has_code {
-        by_code(target, &args.dump, &mut rows);
+        by_code(target, args, &mut rows);
     }
     Ok(rows)
 }
@@ -147,13 +147,10 @@ fn test(
         rehearsal.dumped(entries, &mut rehearsed);
     }
     row.rehearsed = Some(rehearsed);
-    if way.legs.iter().any(|leg| matches!(leg, Leg::ByHand { .. })) {
-        row.note = Some("code".to_owned());
-    }
 }
 
 /// Runs the test that the build script generates for conversions that are written by hand.
-fn by_code(target: &Target, dumps: &[PathBuf], rows: &mut [Row]) {
+fn by_code(target: &Target, args: &MigrateArgs, rows: &mut [Row]) {
     let by_hand = |row: &Row| row.rehearsed.is_none();
     let Some(name) = target.name() else {
         for row in rows.iter_mut().filter(|row| by_hand(row)) {
@@ -161,12 +158,25 @@ fn by_code(target: &Target, dumps: &[PathBuf], rows: &mut [Row]) {
         }
         return;
     };
-    let paths: Vec<_> = dumps.iter().map(|path| project::absolute(path).to_string_lossy().into_owned()).collect();
+    let paths: Vec<_> = args.dump.iter().map(|path| project::absolute(path).to_string_lossy().into_owned()).collect();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .args(["test", "-p", name, "maplock_migrations", "--", "--nocapture"])
-        .env("MAPLOCK_DUMPS", paths.join(":"))
-        .output();
+    let mut command = Command::new(cargo);
+    command.args(["test", "-p", name]);
+    let project = &args.input.project;
+    if let Some(path) = &project.manifest_path {
+        command.arg("--manifest-path").arg(path);
+    }
+    for features in &project.features {
+        command.args(["--features", features]);
+    }
+    if project.all_features {
+        command.arg("--all-features");
+    }
+    if project.no_default_features {
+        command.arg("--no-default-features");
+    }
+    let output =
+        command.args(["maplock_migrations", "--", "--nocapture"]).env("MAPLOCK_DUMPS", paths.join(":")).output();
     let mut rehearsed = Rehearsed::default();
     let note = match output {
         Ok(output) => {
