@@ -111,6 +111,12 @@ struct DaemonPage;
 #[cfg(all(doctest, feature = "aya", feature = "libbpf-rs"))]
 #[doc = include_str!("../../docs/handles.md")]
 struct HandlesPage;
+
+/// The page on conversions.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migrate.md")]
+struct MigratePage;
+
 /// The page on the derives, whose code is tested with the crate.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/derive.md")]

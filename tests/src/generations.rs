@@ -12,6 +12,7 @@
 //! | `old` | array | | |
 //! | `new` | | array | |
 //! | `swapped` | values of 4 bytes | of 8 | accepted as `swap` |
+//! | `wide` | `{ u32 n; u32 more; }` | `{ u64 more; u64 n; }` | accepted as `migrate`, `n` added up |
 
 use std::fs::File;
 use std::io;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use crate::kernel::Cgroup;
 use maplock::layout::config::Levels;
 use maplock::layout::layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
-use maplock::layout::lock::{LockedMap, OnUpgrade};
+use maplock::layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::observe::Observation;
 use maplock::layout::{Disposition, Lock, MapDef, epochs};
@@ -123,6 +124,9 @@ impl Daemon {
         let state = structure("state", &[("x", uint(4)), ("y", uint(4)), ("z", uint(4))]);
         let slot = structure("slot", &[("hits", uint(8))]);
         let swapped = |size| self.def("swapped", MapType::HASH, uint(size), 16);
+        let narrow = || structure("wide", &[("n", uint(4)), ("more", uint(4))]);
+        let wide = || structure("wide", &[("more", uint(8)), ("n", uint(8))]);
+        let wide = |two| self.def("wide", MapType::HASH, if two { wide() } else { narrow() }, 64);
         let maps = [
             self.def("counts", MapType::HASH, counts, grown(64)),
             self.def("state", MapType::HASH, state, grown(64)),
@@ -130,16 +134,22 @@ impl Daemon {
             self.def("config", MapType::HASH, uint(8), 16),
             self.def(release.own(), MapType::ARRAY, uint(8), 4),
             swapped(if two { 8 } else { 4 }),
+            wide(two),
         ];
         let lock = lock(maps);
         if !two {
             return Spec::from(lock);
         }
         let observed = Observation { lock: lock.clone(), ..Observation::default() };
-        let was = Lock { maps: lock.maps.into_iter().chain(self::lock([swapped(4)]).maps).collect() };
-        let name = self.map("swapped");
-        let accepted = epochs::accept(&was, &observed, &name, OnUpgrade::Swap, "for the test", &Levels::default());
-        Spec::from(accepted.expect("a break"))
+        let before = self::lock([swapped(4), wide(false)]);
+        let mut accepted = Lock { maps: lock.maps.into_iter().chain(before.maps).collect() };
+        for (map, on_upgrade) in [("swapped", OnUpgrade::Swap), ("wide", OnUpgrade::Migrate)] {
+            let (name, levels) = (self.map(map), Levels::default());
+            let entered = epochs::accept(&accepted, &observed, &name, on_upgrade, "for the test", &levels);
+            accepted = epochs::convert(&entered.expect("a break"), &name, None).expect("nothing is asked");
+        }
+        let sum = [("n".to_owned(), Merge::Sum)].into();
+        Spec::from(epochs::merge(&accepted, &self.map("wide"), &sum).expect("a counter"))
     }
 
     fn def(&self, name: &str, map_type: MapType, value: Arc<Layout>, max_entries: u32) -> MapDef {
@@ -165,7 +175,9 @@ impl Daemon {
         policies.maps.insert(self.map("state"), Policy { larger, ..Policy::default() });
         // An array is always full, and can't return to less.
         policies.maps.insert(self.map("slots"), Policy { larger: OnMismatch::Reuse, ..sum(&["hits"]) });
-        policies.maps.insert(self.map("swapped"), Policy { unknown: OnMismatch::Swap, ..Policy::default() });
+        for map in ["swapped", "wide"] {
+            policies.maps.insert(self.map(map), Policy { unknown: OnMismatch::Swap, ..Policy::default() });
+        }
         policies
     }
 
@@ -243,6 +255,10 @@ impl Daemon {
                 program.churn(map("state"));
                 program.count(map("config"), COUNTED, &[]);
                 program.count(map("swapped"), COUNTED, &[]);
+                match release {
+                    Release::One => program.count_narrow(map("wide"), COUNTED),
+                    Release::Two => program.count(map("wide"), COUNTED, &[(8, 1)]),
+                }
             }
             _ => program.count(map(release.own()), 0, &[(0, 1)]),
         }
@@ -267,6 +283,17 @@ pub fn filling(name: &str) -> Vec<(u32, Vec<u8>)> {
     }
 }
 
+/// What `wide` starts with, in the layout of a release.
+#[must_use]
+pub fn wide(release: Release, key: u32, counted: u64) -> Vec<u8> {
+    let n = if key == COUNTED { counted } else { u64::from(key) * 3 };
+    let more = key + 70_000;
+    match release {
+        Release::One => [(n as u32).to_ne_bytes(), more.to_ne_bytes()].concat(),
+        Release::Two => [u64::from(more).to_ne_bytes(), n.to_ne_bytes()].concat(),
+    }
+}
+
 /// A value of `state`.
 #[must_use]
 pub fn state(words: &[u32; 3]) -> Vec<u8> {
@@ -280,6 +307,10 @@ pub fn churned() -> (Vec<u8>, std::ops::Range<u32>) {
 }
 
 fn fill(map: &Map, name: &str) -> io::Result<()> {
+    let release = if map.value_bytes() == 8 { Release::One } else { Release::Two };
+    if name == "wide" {
+        return (0..FILLED).try_for_each(|key| map.update(&key.to_ne_bytes(), &wide(release, key, 0), 0));
+    }
     // The second release's own `swapped` starts empty on a node that never had the first.
     let fits = |value: &[u8]| value.len() == map.value_bytes();
     for (key, value) in filling(name).into_iter().filter(|(_, value)| fits(value)) {
@@ -342,6 +373,17 @@ impl Program {
             // lock *(u64 *)(r0 + offset) += r1
             self.insn(0xdb, 0, 1, *offset, 0);
         }
+    }
+
+    /// Adds 1 to a counter of 4 bytes at the start of an entry, if it is there.
+    fn count_narrow(&mut self, map: &Map, key: u32) {
+        self.key(key);
+        self.map_and_key(map);
+        self.insn(0x85, 0, 0, 0, 1);
+        self.insn(0x15, 0, 0, 2, 0);
+        self.insn(0xb7, 1, 0, 0, 1);
+        // lock *(u32 *)r0 += r1
+        self.insn(0xc3, 0, 1, 0, 0);
     }
 
     /// Deletes one key, and writes one of some others.

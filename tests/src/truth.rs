@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use maplock::Meta;
 use maplock::sys::{Link, LinkInfo, LinkTarget, Map, Object, Prog};
 
-use crate::generations::{COUNTED, DOOMED, Daemon, FILLED, Release, churned, filling};
+use crate::generations::{COUNTED, DOOMED, Daemon, FILLED, Release, churned, filling, wide};
 
 /// For how long objects that nobody holds any more may still be seen: the kernel frees them after a grace period.
 const FREEING: Duration = Duration::from_secs(60);
@@ -150,8 +150,9 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
             wanted.insert(format!("{hook}{ending}"));
         }
         let derived: BTreeSet<_> =
-            ["counts", "state", "slots"].map(|map| format!("{}@transfer", daemon.map(map))).into();
-        let found: BTreeSet<_> = pins.names().difference(&derived).cloned().collect();
+            ["counts", "state", "slots", "wide"].map(|map| format!("{}@transfer", daemon.map(map))).into();
+        let ways = format!("{}@conversion", daemon.map("wide"));
+        let found: BTreeSet<_> = pins.names().difference(&derived).filter(|name| **name != ways).cloned().collect();
         check(&format!("{which}: pins"), &(&found, &wanted), found == wanted);
         for (record, text) in pins.records.iter().filter(|(record, _)| is_live && derived.contains(*record)) {
             let map = record.trim_end_matches("@transfer");
@@ -161,7 +162,7 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
     }
 
     let wanted: BTreeSet<String> = daemon.spec(release).maps().map(|map| map.def.name.clone()).collect();
-    let found: BTreeSet<String> = live.maps.keys().filter(|name| *name != "maplock_meta").cloned().collect();
+    let found: BTreeSet<String> = live.maps.keys().filter(|name| !is_text(name)).cloned().collect();
     check("maps", &found, found == wanted);
     contents(daemon, release, sockets, &live, &mut check);
 
@@ -184,7 +185,7 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
     }
 
     let own = |maps: &BTreeMap<String, u32>| -> BTreeSet<u32> {
-        maps.iter().filter(|(name, _)| *name != "maplock_meta").map(|(_, id)| *id).collect()
+        maps.iter().filter(|(name, _)| !is_text(name)).map(|(_, id)| *id).collect()
     };
     let wanted = Census {
         maps: own(&live.maps).union(&own(&kept.maps)).copied().collect(),
@@ -194,6 +195,11 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
     let found = Census::settled(daemon, &wanted);
     check("in the kernel, and pinned", &(&found, &wanted), found == wanted);
     problems
+}
+
+/// A map that maplock has written for itself.
+fn is_text(name: &str) -> bool {
+    name == "maplock_meta" || name.ends_with("@conversion")
 }
 
 fn contents(
@@ -241,6 +247,12 @@ fn contents(
     }
     differ("state", of("state"), &wanted, check);
     assert!(wanted.len() >= FILLED as usize - 1);
+
+    // Where it could not be converted back, and no map was kept, it begins empty.
+    if !(daemon.keeps_larger && !two && of("wide").is_empty()) {
+        let wanted = (0..FILLED).map(|at| (key(at), wide(release, at, sockets))).collect();
+        differ("wide", of("wide"), &wanted, check);
+    }
 
     differ("config", of("config"), &as_filled("config"), check);
     // Without a kept map to return to, one that was swapped starts anew.

@@ -181,8 +181,16 @@ fn the_init_container_holds_back_what_loses_entries_and_the_probe_waits_for_the_
     let probe = pod.containers[0].readiness_probe.clone().unwrap().exec.unwrap().command.unwrap()[1..].to_vec();
     let daemon = words(&pod.containers[0]);
 
+    // As if v3 had been accepted otherwise.
+    let release_lock = |release: &str| root().join(format!("minimesh/releases/{release}.lock"));
+    let v3 = std::fs::read_to_string(release_lock("v3")).unwrap();
+    let migrates = "on-upgrade = \"migrate\"\nmerge = { connections = \"sum\", passed_over = \"sum\" }\n";
+    assert!(v3.contains(migrates));
+    let swaps = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(swaps.path(), v3.replace(migrates, "on-upgrade = \"swap\"\n")).unwrap();
+
     let plan = |words: &[String], release: &str| {
-        let lock = root().join(format!("minimesh/releases/{release}.lock"));
+        let lock = if release == "v3-swap" { swaps.path().into() } else { release_lock(release) };
         let output = command(&maplock, words, &[("--lock", &lock), ("--pins", &pins)]).output().unwrap();
         let [out, err] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         eprintln!("{out}{err}");
@@ -206,5 +214,6 @@ fn the_init_container_holds_back_what_loses_entries_and_the_probe_waits_for_the_
     assert_eq!(plan(&probe, "v2"), 100, "v1 serves");
     upgrade("v2");
     assert_eq!(plan(&probe, "v2"), 0, "v2 serves");
-    assert_eq!(plan(&init, "v3"), 100, "v3 was accepted as a swap of `stats`");
+    assert_eq!(plan(&init, "v3"), 0, "v3 converts what v2 has counted");
+    assert_eq!(plan(&init, "v3-swap"), 100, "this one gives it up");
 }

@@ -193,6 +193,16 @@ fn the_commands_for_ci_do_what_they_show() {
 }
 
 #[test]
+fn the_page_of_conversions_shows_what_is_asked_and_tried() {
+    let all = blocks("docs/migrate.md");
+    let consoles: Vec<_> = all.iter().filter(|block| block.language == "console").collect();
+    consoles.iter().for_each(|block| run_console(block, &toolchain::root()));
+    assert_eq!(consoles.len(), 2);
+    // A doctest of `maplock`.
+    assert_eq!(all.iter().filter(|block| block.language == "rust").count(), 1);
+}
+
+#[test]
 fn the_page_for_those_who_run_upgrades_shows_a_node() {
     if !kernel::available() {
         return;

@@ -116,7 +116,7 @@ fn summary(ours: &Outcome, theirs: &Outcome) {
     row("connections that failed", &|outcome| outcome.counts.failed);
     row("connections that a wrong backend answered", &|outcome| outcome.counts.wrong);
     row("connections that no map counted", &|outcome| outcome.lost);
-    row("counts that swaps of `stats` gave up", &|outcome| outcome.given_up);
+    row("counts that were left behind", &|outcome| outcome.given_up);
     row("  of these, between v1 and v2", &|outcome| outcome.given_up_without_need);
 }
 
