@@ -104,6 +104,22 @@ impl Conversion {
         out
     }
 
+    /// In a line: what becomes of each member that does not stay as it is.
+    pub(crate) fn line(&self) -> String {
+        match &self.how {
+            How::Derived(derived) => {
+                let changed = derived.members.iter().filter(|member| !member.is_kept());
+                changed.map(|member| format!("{}: {member}", path(member))).collect::<Vec<_>>().join("; ")
+            }
+            How::ByHand(line) => format!("by hand: {line}"),
+            How::Open(problems) => {
+                let questions = problems.questions.iter().map(|question| format!("open: {question}"));
+                let mistakes = problems.mistakes.iter().map(|mistake| format!("wrong: {mistake}"));
+                questions.chain(mistakes).collect::<Vec<_>>().join("; ")
+            }
+        }
+    }
+
     pub(crate) fn json(&self) -> ConversionJson<'_> {
         let nothing = ConversionJson {
             by_hand: false,

@@ -90,6 +90,7 @@ fn members_that_both_releases_count_are_summed_as_accepted() {
     assert_eq!(stats["merge"], sums);
     let markdown = sandbox.run(&format!("{} --message-format markdown", of("migrate", " --merge last_seen=sum")));
     assert!(markdown.stdout.contains("; sum of last_seen"), "{}", markdown.stdout);
+    assert!(markdown.stdout.contains("; connections: "), "{}", markdown.stdout);
 }
 
 #[test]

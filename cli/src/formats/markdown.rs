@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use maplock_layout::rules::Level;
 use maplock_layout::{Disposition, Finding};
 
+use crate::conversion::Conversion;
 use crate::outcome::{Ending, OBJECTS, Outcome, merged};
 
 pub(super) fn render(outcomes: &[Outcome]) -> String {
@@ -56,6 +57,9 @@ fn changes(outcome: &Outcome, out: &mut String) {
             if let Some(merged) = merged(&epoch.merge) {
                 _ = write!(what, "; {}", text(&merged));
             }
+        }
+        if let Some(line) = change.conversion.as_ref().map(Conversion::line).filter(|line| !line.is_empty()) {
+            _ = write!(what, "; {}", text(&line));
         }
         _ = writeln!(out, "| {} | {map} | {} |", change.kind, cell(&what));
     }

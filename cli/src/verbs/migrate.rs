@@ -251,10 +251,12 @@ fn human(rows: &[Row], test: bool) -> String {
     }
     let failed = rows.iter().filter(|row| row.fails()).count();
     let ways = crate::outcome::count(rows.len(), "conversion");
-    _ = match (failed, test) {
-        (0, false) => writeln!(out, "{GOOD}{GOOD:#}{ways}"),
-        (0, true) => writeln!(out, "{GOOD}{GOOD:#}{ways}, each tested"),
-        (failed, _) => writeln!(out, "{BAD}error{BAD:#}: {failed} of {ways} failed"),
+    let untried = rows.iter().filter(|row| row.rehearsed.is_none()).count();
+    _ = match (failed, test, untried) {
+        (0, false, _) => writeln!(out, "{GOOD}{GOOD:#}{ways}"),
+        (0, true, 0) => writeln!(out, "{GOOD}{GOOD:#}{ways}, each tested"),
+        (0, true, untried) => writeln!(out, "{ways}, {untried} of them not tested"),
+        (failed, ..) => writeln!(out, "{BAD}error{BAD:#}: {failed} of {ways} failed"),
     };
     out
 }
