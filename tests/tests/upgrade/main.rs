@@ -1,5 +1,6 @@
 //! Upgrades on the real kernel, read back from the kernel.
 
+mod converted_back;
 mod every_type;
 mod hooks;
 mod loaders;
