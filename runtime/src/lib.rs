@@ -53,52 +53,34 @@ macro_rules! include_maps {
     };
 }
 
-#[doc(hidden)]
-pub mod __derive;
-mod changeover;
-mod create;
-mod derivation;
 mod entry;
 mod error;
-mod exclusive;
 #[doc(hidden)]
 pub mod generated;
+mod generation;
 pub mod handles;
-mod hooks;
 pub mod inspect;
 mod loaders;
-pub mod meta;
-pub mod migrate;
-pub mod normalise;
 pub mod plan;
-pub mod policy;
-mod recover;
-pub mod report;
-mod rollback;
-pub mod sample;
-mod site;
-pub mod spec;
-mod stage;
 pub mod sys;
-mod table;
-mod text_map;
 pub mod transfer;
 mod upgrade;
 
+#[doc(hidden)]
+pub use entry::derive as __derive;
 pub use entry::{MapKey, MapValue};
 pub use error::{Error, ErrorKind};
-pub use hooks::{AttachType, Hook};
+pub use generation::meta::{self, Meta};
 pub use maplock_layout as layout;
 pub use maplock_macros::{MapKey, MapValue};
-pub use meta::Meta;
-pub use migrate::{Entries, Migrate, MigrateError, Migrations};
-pub use plan::Plan;
-pub use policy::{OnMismatch, Policies, Policy};
-pub use recover::Recovered;
-pub use report::Report;
-pub use rollback::{Rollback, confirm};
-pub use spec::Spec;
-pub use stage::Staged;
+pub use plan::policy::{OnMismatch, Policies, Policy};
+pub use plan::{Plan, Spec, normalise, policy, sample, spec};
+pub use transfer::migrate::{self, Entries, Migrate, MigrateError, Migrations};
+pub use upgrade::hooks::{AttachType, Hook};
+pub use upgrade::recover::Recovered;
+pub use upgrade::report::{self, Report};
+pub use upgrade::rollback::{Rollback, confirm};
+pub use upgrade::stage::Staged;
 pub use upgrade::{Options, Progress, Upgrade, dry_run};
 pub use zerocopy;
 

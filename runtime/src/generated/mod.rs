@@ -11,8 +11,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::error::Error;
 use crate::handles::{Handle, Verified};
-use crate::spec::Spec;
-use crate::stage::Staged;
+use crate::plan::spec::Spec;
+use crate::upgrade::stage::Staged;
 
 /// # Errors
 /// As [`Verified::open`].

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use maplock_layout::lock::{Epoch, OnUpgrade};
 
 use super::dumps::{self, Entry};
-use crate::migrate::ByHand;
+use crate::transfer::migrate::ByHand;
 use crate::upgrade::Options;
 
 /// The variable that names dumps of real maps, with colons in between. A file runs through the conversions of the map that it is named

@@ -13,13 +13,13 @@ use maplock_layout::map::MapType;
 use maplock_layout::{Disposition, Finding, Lock, MapDef, compare, rules};
 
 use crate::error::{Error, ErrorKind, Trying as _};
+use crate::generation::meta::Meta;
 use crate::inspect::{Layouts, Source, observe};
-use crate::meta::Meta;
-use crate::normalise::{Node, attributes_agree, normalise, pin_name};
+use crate::plan::normalise::{Node, attributes_agree, normalise, pin_name};
+use crate::plan::spec::Spec;
 use crate::plan::{lacks_layout, same_but_for_capacity};
-use crate::spec::Spec;
-use crate::stage::Staged;
 use crate::sys::Map;
+use crate::upgrade::stage::Staged;
 
 /// A map that was held against its definition in a spec: what its bytes mean is known. Its capacity may be another, and is the
 /// kernel's to tell.

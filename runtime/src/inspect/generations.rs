@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use super::{Inventory, KERNEL_OWN, directory};
-use crate::changeover;
 use crate::error::Error;
-use crate::recover::Recovered;
-use crate::site::{self, Site};
+use crate::generation::site::{self, Site};
+use crate::upgrade::changeover;
+use crate::upgrade::recover::Recovered;
 
 /// The generations of one daemon, as they lie there at the moment.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use aya::EbpfLoader;
 
-use crate::stage::Staged;
+use crate::upgrade::stage::Staged;
 
 impl Staged {
     /// A loader that uses the staged maps for the maps of their names, whatever pinning the object asks for. A map that the spec does

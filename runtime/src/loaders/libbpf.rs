@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use libbpf_rs::{AsRawLibbpf as _, OpenObject};
 
 use crate::error::{Error, ErrorKind};
-use crate::stage::Staged;
+use crate::upgrade::stage::Staged;
 
 impl Staged {
     /// Makes an opened object use the staged maps for the maps of their names. To be called before its `load`. Skeletons give their

@@ -12,8 +12,8 @@ use super::kinds::{behaviour_of, entry_bytes, estimate};
 use super::same::same_but_for_capacity;
 use super::{Inputs, MapPlan, sums};
 use crate::inspect::{Observed, Source};
-use crate::normalise::{normalise, pin_name};
-use crate::policy::{OnMismatch, Policy};
+use crate::plan::normalise::{normalise, pin_name};
+use crate::plan::policy::{OnMismatch, Policy};
 use crate::transfer::{self, Behaviour, Way, behaviour};
 
 /// A decision, while it is made.

@@ -2,13 +2,20 @@
 
 mod decide;
 mod kinds;
+pub mod normalise;
+pub mod policy;
 mod same;
+pub mod sample;
 mod show;
+pub mod spec;
 mod sums;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use decide::lacks_layout;
+pub use spec::Spec;
+
 pub(crate) use same::same_but_for_capacity;
 use std::collections::BTreeSet;
 
@@ -18,12 +25,11 @@ use std::time::Duration;
 use maplock_layout::conversion::Conversion;
 use maplock_layout::{Digest, Disposition, Finding, MapDef};
 
+use crate::generation::meta::Meta;
 use crate::inspect::Observed;
-use crate::meta::Meta;
-use crate::migrate::Migrations;
-use crate::normalise::Node;
-use crate::policy::Policies;
-use crate::spec::Spec;
+use crate::plan::normalise::Node;
+use crate::plan::policy::Policies;
+use crate::transfer::migrate::Migrations;
 use crate::transfer::{Behaviour, Sum, behaviour};
 
 /// What an upgrade will do.

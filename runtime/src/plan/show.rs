@@ -7,7 +7,7 @@ use maplock_layout::Disposition;
 use serde_json::{Value, json};
 
 use super::{CommitBy, MapPlan, Plan};
-use crate::table::Table;
+use crate::plan::table::Table;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

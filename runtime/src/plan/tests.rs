@@ -12,11 +12,11 @@ use maplock_layout::observe::Observation;
 use maplock_layout::{Disposition as D, Lock, MapDef, epochs};
 
 use super::{Inputs, MapPlan, Plan, plan};
+use crate::generation::meta::{Meta, MetaMap};
 use crate::inspect::{Observed, Source};
-use crate::meta::{Meta, MetaMap};
-use crate::normalise::Node;
-use crate::policy::{OnMismatch, Policies, Policy};
-use crate::spec::Spec;
+use crate::plan::normalise::Node;
+use crate::plan::policy::{OnMismatch, Policies, Policy};
+use crate::plan::spec::Spec;
 use crate::transfer::Sum;
 
 const NODE: Node = Node { cpus: 2, page_size: 4096 };

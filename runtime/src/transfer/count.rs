@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use maplock_layout::map::MapType;
 
-use super::programs;
+use super::emit::programs;
+use super::emit::writer::{COUNTS, Maps};
 use super::shape::Shape;
-use super::writer::{COUNTS, Maps};
 use super::{Behaviour, TransferError, behaviour, is_array, kernel, plain};
 use crate::sys::{Map, NewMap};
 

@@ -10,9 +10,9 @@ use std::sync::OnceLock;
 use maplock_layout::btf::{self, BtfKind};
 use maplock_layout::map::MapType;
 
-use super::programs;
+use super::emit::programs;
+use super::emit::writer::{COUNTS, Count, Cpus, Half, Maps, Source, slot};
 use super::shape::Shape;
-use super::writer::{COUNTS, Count, Cpus, Half, Maps, Source, slot};
 use super::{
     BPF_F_NO_COMMON_LRU, Copied, Method, Options, Settled, Transfer, TransferError, evicts, is_array, is_per_cpu, plain,
 };

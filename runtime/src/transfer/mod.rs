@@ -58,20 +58,16 @@
 //! and an entry of a preallocated hash that new programs delete in the moment between the look-up and the addition may be
 //! another key's by then, which gets the count.
 
-mod asm;
 mod behaviour;
+mod calls;
 mod clear;
 mod convert;
 mod count;
+mod emit;
 mod error;
-mod handles;
 mod kernel;
-mod plain;
 mod prepared;
-mod programs;
-mod queues;
 mod shape;
-mod writer;
 
 use std::fmt;
 use std::io;
@@ -79,7 +75,9 @@ use std::io;
 use maplock_layout::map::MapType;
 
 pub use behaviour::{Behaviour, behaviour};
+use calls::{objects, plain};
 pub use clear::clear;
+pub use convert::migrate;
 pub use convert::{Convert, NoSuchCode, Side, Way, can_convert};
 pub use count::count;
 pub use error::TransferError;
@@ -206,7 +204,7 @@ impl Transfer<'_> {
         let mut copied = match behaviour(info.map_type) {
             Behaviour::Copied => self.copy_entries(&shape, options)?,
             Behaviour::MovedAtSettle | Behaviour::Refilled | Behaviour::Events => Copied::default(),
-            Behaviour::InnerMapsById | Behaviour::OneByOne => handles::copy(self, options, true)?,
+            Behaviour::InnerMapsById | Behaviour::OneByOne => objects::copy(self, options, true)?,
             Behaviour::NotCopyable(_) => unreachable!("checked"),
         };
         copied.bytes = copied.entries * (u64::from(info.key_size) + self.from.value_bytes() as u64);

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
+use super::calls::queues::Moving;
+use super::calls::{objects, plain, queues};
 use super::kernel::{Engine, SettleProgs};
-use super::queues::Moving;
 use super::shape::Shape;
 use super::{
-    Behaviour, Convert, Method, Options, Settled, Transfer, TransferError, behaviour, convert, falls_back, handles,
-    is_array, plain, queues,
+    Behaviour, Convert, Method, Options, Settled, Transfer, TransferError, behaviour, convert, falls_back, is_array,
 };
 
 /// A second pass with its programs loaded: what takes long and can be done before the links are switched.
@@ -121,7 +121,7 @@ impl Transfer<'_> {
             Way::Moving(Some(moving)) => moving.settle(from, to, options)?,
             Way::Moving(None) => queues::by_calls(from, to, options)?,
             Way::Handles => {
-                let copied = handles::copy(self, options, false)?;
+                let copied = objects::copy(self, options, false)?;
                 Settled { inserted: copied.entries, method: copied.method, exact: true, ..Settled::default() }
             }
             Way::Nothing => Settled { exact: true, ..Settled::default() },

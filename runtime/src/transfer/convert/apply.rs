@@ -7,11 +7,11 @@ use std::os::fd::AsFd as _;
 use maplock_layout::conversion::Collide;
 use maplock_layout::map::MapType;
 
-use super::super::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
-use super::super::asm::{Helper, If, Size};
+use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
+use super::super::emit::asm::{Helper, If, Size};
+use super::super::emit::writer::{COUNTS, Count, Maps, Source, Writer, at, build};
 use super::super::kernel::{counted, run};
 use super::super::shape::Shape;
-use super::super::writer::{COUNTS, Count, Maps, Source, Writer, at, build};
 use super::super::{Settled, TransferError};
 use super::Convert;
 use super::programs::{BPF_ANY, BPF_NOEXIST, EEXIST};

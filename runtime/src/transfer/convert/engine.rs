@@ -7,11 +7,11 @@ use std::panic::resume_unwind;
 use maplock_layout::conversion::{Collide, Stage, Steps};
 use maplock_layout::map::MapType;
 
+use super::super::emit::writer::{COUNTS, Count, Cpus, Half, Maps, Source};
 use super::super::kernel::{
     ATTEMPTS, Each, LARGE, counted, iterate, iterator_btf_id, online_cpus, run_over_indexes, usable_cpus,
 };
 use super::super::shape::Shape;
-use super::super::writer::{COUNTS, Count, Cpus, Half, Maps, Source};
 use super::super::{Copied, Method, Options, Settled, TransferError, evicts, is_array, is_per_cpu};
 use super::programs::{self, Areas, Converting};
 use super::{Convert, Side, chain, emit};

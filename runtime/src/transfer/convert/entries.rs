@@ -9,11 +9,11 @@ use std::io;
 use maplock_layout::conversion::{Collide, Steps};
 use maplock_layout::map::MapType;
 
+use super::super::calls::plain::{self, Exact, Put};
+use super::super::emit::programs;
+use super::super::emit::writer::{COUNTS, Maps, Source};
 use super::super::kernel::{iterate, iterator_btf_id};
-use super::super::plain::{self, Exact, Put};
-use super::super::programs;
 use super::super::shape::Shape;
-use super::super::writer::{COUNTS, Maps, Source};
 use super::super::{Copied, Method, Options, Settled, TransferError, is_array, is_per_cpu};
 use super::apply::{Applier, Change, Changes};
 use super::{Convert, Side, chain};

@@ -2,10 +2,10 @@
 //!
 //! R7 is what it is to become, R8 the new map's value, R9 what that is expected to be, all in the new map's layout.
 
-use super::super::asm::Reg::{R0, R1, R2, R3, R4, R7, R8, R9, R10};
-use super::super::asm::{If, Reg, Size};
+use super::super::emit::asm::Reg::{R0, R1, R2, R3, R4, R7, R8, R9, R10};
+use super::super::emit::asm::{If, Reg, Size};
+use super::super::emit::writer::{Count, Writer, at};
 use super::super::shape::Run;
-use super::super::writer::{Count, Writer, at};
 
 impl Writer<'_> {
     /// Counts by the difference, and all other words where each of them is as expected.

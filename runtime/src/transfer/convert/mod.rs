@@ -21,6 +21,7 @@ mod emit;
 mod engine;
 mod entries;
 mod merge;
+pub mod migrate;
 mod programs;
 mod way;
 
@@ -30,8 +31,9 @@ pub use way::{NoSuchCode, Way};
 
 use self::engine::{Engine, SettleProgs};
 use self::entries::{Converter, first_unfit};
-use super::{Behaviour, Copied, Method, Options, Settled, Sum, TransferError, behaviour, count, falls_back, queues};
+use super::{Behaviour, Copied, Method, Options, Settled, Sum, TransferError, behaviour, count, falls_back};
 use crate::sys::Map;
+use crate::transfer::calls::queues;
 
 /// One of the two maps of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use std::os::fd::AsFd as _;
 
 use maplock_layout::conversion::{Collide, Steps};
 
-use super::super::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
-use super::super::asm::{Helper, If, Label, Reg, Size};
-use super::super::writer::{Count, Cpus, Maps, Source, Writer, at, build};
+use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
+use super::super::emit::asm::{Helper, If, Label, Reg, Size};
+use super::super::emit::writer::{Count, Cpus, Maps, Source, Writer, at, build};
 use super::Side;
 use super::emit::{self, Onto};
 use crate::sys::{Map, Prog};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use maplock_layout::Digest;
 use maplock_layout::conversion::{Collide, Conversion, Leg, Stage, Step, Steps};
 
-use crate::migrate::{ByHand, MigrateError, Migrations};
+use crate::transfer::migrate::{ByHand, MigrateError, Migrations};
 
 /// How entries of one map become those of another: one leg behind the other.
 #[derive(Debug, Clone)]

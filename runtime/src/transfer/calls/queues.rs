@@ -2,22 +2,22 @@
 
 use maplock_layout::map::MapType;
 
-use super::programs;
-use super::writer::{COUNTS, Count};
-use super::{Method, Options, Settled, TransferError, Way, kernel};
+use super::super::emit::programs;
+use super::super::emit::writer::{COUNTS, Count};
+use super::super::{Method, Options, Settled, TransferError, Way, kernel};
 use crate::sys::{Map, NewMap};
 
 /// Entries that are moved in one go. A stack is moved whole, so that its order stays.
 const CHUNK: u32 = 4096;
 
 /// Moves all entries that are left. What the new map has no room for stays in the old one.
-pub(super) struct Moving {
+pub(in crate::transfer) struct Moving {
     counts: Map,
     prog: crate::sys::Prog,
 }
 
 impl Moving {
-    pub(super) fn new(from: &Map, to: &Map) -> std::io::Result<Self> {
+    pub(in crate::transfer) fn new(from: &Map, to: &Map) -> std::io::Result<Self> {
         /// `BPF_MAX_LOOPS`: for more, `bpf_loop` does nothing at all.
         const MAX_LOOPS: u32 = 1 << 23;
         let info = from.info();
@@ -36,7 +36,12 @@ impl Moving {
         kernel::counted(&self.counts, count)
     }
 
-    pub(super) fn settle(&self, from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    pub(in crate::transfer) fn settle(
+        &self,
+        from: &Map,
+        to: &Map,
+        options: &mut Options<'_>,
+    ) -> Result<Settled, TransferError> {
         let is_stack = from.info().map_type == MapType::STACK;
         let chunk = if is_stack { from.info().max_entries } else { CHUNK };
         let mut moved = 0;
@@ -57,7 +62,12 @@ impl Moving {
 }
 
 /// Moves all entries that are left, each as what it becomes, by system calls: see [`by_calls`] for what a kill leaves.
-pub(super) fn converted(from: &Map, to: &Map, way: &Way, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+pub(in crate::transfer) fn converted(
+    from: &Map,
+    to: &Map,
+    way: &Way,
+    options: &mut Options<'_>,
+) -> Result<Settled, TransferError> {
     let mut values = Vec::new();
     move_by_calls(from, to, options, &mut |value| {
         values.clear();
@@ -69,7 +79,7 @@ pub(super) fn converted(from: &Map, to: &Map, way: &Way, options: &mut Options<'
 
 /// By system calls, where the kernel takes no such program. Killed between two calls, an entry of a queue is in both maps; those of a
 /// stack are lost as long as they are in the map between the two, in which they are turned round.
-pub(super) fn by_calls(from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+pub(in crate::transfer) fn by_calls(from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
     move_by_calls(from, to, options, &mut |value| {
         to.update(&[], value, 0).map_err(|error| TransferError::write(to, 1, error))
     })

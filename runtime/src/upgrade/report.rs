@@ -6,7 +6,7 @@ use std::time::Duration;
 use maplock_layout::Disposition;
 use serde::Serialize;
 
-use crate::table::Table;
+use crate::plan::table::Table;
 
 /// What an upgrade did.
 #[derive(Debug, Clone, Default, Serialize)]

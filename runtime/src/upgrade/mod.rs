@@ -1,25 +1,32 @@
 //! The start of an upgrade: whose it is, what is there, what will be done.
 
+pub(crate) mod changeover;
+pub(crate) mod create;
+pub(crate) mod hooks;
+pub(crate) mod recover;
+pub mod report;
+pub(crate) mod rollback;
+pub(crate) mod stage;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use maplock_layout::Digest;
 
-use crate::changeover;
-use crate::derivation::{self, Derivation};
 use crate::entry::MapValue;
 use crate::error::{Error, Trying as _};
-use crate::exclusive::Exclusive;
+use crate::generation::derivation::{self, Derivation};
+use crate::generation::exclusive::Exclusive;
+use crate::generation::site::Site;
 use crate::inspect;
-use crate::migrate::{Migrate, Migrations};
-use crate::normalise::{Node, pin_name};
+use crate::plan::normalise::{Node, pin_name};
+use crate::plan::policy::Policies;
+use crate::plan::spec::Spec;
 use crate::plan::{self, Plan};
-use crate::policy::Policies;
-use crate::recover::{self, Recovered};
-use crate::site::Site;
-use crate::spec::Spec;
-use crate::stage::Staged;
 use crate::transfer;
+use crate::transfer::migrate::{Migrate, Migrations};
+use crate::upgrade::recover::Recovered;
+use crate::upgrade::stage::Staged;
 
 /// How long the entries of one map may be counted for the plan.
 const COUNTING: Duration = Duration::from_millis(20);

@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 
 use maplock_layout::{Disposition, MapDef, SumPlace};
 
-use crate::changeover::{self, Changeover, Commit};
-use crate::create::create;
-use crate::derivation::{Converted, Derivation, Ways, needs_base, return_converted, ways_back};
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::hooks::{self, Hook};
+use crate::generation::derivation::{Converted, Derivation, Ways, needs_base, return_converted, ways_back};
+use crate::generation::meta::{self, Meta, MetaMap};
+use crate::generation::site::{self, Site};
 use crate::inspect::{self, Layouts};
-use crate::meta::{self, Meta, MetaMap};
-use crate::normalise::{Node, pin_name};
+use crate::plan::normalise::{Node, pin_name};
 use crate::plan::{CommitBy, MapPlan, Plan};
-use crate::report::{LinkReport, MapReport, Report};
-use crate::site::{self, Site};
 use crate::sys::{LinkTarget, Map, Prog, bpffs};
 use crate::transfer::{self, Convert, Side, Sum, Transfer, Way};
+use crate::upgrade::changeover::{self, Changeover, Commit};
+use crate::upgrade::create::create;
+use crate::upgrade::hooks::{self, Hook};
+use crate::upgrade::report::{LinkReport, MapReport, Report};
 use crate::upgrade::{Progress, Upgrade};
 
 /// A generation beside the live one. Dropped, it is removed, and the live generation is as it was.

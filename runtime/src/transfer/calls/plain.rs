@@ -6,15 +6,15 @@ use std::io;
 
 use maplock_layout::map::MapType;
 
-use super::shape::Shape;
-use super::{Copied, Method, Options, Settled, Transfer, TransferError, is_array, is_per_cpu};
+use super::super::shape::Shape;
+use super::super::{Copied, Method, Options, Settled, Transfer, TransferError, is_array, is_per_cpu};
 use crate::sys::{Batch, Map};
 
 const BPF_ANY: u64 = 0;
 
 /// Whether an entry may be there that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Put {
+pub(in crate::transfer) enum Put {
     Any = BPF_ANY as isize,
     IfAbsent = 1,
     IfThere = 2,
@@ -35,7 +35,7 @@ fn has_no_batches(error: &io::Error) -> bool {
 }
 
 /// Reads all entries, in batches; where there are none, one by one.
-pub(super) fn each_batch(map: &Map, each: Entries<'_>) -> Result<(), TransferError> {
+pub(in crate::transfer) fn each_batch(map: &Map, each: Entries<'_>) -> Result<(), TransferError> {
     let mut batch = Batch::default();
     let mut is_first = true;
     loop {
@@ -72,7 +72,7 @@ fn each_batch_read_ahead(map: &Map, each: Entries<'_>) -> Result<(), TransferErr
 }
 
 /// Reads all entries one by one.
-pub(super) fn each_one(map: &Map, each: Entries<'_>) -> Result<(), TransferError> {
+pub(in crate::transfer) fn each_one(map: &Map, each: Entries<'_>) -> Result<(), TransferError> {
     let failed = TransferError::kernel(map, "reading an entry");
     let mut value = vec![0; map.value_bytes()];
     let mut key = map.next_key(None).map_err(&failed)?;
@@ -91,7 +91,7 @@ pub(super) fn each_one(map: &Map, each: Entries<'_>) -> Result<(), TransferError
     Ok(())
 }
 
-pub(super) fn each_entry(map: &Map, method: Method, each: Entries<'_>) -> Result<(), TransferError> {
+pub(in crate::transfer) fn each_entry(map: &Map, method: Method, each: Entries<'_>) -> Result<(), TransferError> {
     let (key_size, value_bytes) = (map.info().key_size as usize, map.value_bytes());
     if method == Method::OneByOne {
         return each_one(map, each);
@@ -102,13 +102,17 @@ pub(super) fn each_entry(map: &Map, method: Method, each: Entries<'_>) -> Result
 }
 
 /// The parts of a value as system calls hand it out: in per-CPU maps, each CPU's.
-pub(super) fn parts(map: &Map) -> usize {
+pub(in crate::transfer) fn parts(map: &Map) -> usize {
     let size = map.info().value_size as usize;
     if is_per_cpu(map.info().map_type) { size.next_multiple_of(8) } else { size }
 }
 
 /// The first pass.
-pub(super) fn copy(transfer: &Transfer<'_>, shape: &Shape, options: &mut Options<'_>) -> Result<Copied, TransferError> {
+pub(in crate::transfer) fn copy(
+    transfer: &Transfer<'_>,
+    shape: &Shape,
+    options: &mut Options<'_>,
+) -> Result<Copied, TransferError> {
     let Transfer { from, to, base, .. } = *transfer;
     let (key_size, part) = (from.info().key_size as usize, parts(from));
     let total = is_array(from.info().map_type).then(|| from.info().max_entries.into());
@@ -154,13 +158,13 @@ fn write_entries(map: &Map, keys: &[u8], values: &[u8], method: &Cell<Method>) -
 
 /// A map whose entries are looked up by their very keys. A lookup in an LPM trie finds the longest prefix instead, so that its
 /// keys are read beforehand.
-pub(super) struct Exact<'a> {
+pub(in crate::transfer) struct Exact<'a> {
     map: &'a Map,
     keys: Option<HashSet<Vec<u8>>>,
 }
 
 impl<'a> Exact<'a> {
-    pub(super) fn new(map: &'a Map, method: Method) -> Result<Self, TransferError> {
+    pub(in crate::transfer) fn new(map: &'a Map, method: Method) -> Result<Self, TransferError> {
         let mut keys = (map.info().map_type == MapType::LPM_TRIE).then(HashSet::new);
         if let Some(keys) = &mut keys {
             each_entry(map, method, &mut |key, _| {
@@ -171,7 +175,7 @@ impl<'a> Exact<'a> {
         Ok(Self { map, keys })
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TransferError> {
+    pub(in crate::transfer) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TransferError> {
         if self.keys.as_ref().is_some_and(|keys| !keys.contains(&prefix(key))) {
             return Ok(None);
         }
@@ -179,7 +183,7 @@ impl<'a> Exact<'a> {
     }
 
     /// Writes an entry; false where it was there, or was not, against `put`.
-    pub(super) fn put(&mut self, key: &[u8], value: &[u8], put: Put) -> Result<bool, TransferError> {
+    pub(in crate::transfer) fn put(&mut self, key: &[u8], value: &[u8], put: Put) -> Result<bool, TransferError> {
         match self.map.update(key, value, put as u64) {
             Ok(()) => {
                 if let Some(keys) = &mut self.keys {
@@ -192,7 +196,7 @@ impl<'a> Exact<'a> {
         }
     }
 
-    pub(super) fn delete(&mut self, key: &[u8]) -> Result<bool, TransferError> {
+    pub(in crate::transfer) fn delete(&mut self, key: &[u8]) -> Result<bool, TransferError> {
         if let Some(keys) = &mut self.keys {
             keys.remove(&prefix(key));
         }
@@ -213,7 +217,7 @@ fn prefix(key: &[u8]) -> Vec<u8> {
 }
 
 /// The second pass, not atomic: a write of a new program between a lookup and the update after it is lost.
-pub(super) fn settle(
+pub(in crate::transfer) fn settle(
     transfer: &Transfer<'_>,
     shape: &Shape,
     options: &mut Options<'_>,

@@ -5,14 +5,18 @@ use std::os::fd::{AsFd, AsRawFd as _};
 
 use maplock_layout::map::MapType;
 
-use super::{Behaviour, Copied, Method, Options, Transfer, TransferError, behaviour, plain};
+use super::super::{Behaviour, Copied, Method, Options, Transfer, TransferError, behaviour, plain};
 use crate::sys::{Map, Prog};
 
 const BPF_ANY: u64 = 0;
 const BPF_NOEXIST: u64 = 1;
 
 /// Copies entries; those that `to` has stay as they are, unless `replace`.
-pub(super) fn copy(transfer: &Transfer<'_>, options: &mut Options<'_>, replace: bool) -> Result<Copied, TransferError> {
+pub(in crate::transfer) fn copy(
+    transfer: &Transfer<'_>,
+    options: &mut Options<'_>,
+    replace: bool,
+) -> Result<Copied, TransferError> {
     let Transfer { from, to, .. } = *transfer;
     let by_id = behaviour(from.info().map_type) == Behaviour::InnerMapsById;
     let one_by_one = !by_id || options.method == Some(Method::OneByOne);

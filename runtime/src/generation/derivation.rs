@@ -6,13 +6,13 @@ use std::path::Path;
 
 use maplock_layout::conversion::Conversion;
 
-use crate::changeover::{is_there, list};
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::migrate::Migrations;
-use crate::site;
+use crate::generation::site;
+use crate::generation::text::{self, NoText};
 use crate::sys::{Map, bpffs};
-use crate::text_map::{self, NoText};
+use crate::transfer::migrate::Migrations;
 use crate::transfer::{self, Convert, NoSuchCode, Prepared, Settled, Side, Sum, Transfer, TransferError, Way};
+use crate::upgrade::changeover::{is_there, list};
 
 /// How a staged map was derived from one of the generation before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Ways {
             text.push_str(BACK);
             text.push_str(&back.to_text());
         }
-        text_map::write(&path, "maplock_ways", &text).trying(|| format!("can't write `{}`", path.display()))
+        text::write(&path, "maplock_ways", &text).trying(|| format!("can't write `{}`", path.display()))
     }
 
     /// Reads the text that is pinned beside the map `name` of a generation.
@@ -147,7 +147,7 @@ impl Ways {
         let path = dir.join(site::conversion_of(name));
         let map = Map::open(&path).trying(|| format!("can't open `{}`", path.display()))?;
         let wrong = |problem: String| Error::new(ErrorKind::Place, format!("`{}`: {problem}", path.display()));
-        let text = match text_map::read(&map) {
+        let text = match text::read(&map) {
             Ok(text) => text,
             Err(NoText::Io(error)) => return Err(error).trying(|| format!("can't read `{}`", path.display())),
             Err(NoText::Shape(problem)) => return Err(wrong(problem)),

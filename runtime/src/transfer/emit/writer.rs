@@ -6,37 +6,37 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd as _;
 
+use super::super::shape::{Run, Shape};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
 use super::asm::{Asm, Helper, If, Kind, Label, Reg, Size};
-use super::shape::{Run, Shape};
 use crate::sys::{Map, Prog};
 
 /// Places in the frame.
-pub(super) mod at {
-    pub(in super::super) const CONTEXT: i16 = -16;
-    pub(in super::super) const ADDED: i16 = -24;
-    pub(in super::super) const OLD_CHANGED: i16 = -32;
-    pub(in super::super) const NEW_CHANGED: i16 = -40;
-    pub(in super::super) const CPU: i16 = -48;
-    pub(in super::super) const FOUND: i16 = -56;
-    pub(in super::super) const INDEX: i16 = -64;
+pub(in crate::transfer) mod at {
+    pub(in crate::transfer) const CONTEXT: i16 = -16;
+    pub(in crate::transfer) const ADDED: i16 = -24;
+    pub(in crate::transfer) const OLD_CHANGED: i16 = -32;
+    pub(in crate::transfer) const NEW_CHANGED: i16 = -40;
+    pub(in crate::transfer) const CPU: i16 = -48;
+    pub(in crate::transfer) const FOUND: i16 = -56;
+    pub(in crate::transfer) const INDEX: i16 = -64;
     /// Pointers that programs which convert put aside: to values, and to their work area.
-    pub(in super::super) const OLD: i16 = -72;
-    pub(in super::super) const NEW: i16 = -80;
-    pub(in super::super) const BASE: i16 = -88;
-    pub(in super::super) const WORK: i16 = -96;
+    pub(in crate::transfer) const OLD: i16 = -72;
+    pub(in crate::transfer) const NEW: i16 = -80;
+    pub(in crate::transfer) const BASE: i16 = -88;
+    pub(in crate::transfer) const WORK: i16 = -96;
     /// And to the key of the entry that they started with.
-    pub(in super::super) const KEY: i16 = -104;
+    pub(in crate::transfer) const KEY: i16 = -104;
     /// Four counters of loops, downwards.
-    pub(in super::super) const LOOPS: i16 = -112;
-    pub(in super::super) const BYTE: i16 = -144;
+    pub(in crate::transfer) const LOOPS: i16 = -112;
+    pub(in crate::transfer) const BYTE: i16 = -144;
     /// Below, for a key: the frame has 512 bytes.
-    pub(in super::super) const KEY_ROOM: i16 = 512 - 144;
+    pub(in crate::transfer) const KEY_ROOM: i16 = 512 - 144;
 }
 
 /// What programs count, in an array of one value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Count {
+pub(in crate::transfer) enum Count {
     Added,
     Changed,
     Inserted,
@@ -56,27 +56,27 @@ pub(super) enum Count {
 const UNROLLED: u32 = 128;
 
 /// How many words [`Count`] takes.
-pub(super) const COUNTS: u32 = 10;
+pub(in crate::transfer) const COUNTS: u32 = 10;
 
 /// A slot of the array through which user space hands keys to a program: words `has_shorter` and `marked`, the key, and the
 /// key with a prefix that is one bit shorter.
-pub(super) mod slot {
-    pub(in super::super) const HAS_SHORTER: usize = 0;
-    pub(in super::super) const MARKED: usize = 4;
-    pub(in super::super) const KEY: usize = 8;
+pub(in crate::transfer) mod slot {
+    pub(in crate::transfer) const HAS_SHORTER: usize = 0;
+    pub(in crate::transfer) const MARKED: usize = 4;
+    pub(in crate::transfer) const KEY: usize = 8;
 
-    pub(in super::super) fn key_room(key_size: u32) -> usize {
+    pub(in crate::transfer) fn key_room(key_size: u32) -> usize {
         (key_size as usize).next_multiple_of(8)
     }
 
-    pub(in super::super) fn size(key_size: u32) -> usize {
+    pub(in crate::transfer) fn size(key_size: u32) -> usize {
         KEY + 2 * key_room(key_size)
     }
 }
 
 /// Where a program's entries come from.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Source<'a> {
+pub(in crate::transfer) enum Source<'a> {
     /// An iterator over a map whose keys have so many bytes; of all entries, or of those that one of two programs takes.
     Iterator { btf_id: u32, key_size: u32, half: Option<Half> },
     /// The indexes of an array, from one that is given at each run.
@@ -87,14 +87,14 @@ pub(super) enum Source<'a> {
 
 /// One of two programs, which have about half of the keys each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Half {
+pub(in crate::transfer) enum Half {
     One,
     Other,
 }
 
 /// Whose values a program looks at in per-CPU maps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Cpus {
+pub(in crate::transfer) enum Cpus {
     /// Those of the CPU that it runs on.
     Own,
     /// Those of each of these.
@@ -103,33 +103,33 @@ pub(super) enum Cpus {
 
 /// All that the programs of a transfer have to know.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Maps<'a> {
-    pub(super) from: &'a Map,
-    pub(super) to: &'a Map,
-    pub(super) base: Option<&'a Map>,
-    pub(super) shape: &'a Shape,
+pub(in crate::transfer) struct Maps<'a> {
+    pub(in crate::transfer) from: &'a Map,
+    pub(in crate::transfer) to: &'a Map,
+    pub(in crate::transfer) base: Option<&'a Map>,
+    pub(in crate::transfer) shape: &'a Shape,
     /// An array of one value of [`COUNTS`] words.
-    pub(super) counts: &'a Map,
+    pub(in crate::transfer) counts: &'a Map,
     /// An array of one value as large as the maps', to put values together.
-    pub(super) scratch: &'a Map,
+    pub(in crate::transfer) scratch: &'a Map,
     /// The same, always zero.
-    pub(super) zeros: &'a Map,
-    pub(super) per_cpu: bool,
-    pub(super) possible_cpus: u32,
+    pub(in crate::transfer) zeros: &'a Map,
+    pub(in crate::transfer) per_cpu: bool,
+    pub(in crate::transfer) possible_cpus: u32,
 }
 
 /// A program under construction.
-pub(super) struct Writer<'a> {
-    pub(super) asm: Asm,
-    pub(super) maps: Maps<'a>,
+pub(in crate::transfer) struct Writer<'a> {
+    pub(in crate::transfer) asm: Asm,
+    pub(in crate::transfer) maps: Maps<'a>,
     /// For LPM tries: where the shorter key is behind the key.
     shorter: Option<i16>,
     /// Where an entry is done with.
-    pub(super) done: Label,
+    pub(in crate::transfer) done: Label,
 }
 
 /// Builds a program of which `body` is the part for one entry.
-pub(super) fn build<'a>(
+pub(in crate::transfer) fn build<'a>(
     maps: Maps<'a>,
     source: Source<'_>,
     name: &str,
@@ -215,7 +215,7 @@ pub(super) fn build<'a>(
 impl<'a> Writer<'a> {
     /// The main function of a runnable program: calls `each` for as many indexes as the packet's mark says. The context of a
     /// run (`struct __sk_buff`) carries numbers in `cb`: the first index, and how many.
-    pub(super) fn in_loop(&mut self) -> Label {
+    pub(in crate::transfer) fn in_loop(&mut self) -> Label {
         const CB: i16 = 48;
         let each = self.asm.label();
         self.asm.load(Size::B4, R2, R1, CB);
@@ -232,13 +232,13 @@ impl<'a> Writer<'a> {
     }
 
     /// R1 and R2 as the map and the key.
-    pub(super) fn map_and_key(&mut self, map: &Map) {
+    pub(in crate::transfer) fn map_and_key(&mut self, map: &Map) {
         self.asm.map(R1, map.as_fd());
         self.asm.mov(R2, R6);
     }
 
     /// The entry's value in `dst`, in per-CPU maps that of this CPU.
-    pub(super) fn lookup(&mut self, dst: Reg, map: &Map, absent: Label) {
+    pub(in crate::transfer) fn lookup(&mut self, dst: Reg, map: &Map, absent: Label) {
         self.map_and_key(map);
         self.asm.call(Helper::MapLookupElem);
         self.asm.jump_if_imm(R0, If::Eq, 0, absent);
@@ -272,7 +272,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A CPU's value in `dst`.
-    pub(super) fn lookup_cpu(&mut self, dst: Reg, map: &Map, cpus: &Cpus, absent: Label) {
+    pub(in crate::transfer) fn lookup_cpu(&mut self, dst: Reg, map: &Map, cpus: &Cpus, absent: Label) {
         self.map_and_key(map);
         match cpus {
             Cpus::Own => self.asm.call(Helper::MapLookupElem),
@@ -286,7 +286,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Does `body` for each CPU.
-    pub(super) fn each_cpu(&mut self, cpus: &Cpus, body: impl FnOnce(&mut Self, &Cpus)) {
+    pub(in crate::transfer) fn each_cpu(&mut self, cpus: &Cpus, body: impl FnOnce(&mut Self, &Cpus)) {
         let Cpus::Range(range) = cpus else {
             return body(self, cpus);
         };
@@ -301,26 +301,26 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the entry with the value that `value` puts into R3. The result is in R0.
-    pub(super) fn write(&mut self, map: &Map, flags: i32, value: impl FnOnce(&mut Asm)) {
+    pub(in crate::transfer) fn write(&mut self, map: &Map, flags: i32, value: impl FnOnce(&mut Asm)) {
         self.map_and_key(map);
         value(&mut self.asm);
         self.asm.mov_imm(R4, flags);
         self.asm.call(Helper::MapUpdateElem);
     }
 
-    pub(super) fn delete(&mut self, map: &Map) {
+    pub(in crate::transfer) fn delete(&mut self, map: &Map) {
         self.map_and_key(map);
         self.asm.call(Helper::MapDeleteElem);
     }
 
-    pub(super) fn count(&mut self, count: Count) {
+    pub(in crate::transfer) fn count(&mut self, count: Count) {
         self.asm.map_value(R1, self.maps.counts);
         self.asm.mov_imm(R2, 1);
         self.asm.atomic_add(Size::B8, R1, count as i16 * 8, R2);
     }
 
     /// Where R0 is an error, the entry is done with.
-    pub(super) fn failed_unless_zero(&mut self) {
+    pub(in crate::transfer) fn failed_unless_zero(&mut self) {
         let fine = self.asm.label();
         self.asm.jump_if_imm(R0, If::Eq, 0, fine);
         self.asm.map_value(R1, self.maps.counts);
@@ -348,11 +348,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Copies a value.
-    pub(super) fn copy_value(&mut self, dst: Reg, src: Reg) {
+    pub(in crate::transfer) fn copy_value(&mut self, dst: Reg, src: Reg) {
         self.copy_bytes(dst, src, self.maps.from.info().value_size);
     }
 
-    pub(super) fn copy_bytes(&mut self, dst: Reg, src: Reg, size: u32) {
+    pub(in crate::transfer) fn copy_bytes(&mut self, dst: Reg, src: Reg, size: u32) {
         if size > UNROLLED {
             self.asm.mov(R1, dst);
             self.asm.mov_imm(R2, size.cast_signed());
@@ -366,12 +366,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(super) fn zero_sums(&mut self, value: Reg) {
+    pub(in crate::transfer) fn zero_sums(&mut self, value: Reg) {
         self.each_sum(value, |w, run| w.asm.store_imm(Size::of(run.width), R2, 0, 0));
     }
 
     /// Does `body` for each step, with R1 as its offset.
-    pub(super) fn each_step(&mut self, runs: &[Run], mut body: impl FnMut(&mut Self, Run)) {
+    pub(in crate::transfer) fn each_step(&mut self, runs: &[Run], mut body: impl FnMut(&mut Self, Run)) {
         for run in runs {
             let (start, end, width) = (run.start.cast_signed(), run.end.cast_signed(), run.width.cast_signed());
             let next = self.asm.label();
@@ -386,7 +386,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Does `body` for each member that is added up, with its address in R2.
-    pub(super) fn each_sum(&mut self, value: Reg, mut body: impl FnMut(&mut Self, Run)) {
+    pub(in crate::transfer) fn each_sum(&mut self, value: Reg, mut body: impl FnMut(&mut Self, Run)) {
         let shape = self.maps.shape;
         self.each_step(&shape.sums, |w, run| {
             w.asm.mov(R2, value);
@@ -395,13 +395,13 @@ impl<'a> Writer<'a> {
         });
     }
 
-    pub(super) fn each_word(&mut self, body: impl FnMut(&mut Self, Run)) {
+    pub(in crate::transfer) fn each_word(&mut self, body: impl FnMut(&mut Self, Run)) {
         let shape = self.maps.shape;
         self.each_step(&shape.words, body);
     }
 
     /// Loads the step at R1 of two values. R2 is its address in the second.
-    pub(super) fn load_both(&mut self, run: Run, value: Reg, dst: Reg, other: Reg, other_dst: Reg) {
+    pub(in crate::transfer) fn load_both(&mut self, run: Run, value: Reg, dst: Reg, other: Reg, other_dst: Reg) {
         for (value, dst) in [(value, dst), (other, other_dst)] {
             self.asm.mov(R2, value);
             self.asm.add(R2, R1);
@@ -409,21 +409,21 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(super) fn clear_flags(&mut self) {
+    pub(in crate::transfer) fn clear_flags(&mut self) {
         for flag in [at::ADDED, at::OLD_CHANGED, at::NEW_CHANGED] {
             self.asm.store_imm(Size::B8, R10, flag, 0);
         }
     }
 
     /// Adds `reg` to what makes a flag, without a branch: the verifier walks a loop once for each way through it.
-    pub(super) fn gather(&mut self, reg: Reg, flag: i16) {
+    pub(in crate::transfer) fn gather(&mut self, reg: Reg, flag: i16) {
         self.asm.load(Size::B8, R5, R10, flag);
         self.asm.or(R5, reg);
         self.asm.store(Size::B8, R10, flag, R5);
     }
 
     /// A flag for a value with counts.
-    pub(super) fn gather_sums(&mut self, value: Reg, flag: i16) {
+    pub(in crate::transfer) fn gather_sums(&mut self, value: Reg, flag: i16) {
         self.each_sum(value, |w, run| {
             w.asm.load(Size::of(run.width), R0, R2, 0);
             w.gather(R0, flag);
@@ -431,7 +431,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Goes on where the value has counts.
-    pub(super) fn jump_unless_counted(&mut self, value: Reg, to: Label) {
+    pub(in crate::transfer) fn jump_unless_counted(&mut self, value: Reg, to: Label) {
         self.asm.mov_imm(R3, 0);
         self.each_sum(value, |w, run| {
             w.asm.load(Size::of(run.width), R0, R2, 0);
@@ -441,7 +441,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A flag for values that differ in words.
-    pub(super) fn gather_differences(&mut self, one: Reg, other: Reg, flag: i16) {
+    pub(in crate::transfer) fn gather_differences(&mut self, one: Reg, other: Reg, flag: i16) {
         self.each_word(|w, run| {
             w.load_both(run, one, R4, other, R0);
             w.asm.xor(R0, R4);
@@ -449,13 +449,13 @@ impl<'a> Writer<'a> {
         });
     }
 
-    pub(super) fn jump_unless(&mut self, flag: i16, to: Label) {
+    pub(in crate::transfer) fn jump_unless(&mut self, flag: i16, to: Label) {
         self.asm.load(Size::B8, R1, R10, flag);
         self.asm.jump_if_imm(R1, If::Eq, 0, to);
     }
 
     /// Moves what the old value counted to the new one: takes it out, then adds it.
-    pub(super) fn move_sums(&mut self) {
+    pub(in crate::transfer) fn move_sums(&mut self) {
         self.each_sum(R7, |w, run| {
             let (next, size) = (w.asm.label(), Size::of(run.width));
             w.asm.load(size, R0, R2, 0);
@@ -482,7 +482,7 @@ impl<'a> Writer<'a> {
 
     /// Three ways: where old programs changed the entry since the snapshot and new ones did not, it follows the old one. The
     /// snapshot does in any case, so that a second settling changes nothing.
-    pub(super) fn settle_words(&mut self) {
+    pub(in crate::transfer) fn settle_words(&mut self) {
         if self.maps.shape.is_additive() {
             return;
         }
@@ -504,7 +504,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The new map's word, of the value in R8, becomes R4 where it is R0; a flag where it was not.
-    pub(super) fn exchange_word(&mut self, run: Run) {
+    pub(in crate::transfer) fn exchange_word(&mut self, run: Run) {
         let (size, changed) = (Size::of(run.width), self.asm.label());
         self.asm.mov(R3, R0);
         self.asm.mov(R2, R8);
@@ -522,7 +522,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Gathers in R3 where so many bytes of two differ: 0 where they don't.
-    pub(super) fn each_difference(&mut self, one: Reg, other: Reg, size: u32) {
+    pub(in crate::transfer) fn each_difference(&mut self, one: Reg, other: Reg, size: u32) {
         if size <= UNROLLED {
             for (at, width) in widths(size) {
                 self.asm.load(Size::of(width), R1, one, at);
@@ -545,14 +545,14 @@ impl<'a> Writer<'a> {
     }
 
     /// So many zeros to `dst`.
-    pub(super) fn copy_from_zeros(&mut self, dst: Reg, size: u32) {
+    pub(in crate::transfer) fn copy_from_zeros(&mut self, dst: Reg, size: u32) {
         self.asm.map_value(R4, self.maps.zeros);
         self.asm.mov(R9, R4);
         self.copy_bytes(dst, R9, size);
     }
 
     /// The snapshot in `base` becomes what the old value is.
-    pub(super) fn follow(&mut self, base: Reg) {
+    pub(in crate::transfer) fn follow(&mut self, base: Reg) {
         self.each_word(|w, run| {
             w.load_both(run, R7, R4, base, R0);
             w.asm.store(Size::of(run.width), R2, 0, R4);
@@ -560,7 +560,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The counts of an entry that new programs deleted.
-    pub(super) fn drop_counts(&mut self) {
+    pub(in crate::transfer) fn drop_counts(&mut self) {
         self.gather_sums(R7, at::ADDED);
         self.zero_sums(R7);
         let none = self.asm.label();
@@ -569,7 +569,7 @@ impl<'a> Writer<'a> {
         self.asm.bind(none);
     }
 
-    pub(super) fn count_flags(&mut self) {
+    pub(in crate::transfer) fn count_flags(&mut self) {
         let (not_added, not_changed, changed, end) =
             (self.asm.label(), self.asm.label(), self.asm.label(), self.asm.label());
         self.jump_unless(at::ADDED, not_added);
@@ -586,7 +586,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Goes on where the new map's entry has no counts, and its words are those of `base`; else to `changed`.
-    pub(super) fn unchanged(&mut self, base: Option<&Map>, changed: Label) {
+    pub(in crate::transfer) fn unchanged(&mut self, base: Option<&Map>, changed: Label) {
         let maps = self.maps;
         let cpus = if maps.per_cpu { Cpus::Range(0..maps.possible_cpus) } else { Cpus::Own };
         let unchanged = self.asm.label();

@@ -1,11 +1,11 @@
 //! After a crash at any point: what is pinned says how far an upgrade came, and it is completed or taken back.
 
-use crate::changeover::{self, Changeover, Commit, Done};
 use crate::error::Error;
 use crate::error::Trying as _;
-use crate::migrate::Migrations;
-use crate::site::{self, Site};
+use crate::generation::site::{self, Site};
 use crate::sys::bpffs;
+use crate::transfer::migrate::Migrations;
+use crate::upgrade::changeover::{self, Changeover, Commit, Done};
 
 /// What was found of an upgrade that did not end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

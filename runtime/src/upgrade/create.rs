@@ -4,7 +4,7 @@ use maplock_layout::MapDef;
 use maplock_layout::btf::encode;
 
 use crate::error::{Error, Trying as _};
-use crate::normalise::{Node, created_max_entries};
+use crate::plan::normalise::{Node, created_max_entries};
 use crate::sys::{Btf, Map, NewMap};
 
 /// Creates a map by `def`, with BTF so that a later release can check it: that of `like`, a map of the same layouts, or else made

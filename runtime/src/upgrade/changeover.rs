@@ -17,16 +17,16 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::derivation::{transfers_in, unsettled};
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::hooks::Whereabouts;
-use crate::meta::{self, Meta, MetaError};
-use crate::migrate::Migrations;
-use crate::normalise::pin_name;
-use crate::report::LinkReport;
-use crate::site::{self, Site};
+use crate::generation::derivation::{transfers_in, unsettled};
+use crate::generation::meta::{self, Meta, MetaError};
+use crate::generation::site::{self, Site};
+use crate::plan::normalise::pin_name;
 use crate::sys::{self, Link, Object, Prog, bpffs};
+use crate::transfer::migrate::Migrations;
 use crate::transfer::{Settled, TransferError};
+use crate::upgrade::hooks::Whereabouts;
+use crate::upgrade::report::LinkReport;
 
 /// Goes on with the staged generation, which is complete.
 pub(crate) struct Changeover<'a> {

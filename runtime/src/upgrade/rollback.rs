@@ -7,19 +7,19 @@ use std::time::{Duration, Instant};
 use maplock_layout::Disposition;
 use maplock_layout::map::MapType;
 
-use crate::changeover::{self, Changeover, Commit};
-use crate::derivation::{Derivation, needs_base, return_converted, transfers_in};
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::exclusive::Exclusive;
-use crate::hooks::Whereabouts;
-use crate::meta::{self, Meta, MetaMap};
-use crate::migrate::Migrations;
-use crate::recover::{self, Recovered};
-use crate::report::{LinkReport, MapReport, Report};
-use crate::site::{self, Site};
+use crate::generation::derivation::{Derivation, needs_base, return_converted, transfers_in};
+use crate::generation::exclusive::Exclusive;
+use crate::generation::meta::{self, Meta, MetaMap};
+use crate::generation::site::{self, Site};
 use crate::sys::{Map, Object, bpffs};
+use crate::transfer::migrate::Migrations;
 use crate::transfer::{self, Transfer};
 use crate::upgrade::Progress;
+use crate::upgrade::changeover::{self, Changeover, Commit};
+use crate::upgrade::hooks::Whereabouts;
+use crate::upgrade::recover::{self, Recovered};
+use crate::upgrade::report::{LinkReport, MapReport, Report};
 
 /// How long the entries of one map may be counted for the report.
 const COUNTING: Duration = Duration::from_millis(20);

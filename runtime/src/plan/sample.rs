@@ -1,10 +1,10 @@
 //! Some entries as they are and as they will be, before anything is touched.
 
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::migrate::Migrations;
 use crate::plan::MapPlan;
 use crate::sys::Map;
 use crate::transfer::Way;
+use crate::transfer::migrate::Migrations;
 
 /// A key and a value.
 pub type Entry = (Vec<u8>, Vec<u8>);

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::meta;
+use crate::generation::meta;
 use crate::sys::bpffs;
 
 /// Ends the name of the pin of a hook's program.

@@ -1,5 +1,8 @@
 //! Keys and values as Rust types.
 
+#[doc(hidden)]
+pub mod derive;
+
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A type of a map's key: all of its bytes are data, for the kernel hashes and compares a key as bytes.

@@ -9,7 +9,7 @@ use crate::sys::{Btf, Map, NewProg, Prog};
 
 /// A register. `R0` is the result, `R1` to `R5` are arguments that a call spoils, `R6` to `R9` are kept, `R10` is the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reg {
+pub(in crate::transfer) enum Reg {
     R0,
     R1,
     R2,
@@ -25,7 +25,7 @@ pub(super) enum Reg {
 
 /// Width of a memory access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Size {
+pub(in crate::transfer) enum Size {
     B1,
     B2,
     B4,
@@ -33,7 +33,7 @@ pub(super) enum Size {
 }
 
 impl Size {
-    pub(super) fn of(bytes: u32) -> Self {
+    pub(in crate::transfer) fn of(bytes: u32) -> Self {
         match bytes {
             1 => Self::B1,
             2 => Self::B2,
@@ -54,7 +54,7 @@ impl Size {
 
 /// A condition between a register and another, or a number. Comparisons are unsigned where they don't say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum If {
+pub(in crate::transfer) enum If {
     Eq,
     Ne,
     Lt,
@@ -78,7 +78,7 @@ impl If {
 
 /// Helpers of the kernel, by their numbers in `enum bpf_func_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Helper {
+pub(in crate::transfer) enum Helper {
     MapLookupElem = 1,
     MapUpdateElem = 2,
     MapDeleteElem = 3,
@@ -94,11 +94,11 @@ pub(super) enum Helper {
 
 /// A place to jump to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Label(usize);
+pub(in crate::transfer) struct Label(usize);
 
 /// A program under construction. Its first function starts with its first instruction.
 #[derive(Debug, Default)]
-pub(super) struct Asm {
+pub(in crate::transfer) struct Asm {
     insns: Vec<u64>,
     places: Vec<Option<usize>>,
     jumps: Vec<(usize, Label)>,
@@ -118,147 +118,147 @@ impl Asm {
     }
 
     /// A label whose place is still to be bound.
-    pub(super) fn label(&mut self) -> Label {
+    pub(in crate::transfer) fn label(&mut self) -> Label {
         self.places.push(None);
         Label(self.places.len() - 1)
     }
 
     /// The label is here.
-    pub(super) fn bind(&mut self, label: Label) {
+    pub(in crate::transfer) fn bind(&mut self, label: Label) {
         self.places[label.0] = Some(self.insns.len());
     }
 
     /// True where something jumps there. The kernel refuses instructions that nothing leads to.
-    pub(super) fn is_used(&self, label: Label) -> bool {
+    pub(in crate::transfer) fn is_used(&self, label: Label) -> bool {
         self.jumps.iter().any(|(_, to)| *to == label)
     }
 
     /// True where the next instruction is reached: by the one before it, or by a jump.
-    pub(super) fn is_reached(&self) -> bool {
+    pub(in crate::transfer) fn is_reached(&self) -> bool {
         const JA: u8 = 0x05;
         self.insns.last().is_none_or(|insn| insn.to_ne_bytes()[0] != JA)
             || self.places.contains(&Some(self.insns.len()))
     }
 
     /// Another function starts here, at that label.
-    pub(super) fn function(&mut self, label: Label) {
+    pub(in crate::transfer) fn function(&mut self, label: Label) {
         self.bind(label);
         self.functions.push(self.insns.len());
     }
 
-    pub(super) fn mov(&mut self, dst: Reg, src: Reg) {
+    pub(in crate::transfer) fn mov(&mut self, dst: Reg, src: Reg) {
         self.push(0xbf, dst, src, 0, 0);
     }
 
-    pub(super) fn mov_imm(&mut self, dst: Reg, imm: i32) {
+    pub(in crate::transfer) fn mov_imm(&mut self, dst: Reg, imm: i32) {
         self.push(0xb7, dst, Reg::R0, 0, imm);
     }
 
-    pub(super) fn add(&mut self, dst: Reg, src: Reg) {
+    pub(in crate::transfer) fn add(&mut self, dst: Reg, src: Reg) {
         self.push(0x0f, dst, src, 0, 0);
     }
 
-    pub(super) fn sub(&mut self, dst: Reg, src: Reg) {
+    pub(in crate::transfer) fn sub(&mut self, dst: Reg, src: Reg) {
         self.push(0x1f, dst, src, 0, 0);
     }
 
-    pub(super) fn mul(&mut self, dst: Reg, src: Reg) {
+    pub(in crate::transfer) fn mul(&mut self, dst: Reg, src: Reg) {
         self.push(0x2f, dst, src, 0, 0);
     }
 
     /// Unsigned.
-    pub(super) fn div(&mut self, dst: Reg, src: Reg) {
+    pub(in crate::transfer) fn div(&mut self, dst: Reg, src: Reg) {
         self.push(0x3f, dst, src, 0, 0);
     }
 
-    pub(super) fn or(&mut self, dst: Reg, src: Reg) {
+    pub(in crate::transfer) fn or(&mut self, dst: Reg, src: Reg) {
         self.push(0x4f, dst, src, 0, 0);
     }
 
-    pub(super) fn xor(&mut self, dst: Reg, src: Reg) {
+    pub(in crate::transfer) fn xor(&mut self, dst: Reg, src: Reg) {
         self.push(0xaf, dst, src, 0, 0);
     }
 
-    pub(super) fn add_imm(&mut self, dst: Reg, imm: i32) {
+    pub(in crate::transfer) fn add_imm(&mut self, dst: Reg, imm: i32) {
         self.push(0x07, dst, Reg::R0, 0, imm);
     }
 
-    pub(super) fn mul_imm(&mut self, dst: Reg, imm: i32) {
+    pub(in crate::transfer) fn mul_imm(&mut self, dst: Reg, imm: i32) {
         self.push(0x27, dst, Reg::R0, 0, imm);
     }
 
-    pub(super) fn and_imm(&mut self, dst: Reg, imm: i32) {
+    pub(in crate::transfer) fn and_imm(&mut self, dst: Reg, imm: i32) {
         self.push(0x57, dst, Reg::R0, 0, imm);
     }
 
-    pub(super) fn shift_left_imm(&mut self, dst: Reg, imm: i32) {
+    pub(in crate::transfer) fn shift_left_imm(&mut self, dst: Reg, imm: i32) {
         self.push(0x67, dst, Reg::R0, 0, imm);
     }
 
     /// The top bit stays.
-    pub(super) fn shift_right_signed_imm(&mut self, dst: Reg, imm: i32) {
+    pub(in crate::transfer) fn shift_right_signed_imm(&mut self, dst: Reg, imm: i32) {
         self.push(0xc7, dst, Reg::R0, 0, imm);
     }
 
-    pub(super) fn shift_right_imm(&mut self, dst: Reg, imm: i32) {
+    pub(in crate::transfer) fn shift_right_imm(&mut self, dst: Reg, imm: i32) {
         self.push(0x77, dst, Reg::R0, 0, imm);
     }
 
     /// `dst = *(size *)(src + off)`
-    pub(super) fn load(&mut self, size: Size, dst: Reg, src: Reg, off: i16) {
+    pub(in crate::transfer) fn load(&mut self, size: Size, dst: Reg, src: Reg, off: i16) {
         self.push(0x61 | size.bits(), dst, src, off, 0);
     }
 
     /// `*(size *)(dst + off) = src`
-    pub(super) fn store(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
+    pub(in crate::transfer) fn store(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
         self.push(0x63 | size.bits(), dst, src, off, 0);
     }
 
     /// `*(size *)(dst + off) = imm`
-    pub(super) fn store_imm(&mut self, size: Size, dst: Reg, off: i16, imm: i32) {
+    pub(in crate::transfer) fn store_imm(&mut self, size: Size, dst: Reg, off: i16, imm: i32) {
         self.push(0x62 | size.bits(), dst, Reg::R0, off, imm);
     }
 
     /// `lock *(size *)(dst + off) += src`; 4 or 8 bytes.
-    pub(super) fn atomic_add(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
+    pub(in crate::transfer) fn atomic_add(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
         self.push(0xc3 | size.bits(), dst, src, off, 0);
     }
 
     /// `src = xchg(dst + off, src)`; 4 or 8 bytes. Linux 5.12.
-    pub(super) fn exchange(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
+    pub(in crate::transfer) fn exchange(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
         self.push(0xc3 | size.bits(), dst, src, off, 0xe1);
     }
 
     /// `R0 = cmpxchg(dst + off, R0, src)`; 4 or 8 bytes. Linux 5.12.
-    pub(super) fn compare_exchange(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
+    pub(in crate::transfer) fn compare_exchange(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
         self.push(0xc3 | size.bits(), dst, src, off, 0xf1);
     }
 
-    pub(super) fn jump(&mut self, to: Label) {
+    pub(in crate::transfer) fn jump(&mut self, to: Label) {
         self.jumps.push((self.insns.len(), to));
         self.push(0x05, Reg::R0, Reg::R0, 0, 0);
     }
 
-    pub(super) fn jump_if(&mut self, reg: Reg, condition: If, other: Reg, to: Label) {
+    pub(in crate::transfer) fn jump_if(&mut self, reg: Reg, condition: If, other: Reg, to: Label) {
         self.jumps.push((self.insns.len(), to));
         self.push(0x0d | condition.bits(), reg, other, 0, 0);
     }
 
-    pub(super) fn jump_if_imm(&mut self, reg: Reg, condition: If, imm: i32, to: Label) {
+    pub(in crate::transfer) fn jump_if_imm(&mut self, reg: Reg, condition: If, imm: i32, to: Label) {
         self.jumps.push((self.insns.len(), to));
         self.push(0x05 | condition.bits(), reg, Reg::R0, 0, imm);
     }
 
-    pub(super) fn call(&mut self, helper: Helper) {
+    pub(in crate::transfer) fn call(&mut self, helper: Helper) {
         self.push(0x85, Reg::R0, Reg::R0, 0, helper as i32);
     }
 
-    pub(super) fn exit(&mut self) {
+    pub(in crate::transfer) fn exit(&mut self) {
         self.push(0x95, Reg::R0, Reg::R0, 0, 0);
     }
 
     /// `dst` is a number of 64 bits.
-    pub(super) fn mov_wide(&mut self, dst: Reg, number: u64) {
+    pub(in crate::transfer) fn mov_wide(&mut self, dst: Reg, number: u64) {
         let [low, high] = [number as u32, (number >> 32) as u32];
         self.wide(dst, 0, low.cast_signed(), high.cast_signed());
     }
@@ -269,17 +269,17 @@ impl Asm {
     }
 
     /// `dst` is the map (`BPF_PSEUDO_MAP_FD`).
-    pub(super) fn map(&mut self, dst: Reg, map: BorrowedFd<'_>) {
+    pub(in crate::transfer) fn map(&mut self, dst: Reg, map: BorrowedFd<'_>) {
         self.wide(dst, 1, map.as_raw_fd(), 0);
     }
 
     /// `dst` points to the only value of an array (`BPF_PSEUDO_MAP_VALUE`, Linux 5.2).
-    pub(super) fn map_value(&mut self, dst: Reg, map: &Map) {
+    pub(in crate::transfer) fn map_value(&mut self, dst: Reg, map: &Map) {
         self.wide(dst, 2, map.as_fd().as_raw_fd(), 0);
     }
 
     /// `dst` is a function of this program, for a helper that calls it (`BPF_PSEUDO_FUNC`, Linux 5.13).
-    pub(super) fn callback(&mut self, dst: Reg, function: Label) {
+    pub(in crate::transfer) fn callback(&mut self, dst: Reg, function: Label) {
         self.callbacks.push((self.insns.len(), function));
         self.wide(dst, 4, 0, 0);
     }
@@ -293,7 +293,7 @@ impl Asm {
     ///
     /// # Errors
     /// The kernel's, with the end of the verifier's log.
-    pub(super) fn load_prog(mut self, name: &str, kind: Kind) -> io::Result<Prog> {
+    pub(in crate::transfer) fn load_prog(mut self, name: &str, kind: Kind) -> io::Result<Prog> {
         for (at, label) in std::mem::take(&mut self.jumps) {
             let distance = self.place(label)? - at as i64 - 1;
             let off = i16::try_from(distance).map_err(|_| io::Error::other("the program is too long for its jumps"))?;
@@ -329,7 +329,7 @@ impl Asm {
 
 /// How a program is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::transfer) enum Kind {
     /// By `BPF_PROG_TEST_RUN`: a socket filter, which needs no privilege beyond CAP_BPF, may use every type of map that is
     /// copied, and runs on the CPU of its caller. (`BPF_PROG_TYPE_SYSCALL` is sleepable, and may not use LPM tries.)
     Runnable,

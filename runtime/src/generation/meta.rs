@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use maplock_layout::lock::LockError;
 use maplock_layout::{Lock, MapDef};
 
+use crate::generation::text::{self, NoText};
 use crate::inspect::{Observed, Source};
-use crate::normalise::{Node, normalise, pin_name};
+use crate::plan::normalise::{Node, normalise, pin_name};
 use crate::sys;
-use crate::text_map::{self, NoText};
 
 /// Name of the map, and of its pin.
 pub const NAME: &str = "maplock_meta";
@@ -139,7 +139,7 @@ impl Meta {
     /// # Errors
     /// The kernel's.
     pub fn write(&self, dir: &Path) -> io::Result<()> {
-        text_map::write(&dir.join(NAME), NAME, &self.to_text())
+        text::write(&dir.join(NAME), NAME, &self.to_text())
     }
 
     /// Reads the one that is pinned in a directory; `None` where there is none.
@@ -160,7 +160,7 @@ impl Meta {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_from(map: &sys::Map, path: &Path) -> Result<Self, MetaError> {
-        let text = text_map::read(map).map_err(|error| match error {
+        let text = text::read(map).map_err(|error| match error {
             NoText::Io(error) => MetaError::Io(path.to_owned(), error),
             NoText::Shape(problem) => MetaError::Shape(path.to_owned(), problem),
         })?;

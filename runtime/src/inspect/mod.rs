@@ -13,9 +13,9 @@ use maplock_layout::{Digest, MapDef};
 pub use generations::{Generations, generations};
 pub use layouts::Layouts;
 
-use crate::meta::{self, Meta};
-use crate::normalise::{Node, attributes_agree, pin_name};
-use crate::site;
+use crate::generation::meta::{self, Meta};
+use crate::generation::site;
+use crate::plan::normalise::{Node, attributes_agree, pin_name};
 use crate::sys::{self, Object, bpffs};
 
 /// A pinned map, as plain data.
@@ -28,7 +28,7 @@ pub struct Observed {
     /// The kernel's number for the map.
     pub id: u32,
     /// Its definition: attributes as the kernel tells them, layouts as `source` says; where that is `maplock_meta`, those that it
-    /// counts as since. Its name is the pin's. To hold it against a declaration, [`crate::normalise::normalise`] it first.
+    /// counts as since. Its name is the pin's. To hold it against a declaration, [`crate::plan::normalise::normalise`] it first.
     pub def: MapDef,
     /// Where the layouts in `def` were read from.
     pub source: Source,

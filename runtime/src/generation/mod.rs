@@ -1,0 +1,7 @@
+//! A generation as it lies on bpffs: where it is, what it says of itself, and how its maps came to be.
+
+pub(crate) mod derivation;
+pub(crate) mod exclusive;
+pub mod meta;
+pub(crate) mod site;
+pub(crate) mod text;

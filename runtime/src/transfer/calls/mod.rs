@@ -1,0 +1,5 @@
+//! Entries carried over by system calls, where no program can do it.
+
+pub(super) mod objects;
+pub(super) mod plain;
+pub(super) mod queues;

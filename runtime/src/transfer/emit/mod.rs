@@ -1,0 +1,5 @@
+//! Programs, instruction by instruction: an assembler, what they share, and those that carry entries over as they are.
+
+pub(super) mod asm;
+pub(super) mod programs;
+pub(super) mod writer;
