@@ -1,11 +1,13 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use maplock_layout::lock::Merge;
 
 use crate::answers::ConvertArgs;
+use crate::project::git::{FileAt, NotARevision, Revision};
 
 /// Keeps `maps.lock`, the lockfile for the layout of pinned eBPF maps
 #[derive(Debug, Parser)]
@@ -147,7 +149,7 @@ pub(crate) struct InitArgs {
 pub(crate) struct CheckArgs {
     /// Hold maps.lock against that of a git revision; every break needs an epoch. Builds nothing
     #[arg(long, value_name = "REV")]
-    pub(crate) against: Vec<String>,
+    pub(crate) against: Vec<Revision>,
 
     #[command(flatten)]
     pub(crate) input: Input,
@@ -170,10 +172,10 @@ pub(crate) struct UpdateArgs {
 #[derive(Debug, Args)]
 pub(crate) struct DiffArgs {
     /// The older side: an object, a lockfile, a git revision, or REV:PATH
-    pub(crate) old: String,
+    pub(crate) old: Compared,
 
     /// The newer side [default: maps.lock as it is now]
-    pub(crate) new: Option<String>,
+    pub(crate) new: Option<Compared>,
 
     #[command(flatten)]
     pub(crate) project: Project,
@@ -185,6 +187,27 @@ pub(crate) struct DiffArgs {
     /// How to say it
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(crate) message_format: Format,
+}
+
+/// A side of a comparison: whichever its name fits first.
+#[derive(Debug, Clone)]
+pub(crate) enum Compared {
+    File(PathBuf),
+    /// The lock at a revision.
+    Revision(Revision),
+    FileAt(FileAt),
+}
+
+impl FromStr for Compared {
+    type Err = NotARevision;
+
+    fn from_str(name: &str) -> Result<Self, NotARevision> {
+        match name {
+            _ if Path::new(name).is_file() => Ok(Self::File(name.into())),
+            _ if name.contains(':') => name.parse().map(Self::FileAt),
+            _ => name.parse().map(Self::Revision),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -214,7 +237,7 @@ pub(crate) struct AcceptArgs {
 
     /// Accept what maps.lock changes against this git revision, for a release that no epoch leads from
     #[arg(long, value_name = "REV")]
-    pub(crate) against: Option<String>,
+    pub(crate) against: Option<Revision>,
 
     #[command(flatten)]
     pub(crate) input: Input,

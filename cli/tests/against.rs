@@ -110,11 +110,50 @@ fn revisions_that_are_none_are_errors() {
         "diff v1:nothing.lock",
         "diff --manifest-path nothing/Cargo.toml v1",
     ]));
-    assert_eq!(sandbox.run("check --lock maps.lock --against=--output=x").code, Some(101));
     let outside = Sandbox::with_minimesh();
     assert_eq!(outside.run(&format!("init --object {}", object("v1"))).code, Some(0));
     let ran = outside.run("check --lock maps.lock --against main");
     assert!(ran.stderr.contains("not a git repository"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_git_reads_as_its_index_or_as_an_option_is_no_revision() {
+    let sandbox = history();
+    // The lock breaks against v1, and the index has it as it is.
+    cheat(&sandbox, "v4");
+    sandbox.git("add maps.lock");
+    let before = sandbox.read("maps.lock");
+    let names =
+        ["", " ", "\t", ":", ":0", ":maps.lock", ":0:maps.lock", ":2:maps.lock", ":./maps.lock", " :0", ":/v1", "-x"];
+    for name in names {
+        for line in [
+            "check --lock maps.lock --against=NAME",
+            "check --lock maps.lock --against v1 --against=NAME",
+            "diff --lock maps.lock -- NAME",
+            "diff --lock maps.lock -- v1 NAME",
+            "diff -- NAME maps.lock",
+            "accept stats --on-upgrade swap --reason x --lock maps.lock --against=NAME",
+        ] {
+            let line = line.replace("NAME", &format!("\"{name}\""));
+            let ran = sandbox.run(&line);
+            assert_eq!(ran.code, Some(2), "{line}: {}{}", ran.stdout, ran.stderr);
+            assert_eq!(ran.stdout, "", "{line}");
+            assert!(ran.stderr.contains("such as origin/main or v1.2"), "{line}: {}", ran.stderr);
+        }
+    }
+    assert_eq!(sandbox.read("maps.lock"), before);
+    insta::assert_snapshot!(sandbox.transcript(&[
+        "check --lock maps.lock --against \"\"",
+        "check --lock maps.lock --against :0",
+        "diff :maps.lock maps.lock",
+        "diff :/v1",
+        "check --lock maps.lock --against=--output=x",
+    ]));
+    let folder = sandbox.run("check --lock maps.lock --against HEAD:bpf");
+    assert_eq!(folder.code, Some(101), "a folder of a revision is none: {}", folder.stdout);
+    // A file may be called so.
+    sandbox.write(":0", before);
+    assert_eq!(sandbox.run("diff :0 maps.lock").code, Some(0));
 }
 
 #[test]
@@ -135,7 +174,6 @@ fn diff_takes_two_of_anything() {
         ("v1:maps.lock", "v3:maps.lock"),
         (&object("v1"), "HEAD"),
         (&format!("v1:{}", object("v1")), "v3"),
-        ("HEAD~2", ":maps.lock"),
     ] {
         assert_eq!(verdicts(old, new), v1_to_v3, "{old} {new}");
     }

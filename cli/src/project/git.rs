@@ -1,9 +1,86 @@
 //! Files of other git revisions.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::str::FromStr;
 
 use crate::error::Error;
+
+/// A branch, a tag or a commit, by its name: never empty, and nothing that git reads as its index or as an option.
+///
+/// `git cat-file blob :./maps.lock` is the file in the index. A name that a script left empty would hold a lock against itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Revision(String);
+
+/// A file at a revision: `REV:PATH`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileAt(String);
+
+/// Why a name is none of a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotARevision {
+    Empty,
+    Index,
+    ByMessage,
+    Option,
+}
+
+impl NotARevision {
+    /// Why `name`, or what stands before the `:PATH` in it, is none; `None` where git may be asked.
+    fn of(name: &str) -> Option<Self> {
+        match name.trim_start() {
+            "" => Some(Self::Empty),
+            // <https://git-scm.com/docs/gitrevisions>: `:/TEXT` takes all that follows, a path too; `:PATH` and `:N:PATH` are of the index.
+            name if name.starts_with(":/") => Some(Self::ByMessage),
+            name if name.starts_with(':') => Some(Self::Index),
+            name if name.starts_with('-') => Some(Self::Option),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for NotARevision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "no revision is given, is a variable empty?",
+            Self::Index => "git's index is no revision: what is staged is on no node",
+            Self::ByMessage => "`:/TEXT` leaves no room for a path, write HEAD^{/TEXT}",
+            Self::Option => "no revision begins with `-`",
+        })?;
+        f.write_str("\n\nWrite a branch, a tag or a commit, such as origin/main or v1.2")
+    }
+}
+
+impl std::error::Error for NotARevision {}
+
+impl FromStr for Revision {
+    type Err = NotARevision;
+
+    fn from_str(name: &str) -> Result<Self, NotARevision> {
+        NotARevision::of(name).map_or_else(|| Ok(Self(name.to_owned())), Err)
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for FileAt {
+    type Err = NotARevision;
+
+    fn from_str(name: &str) -> Result<Self, NotARevision> {
+        NotARevision::of(name).map_or_else(|| Ok(Self(name.to_owned())), Err)
+    }
+}
+
+impl fmt::Display for FileAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// Why git gave nothing.
 pub(crate) enum Failure {
@@ -22,40 +99,37 @@ impl From<Failure> for Error {
 }
 
 /// The bytes of `path` at a revision; `None` where that revision has no such file.
-pub(crate) fn file_at(revision: &str, path: &Path) -> Result<Option<Vec<u8>>, Failure> {
+pub(crate) fn file_at(revision: &Revision, path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let dir = super::parent(path);
     // `./` makes git look from the directory that it runs in, wherever in the repository that is.
-    let shown = cat(&dir, &format!("{revision}:./{name}"), revision)?;
+    let shown = cat(&dir, &format!("{revision}:./{name}"))?;
     if shown.status.success() {
         return Ok(Some(shown.stdout));
     }
     let commit = git(&dir, &["rev-parse", "--verify", "--quiet", "--end-of-options", &format!("{revision}^{{tree}}")])?;
-    if commit.status.success() { Ok(None) } else { Err(unknown(revision, &shown)) }
+    if commit.status.success() { Ok(None) } else { Err(unknown(&revision.0, &shown)) }
 }
 
 /// Lockfiles of the name of `path` that a revision has and the working tree no longer has.
-pub(crate) fn files_gone_since(revision: &str, path: &Path) -> Result<Vec<String>, Failure> {
+pub(crate) fn files_gone_since(revision: &Revision, path: &Path) -> Result<Vec<String>, Failure> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let dir = super::parent(path);
     let top = git(&dir, &["rev-parse", "--show-toplevel"])?;
     let top = PathBuf::from(String::from_utf8_lossy(&top.stdout).trim_end());
-    let listed = git(&dir, &["ls-tree", "-r", "--name-only", "--full-tree", "-z", revision])?;
+    let listed = git(&dir, &["ls-tree", "-r", "--name-only", "--full-tree", "-z", &revision.0])?;
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let of_that_name = |file: &&str| Path::new(file).file_name().is_some_and(|file| file.to_string_lossy() == name);
     Ok(listed.split('\0').filter(of_that_name).filter(|file| !top.join(file).exists()).map(str::to_owned).collect())
 }
 
-/// The bytes that `REV:PATH` names.
-pub(crate) fn object(spec: &str) -> Result<Vec<u8>, Failure> {
-    let shown = cat(Path::new("."), spec, spec)?;
-    if shown.status.success() { Ok(shown.stdout) } else { Err(unknown(spec, &shown)) }
+/// The bytes of a file at a revision.
+pub(crate) fn object(file: &FileAt) -> Result<Vec<u8>, Failure> {
+    let shown = cat(Path::new("."), &file.0)?;
+    if shown.status.success() { Ok(shown.stdout) } else { Err(unknown(&file.0, &shown)) }
 }
 
-fn cat(dir: &Path, object: &str, revision: &str) -> Result<Output, Failure> {
-    if revision.starts_with('-') {
-        return Err(Failure::Other(Error::new(format!("`{revision}` is not a git revision"))));
-    }
+fn cat(dir: &Path, object: &str) -> Result<Output, Failure> {
     git(dir, &["cat-file", "blob", object])
 }
 

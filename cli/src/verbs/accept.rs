@@ -15,6 +15,7 @@ use crate::conversion::Conversion;
 use crate::error::Error;
 use crate::formats;
 use crate::outcome::{Change, Ending, Outcome, Side, demand_decisions};
+use crate::project::git::Revision;
 use crate::project::lockfile::{self, Editing};
 use crate::project::{self, Target, git};
 
@@ -120,7 +121,7 @@ fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outc
 
 /// Accepts how the lock of today follows from that of a revision from which no epoch leads here: a release of another
 /// branch, or one whose lock was written anew since.
-fn accept_against(target: &Target, revision: &str, answer: Answer<'_>) -> Result<Outcome, Error> {
+fn accept_against(target: &Target, revision: &Revision, answer: Answer<'_>) -> Result<Outcome, Error> {
     let mut notes = Vec::new();
     let base = old_side(target, revision, git::file_at(revision, &target.lock)?, &mut notes)?.lock;
     let editing = Editing::begin(&target.lock)?;

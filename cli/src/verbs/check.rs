@@ -7,6 +7,7 @@ use crate::args::CheckArgs;
 use crate::error::Error;
 use crate::formats;
 use crate::outcome::{Ending, Outcome, Side, changes, demand_decisions};
+use crate::project::git::Revision;
 use crate::project::{self, Target, git, lockfile};
 
 pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
@@ -52,15 +53,15 @@ fn fresh(target: &Target, inputs: maplock_codegen::Inputs, text: String, lock: L
 }
 
 /// Holds the lock against that of another revision.
-fn against(target: &Target, revision: &str) -> Result<Outcome, Error> {
+fn against(target: &Target, revision: &Revision) -> Result<Outcome, Error> {
     let (text, lock) = target.read_lock()?;
     let mut outcome = Outcome::new(target, Ending::Compatible);
-    outcome.against = Some(revision.to_owned());
+    outcome.against = Some(revision.to_string());
     outcome.old = old_side(target, revision, git::file_at(revision, &target.lock)?, &mut outcome.notes)?;
     outcome.comparison = compare(&outcome.old.lock, &lock, &target.config.levels);
     // The levels are those of the tree that is under review; they don't decide whether its breaks count.
     demand_decisions(&mut outcome.comparison);
-    outcome.accept = Some(format!(" --against {}{}", project::shell_word(revision), target.selection));
+    outcome.accept = Some(format!(" --against {}{}", project::shell_word(&revision.to_string()), target.selection));
     outcome.new = Side::of_lock(target, text, lock);
     if outcome.comparison.has_breaks() {
         outcome.ending = Ending::Breaks;
@@ -71,7 +72,7 @@ fn against(target: &Target, revision: &str) -> Result<Outcome, Error> {
 /// The lock that a target had at another revision; an empty one, with a note, where it had none.
 pub(crate) fn old_side(
     target: &Target,
-    revision: &str,
+    revision: &Revision,
     bytes: Option<Vec<u8>>,
     notes: &mut Vec<String>,
 ) -> Result<Side, Error> {
@@ -84,7 +85,7 @@ pub(crate) fn old_side(
                 .help(format!("compare the two: `cargo maplock diff {revision}:{} {shown}`", moved[0])));
         }
         notes.push(format!("{revision} has no {shown}: every map is new since"));
-        return Ok(Side { name: revision.to_owned(), ..Side::default() });
+        return Ok(Side { name: revision.to_string(), ..Side::default() });
     };
     let name = format!("{revision}:{shown}");
     let (text, lock) = historic(&name, &bytes)?;

@@ -8,17 +8,18 @@ use maplock_layout::{Lock, Observation, compare};
 
 use super::check::{historic, old_side};
 use crate::Said;
-use crate::args::{DiffArgs, Input, Project};
+use crate::args::{Compared, DiffArgs, Input, Project};
 use crate::error::Error;
 use crate::formats;
 use crate::outcome::{Ending, Outcome, Side};
+use crate::project::git::FileAt;
 use crate::project::{self, Target, git, lockfile};
 
 /// How an ELF file begins.
 const ELF: &[u8] = b"\x7fELF";
 
 pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
-    let two_files = [Some(&args.old), args.new.as_ref()].into_iter().all(|side| side.is_some_and(|name| is_file(name)));
+    let two_files = matches!((&args.old, &args.new), (Compared::File(_), Some(Compared::File(_))));
     // Two files are what they are wherever they lie: no project is needed, and none has a say unless it is named.
     let target = if two_files { no_project(args)? } else { project_of(args)? };
 
@@ -40,10 +41,6 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
     })
 }
 
-fn is_file(name: &str) -> bool {
-    Path::new(name).is_file()
-}
-
 fn project_of(args: &DiffArgs) -> Result<Target, Error> {
     let given = &args.project;
     let project = Project {
@@ -61,35 +58,45 @@ fn no_project(args: &DiffArgs) -> Result<Target, Error> {
     Ok(Target { package: None, lock, config, objects: Vec::new(), selection: String::new() })
 }
 
-/// An object, a lock, or a revision: whichever the name fits first.
-fn side(name: &str, target: &Target, notes: &mut Vec<String>) -> Result<(Side, Option<Inputs>), Error> {
-    if is_file(name) {
-        let path = PathBuf::from(name);
-        let bytes =
-            std::fs::read(&path).map_err(|error| Error::new(format!("could not read {name}")).because(error))?;
-        if bytes.starts_with(ELF) {
-            let inputs = project::read(&project::named(std::slice::from_ref(&path)), &target.config)?;
-            return Ok((of_object(name, &inputs)?, Some(inputs)));
+/// What a side is of, with the sources of an object that lies here.
+fn side(of: &Compared, target: &Target, notes: &mut Vec<String>) -> Result<(Side, Option<Inputs>), Error> {
+    match of {
+        Compared::File(path) => file(path, target),
+        Compared::Revision(revision) => {
+            let bytes = git::file_at(revision, &target.lock).map_err(|failure| neither(revision, failure))?;
+            Ok((old_side(target, revision, bytes, notes)?, None))
         }
-        let text = String::from_utf8(bytes)
-            .map_err(|error| Error::new(format!("{name} is neither an eBPF object nor a lockfile")).because(error))?;
-        let lock = parse(name, &text)?;
-        return Ok((
-            Side { name: name.to_owned(), text: Some(text), file: Some(project::absolute(&path)), lock },
-            None,
-        ));
+        Compared::FileAt(file) => Ok((of_history(file, target)?, None)),
     }
-    let neither = |failure| match failure {
+}
+
+fn neither(name: &impl std::fmt::Display, failure: git::Failure) -> Error {
+    match failure {
         git::Failure::Unknown(error) => {
             Error { what: format!("`{name}` is neither a file nor a git revision"), ..error }
         }
         git::Failure::Other(error) => error,
-    };
-    if !name.contains(':') {
-        let bytes = git::file_at(name, &target.lock).map_err(neither)?;
-        return Ok((old_side(target, name, bytes, notes)?, None));
     }
-    let bytes = git::object(name).map_err(neither)?;
+}
+
+/// An object or a lock.
+fn file(path: &Path, target: &Target) -> Result<(Side, Option<Inputs>), Error> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|error| Error::new(format!("could not read {name}")).because(error))?;
+    if bytes.starts_with(ELF) {
+        let inputs = project::read(&project::named(&[path.to_owned()]), &target.config)?;
+        return Ok((of_object(name, &inputs)?, Some(inputs)));
+    }
+    let text = String::from_utf8(bytes)
+        .map_err(|error| Error::new(format!("{name} is neither an eBPF object nor a lockfile")).because(error))?;
+    let lock = parse(&name, &text)?;
+    Ok((Side { name, text: Some(text), file: Some(project::absolute(path)), lock }, None))
+}
+
+/// An object or a lock that a revision has.
+fn of_history(file: &FileAt, target: &Target) -> Result<Side, Error> {
+    let name = file.to_string();
+    let bytes = git::object(file).map_err(|failure| neither(file, failure))?;
     if bytes.starts_with(ELF) {
         // The reader of objects takes files.
         let write = || {
@@ -99,11 +106,11 @@ fn side(name: &str, target: &Target, notes: &mut Vec<String>) -> Result<(Side, O
         };
         let file =
             write().map_err(|error: std::io::Error| Error::new("could not write a temporary file").because(error))?;
-        let inputs = project::read(&[(name.to_owned(), file.path().to_owned())], &target.config)?;
-        return Ok((of_object(name, &inputs)?, None));
+        let inputs = project::read(&[(name.clone(), file.path().to_owned())], &target.config)?;
+        return of_object(name, &inputs);
     }
-    let (text, lock) = historic(name, &bytes)?;
-    Ok((Side { name: name.to_owned(), text: Some(text), file: None, lock }, None))
+    let (text, lock) = historic(&name, &bytes)?;
+    Ok(Side { name, text: Some(text), file: None, lock })
 }
 
 fn parse(name: &str, text: &str) -> Result<Lock, Error> {
@@ -115,10 +122,10 @@ fn parse(name: &str, text: &str) -> Result<Lock, Error> {
     }
 }
 
-fn of_object(name: &str, inputs: &Inputs) -> Result<Side, Error> {
+fn of_object(name: String, inputs: &Inputs) -> Result<Side, Error> {
     let Observation { lock, conflicts } = &inputs.observation;
     match conflicts.first() {
         Some(conflict) => Err(Error::new(&conflict.message)),
-        None => Ok(Side { name: name.to_owned(), lock: lock.clone(), ..Side::default() }),
+        None => Ok(Side { name, lock: lock.clone(), ..Side::default() }),
     }
 }
