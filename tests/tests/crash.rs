@@ -29,6 +29,8 @@ struct Scene {
     is_shared: bool,
     /// A map can't be settled, and it is killed as it goes back.
     is_undone: bool,
+    /// It is killed after the switch only, and called again at every point, where else a release may be started.
+    is_called_again: bool,
 }
 
 /// How a scene is brought to an end after the kill.
@@ -104,7 +106,8 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
             is_failed = is_switched && call.is_bpf() && call.first == BPF_PROG_TEST_RUN;
             return if is_failed { Fate::Fails(Errno::ENOMEM) } else { Fate::Made };
         }
-        if !call.leaves_something() {
+        is_switched |= call.number == libc::SYS_membarrier;
+        if !call.leaves_something() || scene.is_called_again && !is_switched {
             return Fate::Made;
         }
         passed += 1;
@@ -124,10 +127,11 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
     // The same release again, or the other one; or the same roll-back.
     let end = if scene.killed == "confirm" { TWO } else { ENDS[point / 2 % 2] };
     let again = match scene.killed {
-        "rollback" if point.is_multiple_of(3) && killed.is_some() => {
+        "rollback" if (scene.is_called_again || point.is_multiple_of(3)) && killed.is_some() => {
             // One that had come to its end is rolled back in its turn.
             let names = truth::names(&daemon.dir);
-            let is_unfinished = names.contains("commit@record") || truth::beside(&daemon.dir, "next").exists();
+            let has_record = names.iter().any(|name| name.ends_with("@record"));
+            let is_unfinished = has_record || truth::beside(&daemon.dir, "next").exists();
             let is_over = !is_unfinished && names.contains(&daemon.map(ONE.own()));
             let end = if is_over { TWO } else { ONE };
             roll_back(&daemon.dir).map(|_| end).map_err(|error| error.to_string())
@@ -160,47 +164,71 @@ fn run(scene: Scene, at_least: usize) {
 const ONE: Release = Release::One;
 const TWO: Release = Release::Two;
 
+/// The second release is started where the first runs.
+const UPGRADE: Scene = Scene {
+    before: &[ONE],
+    killed: "two",
+    each_pin: false,
+    is_shared: false,
+    is_undone: false,
+    is_called_again: false,
+};
+
+/// The first release is returned to.
+const ROLL_BACK: Scene = Scene { before: &[ONE, TWO], killed: "rollback", ..UPGRADE };
+
 #[test]
 fn an_upgrade_killed_at_every_system_call_converges() {
-    run(Scene { before: &[ONE], killed: "two", each_pin: false, is_shared: false, is_undone: false }, 100);
+    run(UPGRADE, 100);
 }
 
 #[test]
 fn an_upgrade_pin_by_pin_killed_at_every_system_call_converges() {
-    run(Scene { before: &[ONE], killed: "two", each_pin: true, is_shared: false, is_undone: false }, 100);
+    run(Scene { each_pin: true, ..UPGRADE }, 100);
 }
 
 #[test]
 fn an_upgrade_in_a_shared_directory_killed_at_every_system_call_converges() {
-    run(Scene { before: &[ONE], killed: "two", each_pin: false, is_shared: true, is_undone: false }, 100);
+    run(Scene { is_shared: true, ..UPGRADE }, 100);
 }
 
 #[test]
 fn a_roll_back_pin_by_pin_killed_at_every_system_call_converges() {
-    run(Scene { before: &[ONE, TWO], killed: "rollback", each_pin: false, is_shared: true, is_undone: false }, 50);
+    run(Scene { is_shared: true, ..ROLL_BACK }, 50);
 }
 
 #[test]
 fn a_roll_back_killed_at_every_system_call_converges() {
-    run(Scene { before: &[ONE, TWO], killed: "rollback", each_pin: false, is_shared: false, is_undone: false }, 50);
+    run(ROLL_BACK, 50);
+}
+
+/// Where all was done but the removal of what is needed no more, the second call must not go back to where the first came from.
+#[test]
+fn a_roll_back_killed_and_called_again_ends_where_one_roll_back_ends() {
+    run(Scene { is_called_again: true, ..ROLL_BACK }, 20);
+}
+
+#[test]
+fn a_roll_back_pin_by_pin_killed_and_called_again_ends_where_one_roll_back_ends() {
+    run(Scene { is_called_again: true, is_shared: true, ..ROLL_BACK }, 20);
 }
 
 #[test]
 fn a_downgrade_killed_at_every_system_call_converges() {
-    run(Scene { before: &[ONE, TWO], killed: "one", each_pin: false, is_shared: false, is_undone: false }, 50);
+    run(Scene { killed: "one", ..ROLL_BACK }, 50);
 }
 
 #[test]
 fn an_upgrade_that_goes_back_killed_at_every_system_call_converges() {
-    run(Scene { before: &[ONE], killed: "two", each_pin: false, is_shared: false, is_undone: true }, 20);
+    run(Scene { is_undone: true, ..UPGRADE }, 20);
 }
 
 #[test]
 fn a_confirmation_killed_at_every_system_call_converges() {
-    run(Scene { before: &[ONE, TWO], killed: "confirm", each_pin: false, is_shared: false, is_undone: false }, 10);
+    run(Scene { killed: "confirm", ..ROLL_BACK }, 10);
 }
 
 #[test]
 fn a_first_install_killed_at_every_system_call_converges() {
-    run(Scene { before: &[], killed: "one", each_pin: false, is_shared: false, is_undone: false }, 50);
+    run(Scene { before: &[], killed: "one", ..UPGRADE }, 50);
 }

@@ -35,9 +35,10 @@ pub fn generations(dir: &Path) -> Result<Generations, Error> {
     };
     let (live, kept, staged) = (directory(&site.dir)?, beside(&site.prev)?, beside(&site.next)?);
     let says = |inventory: &Inventory, record: &str| inventory.records.contains_key(record);
+    let is_complete = |inventory: &Inventory| says(inventory, site::COMMIT) || says(inventory, site::MOVING);
     let next = match (&staged, &kept) {
-        _ if says(&live, site::COMMIT) => Recovered::Completed,
-        (Some(staged), _) if says(staged, site::COMMIT) || says(staged, site::MOVING) => Recovered::Completed,
+        _ if is_complete(&live) => Recovered::Completed,
+        (Some(staged), _) if is_complete(staged) => Recovered::Completed,
         (Some(_), _) => Recovered::Discarded,
         (None, Some(kept)) if says(kept, site::RETURNING) => Recovered::Discarded,
         _ => Recovered::Nothing,

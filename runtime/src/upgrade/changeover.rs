@@ -232,6 +232,12 @@ impl Changeover<'_> {
     pub(crate) fn clean_up(&self, done: &mut Done) -> Result<(), Error> {
         let Site { dir, next, prev, .. } = self.site;
         if has_record(next, site::MOVING)? {
+            // Where it outlives what is left of `next`: the last thing to go is one record, or what was completed looks like
+            // something that is only half staged.
+            let (from, to) = (next.join(site::MOVING), dir.join(site::MOVING));
+            bpffs::rename(&from, &to).trying(|| format!("can't move `{}` to `{}`", from.display(), to.display()))?;
+        }
+        if has_record(dir, site::MOVING)? {
             detach_vanished(prev, dir, done)?;
             site::remove(next)?;
         } else if is_there(next)? {
@@ -245,10 +251,12 @@ impl Changeover<'_> {
         }
         let names = list(dir)?;
         let failed = |name: &str| format!("can't remove `{}`", dir.join(name).display());
-        for name in names.iter().filter(|name| site::is_scaffold(name) && *name != site::COMMIT) {
+        let records = [site::COMMIT, site::MOVING];
+        let scaffold =
+            names.iter().map(String::as_str).filter(|name| site::is_scaffold(name) && !records.contains(name));
+        for name in scaffold.chain(records) {
             bpffs::unlink(&dir.join(name)).trying(|| failed(name))?;
         }
-        bpffs::unlink(&dir.join(site::COMMIT)).trying(|| failed(site::COMMIT))?;
         Ok(())
     }
 }
