@@ -249,6 +249,26 @@ impl Map {
         Self::from_fd(unsafe { bpf_fd(Cmd::MapCreate, &mut attr) }?)
     }
 
+    /// One that no kernel made, for what is done with the attributes of a map alone.
+    #[cfg(test)]
+    pub(crate) fn of_attributes(new: &NewMap<'_>) -> Self {
+        let info = MapInfo {
+            map_type: new.map_type,
+            id: 0,
+            key_size: new.key_size,
+            value_size: new.value_size,
+            max_entries: new.max_entries,
+            flags: new.flags,
+            name: new.name.to_owned(),
+            btf_id: 0,
+            btf_key_type_id: 0,
+            btf_value_type_id: 0,
+            map_extra: new.map_extra,
+        };
+        let fd = std::fs::File::open("/dev/null").expect("it is everywhere").into();
+        Self { fd, value_bytes: info.value_size as usize, info }
+    }
+
     /// The map of that id.
     ///
     /// # Errors

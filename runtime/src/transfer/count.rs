@@ -58,5 +58,5 @@ fn count_prog(map: &Map) -> std::io::Result<crate::sys::Prog> {
         per_cpu: false,
         possible_cpus: 1,
     };
-    programs::count(maps, kernel::iterator_btf_id()?)
+    programs::count(maps, kernel::iterator_btf_id()?)?.load()
 }

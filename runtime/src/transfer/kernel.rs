@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use maplock_layout::btf::{self, BtfKind};
 use maplock_layout::map::MapType;
 
+use super::emit::asm::Code;
 use super::emit::programs;
 use super::emit::writer::{COUNTS, Count, Cpus, Half, Maps, Source, slot};
 use super::shape::Shape;
@@ -126,17 +127,19 @@ impl<'a> Engine<'a> {
         let (maps, source) = (self.maps(), self.source());
         if let Source::Indexes = source
             && !maps.per_cpu
-            && let Ok(prog) = programs::copy_plain_array(maps)
+            && let Ok(prog) = programs::copy_plain_array(maps).and_then(Code::load)
         {
             return Ok(vec![prog]);
         }
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let is_large = maps.from.info().max_entries >= LARGE;
         if !matches!(source, Source::Iterator { .. }) || self.is_spread() || cpus < 2 || !is_large {
-            return Ok(vec![programs::copy(maps, source)?]);
+            return Ok(vec![programs::copy(maps, source)?.load()?]);
         }
         let halves = [Half::One, Half::Other].into_iter().zip(&self.scratch);
-        halves.map(|(half, scratch)| programs::copy(Maps { scratch, ..maps }, self.iterator(Some(half)))).collect()
+        halves
+            .map(|(half, scratch)| programs::copy(Maps { scratch, ..maps }, self.iterator(Some(half)))?.load())
+            .collect()
     }
 
     /// Copies all entries.
@@ -183,15 +186,18 @@ impl<'a> Engine<'a> {
         let gone = match &self.gone {
             Some(gone) => {
                 let over_gone = self.iterator(None);
-                Some([programs::find_gone(maps, source, Some(gone))?, programs::delete_gone(maps, over_gone)?])
+                Some([
+                    programs::find_gone(maps, source, Some(gone))?.load()?,
+                    programs::delete_gone(maps, over_gone)?.load()?,
+                ])
             }
             None if self.keys.is_some() => {
-                Some([programs::find_gone(maps, source, None)?, programs::delete_gone(maps, source)?])
+                Some([programs::find_gone(maps, source, None)?.load()?, programs::delete_gone(maps, source)?.load()?])
             }
             None => None,
         };
         if !maps.per_cpu {
-            let settle = programs::settle(maps, source)?;
+            let settle = programs::settle(maps, source)?.load()?;
             return Ok(SettleProgs {
                 gone,
                 insert: None,
@@ -201,15 +207,15 @@ impl<'a> Engine<'a> {
                 others_are_idle: true,
             });
         }
-        let insert = self.gone.is_some().then(|| programs::insert(maps, source)).transpose()?;
-        let settle = programs::settle_cpu(maps, source, &Cpus::Own)?;
+        let insert = self.gone.is_some().then(|| programs::insert(maps, source)?.load()).transpose()?;
+        let settle = programs::settle_cpu(maps, source, &Cpus::Own)?.load()?;
         let online = online_cpus();
         let own = usable_cpus(&online);
         let others: Vec<u32> = (0..self.possible_cpus).filter(|cpu| !own.contains(cpu)).collect();
         let others_are_idle = others.iter().all(|cpu| !online.contains(cpu));
         let others: io::Result<Vec<Prog>> = others
             .chunk_by(|one, next| one + 1 == *next)
-            .map(|cpus| programs::settle_cpu(maps, source, &Cpus::Range(cpus[0]..cpus[cpus.len() - 1] + 1)))
+            .map(|cpus| programs::settle_cpu(maps, source, &Cpus::Range(cpus[0]..cpus[cpus.len() - 1] + 1))?.load())
             .collect();
         Ok(SettleProgs { gone, insert, settle, own, others: others?, others_are_idle })
     }

@@ -28,7 +28,7 @@ impl Moving {
         let buffer = Map::create(&NewMap::new(MapType::ARRAY, 4, info.value_size, 1))?;
         let new = NewMap::new(MapType::STACK, 0, info.value_size, info.max_entries);
         let way = (info.map_type == MapType::STACK).then(|| Map::create(&new)).transpose()?;
-        let prog = programs::move_all(from, to, way.as_ref(), &counts, &buffer)?;
+        let prog = programs::move_all(from, to, way.as_ref(), &counts, &buffer)?.load()?;
         Ok(Self { counts, prog })
     }
 

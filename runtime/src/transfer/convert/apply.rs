@@ -8,7 +8,7 @@ use maplock_layout::conversion::Collide;
 use maplock_layout::map::MapType;
 
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
-use super::super::emit::asm::{Helper, If, Size};
+use super::super::emit::asm::{Code, Helper, If, Size};
 use super::super::emit::writer::{COUNTS, Count, Maps, Source, Writer, at, build};
 use super::super::kernel::{counted, run};
 use super::super::shape::Shape;
@@ -110,7 +110,7 @@ impl Applier {
             per_cpu: false,
             possible_cpus: 1,
         };
-        let prog = program(maps, base, &memory, places, collide)?;
+        let prog = program(maps, base, &memory, collide)?.load()?;
         let info = to.info();
         Ok(Self {
             prog,
@@ -206,7 +206,8 @@ impl Applier {
     }
 }
 
-fn program(maps: Maps<'_>, base: &Map, slots: &Map, places: Places, collide: Option<Collide>) -> io::Result<Prog> {
+pub(super) fn program(maps: Maps<'_>, base: &Map, slots: &Map, collide: Option<Collide>) -> io::Result<Code> {
+    let places = Places::new(maps.to, base);
     let at_word = |place: usize| place as i32;
     build(maps, Source::Indexes, "maplock_apply", |w| {
         let done = w.done;

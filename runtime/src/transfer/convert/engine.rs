@@ -148,15 +148,15 @@ impl<'a> Engine<'a> {
                 true => {
                     Err(io::Error::other("per-CPU values of keys that become one are not put together by a program"))
                 }
-                false => Ok(vec![programs::settle(one, source, Some(collide))?]),
+                false => Ok(vec![programs::settle(one, source, Some(collide))?.load()?]),
             };
         }
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         if is_array(from.info().map_type) || cpus < 2 || from.info().max_entries < LARGE {
-            return Ok(vec![programs::copy(one, self.over(from, None))?]);
+            return Ok(vec![programs::copy(one, self.over(from, None))?.load()?]);
         }
         let halves = [Half::One, Half::Other].into_iter().zip(&self.work);
-        halves.map(|(half, work)| programs::copy(self.converting(work), self.over(from, Some(half)))).collect()
+        halves.map(|(half, work)| programs::copy(self.converting(work), self.over(from, Some(half)))?.load()).collect()
     }
 
     pub(super) fn copy(&self, progs: &[Prog], options: &mut Options<'_>) -> Result<Copied, TransferError> {
@@ -179,26 +179,29 @@ impl<'a> Engine<'a> {
             (Source::Iterator { .. }, None) => {
                 let other = self.converting(&self.work[1]);
                 let over_gone = self.over(&self.gone, None);
-                Some([programs::find_gone(other, over_base, &self.gone)?, programs::delete_gone(other, over_gone)?])
+                Some([
+                    programs::find_gone(other, over_base, &self.gone)?.load()?,
+                    programs::delete_gone(other, over_gone)?.load()?,
+                ])
             }
             _ => None,
         };
         let Some(each_cpu) = &self.each_cpu else {
-            let settle = programs::settle(of, source, None)?;
+            let settle = programs::settle(of, source, None)?.load()?;
             let own = BTreeSet::new();
             return Ok(SettleProgs { gone, insert: None, settle, own, others: Vec::new(), others_are_idle: true });
         };
         let of = self.converting(each_cpu);
         let keyed = matches!(over_base, Source::Iterator { .. });
-        let insert = keyed.then(|| programs::insert(of, source, None)).transpose()?;
-        let settle = programs::settle_cpu(of, source, &Cpus::Own)?;
+        let insert = keyed.then(|| programs::insert(of, source, None)?.load()).transpose()?;
+        let settle = programs::settle_cpu(of, source, &Cpus::Own)?.load()?;
         let online = online_cpus();
         let own = usable_cpus(&online);
         let others: Vec<u32> = (0..self.possible_cpus).filter(|cpu| !own.contains(cpu)).collect();
         let others_are_idle = others.iter().all(|cpu| !online.contains(cpu));
         let others: io::Result<Vec<Prog>> = others
             .chunk_by(|one, next| one + 1 == *next)
-            .map(|cpus| programs::settle_cpu(of, source, &Cpus::Range(cpus[0]..cpus[cpus.len() - 1] + 1)))
+            .map(|cpus| programs::settle_cpu(of, source, &Cpus::Range(cpus[0]..cpus[cpus.len() - 1] + 1))?.load())
             .collect();
         Ok(SettleProgs { gone, insert, settle, own, others: others?, others_are_idle })
     }

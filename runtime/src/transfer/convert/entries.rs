@@ -410,8 +410,8 @@ impl Finder {
         let source = Source::Iterator { btf_id: iterator_btf_id()?, key_size: from.info().key_size, half: None };
         let (changed, gone) = (found(from.info().max_entries)?, found(base.info().max_entries)?);
         Ok(Self {
-            changed: (programs::find_changed(maps, source, base, &changed)?, changed),
-            gone: (programs::find_gone(maps, source, Some(&gone))?, gone),
+            changed: (programs::find_changed(maps, source, base, &changed)?.load()?, changed),
+            gone: (programs::find_gone(maps, source, Some(&gone))?.load()?, gone),
             _work: work,
         })
     }

@@ -18,6 +18,8 @@
 mod apply;
 mod chain;
 mod emit;
+#[cfg(test)]
+pub(super) mod emitted;
 mod engine;
 mod entries;
 mod merge;

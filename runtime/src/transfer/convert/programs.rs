@@ -9,11 +9,11 @@ use std::os::fd::AsFd as _;
 use maplock_layout::conversion::{Collide, Steps};
 
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
-use super::super::emit::asm::{Helper, If, Label, Reg, Size};
+use super::super::emit::asm::{Code, Helper, If, Label, Reg, Size};
 use super::super::emit::writer::{Count, Cpus, Maps, Source, Writer, at, build};
 use super::Side;
 use super::emit::{self, Onto};
-use crate::sys::{Map, Prog};
+use crate::sys::Map;
 
 pub(super) const BPF_ANY: i32 = 0;
 pub(super) const BPF_NOEXIST: i32 = 1;
@@ -99,7 +99,7 @@ pub(super) fn is_same(chain: &[Steps]) -> bool {
 }
 
 /// Copies an entry to the new map, and as it was to the snapshot, which is of the old map.
-pub(super) fn copy(of: Converting<'_>, source: Source<'_>) -> io::Result<Prog> {
+pub(super) fn copy(of: Converting<'_>, source: Source<'_>) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_convert", |w| {
         let keyed = matches!(source, Source::Iterator { .. });
@@ -147,7 +147,7 @@ pub(super) fn copy(of: Converting<'_>, source: Source<'_>) -> io::Result<Prog> {
 
 /// Settles an entry of the old map: what changed in it since the snapshot follows into the new map. Where `collide` is given, the
 /// new map is used by nobody yet, and an entry that is there came from another key of the old map.
-pub(super) fn settle(of: Converting<'_>, source: Source<'_>, collide: Option<Collide>) -> io::Result<Prog> {
+pub(super) fn settle(of: Converting<'_>, source: Source<'_>, collide: Option<Collide>) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_settle", |w| {
         let Maps { from, to, .. } = of.maps;
@@ -224,7 +224,7 @@ pub(super) fn settle(of: Converting<'_>, source: Source<'_>, collide: Option<Col
 
 /// Per-CPU maps: inserts a key that only the old map has, with values as if all of the old were 0, and an empty one into the
 /// snapshot. [`settle_cpu`] fills them.
-pub(super) fn insert(of: Converting<'_>, source: Source<'_>, collide: Option<Collide>) -> io::Result<Prog> {
+pub(super) fn insert(of: Converting<'_>, source: Source<'_>, collide: Option<Collide>) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_insert", |w| {
         let to = of.maps.to;
@@ -268,7 +268,7 @@ pub(super) fn insert(of: Converting<'_>, source: Source<'_>, collide: Option<Col
 }
 
 /// Per-CPU maps: settles the values of some CPUs of an entry that the snapshot has.
-pub(super) fn settle_cpu(of: Converting<'_>, source: Source<'_>, cpus: &Cpus) -> io::Result<Prog> {
+pub(super) fn settle_cpu(of: Converting<'_>, source: Source<'_>, cpus: &Cpus) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_settle", |w| {
         let Maps { from, to, .. } = of.maps;
@@ -310,7 +310,7 @@ pub(super) fn settle_cpu(of: Converting<'_>, source: Source<'_>, cpus: &Cpus) ->
 }
 
 /// Finds keys of the snapshot that the old map does not have any more, and remembers them in `gone`.
-pub(super) fn find_gone(of: Converting<'_>, source: Source<'_>, gone: &Map) -> io::Result<Prog> {
+pub(super) fn find_gone(of: Converting<'_>, source: Source<'_>, gone: &Map) -> io::Result<Code> {
     build(of.maps, source, "maplock_gone", |w| {
         let absent = w.asm.label();
         let unfit = of.begin(w, source);
@@ -329,7 +329,7 @@ pub(super) fn find_gone(of: Converting<'_>, source: Source<'_>, gone: &Map) -> i
 }
 
 /// Deletes what a key of the snapshot that the old map does not have any more became, where no new program changed it.
-pub(super) fn delete_gone(of: Converting<'_>, source: Source<'_>) -> io::Result<Prog> {
+pub(super) fn delete_gone(of: Converting<'_>, source: Source<'_>) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_delete", |w| {
         let (absent, kept, not_there) = (w.asm.label(), w.asm.label(), w.asm.label());

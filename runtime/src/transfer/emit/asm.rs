@@ -92,6 +92,23 @@ pub(in crate::transfer) enum Helper {
     MapLookupPercpuElem = 195,
 }
 
+impl Helper {
+    /// True for those that return an `int`, 0 or an error. Of look-ups, the result is a pointer.
+    pub(in crate::transfer) fn returns_int(self) -> bool {
+        match self {
+            Self::MapUpdateElem | Self::MapDeleteElem | Self::MapPushElem | Self::MapPopElem | Self::MapPeekElem => {
+                true
+            }
+            Self::MapLookupElem
+            | Self::MapLookupPercpuElem
+            | Self::GetSmpProcessorId
+            | Self::ProbeReadKernel
+            | Self::SeqWrite
+            | Self::Loop => false,
+        }
+    }
+}
+
 /// A place to jump to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transfer) struct Label(usize);
@@ -249,8 +266,14 @@ impl Asm {
         self.push(0x05 | condition.bits(), reg, Reg::R0, 0, imm);
     }
 
+    /// `R0 = helper(R1 .. R5)`, as a number of 64 bits. Before Linux 6.4, calls to a map's own functions that the verifier puts
+    /// in the helper's place (`do_misc_fixups`) leave an `int` of 32 bits in R0: -17 is 0xffffffef.
     pub(in crate::transfer) fn call(&mut self, helper: Helper) {
         self.push(0x85, Reg::R0, Reg::R0, 0, helper as i32);
+        if helper.returns_int() {
+            self.shift_left_imm(Reg::R0, 32);
+            self.shift_right_signed_imm(Reg::R0, 32);
+        }
     }
 
     pub(in crate::transfer) fn exit(&mut self) {
@@ -289,11 +312,11 @@ impl Asm {
         i64::try_from(place).map_err(io::Error::other)
     }
 
-    /// Loads it.
+    /// The program, with its jumps resolved.
     ///
     /// # Errors
-    /// The kernel's, with the end of the verifier's log.
-    pub(in crate::transfer) fn load_prog(mut self, name: &str, kind: Kind) -> io::Result<Prog> {
+    /// Where it is too long for a jump.
+    pub(in crate::transfer) fn finish(mut self, name: &'static str, kind: Kind) -> io::Result<Code> {
         for (at, label) in std::mem::take(&mut self.jumps) {
             let distance = self.place(label)? - at as i64 - 1;
             let off = i16::try_from(distance).map_err(|_| io::Error::other("the program is too long for its jumps"))?;
@@ -307,18 +330,38 @@ impl Asm {
             bytes[4..8].copy_from_slice(&distance.to_ne_bytes());
             self.insns[at] = u64::from_ne_bytes(bytes);
         }
+        Ok(Code { name, kind, insns: self.insns, functions: self.functions })
+    }
+}
+
+/// A program, ready to be loaded.
+#[derive(Debug)]
+pub(in crate::transfer) struct Code {
+    name: &'static str,
+    kind: Kind,
+    pub(in crate::transfer) insns: Vec<u64>,
+    /// Where each function but the first starts.
+    functions: Vec<usize>,
+}
+
+impl Code {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// The kernel's, with the end of the verifier's log.
+    pub(in crate::transfer) fn load(self) -> io::Result<Prog> {
         let btf = if self.functions.is_empty() { None } else { Some(Btf::load(&functions_btf())?) };
         // Type 3 is `maplock`, a static function: callbacks must be static, and one type serves them all.
         let starts = std::iter::once(0).chain(self.functions.iter().copied());
         let functions: Vec<[u32; 2]> = starts.map(|at| [u32::try_from(at).unwrap_or(u32::MAX), 3]).collect();
-        let (prog_type, expected_attach_type, attach_btf_id) = match kind {
+        let (prog_type, expected_attach_type, attach_btf_id) = match self.kind {
             Kind::Runnable => (1, 0, 0),
             Kind::Iterator { btf_id } => (26, 28, btf_id),
         };
         Prog::load(&NewProg {
             prog_type,
             expected_attach_type,
-            name,
+            name: self.name,
             insns: &self.insns,
             flags: 0,
             functions: btf.as_ref().map(|btf| (btf, &functions[..])),

@@ -1,5 +1,7 @@
 //! Programs, instruction by instruction: an assembler, what they share, and those that carry entries over as they are.
 
 pub(super) mod asm;
+#[cfg(test)]
+pub(super) mod emitted;
 pub(super) mod programs;
 pub(super) mod writer;

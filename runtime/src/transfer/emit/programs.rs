@@ -5,16 +5,16 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
-use super::asm::{Asm, Helper, If, Kind, Label, Size};
+use super::asm::{Asm, Code, Helper, If, Kind, Label, Size};
 use super::writer::{Count, Cpus, Maps, Source, at, build, slot};
-use crate::sys::{Map, Prog};
+use crate::sys::Map;
 
 const BPF_ANY: i32 = 0;
 const BPF_NOEXIST: i32 = 1;
 const EEXIST: i32 = -17;
 
 /// Copies an entry to the new map and the snapshot, its sums as 0. The value is in R7 for iterators.
-pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
+pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Source<'_>) -> io::Result<Code> {
     build(maps, source, "maplock_copy", |w| {
         let keyed = matches!(source, Source::Iterator { .. });
         let Maps { from, to, base, .. } = maps;
@@ -69,7 +69,7 @@ pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Source<'_>) -> io::Resul
 
 /// Copies a value of an array in place, without the calls that an update takes. The kernel refuses it where the value has
 /// members that programs may not look at.
-pub(in crate::transfer) fn copy_plain_array(maps: Maps<'_>) -> io::Result<Prog> {
+pub(in crate::transfer) fn copy_plain_array(maps: Maps<'_>) -> io::Result<Code> {
     build(maps, Source::Indexes, "maplock_copy", |w| {
         w.lookup(R7, maps.from, w.done);
         w.lookup(R8, maps.to, w.done);
@@ -83,13 +83,13 @@ pub(in crate::transfer) fn copy_plain_array(maps: Maps<'_>) -> io::Result<Prog> 
 }
 
 /// Counts entries: the iterator's bytes are the count.
-pub(in crate::transfer) fn count(maps: Maps<'_>, btf_id: u32) -> io::Result<Prog> {
+pub(in crate::transfer) fn count(maps: Maps<'_>, btf_id: u32) -> io::Result<Code> {
     build(maps, Source::Iterator { btf_id, key_size: maps.from.info().key_size, half: None }, "maplock_count", |_| {})
 }
 
 /// Settles an entry of the old map: sums move to the new map, changed words follow where the new map's are as in the
 /// snapshot, a key that only the old map has is inserted. Per-CPU maps have [`insert`] and [`settle_cpu`] instead.
-pub(in crate::transfer) fn settle(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
+pub(in crate::transfer) fn settle(maps: Maps<'_>, source: Source<'_>) -> io::Result<Code> {
     build(maps, source, "maplock_settle", |w| {
         let Maps { from, to, base, .. } = maps;
         let (insert, inserted_by_both, dropped) = (w.asm.label(), w.asm.label(), w.asm.label());
@@ -171,7 +171,7 @@ pub(in crate::transfer) fn settle(maps: Maps<'_>, source: Source<'_>) -> io::Res
 
 /// Per-CPU maps: inserts a key that old programs inserted since the copy, with all of its values 0, also in the snapshot.
 /// [`settle_cpu`] fills them, and tells whether there are any.
-pub(in crate::transfer) fn insert(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
+pub(in crate::transfer) fn insert(maps: Maps<'_>, source: Source<'_>) -> io::Result<Code> {
     build(maps, source, "maplock_insert", |w| {
         let Maps { from, to, base, .. } = maps;
         let (insert, there) = (w.asm.label(), w.asm.label());
@@ -204,7 +204,7 @@ pub(in crate::transfer) fn insert(maps: Maps<'_>, source: Source<'_>) -> io::Res
 }
 
 /// Per-CPU maps: settles the values of some CPUs of an entry that all maps have.
-pub(in crate::transfer) fn settle_cpu(maps: Maps<'_>, source: Source<'_>, cpus: &Cpus) -> io::Result<Prog> {
+pub(in crate::transfer) fn settle_cpu(maps: Maps<'_>, source: Source<'_>, cpus: &Cpus) -> io::Result<Code> {
     build(maps, source, "maplock_settle", |w| {
         let Maps { from, to, base, .. } = maps;
         w.each_cpu(cpus, |w, cpus| {
@@ -236,7 +236,7 @@ pub(in crate::transfer) fn settle_cpu(maps: Maps<'_>, source: Source<'_>, cpus: 
 
 /// Finds keys of the snapshot (without one, of the new map and without counts) that the old map does not have any more, and
 /// remembers them: in `gone`, or by a mark in the slot that they came from.
-pub(in crate::transfer) fn find_gone(maps: Maps<'_>, source: Source<'_>, gone: Option<&Map>) -> io::Result<Prog> {
+pub(in crate::transfer) fn find_gone(maps: Maps<'_>, source: Source<'_>, gone: Option<&Map>) -> io::Result<Code> {
     build(maps, source, "maplock_gone", |w| {
         let absent = w.asm.label();
         // Keys with counts stay anyway; an iterator has the value at hand.
@@ -269,7 +269,7 @@ pub(in crate::transfer) fn find_changed(
     source: Source<'_>,
     base: &Map,
     changed: &Map,
-) -> io::Result<Prog> {
+) -> io::Result<Code> {
     build(maps, source, "maplock_changed", |w| {
         let differs = w.asm.label();
         w.lookup(R9, base, differs);
@@ -283,7 +283,7 @@ pub(in crate::transfer) fn find_changed(
 }
 
 /// Deletes a key that the old map does not have any more, where no new program changed the entry.
-pub(in crate::transfer) fn delete_gone(maps: Maps<'_>, source: Source<'_>) -> io::Result<Prog> {
+pub(in crate::transfer) fn delete_gone(maps: Maps<'_>, source: Source<'_>) -> io::Result<Code> {
     build(maps, source, "maplock_delete", |w| {
         let (absent, kept, not_there) = (w.asm.label(), w.asm.label(), w.asm.label());
         w.lookup(R7, maps.from, absent);
@@ -311,7 +311,7 @@ pub(in crate::transfer) fn move_all(
     by_way_of: Option<&Map>,
     counts: &Map,
     buffer: &Map,
-) -> io::Result<Prog> {
+) -> io::Result<Code> {
     const CB: i16 = 48;
     let mut asm = Asm::default();
     let steps: Vec<(&Map, &Map, Label, bool)> = match by_way_of {
@@ -363,5 +363,5 @@ pub(in crate::transfer) fn move_all(
         asm.mov_imm(R0, 1);
         asm.exit();
     }
-    asm.load_prog("maplock_move", Kind::Runnable)
+    asm.finish("maplock_move", Kind::Runnable)
 }

@@ -8,8 +8,8 @@ use std::os::fd::AsFd as _;
 
 use super::super::shape::{Run, Shape};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
-use super::asm::{Asm, Helper, If, Kind, Label, Reg, Size};
-use crate::sys::{Map, Prog};
+use super::asm::{Asm, Code, Helper, If, Kind, Label, Reg, Size};
+use crate::sys::Map;
 
 /// Places in the frame.
 pub(in crate::transfer) mod at {
@@ -132,9 +132,9 @@ pub(in crate::transfer) struct Writer<'a> {
 pub(in crate::transfer) fn build<'a>(
     maps: Maps<'a>,
     source: Source<'_>,
-    name: &str,
+    name: &'static str,
     body: impl FnOnce(&mut Writer<'a>),
-) -> io::Result<Prog> {
+) -> io::Result<Code> {
     let mut asm = Asm::default();
     let done = asm.label();
     let mut w = Writer { asm, maps, shorter: None, done };
@@ -175,7 +175,7 @@ pub(in crate::transfer) fn build<'a>(
             w.asm.bind(end);
             w.asm.mov_imm(R0, 0);
             w.asm.exit();
-            w.asm.load_prog(name, Kind::Iterator { btf_id })
+            w.asm.finish(name, Kind::Iterator { btf_id })
         }
         Source::Indexes | Source::Keys(_) => {
             let each = w.in_loop();
@@ -207,7 +207,7 @@ pub(in crate::transfer) fn build<'a>(
             w.asm.bind(done);
             w.asm.mov_imm(R0, 0);
             w.asm.exit();
-            w.asm.load_prog(name, Kind::Runnable)
+            w.asm.finish(name, Kind::Runnable)
         }
     }
 }

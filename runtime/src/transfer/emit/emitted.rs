@@ -1,0 +1,147 @@
+//! What is true of every program that this module emits, looked at without a kernel.
+
+use std::fmt::Write as _;
+
+pub(in crate::transfer) use maplock_layout::map::MapType as T;
+
+use super::super::shape::Shape;
+use super::super::{Sum, convert, is_array, is_per_cpu, needs_base};
+use super::asm::{Code, Helper};
+use super::programs;
+use super::writer::{Cpus, Maps, Source};
+use crate::sys::{Map, NewMap};
+
+const CPUS: u32 = 4;
+pub(in crate::transfer) const ALL_CPUS: Cpus = Cpus::Range(0..CPUS);
+
+pub(in crate::transfer) fn map(map_type: T, key_size: u32, value_size: u32) -> Map {
+    Map::of_attributes(&NewMap::new(map_type, key_size, value_size, 64))
+}
+
+/// Over what a program runs that is for the entries of `map`.
+pub(in crate::transfer) fn source(map: &Map) -> Source<'_> {
+    match map.info().map_type {
+        map_type if is_array(map_type) => Source::Indexes,
+        T::LPM_TRIE => Source::Keys(map),
+        _ => Source::Iterator { btf_id: 1, key_size: map.info().key_size, half: None },
+    }
+}
+
+/// Maps of one kind.
+pub(in crate::transfer) struct Example {
+    pub(in crate::transfer) from: Map,
+    to: Map,
+    base: Option<Map>,
+    shape: Shape,
+    work: Map,
+}
+
+impl Example {
+    pub(in crate::transfer) fn new(map_type: T, value_size: u32, sums: &[Sum]) -> Self {
+        let of = |map_type| map(map_type, if is_array(map_type) { 4 } else { 8 }, value_size);
+        let (from, to) = (of(map_type), of(map_type));
+        let base = needs_base(map_type, value_size, sums).then(|| of(map_type));
+        Self { shape: Shape::new(&from, sums), from, to, base, work: map(T::ARRAY, 4, value_size) }
+    }
+
+    pub(in crate::transfer) fn maps(&self) -> Maps<'_> {
+        let Self { from, to, base, shape, work } = self;
+        let per_cpu = is_per_cpu(from.info().map_type);
+        let base = base.as_ref();
+        Maps { from, to, base, shape, counts: work, scratch: work, zeros: work, per_cpu, possible_cpus: CPUS }
+    }
+}
+
+fn every_program() -> Vec<(String, Code)> {
+    let mut all = Vec::new();
+    let counters = [Sum { offset: 0, width: 8 }, Sum { offset: 16, width: 4 }];
+    let only_counters = [Sum { offset: 0, width: 8 }, Sum { offset: 8, width: 8 }];
+    for map_type in [T::HASH, T::PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY, T::LPM_TRIE] {
+        for (value_size, sums) in [(16, &only_counters[..]), (23, &counters), (4096, &[])] {
+            programs_of(map_type, value_size, sums, &mut all);
+        }
+    }
+    for map_type in [T::QUEUE, T::STACK] {
+        let (from, to, way, work) =
+            (map(map_type, 0, 8), map(map_type, 0, 8), map(T::STACK, 0, 8), map(T::ARRAY, 4, 8));
+        let way = (map_type == T::STACK).then_some(&way);
+        let code = programs::move_all(&from, &to, way, &work, &work).expect("it can be emitted");
+        all.push((format!("move {map_type}"), code));
+    }
+    all.extend(convert::emitted::every_program());
+    all
+}
+
+fn programs_of(map_type: T, value_size: u32, sums: &[Sum], all: &mut Vec<(String, Code)>) {
+    let of = Example::new(map_type, value_size, sums);
+    let (maps, over) = (of.maps(), source(&of.from));
+    let marked = map(T::HASH, 8, 1);
+    let mut add = |name: &str, code: std::io::Result<Code>| {
+        let name = format!("{name} {map_type} {value_size} bytes {} sums", sums.len());
+        all.push((name, code.expect("it can be emitted")));
+    };
+    if map_type != T::LPM_TRIE {
+        add("copy", programs::copy(maps, over));
+    }
+    if map_type == T::ARRAY {
+        add("copy plainly", programs::copy_plain_array(maps));
+    }
+    if maps.per_cpu {
+        add("settle own", programs::settle_cpu(maps, over, &Cpus::Own));
+        add("settle others", programs::settle_cpu(maps, over, &ALL_CPUS));
+    } else {
+        add("settle", programs::settle(maps, over));
+    }
+    if is_array(map_type) {
+        return;
+    }
+    if maps.per_cpu {
+        add("insert", programs::insert(maps, over));
+    }
+    let is_trie = map_type == T::LPM_TRIE;
+    add("find gone", programs::find_gone(maps, over, (!is_trie).then_some(&marked)));
+    add("delete gone", programs::delete_gone(maps, if is_trie { over } else { source(&marked) }));
+    if !is_trie {
+        add("count", programs::count(maps, 1));
+        if let (Some(base), false) = (maps.base, maps.per_cpu) {
+            add("find changed", programs::find_changed(maps, over, base, &marked));
+        }
+    }
+}
+
+/// Of an instruction: its code, its destination, and its number.
+fn parts(insn: u64) -> (u8, u8, i32) {
+    let bytes = insn.to_ne_bytes();
+    let dst = if cfg!(target_endian = "little") { bytes[1] & 0xf } else { bytes[1] >> 4 };
+    (bytes[0], dst, i32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]))
+}
+
+#[test]
+fn what_a_helper_returns_as_an_int_is_extended_before_it_is_looked_at() {
+    const CALL: u8 = 0x85;
+    const SHIFTED: [(u8, u8, i32); 2] = [(0x67, 0, 32), (0xc7, 0, 32)];
+    let ints =
+        [Helper::MapUpdateElem, Helper::MapDeleteElem, Helper::MapPushElem, Helper::MapPopElem, Helper::MapPeekElem];
+    let mut met = std::collections::BTreeSet::new();
+    for (name, code) in every_program() {
+        let insns: Vec<_> = code.insns.iter().map(|insn| parts(*insn)).collect();
+        for at in (0..insns.len()).filter(|at| insns[*at].0 == CALL) {
+            let helper = insns[at].2;
+            let is_int = ints.iter().any(|int| *int as i32 == helper);
+            let is_extended = insns[at + 1..].starts_with(&SHIFTED);
+            assert_eq!(is_extended, is_int, "{name}: instruction {at} calls {helper}");
+            met.insert(helper);
+        }
+    }
+    assert!(ints.iter().all(|int| met.contains(&(*int as i32))), "{met:?}");
+}
+
+#[test]
+fn no_program_grows_unnoticed() {
+    let mut counts = String::new();
+    for (name, code) in every_program() {
+        writeln!(counts, "{:5} {name}", code.insns.len()).expect("a string");
+    }
+    let known = include_str!("emitted.txt");
+    assert!(counts == known, "where that is meant, it belongs into emitted.txt:\n{counts}");
+}
