@@ -4,8 +4,8 @@ use maplock_layout::config::Levels;
 use maplock_layout::rules::{ALL, Level};
 use serde::Serialize;
 
+use super::json::to_json;
 use super::table::columns;
-use super::to_json;
 use crate::error::Error;
 use crate::terminal::DIM;
 

@@ -11,7 +11,7 @@ use super::args::{InspectArgs, ShortFormat};
 use super::{failed, inspect_json, names};
 use crate::Said;
 use crate::error::Error;
-use crate::formats::structs;
+use crate::formats::human::structs;
 use crate::formats::table::columns;
 use crate::outcome::count;
 use crate::terminal::{BOLD, CAUTION, DIM};

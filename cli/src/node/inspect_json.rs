@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::inspect::Programs;
 use super::names;
 use crate::error::Error;
-use crate::formats::layouts::{LayoutJson, layout_json, limit};
-use crate::formats::to_json;
+use crate::formats::json::layouts::{LayoutJson, layout_json, limit};
+use crate::formats::json::to_json;
 
 #[derive(Serialize)]
 struct MapJson<'a> {

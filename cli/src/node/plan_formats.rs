@@ -10,8 +10,8 @@ use super::plan::{Samples, Told};
 use super::values::members;
 use crate::error::Error;
 use crate::formats::github::annotation;
+use crate::formats::json::to_json;
 use crate::formats::markdown::{cell, code, text};
-use crate::formats::to_json;
 use crate::project;
 use crate::terminal::{BOLD, DIM, block};
 

@@ -15,7 +15,7 @@ use super::args::{RollbackArgs, ShortFormat};
 use super::failed;
 use crate::Said;
 use crate::error::Error;
-use crate::formats::to_json;
+use crate::formats::json::to_json;
 use crate::project::parent;
 use crate::terminal::{BOLD, GOOD};
 

@@ -6,7 +6,7 @@ use maplock_layout::{Comparison, Lock, compare};
 use crate::Said;
 use crate::args::InitArgs;
 use crate::error::Error;
-use crate::formats::{self, human};
+use crate::formats::{self, human::locks};
 use crate::outcome::{Ending, Outcome, Side, changes};
 use crate::project::lockfile::Editing;
 use crate::project::{self, Target};
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<Said, Error> {
         outcome.inputs = Some(inputs);
         outcomes.push(outcome);
     }
-    Ok(Said { text: human::render(&outcomes), fails: formats::fail(&outcomes) })
+    Ok(Said { text: locks::render(&outcomes), fails: formats::fail(&outcomes) })
 }
 
 fn exists(target: &Target) -> Error {

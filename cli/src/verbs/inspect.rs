@@ -3,7 +3,7 @@
 use crate::Said;
 use crate::args::{InspectArgs, InspectFormat};
 use crate::error::Error;
-use crate::formats::{layouts, structs};
+use crate::formats::{human::structs, json::layouts};
 use crate::project;
 
 pub(crate) fn run(args: &InspectArgs) -> Result<Said, Error> {

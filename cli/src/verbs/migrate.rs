@@ -13,7 +13,7 @@ use crate::args::{InspectFormat, MigrateArgs};
 use crate::conversion::{Conversion, ConversionJson, How};
 use crate::dump::{self, Entry};
 use crate::error::Error;
-use crate::formats::to_json;
+use crate::formats::json::to_json;
 use crate::project::{self, Target};
 use crate::rehearsal::{Rehearsal, Rehearsed, stages};
 use crate::terminal::{BAD, BOLD, GOOD};

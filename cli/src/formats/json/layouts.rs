@@ -13,7 +13,7 @@ use super::to_json;
 use crate::error::Error;
 
 /// Most layouts that a document may spell out. They share their parts, so that a small object can ask for any number.
-pub(super) const MAX_LAYOUTS: u64 = 1_000_000;
+pub(crate) const MAX_LAYOUTS: u64 = 1_000_000;
 
 #[derive(Serialize)]
 struct Document<'a> {

@@ -1,14 +1,15 @@
-//! A comment for a pull request.
+//! What became of locks.
 
 use std::fmt::Write as _;
 
 use maplock_layout::rules::Level;
 use maplock_layout::{Disposition, Finding};
 
+use super::{cell, code, longest_run, text};
 use crate::conversion::Conversion;
 use crate::outcome::{Ending, OBJECTS, Outcome, merged};
 
-pub(super) fn render(outcomes: &[Outcome]) -> String {
+pub(crate) fn render(outcomes: &[Outcome]) -> String {
     outcomes.iter().map(section).collect::<Vec<_>>().join("\n")
 }
 
@@ -110,68 +111,4 @@ fn commands(outcome: &Outcome, out: &mut String) {
     let lines = lines.join("\n");
     let fence = "`".repeat(longest_run(&lines).max(2) + 1);
     _ = write!(out, "\nFor each map, one of:\n\n{fence}sh\n{lines}\n{fence}\n");
-}
-
-/// A code span, whatever it holds.
-pub(crate) fn code(content: &str) -> String {
-    let content = content.replace(['\n', '\r'], " ");
-    let fence = "`".repeat(longest_run(&content) + 1);
-    let pad = if content.starts_with('`') || content.ends_with('`') || content.is_empty() { " " } else { "" };
-    format!("{fence}{pad}{content}{pad}{fence}")
-}
-
-fn longest_run(text: &str) -> usize {
-    text.split(|c| c != '`').map(str::len).max().unwrap_or_default()
-}
-
-/// A phrase of ours, with code in backticks: all else in it is plain text. With an odd number of backticks, there is no
-/// telling which is which, and none is code.
-pub(crate) fn text(phrase: &str) -> String {
-    let phrase = phrase.replace(['\n', '\r'], " ");
-    if !phrase.matches('`').count().is_multiple_of(2) {
-        return plain(&phrase);
-    }
-    let parts = phrase.split('`').enumerate();
-    parts.map(|(index, part)| if index % 2 == 0 { plain(part) } else { format!("`{part}`") }).collect()
-}
-
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut before = ' ';
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let is_inside_word = before.is_alphanumeric() && chars.peek().is_some_and(|next| next.is_alphanumeric());
-        before = c;
-        match c {
-            '_' if is_inside_word => out.push(c),
-            '<' => out.push_str("&lt;"),
-            // A zero-width space: nobody is to be called by the name of a map.
-            '@' => out.push_str("@\u{200b}"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '#' => out.extend(['\\', c]),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// What may stand in a cell of a table, where `|` must be escaped in code as well.
-pub(crate) fn cell(markdown: &str) -> String {
-    markdown.replace('|', "\\|")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn code_with_backticks_stays_one_span() {
-        assert_eq!(code("a`b"), "``a`b``");
-        assert_eq!(code("`"), "`` ` ``");
-    }
-
-    #[test]
-    fn text_between_code_is_escaped() {
-        assert_eq!(text("map `a_b` is <b>"), "map `a_b` is &lt;b>");
-        assert_eq!(text("odd ` one"), "odd \\` one");
-    }
 }

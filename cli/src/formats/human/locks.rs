@@ -1,8 +1,8 @@
-//! Text for a terminal.
+//! What became of locks.
 
 use std::fmt::Write as _;
 
-use super::table::columns;
+use crate::formats::table::columns;
 use crate::outcome::{Change, Ending, Outcome, merged};
 use crate::terminal::{BAD, BOLD, CAUTION, DIM, GOOD};
 

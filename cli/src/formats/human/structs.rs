@@ -9,8 +9,8 @@ use maplock_codegen::InputObject;
 use maplock_layout::layout::{Composite, CompositeKind, Enumeration, Layout, Member, Shape};
 use maplock_layout::map::{MapDef, Pinning};
 
-use super::layouts::MAX_LAYOUTS;
 use crate::error::Error;
+use crate::formats::json::layouts::MAX_LAYOUTS;
 use crate::terminal::{BOLD, CAUTION, DIM};
 
 pub(crate) fn render(objects: &[&InputObject]) -> Result<String, Error> {

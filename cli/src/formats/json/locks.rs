@@ -1,4 +1,4 @@
-//! One JSON document.
+//! What became of locks.
 
 use std::collections::BTreeMap;
 
@@ -94,11 +94,11 @@ struct VerdictJson<'a> {
     merge: MergeJson<'a>,
 }
 
-pub(super) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
+pub(crate) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
     to_json(&Document { locks: outcomes.iter().map(lock).collect() })
 }
 
-pub(super) fn render_diff(outcome: &Outcome) -> Result<String, Error> {
+pub(crate) fn render_diff(outcome: &Outcome) -> Result<String, Error> {
     to_json(&comparison(&outcome.comparison))
 }
 

@@ -1,0 +1,4 @@
+//! Text for a terminal.
+
+pub(crate) mod locks;
+pub(crate) mod structs;
