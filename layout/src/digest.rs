@@ -10,7 +10,8 @@ use std::ptr;
 
 use hmac_sha256::Hash;
 
-use crate::layout::{Composite, Enumeration, IntKind, Layout, Shape, kernel_tag};
+use crate::kernel_field;
+use crate::layout::{Composite, Enumeration, IntKind, Layout, Shape};
 use crate::map::MapDef;
 
 /// The first 128 bits of a SHA-256, written as 32 hexadecimal digits.
@@ -123,7 +124,7 @@ impl Digester {
             Shape::Float => hash.update("f"),
             Shape::Pointer { target } => {
                 hash.update("p");
-                hash.update(kernel_tag(target).unwrap_or_default());
+                hash.update(kernel_field::tag(target).unwrap_or_default());
             }
             Shape::Opaque { .. } => hash.update("o"),
             Shape::Enum(of) => enumerators(&mut hash, of),

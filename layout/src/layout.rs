@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::finding::Place;
+use crate::kernel_field;
 use crate::name::Name;
 
 /// A resolved type: what the bytes of a key or a value mean, with names.
@@ -115,19 +116,7 @@ impl Composite {
     /// and lists by name (`btf_get_field_type`).
     #[must_use]
     pub fn kernel_name(&self) -> Option<&str> {
-        const NAMES: [&str; 10] = [
-            "bpf_spin_lock",
-            "bpf_res_spin_lock",
-            "bpf_timer",
-            "bpf_wq",
-            "bpf_task_work",
-            "bpf_list_head",
-            "bpf_list_node",
-            "bpf_rb_root",
-            "bpf_rb_node",
-            "bpf_refcount",
-        ];
-        self.name.as_deref().filter(|name| NAMES.contains(name))
+        self.name.as_deref().filter(|name| kernel_field::is_struct(name))
     }
 
     /// Its members as declared.
@@ -328,15 +317,6 @@ impl Layout {
             Shape::Opaque { name } => name.to_string(),
         }
     }
-}
-
-/// Type tags with which a pointer in a value belongs to the kernel (`btf_find_kptr`).
-const KERNEL_TAGS: [&str; 4] = ["kptr", "kptr_untrusted", "percpu_kptr", "uptr"];
-
-/// The tag of a pointer's target as [`Shape::Pointer`] spells it, if the kernel gives it a meaning.
-pub(crate) fn kernel_tag(target: &str) -> Option<&'static str> {
-    let (first, _) = target.split_once(' ')?;
-    KERNEL_TAGS.into_iter().find(|tag| *tag == first)
 }
 
 /// A name without the characters that mean something where a lockfile writes types. Only names that C doesn't know have

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::layout::Layout;
+pub use crate::map_type::MapType;
+use crate::map_type::{InnerCapacity, Keys, Values};
 
 /// What an object, a lockfile or the kernel says of one map.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,89 +68,30 @@ impl MapDef {
     pub fn effective_flags(&self) -> u32 {
         // BPF_F_RDONLY and BPF_F_WRONLY restrict the descriptor that creation returns (`bpf_map_flags_retain_permanent`).
         const DESCRIPTOR_ONLY: u32 = 0x8 | 0x10;
-        // `dev_map_init_map`: lookups hand out the device, so programs must not write it.
-        const RDONLY_PROG: u32 = 0x80;
-        let added = if matches!(self.map_type, MapType::DEVMAP | MapType::DEVMAP_HASH) { RDONLY_PROG } else { 0 };
-        self.flags & !DESCRIPTOR_ONLY | added
+        self.flags & !DESCRIPTOR_ONLY | self.map_type.row().adds_flags
     }
 
-    /// True where the kernel compares the number of entries when the map is put into another: arrays without
-    /// `BPF_F_INNER_MAP`, whose bound is compiled into programs (`array_map_meta_equal`), and AF_XDP socket maps
-    /// (`xsk_map_meta_equal`).
+    /// True where the kernel compares the number of entries when the map is put into another.
     #[must_use]
     pub fn inner_capacity_is_fixed(&self) -> bool {
         const INNER_MAP: u32 = 0x1000;
-        match self.map_type {
-            MapType::ARRAY => self.flags & INNER_MAP == 0,
-            MapType::XSKMAP => true,
-            _ => false,
+        match self.map_type.row().inner_capacity {
+            InnerCapacity::Free => false,
+            InnerCapacity::FixedUnlessFlagged => self.flags & INNER_MAP == 0,
+            InnerCapacity::Fixed => true,
         }
     }
 
     /// True where keys are data of the user's own, not an index, and so have a layout worth knowing.
     #[must_use]
     pub fn key_has_layout(&self) -> bool {
-        use MapType as T;
-        matches!(
-            self.map_type,
-            T::HASH | T::PERCPU_HASH | T::LRU_HASH | T::LRU_PERCPU_HASH | T::LPM_TRIE | T::HASH_OF_MAPS | T::SOCKHASH
-        )
+        self.map_type.row().keys == Keys::Data
     }
 
     /// True where values are data of the user's own, not a handle of a kernel object.
     #[must_use]
     pub fn value_has_layout(&self) -> bool {
-        use MapType as T;
-        matches!(
-            self.map_type,
-            T::HASH
-                | T::ARRAY
-                | T::PERCPU_HASH
-                | T::PERCPU_ARRAY
-                | T::LRU_HASH
-                | T::LRU_PERCPU_HASH
-                | T::LPM_TRIE
-                | T::QUEUE
-                | T::STACK
-                | T::BLOOM_FILTER
-                | T::SK_STORAGE
-                | T::INODE_STORAGE
-                | T::TASK_STORAGE
-                | T::CGRP_STORAGE
-                | T::CGROUP_STORAGE
-                | T::PERCPU_CGROUP_STORAGE
-        )
-    }
-}
-
-impl MapType {
-    /// True where the kernel keeps BTF that a map of this type is created with. Of the others, some fail with it and
-    /// some forget it: maps in maps, perf event and cgroup arrays, stack traces, device, socket, CPU and AF_XDP maps
-    /// (ENOTSUPP, from `map_check_no_btf`), queues and stacks (EINVAL, for their key), ring buffers and arenas. Measured on
-    /// Linux 6.18.
-    ///
-    /// Bloom filters take a value's type only, global data no key's.
-    #[must_use]
-    pub fn keeps_btf(self) -> bool {
-        matches!(
-            self,
-            Self::HASH
-                | Self::LRU_HASH
-                | Self::PERCPU_HASH
-                | Self::LRU_PERCPU_HASH
-                | Self::ARRAY
-                | Self::PERCPU_ARRAY
-                | Self::LPM_TRIE
-                | Self::PROG_ARRAY
-                | Self::REUSEPORT_SOCKARRAY
-                | Self::BLOOM_FILTER
-                | Self::SK_STORAGE
-                | Self::INODE_STORAGE
-                | Self::TASK_STORAGE
-                | Self::CGRP_STORAGE
-                | Self::CGROUP_STORAGE
-                | Self::PERCPU_CGROUP_STORAGE
-        )
+        self.map_type.row().values == Values::Data
     }
 }
 
@@ -194,85 +137,6 @@ impl fmt::Display for Pinning {
             Self::None => f.write_str("none"),
             Self::ByName => f.write_str("by_name"),
             Self::Other(number) => write!(f, "{number}"),
-        }
-    }
-}
-
-/// `BPF_MAP_TYPE_*`, also one that is newer than this crate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MapType(pub u32);
-
-macro_rules! map_types {
-    ($($constant:ident = $number:literal, $name:literal;)*) => {
-        #[allow(missing_docs, reason = "the names are the kernel's")]
-        impl MapType {
-            $(pub const $constant: Self = Self($number);)*
-
-            /// The kernel's name in lower case, such as `lru_hash`; `None` for a number that has none here.
-            #[must_use]
-            pub fn name(self) -> Option<&'static str> {
-                match self.0 {
-                    $($number => Some($name),)*
-                    _ => None,
-                }
-            }
-
-            /// The type of that name, or of that number in digits.
-            #[must_use]
-            pub fn from_name(name: &str) -> Option<Self> {
-                match name {
-                    $($name => Some(Self::$constant),)*
-                    _ => name.parse().ok().map(Self),
-                }
-            }
-        }
-    };
-}
-
-// `enum bpf_map_type` of include/uapi/linux/bpf.h, Linux 6.19.
-map_types! {
-    UNSPEC = 0, "unspec";
-    HASH = 1, "hash";
-    ARRAY = 2, "array";
-    PROG_ARRAY = 3, "prog_array";
-    PERF_EVENT_ARRAY = 4, "perf_event_array";
-    PERCPU_HASH = 5, "percpu_hash";
-    PERCPU_ARRAY = 6, "percpu_array";
-    STACK_TRACE = 7, "stack_trace";
-    CGROUP_ARRAY = 8, "cgroup_array";
-    LRU_HASH = 9, "lru_hash";
-    LRU_PERCPU_HASH = 10, "lru_percpu_hash";
-    LPM_TRIE = 11, "lpm_trie";
-    ARRAY_OF_MAPS = 12, "array_of_maps";
-    HASH_OF_MAPS = 13, "hash_of_maps";
-    DEVMAP = 14, "devmap";
-    SOCKMAP = 15, "sockmap";
-    CPUMAP = 16, "cpumap";
-    XSKMAP = 17, "xskmap";
-    SOCKHASH = 18, "sockhash";
-    CGROUP_STORAGE = 19, "cgroup_storage";
-    REUSEPORT_SOCKARRAY = 20, "reuseport_sockarray";
-    PERCPU_CGROUP_STORAGE = 21, "percpu_cgroup_storage";
-    QUEUE = 22, "queue";
-    STACK = 23, "stack";
-    SK_STORAGE = 24, "sk_storage";
-    DEVMAP_HASH = 25, "devmap_hash";
-    STRUCT_OPS = 26, "struct_ops";
-    RINGBUF = 27, "ringbuf";
-    INODE_STORAGE = 28, "inode_storage";
-    TASK_STORAGE = 29, "task_storage";
-    BLOOM_FILTER = 30, "bloom_filter";
-    USER_RINGBUF = 31, "user_ringbuf";
-    CGRP_STORAGE = 32, "cgrp_storage";
-    ARENA = 33, "arena";
-    INSN_ARRAY = 34, "insn_array";
-}
-
-impl fmt::Display for MapType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.name() {
-            Some(name) => f.write_str(name),
-            None => write!(f, "{}", self.0),
         }
     }
 }

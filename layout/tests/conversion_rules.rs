@@ -434,9 +434,13 @@ fn a_map_becomes_one_of_a_type_that_holds_its_entries() {
         Stage::derive(&of_type(old), &of_type(new), &none()).unwrap();
     }
     for (old, new, what) in [
-        (MapType::HASH, MapType::ARRAY, "entries of a hash can't become those of a array"),
+        (MapType::HASH, MapType::ARRAY, "entries of a hash can't become those of an array"),
         (MapType::HASH, MapType::PERCPU_HASH, "entries of a hash can't become those of a percpu_hash"),
-        (MapType::RINGBUF, MapType::RINGBUF, "entries of a ringbuf can't be converted"),
+        (
+            MapType::RINGBUF,
+            MapType::RINGBUF,
+            "entries of a ringbuf can't be converted: they stay in the old one until they are read",
+        ),
     ] {
         let problems = problems(&of_type(old), &of_type(new), &none());
         assert_eq!(problems.to_string(), format!("{what}: --on-upgrade swap"));

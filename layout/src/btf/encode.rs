@@ -10,7 +10,8 @@ use std::ptr;
 
 use super::resolve::MAX_DEPTH;
 use super::{BtfKind, HEADER_LEN, MAGIC};
-use crate::layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape, kernel_tag};
+use crate::kernel_field;
+use crate::layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape};
 
 /// Most bytes of types, and of strings, that the kernel takes (`BTF_MAX_NAME_OFFSET`, `BTF_MAX_SIZE`: 16 MiB in all).
 const MAX_SECTION: usize = 8 << 20;
@@ -209,7 +210,7 @@ impl Encoder {
 
     /// A pointer, from what [`Shape::Pointer`] says of its target: `struct task_struct`, `kptr struct x`, `u32 *`.
     fn pointer(&mut self, target: &str) -> Result<u32> {
-        let tag = kernel_tag(target);
+        let tag = kernel_field::tag(target);
         let untagged = tag.map_or(target, |tag| target[tag.len()..].trim_start());
         let base = untagged.trim_end_matches('*');
         let stars = untagged.len() - base.len();

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Btf, BtfError, BtfKind, BtfType};
+use crate::kernel_field;
 use crate::layout::{
-    Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape, fixed_width_alias, kernel_tag, printable,
+    Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape, fixed_width_alias, printable,
 };
 use crate::name::Name;
 
@@ -307,7 +308,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
                 BtfKind::Typedef => break,
                 BtfKind::TypeTag if stars == 0 => {
                     let name = self.name(&ty)?;
-                    tag = tag.or(kernel_tag(&format!("{name} ")));
+                    tag = tag.or(kernel_field::tag(&format!("{name} ")));
                 }
                 kind if kind.is_modifier() => {}
                 _ => break,

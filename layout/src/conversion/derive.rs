@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use super::check::MAX_SIZE;
 use super::matching::{Deriver, Tried, is_same};
-use super::members::kernel_field_in;
 use super::plan::{Act, Derived, MemberPlan, Mistake, Problems, Question, option};
 use super::tidy::tidy;
 use super::{Answers, Stage, Step, Steps};
 use crate::config::did_you_mean;
+use crate::kernel_field;
 use crate::layout::Layout;
-use crate::map::{MapDef, MapType};
+use crate::map::MapDef;
+use crate::map_type::why_not_migrated;
 
 impl Stage {
     /// How entries of `old` become entries of `new`, and what is done to each member.
@@ -19,7 +20,7 @@ impl Stage {
     /// What the two do not tell and `answers` does not say, and the answers that fit nothing.
     pub fn derive(old: &MapDef, new: &MapDef, answers: &Answers) -> Result<Derived, Problems> {
         let mut problems = Problems::default();
-        problems.questions.extend(unlike_types(old, new));
+        problems.questions.extend(impossible(old, new));
         let mut all = Tried::default();
         let mut known = [BTreeSet::new(), BTreeSet::new()];
         let mut part = |is_key: bool| {
@@ -71,7 +72,7 @@ impl Stage {
 /// Checks what can be checked of a conversion that is written by hand.
 pub(super) fn by_hand(old: &MapDef, new: &MapDef, answers: &Answers) -> Result<(), Problems> {
     let mut problems = Problems::default();
-    problems.questions.extend(unlike_types(old, new));
+    problems.questions.extend(impossible(old, new));
     let other = Answers { by_hand: false, collide: None, ..answers.clone() };
     for (name, path, text) in given(&other) {
         let what = "the conversion is written by hand, which this would have no part in".to_owned();
@@ -102,7 +103,7 @@ fn whole(
             // Padding too, for a key is looked up by all of its bytes.
             let acts = tried.plans.iter().any(|plan| plan.acts.iter().any(|act| !matches!(act, Act::Reread(..))));
             // A lock is no byte to be copied, and nothing else of the kernel's gets here.
-            if tried.questions.is_empty() && !acts && is_same(was, is) && kernel_field_in(is).is_none() {
+            if tried.questions.is_empty() && !acts && is_same(was, is) && kernel_field::any(is).is_none() {
                 tried.steps = kept(new_size).steps;
             }
             tried
@@ -120,24 +121,10 @@ fn whole(
     }
 }
 
-/// Types of maps whose entries are no entries of the other.
-fn unlike_types(old: &MapDef, new: &MapDef) -> Option<Question> {
-    use MapType as T;
-    let alike = match old.map_type {
-        T::HASH | T::LRU_HASH => matches!(new.map_type, T::HASH | T::LRU_HASH),
-        T::ARRAY => matches!(new.map_type, T::ARRAY | T::HASH | T::LRU_HASH),
-        T::PERCPU_HASH | T::LRU_PERCPU_HASH => matches!(new.map_type, T::PERCPU_HASH | T::LRU_PERCPU_HASH),
-        T::PERCPU_ARRAY => matches!(new.map_type, T::PERCPU_ARRAY | T::PERCPU_HASH | T::LRU_PERCPU_HASH),
-        T::LPM_TRIE | T::QUEUE | T::STACK => old.map_type == new.map_type,
-        _ => false,
-    };
-    (!alike || old.inner.is_some()).then(|| {
-        let what = match old.map_type == new.map_type {
-            true => format!("entries of a {} can't be converted", old.map_type),
-            false => format!("entries of a {} can't become those of a {}", old.map_type, new.map_type),
-        };
-        Question { path: "map".to_owned(), what, flags: vec!["--on-upgrade swap".to_owned()] }
-    })
+/// What no answer helps against.
+fn impossible(old: &MapDef, new: &MapDef) -> Option<Question> {
+    let what = why_not_migrated(old, new)?;
+    Some(Question { path: "map".to_owned(), what, flags: vec!["--on-upgrade swap".to_owned()] })
 }
 
 /// All answers: option, path, and text.

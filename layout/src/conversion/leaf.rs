@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ptr;
 
 use super::matching::{Deriver, Tried, is_same, moved};
-use super::members::{Leaf, kernel_field_in, last_name};
+use super::members::{Leaf, last_name};
 use super::plan::{Act, MemberPlan, option};
 use super::units::Unit;
 use super::{Bits, Cast, Int, Scale, Step, defaults};
+use crate::kernel_field;
 use crate::layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Shape};
 
 /// Most enumerators that get other numbers one by one.
@@ -61,7 +62,7 @@ fn unit(name: &str, layout: &Layout) -> Option<Unit> {
 /// True where the bytes of one member are right for the other, all through: no number has another byte order or unit, which
 /// names alone tell, and none is the kernel's.
 fn is_same_inside(old: (&str, &Layout), new: (&str, &Layout)) -> bool {
-    is_same(old.1, new.1) && kernel_field_in(new.1).is_none() && has_same_sense(old, new, &mut HashSet::new())
+    is_same(old.1, new.1) && kernel_field::any(new.1).is_none() && has_same_sense(old, new, &mut HashSet::new())
 }
 
 fn has_same_sense(
@@ -406,7 +407,7 @@ impl Deriver<'_> {
         };
         let mut steps = inner.steps.clone();
         // Padding in an element that is as it was is nobody's to drop.
-        let is_kept = is_same(was, is) && inner.is_lossless() && kernel_field_in(is).is_none();
+        let is_kept = is_same(was, is) && inner.is_lossless() && kernel_field::any(is).is_none();
         if is_kept && to_stride > 0 {
             steps = vec![Step::Copy { from: 0, to: 0, len: to_stride }];
         }

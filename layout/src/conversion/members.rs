@@ -1,10 +1,9 @@
 //! The members of a key or value, flat: what is matched between two definitions.
 
-use std::collections::HashSet;
 use std::ops::Range;
-use std::ptr;
 
-use crate::layout::{Composite, CompositeKind, Layout, Shape, kernel_tag};
+use crate::kernel_field;
+use crate::layout::{Composite, CompositeKind, Layout, Shape};
 
 /// A key or a value, or an element of an array in it: the bytes from which offsets count.
 #[derive(Debug)]
@@ -128,33 +127,17 @@ impl Leaf<'_> {
         match &self.layout.shape {
             // Its elements are looked at one by one.
             Shape::Array { .. } => None,
-            _ => kernel_field_in(self.layout),
+            _ => kernel_field::any(self.layout),
         }
     }
 
     /// True for a lock, which no entry holds while it is copied.
     pub(super) fn is_lock(&self) -> bool {
-        matches!(self.kernel_field(), Some("bpf_spin_lock" | "bpf_res_spin_lock"))
+        self.kernel_field().is_some_and(kernel_field::is_lock)
     }
 }
 
 /// `bytes` of `value.items[].bytes[]`.
 pub(super) fn last_name(path: &str) -> &str {
     path.trim_end_matches("[]").rsplit('.').next().unwrap_or_default()
-}
-
-/// A field of the kernel's somewhere in a layout.
-pub(super) fn kernel_field_in(layout: &Layout) -> Option<&str> {
-    fn find<'a>(layout: &'a Layout, seen: &mut HashSet<*const Composite>) -> Option<&'a str> {
-        match &layout.shape {
-            Shape::Pointer { target } => kernel_tag(target),
-            Shape::Array { element, .. } => find(element, seen),
-            Shape::Composite(of) => of.kernel_name().or_else(|| {
-                let is_new = seen.insert(ptr::from_ref(of.as_ref()));
-                of.members().iter().filter(|_| is_new).find_map(|member| find(&member.layout, seen))
-            }),
-            _ => None,
-        }
-    }
-    find(layout, &mut HashSet::new())
 }

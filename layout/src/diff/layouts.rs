@@ -7,7 +7,8 @@ use std::ptr;
 use super::Sink;
 use crate::digest::Digester;
 use crate::finding::Place;
-use crate::layout::{Composite, Enumeration, FlatMember, IntKind, Layout, Shape, kernel_tag};
+use crate::kernel_field;
+use crate::layout::{Composite, Enumeration, FlatMember, IntKind, Layout, Shape};
 use crate::rules::{self, Rule, Tier};
 
 /// Whether a layout is a whole key, a whole value, or inside of one: the rule for "another type" differs.
@@ -168,7 +169,9 @@ impl LayoutDiff {
             (Shape::Enum(a), Shape::Enum(b)) => compare_enumerators(a, b, at, sink),
             // The numbers are the same; only their names came or went.
             (Shape::Enum(_), Shape::Int(kind)) | (Shape::Int(kind), Shape::Enum(_)) if *kind != IntKind::Bool => {}
-            (Shape::Pointer { target: a }, Shape::Pointer { target: b }) if kernel_tag(a) != kernel_tag(b) => {
+            (Shape::Pointer { target: a }, Shape::Pointer { target: b })
+                if kernel_field::tag(a) != kernel_field::tag(b) =>
+            {
                 changed(&rules::SCALAR_KIND_CHANGED, sink);
             }
             (Shape::Float, Shape::Float)
