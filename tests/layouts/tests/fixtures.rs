@@ -8,8 +8,8 @@ use std::process::Command;
 use maplock_codegen::{Object, SourceLine};
 use maplock_layout::Lock;
 use maplock_layout::map::{MapDef, Origin};
-use maplock_tests::toolchain::{Clang, Fixture, Order, objcopy, root, run};
-use maplock_tests::{lock_text, maps_of};
+use maplock_layout_tests::toolchain::{Clang, Fixture, Order, objcopy, root, run};
+use maplock_layout_tests::{lock_text, maps_of};
 
 fn maps(object: &Path) -> Vec<MapDef> {
     let bytes = fs::read(object).unwrap_or_else(|error| panic!("{}: {error}", object.display()));
@@ -31,7 +31,7 @@ fn every_compiler_and_byte_order_gives_the_same_lock() {
         let (first, expected) = &texts[0];
         for (object, text) in &texts[1..] {
             if text != expected {
-                let names = [first, object].map(|path| maplock_tests::toolchain::file_name(path));
+                let names = [first, object].map(|path| maplock_layout_tests::toolchain::file_name(path));
                 differences.push(format!("{names:?}\n{expected}\n--- and\n{text}"));
             }
         }

@@ -11,8 +11,8 @@ use maplock_layout::conversion::Answers;
 use maplock_layout::lock::{Epoch, LockedMap, OnUpgrade};
 use maplock_layout::rules::{self, Rule};
 use maplock_layout::{Config, Finding, Lock, MapDef, ObjectMaps, compare, observe};
-use maplock_tests::toolchain::{Clang, Order, file_name, files, root};
-use maplock_tests::{lock, maps_of};
+use maplock_layout_tests::toolchain::{Clang, Order, file_name, files, root};
+use maplock_layout_tests::{lock, maps_of};
 
 /// Both sides of an example, as maps.
 struct Pair {

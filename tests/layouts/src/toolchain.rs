@@ -8,7 +8,7 @@ use std::{env, fs, io};
 /// The repository's root.
 #[must_use]
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is a folder of the repository").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the package is two folders down").to_owned()
 }
 
 /// Says, past the test harness's capture, that a test has not run for want of something; fails where
