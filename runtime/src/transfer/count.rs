@@ -4,10 +4,14 @@ use std::time::{Duration, Instant};
 
 use maplock_layout::map::MapType;
 
+use super::behaviour::{Behaviour, behaviour};
+use super::calls::plain;
 use super::emit::programs;
 use super::emit::writer::{COUNTS, Maps};
+use super::error::TransferError;
+use super::kernel;
 use super::shape::Shape;
-use super::{Behaviour, TransferError, behaviour, is_array, kernel, plain};
+use super::types::is_array;
 use crate::sys::{Map, NewMap};
 
 /// Maps of at most so many entries are counted by a few calls: that takes less time than to load a program, and is not limited.

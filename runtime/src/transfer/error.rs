@@ -4,7 +4,8 @@ use std::{fmt, io};
 
 use maplock_layout::map::MapType;
 
-use super::{NoSuchCode, Sum};
+use super::convert::way::NoSuchCode;
+use super::types::Sum;
 use crate::sys::Map;
 
 /// Why entries could not be carried over. Maps are named as the kernel names them, in up to 15 bytes.
@@ -172,4 +173,9 @@ impl std::error::Error for TransferError {
             _ => None,
         }
     }
+}
+
+/// Where no program does it, system calls do.
+pub(super) fn falls_back(map: &Map, error: &io::Error) {
+    tracing::warn!(map = map.info().name, %error, "no program for this map: going by system calls");
 }

@@ -10,13 +10,13 @@ use std::sync::OnceLock;
 use maplock_layout::btf::{self, BtfKind};
 use maplock_layout::map::MapType;
 
+use super::calls::plain;
 use super::emit::asm::Code;
 use super::emit::programs;
 use super::emit::writer::{COUNTS, Count, Cpus, Half, Maps, Source, slot};
+use super::error::TransferError;
 use super::shape::Shape;
-use super::{
-    BPF_F_NO_COMMON_LRU, Copied, Method, Options, Settled, Transfer, TransferError, evicts, is_array, is_per_cpu, plain,
-};
+use super::types::{BPF_F_NO_COMMON_LRU, Copied, Method, Options, Settled, Transfer, evicts, is_array, is_per_cpu};
 use crate::sys::{self, Link, Map, Mmap, NewMap, Prog};
 
 /// Keys that are handed to a program at a time.

@@ -2,7 +2,7 @@
 
 use maplock_layout::map::MapType;
 
-use super::Sum;
+use super::types::Sum;
 use crate::sys::Map;
 
 /// Equal steps through a value, one behind the other.

@@ -5,7 +5,10 @@ use std::os::fd::{AsFd, AsRawFd as _};
 
 use maplock_layout::map::MapType;
 
-use super::super::{Behaviour, Copied, Method, Options, Transfer, TransferError, behaviour, plain};
+use super::super::behaviour::{Behaviour, behaviour};
+use super::super::error::TransferError;
+use super::super::types::{Copied, Method, Options, Transfer};
+use super::plain;
 use crate::sys::{Map, Prog};
 
 const BPF_ANY: u64 = 0;

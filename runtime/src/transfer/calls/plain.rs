@@ -6,8 +6,9 @@ use std::io;
 
 use maplock_layout::map::MapType;
 
+use super::super::error::TransferError;
 use super::super::shape::Shape;
-use super::super::{Copied, Method, Options, Settled, Transfer, TransferError, is_array, is_per_cpu};
+use super::super::types::{Copied, Method, Options, Settled, Transfer, is_array, is_per_cpu};
 use crate::sys::{Batch, Map};
 
 const BPF_ANY: u64 = 0;

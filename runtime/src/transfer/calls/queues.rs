@@ -2,9 +2,12 @@
 
 use maplock_layout::map::MapType;
 
+use super::super::convert::way::Way;
 use super::super::emit::programs;
 use super::super::emit::writer::{COUNTS, Count};
-use super::super::{Method, Options, Settled, TransferError, Way, kernel};
+use super::super::error::TransferError;
+use super::super::kernel;
+use super::super::types::{Method, Options, Settled};
 use crate::sys::{Map, NewMap};
 
 /// Entries that are moved in one go. A stack is moved whole, so that its order stays.

@@ -10,11 +10,12 @@ use maplock_layout::map::MapType;
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::super::emit::asm::{Code, Helper, If, Size};
 use super::super::emit::writer::{COUNTS, Count, Maps, Source, Writer, at, build};
+use super::super::error::TransferError;
 use super::super::kernel::{counted, run};
 use super::super::shape::Shape;
-use super::super::{Settled, TransferError};
-use super::Convert;
+use super::super::types::Settled;
 use super::programs::{BPF_ANY, BPF_NOEXIST, EEXIST};
+use super::types::Convert;
 use crate::sys::{Map, Mmap, NewMap, Prog};
 
 /// One entry of the new map, brought from what it is expected to be to what it is to become.

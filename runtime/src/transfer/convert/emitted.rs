@@ -7,8 +7,9 @@ use super::super::emit::asm::Code;
 use super::super::emit::emitted::{ALL_CPUS, Example, T, map, source};
 use super::super::emit::writer::{Cpus, Maps};
 use super::super::shape::Shape;
+use super::apply;
 use super::programs::{self, Areas, Converting};
-use super::{Side, apply};
+use super::types::Side;
 
 /// The program's name, and its instructions.
 pub(in crate::transfer) fn every_program() -> Vec<(String, Code)> {
@@ -22,7 +23,7 @@ pub(in crate::transfer) fn every_program() -> Vec<(String, Code)> {
 }
 
 fn programs_of(map_type: T, base_of: Side, all: &mut Vec<(String, Code)>) {
-    let is_array = super::super::is_array(map_type);
+    let is_array = super::super::types::is_array(map_type);
     let of = Example::new(map_type, 24, &[]);
     let old_key = of.from.info().key_size;
     let new_key = if is_array { 4 } else { 12 };
@@ -43,7 +44,7 @@ fn programs_of(map_type: T, base_of: Side, all: &mut Vec<(String, Code)>) {
     let steps = vec![widened(0, 0), widened(32, 64), Step::Copy { from: 8, to: 16, len: 16 }];
     let values = [Steps { from_size: 24, to_size: 32, steps }];
     let shape = Shape::new(&to, &[Sum { offset: 0, width: 8 }, Sum { offset: 16, width: 4 }]);
-    let per_cpu = super::super::is_per_cpu(map_type);
+    let per_cpu = super::super::types::is_per_cpu(map_type);
     let areas = Areas { key: 16, value: 32 };
     let work = map(T::ARRAY, 4, areas.size());
     let maps = Maps { to: &to, base: Some(&base), shape: &shape, ..of.maps() };

@@ -7,14 +7,18 @@ use std::panic::resume_unwind;
 use maplock_layout::conversion::{Collide, Stage, Steps};
 use maplock_layout::map::MapType;
 
+use super::super::clear::clear;
 use super::super::emit::writer::{COUNTS, Count, Cpus, Half, Maps, Source};
+use super::super::error::TransferError;
 use super::super::kernel::{
     ATTEMPTS, Each, LARGE, counted, iterate, iterator_btf_id, online_cpus, run_over_indexes, usable_cpus,
 };
 use super::super::shape::Shape;
-use super::super::{Copied, Method, Options, Settled, TransferError, evicts, is_array, is_per_cpu};
+use super::super::types::{Copied, Method, Options, Settled, evicts, is_array, is_per_cpu};
+use super::entries::first_unfit;
 use super::programs::{self, Areas, Converting};
-use super::{Convert, Side, chain, emit};
+use super::types::{Convert, Side};
+use super::{chain, emit};
 use crate::sys::{self, Map, NewMap, Prog};
 
 /// What the programs of one conversion need.
@@ -213,7 +217,7 @@ impl<'a> Engine<'a> {
             self.drive(find, base, &mut |_, _| self.check_failed())?;
             if self.gone.next_key(None).map_err(TransferError::kernel(to, "reading keys"))?.is_some() {
                 self.drive(delete, &self.gone, &mut |_, _| self.check_failed())?;
-                super::super::clear(&self.gone).map_err(TransferError::kernel(to, "forgetting keys"))?;
+                clear(&self.gone).map_err(TransferError::kernel(to, "forgetting keys"))?;
             }
         }
         self.settle_entries(progs, options)?;
@@ -323,7 +327,7 @@ impl<'a> Engine<'a> {
         let map = to.info().name.clone();
         Err(match -error {
             libc::ERANGE => {
-                TransferError::Unfit { map, problem: super::first_unfit(from, self.convert.there).unwrap_or_default() }
+                TransferError::Unfit { map, problem: first_unfit(from, self.convert.there).unwrap_or_default() }
             }
             libc::EEXIST if self.collide == Some(Collide::Refuse) => TransferError::Collision { map, failed },
             error => TransferError::write(to, failed, io::Error::from_raw_os_error(error)),

@@ -10,13 +10,17 @@ use maplock_layout::conversion::{Collide, Steps};
 use maplock_layout::map::MapType;
 
 use super::super::calls::plain::{self, Exact, Put};
+use super::super::clear::clear;
 use super::super::emit::programs;
 use super::super::emit::writer::{COUNTS, Maps, Source};
+use super::super::error::{TransferError, falls_back};
 use super::super::kernel::{iterate, iterator_btf_id};
 use super::super::shape::Shape;
-use super::super::{Copied, Method, Options, Settled, TransferError, is_array, is_per_cpu};
+use super::super::types::{Copied, Method, Options, Settled, is_array, is_per_cpu};
 use super::apply::{Applier, Change, Changes};
-use super::{Convert, Side, chain};
+use super::chain;
+use super::types::{Convert, Side};
+use super::way::Way;
 use crate::sys::{Map, NewMap};
 
 /// A key and a value.
@@ -56,10 +60,10 @@ impl<'a> Converter<'a> {
         if by_program && is_shared(from) && is_shared(to) {
             match Applier::new(&convert, &shape, there.collide()) {
                 Ok(program) => applier = Some(program),
-                Err(error) => super::super::falls_back(from, &error),
+                Err(error) => falls_back(from, &error),
             }
             if applier.is_some() && !is_array(from.info().map_type) && base_of == Side::From {
-                finder = Finder::new(from, base, &shape).map_err(|error| super::super::falls_back(from, &error)).ok();
+                finder = Finder::new(from, base, &shape).map_err(|error| falls_back(from, &error)).ok();
             }
         }
         let method = method.filter(|method| *method != Method::Kernel).unwrap_or(Method::Batch);
@@ -289,7 +293,7 @@ impl<'a> Converter<'a> {
     fn convert_key(&self, key: &[u8], there: bool) -> Result<Vec<u8>, TransferError> {
         let way = if there { Some(self.convert.there) } else { self.convert.back };
         let map = || self.convert.from.info().name.clone();
-        let stages = way.and_then(super::Way::stages).ok_or_else(|| TransferError::NoWayBack { map: map() })?;
+        let stages = way.and_then(Way::stages).ok_or_else(|| TransferError::NoWayBack { map: map() })?;
         let unfit =
             |error: maplock_layout::conversion::Unfit| TransferError::Unfit { map: map(), problem: error.to_string() };
         stages.iter().try_fold(key.to_vec(), |key, stage| stage.key.convert(&key).map_err(unfit))
@@ -424,7 +428,7 @@ impl Finder {
             keys.extend(batch.chunks_exact(key_size).map(<[u8]>::to_vec));
             Ok(())
         })?;
-        super::super::clear(found).map_err(TransferError::kernel(over, "forgetting keys"))?;
+        clear(found).map_err(TransferError::kernel(over, "forgetting keys"))?;
         Ok(keys.into_iter().collect())
     }
 }
@@ -436,7 +440,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The first entry that can't be converted, and why: a phrase.
-pub(super) fn first_unfit(from: &Map, way: &super::Way) -> Option<String> {
+pub(super) fn first_unfit(from: &Map, way: &Way) -> Option<String> {
     let found = Cell::new(None);
     let (part, size) = (plain::parts(from), from.info().value_size as usize);
     let looked = plain::each_entry(from, Method::Batch, &mut |key, value| {

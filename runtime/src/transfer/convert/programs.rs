@@ -11,8 +11,9 @@ use maplock_layout::conversion::{Collide, Steps};
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::super::emit::asm::{Code, Helper, If, Label, Reg, Size};
 use super::super::emit::writer::{Count, Cpus, Maps, Source, Writer, at, build};
-use super::Side;
+use super::super::types::is_array;
 use super::emit::{self, Onto};
+use super::types::Side;
 use crate::sys::Map;
 
 pub(super) const BPF_ANY: i32 = 0;
@@ -111,7 +112,7 @@ pub(super) fn copy(of: Converting<'_>, source: Source<'_>) -> io::Result<Code> {
                 w.failed_unless_zero();
             }
             of.convert_key(w, of.keys, KEY, unfit);
-            if !super::super::is_array(to.info().map_type) {
+            if !is_array(to.info().map_type) {
                 w.write(to, BPF_ANY, |asm| asm.map_value(R3, of.maps.zeros));
                 w.failed_unless_zero();
             }

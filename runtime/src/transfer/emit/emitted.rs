@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 pub(in crate::transfer) use maplock_layout::map::MapType as T;
 
 use super::super::shape::Shape;
-use super::super::{Sum, convert, is_array, is_per_cpu, needs_base};
+use super::super::types::{Sum, is_array, is_per_cpu};
+use super::super::{convert, needs_base};
 use super::asm::{Code, Helper};
 use super::programs;
 use super::writer::{Cpus, Maps, Source};

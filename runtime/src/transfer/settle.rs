@@ -1,14 +1,16 @@
-//! A second pass, ready to be run.
+//! The second pass: made ready, and run.
 
 use std::fmt;
 
+use super::behaviour::{Behaviour, behaviour};
 use super::calls::queues::Moving;
 use super::calls::{objects, plain, queues};
+use super::convert;
+use super::convert::types::Convert;
+use super::error::{TransferError, falls_back};
 use super::kernel::{Engine, SettleProgs};
 use super::shape::Shape;
-use super::{
-    Behaviour, Convert, Method, Options, Settled, Transfer, TransferError, behaviour, convert, falls_back, is_array,
-};
+use super::types::{Method, Options, Settled, Transfer, is_array};
 
 /// A second pass with its programs loaded: what takes long and can be done before the links are switched.
 pub struct Prepared<'a> {
@@ -38,6 +40,16 @@ impl fmt::Debug for Prepared<'_> {
 }
 
 impl<'a> Transfer<'a> {
+    /// The second pass: settles what the old programs wrote meanwhile, while new programs write the new map and nothing
+    /// writes the old one. May be killed and run again; run once more, it changes nothing. With `from` and `to` exchanged, it
+    /// settles what the new programs wrote.
+    ///
+    /// # Errors
+    /// As [`Self::copy`]; [`TransferError::NeedsBase`].
+    pub fn settle(&self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+        self.prepare(options)?.settle(options)
+    }
+
     /// Readies the second pass. Of the options, the method counts.
     ///
     /// # Errors
@@ -90,11 +102,26 @@ impl<'a> Transfer<'a> {
     }
 }
 
-impl<'a> Prepared<'a> {
-    pub(super) fn converting(convert: Convert<'a>, prepared: convert::Prepared<'a>) -> Self {
-        Self { of: Of::Converting(convert, prepared) }
+impl<'a> Convert<'a> {
+    /// The second pass, as [`Transfer::settle`](super::Transfer::settle).
+    ///
+    /// # Errors
+    /// As there, and as [`Self::copy`].
+    pub fn settle(&self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+        self.prepare(options)?.settle(options)
     }
 
+    /// Readies the second pass. Of the options, the method counts.
+    ///
+    /// # Errors
+    /// As [`Self::settle`].
+    pub fn prepare(&self, options: &Options<'_>) -> Result<Prepared<'a>, TransferError> {
+        let of = Of::Converting(*self, convert::Prepared::new(self, options)?);
+        Ok(Prepared { of })
+    }
+}
+
+impl Prepared<'_> {
     /// The second pass itself.
     ///
     /// # Errors

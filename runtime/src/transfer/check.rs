@@ -1,0 +1,64 @@
+//! Whether two maps and a snapshot fit each other.
+
+use super::behaviour::{Behaviour, behaviour};
+use super::error::TransferError;
+use super::types::{Sum, Transfer, is_array};
+use crate::sys::Map;
+
+impl Transfer<'_> {
+    pub(super) fn check(&self) -> Result<(), TransferError> {
+        let (from, map) = (self.from.info(), self.from.info().name.clone());
+        if let Behaviour::NotCopyable(reason) = behaviour(from.map_type) {
+            return Err(TransferError::NotCopyable { map, map_type: from.map_type, reason });
+        }
+        for (other, has_type) in [(Some(self.to), true), (self.base, false)] {
+            let Some(other) = other.map(Map::info) else { continue };
+            let unlike = |what, old, new| Err(TransferError::Unlike { map: other.name.clone(), what, old, new });
+            if has_type && other.map_type != from.map_type {
+                return unlike("type", from.map_type.0, other.map_type.0);
+            }
+            if other.key_size != from.key_size {
+                return unlike("key_size", from.key_size, other.key_size);
+            }
+            if other.value_size != from.value_size {
+                return unlike("value_size", from.value_size, other.value_size);
+            }
+        }
+        if is_array(from.map_type) {
+            self.check_rest_is_zero()?;
+        }
+        check_sums(self.from, self.sums)
+    }
+
+    /// What a smaller array has no index for must hold nothing.
+    pub(super) fn check_rest_is_zero(&self) -> Result<(), TransferError> {
+        let (from, to) = (self.from.info(), self.to.info());
+        let mut value = vec![0; self.from.value_bytes()];
+        let mut failed = 0;
+        for index in to.max_entries..from.max_entries {
+            let read = self.from.lookup_into(&index.to_ne_bytes(), &mut value);
+            read.map_err(TransferError::kernel(self.from, "reading an entry"))?;
+            failed += u64::from(value.iter().any(|byte| *byte != 0));
+        }
+        match failed {
+            0 => Ok(()),
+            _ => Err(TransferError::Full { map: to.name.clone(), max_entries: to.max_entries, failed }),
+        }
+    }
+}
+
+/// Members that are added up must be in the value, aligned, and apart.
+pub(super) fn check_sums(of: &Map, sums: &[Sum]) -> Result<(), TransferError> {
+    let info = of.info();
+    let mut sums = sums.to_vec();
+    sums.sort_unstable();
+    let mut end = 0;
+    for sum in sums {
+        let fits = sum.offset.checked_add(sum.width).is_some_and(|end| end <= info.value_size);
+        if !matches!(sum.width, 4 | 8) || sum.offset % sum.width != 0 || !fits || sum.offset < end {
+            return Err(TransferError::Sum { map: info.name.clone(), sum, value_size: info.value_size });
+        }
+        end = sum.offset + sum.width;
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! Which engine converts the entries of a map: programs, calls for each, or one for maps without keys.
+
+use maplock_layout::map::MapType;
+
+use super::super::behaviour::{Behaviour, behaviour};
+use super::super::calls::queues;
+use super::super::check::check_sums;
+use super::super::count::count;
+use super::super::error::{TransferError, falls_back};
+use super::super::types::{Copied, Method, Options, Settled};
+use super::engine::{Engine, SettleProgs};
+use super::entries::Converter;
+use super::types::{Convert, can_convert};
+
+impl Convert<'_> {
+    /// The first pass, as [`Transfer::copy`](crate::transfer::Transfer::copy).
+    ///
+    /// # Errors
+    /// As there; [`TransferError::Unfit`] and [`TransferError::ByHand`] where an entry can't be converted,
+    /// [`TransferError::Collision`] where two become one and that was not accepted.
+    pub fn copy(&self, options: &mut Options<'_>) -> Result<Copied, TransferError> {
+        self.check()?;
+        let info = self.from.info();
+        if behaviour(info.map_type) != Behaviour::Copied {
+            return Ok(Copied::default());
+        }
+        let mut copied = None;
+        if self.may_use_programs(options) {
+            match Engine::new(*self).and_then(|engine| engine.copy_progs().map(|progs| (engine, progs))) {
+                Ok((engine, progs)) => {
+                    let mut by = engine.copy(&progs, options)?;
+                    if engine.may_have_evicted() {
+                        by.lost = self.lost(by.entries);
+                    }
+                    copied = Some(by);
+                }
+                Err(error) if options.method.is_none() => falls_back(self.from, &error),
+                Err(error) => return Err(TransferError::kernel(self.from, "loading the program that converts")(error)),
+            }
+        }
+        let mut copied = match copied {
+            Some(copied) => copied,
+            None => Converter::new(*self, options.method)?.copy(options)?,
+        };
+        copied.bytes = copied.entries * (u64::from(info.key_size) + self.from.value_bytes() as u64);
+        tracing::debug!(map = info.name, ?copied, "converted");
+        Ok(copied)
+    }
+
+    /// Entries that an LRU map evicted as they were copied.
+    fn lost(&self, entries: u64) -> u64 {
+        let there = count(self.to, std::time::Duration::MAX).unwrap_or(entries);
+        entries.saturating_sub(there)
+    }
+
+    /// True where entries are converted by steps, in a map that programs can walk.
+    fn may_use_programs(&self, options: &Options<'_>) -> bool {
+        self.there.stages().is_some()
+            && options.method.is_none_or(|method| method == Method::Kernel)
+            && self.from.info().map_type != MapType::LPM_TRIE
+            && self.to.info().map_type != MapType::LPM_TRIE
+    }
+
+    fn check(&self) -> Result<(), TransferError> {
+        let (from, to) = (self.from.info(), self.to.info());
+        let map = || from.name.clone();
+        if !can_convert(from.map_type, to.map_type) {
+            return Err(TransferError::Unlike {
+                map: to.name.clone(),
+                what: "type",
+                old: from.map_type.0,
+                new: to.map_type.0,
+            });
+        }
+        let sides = [(self.there, to.key_size, to.value_size)];
+        for (way, key_size, value_size) in sides {
+            let Some(last) = way.stages().and_then(|stages| stages.last().copied().cloned()) else { continue };
+            for (what, old, new) in
+                [("key_size", last.key.to_size, key_size), ("value_size", last.value.to_size, value_size)]
+            {
+                if old != new {
+                    return Err(TransferError::Unlike { map: to.name.clone(), what, old, new });
+                }
+            }
+        }
+        let first = self
+            .there
+            .stages()
+            .and_then(|stages| stages.first().map(|stage| (stage.key.from_size, stage.value.from_size)));
+        if let Some((key_size, value_size)) = first
+            && (key_size, value_size) != (from.key_size, from.value_size)
+        {
+            let (what, old, new) = match key_size == from.key_size {
+                true => ("value_size", from.value_size, value_size),
+                false => ("key_size", from.key_size, key_size),
+            };
+            return Err(TransferError::Unlike { map: map(), what, old, new });
+        }
+        check_sums(self.to, self.sums)
+    }
+}
+
+/// A second pass with its programs loaded.
+pub(in crate::transfer) enum Prepared<'a> {
+    Programs(Box<(Engine<'a>, SettleProgs)>),
+    Entries(Box<std::sync::Mutex<Converter<'a>>>),
+    Queue,
+}
+
+impl<'a> Prepared<'a> {
+    /// Readies the second pass. Of the options, the method counts.
+    pub(in crate::transfer) fn new(convert: &Convert<'a>, options: &Options<'_>) -> Result<Self, TransferError> {
+        convert.check()?;
+        let mut prepared = match behaviour(convert.from.info().map_type) {
+            Behaviour::MovedAtSettle => Some(Self::Queue),
+            _ => None,
+        };
+        if prepared.is_none() && convert.may_use_programs(options) {
+            match Engine::new(*convert).and_then(|engine| engine.settle_progs().map(|progs| (engine, progs))) {
+                Ok(programs) => prepared = Some(Self::Programs(Box::new(programs))),
+                Err(error) if options.method.is_none() => falls_back(convert.from, &error),
+                Err(error) => {
+                    return Err(TransferError::kernel(convert.from, "loading the programs that convert")(error));
+                }
+            }
+        }
+        let prepared = match prepared {
+            Some(prepared) => prepared,
+            None => Self::Entries(Box::new(Converter::new(*convert, options.method)?.into())),
+        };
+        Ok(prepared)
+    }
+
+    pub(in crate::transfer) fn settle(
+        &self,
+        convert: &Convert<'_>,
+        options: &mut Options<'_>,
+    ) -> Result<Settled, TransferError> {
+        match self {
+            Self::Programs(programs) => programs.0.settle(&programs.1, options),
+            Self::Entries(converter) => {
+                converter.lock().unwrap_or_else(std::sync::PoisonError::into_inner).settle(options)
+            }
+            Self::Queue => queues::converted(convert.from, convert.to, convert.there, options),
+        }
+    }
+}

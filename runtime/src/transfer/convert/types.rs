@@ -1,0 +1,61 @@
+//! What a conversion is of.
+
+use maplock_layout::map::MapType;
+
+use super::super::behaviour::{Behaviour, behaviour};
+use super::super::types::Sum;
+use super::way::Way;
+use crate::sys::Map;
+
+/// One of the two maps of a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The one that entries come from.
+    From,
+    /// The one that they go to.
+    To,
+}
+
+impl Side {
+    /// The other one: that of a transfer turned round.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::From => Self::To,
+            Self::To => Self::From,
+        }
+    }
+}
+
+/// Entries of one map that another map takes over in another layout.
+#[derive(Debug, Clone, Copy)]
+pub struct Convert<'a> {
+    /// The old map.
+    pub from: &'a Map,
+    /// The new one.
+    pub to: &'a Map,
+    /// The snapshot, of [`new_base`](crate::transfer::new_base); none for queues and stacks.
+    pub base: Option<&'a Map>,
+    /// Whose layout and keys the snapshot has.
+    pub base_of: Side,
+    /// How entries of the old map become those of the new.
+    pub there: &'a Way,
+    /// And those of the new map those of the old, where a way leads back.
+    pub back: Option<&'a Way>,
+    /// Members of the new map's value that are added up.
+    pub sums: &'a [Sum],
+}
+
+/// True where entries of a map of one type can become those of another.
+#[must_use]
+pub fn can_convert(from: MapType, to: MapType) -> bool {
+    use MapType as T;
+    match from {
+        _ if from == to => matches!(behaviour(from), Behaviour::Copied | Behaviour::MovedAtSettle),
+        T::HASH | T::LRU_HASH | T::ARRAY => matches!(to, T::HASH | T::LRU_HASH | T::ARRAY),
+        T::PERCPU_HASH | T::LRU_PERCPU_HASH | T::PERCPU_ARRAY => {
+            matches!(to, T::PERCPU_HASH | T::LRU_PERCPU_HASH | T::PERCPU_ARRAY)
+        }
+        _ => false,
+    }
+}

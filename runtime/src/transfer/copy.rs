@@ -1,0 +1,70 @@
+//! The first pass: entries are copied while programs write them.
+
+use maplock_layout::map::MapType;
+
+use super::behaviour::{Behaviour, behaviour};
+use super::calls::{objects, plain};
+use super::count::count;
+use super::error::{TransferError, falls_back};
+use super::kernel;
+use super::shape::Shape;
+use super::types::{BPF_F_NO_COMMON_LRU, Copied, Method, Options, Transfer, evicts};
+use crate::sys::Map;
+
+/// Free entries that a CPU takes at a time (`LOCAL_FREE_TARGET` in kernel/bpf/bpf_lru_list.c).
+const LRU_LOT: u64 = 128;
+
+impl Transfer<'_> {
+    /// The first pass: copies entries while programs write the old map. The new map and the snapshot are used by nobody yet.
+    /// A pass that was stopped may be run again.
+    ///
+    /// # Errors
+    /// [`TransferError::Full`] where the new map has no room; the kernel's, with the map's name; and what
+    /// [`TransferError`] says of maps that don't fit each other.
+    pub fn copy(&self, options: &mut Options<'_>) -> Result<Copied, TransferError> {
+        self.check()?;
+        let shape = Shape::new(self.from, self.sums);
+        let info = self.from.info();
+        let mut copied = match behaviour(info.map_type) {
+            Behaviour::Copied => self.copy_entries(&shape, options)?,
+            Behaviour::MovedAtSettle | Behaviour::Refilled | Behaviour::Events => Copied::default(),
+            Behaviour::InnerMapsById | Behaviour::OneByOne => objects::copy(self, options, true)?,
+            Behaviour::NotCopyable(_) => unreachable!("checked"),
+        };
+        copied.bytes = copied.entries * (u64::from(info.key_size) + self.from.value_bytes() as u64);
+        // Where there is room for that many entries besides, nothing was evicted, and nothing needs to be counted.
+        let slack = crate::sys::possible_cpus().map_or(u64::MAX, |cpus| u64::from(cpus) * LRU_LOT);
+        let has_own_lists = self.to.info().flags & BPF_F_NO_COMMON_LRU != 0;
+        let has_room = !has_own_lists && copied.entries.saturating_add(slack) <= self.to.info().max_entries.into();
+        if evicts(info.map_type) && !has_room {
+            let there = count(self.to, std::time::Duration::MAX).unwrap_or(copied.entries);
+            copied.lost = copied.entries.saturating_sub(there);
+        }
+        tracing::debug!(map = info.name, ?copied, "copied");
+        Ok(copied)
+    }
+
+    fn copy_entries(&self, shape: &Shape, options: &mut Options<'_>) -> Result<Copied, TransferError> {
+        let is_trie = self.from.info().map_type == MapType::LPM_TRIE;
+        let wanted = options.method;
+        // No program can iterate a trie, and to insert is what takes the time there.
+        if !is_trie && wanted.is_none_or(|method| method == Method::Kernel) {
+            match kernel::Engine::new(*self, shape).and_then(|engine| engine.copy_progs().map(|progs| (engine, progs)))
+            {
+                Ok((engine, progs)) => return engine.copy(&progs, options),
+                Err(error) if wanted.is_none() => falls_back(self.from, &error),
+                Err(error) => return Err(TransferError::kernel(self.from, "loading the program that copies")(error)),
+            }
+        }
+        plain::copy(self, shape, options)
+    }
+}
+
+/// Copies all entries of a map that nobody writes into its snapshot, which is of [`new_base`](super::new_base).
+///
+/// # Errors
+/// As [`Transfer::copy`].
+pub fn snapshot(from: &Map, base: &Map) -> Result<Copied, TransferError> {
+    let transfer = Transfer { from, to: base, base: None, sums: &[] };
+    transfer.copy_entries(&Shape::new(from, &[]), &mut Options::default())
+}

@@ -1,0 +1,128 @@
+//! What a transfer is of, how it is asked for, and what it says it did.
+
+use std::fmt;
+
+use maplock_layout::map::MapType;
+
+use crate::sys::Map;
+
+/// A member of the value whose counts are added up: an integer, aligned to its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sum {
+    /// Bytes from the start of the value.
+    pub offset: u32,
+    /// Width in bytes: 4 or 8.
+    pub width: u32,
+}
+
+/// Entries of one map that another map takes over.
+#[derive(Debug, Clone, Copy)]
+pub struct Transfer<'a> {
+    /// The old map.
+    pub from: &'a Map,
+    /// The new one: of the same type, key and value size.
+    pub to: &'a Map,
+    /// The snapshot: of [`new_base`](super::new_base), and not needed where [`needs_base`](super::needs_base) says so.
+    pub base: Option<&'a Map>,
+    /// Members that are added up.
+    pub sums: &'a [Sum],
+}
+
+/// How a transfer is done, and who hears of it.
+#[derive(Default)]
+pub struct Options<'a> {
+    /// The method, in place of the one that is chosen by type and by what the kernel can do.
+    pub method: Option<Method>,
+    /// Keeps entries of the new map that the old one has no more: a second pass then follows no deletion.
+    pub keep_gone: bool,
+    /// Is told how many entries are done, and of how many where that is known.
+    pub progress: Option<&'a mut dyn FnMut(u64, Option<u64>)>,
+}
+
+impl fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+impl Options<'_> {
+    pub(super) fn tell(&mut self, done: u64, total: Option<u64>) {
+        if let Some(progress) = &mut self.progress {
+            progress(done, total);
+        }
+    }
+}
+
+/// How entries are carried over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Method {
+    /// By a program.
+    Kernel,
+    /// By system calls for many entries each.
+    Batch,
+    /// By system calls for each entry.
+    OneByOne,
+}
+
+impl Method {
+    /// Its name, as reports have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::Batch => "batch",
+            Self::OneByOne => "one-by-one",
+        }
+    }
+}
+
+/// What a first pass did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Copied {
+    /// Entries that were copied.
+    pub entries: u64,
+    /// Bytes of their keys and values.
+    pub bytes: u64,
+    /// How; `None` where there was nothing to do.
+    pub method: Option<Method>,
+    /// Entries that an LRU map evicted while they were copied, for lack of room.
+    pub lost: u64,
+}
+
+/// What a second pass did. In per-CPU maps, each CPU's value counts in `added`, `changed`, `dropped` and `kept_new`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settled {
+    /// Entries whose counts were moved to the new map.
+    pub added: u64,
+    /// Entries that old programs changed since the copy, and that follow.
+    pub changed: u64,
+    /// Entries that old programs inserted since the copy; or that were moved, in queues and stacks.
+    pub inserted: u64,
+    /// Entries that old programs deleted since the copy.
+    pub deleted: u64,
+    /// Entries with counts that new programs deleted.
+    pub dropped: u64,
+    /// Entries that old programs changed or deleted, and that are kept as new programs wrote them.
+    pub kept_new: u64,
+    /// How; `None` where there was nothing to do.
+    pub method: Option<Method>,
+    /// True where no write of a new program can have been lost.
+    pub exact: bool,
+}
+
+/// Each CPU has its own list of free entries, instead of one for all.
+pub(super) const BPF_F_NO_COMMON_LRU: u32 = 2;
+
+/// True for types that drop entries by themselves.
+#[must_use]
+pub fn evicts(map_type: MapType) -> bool {
+    matches!(map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH)
+}
+
+pub(super) fn is_per_cpu(map_type: MapType) -> bool {
+    matches!(map_type, MapType::PERCPU_HASH | MapType::PERCPU_ARRAY | MapType::LRU_PERCPU_HASH)
+}
+
+pub(super) fn is_array(map_type: MapType) -> bool {
+    matches!(map_type, MapType::ARRAY | MapType::PERCPU_ARRAY)
+}
