@@ -32,7 +32,10 @@ pub(super) fn run(args: &RollbackArgs) -> Result<Said, Error> {
     Ok(Said::well(match args.message_format {
         ShortFormat::Json => to_json(&report)?,
         ShortFormat::Human => {
-            format!("{GOOD}rolled back{GOOD:#} {BOLD}{dir}{BOLD:#}; the generation that was left is kept\n{report}\n")
+            let how = if report.resumed { ": what an earlier call had begun was completed" } else { "" };
+            format!(
+                "{GOOD}rolled back{GOOD:#} {BOLD}{dir}{BOLD:#}{how}; the generation that was left is kept\n{report}\n"
+            )
         }
     }))
 }

@@ -243,7 +243,7 @@ pub(crate) fn return_converted(
     let Some(open) = back.open(&live_dir.join(name), next, name, migrations)? else { return Ok(None) };
     // Entries without keys are moved when nobody writes them any more.
     if is_keyless {
-        return Ok(Some(Settled::default()));
+        return Ok(Some(Settled { exact: true, ..Settled::default() }));
     }
     let prepared = open.prepare(false).map_err(failed)?;
     open.settle(&prepared, false).map(Some).map_err(failed)
@@ -270,7 +270,7 @@ pub(crate) fn transfers_in(dir: &Path) -> Result<Vec<(String, Derivation)>, Erro
     for name in list(dir)? {
         let Some(map) = site::map_of_transfer(&name) else { continue };
         let path = dir.join(&name);
-        let text = bpffs::read_record(&path).trying(|| format!("can't read `{}`", path.display()))?.unwrap_or_default();
+        let text = site::record(dir, &name)?.unwrap_or_default();
         let record = Derivation::parse(&text).ok_or_else(|| {
             Error::new(ErrorKind::Place, format!("`{}` holds `{text}`, which is no record", path.display()))
         })?;

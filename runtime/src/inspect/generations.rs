@@ -34,14 +34,14 @@ pub fn generations(dir: &Path) -> Result<Generations, Error> {
         Ok(inventory.exists.then_some(inventory))
     };
     let (live, kept, staged) = (directory(&site.dir)?, beside(&site.prev)?, beside(&site.next)?);
-    let says = |inventory: &Inventory, record: &str| inventory.records.contains_key(record);
-    let is_complete = |inventory: &Inventory| says(inventory, site::COMMIT) || says(inventory, site::MOVING);
-    let next = match (&staged, &kept) {
-        _ if is_complete(&live) => Recovered::Completed,
-        (Some(staged), _) if is_complete(staged) => Recovered::Completed,
-        (Some(_), _) => Recovered::Discarded,
-        (None, Some(kept)) if says(kept, site::RETURNING) => Recovered::Discarded,
-        _ => Recovered::Nothing,
+    let says = |dir: &Path, record: &str| Ok::<_, Error>(site::record(dir, record)?.is_some());
+    let is_complete = |dir: &Path| Ok::<_, Error>(says(dir, site::COMMIT)? || says(dir, site::MOVING)?);
+    let next = if is_complete(&site.dir)? || is_complete(&site.next)? {
+        Recovered::Completed
+    } else if staged.is_some() || says(&site.prev, site::RETURNING)? {
+        Recovered::Discarded
+    } else {
+        Recovered::Nothing
     };
     let mut foreign = changeover::all_foreign_in(&site.dir, |_| false)?;
     foreign.retain(|name| {

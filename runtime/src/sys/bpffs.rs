@@ -40,20 +40,57 @@ pub fn is_mount_root(path: &Path) -> io::Result<bool> {
 /// The names in a directory, sorted. `None` where there is no such directory.
 ///
 /// # Errors
-/// As readdir(3).
+/// As [`Dir::open`] and readdir(3).
 pub fn names(dir: &Path) -> io::Result<Option<Vec<String>>> {
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        // Names that are not UTF-8 can't be ours; whoever made them sees them in the replaced form.
-        names.push(entry?.file_name().to_string_lossy().into_owned());
+    Dir::open(dir)?.map(|dir| dir.names()).transpose()
+}
+
+/// A directory that stays the same one, whatever is put in its place: nothing is listed or removed through a symbolic link.
+#[derive(Debug)]
+pub struct Dir {
+    fd: OwnedFd,
+}
+
+impl Dir {
+    /// Opens it; `None` where there is none.
+    ///
+    /// # Errors
+    /// As open(2): ENOTDIR for a symbolic link too.
+    pub fn open(path: &Path) -> io::Result<Option<Self>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match rustix::fs::open(path, flags, Mode::empty()) {
+            Ok(fd) => Ok(Some(Self { fd })),
+            Err(rustix::io::Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
-    names.sort_unstable();
-    Ok(Some(names))
+
+    /// The names in it, sorted.
+    ///
+    /// # Errors
+    /// As readdir(3).
+    pub fn names(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            // Names that are not UTF-8 can't be ours; whoever made them sees them in the replaced form.
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.retain(|name| name != "." && name != "..");
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Removes a pin or symbolic link in it; false where there is none.
+    ///
+    /// # Errors
+    /// As unlinkat(2).
+    pub fn unlink(&self, name: &str) -> io::Result<bool> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::NOENT) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// Makes a directory; false where there is one already.
@@ -101,16 +138,17 @@ pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
     Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
 }
 
-/// Removes a pin or symbolic link; false where there is none.
+/// Removes a pin or symbolic link; false where there is none. The directory that it is in must be one: no link leads there.
 ///
 /// # Errors
-/// As unlink(2).
+/// As [`Dir::open`] and unlinkat(2).
 pub fn unlink(path: &Path) -> io::Result<bool> {
-    match rustix::fs::unlink(path) {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::NOENT) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let Some(dir) = Dir::open(parent)? else { return Ok(false) };
+    dir.unlink(&name.to_string_lossy())
 }
 
 /// Removes an empty directory; false where there is none.

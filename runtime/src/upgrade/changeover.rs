@@ -288,9 +288,7 @@ impl Commit {
 /// What the record in a directory says; `None` where the generation in it is not complete, or was made live to the end.
 pub(crate) fn commit_of(dir: &Path) -> Result<Option<Commit>, Error> {
     for name in [site::COMMIT, site::MOVING] {
-        let path = dir.join(name);
-        let text = bpffs::read_record(&path).trying(|| format!("can't read `{}`", path.display()))?;
-        if let Some(text) = text {
+        if let Some(text) = site::record(dir, name)? {
             return Ok(Some(Commit::parse(&text)));
         }
     }
@@ -352,8 +350,7 @@ pub(crate) fn is_returning(dir: &Path) -> Result<bool, Error> {
 
 /// True where a directory holds that record.
 pub(crate) fn has_record(dir: &Path, name: &str) -> Result<bool, Error> {
-    let path = dir.join(name);
-    Ok(bpffs::read_record(&path).trying(|| format!("can't read `{}`", path.display()))?.is_some())
+    Ok(site::record(dir, name)?.is_some())
 }
 
 /// The hooks of a generation: those whose program is pinned in it, and whose link is.

@@ -124,7 +124,7 @@ impl Options {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
         let lock = Exclusive::lock(&site.lock, self.wait)?;
-        let recovered = recover::recover(&site, &self.migrations)?;
+        let recovered = recover::recover(&site, &self.migrations)?.recovered;
         let mut plan = look(&self.spec, &site, &self.policies, Some(&self.migrations))?;
         if self.each_pin {
             plan.commit = plan::CommitBy::EachPin { why: "asked for".to_owned() };

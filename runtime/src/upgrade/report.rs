@@ -1,12 +1,15 @@
 //! What an upgrade did.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use maplock_layout::Disposition;
 use serde::Serialize;
 
+use crate::plan::normalise::pin_name;
 use crate::plan::table::Table;
+use crate::transfer::Settled;
+use crate::upgrade::changeover::Done;
 
 /// What an upgrade did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -15,6 +18,9 @@ pub struct Report {
     pub maps: Vec<MapReport>,
     /// What happened to each link.
     pub links: Vec<LinkReport>,
+    /// True where this is the end of a roll-back that an earlier call had begun and did not end. Nothing else was done, and what
+    /// that call had done before is not told.
+    pub resumed: bool,
     /// From the first link's switch to the commit. In seconds where it is serialised, as all times here.
     #[serde(serialize_with = "seconds")]
     pub window: Duration,
@@ -33,7 +39,7 @@ pub struct MapReport {
     pub disposition: Disposition,
     /// Entries that are there as before.
     pub kept: u64,
-    /// Entries that were converted.
+    /// Entries that were converted, which are not in `kept`.
     pub converted: u64,
     /// Entries that are gone; `None` where the map's type can't be counted.
     pub lost: Option<u64>,
@@ -47,6 +53,9 @@ pub struct MapReport {
     /// Time that it took.
     #[serde(serialize_with = "seconds")]
     pub time: Duration,
+    /// A map is converted as a whole or not at all: one that has no entries yet too.
+    #[serde(skip)]
+    pub(crate) is_converted: bool,
 }
 
 /// What became of one link.
@@ -57,6 +66,31 @@ pub struct LinkReport {
     /// `updated`, `attached`, `replaced`, `reattached`, `detached`; `gone` where a roll-back does not find what
     /// it was attached to.
     pub what: &'static str,
+}
+
+impl MapReport {
+    pub(crate) fn new(map: &str, disposition: Disposition) -> Self {
+        Self {
+            map: map.to_owned(),
+            disposition,
+            kept: 0,
+            converted: 0,
+            lost: Some(0),
+            bytes: 0,
+            method: None,
+            exact: true,
+            time: Duration::ZERO,
+            is_converted: false,
+        }
+    }
+
+    /// With what was settled since the copy.
+    fn settled(&mut self, settled: &Settled, time: Duration) {
+        let entries = if self.is_converted { &mut self.converted } else { &mut self.kept };
+        *entries = entries.saturating_add(settled.inserted).saturating_sub(settled.deleted);
+        self.exact &= settled.exact;
+        self.time += time;
+    }
 }
 
 fn disposition<S: serde::Serializer>(value: &Disposition, serializer: S) -> Result<S::Ok, S::Error> {
@@ -91,6 +125,19 @@ fn escape(value: &str) -> String {
 }
 
 impl Report {
+    /// With what the changeover did.
+    pub(crate) fn ended(mut self, done: Done, start: Instant) -> Self {
+        self.links.extend(done.links);
+        self.window = done.window;
+        for (name, settled, time) in done.settled {
+            if let Some(map) = self.maps.iter_mut().find(|map| pin_name(&map.map) == name) {
+                map.settled(&settled, time);
+            }
+        }
+        self.total = start.elapsed();
+        self
+    }
+
     /// The report in Prometheus' text form: gauges, since they tell of one upgrade, the last. A file of it suits the node
     /// exporter's textfile collector.
     #[must_use]
@@ -99,6 +146,10 @@ impl Report {
             Family::new("maplock_upgrade_entries", "Entries of each map in the last upgrade, by what became of them.");
         let mut bytes = Family::new("maplock_upgrade_copied_bytes", "Bytes copied for each map in the last upgrade.");
         let mut time = Family::new("maplock_upgrade_map_seconds", "Time taken by each map in the last upgrade.");
+        let mut exact = Family::new(
+            "maplock_upgrade_exact",
+            "1 where no write to the map can have been lost in the last upgrade, else 0.",
+        );
         for map in &self.maps {
             let labels = [("map", map.map.as_str()), ("disposition", map.disposition.name())];
             let [name, disposition] = labels;
@@ -110,6 +161,7 @@ impl Report {
             }
             bytes.sample(&labels, map.bytes);
             time.sample(&labels, map.time.as_secs_f64());
+            exact.sample(&labels, u8::from(map.exact));
         }
         let mut links = Family::new("maplock_upgrade_link_info", "What happened to each link in the last upgrade.");
         for link in &self.links {
@@ -120,7 +172,7 @@ impl Report {
         window.sample(&[], self.window.as_secs_f64());
         let mut total = Family::new("maplock_upgrade_seconds", "Time from the plan to the commit.");
         total.sample(&[], self.total.as_secs_f64());
-        [entries, bytes, time, links, window, total].map(|family| family.text).concat()
+        [entries, bytes, time, exact, links, window, total].map(|family| family.text).concat()
     }
 }
 
@@ -181,8 +233,9 @@ mod tests {
             lost,
             bytes: 192,
             method: (disposition == Disposition::Grow).then_some("kernel"),
-            exact: true,
+            exact: name != "stats",
             time: Duration::from_millis(2),
+            is_converted: false,
         };
         Report {
             maps: vec![
@@ -191,6 +244,7 @@ mod tests {
                 map("stats", Disposition::Swap, 0, Some(812)),
             ],
             links: vec![LinkReport { link: "connect4".to_owned(), what: "updated" }],
+            resumed: false,
             window: Duration::from_millis(9),
             total: Duration::from_millis(1250),
         }
@@ -219,6 +273,11 @@ maplock_upgrade_copied_bytes{map="stats",disposition="swap"} 192
 maplock_upgrade_map_seconds{map="backends",disposition="grow"} 0.002
 maplock_upgrade_map_seconds{map="ring \"a\\b\"\n",disposition="swap"} 0.002
 maplock_upgrade_map_seconds{map="stats",disposition="swap"} 0.002
+# HELP maplock_upgrade_exact 1 where no write to the map can have been lost in the last upgrade, else 0.
+# TYPE maplock_upgrade_exact gauge
+maplock_upgrade_exact{map="backends",disposition="grow"} 1
+maplock_upgrade_exact{map="ring \"a\\b\"\n",disposition="swap"} 1
+maplock_upgrade_exact{map="stats",disposition="swap"} 0
 # HELP maplock_upgrade_link_info What happened to each link in the last upgrade.
 # TYPE maplock_upgrade_link_info gauge
 maplock_upgrade_link_info{link="connect4",what="updated"} 1
@@ -239,7 +298,7 @@ maplock_upgrade_seconds 1.25
         let expected = "\
 map       entries  what
 backends       12  grow  192 bytes copied in the kernel in 2 ms
-stats           0  swap  812 lost
+stats           0  swap  812 lost, settled by system calls, so that a write may be lost
 links: connect4 updated
 done in 1.2 s, of which 9 ms from the first link to the commit";
         assert_eq!(report.to_string(), expected);

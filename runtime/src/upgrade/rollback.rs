@@ -18,7 +18,7 @@ use crate::transfer::{self, Transfer};
 use crate::upgrade::Progress;
 use crate::upgrade::changeover::{self, Changeover, Commit};
 use crate::upgrade::hooks::Whereabouts;
-use crate::upgrade::recover::{self, Recovered};
+use crate::upgrade::recover;
 use crate::upgrade::report::{LinkReport, MapReport, Report};
 
 /// How long the entries of one map may be counted for the report.
@@ -90,23 +90,26 @@ impl Rollback {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
         let _lock = Exclusive::lock(&site.lock, self.wait)?;
-        let was_back = recover::interrupted(&site)?.is_some_and(|commit| commit.is_back);
-        let recovered = recover::recover(&site, &self.migrations)?;
-        if was_back && recovered == Recovered::Completed {
+        if let Some(done) = recover::recover(&site, &self.migrations)?.rolled_back {
             // This is the second attempt at a roll-back that was interrupted: a roll-back of it is not what is wanted.
-            return Ok(Report { total: start.elapsed(), ..Report::default() });
+            let mut report = Report { resumed: true, ..Report::default() };
+            for (name, ..) in &done.settled {
+                let mut map = MapReport::new(name, Disposition::Reuse);
+                if let Some(Object::Map(live)) = changeover::object_at(&site.dir.join(name))? {
+                    map.kept = transfer::count(&live, COUNTING).unwrap_or(0);
+                }
+                report.maps.push(map);
+            }
+            return Ok(report.ended(done, start));
         }
         if !changeover::is_there(&site.prev)? {
             let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
             return Err(Error::new(ErrorKind::Place, message));
         }
         let staged = Returning { site: &site, migrations: &self.migrations, is_committed: false };
-        let mut report = staged.stage(&mut self.progress)?;
+        let report = staged.stage(&mut self.progress)?;
         let done = staged.commit()?;
-        report.links.extend(done.links);
-        report.window = done.window;
-        report.total = start.elapsed();
-        Ok(report)
+        Ok(report.ended(done, start))
     }
 }
 
@@ -170,6 +173,7 @@ impl Returning<'_> {
                     match return_converted(record, dirs, name, (live, &kept), self.migrations)? {
                         Some(settled) => {
                             map.method = settled.method.map(transfer::Method::name);
+                            map.exact = settled.exact;
                             map.kept = transfer::count(&kept, COUNTING).unwrap_or(0);
                         }
                         None => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use maplock_layout::{Disposition, MapDef, SumPlace};
 
@@ -51,6 +51,12 @@ impl Staged {
             );
             return Err(Error::new(ErrorKind::Refused, message));
         }
+        let next = &upgrade.site.next;
+        if !bpffs::make_dir(next).trying(|| format!("can't make `{}`", next.display()))? {
+            let message =
+                format!("`{}` was put there by somebody else while the upgrade began; start again", next.display());
+            return Err(Error::new(ErrorKind::Place, message));
+        }
         let mut staged = Self {
             upgrade,
             maps: BTreeMap::new(),
@@ -60,7 +66,6 @@ impl Staged {
             is_committed: false,
         };
         let Site { dir, next, .. } = &staged.upgrade.site;
-        bpffs::make_dir(next).trying(|| format!("can't make `{}`", next.display()))?;
         if changeover::is_there(dir)? && !staged.upgrade.site.is_root {
             bpffs::copy_owner_and_mode(dir, next)
                 .trying(|| format!("can't set owner and mode of `{}`", next.display()))?;
@@ -93,6 +98,7 @@ impl Staged {
                 if plan.settled_back {
                     let settled = self.settle_back(&plan.map, &map)?;
                     report.method = settled.method.map(transfer::Method::name);
+                    report.exact = settled.exact;
                 }
                 map
             }
@@ -103,7 +109,7 @@ impl Staged {
                 let copied = self.convert(plan, &old, &map)?;
                 (report.converted, report.bytes, report.method) =
                     (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
-                (report.kept, report.lost) = (copied.entries, Some(copied.lost));
+                (report.lost, report.is_converted) = (Some(copied.lost), true);
                 self.sources.push(old);
                 map
             }
@@ -339,14 +345,7 @@ impl Staged {
             Changeover { site: &self.upgrade.site, migrations, each_pin, is_moving: false, is_resumed: false }.run()?;
         let mut report = std::mem::take(&mut self.report);
         report.links = attached;
-        report.links.extend(done.links);
-        report.window = done.window;
-        for (name, settled, time) in done.settled {
-            if let Some(map) = report.maps.iter_mut().find(|map| pin_name(&map.map) == name) {
-                map.settled(&settled, time);
-            }
-        }
-        report.total = self.upgrade.start.elapsed();
+        let report = report.ended(done, self.upgrade.start);
         tracing::info!(window = ?report.window, total = ?report.total, "committed");
         Ok(report)
     }
@@ -454,31 +453,5 @@ impl Drop for Staged {
         {
             tracing::error!(%error, "can't remove what was staged; the next start does");
         }
-    }
-}
-
-impl MapReport {
-    pub(crate) fn new(map: &str, disposition: Disposition) -> Self {
-        Self {
-            map: map.to_owned(),
-            disposition,
-            kept: 0,
-            converted: 0,
-            lost: Some(0),
-            bytes: 0,
-            method: None,
-            exact: true,
-            time: Duration::ZERO,
-        }
-    }
-
-    fn settled(&mut self, settled: &transfer::Settled, time: Duration) {
-        let since = |count: u64| count.saturating_add(settled.inserted).saturating_sub(settled.deleted);
-        self.kept = since(self.kept);
-        if self.disposition == Disposition::Migrate {
-            self.converted = since(self.converted);
-        }
-        self.exact = settled.exact;
-        self.time += time;
     }
 }

@@ -6,5 +6,7 @@ mod hooks;
 mod loaders;
 mod pins;
 mod releases;
+mod report;
+mod strangers;
 mod undo;
 mod whole;

@@ -1,0 +1,89 @@
+//! What an upgrade and a roll-back say of what they did.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use maplock::layout::lock::LockedMap;
+use maplock::layout::map::{MapType, Pinning};
+use maplock::layout::{Disposition, Lock, MapDef};
+use maplock::sys::{Map, bpffs};
+use maplock::{Options, Report, Rollback, Spec};
+use maplock_tests::generations::{Daemon, FILLED, Release};
+use maplock_tests::kernel::{self, Bpffs, Cgroup};
+
+#[test]
+fn a_converted_entry_is_counted_once() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let daemon = Daemon::new(bpffs.path().join("daemon"), &cgroup);
+    daemon.start(Release::One).expect("it is installed");
+    let report = daemon.start(Release::Two).expect("it is upgraded");
+    let name = daemon.map("wide");
+    let wide = report.maps.iter().find(|map| map.map == name).expect("a map of both");
+    assert_eq!((wide.kept, wide.converted, wide.lost), (0, u64::from(FILLED), Some(0)), "{report}");
+    let told = report.to_string();
+    let row = told.lines().find(|line| line.starts_with(&name)).expect("a row");
+    assert_eq!(row.split_whitespace().nth(1), Some(FILLED.to_string().as_str()), "{told}");
+    for (what, entries) in [("kept", 0), ("converted", FILLED)] {
+        let sample =
+            format!("maplock_upgrade_entries{{map=\"{name}\",disposition=\"migrate\",what=\"{what}\"}} {entries}\n");
+        assert!(report.to_prometheus().contains(&sample), "{}", report.to_prometheus());
+    }
+}
+
+/// Values of 5 bytes: the last is no word that can be exchanged by an atomic instruction.
+fn spec(max_entries: u32) -> Spec {
+    let maps = [("odd", 5), ("word", 8)].map(|(name, value_size)| {
+        let def = MapDef::new(name, MapType::HASH);
+        let def = MapDef { key_size: 4, value_size, max_entries, pinning: Pinning::ByName, ..def };
+        (name.to_owned(), LockedMap::new(def))
+    });
+    Spec::from(Lock { maps: BTreeMap::from(maps) })
+}
+
+fn start(dir: &Path, max_entries: u32) -> Report {
+    let upgrade = Options::new(spec(max_entries), dir).begin().expect("begun");
+    upgrade.stage().expect("staged").commit().expect("committed")
+}
+
+#[test]
+fn a_roll_back_is_exact_only_where_each_map_was_settled_so() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("daemon");
+    start(&dir, 4);
+    Map::open(&dir.join("odd")).expect("pinned").update(&[1; 4], &[1; 5], 0).expect("room");
+    let exact = |report: &Report| report.maps.iter().map(|map| (map.map.clone(), map.exact)).collect::<Vec<_>>();
+    let upgraded = start(&dir, 8);
+    let back = Rollback::new(&dir).run().expect("back");
+    assert_eq!(exact(&upgraded), [("odd".to_owned(), false), ("word".to_owned(), true)]);
+    assert_eq!(exact(&back), exact(&upgraded), "{back}");
+    assert!(back.maps.iter().all(|map| map.disposition == Disposition::Reuse));
+    assert!(back.to_string().contains("settled by system calls, so that a write may be lost"), "{back}");
+    assert!(back.to_prometheus().contains("maplock_upgrade_exact{map=\"odd\",disposition=\"reuse\"} 0\n"));
+    assert_eq!(serde_json::to_value(&back).expect("plain data")["maps"][0]["exact"], false);
+}
+
+#[test]
+fn a_second_call_says_that_it_completed_the_roll_back_of_the_first() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("daemon");
+    start(&dir, 4);
+    start(&dir, 8);
+    assert!(!Rollback::new(&dir).run().expect("back").resumed);
+    // As the first call leaves it that is killed before its last step.
+    bpffs::write_record(&dir.join("commit@record"), "roll-back exchange").expect("a new name");
+    let room = || Map::open(&dir.join("word")).expect("pinned").info().max_entries;
+    let report = Rollback::new(&dir).run().expect("completed");
+    assert!(report.resumed && report.maps.is_empty(), "{report:?}");
+    assert_eq!(room(), 4, "it went back once");
+    assert!(!Rollback::new(&dir).run().expect("back again").resumed);
+    assert_eq!(room(), 8);
+}
