@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use maplock_bench::compare::{in_units, median};
-use maplock_layout::Lock;
-use maplock_layout::layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
 use maplock_layout::lock::LockedMap;
 use maplock_layout::map::{MapDef, MapType};
+use maplock_layout::{Composite, CompositeKind, IntKind, Layout, Lock, Member, Shape};
 use maplock_tests::toolchain::root;
 
 const STRUCTS: usize = 50;

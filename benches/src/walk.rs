@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use btf_rs::{BtfType as _, Type};
 use maplock_layout::btf::{Btf, BtfKind, Resolver};
-use maplock_layout::layout::{Layout, Shape};
+use maplock_layout::{Layout, Shape};
 
 /// What was seen, added up.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use maplock_layout::conversion::{Collide, Converting, Derived, MemberPlan, Problems};
+use maplock_layout::conversion::{Collide, Derived, MemberPlan, Problems};
+use maplock_layout::history::Converting;
 use serde::Serialize;
 
 use crate::formats::table::columns;

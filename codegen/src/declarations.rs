@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use maplock_layout::Lock;
-use maplock_layout::layout::{Layout, Shape};
+use maplock_layout::{Layout, Lock, Shape};
 
 use crate::comments::comment_at;
 use crate::inputs::Inputs;

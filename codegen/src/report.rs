@@ -6,11 +6,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snippet};
-use maplock_layout::layout::Layout;
 use maplock_layout::lock::{self, OnUpgrade};
 use maplock_layout::map::Pinning;
 use maplock_layout::rules::{self, Level, Rule, Tier};
-use maplock_layout::{Comparison, Finding, Lock, Place};
+use maplock_layout::{Comparison, Finding, Layout, Lock, Place};
 
 use crate::object_file::SourceLine;
 

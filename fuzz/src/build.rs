@@ -5,10 +5,9 @@ use std::sync::Arc;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use maplock_layout::config::Levels;
 use maplock_layout::epochs::{accept, update};
-use maplock_layout::layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape};
 use maplock_layout::lock::{LockedMap, OnUpgrade};
 use maplock_layout::map::{MapDef, MapType, Pinning};
-use maplock_layout::{Lock, Name, Observation};
+use maplock_layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Lock, Member, Name, Observation, Shape};
 
 /// Few, so that they meet.
 const NAMES: [&str; 10] = ["a", "b", "c_max", "key", "inner", "struct a", "x[2]", "t (u32)", "p *", "é\"\\\n"];

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::config::Levels;
-use crate::conversion::{Answers, Converting, Problems};
-use crate::diff::{self, compare};
+use crate::conversion::{Answers, Problems};
+use crate::diff::compare;
+use crate::epoch::{Epoch, Merge, OnUpgrade};
 use crate::finding::{Comparison, Finding};
-use crate::lock::{Epoch, Lock, LockedMap, Merge, OnUpgrade};
+use crate::history::{Converting, leads_to};
+use crate::lock::{Lock, LockedMap};
 use crate::observe::Observation;
 use crate::rules::{self, Level};
 use crate::sum::{SumError, has_member, sum_places};
@@ -160,7 +162,7 @@ fn drop_stale(map: &mut LockedMap) {
             && map.def.pinning == epoch.previous.pinning
             && !map.ephemeral
     };
-    let leads = |epoch: &Epoch| diff::leads_to(&map.epochs, epoch.to, current);
+    let leads = |epoch: &Epoch| leads_to(&map.epochs, epoch.to, current);
     let kept = map.epochs.iter().filter(|epoch| leads(epoch) && !is_over(epoch)).cloned().collect();
     map.epochs = kept;
 }

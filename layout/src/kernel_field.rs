@@ -31,9 +31,13 @@ const STRUCTS: [(&str, InCopy); 10] = [
 /// Type tags with which a pointer in a value belongs to the kernel (`btf_find_kptr`).
 const TAGS: [&str; 4] = ["kptr", "kptr_untrusted", "percpu_kptr", "uptr"];
 
-/// True for the name of a struct to which the kernel gives a meaning.
-pub(crate) fn is_struct(name: &str) -> bool {
-    STRUCTS.iter().any(|(known, _)| *known == name)
+impl Composite {
+    /// Its tag, where the kernel gives a struct of that name a meaning of its own in a map's value: it finds locks, timers
+    /// and lists by name (`btf_get_field_type`).
+    #[must_use]
+    pub fn kernel_name(&self) -> Option<&str> {
+        self.name().map(|name| &**name).filter(|name| STRUCTS.iter().any(|(known, _)| known == name))
+    }
 }
 
 /// The tag of a pointer's target as [`Shape::Pointer`] spells it, if the kernel gives it a meaning.

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::finding::Place;
-use crate::kernel_field;
 use crate::name::Name;
+use crate::place::Place;
 
 /// A resolved type: what the bytes of a key or a value mean, with names.
 ///
 /// Layouts are shared: a struct that appears in ten places is one allocation with ten references, so a layout's size is
 /// bounded by that of the BTF that it came from. Code that walks it must not assume a tree: equal parts may be reached
-/// over exponentially many paths in hostile input (see [`crate::digest`] and [`crate::diff`] for how they cope).
+/// over exponentially many paths in hostile input (`digest` and `diff` show how to cope).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     /// Size in bytes.
@@ -110,13 +109,6 @@ impl Composite {
     #[must_use]
     pub fn name(&self) -> Option<&Name> {
         self.name.as_ref()
-    }
-
-    /// Its tag, where the kernel gives a struct of that name a meaning of its own in a map's value: it finds locks, timers
-    /// and lists by name (`btf_get_field_type`).
-    #[must_use]
-    pub fn kernel_name(&self) -> Option<&str> {
-        self.name.as_deref().filter(|name| kernel_field::is_struct(name))
     }
 
     /// Its members as declared.

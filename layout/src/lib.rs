@@ -4,38 +4,43 @@
 //!
 //! - [`btf`]: BTF bytes to records, and from there to a [`Layout`], a type resolved down to bytes;
 //! - [`MapDef`]: one map's definition, with the layouts of its key and value, and its [`Digest`];
-//! - [`mod@observe`]: the maps of several objects, put together as a [`Config`] says;
+//! - [`observe()`]: the maps of several objects, put together as a [`Config`] says;
 //! - [`Lock`]: `maps.lock`, read and written;
 //! - [`compare`]: two locks in, [`Finding`]s of [`rules`] out, and what becomes of each map ([`Disposition`]);
 //! - [`epochs`]: accepting a finding, and taking that back;
+//! - [`history`]: the way over epochs from a definition that a node holds, and the [`conversion`] that takes it;
 //! - [`sum_places`]: which members of a value can be added up.
 #![forbid(unsafe_code)]
 
 pub mod btf;
 pub mod config;
 pub mod conversion;
-pub mod diff;
-pub mod digest;
+mod diff;
+mod digest;
+mod epoch;
 pub mod epochs;
-pub mod finding;
+mod finding;
+pub mod history;
 mod kernel_field;
-pub mod layout;
+mod layout;
 pub mod lock;
 pub mod map;
 pub mod map_type;
 mod name;
-pub mod observe;
+mod observe;
+mod place;
 pub mod rules;
 mod sum;
 
 pub use config::Config;
 pub use diff::compare;
 pub use digest::Digest;
-pub use finding::{Comparison, Disposition, Finding, Place, Verdict};
+pub use finding::{Comparison, Disposition, Finding, Verdict};
 pub use kernel_field::uncarried;
-pub use layout::Layout;
+pub use layout::{Composite, CompositeKind, Enumeration, FlatMember, IntKind, Layout, Member, Shape};
 pub use lock::Lock;
 pub use map::MapDef;
 pub use name::Name;
 pub use observe::{ObjectMaps, Observation, observe};
+pub use place::Place;
 pub use sum::{SumError, SumPlace, sum_places};

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use maplock_layout::btf::{Btf, BtfError, BtfKind, Endian, Linkage, Resolver, encode};
-use maplock_layout::layout::{Layout, Shape};
 use maplock_layout::map::{MapDef, MapType};
+use maplock_layout::{Layout, Shape};
 use proptest::prelude::*;
 use support::quickly;
 
@@ -160,7 +160,7 @@ impl Builder {
 /// `bit offset + bits name: type`, also of anonymous members' members.
 fn rows(layout: &Layout) -> Vec<String> {
     let members = layout.composite().unwrap().flat_members();
-    let row = |flat: maplock_layout::layout::FlatMember<'_>| {
+    let row = |flat: maplock_layout::FlatMember<'_>| {
         format!(
             "{}+{} {}: {}",
             flat.offset_bits,

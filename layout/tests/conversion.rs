@@ -3,10 +3,8 @@
 
 mod support;
 
-use maplock_layout::Layout;
 use maplock_layout::conversion::{Bits, Cast, Collide, Conversion, Int, Leg, Scale, Stage, Step, Steps, Unfit};
-use maplock_layout::layout::{IntKind, Shape};
-use maplock_layout::{MapDef, SumPlace};
+use maplock_layout::{IntKind, Layout, MapDef, Shape, SumPlace};
 use proptest::prelude::*;
 use support::pairs::{Pair, pair};
 use support::{c, map, map_of};

@@ -4,8 +4,9 @@
 mod support;
 
 use maplock_layout::config::Levels;
-use maplock_layout::conversion::{Answers, Cast, Conversion, LeadError, Leg, Stage, Step};
+use maplock_layout::conversion::{Answers, Cast, Conversion, Leg, Stage, Step};
 use maplock_layout::epochs::accept;
+use maplock_layout::history::LeadError;
 use maplock_layout::lock::OnUpgrade;
 use maplock_layout::{Lock, SumPlace};
 use support::{lock, map, observed};

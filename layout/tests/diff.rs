@@ -5,10 +5,9 @@ mod support;
 
 use std::sync::Arc;
 
-use maplock_layout::layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
 use maplock_layout::map::{MapDef, MapType, Pinning};
 use maplock_layout::rules::{Level, Tier};
-use maplock_layout::{Comparison, Disposition, Finding};
+use maplock_layout::{Comparison, Composite, CompositeKind, Disposition, Finding, IntKind, Layout, Member, Shape};
 use proptest::prelude::*;
 use support::{c, diff, line, lines, lock, map, map_of, quickly};
 
@@ -773,10 +772,8 @@ const OUTSIDE_OF_DIGESTS: [&str; 8] = [
 #[test]
 fn an_enum_in_a_smaller_bit_field_unit_has_the_same_digest_or_a_finding() {
     let with_unit = |size| {
-        let of = maplock_layout::layout::Enumeration {
-            name: Some("kind".into()),
-            values: vec![("A".into(), 0), ("B".into(), 1)],
-        };
+        let of =
+            maplock_layout::Enumeration { name: Some("kind".into()), values: vec![("A".into(), 0), ("B".into(), 1)] };
         let layout = Arc::new(Layout::new(size, Shape::Enum(Arc::new(of))));
         let members = vec![Member { name: "kind".into(), offset_bits: 0, bits: Some(2), layout }];
         let composite = Composite::new(CompositeKind::Struct, Some("v".into()), members).unwrap();

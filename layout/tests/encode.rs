@@ -5,10 +5,9 @@ mod support;
 
 use std::sync::Arc;
 
-use maplock_layout::Layout;
 use maplock_layout::btf::{Btf, BtfKind, Encoded, Resolver, encode};
-use maplock_layout::layout::{Composite, CompositeKind, Enumeration, IntKind, Member, Shape};
 use maplock_layout::map::{MapDef, MapType};
+use maplock_layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape};
 use proptest::prelude::*;
 use support::{c, map, quickly};
 

@@ -5,12 +5,11 @@ mod support;
 
 use std::sync::Arc;
 
-use maplock_layout::Lock;
 use maplock_layout::config::Levels;
 use maplock_layout::epochs::{accept, update};
-use maplock_layout::layout::{Composite, CompositeKind, Enumeration, Layout, Member, Shape};
 use maplock_layout::lock::{LockProblem, LockedMap, OnUpgrade, line_of};
 use maplock_layout::map::{MapDef, MapType, Pinning};
+use maplock_layout::{Composite, CompositeKind, Enumeration, Layout, Lock, Member, Shape};
 use proptest::prelude::*;
 use support::{diff, lines, lock, map, map_of, observed};
 
@@ -576,7 +575,7 @@ fn two_types_of_one_name_are_told_apart() {
 
 #[test]
 fn two_types_whose_names_are_printed_alike_are_told_apart() {
-    let byte = Arc::new(Layout::new(1, Shape::Int(maplock_layout::layout::IntKind::Unsigned)));
+    let byte = Arc::new(Layout::new(1, Shape::Int(maplock_layout::IntKind::Unsigned)));
     let member =
         |name: &str, offset_bits, layout: Arc<Layout>| Member { name: name.into(), offset_bits, bits: None, layout };
     let of = |name: &str, members| {
@@ -606,7 +605,7 @@ fn names_of_structs_and_members_may_be_anything() {
 
 #[test]
 fn an_array_may_have_as_many_dimensions_as_the_btf_reader_lets_it() {
-    let byte = Layout::new(1, Shape::Int(maplock_layout::layout::IntKind::Unsigned));
+    let byte = Layout::new(1, Shape::Int(maplock_layout::IntKind::Unsigned));
     let array = (0..120).fold(byte, |inner, _| Layout::new(1, Shape::Array { element: Arc::new(inner), len: 1 }));
     round_trips(holding(array));
 }

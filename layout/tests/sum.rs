@@ -5,8 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
-use maplock_layout::layout::{Composite, CompositeKind, Layout, Member, Shape};
-use maplock_layout::{SumPlace, sum_places};
+use maplock_layout::{Composite, CompositeKind, Layout, Member, Shape, SumPlace, sum_places};
 use support::{c, quickly};
 
 const FLOW: &str = "

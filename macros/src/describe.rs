@@ -1,6 +1,6 @@
 //! Types of the lock as tokens of `maplock::__derive::Type`.
 
-use maplock_layout::layout::{IntKind, Layout, Shape};
+use maplock_layout::{IntKind, Layout, Shape};
 use proc_macro2::TokenStream;
 use quote::quote;
 
@@ -20,7 +20,7 @@ pub(crate) fn ty(layout: &Layout, root: &TokenStream) -> TokenStream {
         Shape::Composite(of) => {
             let digest = layout.digest().number();
             // The arms of a union are read out of its bytes; what the kernel keeps in a lock or timer is nobody's to read.
-            let may_be_bytes = of.kind() == maplock_layout::layout::CompositeKind::Union || of.kernel_name().is_some();
+            let may_be_bytes = of.kind() == maplock_layout::CompositeKind::Union || of.kernel_name().is_some();
             quote!(#root::Type::Named { size: #size, digest: #digest, may_be_bytes: #may_be_bytes })
         }
         Shape::Opaque { .. } => quote!(#root::Type::Never),

@@ -1,6 +1,6 @@
 //! Enums without fields: their numbers are held against the lock's. They are no keys and no values, for any bytes must be one.
 
-use maplock_layout::layout::Shape;
+use maplock_layout::Shape;
 use maplock_layout::rules::nearest;
 use proc_macro2::TokenStream;
 use quote::quote;

@@ -2,9 +2,8 @@
 
 use std::collections::HashSet;
 
-use maplock_layout::Layout;
-use maplock_layout::layout::{Composite, FlatMember};
 use maplock_layout::rules::nearest;
+use maplock_layout::{Composite, FlatMember, Layout};
 use proc_macro2::Span;
 use syn::Field;
 

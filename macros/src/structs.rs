@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use maplock_layout::layout::{Composite, Layout};
+use maplock_layout::{Composite, Layout};
 use proc_macro2::{Group, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
@@ -118,7 +118,7 @@ fn held(input: &Input, bound: &Bound, types: &Types, problems: &mut Problems) ->
         problems.add(ident.span(), format!("`{name}` has fields here, but is {} {place}", describe::spelling(layout)));
         return (TokenStream::new(), unknown(input));
     };
-    let is_union = composite.kind() == maplock_layout::layout::CompositeKind::Union;
+    let is_union = composite.kind() == maplock_layout::CompositeKind::Union;
     if is_union != input.is_union() {
         let (here, there) = if is_union { ("struct", "union") } else { ("union", "struct") };
         problems.add(ident.span(), format!("`{name}` is a {here} here, but a {there} {place}"));

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use maplock_layout::layout::{Layout, Shape};
 use maplock_layout::rules::nearest;
-use maplock_layout::{Lock, MapDef};
+use maplock_layout::{Layout, Lock, MapDef, Shape};
 
 use crate::input::{Input, Role};
 
@@ -210,12 +209,11 @@ fn member(layout: &Arc<Layout>, part: &str) -> Option<Arc<Layout>> {
 
 /// The anonymous member that holds the member `inside`, and where it is, in bits.
 pub(crate) fn anonymous<'a>(
-    composite: &'a maplock_layout::layout::Composite,
+    composite: &'a maplock_layout::Composite,
     inside: &str,
-) -> Option<(&'a maplock_layout::layout::Member, u64)> {
-    let holds = |inner: &maplock_layout::layout::Composite| {
-        inner.flat_members().iter().any(|flat| &*flat.member.name == inside)
-    };
+) -> Option<(&'a maplock_layout::Member, u64)> {
+    let holds =
+        |inner: &maplock_layout::Composite| inner.flat_members().iter().any(|flat| &*flat.member.name == inside);
     let member = composite.members().iter().find(|member| member.promoted().is_some_and(holds))?;
     Some((member, member.offset_bits))
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
 use maplock_codegen::Object;
-use maplock_layout::layout::{Composite, CompositeKind, IntKind, Layout, Shape};
 use maplock_layout::map::{MapDef, Origin, Pinning};
+use maplock_layout::{Composite, CompositeKind, IntKind, Layout, Shape};
 
 use crate::libbpf::{self, Opened};
 use crate::types::{Types, kind, list, name, number};

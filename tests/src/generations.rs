@@ -25,11 +25,11 @@ use std::time::Duration;
 
 use crate::kernel::Cgroup;
 use maplock::layout::config::Levels;
-use maplock::layout::layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
 use maplock::layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock::layout::map::{MapType, Pinning};
-use maplock::layout::observe::Observation;
-use maplock::layout::{Disposition, Lock, MapDef, epochs};
+use maplock::layout::{
+    Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, epochs,
+};
 use maplock::sys::{Map, NewProg, Prog};
 use maplock::{AttachType, Error, Hook, OnMismatch, Options, Policies, Policy, Report, Spec, Staged};
 

@@ -4,10 +4,9 @@ use std::fs;
 use std::sync::Arc;
 
 use maplock::sys::{Btf, Map, NewMap};
-use maplock_layout::Layout;
 use maplock_layout::btf::{self, Encoded, Resolver, encode};
-use maplock_layout::layout::{Composite, CompositeKind, IntKind, Member, Shape};
 use maplock_layout::map::{MapDef, MapType as T};
+use maplock_layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
 use maplock_tests::maps_of;
 use maplock_tests::toolchain::{Clang, Fixture, Order, file_name, files, root, skip};
 

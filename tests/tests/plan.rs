@@ -7,7 +7,7 @@ use maplock::inspect::{Observed, Source};
 use maplock::layout::config::Levels;
 use maplock::layout::lock::OnUpgrade;
 use maplock::layout::map::Pinning;
-use maplock::layout::{Disposition as D, Lock, MapDef, epochs, observe::Observation};
+use maplock::layout::{Disposition as D, Lock, MapDef, Observation, epochs};
 use maplock::normalise::Node;
 use maplock::plan::{Inputs, Plan, plan};
 use maplock::{Policies, Spec};

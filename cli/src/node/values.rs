@@ -1,7 +1,6 @@
 //! Keys and values by the names of their members.
 
-use maplock::layout::Layout;
-use maplock::layout::layout::{Composite, CompositeKind, IntKind, Shape};
+use maplock::layout::{Composite, CompositeKind, IntKind, Layout, Shape};
 
 /// Most elements of an array that are told.
 const MOST: usize = 16;

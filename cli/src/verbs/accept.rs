@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use maplock_layout::config::Levels;
-use maplock_layout::conversion::{Answers, Converting};
+use maplock_layout::conversion::Answers;
 use maplock_layout::epochs::{self, EpochError};
+use maplock_layout::history::Converting;
 use maplock_layout::lock::{Epoch, Merge, OnUpgrade};
 use maplock_layout::{Lock, Observation, compare};
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use maplock_layout::conversion::Converting;
+use maplock_layout::history::Converting;
 use maplock_layout::lock::LockedMap;
 use serde::Serialize;
 

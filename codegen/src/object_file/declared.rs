@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use maplock_layout::Layout;
 use maplock_layout::btf::{Btf, BtfKind, BtfType, Linkage, Resolver};
-use maplock_layout::layout::Layout;
 use maplock_layout::map::{MapDef, MapType, Pinning};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use maplock_layout::btf::{Btf, BtfKind, BtfType, Linkage, Resolver};
-use maplock_layout::layout::{Composite, CompositeKind, Layout, Member, Shape};
 use maplock_layout::map::{MapDef, MapType, Origin};
+use maplock_layout::{Composite, CompositeKind, Layout, Member, Shape};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use super::{Elf, ObjectError};

@@ -9,9 +9,9 @@ mod lines;
 
 use std::sync::Arc;
 
+use maplock_layout::Layout;
 use maplock_layout::btf::{Btf, BtfKind, Resolver};
 use maplock_layout::config::Binding;
-use maplock_layout::layout::Layout;
 use maplock_layout::map::{MapDef, MapType};
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object as _, ObjectSection as _};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use maplock_layout::layout::{Composite, IntKind, Shape};
+use maplock_layout::{Composite, IntKind, Shape};
 
 use super::QUIET;
 use super::composite::{Field, Holds};

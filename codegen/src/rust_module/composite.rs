@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use maplock_layout::layout::{Composite, CompositeKind, Layout, Member};
+use maplock_layout::{Composite, CompositeKind, Layout, Member};
 
 use super::QUIET;
 use super::names::{Names, camel_case, identifier};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use maplock_layout::layout::{Composite, CompositeKind, Layout, Shape};
+use maplock_layout::{Composite, CompositeKind, Layout, Shape};
 
 use super::QUIET;
 use super::names::identifier;
@@ -34,7 +34,7 @@ pub(super) fn natural_align(layout: &Layout) -> u64 {
         Shape::Composite(of) if of.kind() != CompositeKind::Section => {
             let members = of.members().iter();
             let align = members.clone().map(|member| natural_align(&member.layout)).max().unwrap_or(1);
-            let fits = |member: &maplock_layout::layout::Member| {
+            let fits = |member: &maplock_layout::Member| {
                 member.bits.is_some() || (member.offset_bits / 8).is_multiple_of(natural_align(&member.layout))
             };
             if layout.size.is_multiple_of(align) && members.clone().all(fits) { align } else { 1 }

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
-use maplock_layout::layout::Layout;
 use maplock_layout::lock::LockedMap;
 use maplock_layout::map::MapType;
-use maplock_layout::{Lock, MapDef};
+use maplock_layout::{Layout, Lock, MapDef};
 
 use super::QUIET;
 use super::names::{Names, camel_case, identifier, snake_case};

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use maplock_layout::layout::{Layout, Shape};
 use maplock_layout::lock::{Epoch, OnUpgrade};
-use maplock_layout::{Digest, Lock, MapDef};
+use maplock_layout::{Digest, Layout, Lock, MapDef, Shape};
 
 use super::composite::{entry_impls, entry_traits};
 use super::maps::Map;
@@ -132,8 +131,8 @@ fn newtype(ty: &str, runtime: bool) -> String {
 mod tests {
     use std::sync::Arc;
 
+    use maplock_layout::IntKind;
     use maplock_layout::conversion::Answers;
-    use maplock_layout::layout::IntKind;
     use maplock_layout::lock::LockedMap;
     use maplock_layout::map::MapType;
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use maplock_layout::layout::{Composite, Enumeration, IntKind, Layout, Shape};
+use maplock_layout::{Composite, Enumeration, IntKind, Layout, Shape};
 
 use super::names::{Names, camel_case, identifier};
 use super::{QUIET, extern_types};

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ptr;
 
-use super::resolve::MAX_DEPTH;
-use super::{BtfKind, HEADER_LEN, MAGIC};
+use super::kind::{BtfKind, HEADER_LEN, MAGIC};
+use super::reader::MAX_DEPTH;
 use crate::kernel_field;
 use crate::layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape};
 

@@ -3,15 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Btf, BtfError, BtfKind, BtfType};
+use super::error::BtfError;
+use super::kind::BtfKind;
+use super::reader::{Btf, MAX_DEPTH};
+use super::record::BtfType;
 use crate::kernel_field;
 use crate::layout::{
     Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape, fixed_width_alias, printable,
 };
 use crate::name::Name;
-
-/// How deep types may nest. The kernel's own verifier of BTF stops at 32 (`MAX_RESOLVE_DEPTH`).
-pub(super) const MAX_DEPTH: usize = 128;
 
 /// Bit offset and width, in bits, of an integer that is narrower than its bytes.
 type Narrow = Option<(u8, u8)>;

@@ -1,8 +1,7 @@
 //! What a new member begins as, from the text of an answer.
 
 use super::Step;
-use super::leaf::{Order, number};
-use super::members::Leaf;
+use super::members::{Leaf, Order, number};
 use super::numbers::store;
 use crate::layout::{IntKind, Shape};
 

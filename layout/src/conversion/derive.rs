@@ -70,7 +70,7 @@ impl Stage {
 }
 
 /// Checks what can be checked of a conversion that is written by hand.
-pub(super) fn by_hand(old: &MapDef, new: &MapDef, answers: &Answers) -> Result<(), Problems> {
+pub(crate) fn by_hand(old: &MapDef, new: &MapDef, answers: &Answers) -> Result<(), Problems> {
     let mut problems = Problems::default();
     problems.questions.extend(impossible(old, new));
     let other = Answers { by_hand: false, collide: None, ..answers.clone() };

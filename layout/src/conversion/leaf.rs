@@ -4,55 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ptr;
 
 use super::matching::{Deriver, Tried, is_same, moved};
-use super::members::{Leaf, last_name};
+use super::members::{Leaf, Number, Order, last_name, number, order};
 use super::plan::{Act, MemberPlan, option};
 use super::units::Unit;
-use super::{Bits, Cast, Int, Scale, Step, defaults};
+use super::{Cast, Int, Scale, Step, defaults};
 use crate::kernel_field;
-use crate::layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Shape};
+use crate::layout::{Composite, CompositeKind, Enumeration, Layout, Shape};
 
 /// Most enumerators that get other numbers one by one.
 const MAX_NUMBERS: usize = 256;
-
-/// The order of an integer's bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    /// The machine's.
-    Host,
-    /// Most significant first: `__be32`.
-    Big,
-    /// Least significant first: `__le32`.
-    Little,
-}
-
-/// A member that is a number.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Number {
-    pub(super) bits: Bits,
-    pub(super) order: Order,
-    pub(super) is_bool: bool,
-}
-
-/// The number that a member is; `None` for all else, and for more than 64 bits.
-pub(super) fn number(leaf: &Leaf<'_>) -> Option<Number> {
-    let width = u32::try_from(leaf.size_bits()).ok().filter(|width| (1..=64).contains(width))?;
-    let (signed, is_bool) = match &leaf.layout.shape {
-        Shape::Int(kind) => (*kind == IntKind::Signed, *kind == IntKind::Bool),
-        Shape::Enum(of) => (of.values.iter().any(|(_, value)| *value < 0), false),
-        _ => return None,
-    };
-    let order = order(leaf.layout);
-    let bits = Bits { offset: u32::try_from(leaf.offset_bits).ok()?, width, signed };
-    Some(Number { bits, order, is_bool })
-}
-
-fn order(layout: &Layout) -> Order {
-    match layout.typedef.as_deref() {
-        Some(name) if name.starts_with("__be") => Order::Big,
-        Some(name) if name.starts_with("__le") => Order::Little,
-        _ => Order::Host,
-    }
-}
 
 /// The unit that the name of a member tells, or that of its type.
 fn unit(name: &str, layout: &Layout) -> Option<Unit> {

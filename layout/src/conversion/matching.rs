@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::members::{Leaf, Scope};
 use super::plan::{Act, MemberPlan, Question, option};
 use super::{Answers, Step, defaults};
-use crate::diff;
+use crate::diff::rules_between;
 use crate::layout::{Layout, Shape};
 use crate::rules::Tier;
 
@@ -300,7 +300,7 @@ pub(super) fn moved(from: u64, to: u64) -> Vec<Act> {
 
 /// True where two layouts are the same bytes in the same sense, however they are spelled.
 pub(super) fn is_same(old: &Layout, new: &Layout) -> bool {
-    old.size == new.size && diff::rules_between(old, new).iter().all(|rule| rule.tier == Tier::Spelling)
+    old.size == new.size && rules_between(old, new).iter().all(|rule| rule.tier == Tier::Spelling)
 }
 
 /// The leaves among `of` by their last name.

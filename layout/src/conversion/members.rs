@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 
+use super::Bits;
 use crate::kernel_field;
-use crate::layout::{Composite, CompositeKind, Layout, Shape};
+use crate::layout::{Composite, CompositeKind, IntKind, Layout, Shape};
 
 /// A key or a value, or an element of an array in it: the bytes from which offsets count.
 #[derive(Debug)]
@@ -140,4 +141,44 @@ impl Leaf<'_> {
 /// `bytes` of `value.items[].bytes[]`.
 pub(super) fn last_name(path: &str) -> &str {
     path.trim_end_matches("[]").rsplit('.').next().unwrap_or_default()
+}
+
+/// The order of an integer's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The machine's.
+    Host,
+    /// Most significant first: `__be32`.
+    Big,
+    /// Least significant first: `__le32`.
+    Little,
+}
+
+/// A member that is a number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Number {
+    pub(super) bits: Bits,
+    pub(super) order: Order,
+    pub(super) is_bool: bool,
+}
+
+/// The number that a member is; `None` for all else, and for more than 64 bits.
+pub(super) fn number(leaf: &Leaf<'_>) -> Option<Number> {
+    let width = u32::try_from(leaf.size_bits()).ok().filter(|width| (1..=64).contains(width))?;
+    let (signed, is_bool) = match &leaf.layout.shape {
+        Shape::Int(kind) => (*kind == IntKind::Signed, *kind == IntKind::Bool),
+        Shape::Enum(of) => (of.values.iter().any(|(_, value)| *value < 0), false),
+        _ => return None,
+    };
+    let order = order(leaf.layout);
+    let bits = Bits { offset: u32::try_from(leaf.offset_bits).ok()?, width, signed };
+    Some(Number { bits, order, is_bool })
+}
+
+pub(super) fn order(layout: &Layout) -> Order {
+    match layout.typedef.as_deref() {
+        Some(name) if name.starts_with("__be") => Order::Big,
+        Some(name) if name.starts_with("__le") => Order::Little,
+        _ => Order::Host,
+    }
 }

@@ -7,7 +7,6 @@ mod convert;
 mod defaults;
 mod derive;
 mod inverse;
-mod lead;
 mod leaf;
 mod matching;
 mod members;
@@ -21,7 +20,7 @@ use crate::digest::Digest;
 
 pub use answers::Answers;
 pub use convert::Unfit;
-pub use lead::{Converting, LeadError};
+pub(crate) use derive::by_hand;
 pub use plan::{Act, Derived, MemberPlan, Mistake, Problems, Question};
 pub use text::TextError;
 

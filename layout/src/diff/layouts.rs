@@ -4,41 +4,16 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ptr;
 
-use super::Sink;
+use super::at::{At, Role, join, subject};
+use super::causes::{Causes, longest_increasing};
+use super::enumerators::compare_enumerators;
+use super::sink::Sink;
+use crate::config::Levels;
 use crate::digest::Digester;
-use crate::finding::Place;
 use crate::kernel_field;
-use crate::layout::{Composite, Enumeration, FlatMember, IntKind, Layout, Shape};
+use crate::layout::{Composite, FlatMember, IntKind, Layout, Shape};
+use crate::place::Place;
 use crate::rules::{self, Rule, Tier};
-
-/// Whether a layout is a whole key, a whole value, or inside of one: the rule for "another type" differs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Key,
-    Value,
-    Inside,
-    /// An element of an array of several.
-    Element,
-}
-
-impl Role {
-    fn type_changed(self) -> &'static Rule {
-        match self {
-            Self::Key => &rules::KEY_TYPE_CHANGED,
-            Self::Value => &rules::VALUE_TYPE_CHANGED,
-            Self::Inside | Self::Element => &rules::MEMBER_TYPE_CHANGED,
-        }
-    }
-}
-
-/// One place in both layouts.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At<'a> {
-    pub path: &'a str,
-    pub role: Role,
-    pub old_bits: u64,
-    pub new_bits: u64,
-}
 
 /// Compares layouts, remembering which composites it has found to be the same.
 #[derive(Debug, Default)]
@@ -369,41 +344,12 @@ struct Pair {
     renamed: bool,
 }
 
-/// Changes of one composite that push the members behind them along, by where they are in either layout.
-#[derive(Debug, Default)]
-struct Causes {
-    old: BTreeMap<u64, String>,
-    new: BTreeMap<u64, String>,
-}
-
-impl Causes {
-    fn removed(&mut self, old_bits: u64, path: String) {
-        self.old.insert(old_bits, path);
-    }
-
-    fn added(&mut self, new_bits: u64, path: String) {
-        self.new.insert(new_bits, path);
-    }
-
-    fn resized(&mut self, old_bits: u64, new_bits: u64, path: String) {
-        self.old.insert(old_bits, path.clone());
-        self.new.insert(new_bits, path);
-    }
-
-    /// The nearest change before a member that was at `old_bits` and is at `new_bits`.
-    fn before(&self, old_bits: u64, new_bits: u64) -> Option<&str> {
-        let nearest = |causes: &'_ BTreeMap<u64, String>, bits: u64| -> Option<u64> {
-            causes.range(..bits).next_back().map(|(at, _)| bits - at)
-        };
-        let (by_old, by_new) = (nearest(&self.old, old_bits), nearest(&self.new, new_bits));
-        match (by_old, by_new) {
-            (Some(distance), other) if other.is_none_or(|other| distance < other) => {
-                self.old.get(&(old_bits - distance)).map(String::as_str)
-            }
-            (_, Some(distance)) => self.new.get(&(new_bits - distance)).map(String::as_str),
-            _ => None,
-        }
-    }
+/// The rules that tell two layouts apart.
+pub(crate) fn rules_between(old: &Layout, new: &Layout) -> Vec<&'static Rule> {
+    let levels = Levels::default();
+    let mut sink = Sink::new("", &levels);
+    LayoutDiff::default().compare(old, new, At { path: "", role: Role::Inside, old_bits: 0, new_bits: 0 }, &mut sink);
+    sink.findings.iter().map(|finding| finding.rule).collect()
 }
 
 /// Reports that one struct is another, which only the kernel tells apart.
@@ -413,57 +359,6 @@ fn type_changed(old: &Layout, new: &Layout, at: At<'_>, sink: &mut Sink<'_>) {
     let old = Some((from, place(at.old_bits, old.size * 8)));
     let new = Some((to, place(at.new_bits, new.size * 8)));
     sink.add_placed(at.role.type_changed(), at.path, old, new, message);
-}
-
-fn compare_enumerators(old: &Enumeration, new: &Enumeration, at: At<'_>, sink: &mut Sink<'_>) {
-    let values = |of: &Enumeration| -> BTreeMap<String, i128> {
-        of.values.iter().map(|(name, value)| (name.to_string(), *value)).collect()
-    };
-    let (old, new) = (values(old), values(new));
-    let highest = |of: &BTreeMap<String, i128>| of.values().max().copied();
-    let (old_highest, new_highest) = (highest(&old), highest(&new));
-    let mut added: BTreeMap<&String, i128> =
-        new.iter().filter(|(name, _)| !old.contains_key(*name)).map(|(name, value)| (name, *value)).collect();
-
-    // An end marker moves with the others; on its own it is an enumerator like any other.
-    let others_change = !added.is_empty() || old.keys().any(|name| !new.contains_key(name));
-    for (name, &was) in &old {
-        let path = join(at.path, name);
-        match new.get(name) {
-            Some(&is) if is == was => {}
-            Some(&is) if others_change && is_sentinel(name) && Some(was) == old_highest && Some(is) == new_highest => {}
-            Some(&is) => {
-                let message = format!("enumerator `{name}` is {is}, it was {was}");
-                sink.add(&rules::ENUM_VALUE_CHANGED, &path, Some(was.to_string()), Some(is.to_string()), message);
-            }
-            None => {
-                let renamed = added.iter().find(|(_, value)| **value == was).map(|(name, _)| (*name).clone());
-                if let Some(to) = renamed {
-                    added.remove(&to);
-                    let message = format!("enumerator `{name}` ({was}) was renamed to `{to}`");
-                    let path = join(at.path, &to);
-                    sink.add(&rules::ENUM_VALUE_RENAMED, &path, Some(name.clone()), Some(to), message);
-                } else {
-                    let message = format!("enumerator `{name}` ({was}) was removed");
-                    sink.add(&rules::ENUM_VALUE_REMOVED, &path, Some(was.to_string()), None, message);
-                }
-            }
-        }
-    }
-    for (name, value) in added {
-        let message = format!("enumerator `{name}` ({value}) was added");
-        sink.add(&rules::ENUM_VALUE_ADDED, &join(at.path, name), None, Some(value.to_string()), message);
-    }
-}
-
-/// True for the name of an enumerator that only marks the end, and so moves whenever one is added.
-fn is_sentinel(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let plain = lower.trim_matches('_');
-    // `COUNT` or `LAST` may well be a value of its own, unless its underscores say that it is none.
-    let is_internal = lower.starts_with("__")
-        && matches!(plain.rsplit('_').next(), Some("max" | "count" | "num" | "nr" | "end" | "last"));
-    is_internal || plain.ends_with("_max") || plain.starts_with("nr_") || plain.starts_with("num_")
 }
 
 fn sign(kind: IntKind) -> Option<bool> {
@@ -529,44 +424,8 @@ fn member_place(base: u64, flat: FlatMember<'_>) -> Place {
     place(base + flat.offset_bits, flat.member.size_bits())
 }
 
-fn join(path: &str, name: &str) -> String {
-    format!("{path}.{name}")
-}
-
-/// How a message names the place at `path`: by the member, or by what of the map it is.
-fn subject(path: &str) -> String {
-    match path.rsplit_once('.') {
-        Some((map, "key")) => format!("the key of `{map}`"),
-        Some((map, "value")) => format!("the value of `{map}`"),
-        Some((_, member)) => format!("`{member}`"),
-        None => format!("`{path}`"),
-    }
-}
-
 fn unpaired<'m>(all: &[FlatMember<'m>], paired: impl Iterator<Item = usize>) -> Vec<FlatMember<'m>> {
     let mut used = vec![false; all.len()];
     paired.for_each(|index| used[index] = true);
     all.iter().zip(used).filter(|(_, used)| !used).map(|(flat, _)| *flat).collect()
-}
-
-/// Marks a longest subsequence that does not decrease: the members that kept their order. The rest were reordered.
-fn longest_increasing(values: &[u64]) -> Vec<bool> {
-    // `ends[n]`: index of the smallest value at which a subsequence of n + 1 values can end.
-    let mut ends: Vec<usize> = Vec::new();
-    let mut previous = vec![None; values.len()];
-    for (index, &value) in values.iter().enumerate() {
-        let len = ends.partition_point(|&end| values[end] <= value);
-        previous[index] = len.checked_sub(1).map(|shorter| ends[shorter]);
-        match ends.get_mut(len) {
-            Some(end) => *end = index,
-            None => ends.push(index),
-        }
-    }
-    let mut kept = vec![false; values.len()];
-    let mut at = ends.last().copied();
-    while let Some(index) = at {
-        kept[index] = true;
-        at = previous[index];
-    }
-    kept
 }

@@ -1,130 +1,29 @@
 //! What differs between two sets of maps, and what that does to pinned state.
 
+mod at;
+mod causes;
+mod enumerators;
 mod layouts;
+mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::Levels;
 use crate::digest::Digest;
-use crate::finding::{Comparison, Disposition, Finding, Place, Verdict};
+use crate::epoch::{Epoch, Merge, OnUpgrade};
+use crate::finding::{Comparison, Disposition, Finding, Verdict};
+use crate::history::{chain, leads_to};
 use crate::layout::Layout;
-use crate::lock::{Epoch, Lock, LockedMap, Merge, OnUpgrade};
+use crate::lock::{Lock, LockedMap};
 use crate::map::{MapDef, Pinning};
+use crate::place::Place;
 use crate::rules::{self, Level, Rule, Tier};
 use crate::sum::sum_places;
-use layouts::{At, LayoutDiff, Role};
+use at::{At, Role};
+use layouts::LayoutDiff;
+use sink::{MAX_SEEN, Sink};
 
-/// Most findings of one map that are kept: of those that are denied, and as many of the others. A struct used in a hundred
-/// places reports its change in each of them; beyond this, nobody reads on.
-const MAX_FINDINGS: usize = 1000;
-
-/// Most that are looked at. Only hostile input has as many, and it could have 2^64.
-const MAX_SEEN: usize = 100_000;
-
-/// Collects the findings of one map.
-#[derive(Debug)]
-struct Sink<'a> {
-    map: &'a str,
-    levels: Option<&'a Levels>,
-    findings: Vec<Finding>,
-    /// How many are kept that are denied, and that are not.
-    kept: [usize; 2],
-    /// How many there were.
-    seen: usize,
-}
-
-impl<'a> Sink<'a> {
-    fn new(map: &'a str, levels: &'a Levels) -> Self {
-        Self { map, levels: Some(levels), findings: Vec::new(), kept: [0; 2], seen: 0 }
-    }
-
-    /// For a comparison of which only the outcome counts.
-    fn scratch() -> Self {
-        Self { map: "", levels: None, findings: Vec::new(), kept: [0; 2], seen: 0 }
-    }
-
-    fn is_scratch(&self) -> bool {
-        self.levels.is_none()
-    }
-
-    fn len(&self) -> usize {
-        self.findings.len()
-    }
-
-    fn is_full(&self) -> bool {
-        self.kept[1] >= MAX_FINDINGS || self.seen >= MAX_SEEN
-    }
-
-    fn since(&self, start: usize) -> std::slice::Iter<'_, Finding> {
-        self.findings[start.min(self.len())..].iter()
-    }
-
-    /// Sorts the findings from `start` on by `order`, their offsets; equal ones stay as they are.
-    fn sort_since(&mut self, start: usize, order: &[u64]) {
-        let tail = self.findings.split_off(start.min(self.len()));
-        let mut tail: Vec<_> = tail.into_iter().zip(order).collect();
-        tail.sort_by_key(|(_, offset)| **offset);
-        self.findings.extend(tail.into_iter().map(|(finding, _)| finding));
-    }
-
-    fn add(&mut self, rule: &'static Rule, path: &str, old: Option<String>, new: Option<String>, message: String) {
-        self.push(rule, path, (old, None), (new, None), None, message);
-    }
-
-    fn add_placed(
-        &mut self,
-        rule: &'static Rule,
-        path: &str,
-        old: Option<(String, Place)>,
-        new: Option<(String, Place)>,
-        message: String,
-    ) {
-        self.add_consequence(rule, path, old, new, None, message);
-    }
-
-    fn add_consequence(
-        &mut self,
-        rule: &'static Rule,
-        path: &str,
-        old: Option<(String, Place)>,
-        new: Option<(String, Place)>,
-        cause: Option<String>,
-        message: String,
-    ) {
-        self.push(rule, path, old.unzip(), new.unzip(), cause, message);
-    }
-
-    fn push(
-        &mut self,
-        rule: &'static Rule,
-        path: &str,
-        old: (Option<String>, Option<Place>),
-        new: (Option<String>, Option<Place>),
-        consequence_of: Option<String>,
-        message: String,
-    ) {
-        let level = self.levels.map_or(rule.default_level, |levels| levels.of(rule));
-        let kept = &mut self.kept[usize::from(level == Level::Deny)];
-        self.seen += 1;
-        if *kept >= MAX_FINDINGS {
-            return;
-        }
-        *kept += 1;
-        self.findings.push(Finding {
-            rule,
-            level,
-            map: self.map.to_owned(),
-            path: path.to_owned(),
-            old: old.0,
-            new: new.0,
-            old_place: old.1,
-            new_place: new.1,
-            consequence_of,
-            accepted: None,
-            message,
-        });
-    }
-}
+pub(crate) use layouts::rules_between;
 
 /// Holds `new` against `old`. Breaks that an epoch in `new` leads over are marked as accepted.
 #[must_use]
@@ -422,41 +321,6 @@ impl<'a> Acceptance<'a> {
         let merges = self.all().flat_map(|epoch| &epoch.merge);
         merges.filter(|(path, _)| is_there(path)).map(|(path, merge)| (path.clone(), *merge)).collect()
     }
-}
-
-/// The shortest way over epochs from one digest to another.
-pub(crate) fn chain(epochs: &[Epoch], from: Digest, to: Digest) -> Option<Vec<&Epoch>> {
-    let mut ways: Vec<(Digest, Vec<&Epoch>)> = vec![(from, Vec::new())];
-    let mut seen = BTreeSet::from([from]);
-    let mut next = 0;
-    while let Some((at, way)) = ways.get(next).cloned() {
-        if at == to {
-            return Some(way);
-        }
-        // Of two answers to one step, the newer counts.
-        for epoch in epochs.iter().rev().filter(|epoch| epoch.from == at) {
-            if seen.insert(epoch.to) {
-                let mut longer = way.clone();
-                longer.push(epoch);
-                ways.push((epoch.to, longer));
-            }
-        }
-        next += 1;
-    }
-    None
-}
-
-/// The rules that tell two layouts apart.
-pub(crate) fn rules_between(old: &Layout, new: &Layout) -> Vec<&'static Rule> {
-    let levels = Levels::default();
-    let mut sink = Sink::new("", &levels);
-    LayoutDiff::default().compare(old, new, At { path: "", role: Role::Inside, old_bits: 0, new_bits: 0 }, &mut sink);
-    sink.findings.iter().map(|finding| finding.rule).collect()
-}
-
-/// True where epochs lead from one digest to another, or both are the same.
-pub(crate) fn leads_to(epochs: &[Epoch], from: Digest, to: Digest) -> bool {
-    chain(epochs, from, to).is_some()
 }
 
 /// What these findings of a map that is on both sides come to.

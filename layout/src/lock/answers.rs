@@ -5,8 +5,8 @@ use std::fmt::{Display, Write as _};
 
 use toml::de::DeTable;
 
-use super::emit::{key, string};
-use super::parse::{Reader, Result, Value};
+use super::quote::{key, string};
+use super::reader::{Reader, Result, Value};
 use crate::config::did_you_mean;
 use crate::conversion::{Answers, Cast, Collide, Scale};
 

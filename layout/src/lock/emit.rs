@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
-use super::types::{Named, TypeTable};
-use super::{Epoch, Lock, LockedMap, answers};
-use crate::layout::Member;
+use super::answers;
+use super::data::{Lock, LockedMap};
+use super::quote::{key, string};
+use super::types::{Named, TypeTable, type_body};
+use crate::epoch::Epoch;
 use crate::map::{MapDef, Pinning};
 
 const HEAD: &str = "\
@@ -108,53 +110,4 @@ fn type_header(label: &str, named: &Named) -> String {
         Some(name) if label.split_once(' ').is_some_and(|(_, rest)| rest == &**name) => String::new(),
         Some(name) => format!("name = {}\n", string(name)),
     }
-}
-
-/// Size and members of a named type. Every type that it names has a label in `types` already.
-pub(super) fn type_body(named: &Named, types: &TypeTable) -> String {
-    match named {
-        Named::Composite(of, size) => {
-            let rows: String = of.members().iter().map(|row| format!("  {},\n", member(row, types))).collect();
-            format!("size = {size}\nmembers = [\n{rows}]\n")
-        }
-        Named::Enum(of, size) => {
-            let rows: String = of
-                .values
-                .iter()
-                .map(|(name, value)| format!("  {},\n", string(&format!("{name} = {value}"))))
-                .collect();
-            format!("size = {size}\nvalues = [\n{rows}]\n")
-        }
-    }
-}
-
-fn member(member: &Member, types: &TypeTable) -> String {
-    let place = match member.bits {
-        Some(bits) => format!("bit_offset = {}, bits = {bits}", member.offset_bits),
-        None => format!("offset = {}, size = {}", member.offset_bits / 8, member.layout.size),
-    };
-    let (name, expression) = (string(&member.name), string(&types.expression(&member.layout)));
-    format!("{{ {place}, name = {name}, type = {expression} }}")
-}
-
-/// A TOML key: bare where it can be.
-pub(super) fn key(name: &str) -> String {
-    let bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
-    if bare { name.to_owned() } else { string(name) }
-}
-
-/// A TOML basic string.
-pub(super) fn string(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            c if c.is_control() => _ = write!(out, "\\u{:04X}", u32::from(c)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::data::VERSION;
 use crate::digest::Digest;
 
 /// A lockfile that can't be used, and where.
@@ -53,7 +54,7 @@ impl fmt::Display for LockProblem {
             Self::NewerVersion(version) => write!(
                 f,
                 "version {version} is newer than this maplock, which knows version {}; run `cargo install cargo-maplock`, and update `maplock-codegen` in Cargo.toml",
-                super::VERSION
+                VERSION
             ),
             Self::Digest { map, written, computed } => write!(
                 f,

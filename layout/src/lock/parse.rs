@@ -1,23 +1,21 @@
 //! Reading a lockfile.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
 use std::sync::Arc;
 
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
+use super::answers;
+use super::data::{Lock, LockedMap, VERSION};
 use super::error::{LockError, LockProblem};
+use super::reader::{Reader, Result, Value};
 use super::types::{MAX_DEPTH, Parsed, parse_expression};
-use super::{Epoch, Lock, LockedMap, Merge, OnUpgrade, VERSION};
-use crate::config::{did_you_mean, line_of};
+use crate::config::did_you_mean;
 use crate::digest::Digest;
+use crate::epoch::{Epoch, Merge, OnUpgrade};
 use crate::layout::{Composite, CompositeKind, Enumeration, Layout, Member, Shape};
 use crate::map::{MapDef, MapType, Pinning};
 use crate::name::Name;
-
-pub(super) type Value<'a> = Spanned<DeValue<'a>>;
-pub(super) type Result<T> = std::result::Result<T, LockError>;
 
 /// How deep definitions of inner maps may nest. The kernel allows 1.
 const MAX_INNER: usize = 8;
@@ -58,10 +56,6 @@ pub(super) fn parse(text: &str) -> Result<Lock> {
     Ok(Lock { maps })
 }
 
-pub(super) struct Reader<'t> {
-    text: &'t str,
-}
-
 const DEF_KEYS: [&str; 12] = [
     "type",
     "key_size",
@@ -80,62 +74,6 @@ const DEF_KEYS: [&str; 12] = [
 const EPOCH_KEYS: [&str; 8] = ["from", "to", "rules", "on-upgrade", "merge", "reason", "max_entries", "previous"];
 
 impl Reader<'_> {
-    fn line(&self, span: &Range<usize>) -> usize {
-        line_of(self.text, span.start)
-    }
-
-    pub(super) fn at(&self, span: Range<usize>, problem: String) -> LockError {
-        LockError { line: self.line(&span), problem: LockProblem::Malformed(problem) }
-    }
-
-    pub(super) fn table<'v, 'a>(&self, value: &'v Value<'a>) -> Result<&'v DeTable<'a>> {
-        value.get_ref().as_table().ok_or_else(|| self.at(value.span(), "not a table".to_owned()))
-    }
-
-    pub(super) fn array<'v, 'a>(&self, value: &'v Value<'a>) -> Result<&'v [Value<'a>]> {
-        let array = value.get_ref().as_array().ok_or_else(|| self.at(value.span(), "not a list".to_owned()))?;
-        Ok(array)
-    }
-
-    pub(super) fn string<'v>(&self, value: &'v Value<'_>) -> Result<&'v str> {
-        value.get_ref().as_str().ok_or_else(|| self.at(value.span(), "not a string".to_owned()))
-    }
-
-    pub(super) fn bool(&self, value: &Value<'_>) -> Result<bool> {
-        value.get_ref().as_bool().ok_or_else(|| self.at(value.span(), "not true or false".to_owned()))
-    }
-
-    fn integer(&self, value: &Value<'_>) -> Result<i64> {
-        let integer = value.get_ref().as_integer();
-        let parsed = integer.and_then(|integer| i64::from_str_radix(integer.as_str(), integer.radix()).ok());
-        parsed.ok_or_else(|| self.at(value.span(), "not an integer".to_owned()))
-    }
-
-    fn number<T: TryFrom<i64>>(&self, value: &Value<'_>) -> Result<T> {
-        let integer = self.integer(value)?;
-        T::try_from(integer).map_err(|_| self.at(value.span(), format!("{integer} is out of range")))
-    }
-
-    fn only(&self, table: &DeTable<'_>, known: &[&str]) -> Result<()> {
-        match table.iter().find(|(key, _)| !known.contains(&&**key.get_ref())) {
-            None => Ok(()),
-            Some((key, _)) => {
-                let name = key.get_ref();
-                let hint = did_you_mean(name, known.iter().copied());
-                Err(self.at(key.span(), format!("`{name}` is not known here{hint}")))
-            }
-        }
-    }
-
-    fn required<'v, 'a>(&self, table: &'v DeTable<'a>, key: &str, of: &Value<'_>) -> Result<&'v Value<'a>> {
-        table.get(key).ok_or_else(|| self.at(of.span(), format!("`{key}` is missing")))
-    }
-
-    fn digest(&self, value: &Value<'_>) -> Result<Digest> {
-        let text = self.string(value)?;
-        Digest::parse(text).ok_or_else(|| self.at(value.span(), format!("`{text}` is not a digest of 32 hex digits")))
-    }
-
     fn locked_map(&self, name: &str, value: &Value<'_>) -> Result<LockedMap> {
         let table = self.table(value)?;
         let known: Vec<_> = DEF_KEYS.into_iter().chain(["digest", "ephemeral", "epoch"]).collect();
@@ -165,7 +103,7 @@ impl Reader<'_> {
 
     fn epoch(&self, map: &str, value: &Value<'_>) -> Result<Epoch> {
         let table = self.table(value)?;
-        let known: Vec<_> = EPOCH_KEYS.into_iter().chain(super::answers::KEYS).collect();
+        let known: Vec<_> = EPOCH_KEYS.into_iter().chain(answers::KEYS).collect();
         self.only(table, &known)?;
         let on_upgrade = self.required(table, "on-upgrade", value)?;
         let name = self.string(on_upgrade)?;

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::ptr;
 use std::sync::Arc;
 
-use crate::layout::{Composite, Enumeration, IntKind, Layout, Shape, printable};
+use super::quote::string;
+use crate::layout::{Composite, Enumeration, IntKind, Layout, Member, Shape, printable};
 
 /// A type that has a table of its own.
 #[derive(Debug, Clone)]
@@ -62,7 +63,7 @@ impl TypeTable {
         if self.labels.contains_key(&key) {
             return;
         }
-        let text = super::emit::type_body(&named, self);
+        let text = type_body(&named, self);
         let wanted = format!("{keyword} {}", printable(name.unwrap_or(fallback)));
         let identity = format!("{wanted}\n{name:?}\n{text}");
         if let Some(label) = self.texts.get(&identity) {
@@ -109,6 +110,33 @@ impl TypeTable {
             _ => layout.spelling_without_typedef(),
         }
     }
+}
+
+/// Size and members of a named type. Every type that it names has a label in `types` already.
+pub(super) fn type_body(named: &Named, types: &TypeTable) -> String {
+    match named {
+        Named::Composite(of, size) => {
+            let rows: String = of.members().iter().map(|row| format!("  {},\n", member(row, types))).collect();
+            format!("size = {size}\nmembers = [\n{rows}]\n")
+        }
+        Named::Enum(of, size) => {
+            let rows: String = of
+                .values
+                .iter()
+                .map(|(name, value)| format!("  {},\n", string(&format!("{name} = {value}"))))
+                .collect();
+            format!("size = {size}\nvalues = [\n{rows}]\n")
+        }
+    }
+}
+
+fn member(member: &Member, types: &TypeTable) -> String {
+    let place = match member.bits {
+        Some(bits) => format!("bit_offset = {}, bits = {bits}", member.offset_bits),
+        None => format!("offset = {}, size = {}", member.offset_bits / 8, member.layout.size),
+    };
+    let (name, expression) = (string(&member.name), string(&types.expression(&member.layout)));
+    format!("{{ {place}, name = {name}, type = {expression} }}")
 }
 
 fn first_name(composite: &Composite) -> Option<&str> {

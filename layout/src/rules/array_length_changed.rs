@@ -1,6 +1,6 @@
 //! `array-length-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// An array with more or fewer elements.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `array-stride-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// An array whose elements changed in size, with no member of them changed.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `bit-width-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A bit-field that takes more or fewer bits.
 pub const RULE: Rule = Rule {

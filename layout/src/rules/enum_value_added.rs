@@ -1,6 +1,6 @@
 //! `enum-value-added`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// An enumerator with a number of its own.
 pub const RULE: Rule = Rule {

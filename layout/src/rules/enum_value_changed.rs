@@ -1,6 +1,6 @@
 //! `enum-value-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// An enumerator of the same name with another number.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `enum-value-removed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// An enumerator that the new definition has no more.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `enum-value-renamed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// An enumerator of the same number with another name.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `flags-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// Other flags, as the kernel keeps them.
 pub const RULE: Rule = Rule {

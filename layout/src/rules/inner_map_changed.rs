@@ -1,6 +1,6 @@
 //! `inner-map-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A map in maps with another template for what it holds.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `key-size-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A key of more or fewer bytes.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `layout-added`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A map that said its sizes only and now says its types.
 pub const RULE: Rule = Rule {

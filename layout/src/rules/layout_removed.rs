@@ -1,6 +1,6 @@
 //! `layout-removed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A map that said its types and now says its sizes only.
 pub const RULE: Rule = Rule {

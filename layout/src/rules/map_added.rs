@@ -1,6 +1,6 @@
 //! `map-added`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A map that the old release has not.
 pub const RULE: Rule = Rule {

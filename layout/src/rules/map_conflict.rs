@@ -1,6 +1,6 @@
 //! `map-conflict`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// One name, two definitions in one package.
 pub const RULE: Rule = Rule {

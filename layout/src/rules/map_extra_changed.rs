@@ -1,6 +1,6 @@
 //! `map-extra-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// Another `map_extra`.
 pub const RULE: Rule = Rule {

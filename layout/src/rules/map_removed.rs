@@ -1,6 +1,6 @@
 //! `map-removed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A map that the new release has no more.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `map-type-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A map of another type.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `max-entries-decreased`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A smaller capacity.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `max-entries-increased`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A larger capacity.
 pub const RULE: Rule = Rule {

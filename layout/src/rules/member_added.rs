@@ -1,6 +1,6 @@
 //! `member-added`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A member that the old definition has not.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `member-moved`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A member of the same name and type at another offset.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `member-renamed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// Another name for a member of the same offset, width and type.
 pub const RULE: Rule = Rule {

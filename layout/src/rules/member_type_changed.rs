@@ -1,6 +1,6 @@
 //! `member-type-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A member or element of another size or kind.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `padding-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A struct inside of another takes more or fewer bytes, though none of its members changed.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `pinning-added`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A map that was not pinned and now is.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `pinning-removed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A map that was pinned and no longer is.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `scalar-kind-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// An integer, `bool`, float or pointer that is now another of these, of the same width.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `signedness-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// An integer that became signed or unsigned.
 pub const RULE: Rule = Rule {

@@ -1,6 +1,6 @@
 //! `stale-epoch`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// An acceptance that leads to no definition.
 pub const RULE: Rule = Rule {

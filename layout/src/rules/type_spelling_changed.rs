@@ -1,6 +1,6 @@
 //! `type-spelling-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// Another name for a type of the same bytes and meaning.
 pub const RULE: Rule = Rule {

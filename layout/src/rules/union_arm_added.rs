@@ -1,6 +1,6 @@
 //! `union-arm-added`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A new member of a union.
 pub const RULE: Rule = Rule {

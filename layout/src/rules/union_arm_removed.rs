@@ -1,6 +1,6 @@
 //! `union-arm-removed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A member of a union that the new definition has no more.
 pub const RULE: Rule = Rule {

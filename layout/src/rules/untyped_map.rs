@@ -1,6 +1,6 @@
 //! `untyped-map`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A map that says its sizes only.
 pub const RULE: Rule = Rule {

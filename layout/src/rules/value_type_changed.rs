@@ -1,6 +1,6 @@
 //! `value-type-changed`
 
-use super::{Example, Level, Rule, Tier};
+use super::rule::{Example, Level, Rule, Tier};
 
 /// A value that as a whole is of another type.
 pub const RULE: Rule = Rule {

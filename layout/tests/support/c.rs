@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use maplock_layout::layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape};
+use maplock_layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape};
 
 /// The layout of the last type that `source` declares or names.
 pub fn layout(source: &str) -> Arc<Layout> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use maplock_layout::btf::{Btf, BtfKind, BtfType, Resolver};
-use maplock_layout::layout::{Composite, CompositeKind, Layout, Member, Shape};
+use maplock_layout::{Composite, CompositeKind, Layout, Member, Shape};
 
 use crate::sys;
 

@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maplock_layout::conversion::Conversion;
-use maplock_layout::layout::Layout;
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock_layout::map::MapType;
-use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config::Levels, rules, sum_places};
+use maplock_layout::{Digest, Disposition, Finding, Layout, Lock, MapDef, compare, config::Levels, rules, sum_places};
 
 use super::kinds::{behaviour_of, entry_bytes, estimate};
 use super::same::same_but_for_capacity;

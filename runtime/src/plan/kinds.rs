@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::ptr;
 use std::time::Duration;
 
-use maplock_layout::layout::{Composite, Layout, Shape};
 use maplock_layout::map::{MapDef, MapType};
+use maplock_layout::{Composite, Layout, Shape};
 
 use crate::transfer::{Behaviour, behaviour};
 

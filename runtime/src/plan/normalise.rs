@@ -7,7 +7,7 @@
 
 use std::io;
 
-use maplock_layout::layout::CompositeKind;
+use maplock_layout::CompositeKind;
 use maplock_layout::map::{MapDef, MapType};
 
 /// What the machine rounds by.
@@ -170,7 +170,7 @@ pub static QUIRKS: &[Quirk] = &[
 
 /// True for the map that a loader makes of global variables.
 fn is_data_section(def: &MapDef) -> bool {
-    let is_section = |of: &maplock_layout::layout::Composite| of.kind() == CompositeKind::Section;
+    let is_section = |of: &maplock_layout::Composite| of.kind() == CompositeKind::Section;
     def.map_type == MapType::ARRAY
         && def.max_entries == 1
         && (def.name.starts_with('.')
@@ -255,8 +255,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::sync::Arc;
 
-    use maplock_layout::layout::{Composite, IntKind, Layout, Shape};
     use maplock_layout::map::{MapType as T, Pinning};
+    use maplock_layout::{Composite, IntKind, Layout, Shape};
 
     use super::*;
 

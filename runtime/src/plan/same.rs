@@ -4,8 +4,7 @@ use std::collections::HashSet;
 use std::ptr;
 use std::sync::Arc;
 
-use maplock_layout::MapDef;
-use maplock_layout::layout::{Composite, Layout, Shape};
+use maplock_layout::{Composite, Layout, MapDef, Shape};
 
 /// Pairs of composites that were found to be the same, by address: the number of ways to one can be exponential, so that the
 /// `==` of layouts is not for what others wrote.

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use maplock_layout::layout::Layout;
-use maplock_layout::sum_places;
+use maplock_layout::{Layout, sum_places};
 
 use crate::transfer::Sum;
 

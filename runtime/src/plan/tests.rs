@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use maplock_layout::config::Levels;
-use maplock_layout::layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
 use maplock_layout::lock::{LockedMap, OnUpgrade};
 use maplock_layout::map::{MapType as T, Pinning};
-use maplock_layout::observe::Observation;
-use maplock_layout::{Disposition as D, Lock, MapDef, epochs};
+use maplock_layout::{
+    Composite, CompositeKind, Disposition as D, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, epochs,
+};
 
 use super::{Inputs, MapPlan, Plan, plan};
 use crate::generation::meta::{Meta, MetaMap};

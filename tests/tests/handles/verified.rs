@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use maplock::handles::{Directory, Handle as _, HashMap, Opaque, Queue, Verified};
 use maplock::layout::conversion::Answers;
-use maplock::layout::layout::{Composite, Layout, Member, Shape};
 use maplock::layout::lock::{Epoch, LockedMap, OnUpgrade};
 use maplock::layout::map::MapType;
-use maplock::layout::{Lock, MapDef};
+use maplock::layout::{Composite, Layout, Lock, MapDef, Member, Shape};
 use maplock::meta::MetaMap;
 use maplock::sys::{Map, NewMap};
 use maplock::{ErrorKind, Meta, Options, Spec};

@@ -5,10 +5,9 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use maplock::layout::layout::{IntKind, Layout, Shape};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
-use maplock::layout::{Disposition, Lock, MapDef};
+use maplock::layout::{Disposition, IntKind, Layout, Lock, MapDef, Shape};
 use maplock::sys::{Map, NewMap, NewProg, Prog};
 use maplock::transfer::{Behaviour, behaviour};
 use maplock::{ErrorKind, OnMismatch, Options, Policies, Policy, Report, Spec};

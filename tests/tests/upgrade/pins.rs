@@ -245,12 +245,12 @@ fn a_map_accepted_as_reuse_counts_as_the_new_definition_from_then_on() {
         key: Some(std::sync::Arc::new(maplock::layout::Layout {
             size: 4,
             typedef: None,
-            shape: maplock::layout::layout::Shape::Int(maplock::layout::layout::IntKind::Unsigned),
+            shape: maplock::layout::Shape::Int(maplock::layout::IntKind::Unsigned),
         })),
         value: Some(std::sync::Arc::new(maplock::layout::Layout {
             size: 8,
             typedef: None,
-            shape: maplock::layout::layout::Shape::Int(maplock::layout::layout::IntKind::Unsigned),
+            shape: maplock::layout::Shape::Int(maplock::layout::IntKind::Unsigned),
         })),
         ..hash(name, 4)
     };

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use maplock::layout::layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
-use maplock::layout::{Lock, MapDef};
+use maplock::layout::{Composite, CompositeKind, IntKind, Layout, Lock, MapDef, Member, Shape};
 use maplock::sys::{Map, bpffs};
 use maplock::{ErrorKind, Options, Policies, Policy, Spec, Staged};
 use maplock_tests::kernel::{self, Bpffs};

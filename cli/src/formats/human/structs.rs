@@ -6,8 +6,8 @@ use std::ptr;
 use std::sync::Arc;
 
 use maplock_codegen::InputObject;
-use maplock_layout::layout::{Composite, CompositeKind, Enumeration, Layout, Member, Shape};
 use maplock_layout::map::{MapDef, Pinning};
+use maplock_layout::{Composite, CompositeKind, Enumeration, Layout, Member, Shape};
 
 use crate::error::Error;
 use crate::formats::json::layouts::MAX_LAYOUTS;
@@ -344,7 +344,7 @@ fn aligned(rows: &[Row]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use maplock_layout::layout::IntKind;
+    use maplock_layout::IntKind;
     use maplock_layout::map::MapType;
 
     use super::*;

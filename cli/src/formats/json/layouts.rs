@@ -5,8 +5,8 @@ use std::ptr;
 use std::sync::Arc;
 
 use maplock_codegen::InputObject;
-use maplock_layout::layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
 use maplock_layout::map::{MapDef, Pinning};
+use maplock_layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
 use serde::Serialize;
 
 use super::to_json;

@@ -1,12 +1,40 @@
 //! The way from a definition that a node holds to today's, over the epochs between them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{Conversion, Derived, Leg, Problems, Stage};
-use crate::diff;
+use crate::conversion::{self, Conversion, Derived, Leg, Problems, Stage};
 use crate::digest::Digest;
-use crate::lock::{Epoch, LockedMap, OnUpgrade};
+use crate::epoch::{Epoch, OnUpgrade};
+use crate::lock::LockedMap;
 use crate::map::MapDef;
+
+/// The shortest way over epochs from one digest to another.
+pub(crate) fn chain(epochs: &[Epoch], from: Digest, to: Digest) -> Option<Vec<&Epoch>> {
+    let mut ways: Vec<(Digest, Vec<&Epoch>)> = vec![(from, Vec::new())];
+    let mut seen = BTreeSet::from([from]);
+    let mut next = 0;
+    while let Some((at, way)) = ways.get(next).cloned() {
+        if at == to {
+            return Some(way);
+        }
+        // Of two answers to one step, the newer counts.
+        for epoch in epochs.iter().rev().filter(|epoch| epoch.from == at) {
+            if seen.insert(epoch.to) {
+                let mut longer = way.clone();
+                longer.push(epoch);
+                ways.push((epoch.to, longer));
+            }
+        }
+        next += 1;
+    }
+    None
+}
+
+/// True where epochs lead from one digest to another, or both are the same.
+pub(crate) fn leads_to(epochs: &[Epoch], from: Digest, to: Digest) -> bool {
+    chain(epochs, from, to).is_some()
+}
 
 /// Why no conversion leads from a definition to today's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +103,7 @@ impl<'a> Converting<'a> {
     /// What the epoch does not answer.
     pub fn derive(&self) -> Result<Option<Derived>, Problems> {
         if self.epoch.convert.by_hand {
-            return super::derive::by_hand(self.old, self.new, &self.epoch.convert).map(|()| None);
+            return conversion::by_hand(self.old, self.new, &self.epoch.convert).map(|()| None);
         }
         Stage::derive(self.old, self.new, &self.epoch.convert).map(Some)
     }
@@ -96,7 +124,7 @@ impl Conversion {
     /// # Errors
     /// Where no epochs lead there, or one of them does not convert.
     pub fn lead(map: &LockedMap, from: Digest) -> Result<Self, LeadError> {
-        let way = diff::chain(&map.epochs, from, map.def.digest()).ok_or(LeadError::NoWay(from))?;
+        let way = chain(&map.epochs, from, map.def.digest()).ok_or(LeadError::NoWay(from))?;
         let mut legs = Vec::new();
         for (at, epoch) in way.iter().enumerate() {
             let new = way.get(at + 1).map_or(&map.def, |next| &next.previous);

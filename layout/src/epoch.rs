@@ -1,0 +1,119 @@
+//! What was accepted for a map, and what nodes do about it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::conversion::Answers;
+use crate::digest::Digest;
+use crate::map::MapDef;
+
+/// An accepted break: what nodes that still hold the old definition are to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Epoch {
+    /// Digest of the definition that it leaves.
+    pub from: Digest,
+    /// Digest of the definition that it leads to.
+    pub to: Digest,
+    /// Ids of the rules that were broken: this and nothing else is accepted. Sorted.
+    pub rules: Vec<String>,
+    /// What to do with the state.
+    pub on_upgrade: OnUpgrade,
+    /// How members of the value are put together that the old release and the new one both count, by path
+    /// ([`sum_places`](crate::sum_places)).
+    pub merge: BTreeMap<String, Merge>,
+    /// What the two definitions do not tell of the entries' conversion. Only an epoch that migrates has any.
+    pub convert: Answers,
+    /// Why, for those who review and run it.
+    pub reason: String,
+    /// The capacity down to which entries were accepted not to fit.
+    pub max_entries: Option<u32>,
+    /// The definition that it leaves.
+    pub previous: MapDef,
+}
+
+/// What an epoch does with existing state, mildest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OnUpgrade {
+    /// The old bytes are right as they are.
+    Reuse,
+    /// Entries are converted.
+    Migrate,
+    /// The state is given up: an empty map takes its place.
+    Swap,
+    /// The upgrade does not start; somebody must decide on the node.
+    Refuse,
+}
+
+impl OnUpgrade {
+    /// True where a node has entries of the old release afterwards, which can be merged with those of the new.
+    #[must_use]
+    pub const fn keeps_entries(self) -> bool {
+        matches!(self, Self::Reuse | Self::Migrate)
+    }
+
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Reuse, Self::Migrate, Self::Swap, Self::Refuse];
+
+    /// Its name, as in the file and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reuse => "reuse",
+            Self::Migrate => "migrate",
+            Self::Swap => "swap",
+            Self::Refuse => "refuse",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|on_upgrade| on_upgrade.name() == name)
+    }
+}
+
+impl fmt::Display for OnUpgrade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How what the old release counted in a member goes together with what the new one counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Merge {
+    /// Added up.
+    Sum,
+}
+
+impl Merge {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Sum];
+
+    /// Its name, as in the file and on the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Sum => "sum",
+        }
+    }
+
+    /// The one of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|merge| merge.name() == name)
+    }
+}
+
+impl fmt::Display for Merge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Epoch {
+    /// True for one that `update` recorded by itself, since nothing needed a decision. People give a reason.
+    #[must_use]
+    pub fn is_bridge(&self) -> bool {
+        self.reason.is_empty()
+    }
+}
