@@ -5,6 +5,7 @@ use std::path::Path;
 
 use maplock_layout::map::MapType;
 
+use crate::sys::consts::BPF_F_RDONLY_PROG;
 use crate::sys::{self, bpffs};
 
 /// Pins a text, in the place of one that is there. The map is frozen before it is seen.
@@ -12,10 +13,12 @@ use crate::sys::{self, bpffs};
 /// # Errors
 /// The kernel's.
 pub(crate) fn write(path: &Path, name: &str, text: &str) -> io::Result<()> {
-    const RDONLY_PROG: u32 = 0x80;
     let size = u32::try_from(text.len()).map_err(io::Error::other)?;
-    let map =
-        sys::Map::create(&sys::NewMap { name, flags: RDONLY_PROG, ..sys::NewMap::new(MapType::ARRAY, 4, size, 1) })?;
+    let map = sys::Map::create(&sys::NewMap {
+        name,
+        flags: BPF_F_RDONLY_PROG,
+        ..sys::NewMap::new(MapType::ARRAY, 4, size, 1)
+    })?;
     map.update(&[0; 4], text.as_bytes(), 0)?;
     map.freeze()?;
     let mut fresh = path.as_os_str().to_owned();

@@ -3,10 +3,12 @@
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 
-use super::entries::Walk;
+use super::entries::{Iter, Walk};
 use super::error::MapError;
-use super::handle;
-use super::{Iter, Value, Verified};
+use super::handle::handle;
+use super::per_cpu::PerCpu;
+use super::value::Value;
+use super::verified::Verified;
 
 /// A handle of an array; with a value for each CPU, it is a [`PerCpuArray`](super::PerCpuArray).
 ///
@@ -15,6 +17,9 @@ pub struct Array<V> {
     pub(super) map: Verified,
     of: PhantomData<fn() -> V>,
 }
+
+/// An array that has a value for each CPU.
+pub type PerCpuArray<V> = Array<PerCpu<V>>;
 
 handle!(Array<V: Value>, T::ARRAY | T::PERCPU_ARRAY, key: Some(size_of::<u32>()), value: Some((V::SIZE, V::PER_CPU)));
 

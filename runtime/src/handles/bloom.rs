@@ -3,10 +3,10 @@
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 
-use super::Verified;
 use super::error::MapError;
-use super::handle;
+use super::handle::handle;
 use super::value::private::Bytes as _;
+use super::verified::Verified;
 use crate::entry::MapValue;
 
 /// A handle of a Bloom filter, which tells whether a value may be in it. None can be removed.

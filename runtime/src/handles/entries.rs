@@ -5,9 +5,10 @@ use std::io;
 use std::marker::PhantomData;
 
 use super::error::MapError;
-use super::{Value, Verified};
+use super::value::Value;
+use super::verified::Verified;
 use crate::entry::MapKey;
-use crate::sys::{Batch, Map};
+use crate::sys::{Batch, Map, has_no_batches};
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 128 << 10;
@@ -122,12 +123,6 @@ impl<'m> Walk<'m> {
             }
         }
     }
-}
-
-/// True for what kernels say of a type that has no such batches.
-pub(super) fn has_no_batches(error: &io::Error) -> bool {
-    const ENOTSUPP: i32 = 524;
-    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP))
 }
 
 /// Goes through the entries of a map: what is there from the start to the end of it comes exactly once, what is inserted or deleted

@@ -4,17 +4,15 @@ use std::borrow::Borrow;
 use std::io;
 use std::marker::PhantomData;
 
-use super::entries::{Walk, has_no_batches};
+use super::entries::{Iter, Keys, Walk};
 use super::error::MapError;
-use super::handle;
-use super::{Iter, Keys, Value, Verified};
+use super::handle::handle;
+use super::per_cpu::PerCpu;
+use super::value::Value;
+use super::verified::Verified;
 use crate::entry::MapKey;
-use crate::sys::Map;
-
-/// `BPF_ANY`, `BPF_NOEXIST` and `BPF_EXIST`.
-pub(super) const ANY: u64 = 0;
-pub(super) const NOEXIST: u64 = 1;
-pub(super) const EXIST: u64 = 2;
+use crate::sys::consts::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
+use crate::sys::{Map, has_no_batches};
 
 /// What E2BIG is about.
 pub(super) const FULL: &str = "it is full: ";
@@ -29,6 +27,9 @@ pub struct HashMap<K, V> {
     pub(super) map: Verified,
     of: PhantomData<fn() -> (K, V)>,
 }
+
+/// A hash, or an LRU one, that has a value for each CPU.
+pub type PerCpuHashMap<K, V> = HashMap<K, PerCpu<V>>;
 
 handle!(HashMap<K: MapKey, V: Value>, T::HASH | T::LRU_HASH | T::PERCPU_HASH | T::LRU_PERCPU_HASH,
     key: Some(size_of::<K>()), value: Some((V::SIZE, V::PER_CPU)));
@@ -86,7 +87,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
     /// E2BIG where the map is full ([`MapError::is_full`]); else the kernel's.
     #[inline]
     pub fn insert(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<(), MapError> {
-        self.update("insert key", key.borrow(), value.borrow(), ANY).map_err(|(error, _)| error)
+        self.update("insert key", key.borrow(), value.borrow(), BPF_ANY).map_err(|(error, _)| error)
     }
 
     /// Writes an entry where there is none of that key. False where there is one, which stays as it is.
@@ -94,7 +95,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
     /// # Errors
     /// As [`Self::insert`].
     pub fn insert_new(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
-        match self.update("insert key", key.borrow(), value.borrow(), NOEXIST) {
+        match self.update("insert key", key.borrow(), value.borrow(), BPF_NOEXIST) {
             Ok(()) => Ok(true),
             Err((_, Some(libc::EEXIST))) => Ok(false),
             Err((error, _)) => Err(error),
@@ -106,7 +107,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
     /// # Errors
     /// The kernel's.
     pub fn replace(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
-        match self.update("replace key", key.borrow(), value.borrow(), EXIST) {
+        match self.update("replace key", key.borrow(), value.borrow(), BPF_EXIST) {
             Ok(()) => Ok(true),
             Err((_, Some(libc::ENOENT))) => Ok(false),
             Err((error, _)) => Err(error),
@@ -179,7 +180,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
             keys.extend_from_slice(key.as_bytes());
             value.with_bytes(|bytes| values.extend_from_slice(bytes));
         }
-        match self.bytes().update_batch(&keys, &values, lot.len(), ANY) {
+        match self.bytes().update_batch(&keys, &values, lot.len(), BPF_ANY) {
             (_, Ok(())) => Ok(lot.len()),
             (0, Err(error)) if has_no_batches(&error) => {
                 lot.iter().try_for_each(|(key, value)| self.insert(key, value)).map(|()| lot.len())

@@ -6,13 +6,14 @@ use std::marker::PhantomData;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::entries::Walk;
+use super::entries::{Iter, Keys, Walk};
 use super::error::MapError;
-use super::handle;
-use super::hash::{ANY, EXIST, FULL, NOEXIST};
+use super::handle::handle;
+use super::hash::FULL;
 use super::value::private::Bytes as _;
-use super::{Iter, Keys, Verified};
+use super::verified::Verified;
 use crate::entry::{MapKey, MapValue};
+use crate::sys::consts::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
 
 /// A key of a trie, as `struct bpf_lpm_trie_key_u8` has it: so many bits of the data, from the first byte on, in network order.
 ///
@@ -98,7 +99,7 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
     /// # Errors
     /// ENOSPC where the map is full ([`MapError::is_full`]), EINVAL where the key says more bits than it has; else the kernel's.
     pub fn insert(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<(), MapError> {
-        self.update("insert key", key.borrow(), value.borrow(), ANY).map_err(|(error, _)| error)
+        self.update("insert key", key.borrow(), value.borrow(), BPF_ANY).map_err(|(error, _)| error)
     }
 
     /// Writes the entry of just this prefix where there is none. False where there is one, which stays as it is.
@@ -106,7 +107,7 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
     /// # Errors
     /// As [`Self::insert`].
     pub fn insert_new(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
-        match self.update("insert key", key.borrow(), value.borrow(), NOEXIST) {
+        match self.update("insert key", key.borrow(), value.borrow(), BPF_NOEXIST) {
             Ok(()) => Ok(true),
             Err((_, Some(libc::EEXIST))) => Ok(false),
             Err((error, _)) => Err(error),
@@ -118,7 +119,7 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
     /// # Errors
     /// As [`Self::insert`].
     pub fn replace(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
-        match self.update("replace key", key.borrow(), value.borrow(), EXIST) {
+        match self.update("replace key", key.borrow(), value.borrow(), BPF_EXIST) {
             Ok(()) => Ok(true),
             Err((_, Some(libc::ENOENT))) => Ok(false),
             Err((error, _)) => Err(error),

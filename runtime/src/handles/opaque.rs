@@ -1,6 +1,7 @@
 //! Maps whose entries are not the daemon's data.
 
-use super::{Verified, handle};
+use super::handle::handle;
+use super::verified::Verified;
 
 /// A handle of a map whose entries are handles of kernel objects, or memory: maps in maps, program arrays, devmaps, sockmaps, perf event
 /// arrays, storage, arenas. It was verified like any other; [`Self::as_map`] reads and writes its bytes, and aya or libbpf-rs have

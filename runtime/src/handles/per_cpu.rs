@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::{Index, IndexMut};
 
+use super::value::Value;
 use super::value::private::Bytes;
 use crate::entry::MapValue;
 use crate::sys::possible_cpu_numbers;
@@ -102,6 +103,8 @@ impl<V: MapValue> PerCpu<V> {
     /// Bytes from one value to the next (`bpf_map_value_size` in kernel/bpf/syscall.c).
     const STRIDE: usize = size_of::<V>().next_multiple_of(8);
 }
+
+impl<V: MapValue> Value for PerCpu<V> {}
 
 impl<V: MapValue> Bytes for PerCpu<V> {
     const SIZE: usize = size_of::<V>();

@@ -3,12 +3,13 @@
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 
-use super::Verified;
 use super::error::MapError;
-use super::handle;
-use super::hash::{ANY, EXIST, FULL};
+use super::handle::handle;
+use super::hash::FULL;
 use super::value::private::Bytes as _;
+use super::verified::Verified;
 use crate::entry::MapValue;
+use crate::sys::consts::{BPF_ANY, BPF_EXIST};
 
 /// A handle of a queue: what was pushed first is popped first.
 pub struct Queue<V> {
@@ -47,7 +48,7 @@ macro_rules! operations {
             /// # Errors
             /// E2BIG where the map is full ([`MapError::is_full`]).
             pub fn push(&self, value: impl Borrow<V>) -> Result<(), MapError> {
-                self.update(value.borrow(), ANY)
+                self.update(value.borrow(), BPF_ANY)
             }
 
             /// Adds a value; where the map is full, the oldest one makes way.
@@ -55,7 +56,7 @@ macro_rules! operations {
             /// # Errors
             /// The kernel's.
             pub fn push_over(&self, value: impl Borrow<V>) -> Result<(), MapError> {
-                self.update(value.borrow(), EXIST)
+                self.update(value.borrow(), BPF_EXIST)
             }
 
             /// Takes the next value out.

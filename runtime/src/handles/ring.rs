@@ -7,9 +7,9 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zerocopy::FromBytes;
 
-use super::Verified;
 use super::error::MapError;
-use super::handle;
+use super::handle::handle;
+use super::verified::Verified;
 use crate::sys::{Map, Ring};
 
 /// A handle of a ring buffer: what programs tell, record by record, to one who reads.

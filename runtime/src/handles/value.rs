@@ -1,18 +1,17 @@
 //! What an entry holds: one value, or one for each CPU.
 
-use std::io;
-
 use crate::entry::MapValue;
 
 /// What a map holds under a key: a [`MapValue`], or [`PerCpu`](super::PerCpu) of one.
 pub trait Value: private::Bytes {}
 
 impl<V: MapValue> Value for V {}
-impl<V: MapValue> Value for super::PerCpu<V> {}
 
 /// How a value and the bytes that system calls carry become each other.
 pub(super) mod private {
-    use super::{MapValue, io};
+    use std::io;
+
+    use crate::entry::MapValue;
 
     pub trait Bytes: Sized {
         /// Bytes of one value, as `bpf_map_info` tells them.

@@ -13,6 +13,7 @@ use super::{Inputs, MapPlan, sums};
 use crate::inspect::{Observed, Source};
 use crate::plan::normalise::{normalise, pin_name};
 use crate::plan::policy::{OnMismatch, Policy};
+use crate::sys::consts::LOCAL_FREE_TARGET;
 use crate::transfer::{self, Behaviour, Way, behaviour};
 
 /// A decision, while it is made.
@@ -368,13 +369,11 @@ fn as_the_type_allows(old: &MapDef, decision: Decision) -> Decision {
 
 /// A full LRU drops entries while others are copied into it: each CPU takes up to 128 free entries for itself.
 fn warn_of_lru(inputs: &Inputs<'_>, plan: &mut MapPlan, live: &Observed, old: &MapDef, decision: Decision) -> Decision {
-    /// `LOCAL_FREE_TARGET` in kernel/bpf/bpf_lru_list.c.
-    const EACH_CPU: u64 = 128;
     let is_lru = matches!(old.map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH);
     let is_copied = matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || plan.carried_back;
     let entries = live.entries.unwrap_or(old.max_entries.into());
     let room = u64::from(decision.def.max_entries);
-    if !is_lru || !is_copied || room >= entries + EACH_CPU * u64::from(inputs.node.cpus) {
+    if !is_lru || !is_copied || room >= entries + u64::from(LOCAL_FREE_TARGET) * u64::from(inputs.node.cpus) {
         return decision;
     }
     plan.may_drop_entries = true;

@@ -10,6 +10,8 @@ use std::io;
 use maplock_layout::CompositeKind;
 use maplock_layout::map::{MapDef, MapType};
 
+use crate::sys::consts::{BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU, BPF_F_TOKEN_FD, BPF_F_VTYPE_BTF_OBJ_FD};
+
 /// What the machine rounds by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Node {
@@ -41,11 +43,6 @@ pub struct Quirk {
     apply: fn(&mut MapDef, &MapDef, Node),
 }
 
-const NO_COMMON_LRU: u32 = 0x2;
-const MMAPABLE: u32 = 0x400;
-const VTYPE_BTF_OBJ_FD: u32 = 0x8000;
-const TOKEN_FD: u32 = 0x1_0000;
-
 /// All of them.
 pub static QUIRKS: &[Quirk] = &[
     Quirk {
@@ -56,7 +53,7 @@ pub static QUIRKS: &[Quirk] = &[
     Quirk {
         name: "a token to create the map with",
         source: "`map_create` clears BPF_F_TOKEN_FD before the map is made (Linux 6.9)",
-        apply: |shown, _, _| shown.flags &= !TOKEN_FD,
+        apply: |shown, _, _| shown.flags &= !BPF_F_TOKEN_FD,
     },
     Quirk {
         name: "tables for the kernel's interfaces",
@@ -64,7 +61,7 @@ pub static QUIRKS: &[Quirk] = &[
         apply: |shown, observed, _| {
             if shown.map_type == MapType::STRUCT_OPS {
                 shown.value_size = observed.value_size;
-                shown.flags |= observed.flags & VTYPE_BTF_OBJ_FD;
+                shown.flags |= observed.flags & BPF_F_VTYPE_BTF_OBJ_FD;
             }
         },
     },
@@ -73,7 +70,7 @@ pub static QUIRKS: &[Quirk] = &[
         source: "`htab_map_alloc`: with BPF_F_NO_COMMON_LRU, max_entries is rounded up to a multiple of the possible CPUs, down where that overflows",
         apply: |shown, _, node| {
             if matches!(shown.map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH)
-                && shown.flags & NO_COMMON_LRU != 0
+                && shown.flags & BPF_F_NO_COMMON_LRU != 0
             {
                 let cpus = node.cpus.max(1);
                 let up = shown.max_entries.checked_next_multiple_of(cpus);
@@ -132,7 +129,7 @@ pub static QUIRKS: &[Quirk] = &[
         source: "libbpf's `map_is_mmapable` sets BPF_F_MMAPABLE where a variable is not static, cilium/ebpf always, aya never",
         apply: |shown, observed, _| {
             if is_data_section(shown) {
-                shown.flags = shown.flags & !MMAPABLE | observed.flags & MMAPABLE;
+                shown.flags = shown.flags & !BPF_F_MMAPABLE | observed.flags & BPF_F_MMAPABLE;
             }
         },
     },

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::{Cmd, addr, bpf_fd, fd_by_id, object_info};
+use super::syscall::{Cmd, addr, bpf_fd, fd_by_id, object_info};
 
 /// BTF that the kernel holds.
 #[derive(Debug)]

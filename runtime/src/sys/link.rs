@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::{Cmd, addr, bpf, bpf_fd, fd_by_id, next_id, object_info, raw};
+use super::consts::{BPF_F_REPLACE, BPF_NETFILTER, BPF_TRACE_ITER};
+use super::syscall::{self, Cmd, addr, bpf, bpf_fd, fd_by_id, next_id, object_info, raw};
 
 /// A program attached to a hook.
 #[derive(Debug)]
@@ -144,7 +145,6 @@ impl Link {
     /// # Errors
     /// The kernel's.
     pub fn netfilter(prog: BorrowedFd<'_>, family: u32, hook: u32, priority: i32) -> io::Result<Self> {
-        const BPF_NETFILTER: u32 = 45;
         let mut attr = [raw(prog), 0, BPF_NETFILTER, 0, family, hook, priority.cast_unsigned(), 0];
         // SAFETY: no pointers; the command opens a descriptor.
         unsafe { bpf_fd(Cmd::LinkCreate, &mut attr) }.map(Self)
@@ -155,7 +155,6 @@ impl Link {
     /// # Errors
     /// The kernel's.
     pub fn iterate_map(prog: BorrowedFd<'_>, map: BorrowedFd<'_>) -> io::Result<Self> {
-        const BPF_TRACE_ITER: u32 = 28;
         // `union bpf_iter_link_info`, of which the map's descriptor is the first word.
         let info = [raw(map), 0, 0, 0];
         let mut attr = CreateAttr {
@@ -201,7 +200,7 @@ impl Link {
     /// # Errors
     /// EEXIST where the name is taken, EPERM where it holds a dot; else the kernel's.
     pub fn pin(&self, path: &Path) -> io::Result<()> {
-        super::pin(self.as_fd(), path)
+        syscall::pin(self.as_fd(), path)
     }
 
     /// Puts a program in the place of another, atomically. With `old`, only where that one still runs.
@@ -210,7 +209,6 @@ impl Link {
     /// EPERM where another program than `old` runs; ENOLINK where the device or cgroup is gone; EINVAL or EOPNOTSUPP
     /// where links of this type can't be updated.
     pub fn update(&self, new: BorrowedFd<'_>, old: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        const BPF_F_REPLACE: u32 = 4;
         let mut attr = UpdateAttr {
             link_fd: raw(self.as_fd()),
             new_prog_fd: raw(new),
@@ -264,5 +262,21 @@ fn halves(first: u32, second: u32) -> u64 {
 impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+/// True where the network namespace of the calling thread has a device of that index.
+///
+/// # Errors
+/// Where that can't be told: EMFILE, as the call opens a socket.
+pub fn has_device(ifindex: u32) -> io::Result<bool> {
+    let mut name = [0; libc::IF_NAMESIZE];
+    // SAFETY: the name has room for as many bytes as the call writes at most.
+    if !unsafe { libc::if_indextoname(ifindex, name.as_mut_ptr()) }.is_null() {
+        return Ok(true);
+    }
+    match io::Error::last_os_error() {
+        error if matches!(error.raw_os_error(), Some(libc::ENXIO | libc::ENODEV)) => Ok(false),
+        error => Err(error),
     }
 }

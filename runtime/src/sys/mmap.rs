@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd as _;
 
-use super::Map;
+use super::map::Map;
 
 /// The values of a `BPF_F_MMAPABLE` array, mapped read-write. Programs may write them at any time, so that no reference to
 /// them is handed out: bytes are copied in and out.

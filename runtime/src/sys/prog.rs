@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use super::{Btf, Cmd, addr, bpf, bpf_fd, fd_by_id, name_of, next_id, object_info, object_name, raw};
+use super::btf::Btf;
+use super::syscall::{self, Cmd, addr, bpf, bpf_fd, fd_by_id, name_of, next_id, object_info, object_name, raw};
 
 /// A program in the kernel.
 #[derive(Debug)]
@@ -181,7 +182,7 @@ impl Prog {
     /// # Errors
     /// EEXIST where the name is taken, EPERM where it holds a dot; else the kernel's.
     pub fn pin(&self, path: &Path) -> io::Result<()> {
-        super::pin(self.as_fd(), path)
+        syscall::pin(self.as_fd(), path)
     }
 
     /// What the kernel tells of it.

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use super::Map;
+use super::map::Map;
 
 /// `BPF_RINGBUF_BUSY_BIT`: the program has reserved the record, and not submitted it yet.
 const BUSY: u32 = 1 << 31;

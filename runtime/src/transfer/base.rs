@@ -6,6 +6,7 @@ use maplock_layout::map::MapType;
 
 use super::behaviour::{Behaviour, behaviour};
 use super::types::{Sum, is_array};
+use crate::sys::consts::BPF_F_NO_PREALLOC;
 use crate::sys::{Map, NewMap};
 
 /// True where a snapshot is needed to settle: where a value has bytes that are not added up. False for types that are settled
@@ -23,7 +24,6 @@ pub fn needs_base(map_type: MapType, value_size: u32, sums: &[Sum]) -> bool {
 /// The kernel's: ENOMEM, EPERM.
 pub fn new_base(from: &Map) -> io::Result<Map> {
     use MapType as T;
-    const BPF_F_NO_PREALLOC: u32 = 1;
     let info = from.info();
     let map_type = match info.map_type {
         T::LRU_HASH => T::HASH,

@@ -8,11 +8,9 @@ use super::count::count;
 use super::error::{TransferError, falls_back};
 use super::kernel;
 use super::shape::Shape;
-use super::types::{BPF_F_NO_COMMON_LRU, Copied, Method, Options, Transfer, evicts};
+use super::types::{Copied, Method, Options, Transfer, evicts};
 use crate::sys::Map;
-
-/// Free entries that a CPU takes at a time (`LOCAL_FREE_TARGET` in kernel/bpf/bpf_lru_list.c).
-const LRU_LOT: u64 = 128;
+use crate::sys::consts::{BPF_F_NO_COMMON_LRU, LOCAL_FREE_TARGET};
 
 impl Transfer<'_> {
     /// The first pass: copies entries while programs write the old map. The new map and the snapshot are used by nobody yet.
@@ -33,7 +31,7 @@ impl Transfer<'_> {
         };
         copied.bytes = copied.entries * (u64::from(info.key_size) + self.from.value_bytes() as u64);
         // Where there is room for that many entries besides, nothing was evicted, and nothing needs to be counted.
-        let slack = crate::sys::possible_cpus().map_or(u64::MAX, |cpus| u64::from(cpus) * LRU_LOT);
+        let slack = crate::sys::possible_cpus().map_or(u64::MAX, |cpus| u64::from(cpus) * u64::from(LOCAL_FREE_TARGET));
         let has_own_lists = self.to.info().flags & BPF_F_NO_COMMON_LRU != 0;
         let has_room = !has_own_lists && copied.entries.saturating_add(slack) <= self.to.info().max_entries.into();
         if evicts(info.map_type) && !has_room {

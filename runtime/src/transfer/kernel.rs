@@ -16,7 +16,8 @@ use super::emit::programs;
 use super::emit::writer::{COUNTS, Count, Cpus, Half, Maps, Source, slot};
 use super::error::TransferError;
 use super::shape::Shape;
-use super::types::{BPF_F_NO_COMMON_LRU, Copied, Method, Options, Settled, Transfer, evicts, is_array, is_per_cpu};
+use super::types::{Copied, Method, Options, Settled, Transfer, evicts, is_array, is_per_cpu};
+use crate::sys::consts::{BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC};
 use crate::sys::{self, Link, Map, Mmap, NewMap, Prog};
 
 /// Keys that are handed to a program at a time.
@@ -70,7 +71,6 @@ impl<'a> Engine<'a> {
         let is_trie = info.map_type == MapType::LPM_TRIE;
         let keys = is_trie.then(|| keys_array(info.key_size)).transpose()?;
         let gone = (!is_trie && !is_array(info.map_type)).then(|| {
-            const BPF_F_NO_PREALLOC: u32 = 1;
             let over = transfer.base.unwrap_or(transfer.to).info().max_entries;
             let mut new = NewMap::new(MapType::HASH, info.key_size, 1, over);
             new.flags = BPF_F_NO_PREALLOC;
@@ -528,7 +528,6 @@ struct Slots {
 }
 
 fn keys_array(key_size: u32) -> io::Result<Map> {
-    const BPF_F_MMAPABLE: u32 = 1 << 10;
     let size = u32::try_from(slot::size(key_size)).map_err(io::Error::other)?;
     let mut new = NewMap::new(MapType::ARRAY, 4, size, KEYS);
     new.flags = BPF_F_MMAPABLE;

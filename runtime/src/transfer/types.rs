@@ -110,9 +110,6 @@ pub struct Settled {
     pub exact: bool,
 }
 
-/// Each CPU has its own list of free entries, instead of one for all.
-pub(super) const BPF_F_NO_COMMON_LRU: u32 = 2;
-
 /// True for types that drop entries by themselves.
 #[must_use]
 pub fn evicts(map_type: MapType) -> bool {

@@ -5,6 +5,7 @@ use maplock_layout::btf::encode;
 
 use crate::error::{Error, Trying as _};
 use crate::plan::normalise::{Node, created_max_entries};
+use crate::sys::consts::ENOTSUPP;
 use crate::sys::{Btf, Map, NewMap};
 
 /// Creates a map by `def`, with BTF so that a later release can check it: that of `like`, a map of the same layouts, or else made
@@ -40,7 +41,7 @@ pub(crate) fn create(def: &MapDef, like: Option<&Map>) -> Result<Map, Error> {
     match Map::create(&new) {
         Ok(map) => Ok(map),
         // As loaders do: a map without BTF is better than none. The meta map then says what it holds.
-        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | 524)) => {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP)) => {
             tracing::warn!(map = def.name, "the kernel refuses the map's BTF; it is created without");
             new.btf = None;
             Map::create(&new).trying(failed)

@@ -9,10 +9,8 @@ use super::super::behaviour::{Behaviour, behaviour};
 use super::super::error::TransferError;
 use super::super::types::{Copied, Method, Options, Transfer};
 use super::plain;
+use crate::sys::consts::{BPF_ANY, BPF_NOEXIST};
 use crate::sys::{Map, Prog};
-
-const BPF_ANY: u64 = 0;
-const BPF_NOEXIST: u64 = 1;
 
 /// Copies entries; those that `to` has stay as they are, unless `replace`.
 pub(in crate::transfer) fn copy(

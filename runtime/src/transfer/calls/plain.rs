@@ -9,9 +9,8 @@ use maplock_layout::map::MapType;
 use super::super::error::TransferError;
 use super::super::shape::Shape;
 use super::super::types::{Copied, Method, Options, Settled, Transfer, is_array, is_per_cpu};
-use crate::sys::{Batch, Map};
-
-const BPF_ANY: u64 = 0;
+use crate::sys::consts::BPF_ANY;
+use crate::sys::{Batch, Map, has_no_batches};
 
 /// Whether an entry may be there that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +26,6 @@ type Entries<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), TransferError>;
 /// Entries of a batch: more are not faster, and stay longer in the kernel.
 fn batch_size(map: &Map) -> usize {
     ((1 << 20) / (map.value_bytes() + 64)).clamp(64, 4096)
-}
-
-/// True where a map has no batch calls: the type has none, or the kernel.
-fn has_no_batches(error: &io::Error) -> bool {
-    const ENOTSUPP: i32 = 524;
-    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP))
 }
 
 /// Reads all entries, in batches; where there are none, one by one.

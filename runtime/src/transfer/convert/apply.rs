@@ -16,6 +16,7 @@ use super::super::shape::Shape;
 use super::super::types::Settled;
 use super::programs::{BPF_ANY, BPF_NOEXIST, EEXIST};
 use super::types::Convert;
+use crate::sys::consts::BPF_F_MMAPABLE;
 use crate::sys::{Map, Mmap, NewMap, Prog};
 
 /// One entry of the new map, brought from what it is expected to be to what it is to become.
@@ -87,7 +88,6 @@ pub(super) struct Applier {
 
 impl Applier {
     pub(super) fn new(convert: &Convert<'_>, shape: &Shape, collide: Option<Collide>) -> io::Result<Self> {
-        const BPF_F_MMAPABLE: u32 = 1 << 10;
         let Convert { from, to, base, .. } = *convert;
         let base = base.ok_or_else(|| io::Error::other("entries are converted only with a snapshot"))?;
         let places = Places::new(to, base);

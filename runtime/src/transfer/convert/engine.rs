@@ -19,6 +19,7 @@ use super::entries::first_unfit;
 use super::programs::{self, Areas, Converting};
 use super::types::{Convert, Side};
 use super::{chain, emit};
+use crate::sys::consts::BPF_F_NO_PREALLOC;
 use crate::sys::{self, Map, NewMap, Prog};
 
 /// What the programs of one conversion need.
@@ -85,7 +86,6 @@ impl<'a> Engine<'a> {
             new.name = "maplock_work";
             Map::create(&new)
         };
-        const BPF_F_NO_PREALLOC: u32 = 1;
         let base = convert.base.ok_or_else(|| io::Error::other("entries are converted only with a snapshot"))?;
         let mut gone = NewMap::new(MapType::HASH, base.info().key_size, 1, base.info().max_entries);
         gone.flags = BPF_F_NO_PREALLOC;

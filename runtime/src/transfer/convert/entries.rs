@@ -21,6 +21,7 @@ use super::apply::{Applier, Change, Changes};
 use super::chain;
 use super::types::{Convert, Side};
 use super::way::Way;
+use crate::sys::consts::BPF_F_NO_PREALLOC;
 use crate::sys::{Map, NewMap};
 
 /// A key and a value.
@@ -392,7 +393,6 @@ struct Finder {
 
 impl Finder {
     fn new(from: &Map, base: &Map, shape: &Shape) -> io::Result<Self> {
-        const BPF_F_NO_PREALLOC: u32 = 1;
         let found = |max_entries| {
             let mut new = NewMap::new(MapType::HASH, from.info().key_size, 1, max_entries);
             (new.flags, new.name) = (BPF_F_NO_PREALLOC, "maplock_found");

@@ -1,0 +1,53 @@
+//! What is pinned: a map, a program or a link.
+
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+
+use super::link::Link;
+use super::map::Map;
+use super::prog::Prog;
+use super::syscall::get;
+
+/// What a pin holds.
+#[derive(Debug)]
+pub enum Object {
+    /// A map.
+    Map(Map),
+    /// A program.
+    Prog(Prog),
+    /// A link.
+    Link(Link),
+}
+
+impl Object {
+    /// Opens a pin of any kind. Follows symbolic links.
+    ///
+    /// # Errors
+    /// EACCES where the path is no pin, EPERM where a name in it holds a dot; else the kernel's.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let fd = get(path)?;
+        // `anon_inode:bpf-map`, `anon_inode:bpf-prog`, `anon_inode:bpf_link` (`anon_inode_getfd` in kernel/bpf/syscall.c).
+        let kind = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+        match kind.to_str() {
+            Some(kind) if kind.contains("bpf-map") => Map::from_fd(fd).map(Self::Map),
+            Some(kind) if kind.contains("bpf-prog") => Ok(Self::Prog(Prog::from_fd(fd))),
+            Some(kind) if kind.contains("bpf_link") || kind.contains("bpf-link") => Ok(Self::Link(Link::from_fd(fd))),
+            _ => Err(io::Error::other(format!("the kernel calls it `{}`", kind.display()))),
+        }
+    }
+}
+
+impl Map {
+    /// Opens a pinned map.
+    ///
+    /// # Errors
+    /// The kernel's; or that the pin is no map.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        match Object::open(path)? {
+            Object::Map(map) => Ok(map),
+            Object::Prog(_) => Err(io::Error::other("a program is pinned there, not a map")),
+            Object::Link(_) => Err(io::Error::other("a link is pinned there, not a map")),
+        }
+    }
+}
