@@ -257,16 +257,9 @@ impl<'a> Engine<'a> {
             }
             (None, _) => self.settle_entries(progs, options)?,
         }
-        Ok(Settled {
-            added: self.counted(Count::Added)?,
-            changed: self.counted(Count::Changed)?,
-            inserted: self.counted(Count::Inserted)?,
-            deleted: self.counted(Count::Deleted)?,
-            dropped: self.counted(Count::Dropped)?,
-            kept_new: self.counted(Count::KeptNew)?,
-            method: Some(Method::Kernel),
-            exact: self.shape.is_atomic() && progs.others_are_idle,
-        })
+        let settled = settled(&self.counts)?;
+        let exact = self.shape.is_atomic() && progs.others_are_idle && settled.not_carried == 0;
+        Ok(Settled { exact, ..settled })
     }
 
     fn settle_entries(&self, progs: &SettleProgs, options: &mut Options<'_>) -> Result<(), TransferError> {
@@ -469,6 +462,22 @@ pub(super) fn counted(counts: &Map, count: Count) -> Result<u64, TransferError> 
     let words = values.unwrap_or_default();
     let word = words.chunks_exact(8).nth(count as usize).and_then(|word| word.try_into().ok());
     Ok(word.map_or(0, u64::from_ne_bytes))
+}
+
+/// What programs that settle have done.
+pub(super) fn settled(counts: &Map) -> Result<Settled, TransferError> {
+    let counted = |count| counted(counts, count);
+    Ok(Settled {
+        added: counted(Count::Added)?,
+        changed: counted(Count::Changed)?,
+        inserted: counted(Count::Inserted)?,
+        deleted: counted(Count::Deleted)?,
+        dropped: counted(Count::Dropped)?,
+        kept_new: counted(Count::KeptNew)?,
+        not_carried: counted(Count::NotCarried)?,
+        method: Some(Method::Kernel),
+        exact: false,
+    })
 }
 
 /// Hears of a chunk: its entries, and how many there are in all, where that is known.

@@ -91,24 +91,29 @@ impl Shape {
         }
     }
 
-    /// Adds to the counts of `to` what those of `more` have over those of `less`; false where that is 0.
-    pub(super) fn add_difference(&self, to: &mut [u8], more: &[u8], less: &[u8]) -> bool {
-        let mut added = false;
+    /// Adds to the counts of `to` what those of `more` have over those of `less`. One that would go below nothing stays as it is: see
+    /// [`Settled::not_carried`](super::Settled::not_carried).
+    pub(super) fn add_differences(&self, to: &mut [u8], more: &[u8], less: Option<&[u8]>) -> Added {
+        let mut added = Added { any: false, all: true };
         for run in &self.sums {
             for step in run.steps() {
                 let range = step..step + run.width as usize;
-                let number = |bytes: &[u8]| match (<[u8; 4]>::try_from(bytes), <[u8; 8]>::try_from(bytes)) {
-                    (Ok(four), _) => u32::from_ne_bytes(four).into(),
-                    (_, Ok(eight)) => u64::from_ne_bytes(eight),
-                    _ => 0,
-                };
-                let difference = number(&more[range.clone()]).wrapping_sub(number(&less[range.clone()]));
-                let sum = number(&to[range.clone()]).wrapping_add(difference);
+                let of = |bytes: &[u8]| number(&bytes[range.clone()]);
+                let (more, less) = (of(more), less.map_or(0, of));
+                let by = more.wrapping_sub(less);
+                added.any |= by != 0;
+                // By more than half of what it can hold: it was full, and began again.
+                let least = if run.width == 4 { i32::MIN.into() } else { i64::MIN };
+                let is_lower = more < less && (least..0).contains(&by.cast_signed());
+                if is_lower && of(to) < by.wrapping_neg() {
+                    added.all = false;
+                    continue;
+                }
+                let sum = of(to).wrapping_add(by);
                 match run.width {
                     4 => to[range].copy_from_slice(&(sum as u32).to_ne_bytes()),
                     _ => to[range].copy_from_slice(&sum.to_ne_bytes()),
                 }
-                added |= difference != 0;
             }
         }
         added
@@ -120,6 +125,24 @@ impl Shape {
             let range = run.start as usize..run.end as usize;
             one[range.clone()] == other[range]
         })
+    }
+}
+
+/// What became of counts that were added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Added {
+    /// True where any is not 0.
+    pub(super) any: bool,
+    /// False where one would have gone below nothing.
+    pub(super) all: bool,
+}
+
+/// An integer of 4 or 8 bytes.
+fn number(bytes: &[u8]) -> u64 {
+    match (<[u8; 4]>::try_from(bytes), <[u8; 8]>::try_from(bytes)) {
+        (Ok(four), _) => u32::from_ne_bytes(four).into(),
+        (_, Ok(eight)) => u64::from_ne_bytes(eight),
+        _ => 0,
     }
 }
 
@@ -171,6 +194,39 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_count_goes_down_to_nothing_and_not_below() {
+        for width in [4_u32, 8] {
+            let shape = Shape::cut(width, &[Sum { offset: 0, width }], 8);
+            let bytes = |number: u64| match width {
+                4 => (number as u32).to_ne_bytes().to_vec(),
+                _ => number.to_ne_bytes().to_vec(),
+            };
+            let full = if width == 4 { u64::from(u32::MAX) } else { u64::MAX };
+            let settles = |to: u64, more: u64, less: u64| {
+                let mut to = bytes(to);
+                let added = shape.add_differences(&mut to, &bytes(more), Some(&bytes(less)));
+                (number(&to), added.any, added.all)
+            };
+            // Deleted, made anew and counted by both.
+            assert_eq!(settles(1, 1, 5), (1, true, false), "{width}");
+            assert_eq!(settles(0, full - 4, full), (0, true, false), "{width}");
+            // A gauge that old programs lowered.
+            assert_eq!(settles(5, 1, 5), (1, true, true), "{width}");
+            assert_eq!(settles(4, 1, 5), (0, true, true), "{width}");
+            // A counter that was full and began again; a gauge below nothing, which old programs alone brought there.
+            assert_eq!(settles(full, 3, full), (3, true, true), "{width}");
+            assert_eq!(settles(9, 3, full), (13, true, true), "{width}");
+            assert_eq!(settles(1, full, 1), (full, true, true), "{width}");
+            assert_eq!(settles(7, 5, 5), (7, false, true), "{width}");
+        }
+        // More than half of what 4 bytes hold was counted.
+        let shape = Shape::cut(4, &[Sum { offset: 0, width: 4 }], 8);
+        let mut to = 1_u32.to_ne_bytes();
+        let added = shape.add_differences(&mut to, &3_000_000_000_u32.to_ne_bytes(), Some(&[0; 4]));
+        assert_eq!((u32::from_ne_bytes(to), added.all), (3_000_000_001, true));
     }
 
     #[test]

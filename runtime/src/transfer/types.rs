@@ -89,7 +89,8 @@ pub struct Copied {
     pub lost: u64,
 }
 
-/// What a second pass did. In per-CPU maps, each CPU's value counts in `added`, `changed`, `dropped` and `kept_new`.
+/// What a second pass did. In per-CPU maps, each CPU's value counts in `added`, `changed`, `dropped`, `kept_new` and
+/// `not_carried`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Settled {
     /// Entries whose counts were moved to the new map.
@@ -104,6 +105,9 @@ pub struct Settled {
     pub dropped: u64,
     /// Entries that old programs changed or deleted, and that are kept as new programs wrote them.
     pub kept_new: u64,
+    /// Entries one of whose counts would have gone below nothing: old programs lowered it since the copy by more than it holds by now, which
+    /// is so where both deleted the entry and made it anew. Such a count is what new programs counted.
+    pub not_carried: u64,
     /// How; `None` where there was nothing to do.
     pub method: Option<Method>,
     /// True where no write of a new program can have been lost.

@@ -43,12 +43,15 @@ pub struct MapReport {
     pub converted: u64,
     /// Entries that are gone; `None` where the map's type can't be counted.
     pub lost: Option<u64>,
+    /// Entries with a count of the old programs that could not be added, since both releases had deleted them and made them anew: see
+    /// [`Settled::not_carried`](crate::transfer::Settled::not_carried).
+    pub not_carried: u64,
     /// Bytes that were copied.
     pub bytes: u64,
     /// How they were copied.
     pub method: Option<&'static str>,
-    /// False where a write of the new programs may have been lost as what the old ones wrote was brought over: that was done by
-    /// system calls, not in the kernel.
+    /// False where a write of the new programs may have been lost as what the old ones wrote was brought over, which was done by
+    /// system calls, not in the kernel; and where counts were not carried over.
     pub exact: bool,
     /// Time that it took.
     #[serde(serialize_with = "seconds")]
@@ -76,6 +79,7 @@ impl MapReport {
             kept: 0,
             converted: 0,
             lost: Some(0),
+            not_carried: 0,
             bytes: 0,
             method: None,
             exact: true,
@@ -88,8 +92,14 @@ impl MapReport {
     fn settled(&mut self, settled: &Settled, time: Duration) {
         let entries = if self.is_converted { &mut self.converted } else { &mut self.kept };
         *entries = entries.saturating_add(settled.inserted).saturating_sub(settled.deleted);
-        self.exact &= settled.exact;
+        self.carried(settled);
         self.time += time;
+    }
+
+    /// With what became of counts as it was settled.
+    pub(crate) fn carried(&mut self, settled: &Settled) {
+        self.exact &= settled.exact;
+        self.not_carried += settled.not_carried;
     }
 }
 
@@ -159,6 +169,7 @@ impl Report {
             if let Some(lost) = map.lost {
                 entries.sample(&[name, disposition, ("what", "lost")], lost);
             }
+            entries.sample(&[name, disposition, ("what", "not_carried")], map.not_carried);
             bytes.sample(&labels, map.bytes);
             time.sample(&labels, map.time.as_secs_f64());
             exact.sample(&labels, u8::from(map.exact));
@@ -197,7 +208,13 @@ impl fmt::Display for Report {
                 };
                 notes.push(format!("{} bytes copied {how} in {}", map.bytes, short(map.time)));
             }
-            if !map.exact {
+            if map.not_carried > 0 {
+                notes.push(format!(
+                    "counts of {} not carried over, since both releases made them anew",
+                    map.not_carried
+                ));
+            }
+            if !map.exact && (map.not_carried == 0 || map.method != Some("kernel")) {
                 notes.push("settled by system calls, so that a write may be lost".to_owned());
             }
             let entries = (map.kept + map.converted).to_string();
@@ -231,6 +248,7 @@ mod tests {
             kept,
             converted: 0,
             lost,
+            not_carried: 0,
             bytes: 192,
             method: (disposition == Disposition::Grow).then_some("kernel"),
             exact: name != "stats",
@@ -258,11 +276,14 @@ mod tests {
 maplock_upgrade_entries{map="backends",disposition="grow",what="kept"} 12
 maplock_upgrade_entries{map="backends",disposition="grow",what="converted"} 0
 maplock_upgrade_entries{map="backends",disposition="grow",what="lost"} 0
+maplock_upgrade_entries{map="backends",disposition="grow",what="not_carried"} 0
 maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="kept"} 0
 maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="converted"} 0
+maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="not_carried"} 0
 maplock_upgrade_entries{map="stats",disposition="swap",what="kept"} 0
 maplock_upgrade_entries{map="stats",disposition="swap",what="converted"} 0
 maplock_upgrade_entries{map="stats",disposition="swap",what="lost"} 812
+maplock_upgrade_entries{map="stats",disposition="swap",what="not_carried"} 0
 # HELP maplock_upgrade_copied_bytes Bytes copied for each map in the last upgrade.
 # TYPE maplock_upgrade_copied_bytes gauge
 maplock_upgrade_copied_bytes{map="backends",disposition="grow"} 192
@@ -302,6 +323,23 @@ stats           0  swap  812 lost, settled by system calls, so that a write may 
 links: connect4 updated
 done in 1.2 s, of which 9 ms from the first link to the commit";
         assert_eq!(report.to_string(), expected);
+    }
+
+    #[test]
+    fn counts_that_were_not_carried_over_are_told_as_what_they_are() {
+        let mut report = report();
+        report.maps.truncate(1);
+        report.links.clear();
+        let settled = crate::transfer::Settled { not_carried: 3, exact: false, ..Default::default() };
+        report.maps[0].settled(&settled, Duration::ZERO);
+        let text = report.to_string();
+        assert!(text.contains(", counts of 3 not carried over, since both releases made them anew\n"), "{text}");
+        let json = serde_json::to_value(&report).expect("plain data");
+        assert_eq!((&json["maps"][0]["not_carried"], &json["maps"][0]["exact"]), (&3.into(), &false.into()));
+        assert!(report.to_prometheus().contains("disposition=\"grow\",what=\"not_carried\"} 3\n"));
+        report.maps[0].method = Some("batch");
+        let text = report.to_string();
+        assert!(text.contains("made them anew, settled by system calls, so that a write may be lost\n"), "{text}");
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Returning<'_> {
                     match return_converted(record, dirs, name, (live, &kept), self.migrations)? {
                         Some(settled) => {
                             map.method = settled.method.map(transfer::Method::name);
-                            map.exact = settled.exact;
+                            map.carried(&settled);
                             map.kept = transfer::count(&kept, COUNTING).unwrap_or(0);
                         }
                         None => {

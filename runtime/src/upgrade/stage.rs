@@ -98,7 +98,7 @@ impl Staged {
                 if plan.settled_back {
                     let settled = self.settle_back(&plan.map, &map)?;
                     report.method = settled.method.map(transfer::Method::name);
-                    report.exact = settled.exact;
+                    report.carried(&settled);
                 }
                 map
             }

@@ -250,6 +250,125 @@ fn what_both_sides_wrote_since_the_copy_is_put_together() {
     }
 }
 
+/// Deleted, and made anew with other counts.
+fn remake(map: &Map, key: &[u8], change: impl Fn(&mut [u8])) {
+    let mut value = map.lookup(key).expect("readable").expect("there");
+    value.chunks_mut(part(map)).for_each(change);
+    if !is_array(map.info().map_type) {
+        assert!(map.delete(key).expect("deletable"));
+    }
+    map.update(key, &value, 0).expect("room");
+}
+
+fn set(value: &mut [u8], at: usize, width: usize, to: u64) {
+    value[at..at + width].copy_from_slice(&to.to_le_bytes()[..width]);
+}
+
+#[test]
+fn a_count_never_goes_below_nothing_in_either_direction() {
+    if !can_run() {
+        return;
+    }
+    // The counter `packets`, by the direction: where it is and how wide, in the map that entries come from and in the other.
+    let (old, new) = ((0, 4), (16, 8));
+    for map_type in [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY] {
+        for method in METHODS {
+            for ((at, width), (to_at, to_width), is_back) in [(old, new, false), (new, old, true)] {
+                let scene = Scene::new(map_type, 8, 8);
+                let old_key = |number| key(&scene.from, number);
+                let new_key = |number| widened_of(&scene).key.convert(&old_key(number)).expect("fits");
+                let full = u64::from(u32::MAX);
+                for (number, count) in [(0, 5), (1, 5), (2, full), (3, 5), (4, 5)] {
+                    edit(&scene.from, &old_key(number), |value| set(value, 0, 4, count));
+                }
+                scene.there().copy(&mut by(Some(method))).expect("copied");
+                let convert = if is_back { scene.back() } else { scene.there() };
+                if is_back {
+                    scene.there().settle(&mut by(Some(method))).expect("settled");
+                }
+                let from_key = |number| if is_back { new_key(number) } else { old_key(number) };
+                let to_key = |number| if is_back { old_key(number) } else { new_key(number) };
+
+                // 0: deleted, made anew and counted on both sides. 1: a gauge that both lower. 2: a counter that was full.
+                // 3: more than half of what 4 bytes hold. 4: made anew on one side, and counted on the other.
+                for (number, count) in [(0, 1), (1, 3), (2, 3), (3, 3_000_000_000), (4, 1)] {
+                    remake(convert.from, &from_key(number), |value| set(value, at, width, count));
+                }
+                for (number, count) in [(0, 1), (1, 3), (4, 6)] {
+                    remake(convert.to, &to_key(number), |value| set(value, to_at, to_width, count));
+                }
+                let settled = convert.settle(&mut by(Some(method))).expect("settled");
+                let what = format!("{map_type} {method:?} back: {is_back}, {settled:?}");
+                let after = contents(convert.to);
+                for (number, count) in [(0, 1), (1, 1), (2, 3), (3, 3_000_000_000), (4, 2)] {
+                    for value in after[&to_key(number)].chunks(part(convert.to)) {
+                        assert_eq!(self::number(value, to_at, to_width), count, "{what}: {number}");
+                    }
+                }
+                let cpus = match (is_per_cpu(map_type), method) {
+                    (true, Method::Kernel) => maplock::sys::possible_cpus().expect("sysfs").into(),
+                    _ => 1,
+                };
+                assert_eq!((settled.not_carried, settled.exact), (cpus, false), "{what}");
+                assert_eq!(settled.added, 4 * cpus, "{what}");
+
+                let again = convert.settle(&mut by(Some(method))).expect("settled");
+                assert_eq!((contents(convert.to), again.not_carried), (after, 0), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_entry_of_many_counts_is_settled_by_a_program() {
+    if !can_run() {
+        return;
+    }
+    const COUNTS: u32 = 500;
+    let value = Steps { from_size: COUNTS * 8, to_size: COUNTS * 8 + 8, steps: vec![copy(0, 8, COUNTS * 8)] };
+    let there = way(&[&Stage { key: same(8), value, collide: None }]);
+    let sums: Vec<_> = (1..=COUNTS).map(|at| Sum { offset: at * 8, width: 8 }).collect();
+    let from = new_map(T::HASH, 8, COUNTS * 8, 1);
+    let (to, base) = (new_map(T::HASH, 8, COUNTS * 8 + 8, 1), new_base(&from).expect("memory"));
+    let base = Some(&base);
+    let convert = Convert { from: &from, to: &to, base, base_of: Side::From, there: &there, back: None, sums: &sums };
+    let of = |count: u64| count.to_ne_bytes().repeat(COUNTS as usize);
+    from.update(&[1; 8], &of(5), 0).expect("room");
+    convert.copy(&mut by(Some(Method::Kernel))).expect("copied");
+    from.update(&[1; 8], &of(3), 0).expect("room");
+    convert.settle(&mut by(Some(Method::Kernel))).expect("settled");
+    let value = to.lookup(&[1; 8]).expect("readable").expect("there");
+    assert_eq!(value[8..], of(3));
+}
+
+#[test]
+fn a_count_of_an_entry_that_code_by_hand_converts_never_goes_below_nothing() {
+    if !can_run() {
+        return;
+    }
+    // Counts are at byte 0 of 16, and 8 bytes at byte 16 of 24.
+    let there = crate::live::by_code(T::HASH);
+    for method in METHODS {
+        let (from, to) = (new_map(T::HASH, 8, 16, 8), new_map(T::HASH, 8, 24, 8));
+        let base = new_base(&from).expect("memory");
+        let sums = [Sum { offset: 16, width: 8 }];
+        let base = Some(&base);
+        let convert =
+            Convert { from: &from, to: &to, base, base_of: Side::From, there: &there, back: None, sums: &sums };
+        let key = [7; 8];
+        let mut value = vec![0; 16];
+        set(&mut value, 0, 4, 5);
+        from.update(&key, &value, 0).expect("room");
+        convert.copy(&mut by(Some(method))).expect("copied");
+        remake(&from, &key, |value| set(value, 0, 4, 1));
+        remake(&to, &key, |value| set(value, 16, 8, 1));
+        let settled = convert.settle(&mut by(Some(method))).expect("settled");
+        let value = to.lookup(&key).expect("readable").expect("there");
+        assert_eq!(number(&value, 16, 8), 1, "{method:?} {settled:?}");
+        assert_eq!((settled.not_carried, settled.exact), (1, false), "{method:?} {settled:?}");
+    }
+}
+
 #[test]
 fn what_new_programs_wrote_is_carried_back() {
     if !can_run() {

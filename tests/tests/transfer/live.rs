@@ -216,7 +216,7 @@ macro_rules! new {
 new!(OfIndex, u32);
 new!(OfKey, u64);
 
-fn by_code(map_type: T) -> Way {
+pub(crate) fn by_code(map_type: T) -> Way {
     let digest = |digit: &str| Digest::parse(&digit.repeat(32)).expect("a digest");
     let (from, to) = (digest("a"), digest("b"));
     let mut migrations = Migrations::default();

@@ -288,6 +288,51 @@ fn without_a_snapshot_keys_follow_their_counts() {
 }
 
 #[test]
+fn counts_that_are_taken_out_are_added_whatever_new_programs_counted() {
+    if !can_run() {
+        return;
+    }
+    for map_type in KEYED {
+        for method in METHODS {
+            // A counter of 8 bytes, one of 4, and a word.
+            let maps = Maps::new(map_type, 16, 0, &[Sum { offset: 0, width: 8 }, Sum { offset: 8, width: 4 }]);
+            let counted = |map: &maplock::sys::Map, wide: u64, narrow: u32| {
+                let mut value = vec![0; map.value_bytes()];
+                for part in value.chunks_mut(part(map)) {
+                    part[..8].copy_from_slice(&wide.to_ne_bytes());
+                    part[8..12].copy_from_slice(&narrow.to_ne_bytes());
+                }
+                value
+            };
+            let set = |map: &maplock::sys::Map, number, wide, narrow| {
+                _ = map.delete(&key(map, number)).expect("deletable");
+                map.update(&key(map, number), &counted(map, wide, narrow), 0).expect("room");
+            };
+            for number in [1, 2, 3, 5] {
+                set(&maps.from, number, 5, 5);
+            }
+            maps.copy(Some(method)).expect("copied");
+            // 1: both delete it, make it anew and count. 2: a gauge that both lower. 3: half of what they hold, and more.
+            // 5: a gauge of which all is given back, by new programs.
+            set(&maps.from, 1, 1, 1);
+            set(&maps.to, 1, 1, 1);
+            set(&maps.from, 2, 3, 3);
+            set(&maps.to, 2, 1_u64.wrapping_neg(), 1_u32.wrapping_neg());
+            set(&maps.from, 3, 1 << 63, 1 << 31);
+            set(&maps.to, 3, 7, 7);
+            set(&maps.to, 5, 5_u64.wrapping_neg(), 5_u32.wrapping_neg());
+            let settled = maps.settle(Some(method));
+            let what = format!("{map_type} {method:?} {settled:?}");
+            for (number, wide, narrow) in [(1, 2, 2), (2, 2, 2), (3, (1 << 63) + 7, (1 << 31) + 7), (5, 0, 0)] {
+                let value = maps.to.lookup(&key(&maps.to, number)).expect("readable");
+                assert_eq!(value, Some(counted(&maps.to, wide, narrow)), "{what}: {number}");
+            }
+            assert_eq!(settled.not_carried, 0, "{what}");
+        }
+    }
+}
+
+#[test]
 fn many_deletions_are_all_found() {
     if !can_run() {
         return;

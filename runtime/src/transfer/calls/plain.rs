@@ -9,6 +9,7 @@ use maplock_layout::map::MapType;
 use super::super::error::TransferError;
 use super::super::shape::Shape;
 use super::super::types::{Copied, Method, Options, Settled, Transfer, is_array, is_per_cpu};
+use super::merge::{Before, Merging};
 use crate::sys::consts::BPF_ANY;
 use crate::sys::{Batch, Map, has_no_batches};
 
@@ -324,44 +325,13 @@ impl Settling<'_> {
     }
 
     /// Settles an entry that both maps have.
-    fn merge(&mut self, key: &[u8], old: &[u8], mut new: Vec<u8>, before: Option<&[u8]>) -> Result<(), TransferError> {
-        let unsettled = new.clone();
-        let (mut added, mut changed, mut kept) = (false, false, false);
-        for at in (0..old.len()).step_by(self.part) {
-            let (old, new) = (&old[at..at + self.part], &mut new[at..at + self.part]);
-            for run in &self.shape.sums {
-                for step in run.steps() {
-                    let range = step..step + run.width as usize;
-                    added |= add(&old[range.clone()], &mut new[range]);
-                }
-            }
-            match before.map(|before| &before[at..at + self.part]) {
-                Some(before) if self.shape.same_words(old, before) => {}
-                Some(before) if self.shape.same_words(new, before) => {
-                    self.shape.copy_words(new, old);
-                    changed = true;
-                }
-                _ => kept |= !self.shape.same_words(old, new),
-            }
-        }
-        if new != unsettled {
+    fn merge(&mut self, key: &[u8], old: &[u8], mut new: Vec<u8>, words: Option<&[u8]>) -> Result<(), TransferError> {
+        let merging = Merging { shape: self.shape, part: self.part };
+        if merging.merge(&mut new, old, Before { counts: None, words }, &mut self.settled) {
             self.to.put(key, &new, Put::IfThere)?;
         }
-        self.settled.added += u64::from(added);
-        self.settled.changed += u64::from(changed && !kept);
-        self.settled.kept_new += u64::from(kept);
         Ok(())
     }
-}
-
-/// Adds one integer to another; false where it is 0.
-fn add(count: &[u8], to: &mut [u8]) -> bool {
-    if let (Ok(count), Ok(sum)) = (<[u8; 4]>::try_from(count), <[u8; 4]>::try_from(&*to)) {
-        to.copy_from_slice(&u32::from_ne_bytes(count).wrapping_add(u32::from_ne_bytes(sum)).to_ne_bytes());
-    } else if let (Ok(count), Ok(sum)) = (<[u8; 8]>::try_from(count), <[u8; 8]>::try_from(&*to)) {
-        to.copy_from_slice(&u64::from_ne_bytes(count).wrapping_add(u64::from_ne_bytes(sum)).to_ne_bytes());
-    }
-    count.iter().any(|byte| *byte != 0)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::super::emit::asm::{Code, Helper, If, Size};
 use super::super::emit::writer::{COUNTS, Count, Maps, Source, Writer, at, build};
 use super::super::error::TransferError;
-use super::super::kernel::{counted, run};
+use super::super::kernel::{counted, run, settled};
 use super::super::shape::Shape;
 use super::super::types::Settled;
 use super::programs::{BPF_ANY, BPF_NOEXIST, EEXIST};
@@ -194,16 +194,7 @@ impl Applier {
 
     /// What was done so far.
     pub(super) fn settled(&self) -> Result<Settled, TransferError> {
-        let counted = |count| counted(&self.counts, count);
-        Ok(Settled {
-            added: counted(Count::Added)?,
-            changed: counted(Count::Changed)?,
-            inserted: counted(Count::Inserted)?,
-            deleted: counted(Count::Deleted)?,
-            dropped: counted(Count::Dropped)?,
-            kept_new: counted(Count::KeptNew)?,
-            ..Settled::default()
-        })
+        settled(&self.counts)
     }
 }
 
@@ -263,7 +254,7 @@ pub(super) fn program(maps: Maps<'_>, base: &Map, slots: &Map, collide: Option<C
             w.asm.jump(settled);
             w.asm.bind(inserted_by_both);
         }
-        w.add_sums(None);
+        w.add_sums();
         w.gather_differences(R8, R7, at::OLD_CHANGED);
         w.asm.store_imm(Size::B8, R10, at::NEW_CHANGED, 1);
         w.count_flags();

@@ -11,7 +11,7 @@ use super::super::clear::clear;
 use super::super::emit::writer::{COUNTS, Count, Cpus, Half, Maps, Source};
 use super::super::error::TransferError;
 use super::super::kernel::{
-    ATTEMPTS, Each, LARGE, counted, iterate, iterator_btf_id, online_cpus, run_over_indexes, usable_cpus,
+    ATTEMPTS, Each, LARGE, counted, iterate, iterator_btf_id, online_cpus, run_over_indexes, settled, usable_cpus,
 };
 use super::super::shape::Shape;
 use super::super::types::{Copied, Method, Options, Settled, evicts, is_array, is_per_cpu};
@@ -221,16 +221,9 @@ impl<'a> Engine<'a> {
             }
         }
         self.settle_entries(progs, options)?;
-        Ok(Settled {
-            added: self.counted(Count::Added)?,
-            changed: self.counted(Count::Changed)?,
-            inserted: self.counted(Count::Inserted)?,
-            deleted: self.counted(Count::Deleted)?,
-            dropped: self.counted(Count::Dropped)?,
-            kept_new: self.counted(Count::KeptNew)?,
-            method: Some(Method::Kernel),
-            exact: self.shape.is_atomic() && progs.others_are_idle,
-        })
+        let settled = settled(&self.counts)?;
+        let exact = self.shape.is_atomic() && progs.others_are_idle && settled.not_carried == 0;
+        Ok(Settled { exact, ..settled })
     }
 
     fn settle_entries(&self, progs: &SettleProgs, options: &mut Options<'_>) -> Result<(), TransferError> {

@@ -9,6 +9,7 @@ use std::io;
 use maplock_layout::conversion::{Collide, Steps};
 use maplock_layout::map::MapType;
 
+use super::super::calls::merge::{Before, Merging};
 use super::super::calls::plain::{self, Exact, Put};
 use super::super::clear::clear;
 use super::super::emit::programs;
@@ -112,7 +113,7 @@ impl<'a> Converter<'a> {
         options.tell(changed.len() as u64, Some(changed.len() as u64));
         if let Some(applier) = &self.applier {
             let by = applier.settled()?;
-            settled = Settled { method: settled.method, exact: self.shape.is_atomic(), ..by };
+            settled = Settled { method: settled.method, exact: self.shape.is_atomic() && by.not_carried == 0, ..by };
         }
         Ok(settled)
     }
@@ -334,8 +335,6 @@ impl<'a> Converter<'a> {
         is_copy: bool,
         settled: &mut Settled,
     ) -> Result<(), TransferError> {
-        let part = plain::parts(self.convert.to);
-        let shape = &self.shape;
         // Until it was written, an index of an array holds nothing; and keys that don't meet need no look.
         let is_new = is_copy && (is_array(self.convert.to.info().map_type) || self.collide.is_none());
         let there = if is_new { None } else { to.get(&change.key)? };
@@ -356,28 +355,11 @@ impl<'a> Converter<'a> {
                 }
             }
             (Some(mut new), expected, Some(target)) => {
-                let unsettled = new.clone();
-                let zeros = vec![0; part];
-                let (mut added, mut changed, mut kept) = (false, false, false);
-                for at in (0..target.len()).step_by(part) {
-                    let (target, new) = (&target[at..at + part], &mut new[at..at + part]);
-                    let before = expected.as_ref().map(|expected| &expected[at..at + part]);
-                    added |= shape.add_difference(new, target, before.unwrap_or(&zeros));
-                    match before {
-                        Some(before) if shape.same_words(target, before) => {}
-                        Some(before) if shape.same_words(new, before) => {
-                            shape.copy_words(new, target);
-                            changed = true;
-                        }
-                        _ => kept |= !shape.same_words(target, new),
-                    }
-                }
-                if new != unsettled {
+                let merging = Merging { shape: &self.shape, part: plain::parts(self.convert.to) };
+                let before = Before { counts: expected.as_deref(), words: expected.as_deref() };
+                if merging.merge(&mut new, target, before, settled) {
                     to.put(&change.key, &new, Put::IfThere)?;
                 }
-                settled.added += u64::from(added);
-                settled.changed += u64::from(changed && !kept);
-                settled.kept_new += u64::from(kept);
             }
         }
         Ok(())

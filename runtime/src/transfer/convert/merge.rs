@@ -10,7 +10,15 @@ use super::super::shape::Run;
 impl Writer<'_> {
     /// Counts by the difference, and all other words where each of them is as expected.
     pub(super) fn merge(&mut self) {
-        self.add_sums(Some(R9));
+        if !self.maps.shape.sums.is_empty() {
+            self.asm.store_imm(Size::B8, R10, at::NOT_CARRIED, 0);
+            self.add_differences();
+            let carried = self.asm.label();
+            self.jump_unless(at::NOT_CARRIED, carried);
+            self.count(Count::NotCarried);
+            self.asm.store_imm(Size::B8, R10, at::ADDED, 0);
+            self.asm.bind(carried);
+        }
         if self.maps.shape.is_additive() {
             return;
         }
@@ -27,30 +35,80 @@ impl Writer<'_> {
         self.asm.bind(end);
     }
 
-    /// Adds to the new map's counts what they are to become, less what they are at `less`.
-    pub(super) fn add_sums(&mut self, less: Option<Reg>) {
+    /// Adds to the new map's counts what they are to become, less what they are expected to be. A count that would go below nothing
+    /// stays as it is: see [`Settled::not_carried`](crate::transfer::Settled::not_carried).
+    fn add_differences(&mut self) {
         self.each_sum(R7, |w, run| {
-            let (next, size) = (w.asm.label(), Size::of(run.width));
+            let (next, less, add, below) = (w.asm.label(), w.asm.label(), w.asm.label(), w.asm.label());
+            let size = Size::of(run.width);
             w.asm.load(size, R0, R2, 0);
-            if let Some(less) = less {
-                w.asm.mov(R2, less);
-                w.asm.add(R2, R1);
-                w.asm.load(size, R3, R2, 0);
-                w.asm.sub(R0, R3);
-            }
+            w.asm.mov(R2, R9);
+            w.asm.add(R2, R1);
+            w.asm.load(size, R3, R2, 0);
+            w.asm.mov(R4, R0);
+            w.asm.sub(R0, R3);
             w.gather(R0, at::ADDED);
             w.asm.jump_if_imm(R0, If::Eq, 0, next);
             w.asm.mov(R2, R8);
             w.asm.add(R2, R1);
-            if run.atomic {
-                w.asm.atomic_add(size, R2, 0, R0);
-            } else {
-                w.asm.load(size, R3, R2, 0);
-                w.asm.add(R3, R0);
-                w.asm.store(size, R2, 0, R3);
+            w.asm.jump_if(R4, If::Lt, R3, less);
+            w.asm.bind(add);
+            w.add_count(run);
+            w.asm.jump(next);
+
+            w.asm.bind(less);
+            // By more than half of what it can hold: it was full, and began again.
+            match run.width {
+                4 => w.asm.jump_if_imm(R0, If::SignedLt, i32::MIN, add),
+                _ => w.asm.jump_if_imm(R0, If::SignedGt, -1, add),
             }
+            w.asm.mov_imm(R4, 0);
+            w.asm.sub(R4, R0);
+            w.asm.load(size, R3, R2, 0);
+            w.asm.jump_if(R3, If::Lt, R4, below);
+            if run.atomic {
+                // What a new program took away in between is seen by what was there, and then all of it goes back.
+                w.asm.fetch_add(size, R2, 0, R0);
+                let back = w.asm.label();
+                w.asm.jump_if(R0, If::Lt, R4, back);
+                w.asm.jump(next);
+                w.asm.bind(back);
+                w.asm.atomic_add(size, R2, 0, R4);
+            } else {
+                w.asm.sub(R3, R4);
+                w.asm.store(size, R2, 0, R3);
+                w.asm.jump(next);
+            }
+            w.asm.bind(below);
+            w.asm.store_imm(Size::B8, R10, at::NOT_CARRIED, 1);
             w.asm.bind(next);
         });
+    }
+
+    /// Adds to the new map's counts all of what they are to become.
+    pub(super) fn add_sums(&mut self) {
+        self.each_sum(R7, |w, run| {
+            let (next, size) = (w.asm.label(), Size::of(run.width));
+            w.asm.load(size, R0, R2, 0);
+            w.gather(R0, at::ADDED);
+            w.asm.jump_if_imm(R0, If::Eq, 0, next);
+            w.asm.mov(R2, R8);
+            w.asm.add(R2, R1);
+            w.add_count(run);
+            w.asm.bind(next);
+        });
+    }
+
+    /// Adds R0 to the count at R2.
+    fn add_count(&mut self, run: Run) {
+        let size = Size::of(run.width);
+        if run.atomic {
+            self.asm.atomic_add(size, R2, 0, R0);
+        } else {
+            self.asm.load(size, R3, R2, 0);
+            self.asm.add(R3, R0);
+            self.asm.store(size, R2, 0, R3);
+        }
     }
 
     /// Counts an entry whose counts would have changed, and that is gone.

@@ -198,7 +198,7 @@ pub(super) fn settle(of: Converting<'_>, source: Source<'_>, collide: Option<Col
             // So did new programs: their words stay.
             w.lookup(R8, to, again);
             of.area(w, R7, Area::Target);
-            w.add_sums(None);
+            w.add_sums();
             if collide.is_none() {
                 w.gather_differences(R8, R7, at::OLD_CHANGED);
                 w.asm.store_imm(Size::B8, R10, at::NEW_CHANGED, 1);

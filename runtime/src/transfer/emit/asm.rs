@@ -241,6 +241,11 @@ impl Asm {
         self.push(0xc3 | size.bits(), dst, src, off, 0);
     }
 
+    /// `src = fetch_add(dst + off, src)`; 4 or 8 bytes. Linux 5.12.
+    pub(in crate::transfer) fn fetch_add(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
+        self.push(0xc3 | size.bits(), dst, src, off, 0x01);
+    }
+
     /// `src = xchg(dst + off, src)`; 4 or 8 bytes. Linux 5.12.
     pub(in crate::transfer) fn exchange(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
         self.push(0xc3 | size.bits(), dst, src, off, 0xe1);

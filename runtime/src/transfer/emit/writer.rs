@@ -13,6 +13,8 @@ use crate::sys::Map;
 
 /// Places in the frame.
 pub(in crate::transfer) mod at {
+    /// A flag for an entry one of whose counts would go below nothing.
+    pub(in crate::transfer) const NOT_CARRIED: i16 = -8;
     pub(in crate::transfer) const CONTEXT: i16 = -16;
     pub(in crate::transfer) const ADDED: i16 = -24;
     pub(in crate::transfer) const OLD_CHANGED: i16 = -32;
@@ -43,6 +45,7 @@ pub(in crate::transfer) enum Count {
     Deleted,
     Dropped,
     KeptNew,
+    NotCarried,
     /// Entries that something else changed at the same moment: to be settled once more.
     Again,
     /// Per-CPU values without a place in the new map, or in the snapshot.
@@ -56,7 +59,7 @@ pub(in crate::transfer) enum Count {
 const UNROLLED: u32 = 128;
 
 /// How many words [`Count`] takes.
-pub(in crate::transfer) const COUNTS: u32 = 10;
+pub(in crate::transfer) const COUNTS: u32 = 11;
 
 /// A slot of the array through which user space hands keys to a program: words `has_shorter` and `marked`, the key, and the
 /// key with a prefix that is one bit shorter.
