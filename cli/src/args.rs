@@ -4,10 +4,16 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use maplock_layout::config::Levels;
 use maplock_layout::lock::Merge;
+use maplock_layout::rules::Rule;
 
 use crate::answers::ConvertArgs;
+use crate::formats::{self, Format};
+use crate::outcome::Outcome;
 use crate::project::git::{FileAt, NotARevision, Revision};
+use crate::verbs::inspect::Objects;
+use crate::verbs::migrate::Conversions;
 
 /// Keeps `maps.lock`, the lockfile for the layout of pinned eBPF maps
 #[derive(Debug, Parser)]
@@ -57,39 +63,6 @@ pub(crate) enum When {
     Auto,
     Always,
     Never,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(crate) enum Format {
-    /// Text for a terminal
-    #[default]
-    Human,
-    /// One document
-    Json,
-    /// For a comment on a pull request
-    Markdown,
-    /// Workflow commands that annotate lines
-    Github,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(crate) enum InspectFormat {
-    /// Text for a terminal
-    #[default]
-    Human,
-    /// One document
-    Json,
-}
-
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(crate) enum RulesFormat {
-    /// A table
-    #[default]
-    Human,
-    /// One document
-    Json,
-    /// A table for a document
-    Markdown,
 }
 
 /// Where locks and objects come from: a Cargo project, or files.
@@ -143,6 +116,10 @@ pub(crate) struct Project {
 pub(crate) struct InitArgs {
     #[command(flatten)]
     pub(crate) input: Input,
+
+    /// How to say it
+    #[arg(long, value_parser = formats::parser::<[Outcome]>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
@@ -155,8 +132,8 @@ pub(crate) struct CheckArgs {
     pub(crate) input: Input,
 
     /// How to say it
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) message_format: Format,
+    #[arg(long, value_parser = formats::parser::<[Outcome]>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
@@ -165,8 +142,8 @@ pub(crate) struct UpdateArgs {
     pub(crate) input: Input,
 
     /// How to say it
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) message_format: Format,
+    #[arg(long, value_parser = formats::parser::<[Outcome]>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
@@ -185,8 +162,8 @@ pub(crate) struct DiffArgs {
     pub(crate) lock: Option<PathBuf>,
 
     /// How to say it
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) message_format: Format,
+    #[arg(long, value_parser = formats::parser::<Outcome>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 /// A side of a comparison: whichever its name fits first.
@@ -243,8 +220,8 @@ pub(crate) struct AcceptArgs {
     pub(crate) input: Input,
 
     /// How to say it
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) message_format: Format,
+    #[arg(long, value_parser = formats::parser::<[Outcome]>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
@@ -257,7 +234,7 @@ pub(crate) struct MigrateArgs {
     #[arg(long, value_name = "N", default_value_t = 1000, requires = "test")]
     pub(crate) entries: u32,
 
-    /// Entries of a node, as `maplock dump --json` and `bpftool map dump -j` write them; the file is called as the map
+    /// Entries of a node, as `bpftool map dump -j` and the JSON of `maplock dump` are; the file is called as the map
     #[arg(long, value_name = "MAP.json", requires = "test")]
     pub(crate) dump: Vec<PathBuf>,
 
@@ -269,8 +246,8 @@ pub(crate) struct MigrateArgs {
     pub(crate) input: Input,
 
     /// How to say it
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) message_format: InspectFormat,
+    #[arg(long, value_parser = formats::parser::<Conversions>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 fn merge(text: &str) -> Result<(String, Merge), String> {
@@ -301,8 +278,8 @@ pub(crate) struct InspectArgs {
     pub(crate) input: Input,
 
     /// How to say it
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) message_format: InspectFormat,
+    #[arg(long, value_parser = formats::parser::<Objects>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
@@ -310,6 +287,10 @@ pub(crate) struct ExplainArgs {
     /// Its id, such as member-moved
     #[arg(value_name = "RULE")]
     pub(crate) rule: String,
+
+    /// How to say it
+    #[arg(long, value_parser = formats::parser::<Rule>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
@@ -323,6 +304,6 @@ pub(crate) struct RulesArgs {
     pub(crate) package: Option<String>,
 
     /// How to say it
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) message_format: RulesFormat,
+    #[arg(long, value_parser = formats::parser::<Levels>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }

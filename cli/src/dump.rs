@@ -1,4 +1,4 @@
-//! Entries of a map in a file, as `maplock dump --json` and `bpftool map dump -j` write them.
+//! Entries of a map in a file, as `maplock dump --message-format json` and `bpftool map dump -j` write them.
 
 use std::path::Path;
 
@@ -50,7 +50,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Entry>, Error> {
     let shown = project::shown(path);
     let failed = || Error::new(format!("could not read {shown}"));
     let text = std::fs::read_to_string(path).map_err(|error| failed().because(error))?;
-    let help = "make it with `maplock dump PIN --json`, or `bpftool -j map dump pinned PIN`";
+    let help = "make it with `maplock dump PIN --message-format json`, or `bpftool -j map dump pinned PIN`";
     let entries: Vec<EntryJson> = serde_json::from_str(&text).map_err(|error| failed().because(error).help(help))?;
     entries
         .into_iter()

@@ -9,13 +9,13 @@ pub(crate) struct Error {
     pub(crate) what: String,
     /// Why; may have several lines.
     pub(crate) cause: Option<String>,
-    /// What to do; may have several lines.
-    pub(crate) help: Option<String>,
+    /// What to do: one thing each, which may have several lines.
+    pub(crate) help: Vec<String>,
 }
 
 impl Error {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: None, help: None }
+        Self { what: what.into(), cause: None, help: Vec::new() }
     }
 
     #[must_use]
@@ -26,7 +26,7 @@ impl Error {
 
     #[must_use]
     pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help.push(help.into());
         self
     }
 }

@@ -1,8 +1,8 @@
 //! `cargo maplock`, the plugin: keeps `maps.lock`, and tells what an upgrade does to pinned maps.
 //!
 //! Data flows one way: `args` say what is asked, `project` finds the locks and objects, a file of `verbs` each makes
-//! `outcome`s of them, and a file of `formats` each turns those into text. To add a verb, add its file, its arguments
-//! and its line in `run`; to add a format, its file and its line in `formats::render`.
+//! plain data of them (most of them `outcome`s), and a file of `formats` each turns those into text. To add a verb, add its file,
+//! its arguments and its line in `run`, and what it found to `formats`; to add a format, its file and its line in `formats`.
 //!
 //! `node` is the other tool of this package, `maplock`, for the machines on which the maps are pinned.
 #![forbid(unsafe_code)]

@@ -41,8 +41,9 @@ pub(crate) fn error(error: &Error) {
 /// An error with its cause and help, as text.
 pub(crate) fn block(error: &Error) -> String {
     let mut text = format!("{BAD}error{BAD:#}{BOLD}: {}{BOLD:#}\n", error.what);
-    for (label, style, lines) in [("cause", BOLD, &error.cause), ("help", HELP, &error.help)] {
-        for (index, line) in lines.iter().flat_map(|lines| lines.lines()).enumerate() {
+    let cause = error.cause.as_slice();
+    for (label, style, texts) in [("cause", BOLD, cause), ("help", HELP, &error.help)] {
+        for (index, line) in texts.iter().flat_map(|text| text.lines()).enumerate() {
             let label = if index == 0 { format!("{style}{label:>5}{style:#}:") } else { " ".repeat(6) };
             text.push_str(format!("  {label} {line}").trim_end());
             text.push('\n');

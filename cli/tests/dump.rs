@@ -29,7 +29,7 @@ fn a_dump_has_the_bytes_that_bpftool_has() {
         entries.sort();
         entries
     };
-    let ours = node.run(&format!("dump {} --json", pin.display()));
+    let ours = node.run(&format!("dump {} --message-format json", pin.display()));
     assert_eq!(ours.code, Some(0), "{}", ours.stderr);
     let ours = plain(ours.json());
     assert_eq!(ours.len(), 5);

@@ -240,7 +240,7 @@ fn rules_and_their_pages() {
 #[test]
 fn usage_is_exit_code_2_and_help_is_0() {
     let sandbox = Sandbox::new();
-    for line in ["", "chek", "check --message-format xml", "rules --message-format github", "check --object a -p b"] {
+    for line in ["", "chek", "check --message-format xml", "rules --message-format xml", "check --object a -p b"] {
         assert_eq!(sandbox.run(line).code, Some(2), "{line}");
     }
     for line in ["--help", "maplock --help", "--version", "maplock check --help"] {

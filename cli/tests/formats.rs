@@ -162,3 +162,41 @@ fn annotations_stand_on_the_lines_of_the_change() {
     accept_stats(&sandbox);
     insta::assert_snapshot!("github_accepted", github("check --lock maps.lock --against v1"));
 }
+
+#[test]
+fn every_command_takes_every_format() {
+    let sandbox = project();
+    let of = format!("--object {}", object("v3"));
+    for line in [
+        &format!("init {of} --lock other.lock"),
+        &format!("check {of}"),
+        &format!("update --object {}", object("v1")),
+        &format!("diff v1 {}", object("v3")),
+        &format!("accept stats --on-upgrade swap --reason why {of}"),
+        "migrate --lock maps.lock",
+        &format!("inspect {}", object("v1")),
+        "explain member-moved",
+        "rules",
+    ] {
+        let seen = ["human", "json", "markdown", "github"].map(|format| {
+            _ = std::fs::remove_file(sandbox.path("other.lock"));
+            sandbox.git("checkout --quiet v1");
+            let ran = sandbox.run(&format!("{line} --message-format {format}"));
+            assert!([Some(0), Some(100)].contains(&ran.code), "{line} {format}: {}", ran.stderr);
+            if format == "json" {
+                ran.json();
+            }
+            ran.stdout
+        });
+        // One that has nothing of its own to say of a command says what people read, and the help tells.
+        let verb = line.split(' ').next().unwrap_or_default();
+        let help = sandbox.run(&format!("{verb} --help")).stdout;
+        for (at, name) in [(2, "markdown"), (3, "github")] {
+            let said =
+                help.lines().find(|line| line.trim_start().starts_with(&format!("- {name}:"))).expect("it is told");
+            // The page of a rule is markdown as it is.
+            let is_same = seen[at] == seen[0] && (verb, name) != ("explain", "markdown");
+            assert_eq!(said.ends_with("; here the same as human"), is_same, "{line} {name}");
+        }
+    }
+}

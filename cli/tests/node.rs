@@ -25,7 +25,7 @@ fn running() -> Option<Node> {
 #[test]
 fn the_help_says_what_each_command_does() {
     let mut seen = String::new();
-    for verb in ["", "plan", "inspect", "rollback", "confirm"] {
+    for verb in ["", "plan", "inspect", "dump", "rollback", "confirm"] {
         let output = support::tool_at(env!("CARGO_BIN_EXE_maplock"))
             .args(verb.split_whitespace())
             .arg("--help")
@@ -125,6 +125,10 @@ fn programs_and_reviewers_read_a_plan_too() {
     assert_eq!((&json["refused"], &json["denied"]), (&true.into(), &serde_json::json!(["stats"])));
     let stats = json["maps"].as_array().expect("maps").iter().find(|map| map["map"] == "stats").expect("stats");
     assert_eq!((&stats["disposition"], &stats["entries"]), (&"refuse".into(), &3.into()));
+    for line in ["inspect fs/minimesh", "dump fs/minimesh/stats", "confirm fs/minimesh"] {
+        let [human, github] = ["human", "github"].map(|format| node.run(&format!("{line} --message-format {format}")));
+        assert_eq!((human.code, github.code, &human.stdout), (Some(0), Some(0), &github.stdout), "{line}");
+    }
     let losing = node.run("plan --lock v3.lock --pins fs/minimesh --message-format github");
     assert_eq!((losing.code, losing.stdout.starts_with("::warning ")), (Some(0), true), "{}", losing.stdout);
 }

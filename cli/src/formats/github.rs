@@ -7,11 +7,25 @@ use std::path::Path;
 use maplock_codegen::SourceLine;
 use maplock_layout::rules::Level;
 
+use super::Format;
+#[cfg(target_os = "linux")]
+use super::Node;
+#[cfg(target_os = "linux")]
+use crate::node::Foreseen;
 use crate::outcome::{Ending, Outcome, in_repository};
 
-pub(super) fn render(outcomes: &[Outcome]) -> String {
-    outcomes.iter().map(annotations).collect()
-}
+pub(crate) const FORMAT: Format = Format {
+    name: "github",
+    about: "Workflow commands that annotate lines",
+    locks: Some(|outcomes| Ok(outcomes.iter().map(annotations).collect())),
+    diff: Some(|outcome| Ok(annotations(outcome))),
+    conversions: None,
+    objects: None,
+    rule: None,
+    rules: None,
+    #[cfg(target_os = "linux")]
+    node: Node { plan: Some(|plan| Ok(self::plan(plan))), pins: None, entries: None, returned: None, confirmed: None },
+};
 
 fn annotations(outcome: &Outcome) -> String {
     let mut out = String::new();
@@ -53,12 +67,34 @@ fn annotations(outcome: &Outcome) -> String {
     out
 }
 
-pub(crate) fn annotation(severity: &str, at: Option<&SourceLine>, title: &str, message: &str) -> String {
+fn annotation(severity: &str, at: Option<&SourceLine>, title: &str, message: &str) -> String {
     let place = at.and_then(|at| {
         let dir = Path::new(&at.file).parent()?;
         Some(format!("file={},line={},", property(&in_repository(&at.file, dir)?), at.line))
     });
     format!("::{severity} {}title={}::{}\n", place.unwrap_or_default(), property(title), data(message))
+}
+
+/// An annotation for each map that is denied, that is refused, or that loses entries.
+#[cfg(target_os = "linux")]
+fn plan(told: &Foreseen) -> String {
+    let mut out = String::new();
+    for map in &told.plan.maps {
+        let denied = told.denied(&map.map);
+        let severity = match denied {
+            Some(_) => "error",
+            None if map.disposition == maplock_layout::Disposition::Refuse || map.loses_entries => "warning",
+            None => continue,
+        };
+        let at =
+            maplock_layout::lock::line_of(&told.text, &map.map, &map.map).and_then(|line| u64::try_from(line).ok());
+        let file = crate::project::absolute(&told.lock).to_string_lossy().into_owned();
+        let at = at.map(|line| SourceLine { file, line });
+        let help = denied.map_or_else(String::new, |error| error.help.iter().map(|help| format!("\n{help}")).collect());
+        let title = format!("map {}: {}", map.map, map.disposition);
+        out.push_str(&annotation(severity, at.as_ref(), &title, &format!("{}{help}", map.why)));
+    }
+    out
 }
 
 /// `escapeData` of actions/toolkit.

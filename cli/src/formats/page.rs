@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use maplock_layout::config::Levels;
 use maplock_layout::rules::{ALL, Rule, Tier};
 
-use super::rule_table;
+use super::markdown::rule_table;
 
 /// The text of `docs/rules.md`: every rule with its page.
 #[must_use]
@@ -35,7 +35,7 @@ The tiers, gravest first:
     for tier in [Tier::Bytes, Tier::Kernel, Tier::Meaning, Tier::Spelling] {
         _ = writeln!(out, "| {tier} | {} |", stake(tier));
     }
-    _ = write!(out, "\n{}", rule_table::markdown(&Levels::default()));
+    _ = write!(out, "\n{}", rule_table(&Levels::default()));
     for rule in ALL {
         _ = write!(out, "\n{}", page(rule, "##"));
     }

@@ -7,7 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use maplock::layout::Disposition;
 use maplock::{OnMismatch, Policies, Policy};
 
-use crate::args::{Format, When};
+use super::{Confirmed, Foreseen, Pins, Returned};
+use crate::args::When;
+use crate::formats::{self, Format};
 
 /// Looks at the pinned eBPF maps of a node, tells what an upgrade does to them, and takes one back
 #[derive(Debug, Parser)]
@@ -46,28 +48,24 @@ pub(crate) enum Verb {
     Confirm(ConfirmArgs),
 }
 
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(crate) enum ShortFormat {
-    /// Text for a terminal
-    #[default]
-    Human,
-    /// One document
-    Json,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct DumpArgs {
     /// The pin of a map
     #[arg(value_name = "PIN")]
     pub(crate) pin: PathBuf,
 
-    /// One document, with the bytes as `bpftool -j map dump` has them: for `cargo maplock migrate --test --dump`
-    #[arg(long)]
-    pub(crate) json: bool,
-
     /// Entries at the most
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
+
+    /// How to say it; the document has the bytes as `bpftool -j map dump` has them, for `cargo maplock migrate --test --dump`
+    #[arg(
+        long,
+        value_parser = formats::parser_where(|format| format.node.entries.is_some()),
+        default_value = formats::DEFAULT,
+        value_name = "FORMAT"
+    )]
+    pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
@@ -91,12 +89,12 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) sample: usize,
 
+    /// How to say it
+    #[arg(long, value_parser = formats::parser::<Foreseen>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
+
     #[command(flatten)]
     pub(crate) policy: PolicyArgs,
-
-    /// How to say it
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) message_format: Format,
 }
 
 /// What the daemon's own policies are, so that the plan is the one that it will make.
@@ -217,8 +215,8 @@ pub(crate) struct InspectArgs {
     pub(crate) layouts: bool,
 
     /// How to say it; the document always has the types
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) message_format: ShortFormat,
+    #[arg(long, value_parser = formats::parser::<Pins>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
@@ -239,8 +237,8 @@ pub(crate) struct RollbackArgs {
     pub(crate) prometheus: Option<PathBuf>,
 
     /// How to say it
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) message_format: ShortFormat,
+    #[arg(long, value_parser = formats::parser::<Returned>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
@@ -253,8 +251,8 @@ pub(crate) struct ConfirmArgs {
     pub(crate) wait: WaitArgs,
 
     /// How to say it
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) message_format: ShortFormat,
+    #[arg(long, value_parser = formats::parser::<Confirmed>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]

@@ -6,12 +6,30 @@ use maplock::inspect::{self, Layouts};
 use maplock::layout::MapDef;
 use maplock::meta::Meta;
 use maplock::sys::{Batch, Map};
-use serde_json::{Value, json};
 
 use super::args::DumpArgs;
-use super::values::members;
 use crate::Said;
 use crate::error::Error;
+
+/// The map that is dumped.
+pub(crate) struct Pinned {
+    pub(crate) def: MapDef,
+}
+
+/// A piece of a dump.
+pub(crate) enum Piece<'a> {
+    Begin,
+    /// Its value, or that of each CPU.
+    Entry {
+        index: u64,
+        key: &'a [u8],
+        values: &'a [&'a [u8]],
+    },
+    End {
+        entries: u64,
+        is_cut: bool,
+    },
+}
 
 pub(super) fn run(args: &DumpArgs) -> Result<Said, Error> {
     let shown = args.pin.display();
@@ -26,18 +44,26 @@ pub(super) fn run(args: &DumpArgs) -> Result<Said, Error> {
     let dir = args.pin.parent().map(Meta::read).transpose().unwrap_or_default().flatten();
     let observed =
         inspect::observe(&args.pin, &map, dir.as_ref(), &mut Layouts::default()).map_err(|error| failed(&error))?;
+    let pinned = Pinned { def: observed.def };
+    let piece = args.message_format.entries();
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let printed = if args.json {
-        json_of(&map, &observed.def, args.limit, &mut out)
-    } else {
-        human(&map, &observed.def, args.limit, &mut out)
-    };
-    match printed.and_then(|()| out.flush()) {
+    match print(&map, args.limit, |of| piece(&pinned, of), &mut out).and_then(|()| out.flush()) {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Said::well(String::new())),
         Err(error) => Err(failed(&error)),
         Ok(()) => Ok(Said::well(String::new())),
     }
+}
+
+fn print(map: &Map, limit: Option<u64>, piece: impl Fn(Piece<'_>) -> String, out: &mut impl Write) -> io::Result<()> {
+    let mut index = 0;
+    out.write_all(piece(Piece::Begin).as_bytes())?;
+    each(map, limit, |key, values| {
+        out.write_all(piece(Piece::Entry { index, key, values }).as_bytes())?;
+        index += 1;
+        Ok(())
+    })?;
+    out.write_all(piece(Piece::End { entries: index, is_cut: limit == Some(index) }).as_bytes())
 }
 
 /// Hears of each entry: its key, and its value or that of each CPU. Up to `limit`.
@@ -90,63 +116,4 @@ fn each(map: &Map, limit: Option<u64>, mut entry: impl FnMut(&[u8], &[&[u8]]) ->
         key = map.next_key(Some(&current))?;
     }
     Ok(())
-}
-
-/// As `bpftool map dump -j`: bytes, and beside them the members.
-fn json_of(map: &Map, def: &MapDef, limit: Option<u64>, out: &mut impl Write) -> io::Result<()> {
-    let bytes = |of: &[u8]| of.iter().map(|byte| format!("0x{byte:02x}")).collect::<Vec<_>>();
-    let object = |layout: Option<&maplock::layout::Layout>, name, of: &[u8]| -> Value {
-        members(layout, name, of).into_iter().map(|(name, value)| (name, Value::String(value))).collect()
-    };
-    let mut is_first = true;
-    out.write_all(b"[")?;
-    each(map, limit, |key, values| {
-        let key_members = object(def.key.as_deref(), "key", key);
-        let value_of = |value: &[u8]| object(def.value.as_deref(), "value", value);
-        let document = match values {
-            [value] => json!({
-                "key": bytes(key),
-                "value": bytes(value),
-                "formatted": { "key": key_members, "value": value_of(value) },
-            }),
-            values => {
-                let cpus = values.iter().enumerate();
-                let raw: Vec<_> =
-                    cpus.clone().map(|(cpu, value)| json!({ "cpu": cpu, "value": bytes(value) })).collect();
-                let told: Vec<_> = cpus.map(|(cpu, value)| json!({ "cpu": cpu, "value": value_of(value) })).collect();
-                json!({ "key": bytes(key), "values": raw, "formatted": { "key": key_members, "values": told } })
-            }
-        };
-        write!(out, "{}{document}", if is_first { "\n" } else { ",\n" })?;
-        is_first = false;
-        Ok(())
-    })?;
-    out.write_all(b"\n]\n")
-}
-
-fn human(map: &Map, def: &MapDef, limit: Option<u64>, out: &mut impl Write) -> io::Result<()> {
-    let line = |of: Vec<(String, String)>| {
-        of.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
-    };
-    let mut entries: u64 = 0;
-    each(map, limit, |key, values| {
-        entries += 1;
-        let key = line(members(def.key.as_deref(), "key", key));
-        match values {
-            [value] => writeln!(out, "{key}  ->  {}", line(members(def.value.as_deref(), "value", value))),
-            values => {
-                writeln!(out, "{key}")?;
-                values.iter().enumerate().try_for_each(|(cpu, value)| {
-                    writeln!(out, "  cpu {cpu}  ->  {}", line(members(def.value.as_deref(), "value", value)))
-                })
-            }
-        }
-    })?;
-    let cut = if limit == Some(entries) { ", and maybe more" } else { "" };
-    writeln!(
-        out,
-        "{} of {}{cut}",
-        crate::outcome::count(usize::try_from(entries).unwrap_or(0), "entry").replace("entrys", "entries"),
-        def.name
-    )
 }

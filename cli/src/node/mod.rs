@@ -6,17 +6,19 @@ mod args;
 mod confirm;
 mod dump;
 mod inspect;
-mod inspect_json;
 mod log;
-mod names;
+pub(crate) mod names;
 mod plan;
-mod plan_formats;
 mod privileges;
 mod rollback;
-mod values;
 
 pub use args::Cli;
 use args::Verb;
+pub(crate) use confirm::Confirmed;
+pub(crate) use dump::{Piece, Pinned};
+pub(crate) use inspect::{Link, Pins, Program};
+pub(crate) use plan::{Denied, Foreseen, Samples};
+pub(crate) use rollback::Returned;
 
 use crate::error::Error;
 use crate::{Ended, terminal};

@@ -153,7 +153,7 @@ fn device(ifindex: u32) -> Option<String> {
 }
 
 /// `512 B`, `8.2 KiB`, `1.5 GiB`
-pub(super) fn bytes(number: u64) -> String {
+pub(crate) fn bytes(number: u64) -> String {
     if number < 1024 {
         return format!("{number} B");
     }

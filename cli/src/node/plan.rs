@@ -10,24 +10,23 @@ use maplock::sample::{Sample, sample};
 use maplock::{OnMismatch, Plan, Policies, Policy, Spec};
 
 use super::args::PlanArgs;
-use super::{failed, plan_formats, privileges};
+use super::{failed, privileges};
 use crate::Said;
-use crate::args::Format;
 use crate::error::Error;
 use crate::project::{self, lockfile};
 
-/// What a plan is told from.
-pub(super) struct Told {
-    pub(super) plan: Plan,
-    /// Maps with a denied disposition, as errors for a person.
-    pub(super) denied: Vec<(String, Error)>,
+/// What an upgrade would do.
+pub(crate) struct Foreseen {
+    pub(crate) plan: Plan,
+    /// Maps with a denied disposition.
+    pub(crate) denied: Vec<Denied>,
     /// Entries of maps that are converted.
-    pub(super) samples: Vec<Samples>,
+    pub(crate) samples: Vec<Samples>,
     /// What else should be known.
-    pub(super) notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
     /// The lock and its text, to point at.
-    pub(super) lock: std::path::PathBuf,
-    pub(super) text: String,
+    pub(crate) lock: std::path::PathBuf,
+    pub(crate) text: String,
 }
 
 pub(super) fn run(args: &PlanArgs) -> Result<Said, Error> {
@@ -45,26 +44,32 @@ pub(super) fn run(args: &PlanArgs) -> Result<Said, Error> {
     let asking = Asking { args, spec: &spec };
     let plan = asking.plan(&policies)?;
     let told = asking.told(plan, &policies, text)?;
-    Ok(Said {
-        text: match args.message_format {
-            Format::Human => plan_formats::human(&told),
-            Format::Json => plan_formats::json(&told)?,
-            Format::Markdown => plan_formats::markdown(&told),
-            Format::Github => plan_formats::github(&told),
-        },
-        fails: !told.denied.is_empty(),
-    })
+    Ok(Said { text: args.message_format.tell(&told)?, fails: !told.denied.is_empty() })
+}
+
+impl Foreseen {
+    /// What is said of a map whose disposition is denied.
+    pub(crate) fn denied(&self, map: &str) -> Option<&Error> {
+        self.denied.iter().find(|denied| denied.map == map).map(|denied| &denied.error)
+    }
+}
+
+/// A map whose disposition is denied.
+pub(crate) struct Denied {
+    pub(crate) map: String,
+    /// For a person: why, and the ways out.
+    pub(crate) error: Error,
 }
 
 /// Some entries of a map that is converted.
-pub(super) struct Samples {
-    pub(super) map: String,
+pub(crate) struct Samples {
+    pub(crate) map: String,
     /// What it is, and what it will be.
-    pub(super) old: MapDef,
-    pub(super) new: MapDef,
+    pub(crate) old: MapDef,
+    pub(crate) new: MapDef,
     /// How many entries it has, where that is known.
-    pub(super) of: Option<u64>,
-    pub(super) entries: Vec<Sample>,
+    pub(crate) of: Option<u64>,
+    pub(crate) entries: Vec<Sample>,
 }
 
 struct Asking<'a> {
@@ -79,11 +84,12 @@ impl Asking<'_> {
             .map_err(|error| failed(format!("could not plan an upgrade of {}", pins.display()), &error))
     }
 
-    fn told(&self, plan: Plan, policies: &Policies, text: String) -> Result<Told, Error> {
+    fn told(&self, plan: Plan, policies: &Policies, text: String) -> Result<Foreseen, Error> {
         let deny: Vec<_> = self.args.deny.iter().map(|deny| Disposition::from(*deny)).collect();
         let ways = if plan.is_refused() { self.ways_out(&plan, policies)? } else { BTreeMap::new() };
         let denied: Vec<_> = plan.denied(&deny).collect();
-        let denied = denied.into_iter().map(|map| (map.map.clone(), self.error(map, ways.get(&map.map))));
+        let denied =
+            denied.into_iter().map(|map| Denied { map: map.map.clone(), error: self.error(map, ways.get(&map.map)) });
         let denied = denied.collect();
         let mut notes = Vec::new();
         let missing: Vec<_> = privileges::missing().into_iter().map(|(name, _)| name).collect();
@@ -94,7 +100,7 @@ impl Asking<'_> {
             ));
         }
         let samples = self.samples(&plan, &mut notes)?;
-        Ok(Told { plan, denied, samples, notes, lock: self.args.lock.clone(), text })
+        Ok(Foreseen { plan, denied, samples, notes, lock: self.args.lock.clone(), text })
     }
 
     /// Some entries of each map that is converted, read and converted here.
@@ -162,20 +168,22 @@ impl Asking<'_> {
             Disposition::Refuse => "refused",
             Disposition::Drop => "unpinned",
         };
-        let mut help = vec![format!("see what is pinned: maplock inspect {} --layouts", self.args.pins.display())];
+        let error = Error::new(format!("map `{name}` would be {becomes}, which is denied")).because(&map.why);
+        let mut error =
+            error.help(format!("see what is pinned: maplock inspect {} --layouts", self.args.pins.display()));
         for Way { option, answer } in ways.into_iter().flatten() {
             let effect = if *answer == "swap" { "start empty" } else { "keep it as it is" };
-            help.push(format!("{effect}: --{option} {name}={answer}, and the same policy in the daemon"));
+            error = error.help(format!("{effect}: --{option} {name}={answer}, and the same policy in the daemon"));
         }
         if ways.into_iter().flatten().any(|way| way.option == "on-unknown") {
             let accept = format!("cargo maplock accept {name} --against REV --on-upgrade swap --reason \"…\"");
-            help.push(format!("or by the lock, where REV made the pin: {accept}"));
+            error = error.help(format!("or by the lock, where REV made the pin: {accept}"));
         }
         if map.disposition != Disposition::Refuse {
             let denied = if map.from_kept { Disposition::Swap } else { map.disposition };
-            help.push(format!("let it happen: leave `{denied}` out of --deny"));
+            error = error.help(format!("let it happen: leave `{denied}` out of --deny"));
         }
-        Error::new(format!("map `{name}` would be {becomes}, which is denied")).because(&map.why).help(help.join("\n"))
+        error
     }
 }
 

@@ -3,21 +3,25 @@
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use maplock::inspect::generations;
-use maplock::{Progress, Rollback};
+use maplock::{Progress, Report, Rollback};
 use tempfile::NamedTempFile;
 
-use super::args::{RollbackArgs, ShortFormat};
+use super::args::RollbackArgs;
 use super::failed;
 use crate::Said;
 use crate::error::Error;
-use crate::formats::json::to_json;
 use crate::project::parent;
-use crate::terminal::{BOLD, GOOD};
+
+/// What a roll-back did.
+pub(crate) struct Returned {
+    pub(crate) dir: PathBuf,
+    pub(crate) report: Report,
+}
 
 pub(super) fn run(args: &RollbackArgs) -> Result<Said, Error> {
     // What can fail without harm goes first.
@@ -29,15 +33,7 @@ pub(super) fn run(args: &RollbackArgs) -> Result<Said, Error> {
     if let Some(metrics) = metrics {
         metrics.write(&report.to_prometheus())?;
     }
-    Ok(Said::well(match args.message_format {
-        ShortFormat::Json => to_json(&report)?,
-        ShortFormat::Human => {
-            let how = if report.resumed { ": what an earlier call had begun was completed" } else { "" };
-            format!(
-                "{GOOD}rolled back{GOOD:#} {BOLD}{dir}{BOLD:#}{how}; the generation that was left is kept\n{report}\n"
-            )
-        }
-    }))
+    Ok(Said::well(args.message_format.tell(&Returned { dir: args.dir.clone(), report })?))
 }
 
 /// A bar for the map that is copied at the moment; nothing where stderr is no terminal.

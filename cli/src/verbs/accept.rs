@@ -14,7 +14,6 @@ use crate::Said;
 use crate::args::{AcceptArgs, Way};
 use crate::conversion::Conversion;
 use crate::error::Error;
-use crate::formats;
 use crate::outcome::{Change, Ending, Outcome, Side, demand_decisions};
 use crate::project::git::Revision;
 use crate::project::lockfile::{self, Editing};
@@ -45,7 +44,7 @@ pub(crate) fn run(args: &AcceptArgs) -> Result<Said, Error> {
         }
         _ => undo(&target, &args.maps)?,
     };
-    Ok(Said::well(formats::render(&[outcome], args.message_format)?))
+    Ok(Said::well(args.message_format.tell(&[outcome][..])?))
 }
 
 /// The one lock that has the maps.

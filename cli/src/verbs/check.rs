@@ -5,7 +5,6 @@ use maplock_layout::{Lock, compare, epochs};
 use crate::Said;
 use crate::args::CheckArgs;
 use crate::error::Error;
-use crate::formats;
 use crate::outcome::{Ending, Outcome, Side, changes, demand_decisions};
 use crate::project::git::Revision;
 use crate::project::{self, Target, git, lockfile};
@@ -26,7 +25,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
             outcomes.push(against(target, revision)?);
         }
     }
-    Ok(Said { text: formats::render(&outcomes, args.message_format)?, fails: formats::fail(&outcomes) })
+    Ok(Said { text: args.message_format.tell(&outcomes[..])?, fails: outcomes.iter().any(Outcome::fails) })
 }
 
 /// Holds the objects against the lock.

@@ -10,7 +10,6 @@ use super::check::{historic, old_side};
 use crate::Said;
 use crate::args::{Compared, DiffArgs, Input, Project};
 use crate::error::Error;
-use crate::formats;
 use crate::outcome::{Ending, Outcome, Side};
 use crate::project::git::FileAt;
 use crate::project::{self, Target, git, lockfile};
@@ -35,10 +34,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
     };
     outcome.comparison = compare(&old.lock, &new.lock, &target.config.levels);
     (outcome.old, outcome.new, outcome.inputs, outcome.notes) = (old, new, inputs, notes);
-    Ok(Said {
-        fails: formats::fail(std::slice::from_ref(&outcome)),
-        text: formats::render_diff(&outcome, args.message_format)?,
-    })
+    Ok(Said { fails: outcome.fails(), text: args.message_format.tell(&outcome)? })
 }
 
 fn project_of(args: &DiffArgs) -> Result<Target, Error> {

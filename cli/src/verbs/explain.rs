@@ -5,11 +5,10 @@ use maplock_layout::rules;
 use crate::Said;
 use crate::args::ExplainArgs;
 use crate::error::Error;
-use crate::formats::page;
 
 pub(crate) fn run(args: &ExplainArgs) -> Result<Said, Error> {
     match rules::find(&args.rule) {
-        Some(rule) => Ok(Said::well(page::of_rule(rule))),
+        Some(rule) => Ok(Said::well(args.message_format.tell(rule)?)),
         None => {
             let help = match rules::suggest(&args.rule) {
                 Some(near) => format!("did you mean `{near}`?"),

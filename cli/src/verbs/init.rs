@@ -6,7 +6,6 @@ use maplock_layout::{Comparison, Lock, compare};
 use crate::Said;
 use crate::args::InitArgs;
 use crate::error::Error;
-use crate::formats::{self, human::locks};
 use crate::outcome::{Ending, Outcome, Side, changes};
 use crate::project::lockfile::Editing;
 use crate::project::{self, Target};
@@ -47,7 +46,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<Said, Error> {
         outcome.inputs = Some(inputs);
         outcomes.push(outcome);
     }
-    Ok(Said { text: locks::render(&outcomes), fails: formats::fail(&outcomes) })
+    Ok(Said { text: args.message_format.tell(&outcomes[..])?, fails: outcomes.iter().any(Outcome::fails) })
 }
 
 fn exists(target: &Target) -> Error {

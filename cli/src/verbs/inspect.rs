@@ -1,10 +1,20 @@
 //! `cargo maplock inspect`: the maps of objects, as pahole shows structs.
 
+use maplock_codegen::{InputObject, Inputs};
+
 use crate::Said;
-use crate::args::{InspectArgs, InspectFormat};
+use crate::args::InspectArgs;
 use crate::error::Error;
-use crate::formats::{human::structs, json::layouts};
 use crate::project;
+
+/// Objects, with their maps.
+pub(crate) struct Objects(Vec<Inputs>);
+
+impl Objects {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &InputObject> {
+        self.0.iter().flat_map(Inputs::objects)
+    }
+}
 
 pub(crate) fn run(args: &InspectArgs) -> Result<Said, Error> {
     let mut inputs = Vec::new();
@@ -19,10 +29,5 @@ pub(crate) fn run(args: &InspectArgs) -> Result<Said, Error> {
             inputs.push(project::read(&[object], &config)?);
         }
     }
-    let objects: Vec<_> = inputs.iter().flat_map(|inputs| inputs.objects()).collect();
-    let text = match args.message_format {
-        InspectFormat::Human => structs::render(&objects),
-        InspectFormat::Json => layouts::render(&objects),
-    };
-    Ok(Said::well(text?))
+    Ok(Said::well(args.message_format.tell(&Objects(inputs))?))
 }

@@ -1,42 +1,32 @@
 //! `cargo maplock migrate`: how entries are converted, and whether they are.
 
-use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 
 use maplock_layout::history::Converting;
 use maplock_layout::lock::LockedMap;
-use serde::Serialize;
 
 use crate::Said;
-use crate::args::{InspectFormat, MigrateArgs};
-use crate::conversion::{Conversion, ConversionJson, How};
+use crate::args::MigrateArgs;
+use crate::conversion::{Conversion, How};
 use crate::dump::{self, Entry};
 use crate::error::Error;
-use crate::formats::json::to_json;
 use crate::project::{self, Target};
 use crate::rehearsal::{Rehearsal, Rehearsed, stages};
-use crate::terminal::{BAD, BOLD, GOOD};
 
 /// One way that entries go: over one epoch, or over all from one on.
-struct Row {
-    conversion: Conversion,
-    rehearsed: Option<Rehearsed>,
+pub(crate) struct Row {
+    pub(crate) conversion: Conversion,
+    pub(crate) rehearsed: Option<Rehearsed>,
     /// What could not be tried, and why.
-    note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
-#[derive(Serialize)]
-struct RowJson<'a> {
-    map: &'a str,
-    from: &'a str,
-    to: &'a str,
-    #[serde(flatten)]
-    conversion: ConversionJson<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    test: Option<&'a Rehearsed>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'a str>,
+/// What `migrate` tells.
+pub(crate) struct Conversions {
+    pub(crate) rows: Vec<Row>,
+    /// True where they were to be tried.
+    pub(crate) tested: bool,
 }
 
 pub(crate) fn run(args: &MigrateArgs) -> Result<Said, Error> {
@@ -46,13 +36,7 @@ pub(crate) fn run(args: &MigrateArgs) -> Result<Said, Error> {
         rows.extend(of_target(args, target)?);
     }
     let fails = rows.iter().any(Row::fails);
-    let text = match args.message_format {
-        InspectFormat::Human => human(&rows, args.test),
-        InspectFormat::Json => {
-            let document: Vec<_> = rows.iter().map(Row::json).collect();
-            to_json(&document)?
-        }
-    };
+    let text = args.message_format.tell(&Conversions { rows, tested: args.test })?;
     Ok(Said { text, fails })
 }
 
@@ -207,56 +191,8 @@ fn by_code(target: &Target, args: &MigrateArgs, rows: &mut [Row]) {
 }
 
 impl Row {
-    fn fails(&self) -> bool {
+    pub(crate) fn fails(&self) -> bool {
         matches!(self.conversion.how, How::Open(_))
             || self.rehearsed.as_ref().is_some_and(|test| !test.problems.is_empty())
     }
-
-    fn json(&self) -> RowJson<'_> {
-        RowJson {
-            map: &self.conversion.map,
-            from: &self.conversion.from,
-            to: &self.conversion.to,
-            conversion: self.conversion.json(),
-            test: self.rehearsed.as_ref(),
-            note: self.note.as_deref(),
-        }
-    }
-}
-
-fn human(rows: &[Row], test: bool) -> String {
-    let mut out = String::new();
-    for row in rows {
-        let Conversion { map, from, to, .. } = &row.conversion;
-        _ = writeln!(out, "{BOLD}{map}{BOLD:#}  {} to {}", &from[..8], &to[..8]);
-        out.push_str(&row.conversion.human("  "));
-        if let Some(note) = &row.note {
-            _ = writeln!(out, "  {note}");
-        }
-        if let Some(tried) = row.rehearsed.as_ref().filter(|tried| tried.generated + tried.dumped + tried.refused > 0) {
-            let mut parts = vec![format!("{} generated entries converted", tried.generated)];
-            let more = [
-                (tried.refused, "refused"),
-                (tried.dumped, "of dumps converted"),
-                (tried.returned, "came back as they were"),
-                (tried.collided, "keys that others have"),
-            ];
-            parts.extend(more.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
-            _ = writeln!(out, "  {GOOD}tested{GOOD:#}: {}", parts.join(", "));
-        }
-        for problem in row.rehearsed.iter().flat_map(|tried| &tried.problems) {
-            _ = writeln!(out, "  {BAD}error{BAD:#}: {problem}");
-        }
-        out.push('\n');
-    }
-    let failed = rows.iter().filter(|row| row.fails()).count();
-    let ways = crate::outcome::count(rows.len(), "conversion");
-    let untried = rows.iter().filter(|row| row.rehearsed.is_none()).count();
-    _ = match (failed, test, untried) {
-        (0, false, _) => writeln!(out, "{GOOD}{GOOD:#}{ways}"),
-        (0, true, 0) => writeln!(out, "{GOOD}{GOOD:#}{ways}, each tested"),
-        (0, true, untried) => writeln!(out, "{ways}, {untried} of them not tested"),
-        (failed, ..) => writeln!(out, "{BAD}error{BAD:#}: {failed} of {ways} failed"),
-    };
-    out
 }

@@ -3,9 +3,8 @@
 use maplock_layout::Config;
 
 use crate::Said;
-use crate::args::{Input, Project, RulesArgs, RulesFormat};
+use crate::args::{Input, Project, RulesArgs};
 use crate::error::Error;
-use crate::formats::rule_table;
 use crate::project;
 
 pub(crate) fn run(args: &RulesArgs) -> Result<Said, Error> {
@@ -19,9 +18,5 @@ pub(crate) fn run(args: &RulesArgs) -> Result<Said, Error> {
         Some(_) if args.package.is_some() => project::target(&Input { project, ..Input::default() })?.config,
         Some(manifest) => project::config(&project::parent(&manifest))?,
     };
-    Ok(Said::well(match args.message_format {
-        RulesFormat::Human => rule_table::human(&config.levels),
-        RulesFormat::Json => rule_table::json(&config.levels)?,
-        RulesFormat::Markdown => rule_table::markdown(&config.levels),
-    }))
+    Ok(Said::well(args.message_format.tell(&config.levels)?))
 }

@@ -7,7 +7,6 @@ use maplock_layout::{Lock, compare, epochs};
 use crate::Said;
 use crate::args::UpdateArgs;
 use crate::error::Error;
-use crate::formats;
 use crate::outcome::{Change, Ending, Outcome, Side, changes, demand_decisions};
 use crate::project::lockfile::{self, Editing};
 use crate::project::{self, Target};
@@ -23,7 +22,7 @@ pub(crate) fn run(args: &UpdateArgs) -> Result<Said, Error> {
     for (target, inputs) in targets.iter().zip(inputs) {
         outcomes.push(update(target, inputs)?);
     }
-    Ok(Said { text: formats::render(&outcomes, args.message_format)?, fails: formats::fail(&outcomes) })
+    Ok(Said { text: args.message_format.tell(&outcomes[..])?, fails: outcomes.iter().any(Outcome::fails) })
 }
 
 /// Reads a lock of which the ends of lines may be wrong: this verb mends them.

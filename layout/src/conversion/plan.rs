@@ -42,6 +42,18 @@ impl MemberPlan {
         self.new.as_deref().or(self.old.as_deref()).unwrap_or_default()
     }
 
+    /// The same, as answers and tables name it: a member is one of the value unless `key` says otherwise.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.path().strip_prefix("value.").unwrap_or(self.path())
+    }
+
+    /// True for the key, and for a member of it.
+    #[must_use]
+    pub fn is_of_key(&self) -> bool {
+        self.path().starts_with("key")
+    }
+
     /// True for a member that is where it was, as it was.
     #[must_use]
     pub fn is_kept(&self) -> bool {

@@ -11,11 +11,8 @@ use crate::plan::table::Table;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(["map", "entries", "what", "why"]);
-        for map in &self.maps {
-            table.row([map.map.clone(), map.entries_text(), map.disposition.to_string(), map.why.clone()]);
-        }
-        write!(f, "{table}{}", self.outcome())
+        self.table().iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        f.write_str(&self.outcome())
     }
 }
 
@@ -34,6 +31,16 @@ impl MapPlan {
 }
 
 impl Plan {
+    /// The lines above [`Plan::outcome`]: a head, and one for each map.
+    #[must_use]
+    pub fn table(&self) -> Vec<String> {
+        let mut table = Table::new(["map", "entries", "what", "why"]);
+        for map in &self.maps {
+            table.row([map.map.clone(), map.entries_text(), map.disposition.to_string(), map.why.clone()]);
+        }
+        table.lines()
+    }
+
     /// The last line: what comes of it all.
     #[must_use]
     pub fn outcome(&self) -> String {

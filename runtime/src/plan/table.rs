@@ -27,8 +27,9 @@ fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Table {
+    /// Its lines, the head first.
+    pub(crate) fn lines(&self) -> Vec<String> {
         let widest = |of: &dyn Fn(&[String; 4]) -> usize| self.rows.iter().map(of).max().unwrap_or(0);
         let (name, what) = (widest(&|row| width(&row[0])), widest(&|row| width(&row[2])));
         // The head stands over the whole column.
@@ -36,6 +37,7 @@ impl fmt::Display for Table {
         let left = cells.iter().map(|row| width(number(&row[1]).0)).max().unwrap_or(0);
         let right = cells.iter().map(|row| width(number(&row[1]).1)).max().unwrap_or(0);
         let left = left.max(width(&self.rows[0][1]).saturating_sub(right));
+        let mut lines = Vec::new();
         for (index, row) in self.rows.iter().enumerate() {
             let entries = if index == 0 {
                 format!("{:>1$}", row[1], left + right)
@@ -44,8 +46,14 @@ impl fmt::Display for Table {
                 format!("{whole:>left$}{of:<right$}")
             };
             let line = format!("{:name$}  {entries}  {:what$}  {}", row[0], row[2], row[3]);
-            writeln!(f, "{}", line.trim_end())?;
+            lines.push(line.trim_end().to_owned());
         }
-        Ok(())
+        lines
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.lines().iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::formats::table::columns;
+use super::members;
+use crate::formats::table::{columns, with_head};
 use crate::outcome::{Change, Ending, Outcome, merged};
-use crate::terminal::{BAD, BOLD, CAUTION, DIM, GOOD};
+use crate::terminal::{BAD, BOLD, CAUTION, GOOD};
 
 pub(crate) fn render(outcomes: &[Outcome]) -> String {
     let blocks: Vec<_> = outcomes.iter().map(block).collect();
@@ -58,13 +59,9 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
     if outcome.comparison.maps.is_empty() {
         return;
     }
-    let mut rows = vec![["map", "what", "why"].map(str::to_owned)];
-    for verdict in &outcome.comparison.maps {
-        rows.push([verdict.map.clone(), verdict.disposition.to_string(), outcome.why(verdict)]);
-    }
-    let table = columns("", &rows);
-    let (head, body) = table.split_once('\n').unwrap_or((&table, ""));
-    _ = write!(out, "{DIM}{head}{DIM:#}\n{body}\n");
+    let verdicts = outcome.comparison.maps.iter();
+    let rows = verdicts.map(|verdict| [verdict.map.clone(), verdict.disposition.to_string(), outcome.why(verdict)]);
+    _ = writeln!(out, "{}", with_head(["map", "what", "why"], rows.collect()));
 }
 
 /// The breaks that are accepted, with the reason that reviewers were given.
@@ -108,7 +105,7 @@ fn decision(change: &Change, out: &mut String) {
     rows.extend(merged(&epoch.merge).map(|merged| ["merge".to_owned(), merged]));
     out.push_str(&columns("  ", &rows));
     if let Some(conversion) = &change.conversion {
-        out.push_str(&conversion.human("  "));
+        out.push_str(&members(conversion, "  "));
     }
     out.push('\n');
 }

@@ -1,4 +1,25 @@
 //! Text for a terminal.
 
+mod conversions;
 pub(crate) mod locks;
-pub(crate) mod structs;
+#[cfg(target_os = "linux")]
+mod node;
+mod rules;
+mod structs;
+
+pub(crate) use conversions::members;
+
+use super::{Format, page};
+
+pub(crate) const FORMAT: Format = Format {
+    name: "human",
+    about: "Text for a terminal",
+    locks: Some(|outcomes| Ok(locks::render(outcomes))),
+    diff: Some(|outcome| Ok(locks::render(std::slice::from_ref(outcome)))),
+    conversions: Some(|conversions| Ok(conversions::render(conversions))),
+    objects: Some(structs::render),
+    rule: Some(|rule| Ok(page::of_rule(rule))),
+    rules: Some(|levels| Ok(rules::render(levels))),
+    #[cfg(target_os = "linux")]
+    node: node::FORMS,
+};

@@ -5,18 +5,19 @@ use std::fmt::Write as _;
 use std::ptr;
 use std::sync::Arc;
 
-use maplock_codegen::InputObject;
 use maplock_layout::map::{MapDef, Pinning};
 use maplock_layout::{Composite, CompositeKind, Enumeration, Layout, Member, Shape};
 
 use crate::error::Error;
 use crate::formats::json::layouts::MAX_LAYOUTS;
 use crate::terminal::{BOLD, CAUTION, DIM};
+use crate::verbs::inspect::Objects;
 
-pub(crate) fn render(objects: &[&InputObject]) -> Result<String, Error> {
+pub(super) fn render(objects: &Objects) -> Result<String, Error> {
+    let objects: Vec<_> = objects.all().collect();
     let mut out = String::new();
     let mut printed = 0;
-    for object in objects {
+    for object in &objects {
         if objects.len() > 1 {
             _ = writeln!(out, "{DIM}// {}{DIM:#}\n", object.path.display());
         }
@@ -34,7 +35,7 @@ pub(crate) fn render(objects: &[&InputObject]) -> Result<String, Error> {
 
 /// Maps that are in no object, each with what is to be said of it.
 #[cfg(target_os = "linux")]
-pub(crate) fn of_maps<'a>(maps: impl Iterator<Item = (&'a MapDef, String)>) -> Result<String, Error> {
+pub(super) fn of_maps<'a>(maps: impl Iterator<Item = (&'a MapDef, String)>) -> Result<String, Error> {
     let mut out = String::new();
     let mut printed = 0;
     for (def, said) in maps {

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::ptr;
 use std::sync::Arc;
 
-use maplock_codegen::InputObject;
 use maplock_layout::map::{MapDef, Pinning};
 use maplock_layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
 use serde::Serialize;
 
 use super::to_json;
 use crate::error::Error;
+use crate::verbs::inspect::Objects;
 
 /// Most layouts that a document may spell out. They share their parts, so that a small object can ask for any number.
 pub(crate) const MAX_LAYOUTS: u64 = 1_000_000;
@@ -82,7 +82,8 @@ struct MemberJson<'a> {
     layout: LayoutJson<'a>,
 }
 
-pub(crate) fn render(objects: &[&InputObject]) -> Result<String, Error> {
+pub(super) fn render(objects: &Objects) -> Result<String, Error> {
+    let objects: Vec<_> = objects.all().collect();
     let names: Vec<_> = objects.iter().map(|object| object.path.display().to_string()).collect();
     let maps = || objects.iter().zip(&names).flat_map(|(object, name)| object.maps.iter().map(move |map| (map, name)));
     limit(maps().map(|(map, _)| map))?;

@@ -6,8 +6,8 @@ use maplock_layout::lock::Merge;
 use maplock_layout::{Comparison, Finding, Place};
 use serde::Serialize;
 
+use super::conversions::{ConversionJson, conversion};
 use super::to_json;
-use crate::conversion::{Conversion, ConversionJson};
 use crate::error::Error;
 use crate::outcome::{Change, Ending, Outcome};
 
@@ -94,11 +94,11 @@ struct VerdictJson<'a> {
     merge: MergeJson<'a>,
 }
 
-pub(crate) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
+pub(super) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
     to_json(&Document { locks: outcomes.iter().map(lock).collect() })
 }
 
-pub(crate) fn render_diff(outcome: &Outcome) -> Result<String, Error> {
+pub(super) fn render_diff(outcome: &Outcome) -> Result<String, Error> {
     to_json(&comparison(&outcome.comparison))
 }
 
@@ -137,7 +137,7 @@ fn change(change: &Change) -> ChangeJson<'_> {
             merge: merge(&epoch.merge),
             reason: &epoch.reason,
             max_entries: epoch.max_entries,
-            conversion: change.conversion.as_ref().map(Conversion::json),
+            conversion: change.conversion.as_ref().map(conversion),
         }),
     }
 }

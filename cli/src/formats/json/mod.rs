@@ -1,11 +1,29 @@
 //! One JSON document.
 
+mod conversions;
 pub(crate) mod layouts;
-pub(crate) mod locks;
+mod locks;
+#[cfg(target_os = "linux")]
+mod node;
+mod rules;
 
+use super::Format;
 use crate::error::Error;
 
-pub(crate) fn to_json(document: &impl serde::Serialize) -> Result<String, Error> {
+pub(crate) const FORMAT: Format = Format {
+    name: "json",
+    about: "One document",
+    locks: Some(locks::render),
+    diff: Some(locks::render_diff),
+    conversions: Some(conversions::render),
+    objects: Some(layouts::render),
+    rule: Some(rules::one),
+    rules: Some(rules::all),
+    #[cfg(target_os = "linux")]
+    node: node::FORMS,
+};
+
+fn to_json(document: &impl serde::Serialize) -> Result<String, Error> {
     let text = serde_json::to_string(document).map_err(|error| Error::new("could not write JSON").because(error))?;
     Ok(text + "\n")
 }

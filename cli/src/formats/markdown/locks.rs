@@ -6,10 +6,10 @@ use maplock_layout::rules::Level;
 use maplock_layout::{Disposition, Finding};
 
 use super::{cell, code, longest_run, text};
-use crate::conversion::Conversion;
+use crate::conversion::{Conversion, How};
 use crate::outcome::{Ending, OBJECTS, Outcome, merged};
 
-pub(crate) fn render(outcomes: &[Outcome]) -> String {
+pub(super) fn render(outcomes: &[Outcome]) -> String {
     outcomes.iter().map(section).collect::<Vec<_>>().join("\n")
 }
 
@@ -59,10 +59,26 @@ fn changes(outcome: &Outcome, out: &mut String) {
                 _ = write!(what, "; {}", text(&merged));
             }
         }
-        if let Some(line) = change.conversion.as_ref().map(Conversion::line).filter(|line| !line.is_empty()) {
+        if let Some(line) = change.conversion.as_ref().map(line).filter(|line| !line.is_empty()) {
             _ = write!(what, "; {}", text(&line));
         }
         _ = writeln!(out, "| {} | {map} | {} |", change.kind, cell(&what));
+    }
+}
+
+/// In a line: what becomes of each member that does not stay as it is.
+fn line(of: &Conversion) -> String {
+    match &of.how {
+        How::Derived(derived) => {
+            let changed = derived.members.iter().filter(|member| !member.is_kept());
+            changed.map(|member| format!("{}: {member}", member.name())).collect::<Vec<_>>().join("; ")
+        }
+        How::ByHand(line) => format!("by hand: {line}"),
+        How::Open(problems) => {
+            let questions = problems.questions.iter().map(|question| format!("open: {question}"));
+            let mistakes = problems.mistakes.iter().map(|mistake| format!("wrong: {mistake}"));
+            questions.chain(mistakes).collect::<Vec<_>>().join("; ")
+        }
     }
 }
 

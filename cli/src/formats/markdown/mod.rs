@@ -1,9 +1,37 @@
 //! A comment for a pull request.
 
-pub(crate) mod locks;
+mod locks;
+#[cfg(target_os = "linux")]
+mod plan;
+mod rules;
+
+pub(crate) use rules::table as rule_table;
+
+#[cfg(target_os = "linux")]
+use super::Node;
+use super::{Format, page};
+
+pub(crate) const FORMAT: Format = Format {
+    name: "markdown",
+    about: "For a comment on a pull request, or a document",
+    locks: Some(|outcomes| Ok(locks::render(outcomes))),
+    diff: Some(|outcome| Ok(locks::render(std::slice::from_ref(outcome)))),
+    conversions: None,
+    objects: None,
+    rule: Some(|rule| Ok(page::of_rule(rule))),
+    rules: Some(|levels| Ok(rules::table(levels))),
+    #[cfg(target_os = "linux")]
+    node: Node {
+        plan: Some(|plan| Ok(plan::render(plan))),
+        pins: None,
+        entries: None,
+        returned: None,
+        confirmed: None,
+    },
+};
 
 /// A code span, whatever it holds.
-pub(crate) fn code(content: &str) -> String {
+fn code(content: &str) -> String {
     let content = content.replace(['\n', '\r'], " ");
     let fence = "`".repeat(longest_run(&content) + 1);
     let pad = if content.starts_with('`') || content.ends_with('`') || content.is_empty() { " " } else { "" };
@@ -16,7 +44,7 @@ fn longest_run(text: &str) -> usize {
 
 /// A phrase of ours, with code in backticks: all else in it is plain text. With an odd number of backticks, there is no
 /// telling which is which, and none is code.
-pub(crate) fn text(phrase: &str) -> String {
+fn text(phrase: &str) -> String {
     let phrase = phrase.replace(['\n', '\r'], " ");
     if !phrase.matches('`').count().is_multiple_of(2) {
         return plain(&phrase);
@@ -45,7 +73,7 @@ fn plain(text: &str) -> String {
 }
 
 /// What may stand in a cell of a table, where `|` must be escaped in code as well.
-pub(crate) fn cell(markdown: &str) -> String {
+fn cell(markdown: &str) -> String {
     markdown.replace('|', "\\|")
 }
 

@@ -1,15 +1,14 @@
-//! What is pinned, as JSON.
+//! What is pinned.
 
 use maplock::Recovered;
-use maplock::inspect::{Generations, Inventory, Observed};
+use maplock::inspect::{Inventory, Observed};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::inspect::Programs;
-use super::names;
 use crate::error::Error;
 use crate::formats::json::layouts::{LayoutJson, layout_json, limit};
 use crate::formats::json::to_json;
+use crate::node::{Link, Pins, Program};
 
 #[derive(Serialize)]
 struct MapJson<'a> {
@@ -32,7 +31,8 @@ struct MapJson<'a> {
     problem: Option<&'a str>,
 }
 
-pub(super) fn render(found: &Generations, programs: &Programs) -> Result<String, Error> {
+pub(super) fn render(pins: &Pins) -> Result<String, Error> {
+    let found = &pins.found;
     let live = &found.live;
     limit(live.maps.values().map(|map| &map.observed.def))?;
     let maps: Vec<_> = live.maps.values().map(|map| map_json(&map.observed)).collect();
@@ -40,8 +40,8 @@ pub(super) fn render(found: &Generations, programs: &Programs) -> Result<String,
         "dir": live.dir,
         "generation": live.meta.as_ref().map(|meta| meta.generation),
         "maps": maps,
-        "links": links(live, programs),
-        "programs": progs(live),
+        "links": links(&pins.links),
+        "programs": programs(&pins.programs),
         "foreign": found.foreign,
         "kept": found.kept.as_ref().map(generation),
         "staged": found.staged.as_ref().map(generation),
@@ -76,33 +76,31 @@ fn map_json(map: &Observed) -> MapJson<'_> {
     }
 }
 
-fn links(inventory: &Inventory, programs: &Programs) -> Vec<Value> {
-    let links = inventory.links.iter().filter_map(|(pin, link)| Some((pin, link.info().ok()?)));
-    let links = links.map(|(pin, link)| {
+fn links(links: &[Link]) -> Vec<Value> {
+    let links = links.iter().map(|link| {
         json!({
-            "pin": pin,
+            "pin": link.pin,
             "id": link.id,
-            "type": names::link_type(link.link_type),
-            "attached_to": names::target(link.target),
-            "program_id": link.prog_id,
-            "program": programs.name(link.prog_id),
+            "type": link.kind,
+            "attached_to": link.target,
+            "program_id": link.program_id,
+            "program": link.program,
         })
     });
     links.collect()
 }
 
-fn progs(inventory: &Inventory) -> Vec<Value> {
-    let progs = inventory.progs.iter().filter_map(|(pin, prog)| Some((pin, prog.info().ok()?)));
-    let progs = progs.map(|(pin, prog)| {
+fn programs(programs: &[Program]) -> Vec<Value> {
+    let programs = programs.iter().map(|of| {
         json!({
-            "pin": pin,
-            "id": prog.id,
-            "type": names::prog_type(prog.prog_type),
-            "name": prog.name,
-            "map_ids": prog.map_ids,
+            "pin": of.pin,
+            "id": of.id,
+            "type": of.kind,
+            "name": of.name,
+            "map_ids": of.map_ids,
         })
     });
-    progs.collect()
+    programs.collect()
 }
 
 fn generation(inventory: &Inventory) -> Value {

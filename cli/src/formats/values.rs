@@ -7,7 +7,7 @@ const MOST: usize = 16;
 
 /// The members of a key or value with what is in them, in the order of the declaration. One that is no struct has one member, called
 /// `name`. Bytes that the layout does not reach are left out.
-pub(super) fn members(layout: Option<&Layout>, name: &str, bytes: &[u8]) -> Vec<(String, String)> {
+pub(crate) fn members(layout: Option<&Layout>, name: &str, bytes: &[u8]) -> Vec<(String, String)> {
     let mut members = Vec::new();
     match layout {
         Some(layout) => match layout.composite().filter(|of| of.kind() != CompositeKind::Union) {
@@ -17,6 +17,12 @@ pub(super) fn members(layout: Option<&Layout>, name: &str, bytes: &[u8]) -> Vec<
         None => members.push((name.to_owned(), hex(bytes))),
     }
     members
+}
+
+/// The members of a key or value in one line.
+pub(crate) fn line(layout: Option<&Layout>, name: &str, bytes: &[u8]) -> String {
+    let members = members(layout, name, bytes);
+    members.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }
 
 fn composite(of: &Composite, path: &str, bytes: &[u8], members: &mut Vec<(String, String)>) {
@@ -127,7 +133,7 @@ fn bits(bytes: &[u8], offset: u64, width: u32) -> Option<u64> {
 }
 
 /// `0a 00 ff`, cut where it is long.
-pub(super) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     let mut parts: Vec<_> = bytes.iter().take(MOST * 2).map(|byte| format!("{byte:02x}")).collect();
     if bytes.len() > MOST * 2 {
         parts.push("…".to_owned());

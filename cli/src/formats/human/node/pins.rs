@@ -1,0 +1,139 @@
+//! What is pinned.
+
+use std::fmt::Write as _;
+
+use maplock::Recovered;
+use maplock::inspect::{Generations, Inventory, Observed};
+
+use crate::error::Error;
+use crate::formats::human::structs;
+use crate::formats::table::{columns, with_head};
+use crate::node::{Link, Pins, Program, names};
+use crate::outcome::count;
+use crate::terminal::{BOLD, CAUTION};
+
+pub(super) fn render(pins: &Pins) -> Result<String, Error> {
+    let found = &pins.found;
+    let live = &found.live;
+    let mut out = format!("{BOLD}{}{BOLD:#}: {}\n", live.dir.display(), summary(live));
+    maps(live, &mut out);
+    links(&pins.links, &mut out);
+    programs(&pins.programs, &mut out);
+    beside(found, &mut out);
+    for warning in &live.warnings {
+        _ = writeln!(out, "{CAUTION}warning{CAUTION:#}{BOLD}:{BOLD:#} {warning}");
+    }
+    for map in live.maps.values() {
+        if let Some(problem) = &map.observed.problem {
+            _ = writeln!(out, "{CAUTION}warning{CAUTION:#}{BOLD}:{BOLD:#} map `{}`: {problem}", map.observed.pin);
+        }
+    }
+    if pins.with_layouts && !live.maps.is_empty() {
+        let said = |map: &Observed| format!("{} entries, digest {}", entries(map), map.digest());
+        let maps = live.maps.values().map(|map| (&map.observed.def, said(&map.observed)));
+        _ = write!(out, "\n{}", structs::of_maps(maps)?);
+    }
+    Ok(out)
+}
+
+/// `4 maps, 1 link; generation 2`
+fn summary(inventory: &Inventory) -> String {
+    let generation = match &inventory.meta {
+        Some(meta) => format!("generation {}", meta.generation),
+        None if inventory.warnings.is_empty() => "not made by maplock".to_owned(),
+        None => "of which its meta map tells nothing".to_owned(),
+    };
+    format!("{}; {generation}", contents(inventory))
+}
+
+/// `4 maps, 1 link`
+fn contents(inventory: &Inventory) -> String {
+    // While it is staged, snapshots lie there too.
+    let maps = inventory.maps.keys().filter(|name| !name.ends_with("@base")).count();
+    let mut parts = vec![count(maps, "map")];
+    for (number, noun) in [(inventory.links.len(), "link"), (inventory.progs.len(), "program")] {
+        if number > 0 {
+            parts.push(count(number, noun));
+        }
+    }
+    parts.join(", ")
+}
+
+/// A table below a line of air.
+fn table<const N: usize>(head: [&str; N], rows: Vec<[String; N]>, out: &mut String) {
+    if !rows.is_empty() {
+        _ = write!(out, "\n{}", with_head(head, rows));
+    }
+}
+
+fn maps(inventory: &Inventory, out: &mut String) {
+    let rows = inventory.maps.values().map(|map| {
+        let map = &map.observed;
+        [
+            map.pin.clone(),
+            if map.frozen { format!("{}, frozen", map.def.map_type) } else { map.def.map_type.to_string() },
+            map.def.key_size.to_string(),
+            map.def.value_size.to_string(),
+            entries(map),
+            names::bytes(map.memory),
+            map.source.name().to_owned(),
+            map.id.to_string(),
+            map.digest().short().to_string(),
+        ]
+    });
+    let head = ["map", "type", "key", "value", "entries", "memory", "layout", "id", "digest"];
+    table(head, rows.collect(), out);
+}
+
+/// `12/64`, or `?/64` where they can't be counted.
+fn entries(map: &Observed) -> String {
+    match map.entries {
+        Some(entries) => format!("{entries}/{}", map.def.max_entries),
+        None => format!("?/{}", map.def.max_entries),
+    }
+}
+
+fn links(links: &[Link], out: &mut String) {
+    let rows = links.iter().map(|link| {
+        let id = link.program_id;
+        let program = link.program.as_ref().map_or_else(|| format!("id {id}"), |name| format!("{name}, id {id}"));
+        [link.pin.clone(), link.kind.clone(), link.id.to_string(), link.target.clone(), program]
+    });
+    table(["link", "type", "id", "attached to", "runs"], rows.collect(), out);
+}
+
+fn programs(programs: &[Program], out: &mut String) {
+    let rows = programs.iter().map(|of| [of.pin.clone(), of.kind.clone(), of.id.to_string(), of.name.clone()]);
+    table(["program", "type", "id", "name"], rows.collect(), out);
+}
+
+/// The other generations, and what is somebody else's.
+fn beside(found: &Generations, out: &mut String) {
+    let mut rows = Vec::new();
+    let dir = found.live.dir.display();
+    if let Some(kept) = &found.kept {
+        let what = format!("{}: {}", kept.dir.display(), summary(kept));
+        rows.push(["kept".to_owned(), what]);
+        rows.push([String::new(), format!("return to it: maplock rollback {dir}; remove it: maplock confirm {dir}")]);
+    }
+    if let Some(staged) = &found.staged {
+        rows.push(["staged".to_owned(), format!("{}: {}", staged.dir.display(), contents(staged))]);
+    }
+    match found.next {
+        Recovered::Nothing => {}
+        Recovered::Completed => rows.push([
+            String::new(),
+            "an upgrade is at its commit, or ended there; in that case the next one completes it".to_owned(),
+        ]),
+        Recovered::Discarded => rows.push([
+            String::new(),
+            "an upgrade runs, or ended before its commit; in that case the next one takes it back".to_owned(),
+        ]),
+    }
+    if found.live.meta.is_some() && !found.foreign.is_empty() {
+        rows.push(["foreign".to_owned(), format!("{}; no upgrade touches them", found.foreign.join(", "))]);
+    }
+    if !rows.is_empty() {
+        _ = write!(out, "\n{}", columns("", &rows));
+    }
+}

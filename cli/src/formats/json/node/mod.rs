@@ -1,0 +1,25 @@
+//! The verbs of the node tool.
+
+mod entries;
+mod pins;
+mod plan;
+
+use maplock::layout::Layout;
+use serde_json::{Value, json};
+
+use super::to_json;
+use crate::formats::Node;
+use crate::formats::values::members;
+
+pub(super) const FORMS: Node = Node {
+    plan: Some(plan::render),
+    pins: Some(pins::render),
+    entries: Some(entries::piece),
+    returned: Some(|returned| to_json(&returned.report)),
+    confirmed: Some(|confirmed| to_json(&json!({ "dir": confirmed.dir, "removed": confirmed.was_kept }))),
+};
+
+/// A key or value by its members.
+fn object(layout: Option<&Layout>, name: &str, bytes: &[u8]) -> Value {
+    members(layout, name, bytes).into_iter().map(|(name, value)| (name, Value::String(value))).collect()
+}

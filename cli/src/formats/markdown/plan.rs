@@ -1,0 +1,35 @@
+//! What an upgrade would do.
+
+use std::fmt::Write as _;
+
+use maplock::layout::Disposition;
+
+use super::{cell, code, text};
+use crate::node::{Denied, Foreseen};
+
+pub(super) fn render(told: &Foreseen) -> String {
+    let mut out = format!("### maplock: {}\n", text(&told.plan.outcome()));
+    _ = writeln!(out, "\nOf {}.", code(&told.plan.dir.to_string_lossy()));
+    for note in &told.notes {
+        _ = writeln!(out, "\n{}", text(note));
+    }
+    if !told.plan.maps.is_empty() {
+        out.push_str("\n| map | entries | on upgrade | why |\n|---|--:|---|---|\n");
+    }
+    for map in &told.plan.maps {
+        let what = match map.disposition {
+            Disposition::Refuse => "**refuse**".to_owned(),
+            what if told.denied(&map.map).is_some() => format!("**{what}**, denied"),
+            what => what.to_string(),
+        };
+        let name = cell(&code(&map.map));
+        _ = writeln!(out, "| {name} | {} | {what} | {} |", map.entries_text(), cell(&text(&map.why)));
+    }
+    for Denied { error, .. } in &told.denied {
+        _ = writeln!(out, "\n{}:\n", text(&error.what));
+        for line in &error.help {
+            _ = writeln!(out, "- {}", text(line));
+        }
+    }
+    out
+}
