@@ -68,9 +68,8 @@ fn print(map: &Map, limit: Option<u64>, piece: impl Fn(Piece<'_>) -> String, out
 
 /// Hears of each entry: its key, and its value or that of each CPU. Up to `limit`.
 fn each(map: &Map, limit: Option<u64>, mut entry: impl FnMut(&[u8], &[&[u8]]) -> io::Result<()>) -> io::Result<()> {
-    use maplock::layout::map::MapType as T;
     let info = map.info();
-    let is_per_cpu = matches!(info.map_type, T::PERCPU_HASH | T::LRU_PERCPU_HASH | T::PERCPU_ARRAY);
+    let is_per_cpu = info.map_type.is_per_cpu();
     let (key_size, value_size) = (info.key_size as usize, info.value_size as usize);
     let part = if is_per_cpu { value_size.next_multiple_of(8) } else { map.value_bytes() };
     let mut left = limit.unwrap_or(u64::MAX);

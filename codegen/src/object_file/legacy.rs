@@ -144,7 +144,7 @@ fn record(bytes: &[u8], endian: Endianness, name: &str) -> Result<Record, Object
     def.value_size = word(2);
     def.max_entries = word(3);
     def.flags = word(4);
-    let of_maps = matches!(def.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS);
+    let of_maps = def.map_type.holds_maps();
     let (mut id, mut inner) = (0, None);
     match bytes.len() {
         28 if def.flags & NUMA_NODE != 0 || of_maps => {

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use maplock_layout::Layout;
 use maplock_layout::btf::{Btf, BtfKind, Resolver};
 use maplock_layout::config::Binding;
-use maplock_layout::map::{MapDef, MapType};
+use maplock_layout::map::MapDef;
+use maplock_layout::map_type::Capacity;
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object as _, ObjectSection as _};
 
@@ -139,10 +140,8 @@ fn as_libbpf_adjusts(map: &mut MapDef) {
     // `adjust_ringbuf_sz`: a power of two of pages. Pages are those of the node, which a build can't know; 4 KiB are the
     // most common, and what x86-64 has.
     const PAGE: u32 = 4096;
-    if matches!(map.map_type, MapType::RINGBUF | MapType::USER_RINGBUF) && map.max_entries != 0 {
-        let pages = map.max_entries.div_ceil(PAGE);
-        let rounded = pages.checked_next_power_of_two().and_then(|pages| pages.checked_mul(PAGE));
-        map.max_entries = rounded.unwrap_or(map.max_entries);
+    if map.map_type.row().capacity == Capacity::Bytes {
+        map.max_entries = Capacity::ring_bytes(map.max_entries, PAGE);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use maplock_layout::lock::LockedMap;
-use maplock_layout::map::MapType;
+use maplock_layout::map_type::Kind;
 use maplock_layout::{Layout, Lock, MapDef};
 
 use super::QUIET;
@@ -59,7 +59,7 @@ fn text(def: &MapDef, module: &str, types: &mut Types<'_>) -> String {
         let (doc, ty) = match ty {
             Some(ty) => (format!("Its {}.", alias.to_lowercase()), types.seen_from_map(&ty)),
             None => {
-                let is_prefix = types.runtime && def.map_type == MapType::LPM_TRIE && alias == "Key" && size > 4;
+                let is_prefix = types.runtime && def.map_type.is_trie() && alias == "Key" && size > 4;
                 let ty = if is_prefix {
                     format!("::maplock::handles::LpmKey<[u8; {}]>", size - 4)
                 } else {
@@ -78,18 +78,18 @@ fn text(def: &MapDef, module: &str, types: &mut Types<'_>) -> String {
 
 /// The handle of a map, and the functions that make one.
 fn handle(def: &MapDef) -> String {
-    use MapType as T;
-    let has_both = def.key_size != 0 && def.value_size != 0;
-    let handle = match def.map_type {
-        T::HASH | T::LRU_HASH if has_both => "HashMap<Key, Value>",
-        T::PERCPU_HASH | T::LRU_PERCPU_HASH if has_both => "PerCpuHashMap<Key, Value>",
-        T::ARRAY if has_both => "Array<Value>",
-        T::PERCPU_ARRAY if has_both => "PerCpuArray<Value>",
-        T::LPM_TRIE if has_both => "LpmTrie<Key, Value>",
-        T::QUEUE if def.value_size != 0 => "Queue<Value>",
-        T::STACK if def.value_size != 0 => "Stack<Value>",
-        T::BLOOM_FILTER if def.value_size != 0 => "BloomFilter<Value>",
-        T::RINGBUF => "RingBuf",
+    let (has_key, has_value) = (def.key_size != 0, def.value_size != 0);
+    let row = def.map_type.row();
+    let handle = match row.kind {
+        Kind::Hash if has_key && has_value && row.per_cpu => "PerCpuHashMap<Key, Value>",
+        Kind::Hash if has_key && has_value => "HashMap<Key, Value>",
+        Kind::Array if has_key && has_value && row.per_cpu => "PerCpuArray<Value>",
+        Kind::Array if has_key && has_value => "Array<Value>",
+        Kind::LpmTrie if has_key && has_value => "LpmTrie<Key, Value>",
+        Kind::Queue if has_value => "Queue<Value>",
+        Kind::Stack if has_value => "Stack<Value>",
+        Kind::BloomFilter if has_value => "BloomFilter<Value>",
+        Kind::RingBuf => "RingBuf",
         _ => "Opaque",
     };
     format!(

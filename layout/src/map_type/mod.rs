@@ -181,6 +181,12 @@ impl MapType {
         self.row().per_cpu
     }
 
+    /// True where entries have no keys, and are told apart by their order or not at all.
+    #[must_use]
+    pub fn is_keyless(self) -> bool {
+        self.row().keys == Keys::None
+    }
+
     /// True where entries are found by their longest prefix.
     #[must_use]
     pub fn is_trie(self) -> bool {

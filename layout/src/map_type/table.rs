@@ -254,6 +254,8 @@ mod tests {
     fn of_a_type_that_is_not_known_nothing_is_promised() {
         let unknown = MapType(4711);
         assert!(!unknown.is_known() && !MapType::UNSPEC.is_known() && MapType::INSN_ARRAY.is_known());
+        let known = MapType::ALL.iter().filter(|map_type| map_type.is_known());
+        assert!(known.clone().all(|known| known.row().entries != unknown.row().entries), "each says why");
         assert_eq!(unknown.row(), MapType::UNSPEC.row());
         assert_eq!(unknown.row().entries, Behaviour::NotCopyable("nothing is known of this type"));
         assert!(

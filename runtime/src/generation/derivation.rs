@@ -224,7 +224,7 @@ pub(crate) fn return_converted(
     let failed = |error: TransferError| {
         Error::new(ErrorKind::Kernel, format!("can't convert the entries of map `{name}` back: {error}"))
     };
-    let is_keyless = matches!(transfer::behaviour(live.info().map_type), transfer::Behaviour::MovedAtSettle);
+    let is_keyless = live.info().map_type.is_keyless();
     if !is_keyless {
         let base = transfer::new_base(kept).trying(|| format!("can't make a snapshot of map `{name}`"))?;
         transfer::snapshot(kept, &base).map_err(failed)?;

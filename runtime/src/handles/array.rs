@@ -21,7 +21,7 @@ pub struct Array<V> {
 /// An array that has a value for each CPU.
 pub type PerCpuArray<V> = Array<PerCpu<V>>;
 
-handle!(Array<V: Value>, T::ARRAY | T::PERCPU_ARRAY, key: Some(size_of::<u32>()), value: Some((V::SIZE, V::PER_CPU)));
+handle!(Array<V: Value>, Some(Kind::Array), key: Some(size_of::<u32>()), value: Some((V::SIZE, V::PER_CPU)));
 
 impl<V> Array<V> {
     fn of(map: Verified) -> Self {

@@ -15,7 +15,7 @@ pub struct BloomFilter<V> {
     of: PhantomData<fn() -> V>,
 }
 
-handle!(BloomFilter<V: MapValue>, T::BLOOM_FILTER, key: Some(0), value: Some((V::SIZE, false)));
+handle!(BloomFilter<V: MapValue>, Some(Kind::BloomFilter), key: Some(0), value: Some((V::SIZE, false)));
 
 impl<V> BloomFilter<V> {
     fn of(map: Verified) -> Self {

@@ -2,12 +2,12 @@
 
 /// What all handles have.
 macro_rules! handle {
-    ($name:ident $(<$($of:ident: $bound:path),+>)?, $types:pat, key: $key:expr, value: $value:expr) => {
+    ($name:ident $(<$($of:ident: $bound:path),+>)?, $kind:expr, key: $key:expr, value: $value:expr) => {
         impl$(<$($of: $bound),+>)? $crate::handles::Handle for $name$(<$($of),+>)? {
             fn from_verified(map: $crate::handles::Verified) -> Result<Self, $crate::Error> {
-                use maplock_layout::map::MapType as T;
-                let of_type = |map_type: T| matches!(map_type, $types);
-                map.check(stringify!($name), of_type, $key, $value)?;
+                use maplock_layout::map_type::Kind;
+                let kind: Option<Kind> = $kind;
+                map.check(stringify!($name), kind, $key, $value)?;
                 Ok(Self::of(map))
             }
         }

@@ -31,7 +31,7 @@ pub struct HashMap<K, V> {
 /// A hash, or an LRU one, that has a value for each CPU.
 pub type PerCpuHashMap<K, V> = HashMap<K, PerCpu<V>>;
 
-handle!(HashMap<K: MapKey, V: Value>, T::HASH | T::LRU_HASH | T::PERCPU_HASH | T::LRU_PERCPU_HASH,
+handle!(HashMap<K: MapKey, V: Value>, Some(Kind::Hash),
     key: Some(size_of::<K>()), value: Some((V::SIZE, V::PER_CPU)));
 
 impl<K, V> HashMap<K, V> {

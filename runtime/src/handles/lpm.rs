@@ -60,7 +60,7 @@ pub struct LpmTrie<K, V> {
     of: PhantomData<fn() -> (K, V)>,
 }
 
-handle!(LpmTrie<K: MapKey, V: MapValue>, T::LPM_TRIE, key: Some(size_of::<K>()), value: Some((V::SIZE, false)));
+handle!(LpmTrie<K: MapKey, V: MapValue>, Some(Kind::LpmTrie), key: Some(size_of::<K>()), value: Some((V::SIZE, false)));
 
 impl<K, V> LpmTrie<K, V> {
     fn of(map: Verified) -> Self {

@@ -10,7 +10,7 @@ pub struct Opaque {
     pub(super) map: Verified,
 }
 
-handle!(Opaque, _, key: None, value: None);
+handle!(Opaque, None, key: None, value: None);
 
 impl Opaque {
     fn of(map: Verified) -> Self {

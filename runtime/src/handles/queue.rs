@@ -23,8 +23,8 @@ pub struct Stack<V> {
     of: PhantomData<fn() -> V>,
 }
 
-handle!(Queue<V: MapValue>, T::QUEUE, key: Some(0), value: Some((V::SIZE, false)));
-handle!(Stack<V: MapValue>, T::STACK, key: Some(0), value: Some((V::SIZE, false)));
+handle!(Queue<V: MapValue>, Some(Kind::Queue), key: Some(0), value: Some((V::SIZE, false)));
+handle!(Stack<V: MapValue>, Some(Kind::Stack), key: Some(0), value: Some((V::SIZE, false)));
 
 macro_rules! operations {
     ($name:ident) => {

@@ -29,7 +29,7 @@ pub struct RingBuf {
     pub(super) map: Verified,
 }
 
-handle!(RingBuf, T::RINGBUF, key: Some(0), value: None);
+handle!(RingBuf, Some(Kind::RingBuf), key: Some(0), value: None);
 
 impl RingBuf {
     fn of(map: Verified) -> Self {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use maplock_layout::config::Levels;
 use maplock_layout::lock::{LockedMap, OnUpgrade};
-use maplock_layout::map::MapType;
+use maplock_layout::map_type::Kind;
 use maplock_layout::{Disposition, Finding, Lock, MapDef, compare, rules};
 
 use crate::error::{Error, ErrorKind, Trying as _};
@@ -133,7 +133,7 @@ impl Verified {
     pub(super) fn check(
         &self,
         handle: &str,
-        of_type: impl Fn(MapType) -> bool,
+        kind: Option<Kind>,
         key: Option<usize>,
         value: Option<(usize, bool)>,
     ) -> Result<(), Error> {
@@ -142,7 +142,7 @@ impl Verified {
             let message = format!("map `{}` can't be used as a `{handle}`: {problem}", self.name);
             Err(Error::new(ErrorKind::Usage, message))
         };
-        if !of_type(info.map_type) {
+        if kind.is_some_and(|kind| info.map_type.row().kind != kind) {
             return fail(format!("it is of type {}", info.map_type));
         }
         let sizes = [("key", key, info.key_size), ("value", value.map(|(size, _)| size), info.value_size)];
@@ -151,8 +151,7 @@ impl Verified {
                 return fail(format!("its {what} has {is} bytes, and the {what}'s type {size}"));
             }
         }
-        use MapType as T;
-        let per_cpu = matches!(info.map_type, T::PERCPU_HASH | T::LRU_PERCPU_HASH | T::PERCPU_ARRAY);
+        let per_cpu = info.map_type.is_per_cpu();
         match value {
             Some((_, asked)) if asked && !per_cpu => {
                 fail(format!("it has one value for all CPUs, being a {}", info.map_type))

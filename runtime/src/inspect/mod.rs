@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
-use maplock_layout::map::MapType;
 use maplock_layout::{Digest, MapDef};
 
 pub use generations::{Generations, generations};
@@ -171,7 +170,7 @@ pub fn observe(
     let info = map.info();
     layouts.read([info]);
     let mut def = definition(&pin, info, layouts);
-    if matches!(info.map_type, MapType::ARRAY_OF_MAPS | MapType::HASH_OF_MAPS)
+    if info.map_type.holds_maps()
         && let Some(inner) = any_inner(map)
     {
         layouts.read([inner.info()]);
@@ -187,7 +186,8 @@ pub fn observe(
         id: info.id,
         source,
         frozen: fdinfo.frozen,
-        entries: is_always_full(info.map_type).then(|| u64::from(info.max_entries)),
+        // Arrays have all their entries from the start.
+        entries: info.map_type.is_array().then(|| u64::from(info.max_entries)),
         memory: fdinfo.memory,
         problem: layouts.problem(info).map(str::to_owned),
         pin,
@@ -214,11 +214,6 @@ fn definition(name: &str, info: &sys::MapInfo, layouts: &Layouts) -> MapDef {
         value,
         ..MapDef::new(name, info.map_type)
     }
-}
-
-/// Arrays have all their entries from the start.
-fn is_always_full(map_type: MapType) -> bool {
-    matches!(map_type, MapType::ARRAY | MapType::PERCPU_ARRAY)
 }
 
 /// One of the maps that a map holds: all of them are alike.

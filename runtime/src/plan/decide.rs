@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maplock_layout::conversion::Conversion;
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
-use maplock_layout::map::MapType;
+use maplock_layout::map_type::{Behaviour, Fate, fate};
 use maplock_layout::{Digest, Disposition, Finding, Layout, Lock, MapDef, compare, config::Levels, rules, sum_places};
 
-use super::kinds::{behaviour_of, entry_bytes, estimate};
+use super::cost::{entry_bytes, estimate};
 use super::same::same_but_for_capacity;
 use super::{Inputs, MapPlan, sums};
 use crate::inspect::{Observed, Source};
 use crate::plan::normalise::{normalise, pin_name};
 use crate::plan::policy::{OnMismatch, Policy};
 use crate::sys::consts::LOCAL_FREE_TARGET;
-use crate::transfer::{self, Behaviour, Way, behaviour};
+use crate::transfer::{self, Way};
 
 /// A decision, while it is made.
 struct Decision {
@@ -71,12 +71,12 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
                 Some(kept) if kept.id != live.id => take_up_kept(inputs, &mut plan, kept, live, old, decision),
                 _ => decision,
             };
-            let decision = if plan.from_kept { decision } else { as_the_type_allows(old, decision) };
+            let decision =
+                if plan.from_kept { decision } else { as_the_type_allows(&known, asked_digest, policy, decision) };
             let decision = with_conversion(inputs, &mut plan, &known, (&asked, asked_digest), policy, decision);
             let decision = warn_of_lru(inputs, &mut plan, live, old, decision);
-            let is_state = !matches!(behaviour(old.map_type), Behaviour::Refilled | Behaviour::Events);
             let is_lost = match decision.disposition {
-                Disposition::Swap => is_state,
+                Disposition::Swap => old.map_type.is_state(),
                 _ => plan.from_kept && !plan.carried_back && !plan.settled_back && plan.from != plan.to,
             };
             plan.loses_entries = is_lost && live.entries != Some(0);
@@ -239,7 +239,8 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
 fn fits(decision: Decision, live: &Observed, old: &MapDef) -> Decision {
     let room = decision.def.max_entries;
     let shrinks = decision.disposition == Disposition::Migrate && room < old.max_entries;
-    match live.entries {
+    // An array is always full. The copy finds out whether what it has beyond the new end is zero, and changes nothing where not.
+    match live.entries.filter(|_| !old.map_type.is_array()) {
         Some(entries) if shrinks && entries > u64::from(room) => {
             let why = format!("{entries} entries don't fit into {room}");
             Decision { disposition: Disposition::Refuse, why, ..decision }
@@ -301,16 +302,16 @@ fn take_up_kept(
     decision: Decision,
 ) -> Decision {
     let has_bad_end = matches!(decision.disposition, Disposition::Refuse | Disposition::Swap);
-    let is_state = !matches!(behaviour(old.map_type), Behaviour::Refilled | Behaviour::Events);
-    if !has_bad_end || !is_state {
+    if !has_bad_end || !old.map_type.is_state() {
         return decision;
     }
     let room = decision.def.max_entries;
-    let why = if decision.by == By::Larger && matches!(behaviour_of(old), Behaviour::Copied | Behaviour::OneByOne) {
+    let has_keys = matches!(old.map_type.row().entries, Behaviour::Copied | Behaviour::OneByOne);
+    let why = if decision.by == By::Larger && has_keys && fate(old, &decision.def, OnUpgrade::Migrate) == Fate::Carried
+    {
         // An array is always full, and of many entries the number is not known: the copy finds out, and changes nothing where
         // they don't fit.
-        let is_array = matches!(old.map_type, MapType::ARRAY | MapType::PERCPU_ARRAY);
-        let told = live.entries.filter(|_| !is_array);
+        let told = live.entries.filter(|_| !old.map_type.is_array());
         if let Some(entries) = told.filter(|entries| *entries > u64::from(room)) {
             let why = format!("{}; {entries} entries don't fit the kept map", decision.why);
             return Decision { why, ..decision };
@@ -338,29 +339,48 @@ fn take_up_kept(
     Decision { disposition: Disposition::Reuse, why, ..decision }
 }
 
-/// Bends a decision to what can be done with the entries of such a map.
-fn as_the_type_allows(old: &MapDef, decision: Decision) -> Decision {
+/// Bends a decision to what can become of the entries of such a map.
+fn as_the_type_allows(known: &Recognised, asked_digest: Digest, policy: &Policy, decision: Decision) -> Decision {
     use Disposition as D;
-    let same_type = old.map_type == decision.def.map_type;
-    match (behaviour_of(old), decision.disposition) {
-        (Behaviour::Refilled, _) if same_type => {
+    let new = &decision.def;
+    // What counts as the same is the same to all who are asked.
+    let old = match known.digest == asked_digest {
+        true => &MapDef { max_entries: known.old.max_entries, ..new.clone() },
+        false => &known.old,
+    };
+    let answer = match decision.disposition {
+        D::Reuse | D::Grow => OnUpgrade::Reuse,
+        D::Migrate => OnUpgrade::Migrate,
+        // Of what carries nothing over, a smaller map loses nothing.
+        D::Refuse if decision.by == By::Larger && !old.map_type.is_state() => OnUpgrade::Migrate,
+        // Filled anew whatever the answer is.
+        D::Refuse if fate(old, new, OnUpgrade::Swap) == Fate::Refilled && old.map_type == new.map_type => {
+            OnUpgrade::Swap
+        }
+        D::Swap => OnUpgrade::Swap,
+        D::Refuse | D::Create | D::Drop => return decision,
+    };
+    let (from, to) = (old.max_entries, new.max_entries);
+    match fate(old, new, answer) {
+        Fate::Refilled if old.map_type == new.map_type => {
             let why = "filled anew by the new programs; the old ones keep theirs".to_owned();
             Decision { disposition: D::Swap, why, ..decision }
         }
-        // A smaller buffer loses nothing either.
-        (Behaviour::Events, D::Grow | D::Refuse) if decision.disposition == D::Grow || decision.by == By::Larger => {
-            let (from, to) = (old.max_entries, decision.def.max_entries);
-            let why = format!("{from} -> {to} bytes; events not yet read stay in the old buffer, which is kept");
+        Fate::LeftToReader if answer != OnUpgrade::Swap => {
+            let change = if from == to { String::new() } else { format!("{from} -> {to} bytes; ") };
+            let why = format!("{change}events not yet read stay in the old buffer, which is kept");
             Decision { disposition: D::Swap, why, ..decision }
         }
-        (Behaviour::NotCopyable(because), D::Grow) => {
-            let (of, stays) = (old.map_type, old.max_entries);
-            let why = format!("max_entries stays at {stays}: entries of a {of} can't be copied: {because}");
-            let def = MapDef { max_entries: stays, ..decision.def };
+        Fate::KeepSize(because) => {
+            let why = format!("max_entries stays at {from}: {because}");
+            let def = MapDef { max_entries: from, ..decision.def };
             Decision { disposition: D::Reuse, why, def, ..decision }
         }
-        (Behaviour::NotCopyable(because), D::Migrate) => {
-            let why = format!("entries of a {} can't be copied: {because}; accept it as `swap`", old.map_type);
+        Fate::Refused(because) if answer == OnUpgrade::Migrate => {
+            not_converted(policy, format!("{because}; accept it as `swap`"), decision)
+        }
+        Fate::Refused(because) => {
+            let why = format!("{}; {because}", decision.why);
             Decision { disposition: D::Refuse, why, ..decision }
         }
         _ => decision,
@@ -369,7 +389,7 @@ fn as_the_type_allows(old: &MapDef, decision: Decision) -> Decision {
 
 /// A full LRU drops entries while others are copied into it: each CPU takes up to 128 free entries for itself.
 fn warn_of_lru(inputs: &Inputs<'_>, plan: &mut MapPlan, live: &Observed, old: &MapDef, decision: Decision) -> Decision {
-    let is_lru = matches!(old.map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH);
+    let is_lru = decision.def.map_type.evicts();
     let is_copied = matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || plan.carried_back;
     let entries = live.entries.unwrap_or(old.max_entries.into());
     let room = u64::from(decision.def.max_entries);
@@ -394,16 +414,12 @@ fn with_conversion(
     if decision.disposition != Disposition::Migrate || known.digest == asked_digest {
         return decision;
     }
-    let (old, new) = (&known.old, &decision.def);
-    let way = if transfer::can_convert(old.map_type, new.map_type) {
-        let conversion = Conversion::lead(asked, known.digest).map_err(|error| error.to_string());
-        conversion.and_then(|conversion| {
-            let way = inputs.migrations.map(|code| Way::new(&conversion, code, old.key_size, old.value_size));
-            way.transpose().map(|_| conversion).map_err(|error| error.to_string())
-        })
-    } else {
-        Err(format!("entries of a {} can't become those of a {}", old.map_type, new.map_type))
-    };
+    let old = &known.old;
+    let conversion = Conversion::lead(asked, known.digest).map_err(|error| error.to_string());
+    let way = conversion.and_then(|conversion| {
+        let way = inputs.migrations.map(|code| Way::new(&conversion, code, old.key_size, old.value_size));
+        way.transpose().map(|_| conversion).map_err(|error| error.to_string())
+    });
     let problem = match way {
         Ok(conversion) => {
             plan.conversion = Some(conversion);
@@ -412,6 +428,11 @@ fn with_conversion(
         Err(problem) => problem,
     };
     let why = format!("{}; its entries can't be converted: {problem}", decision.why);
+    not_converted(policy, why, decision)
+}
+
+/// Entries that were to be converted, and can't be.
+fn not_converted(policy: &Policy, why: String, decision: Decision) -> Decision {
     match policy.unknown {
         OnMismatch::Swap => {
             let why = format!("{why} (policy: swap)");

@@ -1,7 +1,7 @@
 //! What an upgrade will do to each map, decided before anything is touched.
 
+mod cost;
 mod decide;
-mod kinds;
 pub mod normalise;
 pub mod policy;
 mod same;
@@ -29,8 +29,8 @@ use crate::generation::meta::Meta;
 use crate::inspect::Observed;
 use crate::plan::normalise::Node;
 use crate::plan::policy::Policies;
+use crate::transfer::Sum;
 use crate::transfer::migrate::Migrations;
-use crate::transfer::{Behaviour, Sum, behaviour};
 
 /// What an upgrade will do.
 #[derive(Debug, Clone)]
@@ -150,10 +150,7 @@ impl Plan {
     /// as tables of programs, are not denied as a swap.
     pub fn denied<'a>(&'a self, deny: &'a [Disposition]) -> impl Iterator<Item = &'a MapPlan> {
         self.maps.iter().filter(|map| {
-            let is_anew = map
-                .def
-                .as_ref()
-                .is_some_and(|def| matches!(behaviour(def.map_type), Behaviour::Refilled | Behaviour::Events));
+            let is_anew = map.def.as_ref().is_some_and(|def| !def.map_type.is_state());
             let disposition = match map.disposition {
                 Disposition::Swap if is_anew && !map.loses_entries => Disposition::Create,
                 Disposition::Reuse if map.from_kept && map.loses_entries => Disposition::Swap,

@@ -9,6 +9,7 @@ use std::io;
 
 use maplock_layout::CompositeKind;
 use maplock_layout::map::{MapDef, MapType};
+use maplock_layout::map_type::{Capacity, Keys, Values};
 
 use crate::sys::consts::{BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU, BPF_F_TOKEN_FD, BPF_F_VTYPE_BTF_OBJ_FD};
 
@@ -69,9 +70,7 @@ pub static QUIRKS: &[Quirk] = &[
         name: "LRU lists of each CPU",
         source: "`htab_map_alloc`: with BPF_F_NO_COMMON_LRU, max_entries is rounded up to a multiple of the possible CPUs, down where that overflows",
         apply: |shown, _, node| {
-            if matches!(shown.map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH)
-                && shown.flags & BPF_F_NO_COMMON_LRU != 0
-            {
+            if shown.map_type.row().capacity == Capacity::EvenOverCpus && shown.flags & BPF_F_NO_COMMON_LRU != 0 {
                 let cpus = node.cpus.max(1);
                 let up = shown.max_entries.checked_next_multiple_of(cpus);
                 shown.max_entries = up.unwrap_or(shown.max_entries / cpus * cpus);
@@ -82,10 +81,8 @@ pub static QUIRKS: &[Quirk] = &[
         name: "ring buffers in pages",
         source: "`ringbuf_map_alloc` wants a power of two of the node's pages; libbpf's `adjust_ringbuf_sz`, aya's `adjust_to_page_size` and cilium/ebpf round up",
         apply: |shown, _, node| {
-            if matches!(shown.map_type, MapType::RINGBUF | MapType::USER_RINGBUF) && shown.max_entries != 0 {
-                let pages = shown.max_entries.div_ceil(node.page_size.max(1)).checked_next_power_of_two();
-                let rounded = pages.and_then(|pages| pages.checked_mul(node.page_size));
-                shown.max_entries = rounded.unwrap_or(shown.max_entries);
+            if shown.map_type.row().capacity == Capacity::Bytes {
+                shown.max_entries = Capacity::ring_bytes(shown.max_entries, node.page_size);
             }
         },
     },
@@ -94,7 +91,7 @@ pub static QUIRKS: &[Quirk] = &[
         source: "libbpf's `map_set_def_max_entries` and aya's `max_entries_override` take 0 as the number of CPUs; cilium/ebpf's `fixupMagicFields` also what is more",
         apply: |shown, observed, node| {
             let is_all = shown.max_entries == 0 || shown.max_entries > node.cpus && observed.max_entries == node.cpus;
-            if shown.map_type == MapType::PERF_EVENT_ARRAY && is_all {
+            if shown.map_type.row().capacity == Capacity::EachCpu && is_all {
                 shown.max_entries = node.cpus;
             }
         },
@@ -104,7 +101,7 @@ pub static QUIRKS: &[Quirk] = &[
         source: "cilium/ebpf's `fixupMagicFields` takes 0, and what is over the number of CPUs, as that number",
         apply: |shown, observed, node| {
             let is_all = shown.max_entries == 0 || shown.max_entries > node.cpus;
-            if shown.map_type == MapType::CPUMAP && is_all && observed.max_entries == node.cpus {
+            if shown.map_type.row().capacity == Capacity::UpToEachCpu && is_all && observed.max_entries == node.cpus {
                 shown.max_entries = node.cpus;
             }
         },
@@ -113,12 +110,12 @@ pub static QUIRKS: &[Quirk] = &[
         name: "maps of descriptors without sizes",
         source: "cilium/ebpf's `fixupMagicFields`, libbpf's `parse_btf_map_def`: keys and values of 4 bytes, which is all that the kernel takes",
         apply: |shown, _, _| {
-            use MapType as T;
-            if matches!(shown.map_type, T::PERF_EVENT_ARRAY | T::ARRAY_OF_MAPS | T::HASH_OF_MAPS) {
+            let row = shown.map_type.row();
+            if row.values == Values::Fd {
                 if shown.value_size == 0 {
                     shown.value_size = 4;
                 }
-                if shown.key_size == 0 && shown.map_type != T::HASH_OF_MAPS {
+                if shown.key_size == 0 && row.keys == Keys::Number {
                     shown.key_size = 4;
                 }
             }

@@ -455,6 +455,28 @@ fn an_lru_without_slack_may_drop_entries_and_says_so() {
 }
 
 #[test]
+fn it_is_the_map_that_entries_go_to_which_may_drop_some() {
+    let of = |map_type| def("stats", map_type, &counters(4), 64);
+    let map = Case::accepted(&of(T::LRU_HASH), &of(T::HASH), OnUpgrade::Migrate).decide();
+    assert_eq!((map.disposition, map.may_drop_entries), (D::Migrate, false), "{}", map.why);
+    let map = Case::accepted(&of(T::HASH), &of(T::LRU_HASH), OnUpgrade::Migrate).decide();
+    assert_eq!((map.disposition, map.may_drop_entries), (D::Migrate, true), "{}", map.why);
+}
+
+#[test]
+fn an_array_that_shrinks_is_not_refused_for_being_full() {
+    let array = |max_entries| def("stats", T::ARRAY, &counters(4), max_entries);
+    let mut case = Case::accepted(&array(64), &array(16), OnUpgrade::Migrate);
+    case.live = vec![pinned(&array(64), 7, 64)];
+    // The copy finds out whether what lies behind the new end is zero.
+    assert_eq!(case.decide().disposition, D::Migrate);
+    let hash = |max_entries| def("stats", T::HASH, &counters(4), max_entries);
+    let mut case = Case::accepted(&hash(64), &hash(16), OnUpgrade::Migrate);
+    case.live = vec![pinned(&hash(64), 7, 64)];
+    assert_is(&case.decide(), D::Refuse, "64 entries don't fit into 16");
+}
+
+#[test]
 fn a_map_that_cannot_be_copied_keeps_its_size() {
     let bloom = |max_entries| MapDef { key: None, key_size: 0, ..def("stats", T::BLOOM_FILTER, &uint(8), max_entries) };
     let map = Case::one(&bloom(64), &bloom(128)).decide();

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use maplock_layout::map::MapType;
+use maplock_layout::map_type::Values;
 
 use super::btf::Btf;
 use super::cpus::possible_cpus;
@@ -181,19 +182,12 @@ impl Map {
             }
             Err(error) => return Err(error),
         };
-        use MapType as T;
-        let per_cpu =
-            matches!(info.map_type, T::PERCPU_HASH | T::PERCPU_ARRAY | T::LRU_PERCPU_HASH | T::PERCPU_CGROUP_STORAGE);
         // `bpf_map_value_size` in kernel/bpf/syscall.c.
-        let value_bytes = if per_cpu {
-            (info.value_size as usize).next_multiple_of(8) * possible_cpus()? as usize
-        } else if matches!(
-            info.map_type,
-            T::PROG_ARRAY | T::PERF_EVENT_ARRAY | T::CGROUP_ARRAY | T::ARRAY_OF_MAPS | T::HASH_OF_MAPS
-        ) {
-            4
-        } else {
-            info.value_size as usize
+        let row = info.map_type.row();
+        let value_bytes = match row.values {
+            _ if row.per_cpu => (info.value_size as usize).next_multiple_of(8) * possible_cpus()? as usize,
+            Values::Fd => 4,
+            _ => info.value_size as usize,
         };
         Ok(Self { fd, info, value_bytes })
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use maplock_layout::map::MapType;
 
-use super::behaviour::{Behaviour, behaviour};
+use super::carrier::Carrier;
 use super::types::{Sum, is_array};
 use crate::sys::consts::BPF_F_NO_PREALLOC;
 use crate::sys::{Map, NewMap};
@@ -14,7 +14,7 @@ use crate::sys::{Map, NewMap};
 #[must_use]
 pub fn needs_base(map_type: MapType, value_size: u32, sums: &[Sum]) -> bool {
     let added: u64 = sums.iter().map(|sum| u64::from(sum.width)).sum();
-    behaviour(map_type) == Behaviour::Copied && added < value_size.into()
+    Carrier::of(map_type) == Ok(Carrier::Entries) && added < value_size.into()
 }
 
 /// An empty map to hold the snapshot of `from`. It is of the same kind, but never evicts, and has room for more: where keys come and
@@ -23,13 +23,8 @@ pub fn needs_base(map_type: MapType, value_size: u32, sums: &[Sum]) -> bool {
 /// # Errors
 /// The kernel's: ENOMEM, EPERM.
 pub fn new_base(from: &Map) -> io::Result<Map> {
-    use MapType as T;
     let info = from.info();
-    let map_type = match info.map_type {
-        T::LRU_HASH => T::HASH,
-        T::LRU_PERCPU_HASH => T::PERCPU_HASH,
-        other => other,
-    };
+    let map_type = info.map_type.without_eviction();
     let slack = if is_array(map_type) { 0 } else { (info.max_entries / 4).max(1024) };
     let mut new = NewMap::new(map_type, info.key_size, info.value_size, info.max_entries.saturating_add(slack));
     new.name = "maplock_base";

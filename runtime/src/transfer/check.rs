@@ -1,16 +1,19 @@
 //! Whether two maps and a snapshot fit each other.
 
-use super::behaviour::{Behaviour, behaviour};
+use super::carrier::Carrier;
 use super::error::TransferError;
 use super::types::{Sum, Transfer, is_array};
 use crate::sys::Map;
 
 impl Transfer<'_> {
-    pub(super) fn check(&self) -> Result<(), TransferError> {
+    /// Checks that the maps fit each other, and tells which engine carries the entries over.
+    pub(super) fn check(&self) -> Result<Carrier, TransferError> {
         let (from, map) = (self.from.info(), self.from.info().name.clone());
-        if let Behaviour::NotCopyable(reason) = behaviour(from.map_type) {
-            return Err(TransferError::NotCopyable { map, map_type: from.map_type, reason });
-        }
+        let carrier = Carrier::of(from.map_type).map_err(|reason| TransferError::NotCopyable {
+            map,
+            map_type: from.map_type,
+            reason,
+        })?;
         for (other, has_type) in [(Some(self.to), true), (self.base, false)] {
             let Some(other) = other.map(Map::info) else { continue };
             let unlike = |what, old, new| Err(TransferError::Unlike { map: other.name.clone(), what, old, new });
@@ -27,7 +30,8 @@ impl Transfer<'_> {
         if is_array(from.map_type) {
             self.check_rest_is_zero()?;
         }
-        check_sums(self.from, self.sums)
+        check_sums(self.from, self.sums)?;
+        Ok(carrier)
     }
 
     /// What a smaller array has no index for must hold nothing.

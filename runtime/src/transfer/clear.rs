@@ -9,9 +9,8 @@ use crate::sys::Map;
 /// # Errors
 /// The kernel's.
 pub fn clear(map: &Map) -> io::Result<()> {
-    use maplock_layout::map::MapType as T;
     let info = map.info();
-    if info.key_size == 0 || matches!(info.map_type, T::ARRAY | T::PERCPU_ARRAY) {
+    if info.key_size == 0 || info.map_type.is_array() {
         return Ok(());
     }
     let mut key = map.next_key(None)?;

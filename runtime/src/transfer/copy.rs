@@ -1,9 +1,7 @@
 //! The first pass: entries are copied while programs write them.
 
-use maplock_layout::map::MapType;
-
-use super::behaviour::{Behaviour, behaviour};
 use super::calls::{objects, plain};
+use super::carrier::Carrier;
 use super::count::count;
 use super::error::{TransferError, falls_back};
 use super::kernel;
@@ -20,14 +18,13 @@ impl Transfer<'_> {
     /// [`TransferError::Full`] where the new map has no room; the kernel's, with the map's name; and what
     /// [`TransferError`] says of maps that don't fit each other.
     pub fn copy(&self, options: &mut Options<'_>) -> Result<Copied, TransferError> {
-        self.check()?;
+        let carrier = self.check()?;
         let shape = Shape::new(self.from, self.sums);
         let info = self.from.info();
-        let mut copied = match behaviour(info.map_type) {
-            Behaviour::Copied => self.copy_entries(&shape, options)?,
-            Behaviour::MovedAtSettle | Behaviour::Refilled | Behaviour::Events => Copied::default(),
-            Behaviour::InnerMapsById | Behaviour::OneByOne => objects::copy(self, options, true)?,
-            Behaviour::NotCopyable(_) => unreachable!("checked"),
+        let mut copied = match carrier {
+            Carrier::Entries => self.copy_entries(&shape, options)?,
+            Carrier::Order | Carrier::Nobody => Copied::default(),
+            Carrier::Objects => objects::copy(self, options, true)?,
         };
         copied.bytes = copied.entries * (u64::from(info.key_size) + self.from.value_bytes() as u64);
         // Where there is room for that many entries besides, nothing was evicted, and nothing needs to be counted.
@@ -43,7 +40,7 @@ impl Transfer<'_> {
     }
 
     fn copy_entries(&self, shape: &Shape, options: &mut Options<'_>) -> Result<Copied, TransferError> {
-        let is_trie = self.from.info().map_type == MapType::LPM_TRIE;
+        let is_trie = self.from.info().map_type.is_trie();
         let wanted = options.method;
         // No program can iterate a trie, and to insert is what takes the time there.
         if !is_trie && wanted.is_none_or(|method| method == Method::Kernel) {

@@ -3,15 +3,14 @@
 use std::time::{Duration, Instant};
 
 use maplock_layout::map::MapType;
+use maplock_layout::map_type::Kind;
 
-use super::behaviour::{Behaviour, behaviour};
 use super::calls::plain;
 use super::emit::programs;
 use super::emit::writer::{COUNTS, Maps};
 use super::error::TransferError;
 use super::kernel;
 use super::shape::Shape;
-use super::types::is_array;
 use crate::sys::{Map, NewMap};
 
 /// Maps of at most so many entries are counted by a few calls: that takes less time than to load a program, and is not limited.
@@ -26,15 +25,16 @@ pub fn count(map: &Map, limit: Duration) -> Option<u64> {
         let late = start.elapsed() > limit;
         if late { Err(TransferError::kernel(map, "counting")(std::io::ErrorKind::TimedOut.into())) } else { Ok(()) }
     };
-    match behaviour(map.info().map_type) {
-        Behaviour::Copied if is_array(map.info().map_type) => Some(map.info().max_entries.into()),
-        Behaviour::Copied if map.info().max_entries <= SMALL => by_calls(map, &|_| Ok(())),
-        Behaviour::Copied if map.info().map_type != MapType::LPM_TRIE => match count_prog(map) {
+    let info = map.info();
+    let row = info.map_type.row();
+    match row.kind {
+        Kind::Array => Some(info.max_entries.into()),
+        Kind::Hash | Kind::LpmTrie if info.max_entries <= SMALL => by_calls(map, &|_| Ok(())),
+        Kind::Hash => match count_prog(map) {
             Ok(prog) => kernel::iterate(&prog, map, &mut |_, _| in_time(map)).ok(),
             Err(_) => by_calls(map, &in_time),
         },
-        Behaviour::MovedAtSettle => None,
-        Behaviour::NotCopyable(_) if !matches!(map.info().map_type, MapType::SOCKMAP | MapType::SOCKHASH) => None,
+        _ if !row.listed => None,
         _ => by_calls(map, &in_time),
     }
 }

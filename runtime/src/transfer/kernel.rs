@@ -68,7 +68,7 @@ impl<'a> Engine<'a> {
             new.name = "maplock_work";
             Map::create(&new)
         };
-        let is_trie = info.map_type == MapType::LPM_TRIE;
+        let is_trie = info.map_type.is_trie();
         let keys = is_trie.then(|| keys_array(info.key_size)).transpose()?;
         let gone = (!is_trie && !is_array(info.map_type)).then(|| {
             let over = transfer.base.unwrap_or(transfer.to).info().max_entries;

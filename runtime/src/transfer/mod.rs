@@ -28,7 +28,7 @@
 //!
 //! # What becomes of each type of map
 //!
-//! | types | [`Behaviour`] | how |
+//! | types | [`Behaviour`](maplock_layout::map_type::Behaviour) | how |
 //! |---|---|---|
 //! | hash, lru_hash, percpu_hash, lru_percpu_hash | `Copied` | by an iterator program, in chunks of about a millisecond |
 //! | array, percpu_array | `Copied` | by a program that loops over indexes, in chunks; nothing is inserted or deleted |
@@ -37,7 +37,7 @@
 //! | array_of_maps, hash_of_maps | `InnerMapsById` | outer entries by batch calls; both share the inner maps |
 //! | devmap, devmap_hash, cpumap | `OneByOne` | programs given by id are opened |
 //! | prog_array, perf_event_array, cgroup_array | `Refilled` | nothing: the loader fills the new one |
-//! | all others | `NotCopyable` | [`behaviour()`] says why |
+//! | all others | `NotCopyable` | their [row](maplock_layout::map_type) says why |
 //!
 //! An LRU map evicts also where it is not full: each CPU takes free entries in lots of up to 128. Give the new map room for
 //! the entries and 128 more for each CPU; [`Copied::lost`] tells how many were evicted. Recency is not carried over.
@@ -59,8 +59,8 @@
 //! another key's by then, which gets the count.
 
 mod base;
-mod behaviour;
 mod calls;
+mod carrier;
 mod check;
 mod clear;
 mod convert;
@@ -74,7 +74,6 @@ mod shape;
 mod types;
 
 pub use base::{needs_base, new_base};
-pub use behaviour::{Behaviour, behaviour};
 pub use clear::clear;
 pub use convert::migrate;
 pub use convert::types::{Convert, Side, can_convert};

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::behaviour::{Behaviour, behaviour};
 use super::calls::queues::Moving;
 use super::calls::{objects, plain, queues};
+use super::carrier::Carrier;
 use super::convert;
 use super::convert::types::Convert;
 use super::error::{TransferError, falls_back};
@@ -55,10 +55,10 @@ impl<'a> Transfer<'a> {
     /// # Errors
     /// As [`Self::settle`].
     pub fn prepare(&self, options: &Options<'_>) -> Result<Prepared<'a>, TransferError> {
-        self.check()?;
+        let carrier = self.check()?;
         let info = self.from.info();
-        let way = match behaviour(info.map_type) {
-            Behaviour::Copied => {
+        let way = match carrier {
+            Carrier::Entries => {
                 let shape = Shape::new(self.from, self.sums);
                 if self.base.is_none() && !shape.is_additive() {
                     return Err(TransferError::NeedsBase { map: info.name.clone() });
@@ -70,13 +70,12 @@ impl<'a> Transfer<'a> {
                 })?;
                 programs.map_or(Way::Calls(shape), Way::Programs)
             }
-            Behaviour::MovedAtSettle => {
+            Carrier::Order => {
                 let what = "loading the program that moves entries";
                 Way::Moving(self.by_programs(options, what, || Moving::new(self.from, self.to))?)
             }
-            Behaviour::Refilled | Behaviour::Events => Way::Nothing,
-            Behaviour::InnerMapsById | Behaviour::OneByOne => Way::Handles,
-            Behaviour::NotCopyable(_) => unreachable!("checked"),
+            Carrier::Nobody => Way::Nothing,
+            Carrier::Objects => Way::Handles,
         };
         Ok(Prepared { of: Of::Same(*self, Box::new(way)) })
     }

@@ -1,6 +1,6 @@
 //! How the bytes of a value are settled: which are added up, which are replaced, and in what steps.
 
-use maplock_layout::map::MapType;
+use maplock_layout::map_type::Kind;
 
 use super::types::Sum;
 use crate::sys::Map;
@@ -37,10 +37,10 @@ pub(super) struct Shape {
 impl Shape {
     /// Cuts up the values of `map`. `sums` were checked before.
     pub(super) fn new(map: &Map, sums: &[Sum]) -> Self {
-        let alignment = match map.info().map_type {
+        let alignment = match map.info().map_type.row().kind {
             // `struct lpm_trie_node` ends with the key's data (all but the prefix length) and the value, without padding
             // between them; the data starts on 8 bytes.
-            MapType::LPM_TRIE => 1 << (map.info().key_size - 4).trailing_zeros().min(3),
+            Kind::LpmTrie => 1 << (map.info().key_size - 4).trailing_zeros().min(3),
             _ => 8,
         };
         Self::cut(map.info().value_size, sums, alignment)

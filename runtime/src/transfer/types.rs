@@ -117,13 +117,13 @@ pub struct Settled {
 /// True for types that drop entries by themselves.
 #[must_use]
 pub fn evicts(map_type: MapType) -> bool {
-    matches!(map_type, MapType::LRU_HASH | MapType::LRU_PERCPU_HASH)
+    map_type.evicts()
 }
 
 pub(super) fn is_per_cpu(map_type: MapType) -> bool {
-    matches!(map_type, MapType::PERCPU_HASH | MapType::PERCPU_ARRAY | MapType::LRU_PERCPU_HASH)
+    map_type.is_per_cpu()
 }
 
 pub(super) fn is_array(map_type: MapType) -> bool {
-    matches!(map_type, MapType::ARRAY | MapType::PERCPU_ARRAY)
+    map_type.is_array()
 }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use maplock_layout::Disposition;
-use maplock_layout::map::MapType;
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::derivation::{Derivation, needs_base, return_converted, transfers_in};
@@ -29,7 +28,7 @@ const CARRIED_BACK: Duration = Duration::from_secs(5);
 
 /// True where all entries are always there.
 fn is_array(map: &Map) -> bool {
-    matches!(map.info().map_type, MapType::ARRAY | MapType::PERCPU_ARRAY)
+    map.info().map_type.is_array()
 }
 
 /// A way back to the kept generation.

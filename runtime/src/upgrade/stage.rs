@@ -203,7 +203,7 @@ impl Staged {
         let info = old.info();
         let way = Way::new(&there, &self.upgrade.migrations, info.key_size, info.value_size);
         let way = way.map_err(|error| failed(&error))?;
-        let is_keyless = matches!(transfer::behaviour(info.map_type), transfer::Behaviour::MovedAtSettle);
+        let is_keyless = info.map_type.is_keyless();
         let base = match is_keyless {
             true => None,
             false => {

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use maplock::sys::{Map, NewMap, NewProg, Prog};
-use maplock::transfer::{Behaviour, Method, Transfer, TransferError, behaviour, count};
+use maplock::transfer::{Method, Transfer, TransferError, count};
 use std::time::Duration;
 
 use crate::support::*;
@@ -183,17 +183,6 @@ fn devices_and_cpus_are_carried_over_with_their_programs() {
             assert_eq!(count(&from, Duration::MAX), Some(2), "{map_type}");
         }
     }
-}
-
-#[test]
-fn each_type_of_the_kernel_has_a_behaviour() {
-    let all = (1..=34).map(MapType).filter(|map_type| map_type.name().is_some());
-    for map_type in all {
-        if let Behaviour::NotCopyable(reason) = behaviour(map_type) {
-            assert!(reason != "nothing is known of this type", "{map_type}");
-        }
-    }
-    assert_eq!(behaviour(MapType(1000)), Behaviour::NotCopyable("nothing is known of this type"));
 }
 
 #[test]

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
+use maplock::layout::map_type::Behaviour;
 use maplock::layout::{Disposition, IntKind, Layout, Lock, MapDef, Shape};
 use maplock::sys::{Map, NewMap, NewProg, Prog};
-use maplock::transfer::{Behaviour, behaviour};
 use maplock::{ErrorKind, OnMismatch, Options, Policies, Policy, Report, Spec};
 use maplock_tests::kernel::{self, Bpffs, Cgroup, Netns};
 
@@ -238,7 +238,7 @@ fn a_reused_map_is_the_same_map() {
     for_each_type(|bpffs, def, _| {
         let case = Case::new(bpffs, def);
         let report = upgrade(&case.dir, spec(def), Policy::default()).expect("it is upgraded");
-        match behaviour(def.map_type) {
+        match def.map_type.row().entries {
             // Tables that the loader fills are never shared by two generations.
             Behaviour::Refilled => {
                 assert_eq!(report.maps[0].disposition, Disposition::Swap, "{}", def.map_type);
@@ -267,7 +267,7 @@ fn growing_a_map_keeps_every_entry() {
         let report = upgrade(&case.dir, spec(&wanted), Policy::default())
             .unwrap_or_else(|error| panic!("{}: {error}", def.map_type));
         let (live, disposition) = (case.live(), report.maps[0].disposition);
-        match behaviour(def.map_type) {
+        match def.map_type.row().entries {
             Behaviour::Copied | Behaviour::MovedAtSettle | Behaviour::InnerMapsById | Behaviour::OneByOne => {
                 assert_eq!(disposition, Disposition::Grow, "{}", def.map_type);
                 assert_ne!(live.info().id, case.id, "{}", def.map_type);

@@ -3,9 +3,8 @@
 
 use std::os::fd::{AsFd, AsRawFd as _};
 
-use maplock_layout::map::MapType;
+use maplock_layout::map_type::Keys;
 
-use super::super::behaviour::{Behaviour, behaviour};
 use super::super::error::TransferError;
 use super::super::types::{Copied, Method, Options, Transfer};
 use super::plain;
@@ -19,7 +18,7 @@ pub(in crate::transfer) fn copy(
     replace: bool,
 ) -> Result<Copied, TransferError> {
     let Transfer { from, to, .. } = *transfer;
-    let by_id = behaviour(from.info().map_type) == Behaviour::InnerMapsById;
+    let by_id = from.info().map_type.holds_maps();
     let one_by_one = !by_id || options.method == Some(Method::OneByOne);
     let method = if one_by_one { Method::OneByOne } else { Method::Batch };
     let mut copied = Copied { method: Some(method), ..Copied::default() };
@@ -47,12 +46,15 @@ pub(in crate::transfer) fn copy(
     Ok(copied)
 }
 
+/// True for an array of maps: its entries are there from the start, as nothing.
+fn has_all_indexes(map: &Map) -> bool {
+    let info = map.info();
+    info.map_type.holds_maps() && info.map_type.row().keys == Keys::Number
+}
+
 /// True where an index of an array holds nothing.
 fn is_empty(map: &Map, value: &[u8]) -> bool {
-    match map.info().map_type {
-        MapType::ARRAY_OF_MAPS => value == [0; 4],
-        _ => false,
-    }
+    has_all_indexes(map) && value == [0; 4]
 }
 
 fn has(map: &Map, key: &[u8]) -> Result<bool, TransferError> {
@@ -67,7 +69,7 @@ fn write(to: &Map, keys: &[u8], values: &[u8], one_by_one: bool, replace: bool) 
         return Ok(());
     }
     // Arrays have all their indexes: only an update of any is taken.
-    let flags = if replace || to.info().map_type == MapType::ARRAY_OF_MAPS { BPF_ANY } else { BPF_NOEXIST };
+    let flags = if replace || has_all_indexes(to) { BPF_ANY } else { BPF_NOEXIST };
     // A batch takes no flags. What it did not write shows its error below.
     let written = if one_by_one || flags != BPF_ANY { 0 } else { to.update_batch(keys, values, count, flags).0 };
     for at in written..count {
@@ -81,7 +83,7 @@ fn write(to: &Map, keys: &[u8], values: &[u8], one_by_one: bool, replace: bool) 
 fn writable(map: &Map, value: &[u8], objects: &mut Vec<Box<dyn AsFd>>) -> Result<Vec<u8>, TransferError> {
     let word = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_ne_bytes);
     let mut value = value.to_vec();
-    let opened: Box<dyn AsFd> = if behaviour(map.info().map_type) == Behaviour::InnerMapsById {
+    let opened: Box<dyn AsFd> = if map.info().map_type.holds_maps() {
         Box::new(Map::from_id(word(&value)).map_err(TransferError::kernel(map, "opening an inner map by its id"))?)
     } else {
         // `struct bpf_devmap_val`, `struct bpf_cpumap_val`: a number, and a program where the value has 8 bytes.

@@ -4,8 +4,6 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::io;
 
-use maplock_layout::map::MapType;
-
 use super::super::error::TransferError;
 use super::super::shape::Shape;
 use super::super::types::{Copied, Method, Options, Settled, Transfer, is_array, is_per_cpu};
@@ -160,7 +158,7 @@ pub(in crate::transfer) struct Exact<'a> {
 
 impl<'a> Exact<'a> {
     pub(in crate::transfer) fn new(map: &'a Map, method: Method) -> Result<Self, TransferError> {
-        let mut keys = (map.info().map_type == MapType::LPM_TRIE).then(HashSet::new);
+        let mut keys = map.info().map_type.is_trie().then(HashSet::new);
         if let Some(keys) = &mut keys {
             each_entry(map, method, &mut |key, _| {
                 keys.insert(prefix(key));

@@ -1,6 +1,7 @@
 //! Queues and stacks: entries without keys, moved when nothing writes the old map any more.
 
 use maplock_layout::map::MapType;
+use maplock_layout::map_type::Kind;
 
 use super::super::convert::way::Way;
 use super::super::emit::programs;
@@ -24,13 +25,13 @@ impl Moving {
         /// `BPF_MAX_LOOPS`: for more, `bpf_loop` does nothing at all.
         const MAX_LOOPS: u32 = 1 << 23;
         let info = from.info();
-        if info.map_type == MapType::STACK && info.max_entries > MAX_LOOPS {
+        if info.map_type.row().kind == Kind::Stack && info.max_entries > MAX_LOOPS {
             return Err(std::io::Error::other("no program loops over so many entries"));
         }
         let counts = Map::create(&NewMap::new(MapType::ARRAY, 4, COUNTS * 8, 1))?;
         let buffer = Map::create(&NewMap::new(MapType::ARRAY, 4, info.value_size, 1))?;
         let new = NewMap::new(MapType::STACK, 0, info.value_size, info.max_entries);
-        let way = (info.map_type == MapType::STACK).then(|| Map::create(&new)).transpose()?;
+        let way = (info.map_type.row().kind == Kind::Stack).then(|| Map::create(&new)).transpose()?;
         let prog = programs::move_all(from, to, way.as_ref(), &counts, &buffer)?.load()?;
         Ok(Self { counts, prog })
     }
@@ -45,7 +46,7 @@ impl Moving {
         to: &Map,
         options: &mut Options<'_>,
     ) -> Result<Settled, TransferError> {
-        let is_stack = from.info().map_type == MapType::STACK;
+        let is_stack = from.info().map_type.row().kind == Kind::Stack;
         let chunk = if is_stack { from.info().max_entries } else { CHUNK };
         let mut moved = 0;
         loop {
@@ -96,7 +97,7 @@ fn move_by_calls(
 ) -> Result<Settled, TransferError> {
     let failed = TransferError::kernel(from, "moving entries");
     let mut settled = Settled { method: Some(Method::OneByOne), ..Settled::default() };
-    let is_stack = from.info().map_type == MapType::STACK;
+    let is_stack = from.info().map_type.row().kind == Kind::Stack;
     let new = NewMap::new(MapType::STACK, 0, from.info().value_size, from.info().max_entries);
     let way = is_stack.then(|| Map::create(&new)).transpose().map_err(&failed)?;
     if let Some(way) = &way {

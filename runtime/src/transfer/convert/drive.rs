@@ -1,9 +1,7 @@
 //! Which engine converts the entries of a map: programs, calls for each, or one for maps without keys.
 
-use maplock_layout::map::MapType;
-
-use super::super::behaviour::{Behaviour, behaviour};
 use super::super::calls::queues;
+use super::super::carrier::Carrier;
 use super::super::check::check_sums;
 use super::super::count::count;
 use super::super::error::{TransferError, falls_back};
@@ -21,7 +19,7 @@ impl Convert<'_> {
     pub fn copy(&self, options: &mut Options<'_>) -> Result<Copied, TransferError> {
         self.check()?;
         let info = self.from.info();
-        if behaviour(info.map_type) != Behaviour::Copied {
+        if Carrier::of(info.map_type) != Ok(Carrier::Entries) {
             return Ok(Copied::default());
         }
         let mut copied = None;
@@ -57,8 +55,8 @@ impl Convert<'_> {
     fn may_use_programs(&self, options: &Options<'_>) -> bool {
         self.there.stages().is_some()
             && options.method.is_none_or(|method| method == Method::Kernel)
-            && self.from.info().map_type != MapType::LPM_TRIE
-            && self.to.info().map_type != MapType::LPM_TRIE
+            && !self.from.info().map_type.is_trie()
+            && !self.to.info().map_type.is_trie()
     }
 
     fn check(&self) -> Result<(), TransferError> {
@@ -111,8 +109,8 @@ impl<'a> Prepared<'a> {
     /// Readies the second pass. Of the options, the method counts.
     pub(in crate::transfer) fn new(convert: &Convert<'a>, options: &Options<'_>) -> Result<Self, TransferError> {
         convert.check()?;
-        let mut prepared = match behaviour(convert.from.info().map_type) {
-            Behaviour::MovedAtSettle => Some(Self::Queue),
+        let mut prepared = match Carrier::of(convert.from.info().map_type) {
+            Ok(Carrier::Order) => Some(Self::Queue),
             _ => None,
         };
         if prepared.is_none() && convert.may_use_programs(options) {

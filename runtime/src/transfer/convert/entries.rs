@@ -58,7 +58,7 @@ impl<'a> Converter<'a> {
         let mut applier = None;
         let mut finder = None;
         let by_program = method.is_none_or(|method| method == Method::Kernel);
-        let is_shared = |map: &Map| !is_per_cpu(map.info().map_type) && map.info().map_type != MapType::LPM_TRIE;
+        let is_shared = |map: &Map| !is_per_cpu(map.info().map_type) && !map.info().map_type.is_trie();
         if by_program && is_shared(from) && is_shared(to) {
             match Applier::new(&convert, &shape, there.collide()) {
                 Ok(program) => applier = Some(program),

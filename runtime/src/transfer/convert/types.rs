@@ -2,7 +2,6 @@
 
 use maplock_layout::map::MapType;
 
-use super::super::behaviour::{Behaviour, behaviour};
 use super::super::types::Sum;
 use super::way::Way;
 use crate::sys::Map;
@@ -46,16 +45,9 @@ pub struct Convert<'a> {
     pub sums: &'a [Sum],
 }
 
-/// True where entries of a map of one type can become those of another.
+/// True where entries of a map of one type can become those of another, or could before they became what they are: a way back
+/// leads from a hash to an array.
 #[must_use]
 pub fn can_convert(from: MapType, to: MapType) -> bool {
-    use MapType as T;
-    match from {
-        _ if from == to => matches!(behaviour(from), Behaviour::Copied | Behaviour::MovedAtSettle),
-        T::HASH | T::LRU_HASH | T::ARRAY => matches!(to, T::HASH | T::LRU_HASH | T::ARRAY),
-        T::PERCPU_HASH | T::LRU_PERCPU_HASH | T::PERCPU_ARRAY => {
-            matches!(to, T::PERCPU_HASH | T::LRU_PERCPU_HASH | T::PERCPU_ARRAY)
-        }
-        _ => false,
-    }
+    from.converts_into(to) || to.converts_into(from)
 }
