@@ -180,5 +180,5 @@ fn conntrack_entries_survive_a_new_layout_and_another_map_type() {
     Rollback::new(&dir).run().unwrap();
     let map = Map::open(&dir.join("conntrack")).unwrap();
     assert_eq!(map.info().map_type, maplock::layout::map::MapType::HASH);
-    assert_eq!(maplock::transfer::count(&map, std::time::Duration::from_secs(1)), Some(1000));
+    assert_eq!(maplock::transfer::count(&map, std::time::Duration::from_secs(60)), Some(1000));
 }

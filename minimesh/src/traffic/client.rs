@@ -15,8 +15,9 @@ use std::{fmt, fs, thread};
 
 use serde::{Deserialize, Serialize};
 
-/// How long a connection may take before it counts as failed.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a connection may take before it counts as failed. One that is refused fails at once; this is for one that hangs, and
+/// so long that no busy machine is taken for that.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Connections at a time.
 const THREADS: usize = 2;

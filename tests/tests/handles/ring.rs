@@ -180,7 +180,7 @@ fn waiting_ends_with_a_record_or_with_the_time() {
         });
         let mut next = 0;
         while next < RECORDS * 2 {
-            assert!(ring.consumer.wait(Some(Duration::from_secs(20))).expect("waited"), "no record after {next}");
+            assert!(ring.consumer.wait(Some(Duration::from_secs(60))).expect("waited"), "no record after {next}");
             while let Some(record) = ring.consumer.next_as::<Event>().expect("read") {
                 assert_eq!(record, event(next));
                 next += 2;

@@ -41,7 +41,8 @@ fn facts() -> BTreeMap<u32, String> {
 #[test]
 fn every_fact_has_a_test_and_every_test_its_fact() {
     let (facts, tests) = (facts(), tests());
-    assert_eq!(facts.keys().copied().collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+    assert!(facts.len() >= 40, "a fact is gone");
+    assert!(facts.keys().copied().eq(1..=facts.len() as u32), "numbers have no gap: {:?}", facts.keys());
     let mut named = BTreeSet::new();
     for (number, text) in &facts {
         for line in ["\n- For maplock: ", "\n- Seen on: ", "\n- Tests:\n"] {

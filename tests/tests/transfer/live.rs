@@ -252,6 +252,7 @@ fn nothing_is_lost(
         switched.store(true, Ordering::Release);
         // The switch of a link is seen by whoever starts a program after it. Here, a writer may be between the two.
         for rounds in &rounds {
+            // On the wall: it waits for another thread, and so long only where that one is gone.
             let (before, waiting) = (rounds.load(Ordering::Acquire), Instant::now());
             while rounds.load(Ordering::Acquire) < before + 2 {
                 assert!(waiting.elapsed() < Duration::from_secs(60), "a writer stopped");
