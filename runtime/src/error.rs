@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io;
 
-use crate::inspect::InspectError;
-
 /// Why an upgrade did not happen. Unless the message says otherwise, the live generation is as it was before.
 #[derive(Debug)]
 pub struct Error {
@@ -75,17 +73,6 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|source| source as _)
-    }
-}
-
-impl From<InspectError> for Error {
-    fn from(error: InspectError) -> Self {
-        let InspectError { path, problem, error } = error;
-        let message = format!("`{}` {problem}", path.display());
-        match error {
-            Some(source) => Self::kernel(message, source),
-            None => Self::new(ErrorKind::Place, message),
-        }
     }
 }
 

@@ -71,17 +71,20 @@ pub use entry::derive as __derive;
 pub use entry::{MapKey, MapValue};
 pub use error::{Error, ErrorKind};
 pub use generation::meta::{self, Meta};
+pub use generation::names::pin_name;
+pub use generation::records::Recovered;
+pub use inspect::normalise;
 pub use maplock_layout as layout;
 pub use maplock_macros::{MapKey, MapValue};
 pub use plan::policy::{OnMismatch, Policies, Policy};
-pub use plan::{Plan, Spec, normalise, policy, sample, spec};
+pub use plan::{Plan, Spec, policy, sample, spec};
 pub use transfer::migrate::{self, Entries, Migrate, MigrateError, Migrations};
+pub use upgrade::begin::{Options, Upgrade};
 pub use upgrade::hooks::{AttachType, Hook};
-pub use upgrade::recover::Recovered;
-pub use upgrade::report::{self, Report};
+pub use upgrade::inputs::dry_run;
+pub use upgrade::report::{self, Progress, Report};
 pub use upgrade::rollback::{Rollback, confirm};
 pub use upgrade::stage::Staged;
-pub use upgrade::{Options, Progress, Upgrade, dry_run};
 pub use zerocopy;
 
 /// The page for those who write a daemon, whose code is tested with the crate.

@@ -8,7 +8,7 @@ use maplock_layout::lock::{Epoch, OnUpgrade};
 
 use super::dumps::{self, Entry};
 use crate::transfer::migrate::ByHand;
-use crate::upgrade::Options;
+use crate::upgrade::begin::Options;
 
 /// The variable that names dumps of real maps, with colons in between. A file runs through the conversions of the map that it is named
 /// after up to its first dot (`flows.json`), or of every map where it is named after none; where the sizes fit.

@@ -8,12 +8,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use maplock_layout::Lock;
 use maplock_layout::lock::LockError;
-use maplock_layout::{Lock, MapDef};
 
 use crate::generation::text::{self, NoText};
-use crate::inspect::{Observed, Source};
-use crate::plan::normalise::{Node, normalise, pin_name};
 use crate::sys;
 
 /// Name of the map, and of its pin.
@@ -74,18 +72,6 @@ impl fmt::Display for MetaError {
 impl std::error::Error for MetaError {}
 
 impl Meta {
-    /// Leaves out the definitions of maps whose own BTF tells the same: the text is shorter, and read in less time.
-    pub fn leave_out_what_btf_tells(&mut self, observed: &[Observed], node: Node) {
-        let tells = |name: &str, def: &MapDef| {
-            let pin = pin_name(name);
-            observed
-                .iter()
-                .find(|map| map.pin == pin && map.source == Source::Btf)
-                .is_some_and(|map| normalise(&map.def, def, node).digest() == def.digest())
-        };
-        self.lock.maps.retain(|name, map| !tells(name, &map.def));
-    }
-
     /// Its text: a line for the format, the generation, each map and each link, then a line `---` and the lock.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -188,6 +174,7 @@ fn unescape(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use maplock_layout::MapDef;
     use maplock_layout::lock::LockedMap;
     use maplock_layout::map::MapType;
 

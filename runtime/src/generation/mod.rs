@@ -1,7 +1,10 @@
 //! A generation as it lies on bpffs: where it is, what it says of itself, and how its maps came to be.
 
 pub(crate) mod derivation;
+pub(crate) mod directory;
 pub(crate) mod exclusive;
 pub mod meta;
+pub(crate) mod names;
+pub(crate) mod records;
 pub(crate) mod site;
 pub(crate) mod text;

@@ -7,82 +7,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::generation::meta;
+use crate::generation::directory::{lstat, own_uid, user};
 use crate::sys::bpffs;
-
-/// Ends the name of the pin of a hook's program.
-pub(crate) const PROG: &str = "@prog";
-/// Ends the name of a map's snapshot, while it is staged.
-const BASE: &str = "@base";
-/// Ends the name of the record of how a map was derived from that of the generation before.
-const TRANSFER: &str = "@transfer";
-/// Ends the name of the text of how entries were converted on the way.
-const CONVERSION: &str = "@conversion";
-/// Ends the name of the record of where a hook was attached that has vanished since.
-const TARGET: &str = "@target";
-/// The record that says: this generation is complete, go on with it. Written before the first link is switched.
-pub(crate) const COMMIT: &str = "commit@record";
-/// The record that says: the pins are being moved one by one.
-pub(crate) const MOVING: &str = "moving@record";
-/// The record that says: this is the kept generation, on its way back.
-pub(crate) const RETURNING: &str = "returning@record";
-
-/// Name of a map's snapshot.
-pub(crate) fn base_of(map: &str) -> String {
-    format!("{map}{BASE}")
-}
-
-/// Name of the record of how a map was derived.
-pub(crate) fn transfer_of(map: &str) -> String {
-    format!("{map}{TRANSFER}")
-}
-
-/// Name of the text of how a map's entries were converted.
-pub(crate) fn conversion_of(map: &str) -> String {
-    format!("{map}{CONVERSION}")
-}
-
-/// The map of which a pin says how it was derived: by a record, or by the text of a conversion.
-pub(crate) fn map_of_derivation(name: &str) -> Option<&str> {
-    map_of_transfer(name).or_else(|| name.strip_suffix(CONVERSION))
-}
-
-/// True for a map that holds the text of a conversion, and no entries.
-pub(crate) fn is_text(name: &str) -> bool {
-    name.ends_with(CONVERSION)
-}
-
-/// The map of a transfer record.
-pub(crate) fn map_of_transfer(name: &str) -> Option<&str> {
-    name.strip_suffix(TRANSFER)
-}
-
-/// Name of a hook's program.
-pub(crate) fn prog_of(hook: &str) -> String {
-    format!("{hook}{PROG}")
-}
-
-/// Name of the record of where a vanished hook was.
-pub(crate) fn target_of(hook: &str) -> String {
-    format!("{hook}{TARGET}")
-}
-
-/// The hook of a target record.
-pub(crate) fn hook_of_target(name: &str) -> Option<&str> {
-    name.strip_suffix(TARGET)
-}
-
-/// True for names that maplock itself puts into a generation, beside maps and links.
-pub(crate) fn is_own(name: &str) -> bool {
-    name == meta::NAME
-        || [COMMIT, MOVING, RETURNING].contains(&name)
-        || [PROG, BASE, TRANSFER, CONVERSION, TARGET].iter().any(|ending| name.ends_with(ending))
-}
-
-/// True for snapshots and records that a committed generation needs no more.
-pub(crate) fn is_scaffold(name: &str) -> bool {
-    [COMMIT, MOVING, RETURNING].contains(&name) || name.ends_with(BASE)
-}
 
 /// Where the generations of one daemon lie.
 #[derive(Debug, Clone)]
@@ -192,51 +118,4 @@ impl Site {
         }
         Ok(())
     }
-}
-
-/// What is there itself, whatever it may lead to.
-fn lstat(path: &Path) -> Result<Option<std::fs::Metadata>, Error> {
-    match std::fs::symlink_metadata(path) {
-        Ok(data) => Ok(Some(data)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).trying(|| format!("can't look at `{}`", path.display())),
-    }
-}
-
-fn own_uid() -> u32 {
-    rustix::process::geteuid().as_raw()
-}
-
-fn user(uid: u32) -> String {
-    if uid == 0 { "root".to_owned() } else { format!("user {uid}") }
-}
-
-/// The text of a record in a generation; `None` where there is none. One that somebody else may have put there is an error: it would
-/// decide what becomes of the generations.
-pub(crate) fn record(dir: &Path, name: &str) -> Result<Option<String>, Error> {
-    let path = dir.join(name);
-    let Some(data) = lstat(&path)? else { return Ok(None) };
-    let owner = lstat(dir)?.map(|data| data.uid());
-    if ![Some(0), Some(own_uid()), owner].contains(&Some(data.uid())) {
-        let (shown, who) = (path.display(), user(data.uid()));
-        let message =
-            format!("`{shown}` was put there by {who}, not by the owner of the directory; remove it: rm {shown}");
-        return Err(Error::new(ErrorKind::Place, message));
-    }
-    bpffs::read_record(&path).trying(|| format!("can't read `{}`", path.display()))
-}
-
-/// Removes a generation that nobody needs: the pins in it, and the directory. Sub-directories are not ours, and stay.
-pub(crate) fn remove(dir: &Path) -> Result<(), Error> {
-    let failed = || format!("can't list `{}`", dir.display());
-    let Some(open) = bpffs::Dir::open(dir).trying(failed)? else { return Ok(()) };
-    let names = open.names().trying(failed)?;
-    // The records go last, so that what is left over is still known for what it is; the one that knows of no way back at the end.
-    let records = [RETURNING, COMMIT, MOVING];
-    let pins = names.iter().map(String::as_str).filter(|name| !records.contains(name));
-    for name in pins.chain(records) {
-        open.unlink(name).trying(|| format!("can't remove `{}`", dir.join(name).display()))?;
-    }
-    bpffs::remove_dir(dir).trying(|| format!("can't remove `{}`", dir.display()))?;
-    Ok(())
 }

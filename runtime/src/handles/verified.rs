@@ -14,8 +14,9 @@ use maplock_layout::{Disposition, Finding, Lock, MapDef, compare, rules};
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::meta::Meta;
+use crate::generation::names::pin_name;
+use crate::inspect::normalise::{Node, attributes_agree, normalise};
 use crate::inspect::{Layouts, Source, observe};
-use crate::plan::normalise::{Node, attributes_agree, normalise, pin_name};
 use crate::plan::spec::Spec;
 use crate::plan::{lacks_layout, same_but_for_capacity};
 use crate::sys::Map;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::{Inventory, KERNEL_OWN, directory};
+use super::directory::{Inventory, KERNEL_OWN, directory};
 use crate::error::Error;
-use crate::generation::site::{self, Site};
-use crate::upgrade::changeover;
-use crate::upgrade::recover::Recovered;
+use crate::generation::directory::all_foreign_in;
+use crate::generation::records::{Recovered, Unfinished, unfinished};
+use crate::generation::site::Site;
 
 /// The generations of one daemon, as they lie there at the moment.
 #[derive(Debug)]
@@ -34,16 +34,8 @@ pub fn generations(dir: &Path) -> Result<Generations, Error> {
         Ok(inventory.exists.then_some(inventory))
     };
     let (live, kept, staged) = (directory(&site.dir)?, beside(&site.prev)?, beside(&site.next)?);
-    let says = |dir: &Path, record: &str| Ok::<_, Error>(site::record(dir, record)?.is_some());
-    let is_complete = |dir: &Path| Ok::<_, Error>(says(dir, site::COMMIT)? || says(dir, site::MOVING)?);
-    let next = if is_complete(&site.dir)? || is_complete(&site.next)? {
-        Recovered::Completed
-    } else if staged.is_some() || says(&site.prev, site::RETURNING)? {
-        Recovered::Discarded
-    } else {
-        Recovered::Nothing
-    };
-    let mut foreign = changeover::all_foreign_in(&site.dir, |_| false)?;
+    let next = Unfinished::will_be(unfinished(&site)?);
+    let mut foreign = all_foreign_in(&site.dir, |_| false)?;
     foreign.retain(|name| {
         let beside = [&site.next, &site.prev].iter().any(|dir| dir.file_name().is_some_and(|beside| beside == &**name));
         !(KERNEL_OWN.contains(&name.as_str()) || site.is_root && beside)

@@ -10,8 +10,9 @@ use maplock_layout::{Digest, Disposition, Finding, Layout, Lock, MapDef, compare
 use super::cost::{entry_bytes, estimate};
 use super::same::same_but_for_capacity;
 use super::{Inputs, MapPlan, sums};
+use crate::generation::names::pin_name;
+use crate::inspect::normalise::normalise;
 use crate::inspect::{Observed, Source};
-use crate::plan::normalise::{normalise, pin_name};
 use crate::plan::policy::{OnMismatch, Policy};
 use crate::sys::consts::LOCAL_FREE_TARGET;
 use crate::transfer::{self, Way};

@@ -2,7 +2,6 @@
 
 mod cost;
 mod decide;
-pub mod normalise;
 pub mod policy;
 mod same;
 pub mod sample;
@@ -27,7 +26,7 @@ use maplock_layout::{Digest, Disposition, Finding, MapDef};
 
 use crate::generation::meta::Meta;
 use crate::inspect::Observed;
-use crate::plan::normalise::Node;
+use crate::inspect::normalise::Node;
 use crate::plan::policy::Policies;
 use crate::transfer::Sum;
 use crate::transfer::migrate::Migrations;

@@ -13,8 +13,8 @@ use maplock_layout::{
 
 use super::{Inputs, MapPlan, Plan, plan};
 use crate::generation::meta::{Meta, MetaMap};
+use crate::inspect::normalise::Node;
 use crate::inspect::{Observed, Source};
-use crate::plan::normalise::Node;
 use crate::plan::policy::{OnMismatch, Policies, Policy};
 use crate::plan::spec::Spec;
 use crate::transfer::Sum;

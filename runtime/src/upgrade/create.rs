@@ -4,7 +4,7 @@ use maplock_layout::MapDef;
 use maplock_layout::btf::encode;
 
 use crate::error::{Error, Trying as _};
-use crate::plan::normalise::{Node, created_max_entries};
+use crate::inspect::normalise::{Node, created_max_entries};
 use crate::sys::consts::ENOTSUPP;
 use crate::sys::{Btf, Map, NewMap};
 

@@ -1,22 +1,14 @@
 //! After a crash at any point: what is pinned says how far an upgrade came, and it is completed or taken back.
 
-use crate::error::Error;
-use crate::error::Trying as _;
-use crate::generation::site::{self, Site};
+use crate::error::{Error, Trying as _};
+use crate::generation::names;
+use crate::generation::records::{self, Commit, Recovered, Unfinished};
+use crate::generation::site::Site;
 use crate::sys::bpffs;
 use crate::transfer::migrate::Migrations;
-use crate::upgrade::changeover::{self, Changeover, Commit, Done};
-
-/// What was found of an upgrade that did not end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Recovered {
-    /// Nothing: the last one ended.
-    Nothing,
-    /// It had begun to switch links, and was completed.
-    Completed,
-    /// It had not, and what it had staged was removed.
-    Discarded,
-}
+use crate::upgrade::changeover::Changeover;
+use crate::upgrade::discard;
+use crate::upgrade::report::Done;
 
 /// What was brought into order.
 #[derive(Debug)]
@@ -38,28 +30,34 @@ impl Found {
 pub(crate) fn recover(site: &Site, migrations: &Migrations) -> Result<Found, Error> {
     // Under the lock once more: what was there before may have gone, and something else come.
     site.check()?;
-    if let Some(commit) = changeover::commit_of(&site.dir)? {
-        let mut done = Done::default();
-        Changeover { site, migrations, each_pin: commit.each_pin, is_moving: false, is_resumed: true }
-            .clean_up(&mut done)?;
-        return Ok(Found::completed(commit, done, site, "after its commit; the rest was done"));
+    let unfinished = records::unfinished(site)?;
+    let resumed = |commit: Commit, is_moving| Changeover {
+        site,
+        migrations,
+        each_pin: commit.each_pin,
+        is_moving,
+        is_resumed: true,
+    };
+    match unfinished {
+        Some(Unfinished::InPlace(commit)) => {
+            let mut done = Done::default();
+            resumed(commit, false).clean_up(&mut done)?;
+            return Ok(Found::completed(commit, done, site, "after its commit; the rest was done"));
+        }
+        Some(Unfinished::Switching { commit, is_moving }) => {
+            let done = resumed(commit, is_moving).run()?;
+            return Ok(Found::completed(commit, done, site, "after its first link was switched; it was completed"));
+        }
+        Some(Unfinished::Staged) => {
+            discard::discard(site)?;
+            tracing::warn!(dir = %site.dir.display(), "an upgrade had ended before its first link was switched; it was taken back");
+        }
+        Some(Unfinished::Returning) => {
+            let record = site.prev.join(names::RETURNING);
+            bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display()))?;
+            discard::remove_strays(&site.dir)?;
+        }
+        None => discard::remove_strays(&site.dir)?,
     }
-    if let Some(commit) = changeover::commit_of(&site.next)? {
-        let is_moving = changeover::has_record(&site.next, site::MOVING)?;
-        let done = Changeover { site, migrations, each_pin: commit.each_pin, is_moving, is_resumed: true }.run()?;
-        return Ok(Found::completed(commit, done, site, "after its first link was switched; it was completed"));
-    }
-    if changeover::is_there(&site.next)? {
-        changeover::discard(site)?;
-        tracing::warn!(dir = %site.dir.display(), "an upgrade had ended before its first link was switched; it was taken back");
-        return Ok(Found { recovered: Recovered::Discarded, rolled_back: None });
-    }
-    let mut recovered = Recovered::Nothing;
-    if changeover::is_returning(&site.prev)? {
-        let record = site.prev.join(site::RETURNING);
-        bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display()))?;
-        recovered = Recovered::Discarded;
-    }
-    changeover::remove_strays(&site.dir)?;
-    Ok(Found { recovered, rolled_back: None })
+    Ok(Found { recovered: Unfinished::will_be(unfinished), rolled_back: None })
 }

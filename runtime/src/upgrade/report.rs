@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use maplock_layout::Disposition;
 use serde::Serialize;
 
-use crate::plan::normalise::pin_name;
+use crate::generation::names::pin_name;
 use crate::plan::table::Table;
 use crate::transfer::Settled;
-use crate::upgrade::changeover::Done;
 
 /// What an upgrade did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -69,6 +68,28 @@ pub struct LinkReport {
     /// `updated`, `attached`, `replaced`, `reattached`, `detached`; `gone` where a roll-back does not find what
     /// it was attached to.
     pub what: &'static str,
+}
+
+/// What was done on the way.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    pub(crate) settled: Vec<(String, Settled, Duration)>,
+    pub(crate) links: Vec<LinkReport>,
+    /// From the first link's switch to the exchange.
+    pub(crate) window: Duration,
+    /// True from when the first map may be settled, so that not all counts are in the old maps any more.
+    pub(super) is_settling: bool,
+}
+
+/// How far a long copy is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The map.
+    pub map: &'a str,
+    /// Entries that are copied.
+    pub done: u64,
+    /// Entries in all, where that is known.
+    pub total: Option<u64>,
 }
 
 impl MapReport {

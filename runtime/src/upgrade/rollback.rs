@@ -7,18 +7,22 @@ use std::time::{Duration, Instant};
 use maplock_layout::Disposition;
 
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::generation::derivation::{Derivation, needs_base, return_converted, transfers_in};
+use crate::generation::derivation::{Derivation, transfers_in};
+use crate::generation::directory;
 use crate::generation::exclusive::Exclusive;
 use crate::generation::meta::{self, Meta, MetaMap};
-use crate::generation::site::{self, Site};
+use crate::generation::names;
+use crate::generation::records::Commit;
+use crate::generation::site::Site;
 use crate::sys::{Map, Object, bpffs};
 use crate::transfer::migrate::Migrations;
 use crate::transfer::{self, Transfer};
-use crate::upgrade::Progress;
-use crate::upgrade::changeover::{self, Changeover, Commit};
+use crate::upgrade::changeover::Changeover;
+use crate::upgrade::discard;
 use crate::upgrade::hooks::Whereabouts;
 use crate::upgrade::recover;
-use crate::upgrade::report::{LinkReport, MapReport, Report};
+use crate::upgrade::report::{Done, LinkReport, MapReport, Progress, Report};
+use crate::upgrade::settle::{needs_base, return_converted};
 
 /// How long the entries of one map may be counted for the report.
 const COUNTING: Duration = Duration::from_millis(20);
@@ -94,14 +98,14 @@ impl Rollback {
             let mut report = Report { resumed: true, ..Report::default() };
             for (name, ..) in &done.settled {
                 let mut map = MapReport::new(name, Disposition::Reuse);
-                if let Some(Object::Map(live)) = changeover::object_at(&site.dir.join(name))? {
+                if let Some(Object::Map(live)) = directory::object_at(&site.dir.join(name))? {
                     map.kept = transfer::count(&live, COUNTING).unwrap_or(0);
                 }
                 report.maps.push(map);
             }
             return Ok(report.ended(done, start));
         }
-        if !changeover::is_there(&site.prev)? {
+        if !directory::is_there(&site.prev)? {
             let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
             return Err(Error::new(ErrorKind::Place, message));
         }
@@ -120,13 +124,13 @@ pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
     let site = Site::at(dir)?;
     let _lock = Exclusive::lock(&site.lock, wait)?;
     recover::recover(&site, &Migrations::default())?;
-    let was_kept = changeover::is_there(&site.prev)?;
+    let was_kept = directory::is_there(&site.prev)?;
     if was_kept {
         // Under the name of what is discarded at the next start: half of a generation is no way back.
         bpffs::rename_new(&site.prev, &site.next).trying(|| format!("can't give up `{}`", site.prev.display()))?;
-        site::remove(&site.next)?;
+        directory::remove(&site.next)?;
     }
-    for name in changeover::list(&site.dir)?.iter().filter(|name| site::map_of_derivation(name).is_some()) {
+    for name in directory::list(&site.dir)?.iter().filter(|name| names::map_of_derivation(name).is_some()) {
         let path = site.dir.join(name);
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
     }
@@ -143,20 +147,20 @@ struct Returning<'a> {
 impl Returning<'_> {
     fn stage(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report, Error> {
         let Site { dir, next, prev, .. } = self.site;
-        let record = prev.join(site::RETURNING);
+        let record = prev.join(names::RETURNING);
         bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
         bpffs::rename_new(prev, next).trying(|| format!("can't stage `{}`", prev.display()))?;
         // How its own maps came to be is of no account any more.
-        for name in changeover::list(next)?.iter().filter(|name| site::map_of_derivation(name).is_some()) {
+        for name in directory::list(next)?.iter().filter(|name| names::map_of_derivation(name).is_some()) {
             bpffs::unlink(&next.join(name)).trying(|| format!("can't remove `{}`", next.join(name).display()))?;
         }
         self.write_meta_if_none()?;
         let mut report = Report::default();
         let derived = transfers_in(dir)?;
-        for name in changeover::list(next)?.iter().filter(|name| !site::is_own(name)) {
+        for name in directory::list(next)?.iter().filter(|name| !names::is_own(name)) {
             let path = next.join(name);
-            let Some(Object::Map(kept)) = changeover::object_at(&path)? else { continue };
-            let live = match changeover::object_at(&dir.join(name))? {
+            let Some(Object::Map(kept)) = directory::object_at(&path)? else { continue };
+            let live = match directory::object_at(&dir.join(name))? {
                 Some(Object::Map(live)) => Some(live),
                 _ => None,
             };
@@ -189,8 +193,8 @@ impl Returning<'_> {
             map.time = started.elapsed();
             report.maps.push(map);
         }
-        for name in changeover::list(next)? {
-            if let Some(hook) = site::hook_of_target(&name) {
+        for name in directory::list(next)? {
+            if let Some(hook) = names::hook_of_target(&name) {
                 let what = if self.attach_again(hook, &next.join(&name))? { "attached" } else { "gone" };
                 report.links.push(LinkReport { link: hook.to_owned(), what });
             }
@@ -202,20 +206,20 @@ impl Returning<'_> {
     /// which pins are its own.
     fn write_meta_if_none(&self) -> Result<(), Error> {
         let next = &self.site.next;
-        if changeover::is_there(&next.join(meta::NAME))? {
+        if directory::is_there(&next.join(meta::NAME))? {
             return Ok(());
         }
         let mut meta = Meta::default();
-        for name in changeover::list(next)?.into_iter().filter(|name| !site::is_own(name)) {
-            match changeover::object_at(&next.join(&name))? {
+        for name in directory::list(next)?.into_iter().filter(|name| !names::is_own(name)) {
+            match directory::object_at(&next.join(&name))? {
                 Some(Object::Map(map)) => _ = meta.maps.insert(name, MetaMap { id: map.info().id }),
                 Some(Object::Link(_)) => _ = meta.links.insert(name),
                 _ => {}
             }
         }
         // Hooks that are to be attached again.
-        let names = changeover::list(next)?;
-        meta.links.extend(names.iter().filter_map(|name| site::hook_of_target(name)).map(str::to_owned));
+        let names = directory::list(next)?;
+        meta.links.extend(names.iter().filter_map(|name| names::hook_of_target(name)).map(str::to_owned));
         meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
     }
 
@@ -242,14 +246,14 @@ impl Returning<'_> {
         let base = match needs_base(kept, &record.sums) {
             true => {
                 let base = transfer::new_base(kept).trying(|| failed("its snapshot can't be made"))?;
-                base.pin(&next.join(site::base_of(name))).trying(|| failed("its snapshot can't be pinned"))?;
+                base.pin(&next.join(names::base_of(name))).trying(|| failed("its snapshot can't be pinned"))?;
                 Some(base)
             }
             false => None,
         };
         let (from, to) = (live.info().id, kept.info().id);
         let back = Derivation { from, to, sums: record.sums.clone(), converted: None };
-        bpffs::write_record(&next.join(site::transfer_of(name)), &back.to_text()).trying(|| failed("no record"))?;
+        bpffs::write_record(&next.join(names::transfer_of(name)), &back.to_text()).trying(|| failed("no record"))?;
         let transfer = Transfer { from: live, to: kept, base: base.as_ref(), sums: &record.sums };
         let mut tell = |done, total| progress(Progress { map: name, done, total });
         let copied =
@@ -275,7 +279,7 @@ impl Returning<'_> {
             );
             return Err(Error::new(ErrorKind::Place, message));
         };
-        let path = next.join(site::prog_of(hook));
+        let path = next.join(names::prog_of(hook));
         let Object::Prog(prog) = Object::open(&path).trying(failed)? else {
             return Err(Error::new(ErrorKind::Place, format!("`{}` is no program", path.display())));
         };
@@ -285,12 +289,12 @@ impl Returning<'_> {
         Ok(true)
     }
 
-    fn commit(mut self) -> Result<changeover::Done, Error> {
+    fn commit(mut self) -> Result<Done, Error> {
         let Site { dir, next, .. } = self.site;
         // Every hook of the kept generation needs its link, and its own program.
-        for name in changeover::list(next)?.iter().filter(|name| !site::is_own(name)) {
-            let has_prog = changeover::is_there(&next.join(site::prog_of(name)))?;
-            if !has_prog && changeover::link_at(&next.join(name))?.is_some() {
+        for name in directory::list(next)?.iter().filter(|name| !names::is_own(name)) {
+            let has_prog = directory::is_there(&next.join(names::prog_of(name)))?;
+            if !has_prog && directory::link_at(&next.join(name))?.is_some() {
                 let message = format!(
                     "the program of hook `{name}` is not kept in `{}`: start the older release",
                     next.display()
@@ -298,8 +302,8 @@ impl Returning<'_> {
                 return Err(Error::new(ErrorKind::Place, message));
             }
         }
-        let each_pin = changeover::foreign_in(dir, |_| false)?.is_some();
-        let record = next.join(site::COMMIT);
+        let each_pin = directory::foreign_in(dir, |_| false)?.is_some();
+        let record = next.join(names::COMMIT);
         let text = Commit { each_pin, is_back: true }.to_text();
         bpffs::write_record(&record, text).trying(|| format!("can't write `{}`", record.display()))?;
         self.is_committed = true;
@@ -310,7 +314,7 @@ impl Returning<'_> {
 impl Drop for Returning<'_> {
     fn drop(&mut self) {
         if !self.is_committed
-            && let Err(error) = changeover::discard(self.site)
+            && let Err(error) = discard::discard(self.site)
         {
             tracing::error!(%error, "can't put the kept generation back; the next start does");
         }

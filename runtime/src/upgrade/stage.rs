@@ -8,36 +8,47 @@ use std::time::Instant;
 use maplock_layout::{Disposition, MapDef, SumPlace};
 
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::generation::derivation::{Converted, Derivation, Ways, needs_base, return_converted, ways_back};
-use crate::generation::meta::{self, Meta, MetaMap};
-use crate::generation::site::{self, Site};
-use crate::inspect::{self, Layouts};
-use crate::plan::normalise::{Node, pin_name};
-use crate::plan::{CommitBy, MapPlan, Plan};
-use crate::sys::{LinkTarget, Map, Prog, bpffs};
+use crate::generation::derivation::{Converted, Derivation, Ways, ways_back};
+use crate::generation::directory;
+use crate::generation::names::{self, pin_name};
+use crate::generation::site::Site;
+use crate::plan::{MapPlan, Plan};
+use crate::sys::{Map, Prog, bpffs};
 use crate::transfer::{self, Convert, Side, Sum, Transfer, Way};
-use crate::upgrade::changeover::{self, Changeover, Commit};
+use crate::upgrade::begin::Upgrade;
 use crate::upgrade::create::create;
-use crate::upgrade::hooks::{self, Hook};
-use crate::upgrade::report::{LinkReport, MapReport, Report};
-use crate::upgrade::{Progress, Upgrade};
+use crate::upgrade::discard;
+use crate::upgrade::hooks::Hook;
+use crate::upgrade::report::{MapReport, Progress, Report};
+use crate::upgrade::settle::{needs_base, return_converted};
 
 /// A generation beside the live one. Dropped, it is removed, and the live generation is as it was.
 #[derive(Debug)]
 pub struct Staged {
-    upgrade: Upgrade,
-    maps: BTreeMap<String, StagedMap>,
-    hooks: BTreeMap<String, (Prog, Hook)>,
+    pub(super) upgrade: Upgrade,
+    pub(super) maps: BTreeMap<String, StagedMap>,
+    pub(super) hooks: BTreeMap<String, (Prog, Hook)>,
     /// Maps that entries were copied from, held open: their counts are moved only at the commit, whatever becomes of the pins.
     sources: Vec<Map>,
-    report: Report,
-    is_committed: bool,
+    pub(super) report: Report,
+    pub(super) is_committed: bool,
 }
 
 #[derive(Debug)]
-struct StagedMap {
-    map: Map,
-    pin: PathBuf,
+pub(super) struct StagedMap {
+    pub(super) map: Map,
+    pub(super) pin: PathBuf,
+}
+
+impl Upgrade {
+    /// Makes the new generation beside the live one: maps created, grown, linked. Nothing of it is visible yet, and the live
+    /// generation goes on.
+    ///
+    /// # Errors
+    /// Where the plan refuses a map, or the kernel one of the calls: nothing is left behind then.
+    pub fn stage(self) -> Result<Staged, Error> {
+        Staged::stage(self)
+    }
 }
 
 impl Staged {
@@ -66,7 +77,7 @@ impl Staged {
             is_committed: false,
         };
         let Site { dir, next, .. } = &staged.upgrade.site;
-        if changeover::is_there(dir)? && !staged.upgrade.site.is_root {
+        if directory::is_there(dir)? && !staged.upgrade.site.is_root {
             bpffs::copy_owner_and_mode(dir, next)
                 .trying(|| format!("can't set owner and mode of `{}`", next.display()))?;
         }
@@ -154,13 +165,13 @@ impl Staged {
         let next = &self.upgrade.site.next;
         let base = if needs_base(old, &plan.sums) {
             let base = transfer::new_base(old).trying(|| format!("can't make a snapshot of map `{name}`"))?;
-            let pin = next.join(site::base_of(&pin_name(name)));
+            let pin = next.join(names::base_of(&pin_name(name)));
             base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
             Some(base)
         } else {
             None
         };
-        let record = next.join(site::transfer_of(&pin_name(name)));
+        let record = next.join(names::transfer_of(&pin_name(name)));
         let (from, to) = (old.info().id, new.info().id);
         let derivation = Derivation { from, to, sums: plan.sums.clone(), converted: None };
         bpffs::write_record(&record, &derivation.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
@@ -208,7 +219,7 @@ impl Staged {
             true => None,
             false => {
                 let base = transfer::new_base(old).trying(|| format!("can't make a snapshot of map `{name}`"))?;
-                let pin = next.join(site::base_of(&pin_name));
+                let pin = next.join(names::base_of(&pin_name));
                 base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
                 Some(base)
             }
@@ -222,7 +233,7 @@ impl Staged {
             sums: plan.sums.clone(),
             converted: Some(Converted { base_of: Side::From, old_sums }),
         };
-        let record = next.join(site::transfer_of(&pin_name));
+        let record = next.join(names::transfer_of(&pin_name));
         bpffs::write_record(&record, &derivation.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         let progress = &mut self.upgrade.progress;
         let mut tell = |done, total| progress(Progress { map: name, done, total });
@@ -277,7 +288,7 @@ impl Staged {
     /// by itself.
     pub fn hook(&mut self, name: &str, prog: impl AsFd, hook: Hook) -> Result<(), Error> {
         let taken =
-            self.maps.keys().any(|map| pin_name(map) == name) || site::is_own(name) || self.hooks.contains_key(name);
+            self.maps.keys().any(|map| pin_name(map) == name) || names::is_own(name) || self.hooks.contains_key(name);
         if taken || name.is_empty() || name.contains(['.', '/', '@']) {
             let message = format!(
                 "a hook can't be called `{name}`: its link is pinned under that name, which is taken, empty, or has one of `. / @`"
@@ -321,99 +332,6 @@ impl Staged {
             None => Ok(()),
         }
     }
-
-    /// Makes the staged generation the live one: links switched, what the old programs still wrote brought over, pins exchanged.
-    /// The old generation is kept at `DIR@prev`, for a [`Rollback`](crate::Rollback), until [`confirm`](crate::confirm).
-    ///
-    /// # Errors
-    /// The kernel's, with the name of the hook or map. The live generation is then as it was; where even that fails, the error
-    /// says so, and the next start goes on from what is pinned.
-    pub fn commit(mut self) -> Result<Report, Error> {
-        let _span = tracing::info_span!("commit", dir = %self.upgrade.site.dir.display()).entered();
-        self.unpin_strangers()?;
-        let attached = self.pin_hooks()?;
-        self.write_meta()?;
-        let Site { next, .. } = &self.upgrade.site;
-        let record = next.join(site::COMMIT);
-        let each_pin = matches!(self.upgrade.plan.commit, CommitBy::EachPin { .. });
-        let text = Commit { each_pin, is_back: false }.to_text();
-        bpffs::write_record(&record, text).trying(|| format!("can't write `{}`", record.display()))?;
-        // From here on the directories say what is to be done, and an error has been dealt with.
-        self.is_committed = true;
-        let migrations = &self.upgrade.migrations;
-        let done =
-            Changeover { site: &self.upgrade.site, migrations, each_pin, is_moving: false, is_resumed: false }.run()?;
-        let mut report = std::mem::take(&mut self.report);
-        report.links = attached;
-        let report = report.ended(done, self.upgrade.start);
-        tracing::info!(window = ?report.window, total = ?report.total, "committed");
-        Ok(report)
-    }
-
-    /// What a loader has pinned beside the staged maps, by itself: maps that the object wants pinned and the spec does not have.
-    /// They live as long as the programs do.
-    fn unpin_strangers(&self) -> Result<(), Error> {
-        let next = &self.upgrade.site.next;
-        for name in changeover::list(next)? {
-            if !site::is_own(&name) && !self.maps.keys().any(|map| pin_name(map) == name) {
-                tracing::warn!(
-                    map = name,
-                    "pinned by the loader, but not in the spec: it is not kept; run `cargo maplock update`"
-                );
-                let path = next.join(&name);
-                bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Pins the programs, links those links that can be updated, and attaches the others.
-    fn pin_hooks(&self) -> Result<Vec<LinkReport>, Error> {
-        let Site { dir, next, .. } = &self.upgrade.site;
-        let mut attached = Vec::new();
-        for (name, (prog, hook)) in &self.hooks {
-            let failed = || format!("can't attach hook `{name}`");
-            prog.pin(&next.join(site::prog_of(name))).trying(|| format!("can't pin the program of hook `{name}`"))?;
-            let (live, staged) = (dir.join(name), next.join(name));
-            let mut what = "attached";
-            if let Some(link) = changeover::link_at(&live)? {
-                let info = link.info().trying(failed)?;
-                keep_program(&dir.join(site::prog_of(name)), info.prog_id)?;
-                if hooks::can_update(info.link_type) && hook.is_at(&info) {
-                    bpffs::hard_link(&live, &staged).trying(failed)?;
-                    continue;
-                }
-                let is_gone = matches!(info.target, LinkTarget::Device { ifindex: 0, .. });
-                what = if is_gone { "reattached" } else { "replaced" };
-            }
-            let link = hook.attach(prog.as_fd()).trying(failed)?;
-            link.pin(&staged).trying(failed)?;
-            tracing::info!(hook = name, what, "attached the new program");
-            attached.push(LinkReport { link: name.clone(), what });
-        }
-        Ok(attached)
-    }
-
-    fn write_meta(&self) -> Result<(), Error> {
-        let Site { dir, next, .. } = &self.upgrade.site;
-        let maps = self.maps.iter().map(|(name, staged)| (name.clone(), MetaMap { id: staged.map.info().id }));
-        let mut layouts = Layouts::default();
-        layouts.read(self.maps.values().map(|staged| staged.map.info()));
-        let observed = self.maps.values().map(|staged| inspect::observe(&staged.pin, &staged.map, None, &mut layouts));
-        let observed: Vec<_> = observed
-            .collect::<Result<_, _>>()
-            .map_err(|error| Error::new(ErrorKind::Kernel, format!("can't look at a staged map: {error}")))?;
-        let mut meta = Meta {
-            generation: changeover::meta_of(dir)?.map_or(0, |meta| meta.generation) + 1,
-            maps: maps.collect(),
-            links: self.hooks.keys().cloned().collect(),
-            lock: self.upgrade.spec.lock().clone(),
-        };
-        // How the definitions came about is the release's to know; what the maps are, the kernel tells of most.
-        meta.lock.maps.values_mut().for_each(|map| map.epochs.clear());
-        meta.leave_out_what_btf_tells(&observed, Node::this().trying(|| "can't look at this machine".to_owned())?);
-        meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
-    }
 }
 
 /// Where the counts of the new map were in the old one.
@@ -432,24 +350,10 @@ fn check_id(plan: &MapPlan, map: &Map) -> Result<(), Error> {
     Err(Error::new(ErrorKind::Place, message))
 }
 
-/// The program of a live link is pinned beside it, so that there is a way back.
-fn keep_program(pin: &Path, id: u32) -> Result<(), Error> {
-    if changeover::is_there(pin)? {
-        return Ok(());
-    }
-    let failed = || format!("can't keep the running program as `{}`", pin.display());
-    match Prog::from_id(id) {
-        Ok(prog) => prog.pin(pin).trying(failed),
-        // Without the privilege to look up ids there is no way back, and still one forward.
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(()),
-        Err(error) => Err(error).trying(failed),
-    }
-}
-
 impl Drop for Staged {
     fn drop(&mut self) {
         if !self.is_committed
-            && let Err(error) = changeover::discard(&self.upgrade.site)
+            && let Err(error) = discard::discard(&self.upgrade.site)
         {
             tracing::error!(%error, "can't remove what was staged; the next start does");
         }

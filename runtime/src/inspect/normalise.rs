@@ -237,13 +237,6 @@ pub(crate) fn created_max_entries(def: &MapDef, node: Node) -> u32 {
     created.max_entries
 }
 
-/// The name under which a map is pinned: bpffs takes no dots (EPERM), so that `.rodata` is pinned as `_rodata`, which is what
-/// libbpf does (`sanitize_pin_path`).
-#[must_use]
-pub fn pin_name(map: &str) -> String {
-    map.replace('.', "_")
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -360,11 +353,5 @@ mod tests {
         let declared = holder(MapDef { name: "m.inner".to_owned(), ..def(T::LRU_HASH, 4, 4, 100, 2) });
         let observed = holder(def(T::LRU_HASH, 4, 4, 102, 2));
         assert_eq!(normalise(&observed, &declared, NODE), declared);
-    }
-
-    #[test]
-    fn pins_have_no_dots() {
-        assert_eq!(pin_name(".rodata.custom"), "_rodata_custom");
-        assert_eq!(pin_name("backends"), "backends");
     }
 }

@@ -1,0 +1,95 @@
+//! What the names in a generation mean. bpffs refuses a dot in a name; `@` is fine.
+
+use crate::generation::meta;
+
+/// Ends the name of the pin of a hook's program.
+pub(crate) const PROG: &str = "@prog";
+/// Ends the name of a map's snapshot, while it is staged.
+const BASE: &str = "@base";
+/// Ends the name of the record of how a map was derived from that of the generation before.
+const TRANSFER: &str = "@transfer";
+/// Ends the name of the text of how entries were converted on the way.
+const CONVERSION: &str = "@conversion";
+/// Ends the name of the record of where a hook was attached that has vanished since.
+const TARGET: &str = "@target";
+/// The record that says: this generation is complete, go on with it. Written before the first link is switched.
+pub(crate) const COMMIT: &str = "commit@record";
+/// The record that says: the pins are being moved one by one.
+pub(crate) const MOVING: &str = "moving@record";
+/// The record that says: this is the kept generation, on its way back.
+pub(crate) const RETURNING: &str = "returning@record";
+
+/// Name of a map's snapshot.
+pub(crate) fn base_of(map: &str) -> String {
+    format!("{map}{BASE}")
+}
+
+/// Name of the record of how a map was derived.
+pub(crate) fn transfer_of(map: &str) -> String {
+    format!("{map}{TRANSFER}")
+}
+
+/// Name of the text of how a map's entries were converted.
+pub(crate) fn conversion_of(map: &str) -> String {
+    format!("{map}{CONVERSION}")
+}
+
+/// The map of which a pin says how it was derived: by a record, or by the text of a conversion.
+pub(crate) fn map_of_derivation(name: &str) -> Option<&str> {
+    map_of_transfer(name).or_else(|| name.strip_suffix(CONVERSION))
+}
+
+/// True for a map that holds the text of a conversion, and no entries.
+pub(crate) fn is_text(name: &str) -> bool {
+    name.ends_with(CONVERSION)
+}
+
+/// The map of a transfer record.
+pub(crate) fn map_of_transfer(name: &str) -> Option<&str> {
+    name.strip_suffix(TRANSFER)
+}
+
+/// Name of a hook's program.
+pub(crate) fn prog_of(hook: &str) -> String {
+    format!("{hook}{PROG}")
+}
+
+/// Name of the record of where a vanished hook was.
+pub(crate) fn target_of(hook: &str) -> String {
+    format!("{hook}{TARGET}")
+}
+
+/// The hook of a target record.
+pub(crate) fn hook_of_target(name: &str) -> Option<&str> {
+    name.strip_suffix(TARGET)
+}
+
+/// True for names that maplock itself puts into a generation, beside maps and links.
+pub(crate) fn is_own(name: &str) -> bool {
+    name == meta::NAME
+        || [COMMIT, MOVING, RETURNING].contains(&name)
+        || [PROG, BASE, TRANSFER, CONVERSION, TARGET].iter().any(|ending| name.ends_with(ending))
+}
+
+/// True for snapshots and records that a committed generation needs no more.
+pub(crate) fn is_scaffold(name: &str) -> bool {
+    [COMMIT, MOVING, RETURNING].contains(&name) || name.ends_with(BASE)
+}
+
+/// The name under which a map is pinned: bpffs takes no dots (EPERM), so that `.rodata` is pinned as `_rodata`, which is what
+/// libbpf does (`sanitize_pin_path`).
+#[must_use]
+pub fn pin_name(map: &str) -> String {
+    map.replace('.', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pin_name;
+
+    #[test]
+    fn pins_have_no_dots() {
+        assert_eq!(pin_name(".rodata.custom"), "_rodata_custom");
+        assert_eq!(pin_name("backends"), "backends");
+    }
+}

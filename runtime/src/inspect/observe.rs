@@ -1,0 +1,158 @@
+//! One pinned map, as plain data.
+
+use std::path::{Path, PathBuf};
+
+use maplock_layout::{Digest, MapDef};
+
+use super::error::InspectError;
+use super::layouts::Layouts;
+use super::normalise::{Node, attributes_agree, normalise};
+use crate::generation::meta::Meta;
+use crate::generation::names::pin_name;
+use crate::sys;
+
+/// A pinned map, as plain data.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// Name of the pin.
+    pub pin: String,
+    /// Where it is pinned.
+    pub path: PathBuf,
+    /// The kernel's number for the map.
+    pub id: u32,
+    /// Its definition: attributes as the kernel tells them, layouts as `source` says; where that is `maplock_meta`, those that it
+    /// counts as since. Its name is the pin's. To hold it against a declaration, [`crate::inspect::normalise::normalise`] it first.
+    pub def: MapDef,
+    /// Where the layouts in `def` were read from.
+    pub source: Source,
+    /// True where system calls can't change it any more.
+    pub frozen: bool,
+    /// How many entries it holds, where that can be told in little time.
+    pub entries: Option<u64>,
+    /// Bytes of kernel memory that it takes, by the kernel's estimate.
+    pub memory: u64,
+    /// Why its BTF says nothing, where it has one.
+    pub problem: Option<String>,
+}
+
+impl Observed {
+    /// Digest of `def`. Made anew each time, and dear beside all else that is done for a map.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.def.digest()
+    }
+}
+
+/// Where a pinned map's layout was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The map's own BTF.
+    Btf,
+    /// The `maplock_meta` map beside it, which names it by its id.
+    Meta,
+    /// Nowhere: attributes only. Nothing vouches for the bytes.
+    Attributes,
+}
+
+impl Source {
+    /// Its name in lower case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Btf => "btf",
+            Self::Meta => "meta",
+            Self::Attributes => "attributes",
+        }
+    }
+}
+
+/// Looks at a map that is pinned at `path`. `layouts` keeps what was read of BTF for the next one.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn observe(
+    path: &Path,
+    map: &sys::Map,
+    meta: Option<&Meta>,
+    layouts: &mut Layouts,
+) -> Result<Observed, InspectError> {
+    let pin = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let fdinfo = map.fdinfo().map_err(|error| InspectError::new(path, "does not tell its state", error))?;
+    let node = Node::this().map_err(|error| InspectError::new(path, "can't be compared", error))?;
+    let info = map.info();
+    layouts.read([info]);
+    let mut def = definition(&pin, info, layouts);
+    if info.map_type.holds_maps()
+        && let Some(inner) = any_inner(map)
+    {
+        layouts.read([inner.info()]);
+        def.inner = Some(Box::new(definition(&format!("{pin}.inner"), inner.info(), layouts)));
+    }
+    let mut source = if def.key.is_some() || def.value.is_some() { Source::Btf } else { Source::Attributes };
+    if let Some(counts) = meta.and_then(|meta| counts_as(meta, &pin, info.id, &def, node)) {
+        (def.key, def.value, def.inner) = (counts.key.clone(), counts.value.clone(), counts.inner.clone());
+        source = Source::Meta;
+    }
+    Ok(Observed {
+        path: path.to_owned(),
+        id: info.id,
+        source,
+        frozen: fdinfo.frozen,
+        // Arrays have all their entries from the start.
+        entries: info.map_type.is_array().then(|| u64::from(info.max_entries)),
+        memory: fdinfo.memory,
+        problem: layouts.problem(info).map(str::to_owned),
+        pin,
+        def,
+    })
+}
+
+/// What a map counts as by its generation's word: by name and number, and only where the kernel agrees.
+fn counts_as<'m>(meta: &'m Meta, pin: &str, id: u32, def: &MapDef, node: Node) -> Option<&'m MapDef> {
+    let (name, _) = meta.maps.iter().find(|(name, map)| map.id == id && pin_name(name) == pin)?;
+    let counts = &meta.lock.maps.get(name)?.def;
+    attributes_agree(def, counts, node).then_some(counts)
+}
+
+fn definition(name: &str, info: &sys::MapInfo, layouts: &Layouts) -> MapDef {
+    let (key, value) = layouts.of(info);
+    MapDef {
+        key_size: info.key_size,
+        value_size: info.value_size,
+        max_entries: info.max_entries,
+        flags: info.flags,
+        map_extra: info.map_extra,
+        key,
+        value,
+        ..MapDef::new(name, info.map_type)
+    }
+}
+
+/// One of the maps that a map holds: all of them are alike.
+fn any_inner(map: &sys::Map) -> Option<sys::Map> {
+    /// An array's first entries may be empty; beyond these, its inner maps are not looked for.
+    const TRIES: usize = 64;
+    let mut key = None;
+    for _ in 0..TRIES {
+        let next = map.next_key(key.as_deref()).ok()??;
+        if let Some(id) = map.lookup(&next).ok()?.and_then(|id| id.try_into().ok()) {
+            return sys::Map::from_id(u32::from_ne_bytes(id)).ok();
+        }
+        key = Some(next);
+    }
+    None
+}
+
+impl Meta {
+    /// Leaves out the definitions of maps whose own BTF tells the same: the text is shorter, and read in less time.
+    pub fn leave_out_what_btf_tells(&mut self, observed: &[Observed], node: Node) {
+        let tells = |name: &str, def: &MapDef| {
+            let pin = pin_name(name);
+            observed
+                .iter()
+                .find(|map| map.pin == pin && map.source == Source::Btf)
+                .is_some_and(|map| normalise(&map.def, def, node).digest() == def.digest())
+        };
+        self.lock.maps.retain(|name, map| !tells(name, &map.def));
+    }
+}

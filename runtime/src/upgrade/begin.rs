@@ -1,0 +1,146 @@
+//! The start of an upgrade: whose it is, what is there, what will be done.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use maplock_layout::Digest;
+
+use crate::entry::MapValue;
+use crate::error::Error;
+use crate::generation::exclusive::Exclusive;
+use crate::generation::records::Recovered;
+use crate::generation::site::Site;
+use crate::plan::policy::Policies;
+use crate::plan::spec::Spec;
+use crate::plan::{self, Plan};
+use crate::transfer::migrate::{Migrate, Migrations};
+use crate::upgrade::inputs::look;
+use crate::upgrade::recover;
+use crate::upgrade::report::Progress;
+
+/// An upgrade that is about to begin.
+pub struct Options {
+    pub(crate) spec: Spec,
+    dir: PathBuf,
+    policies: Policies,
+    wait: Duration,
+    each_pin: bool,
+    pub(crate) migrations: Migrations,
+    progress: Box<dyn FnMut(Progress<'_>) + Send>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("dir", &self.dir).field("policies", &self.policies).finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    /// An upgrade of the pins at `dir`, a directory on a bpffs that need not be there yet, to the maps of `spec`.
+    #[must_use]
+    pub fn new(spec: Spec, dir: impl Into<PathBuf>) -> Self {
+        Self {
+            spec,
+            dir: dir.into(),
+            policies: Policies::default(),
+            wait: Duration::from_secs(60),
+            each_pin: false,
+            migrations: Migrations::default(),
+            progress: Box::new(|_| {}),
+        }
+    }
+
+    /// What to do where the lock's history has no answer. By default the upgrade refuses.
+    #[must_use]
+    pub fn policies(mut self, policies: Policies) -> Self {
+        self.policies = policies;
+        self
+    }
+
+    /// How long to wait for another upgrade of these pins to end: 60 seconds by default.
+    #[must_use]
+    pub fn wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Renames the pins one by one even where the whole directory could be exchanged. That is chosen by itself where the directory
+    /// is a mount's root, is shared with others, or the kernel is older than 5.16.
+    #[must_use]
+    pub fn each_pin(mut self) -> Self {
+        self.each_pin = true;
+        self
+    }
+
+    /// Enters a conversion by hand: that of `New` from `Old`, for the epoch that leads from the digest `from` to the digest `to`. The
+    /// generated module does so for each that the lock asks for.
+    ///
+    /// # Panics
+    /// Where one of them is no digest.
+    #[must_use]
+    pub fn migration<New: Migrate<Old>, Old: MapValue>(mut self, from: &str, to: &str) -> Self {
+        let digest = |text| Digest::parse(text).unwrap_or_else(|| panic!("`{text}` is no digest of 32 digits"));
+        self.migrations.add::<New, Old>(digest(from), digest(to));
+        self
+    }
+
+    /// Is told how far a copy is, some times a second at most.
+    #[must_use]
+    pub fn progress(mut self, progress: impl FnMut(Progress<'_>) + Send + 'static) -> Self {
+        self.progress = Box::new(progress);
+        self
+    }
+
+    /// Takes the lock, brings what a crash left into order, looks at what is pinned, and plans. Touches no live pin.
+    ///
+    /// # Errors
+    /// Where `dir` is not on a bpffs, another upgrade does not end in time, or the kernel does not let us look.
+    pub fn begin(self) -> Result<Upgrade, Error> {
+        let _span = tracing::info_span!("begin", dir = %self.dir.display()).entered();
+        let start = Instant::now();
+        let site = Site::at(&self.dir)?;
+        let lock = Exclusive::lock(&site.lock, self.wait)?;
+        let recovered = recover::recover(&site, &self.migrations)?.recovered;
+        let mut plan = look(&self.spec, &site, &self.policies, Some(&self.migrations))?;
+        if self.each_pin {
+            plan.commit = plan::CommitBy::EachPin { why: "asked for".to_owned() };
+        }
+        for map in &plan.maps {
+            tracing::info!(map = map.map, disposition = map.disposition.name(), why = map.why, "planned");
+        }
+        let Self { spec, progress, migrations, .. } = self;
+        Ok(Upgrade { spec, site, plan, recovered, _lock: lock, migrations, progress, start })
+    }
+}
+
+/// An upgrade that holds the lock and has a plan. Dropped, it has changed nothing.
+pub struct Upgrade {
+    pub(crate) spec: Spec,
+    pub(crate) site: Site,
+    pub(crate) plan: Plan,
+    recovered: Recovered,
+    _lock: Exclusive,
+    pub(crate) migrations: Migrations,
+    pub(crate) progress: Box<dyn FnMut(Progress<'_>) + Send>,
+    pub(crate) start: Instant,
+}
+
+impl std::fmt::Debug for Upgrade {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upgrade").field("plan", &self.plan).field("recovered", &self.recovered).finish_non_exhaustive()
+    }
+}
+
+impl Upgrade {
+    /// What will be done.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What was found of an upgrade before that did not end.
+    #[must_use]
+    pub fn recovered(&self) -> Recovered {
+        self.recovered
+    }
+}

@@ -1,0 +1,128 @@
+//! The commit: the staged generation, complete, becomes the live one.
+
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Trying as _};
+use crate::generation::directory;
+use crate::generation::meta::{self, Meta, MetaMap};
+use crate::generation::names::{self, pin_name};
+use crate::generation::records::Commit;
+use crate::generation::site::Site;
+use crate::inspect::normalise::Node;
+use crate::inspect::{self, Layouts};
+use crate::plan::CommitBy;
+use crate::sys::{LinkTarget, Prog, bpffs};
+use crate::upgrade::changeover::Changeover;
+use crate::upgrade::hooks;
+use crate::upgrade::report::{LinkReport, Report};
+use crate::upgrade::stage::Staged;
+
+impl Staged {
+    /// Makes the staged generation the live one: links switched, what the old programs still wrote brought over, pins exchanged.
+    /// The old generation is kept at `DIR@prev`, for a [`Rollback`](crate::Rollback), until [`confirm`](crate::confirm).
+    ///
+    /// # Errors
+    /// The kernel's, with the name of the hook or map. The live generation is then as it was; where even that fails, the error
+    /// says so, and the next start goes on from what is pinned.
+    pub fn commit(mut self) -> Result<Report, Error> {
+        let _span = tracing::info_span!("commit", dir = %self.upgrade.site.dir.display()).entered();
+        self.unpin_strangers()?;
+        let attached = self.pin_hooks()?;
+        self.write_meta()?;
+        let Site { next, .. } = &self.upgrade.site;
+        let record = next.join(names::COMMIT);
+        let each_pin = matches!(self.upgrade.plan.commit, CommitBy::EachPin { .. });
+        let text = Commit { each_pin, is_back: false }.to_text();
+        bpffs::write_record(&record, text).trying(|| format!("can't write `{}`", record.display()))?;
+        // From here on the directories say what is to be done, and an error has been dealt with.
+        self.is_committed = true;
+        let migrations = &self.upgrade.migrations;
+        let done =
+            Changeover { site: &self.upgrade.site, migrations, each_pin, is_moving: false, is_resumed: false }.run()?;
+        let mut report = std::mem::take(&mut self.report);
+        report.links = attached;
+        let report = report.ended(done, self.upgrade.start);
+        tracing::info!(window = ?report.window, total = ?report.total, "committed");
+        Ok(report)
+    }
+
+    /// What a loader has pinned beside the staged maps, by itself: maps that the object wants pinned and the spec does not have.
+    /// They live as long as the programs do.
+    fn unpin_strangers(&self) -> Result<(), Error> {
+        let next = &self.upgrade.site.next;
+        for name in directory::list(next)? {
+            if !names::is_own(&name) && !self.maps.keys().any(|map| pin_name(map) == name) {
+                tracing::warn!(
+                    map = name,
+                    "pinned by the loader, but not in the spec: it is not kept; run `cargo maplock update`"
+                );
+                let path = next.join(&name);
+                bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Pins the programs, links those links that can be updated, and attaches the others.
+    fn pin_hooks(&self) -> Result<Vec<LinkReport>, Error> {
+        let Site { dir, next, .. } = &self.upgrade.site;
+        let mut attached = Vec::new();
+        for (name, (prog, hook)) in &self.hooks {
+            let failed = || format!("can't attach hook `{name}`");
+            prog.pin(&next.join(names::prog_of(name))).trying(|| format!("can't pin the program of hook `{name}`"))?;
+            let (live, staged) = (dir.join(name), next.join(name));
+            let mut what = "attached";
+            if let Some(link) = directory::link_at(&live)? {
+                let info = link.info().trying(failed)?;
+                keep_program(&dir.join(names::prog_of(name)), info.prog_id)?;
+                if hooks::can_update(info.link_type) && hook.is_at(&info) {
+                    bpffs::hard_link(&live, &staged).trying(failed)?;
+                    continue;
+                }
+                let is_gone = matches!(info.target, LinkTarget::Device { ifindex: 0, .. });
+                what = if is_gone { "reattached" } else { "replaced" };
+            }
+            let link = hook.attach(prog.as_fd()).trying(failed)?;
+            link.pin(&staged).trying(failed)?;
+            tracing::info!(hook = name, what, "attached the new program");
+            attached.push(LinkReport { link: name.clone(), what });
+        }
+        Ok(attached)
+    }
+
+    fn write_meta(&self) -> Result<(), Error> {
+        let Site { dir, next, .. } = &self.upgrade.site;
+        let maps = self.maps.iter().map(|(name, staged)| (name.clone(), MetaMap { id: staged.map.info().id }));
+        let mut layouts = Layouts::default();
+        layouts.read(self.maps.values().map(|staged| staged.map.info()));
+        let observed = self.maps.values().map(|staged| inspect::observe(&staged.pin, &staged.map, None, &mut layouts));
+        let observed: Vec<_> = observed
+            .collect::<Result<_, _>>()
+            .map_err(|error| Error::new(ErrorKind::Kernel, format!("can't look at a staged map: {error}")))?;
+        let mut meta = Meta {
+            generation: directory::meta_of(dir)?.map_or(0, |meta| meta.generation) + 1,
+            maps: maps.collect(),
+            links: self.hooks.keys().cloned().collect(),
+            lock: self.upgrade.spec.lock().clone(),
+        };
+        // How the definitions came about is the release's to know; what the maps are, the kernel tells of most.
+        meta.lock.maps.values_mut().for_each(|map| map.epochs.clear());
+        meta.leave_out_what_btf_tells(&observed, Node::this().trying(|| "can't look at this machine".to_owned())?);
+        meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
+    }
+}
+
+/// The program of a live link is pinned beside it, so that there is a way back.
+fn keep_program(pin: &Path, id: u32) -> Result<(), Error> {
+    if directory::is_there(pin)? {
+        return Ok(());
+    }
+    let failed = || format!("can't keep the running program as `{}`", pin.display());
+    match Prog::from_id(id) {
+        Ok(prog) => prog.pin(pin).trying(failed),
+        // Without the privilege to look up ids there is no way back, and still one forward.
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => Ok(()),
+        Err(error) => Err(error).trying(failed),
+    }
+}

@@ -1,0 +1,48 @@
+//! Away with what is staged.
+
+use std::path::Path;
+
+use crate::error::{Error, Trying as _};
+use crate::generation::directory::{self, is_returning, list};
+use crate::generation::meta::{Meta, MetaError};
+use crate::generation::names;
+use crate::generation::site::Site;
+use crate::sys::bpffs;
+use crate::upgrade::links::detach_vanished;
+use crate::upgrade::report::Done;
+
+/// Removes the programs that were pinned beside links which maplock had not made, for an upgrade that did not happen.
+pub(crate) fn remove_strays(dir: &Path) -> Result<(), Error> {
+    let links = match Meta::read(dir) {
+        Ok(meta) => meta.map(|meta| meta.links).unwrap_or_default(),
+        Err(MetaError::Io(path, error)) => {
+            return Err(Error::kernel(format!("can't read `{}`", path.display()), error));
+        }
+        // It can't be told whose they are.
+        Err(_) => return Ok(()),
+    };
+    for name in list(dir)? {
+        if name.strip_suffix(names::PROG).is_some_and(|hook| !links.contains(hook)) {
+            let path = dir.join(&name);
+            bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what is staged, and what staging put beside the live pins.
+pub(crate) fn discard(site: &Site) -> Result<(), Error> {
+    remove_strays(&site.dir)?;
+    if !is_returning(&site.next)? {
+        return directory::remove(&site.next);
+    }
+    // Hooks that were attached again.
+    detach_vanished(&site.next, &site.dir, &mut Done::default())?;
+    for name in list(&site.next)?.iter().filter(|name| names::is_scaffold(name) && *name != names::RETURNING) {
+        let path = site.next.join(name);
+        bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
+    }
+    bpffs::rename_new(&site.next, &site.prev).trying(|| format!("can't put `{}` back", site.prev.display()))?;
+    let record = site.prev.join(names::RETURNING);
+    bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display())).map(drop)
+}

@@ -1,0 +1,67 @@
+//! What a plan is made from, looked up on the node.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::error::{Error, Trying as _};
+use crate::generation::derivation::{self, Derivation};
+use crate::generation::directory;
+use crate::generation::names::pin_name;
+use crate::generation::site::Site;
+use crate::inspect;
+use crate::inspect::normalise::Node;
+use crate::plan::policy::Policies;
+use crate::plan::spec::Spec;
+use crate::plan::{self, Plan};
+use crate::transfer;
+use crate::transfer::migrate::Migrations;
+
+/// How long the entries of one map may be counted for the plan.
+const COUNTING: Duration = Duration::from_millis(20);
+
+/// The plan for `dir`, without taking the lock or changing anything: what [`Options::begin`](crate::Options::begin) would plan now.
+///
+/// # Errors
+/// As [`Options::begin`](crate::Options::begin).
+pub fn dry_run(spec: &Spec, dir: &Path, policies: &Policies) -> Result<Plan, Error> {
+    look(spec, &Site::at(dir)?, policies, None)
+}
+
+pub(super) fn look(
+    spec: &Spec,
+    site: &Site,
+    policies: &Policies,
+    migrations: Option<&Migrations>,
+) -> Result<Plan, Error> {
+    let mut live = inspect::directory(&site.dir)?;
+    let kept = inspect::directory(&site.prev)?;
+    live.count_entries(|map| transfer::count(map, COUNTING));
+    for warning in &live.warnings {
+        tracing::warn!(dir = %site.dir.display(), "{warning}");
+    }
+    // Between the very maps that are there.
+    let is_pair = |name: &String, record: &Derivation| {
+        let id = |maps: &inspect::Inventory| maps.maps.get(name).map(|map| map.observed.id);
+        (id(&kept), id(&live)) == (Some(record.from), Some(record.to))
+    };
+    let ways_back = derivation::ways_back(&site.dir)?.into_iter();
+    let ways_back = ways_back.filter(|(name, record)| is_pair(name, record)).map(|(name, _)| name).collect();
+    let mut plan = plan::plan(&plan::Inputs {
+        spec,
+        dir: &site.dir,
+        live: &live.observed(),
+        kept: &kept.observed(),
+        ways_back: &ways_back,
+        meta: live.meta.as_ref(),
+        policies,
+        migrations,
+        node: Node::this().trying(|| "can't look at this machine".to_owned())?,
+    });
+    let foreign = directory::foreign_in(&site.dir, |name| spec.maps().any(|map| pin_name(&map.def.name) == name))?;
+    plan.commit = match foreign {
+        _ if site.is_root => plan::CommitBy::EachPin { why: "the directory is the root of a mount".to_owned() },
+        Some(name) => plan::CommitBy::EachPin { why: format!("the directory is shared: `{name}` is somebody else's") },
+        None => plan::CommitBy::Exchange,
+    };
+    Ok(plan)
+}

@@ -1,0 +1,93 @@
+//! Links of a generation: which program runs at a hook.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind, Trying as _};
+use crate::generation::directory::{has_record, is_there, link_at, list};
+use crate::generation::names;
+use crate::sys::{self, Link, Object, Prog, bpffs};
+use crate::upgrade::hooks::Whereabouts;
+use crate::upgrade::report::{Done, LinkReport};
+
+/// Waits until no program runs any more that was unlinked before.
+pub(crate) fn grace_period() -> Result<(), Error> {
+    sys::wait_for_running_programs().trying(|| "can't wait for the programs that still run".to_owned())
+}
+
+pub(super) fn is_gone(link: &Link) -> bool {
+    use sys::LinkTarget as T;
+    let target = link.info().map(|info| info.target);
+    matches!(target, Ok(T::Device { ifindex: 0, .. } | T::Cgroup { id: 0, .. } | T::Netns { inode: 0, .. }))
+}
+
+pub(super) fn open_link(path: &Path) -> Result<Link, Error> {
+    match Object::open(path).trying(|| format!("can't open link `{}`", path.display()))? {
+        Object::Link(link) => Ok(link),
+        _ => Err(Error::new(ErrorKind::Place, format!("`{}` is no link", path.display()))),
+    }
+}
+
+/// The link runs the pinned program; false where it did so before.
+pub(super) fn switch(link: &Link, prog: &Path, hook: &str) -> Result<bool, Error> {
+    let failed = || format!("can't switch the link of hook `{hook}`");
+    let Object::Prog(new) = Object::open(prog).trying(|| format!("can't open program `{}`", prog.display()))? else {
+        return Err(Error::new(ErrorKind::Place, format!("`{}` is no program", prog.display())));
+    };
+    let running = link.info().trying(failed)?.prog_id;
+    if running == new.info().trying(failed)?.id {
+        return Ok(false);
+    }
+    // As a compare-and-swap: EPERM where somebody else has put another program there meanwhile.
+    let old = match Prog::from_id(running) {
+        Ok(old) => Some(old),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => None,
+        Err(error) => return Err(error).trying(failed),
+    };
+    match link.update(new.as_fd(), old.as_ref().map(|old| old.as_fd())) {
+        // netns links compare nothing, and say EINVAL to the flag in old kernels.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) && old.is_some() => {
+            link.update(new.as_fd(), None).trying(failed)?;
+        }
+        result => result.trying(failed)?,
+    }
+    Ok(true)
+}
+
+/// Detaches the links of the old generation that the new one has not, and notes where they were.
+pub(super) fn detach_vanished(old: &Path, live: &Path, done: &mut Done) -> Result<(), Error> {
+    let mut kept = BTreeSet::new();
+    for name in list(live)? {
+        if let Some(link) = link_at(&live.join(&name))? {
+            kept.insert(link.info().trying(|| format!("can't look at link `{name}`"))?.id);
+        }
+    }
+    for name in list(old)?.into_iter().filter(|name| !names::is_own(name)) {
+        let path = old.join(&name);
+        let Some(link) = link_at(&path)? else { continue };
+        let info = link.info().trying(|| format!("can't look at link `{}`", path.display()))?;
+        if kept.contains(&info.id) {
+            continue;
+        }
+        let record = old.join(names::target_of(&name));
+        if !is_gone(&link)
+            && let Some(whereabouts) = Whereabouts::of(&info)
+            && !has_record(old, &names::target_of(&name))?
+        {
+            bpffs::write_record(&record, &whereabouts.to_string())
+                .trying(|| format!("can't write `{}`", record.display()))?;
+        }
+        // Types that can't be detached end with their last pin.
+        _ = link.detach();
+        bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
+        let replaced = is_there(&live.join(&name))?;
+        tracing::info!(hook = name, replaced, "link of the old generation detached");
+        if !replaced {
+            done.links.push(LinkReport { link: name, what: "detached" });
+        }
+    }
+    Ok(())
+}
