@@ -28,26 +28,26 @@ impl Transfer<'_> {
             }
         }
         if is_array(from.map_type) {
-            self.check_rest_is_zero()?;
+            check_rest_is_zero(self.from, self.to)?;
         }
         check_sums(self.from, self.sums)?;
         Ok(carrier)
     }
+}
 
-    /// What a smaller array has no index for must hold nothing.
-    pub(super) fn check_rest_is_zero(&self) -> Result<(), TransferError> {
-        let (from, to) = (self.from.info(), self.to.info());
-        let mut value = vec![0; self.from.value_bytes()];
-        let mut failed = 0;
-        for index in to.max_entries..from.max_entries {
-            let read = self.from.lookup_into(&index.to_ne_bytes(), &mut value);
-            read.map_err(TransferError::kernel(self.from, "reading an entry"))?;
-            failed += u64::from(value.iter().any(|byte| *byte != 0));
-        }
-        match failed {
-            0 => Ok(()),
-            _ => Err(TransferError::Full { map: to.name.clone(), max_entries: to.max_entries, failed }),
-        }
+/// What a smaller array has no index for must hold nothing.
+pub(super) fn check_rest_is_zero(from: &Map, to: &Map) -> Result<(), TransferError> {
+    let (of, most) = (from.info(), to.info().max_entries);
+    let mut value = vec![0; from.value_bytes()];
+    let mut failed = 0;
+    for index in most..of.max_entries {
+        let read = from.lookup_into(&index.to_ne_bytes(), &mut value);
+        read.map_err(TransferError::kernel(from, "reading an entry"))?;
+        failed += u64::from(value.iter().any(|byte| *byte != 0));
+    }
+    match failed {
+        0 => Ok(()),
+        _ => Err(TransferError::Full { map: to.info().name.clone(), max_entries: most, failed }),
     }
 }
 

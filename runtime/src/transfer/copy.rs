@@ -3,8 +3,9 @@
 use super::calls::{objects, plain};
 use super::carrier::Carrier;
 use super::count::count;
+use super::drive::driver::Driver;
+use super::drive::same::Same;
 use super::error::{TransferError, falls_back};
-use super::kernel;
 use super::shape::Shape;
 use super::types::{Copied, Method, Options, Transfer, evicts};
 use crate::sys::Map;
@@ -27,14 +28,7 @@ impl Transfer<'_> {
             Carrier::Objects => objects::copy(self, options, true)?,
         };
         copied.bytes = copied.entries * (u64::from(info.key_size) + self.from.value_bytes() as u64);
-        // Where there is room for that many entries besides, nothing was evicted, and nothing needs to be counted.
-        let slack = crate::sys::possible_cpus().map_or(u64::MAX, |cpus| u64::from(cpus) * u64::from(LOCAL_FREE_TARGET));
-        let has_own_lists = self.to.info().flags & BPF_F_NO_COMMON_LRU != 0;
-        let has_room = !has_own_lists && copied.entries.saturating_add(slack) <= self.to.info().max_entries.into();
-        if evicts(info.map_type) && !has_room {
-            let there = count(self.to, std::time::Duration::MAX).unwrap_or(copied.entries);
-            copied.lost = copied.entries.saturating_sub(there);
-        }
+        copied.lost = evicted(self.to, copied.entries);
         tracing::debug!(map = info.name, ?copied, "copied");
         Ok(copied)
     }
@@ -44,15 +38,27 @@ impl Transfer<'_> {
         let wanted = options.method;
         // No program can iterate a trie, and to insert is what takes the time there.
         if !is_trie && wanted.is_none_or(|method| method == Method::Kernel) {
-            match kernel::Engine::new(*self, shape).and_then(|engine| engine.copy_progs().map(|progs| (engine, progs)))
-            {
-                Ok((engine, progs)) => return engine.copy(&progs, options),
+            let driver = Same::new(*self, shape).and_then(Driver::new);
+            match driver.and_then(|driver| driver.load_copying().map(|progs| (driver, progs))) {
+                Ok((driver, progs)) => return driver.copy(&progs, options),
                 Err(error) if wanted.is_none() => falls_back(self.from, &error),
                 Err(error) => return Err(TransferError::kernel(self.from, "loading the program that copies")(error)),
             }
         }
         plain::copy(self, shape, options)
     }
+}
+
+/// How many of so many entries `to` has evicted as they were copied into it.
+pub(super) fn evicted(to: &Map, entries: u64) -> u64 {
+    // Where there is room for that many entries besides, nothing was evicted, and nothing needs to be counted.
+    let slack = crate::sys::possible_cpus().map_or(u64::MAX, |cpus| u64::from(cpus) * u64::from(LOCAL_FREE_TARGET));
+    let has_own_lists = to.info().flags & BPF_F_NO_COMMON_LRU != 0;
+    let has_room = !has_own_lists && entries.saturating_add(slack) <= to.info().max_entries.into();
+    if !evicts(to.info().map_type) || has_room {
+        return 0;
+    }
+    entries.saturating_sub(count(to, std::time::Duration::MAX).unwrap_or(entries))
 }
 
 /// Copies all entries of a map that nobody writes into its snapshot, which is of [`new_base`](super::new_base).

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use maplock_layout::map::MapType;
 use maplock_layout::map_type::Kind;
 
 use super::calls::plain;
+use super::drive::counts;
+use super::drive::run::{iterate, iterator_btf_id};
 use super::emit::programs;
-use super::emit::writer::{COUNTS, Maps};
+use super::emit::writer::Maps;
 use super::error::TransferError;
-use super::kernel;
 use super::shape::Shape;
-use crate::sys::{Map, NewMap};
+use crate::sys::Map;
 
 /// Maps of at most so many entries are counted by a few calls: that takes less time than to load a program, and is not limited.
 const SMALL: u32 = 4096;
@@ -31,7 +31,7 @@ pub fn count(map: &Map, limit: Duration) -> Option<u64> {
         Kind::Array => Some(info.max_entries.into()),
         Kind::Hash | Kind::LpmTrie if info.max_entries <= SMALL => by_calls(map, &|_| Ok(())),
         Kind::Hash => match count_prog(map) {
-            Ok(prog) => kernel::iterate(&prog, map, &mut |_, _| in_time(map)).ok(),
+            Ok(prog) => iterate(&prog, map, &mut |_, _| in_time(map)).ok(),
             Err(_) => by_calls(map, &in_time),
         },
         _ if !row.listed => None,
@@ -50,7 +50,7 @@ fn by_calls(map: &Map, in_time: &dyn Fn(&Map) -> Result<(), TransferError>) -> O
 
 fn count_prog(map: &Map) -> std::io::Result<crate::sys::Prog> {
     let shape = Shape::new(map, &[]);
-    let counts = Map::create(&NewMap::new(MapType::ARRAY, 4, COUNTS * 8, 1))?;
+    let counts = counts::new()?;
     let maps = Maps {
         from: map,
         to: map,
@@ -62,5 +62,5 @@ fn count_prog(map: &Map) -> std::io::Result<crate::sys::Prog> {
         per_cpu: false,
         possible_cpus: 1,
     };
-    programs::count(maps, kernel::iterator_btf_id()?)?.load()
+    programs::count(maps, iterator_btf_id()?)?.load()
 }

@@ -5,10 +5,12 @@ use std::fmt;
 use super::calls::queues::Moving;
 use super::calls::{objects, plain, queues};
 use super::carrier::Carrier;
+use super::check::check_rest_is_zero;
 use super::convert;
 use super::convert::types::Convert;
+use super::drive::driver::{Driver, Settling};
+use super::drive::same::Same;
 use super::error::{TransferError, falls_back};
-use super::kernel::{Engine, SettleProgs};
 use super::shape::Shape;
 use super::types::{Method, Options, Settled, Transfer, is_array};
 
@@ -18,12 +20,12 @@ pub struct Prepared<'a> {
 }
 
 enum Of<'a> {
-    Same(Transfer<'a>, Box<Way<'a>>),
+    Same(Transfer<'a>, Box<Pass<'a>>),
     Converting(Convert<'a>, convert::Prepared<'a>),
 }
 
-enum Way<'a> {
-    Programs(Box<(Engine<'a>, SettleProgs)>),
+enum Pass<'a> {
+    Programs(Box<(Driver<'a>, Settling)>),
     Calls(Shape),
     Moving(Option<Moving>),
     Handles,
@@ -57,27 +59,27 @@ impl<'a> Transfer<'a> {
     pub fn prepare(&self, options: &Options<'_>) -> Result<Prepared<'a>, TransferError> {
         let carrier = self.check()?;
         let info = self.from.info();
-        let way = match carrier {
+        let pass = match carrier {
             Carrier::Entries => {
                 let shape = Shape::new(self.from, self.sums);
                 if self.base.is_none() && !shape.is_additive() {
                     return Err(TransferError::NeedsBase { map: info.name.clone() });
                 }
                 let programs = self.by_programs(options, "loading the programs that settle", || {
-                    let engine = Engine::new(*self, &shape)?;
-                    let progs = engine.settle_progs()?;
-                    Ok(Box::new((engine, progs)))
+                    let driver = Driver::new(Same::new(*self, &shape)?)?;
+                    let progs = driver.load_settling()?;
+                    Ok(Box::new((driver, progs)))
                 })?;
-                programs.map_or(Way::Calls(shape), Way::Programs)
+                programs.map_or(Pass::Calls(shape), Pass::Programs)
             }
             Carrier::Order => {
                 let what = "loading the program that moves entries";
-                Way::Moving(self.by_programs(options, what, || Moving::new(self.from, self.to))?)
+                Pass::Moving(self.by_programs(options, what, || Moving::new(self.from, self.to))?)
             }
-            Carrier::Nobody => Way::Nothing,
-            Carrier::Objects => Way::Handles,
+            Carrier::Nobody => Pass::Nothing,
+            Carrier::Objects => Pass::Handles,
         };
-        Ok(Prepared { of: Of::Same(*self, Box::new(way)) })
+        Ok(Prepared { of: Of::Same(*self, Box::new(pass)) })
     }
 
     /// `None` where it is to go by system calls: they are asked for, or the kernel takes no such program.
@@ -127,7 +129,7 @@ impl Prepared<'_> {
     /// As [`Transfer::settle`].
     pub fn settle(&self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
         let (from, settled) = match &self.of {
-            Of::Same(transfer, way) => (transfer.from, transfer.settle_by(way, options)?),
+            Of::Same(transfer, pass) => (transfer.from, transfer.settle_by(pass, options)?),
             Of::Converting(convert, prepared) => (convert.from, prepared.settle(convert, options)?),
         };
         tracing::debug!(map = from.info().name, ?settled, "settled");
@@ -136,21 +138,21 @@ impl Prepared<'_> {
 }
 
 impl Transfer<'_> {
-    fn settle_by(&self, way: &Way<'_>, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    fn settle_by(&self, pass: &Pass<'_>, options: &mut Options<'_>) -> Result<Settled, TransferError> {
         let Transfer { from, to, .. } = *self;
         if is_array(from.info().map_type) {
-            self.check_rest_is_zero()?;
+            check_rest_is_zero(from, to)?;
         }
-        let settled = match way {
-            Way::Programs(programs) => programs.0.settle(&programs.1, options)?,
-            Way::Calls(shape) => plain::settle(self, shape, options)?,
-            Way::Moving(Some(moving)) => moving.settle(from, to, options)?,
-            Way::Moving(None) => queues::by_calls(from, to, options)?,
-            Way::Handles => {
+        let settled = match pass {
+            Pass::Programs(programs) => programs.0.settle(&programs.1, options)?,
+            Pass::Calls(shape) => plain::settle(self, shape, options)?,
+            Pass::Moving(Some(moving)) => moving.settle(from, to, options)?,
+            Pass::Moving(None) => queues::by_calls(from, to, options)?,
+            Pass::Handles => {
                 let copied = objects::copy(self, options, false)?;
                 Settled { inserted: copied.entries, method: copied.method, exact: true, ..Settled::default() }
             }
-            Way::Nothing => Settled { exact: true, ..Settled::default() },
+            Pass::Nothing => Settled { exact: true, ..Settled::default() },
         };
         Ok(settled)
     }

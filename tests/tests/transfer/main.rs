@@ -1,8 +1,9 @@
 //! Entries from one map to another, on the real kernel.
 //!
-//! `copy` has every type and size, `settle` the cases of the three-way settlement one by one, `killed` and `live` what may not
-//! lose a count.
+//! `copy` has every type and size, `settle` the cases of the three-way settlement one by one, `alike` what is the same for entries as
+//! they are and for those that are converted, `killed` and `live` what may not lose a count.
 
+mod alike;
 mod convert;
 mod copy;
 mod killed;

@@ -100,6 +100,15 @@ pub(in crate::transfer) fn parts(map: &Map) -> usize {
     if is_per_cpu(map.info().map_type) { size.next_multiple_of(8) } else { size }
 }
 
+/// How many indexes both of two arrays have. What only the old one has holds nothing: that was checked.
+fn indexes(from: &Map, to: &Map) -> Option<u32> {
+    is_array(from.info().map_type).then(|| from.info().max_entries.min(to.info().max_entries))
+}
+
+fn has_place(index: &[u8], indexes: Option<u32>) -> bool {
+    indexes.is_none_or(|indexes| index.try_into().is_ok_and(|index| u32::from_ne_bytes(index) < indexes))
+}
+
 /// The first pass.
 pub(in crate::transfer) fn copy(
     transfer: &Transfer<'_>,
@@ -108,10 +117,17 @@ pub(in crate::transfer) fn copy(
 ) -> Result<Copied, TransferError> {
     let Transfer { from, to, base, .. } = *transfer;
     let (key_size, part) = (from.info().key_size as usize, parts(from));
-    let total = is_array(from.info().map_type).then(|| from.info().max_entries.into());
+    let indexes = indexes(from, to);
+    let total = indexes.map(u64::from);
     let method = Cell::new(options.method.unwrap_or(Method::Batch));
     let (mut entries, mut buffer) = (0, Vec::new());
     let mut write = |keys: &[u8], values: &[u8]| {
+        // Indexes come in their order.
+        let count = keys.chunks_exact(key_size).take_while(|key| has_place(key, indexes)).count();
+        let (keys, values) = (&keys[..count * key_size], &values[..count * from.value_bytes()]);
+        if count == 0 {
+            return Ok(());
+        }
         buffer.clear();
         buffer.extend_from_slice(values);
         if !shape.sums.is_empty() {
@@ -217,7 +233,7 @@ pub(in crate::transfer) fn settle(
 ) -> Result<Settled, TransferError> {
     let Transfer { from, to, base, .. } = *transfer;
     let method = options.method.unwrap_or(Method::Batch);
-    let total = is_array(from.info().map_type).then(|| from.info().max_entries.into());
+    let indexes = indexes(from, to);
     let mut settling = Settling {
         shape,
         part: parts(from),
@@ -231,9 +247,12 @@ pub(in crate::transfer) fn settle(
     }
     let mut done = 0;
     each_entry(from, method, &mut |key, value| {
+        if !has_place(key, indexes) {
+            return Ok(());
+        }
         settling.entry(key, value)?;
         done += 1;
-        options.tell(done, total);
+        options.tell(done, indexes.map(u64::from));
         Ok(())
     })?;
     Ok(settling.settled)

@@ -4,10 +4,12 @@ use maplock_layout::map::MapType;
 use maplock_layout::map_type::Kind;
 
 use super::super::convert::way::Way;
+use super::super::drive::counts;
+use super::super::drive::programs::work;
+use super::super::drive::run::run;
 use super::super::emit::programs;
-use super::super::emit::writer::{COUNTS, Count};
+use super::super::emit::writer::Count;
 use super::super::error::TransferError;
-use super::super::kernel;
 use super::super::types::{Method, Options, Settled};
 use crate::sys::{Map, NewMap};
 
@@ -28,16 +30,12 @@ impl Moving {
         if info.map_type.row().kind == Kind::Stack && info.max_entries > MAX_LOOPS {
             return Err(std::io::Error::other("no program loops over so many entries"));
         }
-        let counts = Map::create(&NewMap::new(MapType::ARRAY, 4, COUNTS * 8, 1))?;
-        let buffer = Map::create(&NewMap::new(MapType::ARRAY, 4, info.value_size, 1))?;
+        let counts = counts::new()?;
+        let buffer = work(info.value_size, 1)?;
         let new = NewMap::new(MapType::STACK, 0, info.value_size, info.max_entries);
         let way = (info.map_type.row().kind == Kind::Stack).then(|| Map::create(&new)).transpose()?;
         let prog = programs::move_all(from, to, way.as_ref(), &counts, &buffer)?.load()?;
         Ok(Self { counts, prog })
-    }
-
-    fn counted(&self, count: Count) -> Result<u64, TransferError> {
-        kernel::counted(&self.counts, count)
     }
 
     pub(in crate::transfer) fn settle(
@@ -49,13 +47,13 @@ impl Moving {
         let is_stack = from.info().map_type.row().kind == Kind::Stack;
         let chunk = if is_stack { from.info().max_entries } else { CHUNK };
         let mut moved = 0;
+        counts::forget(&self.counts)?;
         loop {
-            kernel::run(&self.prog, 0, chunk).map_err(TransferError::kernel(from, "moving entries"))?;
-            let now = self.counted(Count::Inserted)?;
+            run(&self.prog, 0, chunk).map_err(TransferError::kernel(from, "moving entries"))?;
+            let now = counts::get(&self.counts, Count::Inserted)?;
             options.tell(now, None);
-            if self.counted(Count::Failed)? > 0 {
-                let error = i32::try_from(self.counted(Count::Error)?.cast_signed()).unwrap_or(-libc::EIO);
-                return Err(TransferError::write(to, 1, std::io::Error::from_raw_os_error(-error)));
+            if let Some((_, error)) = counts::failed(&self.counts)? {
+                return Err(TransferError::write(to, 1, error));
             }
             if now - moved < chunk.into() {
                 return Ok(Settled { inserted: now, method: Some(Method::Kernel), exact: true, ..Settled::default() });

@@ -7,11 +7,11 @@ use std::os::fd::AsFd as _;
 use maplock_layout::conversion::Collide;
 use maplock_layout::map::MapType;
 
+use super::super::drive::{counts, run::run};
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::super::emit::asm::{Code, Helper, If, Size};
-use super::super::emit::writer::{COUNTS, Count, Maps, Source, Writer, at, build};
+use super::super::emit::writer::{Count, Maps, Source, Writer, at, build};
 use super::super::error::TransferError;
-use super::super::kernel::{counted, run, settled};
 use super::super::shape::Shape;
 use super::super::types::Settled;
 use super::programs::{BPF_ANY, BPF_NOEXIST, EEXIST};
@@ -76,18 +76,17 @@ impl Places {
 }
 
 /// The program, and the array through which changes get to it.
-pub(super) struct Applier {
+pub(super) struct Applier<'a> {
     prog: Prog,
     memory: Mmap,
     places: Places,
     slots: usize,
     counts: Map,
-    to: String,
-    max_entries: u32,
+    convert: Convert<'a>,
 }
 
-impl Applier {
-    pub(super) fn new(convert: &Convert<'_>, shape: &Shape, collide: Option<Collide>) -> io::Result<Self> {
+impl<'a> Applier<'a> {
+    pub(super) fn new(convert: &Convert<'a>, shape: &Shape, collide: Option<Collide>) -> io::Result<Self> {
         let Convert { from, to, base, .. } = *convert;
         let base = base.ok_or_else(|| io::Error::other("entries are converted only with a snapshot"))?;
         let places = Places::new(to, base);
@@ -99,7 +98,7 @@ impl Applier {
             Map::create(&new)
         };
         let memory = array("maplock_slots", places.size, slots, BPF_F_MMAPABLE)?;
-        let counts = array("maplock_work", COUNTS as usize * 8, 1, 0)?;
+        let counts = counts::new()?;
         let maps = Maps {
             from,
             to,
@@ -112,16 +111,7 @@ impl Applier {
             possible_cpus: 1,
         };
         let prog = program(maps, base, &memory, collide)?.load()?;
-        let info = to.info();
-        Ok(Self {
-            prog,
-            memory: Mmap::new(&memory)?,
-            places,
-            slots,
-            counts,
-            to: info.name.clone(),
-            max_entries: info.max_entries,
-        })
+        Ok(Self { prog, memory: Mmap::new(&memory)?, places, slots, counts, convert: *convert })
     }
 
     /// Does all of it. An entry of the old map that becomes more entries than fit is an error.
@@ -132,7 +122,7 @@ impl Applier {
             let wanted = changes.changes.len().max(1);
             if wanted > self.slots {
                 let source = io::Error::other(format!("one entry becomes {wanted}, more than {}", self.slots));
-                return Err(TransferError::Kernel { map: self.to.clone(), what: "converting", source });
+                return Err(TransferError::kernel(self.convert.to, "converting")(source));
             }
             if used + wanted > self.slots {
                 self.run(used)?;
@@ -177,24 +167,26 @@ impl Applier {
     }
 
     fn run(&self, used: usize) -> Result<(), TransferError> {
-        let failed = |what, source| TransferError::Kernel { map: self.to.clone(), what, source };
-        let used = u32::try_from(used).map_err(|error| failed("converting", io::Error::other(error)))?;
+        let to = self.convert.to;
+        let used = u32::try_from(used).map_err(io::Error::other).map_err(TransferError::kernel(to, "converting"))?;
         if used == 0 {
             return Ok(());
         }
-        run(&self.prog, 0, used).map_err(|error| failed("running a program", error))?;
-        match counted(&self.counts, Count::Failed)? {
-            0 => Ok(()),
-            entries => {
-                let error = i32::try_from(counted(&self.counts, Count::Error)?.cast_signed()).unwrap_or(-libc::EIO);
-                Err(TransferError::unwritten(&self.to, self.max_entries, entries, io::Error::from_raw_os_error(-error)))
-            }
+        run(&self.prog, 0, used).map_err(TransferError::kernel(to, "running a program"))?;
+        match counts::failed(&self.counts)? {
+            None => Ok(()),
+            Some((entries, error)) => Err(self.convert.unwritten(entries, error)),
         }
     }
 
-    /// What was done so far.
+    /// What was done before is of no account any more.
+    pub(super) fn begin(&self) -> Result<(), TransferError> {
+        counts::forget(&self.counts)
+    }
+
+    /// What was done since.
     pub(super) fn settled(&self) -> Result<Settled, TransferError> {
-        settled(&self.counts)
+        counts::settled(&self.counts)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use super::super::calls::queues;
 use super::super::carrier::Carrier;
-use super::super::check::check_sums;
-use super::super::count::count;
+use super::super::check::{check_rest_is_zero, check_sums};
+use super::super::copy::evicted;
+use super::super::drive::driver::{Driver, Settling};
 use super::super::error::{TransferError, falls_back};
 use super::super::types::{Copied, Method, Options, Settled};
-use super::engine::{Engine, SettleProgs};
 use super::entries::Converter;
+use super::supply::Converted;
 use super::types::{Convert, can_convert};
 
 impl Convert<'_> {
@@ -24,14 +25,9 @@ impl Convert<'_> {
         }
         let mut copied = None;
         if self.may_use_programs(options) {
-            match Engine::new(*self).and_then(|engine| engine.copy_progs().map(|progs| (engine, progs))) {
-                Ok((engine, progs)) => {
-                    let mut by = engine.copy(&progs, options)?;
-                    if engine.may_have_evicted() {
-                        by.lost = self.lost(by.entries);
-                    }
-                    copied = Some(by);
-                }
+            let driver = Converted::new(*self).and_then(Driver::new);
+            match driver.and_then(|driver| driver.load_copying().map(|progs| (driver, progs))) {
+                Ok((driver, progs)) => copied = Some(driver.copy(&progs, options)?),
                 Err(error) if options.method.is_none() => falls_back(self.from, &error),
                 Err(error) => return Err(TransferError::kernel(self.from, "loading the program that converts")(error)),
             }
@@ -40,15 +36,13 @@ impl Convert<'_> {
             Some(copied) => copied,
             None => Converter::new(*self, options.method)?.copy(options)?,
         };
+        // Where entries become one, or as many as code says, fewer need not be lost.
+        if self.there.stages().is_some() && self.there.collide().is_none() {
+            copied.lost = evicted(self.to, copied.entries);
+        }
         copied.bytes = copied.entries * (u64::from(info.key_size) + self.from.value_bytes() as u64);
         tracing::debug!(map = info.name, ?copied, "converted");
         Ok(copied)
-    }
-
-    /// Entries that an LRU map evicted as they were copied.
-    fn lost(&self, entries: u64) -> u64 {
-        let there = count(self.to, std::time::Duration::MAX).unwrap_or(entries);
-        entries.saturating_sub(there)
     }
 
     /// True where entries are converted by steps, in a map that programs can walk.
@@ -94,13 +88,16 @@ impl Convert<'_> {
             };
             return Err(TransferError::Unlike { map: map(), what, old, new });
         }
+        if self.keeps_indexes() {
+            check_rest_is_zero(self.from, self.to)?;
+        }
         check_sums(self.to, self.sums)
     }
 }
 
 /// A second pass with its programs loaded.
 pub(in crate::transfer) enum Prepared<'a> {
-    Programs(Box<(Engine<'a>, SettleProgs)>),
+    Programs(Box<(Driver<'a>, Settling)>),
     Entries(Box<std::sync::Mutex<Converter<'a>>>),
     Queue,
 }
@@ -114,7 +111,8 @@ impl<'a> Prepared<'a> {
             _ => None,
         };
         if prepared.is_none() && convert.may_use_programs(options) {
-            match Engine::new(*convert).and_then(|engine| engine.settle_progs().map(|progs| (engine, progs))) {
+            let driver = Converted::new(*convert).and_then(Driver::new);
+            match driver.and_then(|driver| driver.load_settling().map(|progs| (driver, progs))) {
                 Ok(programs) => prepared = Some(Self::Programs(Box::new(programs))),
                 Err(error) if options.method.is_none() => falls_back(convert.from, &error),
                 Err(error) => {
@@ -134,6 +132,9 @@ impl<'a> Prepared<'a> {
         convert: &Convert<'_>,
         options: &mut Options<'_>,
     ) -> Result<Settled, TransferError> {
+        if convert.keeps_indexes() {
+            check_rest_is_zero(convert.from, convert.to)?;
+        }
         match self {
             Self::Programs(programs) => programs.0.settle(&programs.1, options),
             Self::Entries(converter) => {

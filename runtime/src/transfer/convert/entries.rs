@@ -12,10 +12,11 @@ use maplock_layout::map::MapType;
 use super::super::calls::merge::{Before, Merging};
 use super::super::calls::plain::{self, Exact, Put};
 use super::super::clear::clear;
+use super::super::drive::programs::work;
+use super::super::drive::run::{iterate, iterator_btf_id};
 use super::super::emit::programs;
 use super::super::emit::writer::{COUNTS, Maps, Source};
 use super::super::error::{TransferError, falls_back};
-use super::super::kernel::{iterate, iterator_btf_id};
 use super::super::shape::Shape;
 use super::super::types::{Copied, Method, Options, Settled, is_array, is_per_cpu};
 use super::apply::{Applier, Change, Changes};
@@ -38,7 +39,9 @@ pub(in crate::transfer) struct Converter<'a> {
     shape: Shape,
     /// Where the snapshot is of the new map: what the old entry brings, over what is there.
     over: Vec<Steps>,
-    applier: Option<Applier>,
+    applier: Option<Applier<'a>>,
+    /// Where entries stay at their indexes: how many the new map has. Behind them, the old one holds nothing: that was checked.
+    indexes: Option<u32>,
     finder: Option<Finder>,
     collide: Option<Collide>,
     method: Method,
@@ -69,7 +72,15 @@ impl<'a> Converter<'a> {
             }
         }
         let method = method.filter(|method| *method != Method::Kernel).unwrap_or(Method::Batch);
-        Ok(Self { convert, base, shape, over, applier, finder, collide: there.collide(), method })
+        let indexes = convert.keeps_indexes().then(|| to.info().max_entries);
+        let collide = there.collide();
+        Ok(Self { convert, base, shape, over, applier, indexes, finder, collide, method })
+    }
+
+    /// False where the new map has no place for that index.
+    fn has_place(&self, key: &[u8]) -> bool {
+        let index = key.try_into().map_or(0, u32::from_ne_bytes);
+        self.indexes.is_none_or(|indexes| index < indexes)
     }
 
     fn reported(&self) -> Method {
@@ -80,12 +91,16 @@ impl<'a> Converter<'a> {
     pub(super) fn copy(&mut self, options: &mut Options<'_>) -> Result<Copied, TransferError> {
         let from = self.convert.from;
         let (key_size, value_bytes) = (from.info().key_size as usize, from.value_bytes());
-        let total = is_array(from.info().map_type).then(|| from.info().max_entries.into());
+        let most = self.indexes.unwrap_or(u32::MAX).min(from.info().max_entries);
+        let total = is_array(from.info().map_type).then(|| most.into());
         let mut entries = 0;
         let method = self.method;
         let mut each = |keys: &[u8], values: &[u8]| {
             let mut all = Vec::new();
             for (key, value) in keys.chunks_exact(key_size).zip(values.chunks_exact(value_bytes)) {
+                if !self.has_place(key) {
+                    continue;
+                }
                 let targets = self.become_of(key, value)?;
                 let change = |(key, target)| Change { key, expected: None, target: Some(target) };
                 let changes = targets.into_iter().map(change).collect();
@@ -103,6 +118,9 @@ impl<'a> Converter<'a> {
     /// The second pass.
     pub(super) fn settle(&mut self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
         let mut settled = Settled { method: Some(self.reported()), ..Settled::default() };
+        if let Some(applier) = &self.applier {
+            applier.begin()?;
+        }
         if !options.keep_gone && !is_array(self.base.info().map_type) {
             let gone = self.gone()?;
             self.settle_all(&gone, true, &mut settled)?;
@@ -199,7 +217,7 @@ impl<'a> Converter<'a> {
                 Side::From => base.get(key)?.is_some_and(|base| base == value),
                 Side::To => false,
             };
-            if !is_same {
+            if !is_same && self.has_place(key) {
                 keys.push(key.to_vec());
             }
             Ok(())
@@ -381,7 +399,7 @@ impl Finder {
             Map::create(&new)
         };
         let size = (COUNTS * 8).max(from.info().value_size);
-        let work = Map::create(&NewMap::new(MapType::ARRAY, 4, size, 1))?;
+        let work = work(size, 1)?;
         let maps = Maps {
             from,
             to: from,

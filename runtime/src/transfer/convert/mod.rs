@@ -25,11 +25,11 @@ mod drive;
 mod emit;
 #[cfg(test)]
 pub(super) mod emitted;
-mod engine;
 mod entries;
 mod merge;
 pub mod migrate;
 mod programs;
+mod supply;
 pub(super) mod types;
 pub(super) mod way;
 

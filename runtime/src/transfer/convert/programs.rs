@@ -14,6 +14,7 @@ use super::super::emit::writer::{Count, Cpus, Maps, Source, Writer, at, build};
 use super::super::types::is_array;
 use super::emit::{self, Onto};
 use super::types::Side;
+use super::way;
 use crate::sys::Map;
 
 pub(super) const BPF_ANY: i32 = 0;
@@ -91,12 +92,8 @@ impl<'a> Converting<'a> {
 }
 
 /// True where bytes become the same bytes.
-pub(super) fn is_same(chain: &[Steps]) -> bool {
-    use maplock_layout::conversion::Step;
-    chain.iter().all(|steps| {
-        steps.from_size == steps.to_size
-            && matches!(steps.steps.as_slice(), [Step::Copy { from: 0, to: 0, len }] if *len == steps.to_size)
-    })
+fn is_same(chain: &[Steps]) -> bool {
+    chain.iter().all(way::is_same)
 }
 
 /// Copies an entry to the new map, and as it was to the snapshot, which is of the old map.

@@ -1,8 +1,12 @@
 //! What a conversion is of.
 
+use std::io;
+
+use maplock_layout::conversion::Collide;
 use maplock_layout::map::MapType;
 
-use super::super::types::Sum;
+use super::super::error::TransferError;
+use super::super::types::{Sum, is_array};
 use super::way::Way;
 use crate::sys::Map;
 
@@ -43,6 +47,24 @@ pub struct Convert<'a> {
     pub back: Option<&'a Way>,
     /// Members of the new map's value that are added up.
     pub sums: &'a [Sum],
+}
+
+impl Convert<'_> {
+    /// True where the entry at an index of an array stays at that index.
+    pub(super) fn keeps_indexes(&self) -> bool {
+        is_array(self.from.info().map_type) && is_array(self.to.info().map_type) && self.there.keeps_keys()
+    }
+
+    /// What it means that entries of the new map could not be written. That their keys are there already is an error only where keys
+    /// may not meet.
+    pub(super) fn unwritten(&self, failed: u64, error: io::Error) -> TransferError {
+        match error.raw_os_error() {
+            Some(libc::EEXIST) if self.there.collide() == Some(Collide::Refuse) => {
+                TransferError::Collision { map: self.to.info().name.clone(), failed }
+            }
+            _ => TransferError::write(self.to, failed, error),
+        }
+    }
 }
 
 /// True where entries of a map of one type can become those of another, or could before they became what they are: a way back

@@ -90,6 +90,11 @@ impl Way {
         Some(stages)
     }
 
+    /// True where each entry has the key that it had.
+    pub(super) fn keeps_keys(&self) -> bool {
+        self.stages().is_some_and(|stages| stages.iter().all(|stage| is_same(&stage.key)))
+    }
+
     /// What becomes of entries whose keys become one, where that can be: by the first stage that says so. Code by hand says
     /// nothing: counts are added up, and of the rest one stays.
     pub(super) fn collide(&self) -> Option<Collide> {
@@ -130,6 +135,12 @@ fn convert(
             failed
         }
     }
+}
+
+/// True where bytes become the same bytes.
+pub(super) fn is_same(steps: &Steps) -> bool {
+    steps.from_size == steps.to_size
+        && matches!(steps.steps.as_slice(), [Step::Copy { from: 0, to: 0, len }] if *len == steps.to_size)
 }
 
 /// Bytes that stay as they are.

@@ -1,4 +1,4 @@
-//! The programs that copy and settle entries, each for one entry; `kernel.rs` says over which entries they run, and
+//! The programs that copy and settle entries, each for one entry; `drive` says over which entries they run, and
 //! `writer.rs` what R6 to R9 are.
 
 use std::io;

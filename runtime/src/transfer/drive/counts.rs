@@ -1,0 +1,74 @@
+//! What programs count, in an array of one value.
+
+use std::io;
+
+use super::super::emit::writer::{COUNTS, Count};
+use super::super::error::TransferError;
+use super::super::types::{Method, Settled};
+use super::programs::work;
+use crate::sys::Map;
+
+/// An array for it.
+pub(in crate::transfer) fn new() -> io::Result<Map> {
+    work(COUNTS * 8, 1)
+}
+
+fn words(counts: &Map) -> Result<Vec<u8>, TransferError> {
+    let words =
+        counts.lookup(&0_u32.to_ne_bytes()).map_err(TransferError::kernel(counts, "reading what was counted"))?;
+    Ok(words.unwrap_or_default())
+}
+
+fn number(words: &[u8], count: Count) -> u64 {
+    let word = words.chunks_exact(8).nth(count as usize).and_then(|word| word.try_into().ok());
+    word.map_or(0, u64::from_ne_bytes)
+}
+
+/// One of the numbers.
+pub(in crate::transfer) fn get(counts: &Map, count: Count) -> Result<u64, TransferError> {
+    Ok(number(&words(counts)?, count))
+}
+
+/// What programs that settle have done.
+pub(in crate::transfer) fn settled(counts: &Map) -> Result<Settled, TransferError> {
+    let words = words(counts)?;
+    let of = |count| number(&words, count);
+    Ok(Settled {
+        added: of(Count::Added),
+        changed: of(Count::Changed),
+        inserted: of(Count::Inserted),
+        deleted: of(Count::Deleted),
+        dropped: of(Count::Dropped),
+        kept_new: of(Count::KeptNew),
+        not_carried: of(Count::NotCarried),
+        method: Some(Method::Kernel),
+        exact: false,
+    })
+}
+
+/// How many entries failed, and the error of the last; none where none did.
+pub(in crate::transfer) fn failed(counts: &Map) -> Result<Option<(u64, io::Error)>, TransferError> {
+    let words = words(counts)?;
+    let error = i32::try_from(number(&words, Count::Error).cast_signed()).unwrap_or(-libc::EIO);
+    let failed = number(&words, Count::Failed);
+    Ok((failed > 0).then(|| (failed, io::Error::from_raw_os_error(-error))))
+}
+
+/// Forgets what failed.
+pub(in crate::transfer) fn forget_failed(counts: &Map) -> Result<(), TransferError> {
+    let mut words = words(counts)?;
+    if let Some(failed) = words.get_mut(Count::Failed as usize * 8..).and_then(|words| words.get_mut(..8)) {
+        failed.fill(0);
+    }
+    write(counts, &words)
+}
+
+/// Begins anew.
+pub(in crate::transfer) fn forget(counts: &Map) -> Result<(), TransferError> {
+    write(counts, &vec![0; counts.value_bytes()])
+}
+
+fn write(counts: &Map, words: &[u8]) -> Result<(), TransferError> {
+    let failed = TransferError::kernel(counts, "writing what was counted");
+    counts.update(&0_u32.to_ne_bytes(), words, 0).map_err(failed)
+}

@@ -1,0 +1,407 @@
+//! Runs the programs of a transfer, in the order that loses nothing.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::panic::resume_unwind;
+
+use maplock_layout::map::MapType;
+
+use super::super::clear::clear;
+use super::super::emit::asm::Code;
+use super::super::emit::writer::{Count, Cpus, Half, Source};
+use super::super::error::TransferError;
+use super::super::types::{Copied, Method, Options, Settled, evicts, is_array};
+use super::counts;
+use super::programs::Programs;
+use super::run::{
+    Each, iterate, iterator_btf_id, keys_array, online_cpus, run_for_keys, run_over_indexes, run_over_keys, usable_cpus,
+};
+use crate::sys::consts::{BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC};
+use crate::sys::{self, Map, NewMap, Prog};
+
+/// Hashes with room for so many entries are copied by two threads.
+const LARGE: u32 = 50_000;
+
+/// How often entries are settled again that something else changed at the same moment.
+const ATTEMPTS: u32 = 16;
+
+/// A transfer by programs.
+pub(in crate::transfer) struct Driver<'a> {
+    programs: Box<dyn Programs + 'a>,
+    /// For tries: the array through which keys get to the programs.
+    keys: Option<Map>,
+    /// Keys that are to be deleted, found before any is.
+    gone: Option<Map>,
+    /// For iterators: the BTF id of what they are.
+    btf_id: u32,
+}
+
+/// The programs of a second pass, all loaded before the first is run.
+pub(in crate::transfer) struct Settling {
+    /// Finds and deletes what old programs deleted.
+    gone: Option<[Prog; 2]>,
+    insert: Option<Prog>,
+    settle: Prog,
+    /// Per-CPU maps: the CPUs on which `settle` runs.
+    own: BTreeSet<u32>,
+    /// Per-CPU maps: for the values of all others.
+    others: Vec<Prog>,
+    /// True where no program runs on those others.
+    others_are_idle: bool,
+}
+
+impl<'a> Driver<'a> {
+    pub(in crate::transfer) fn new(programs: impl Programs + 'a) -> io::Result<Self> {
+        let from = programs.maps().from.info();
+        let over = over(&programs).info();
+        let is_trie = from.map_type.is_trie();
+        let is_keyed = !is_trie && !is_array(over.map_type);
+        let gone = (is_keyed && programs.follows_deletions()).then(|| {
+            let mut new = NewMap::new(MapType::HASH, over.key_size, 1, over.max_entries);
+            new.flags = BPF_F_NO_PREALLOC;
+            new.name = "maplock_gone";
+            Map::create(&new)
+        });
+        let iterates = is_keyed || !is_trie && !is_array(from.map_type);
+        Ok(Self {
+            keys: is_trie.then(|| keys_array(from.key_size)).transpose()?,
+            gone: gone.transpose()?,
+            btf_id: if iterates { iterator_btf_id()? } else { 0 },
+            programs: Box::new(programs),
+        })
+    }
+
+    fn from(&self) -> &Map {
+        self.programs.maps().from
+    }
+
+    fn to(&self) -> &Map {
+        self.programs.maps().to
+    }
+
+    /// The map whose keys may be gone from the old one.
+    fn over(&self) -> &Map {
+        over(&*self.programs)
+    }
+
+    /// What a program runs over that is for the entries of `map`.
+    fn source(&self, map: &Map, half: Option<Half>) -> Source<'_> {
+        match &self.keys {
+            Some(keys) => Source::Keys(keys),
+            None if is_array(map.info().map_type) => Source::Indexes,
+            None => Source::Iterator { btf_id: self.btf_id, key_size: map.info().key_size, half },
+        }
+    }
+
+    /// Each CPU of such a map has entries of its own to give away: as many are taken from each.
+    fn is_spread(&self) -> bool {
+        let to = self.to().info();
+        evicts(to.map_type) && to.flags & BPF_F_NO_COMMON_LRU != 0
+    }
+
+    /// The program that copies; two for large hashes, with half of the keys each.
+    pub(in crate::transfer) fn load_copying(&self) -> io::Result<Vec<Prog>> {
+        let from = self.from();
+        if let Some(Ok(prog)) = self.programs.copy_plainly().map(|code| code.and_then(Code::load)) {
+            return Ok(vec![prog]);
+        }
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let is_large = from.info().max_entries >= LARGE && cpus > 1;
+        let source = self.source(from, None);
+        let is_iterated = matches!(source, Source::Iterator { .. });
+        if !is_large || !is_iterated || self.is_spread() || !self.programs.can_be_halved() {
+            return Ok(vec![self.programs.copy(source)?.load()?]);
+        }
+        let halves = [Half::One, Half::Other].into_iter();
+        halves.map(|half| self.programs.copy(self.source(from, Some(half)))?.load()).collect()
+    }
+
+    /// Copies all entries.
+    pub(in crate::transfer) fn copy(&self, progs: &[Prog], options: &mut Options<'_>) -> Result<Copied, TransferError> {
+        let from = self.from();
+        let spread = self.is_spread();
+        let copy = |options: &mut Options<'_>| {
+            let cpus: Vec<u32> = if spread { online_cpus().into_iter().collect() } else { Vec::new() };
+            let mut next = cpus.iter().cycle();
+            let mut done = 0;
+            if let Some(cpu) = next.next() {
+                _ = sys::run_on_cpu(*cpu);
+            }
+            self.drive_all(progs, from, &mut |entries, total| {
+                done += entries;
+                options.tell(done, total);
+                if let Some(cpu) = next.next() {
+                    _ = sys::run_on_cpu(*cpu);
+                }
+                self.check_failed()
+            })
+        };
+        let entries = if spread {
+            // On a thread of its own, which goes from CPU to CPU.
+            let (sender, receiver) = std::sync::mpsc::channel();
+            std::thread::scope(|scope| {
+                let copying = scope.spawn(move || {
+                    let mut tell = |done, total| _ = sender.send((done, total));
+                    copy(&mut Options { progress: Some(&mut tell), ..Options::default() })
+                });
+                for (done, total) in receiver {
+                    options.tell(done, total);
+                }
+                copying.join().unwrap_or_else(|panic| resume_unwind(panic))
+            })
+        } else {
+            copy(options)
+        }?;
+        Ok(Copied { entries, method: Some(Method::Kernel), ..Copied::default() })
+    }
+
+    /// The programs of the second pass.
+    pub(in crate::transfer) fn load_settling(&self) -> io::Result<Settling> {
+        let (programs, over) = (&self.programs, self.over());
+        let source = self.source(self.from(), None);
+        let gone = match (&self.gone, &self.keys) {
+            (Some(gone), _) => Some((Some(gone), self.source(gone, None))),
+            (None, Some(_)) if programs.follows_deletions() => Some((None, self.source(over, None))),
+            (None, _) => None,
+        };
+        let gone = gone.map(|(gone, over_gone)| {
+            let find = programs.find_gone(self.source(over, None), gone)?.load()?;
+            Ok::<_, io::Error>([find, programs.delete_gone(over_gone)?.load()?])
+        });
+        let gone = gone.transpose()?;
+        let maps = programs.maps();
+        if !maps.per_cpu {
+            let settle = programs.settle(source)?.load()?;
+            let own = BTreeSet::new();
+            return Ok(Settling { gone, insert: None, settle, own, others: Vec::new(), others_are_idle: true });
+        }
+        let is_keyed = !is_array(over.info().map_type);
+        let insert = is_keyed.then(|| programs.insert(source)?.load()).transpose()?;
+        let settle = programs.settle_cpus(source, &Cpus::Own)?.load()?;
+        let online = online_cpus();
+        let own = usable_cpus(&online);
+        let others: Vec<u32> = (0..maps.possible_cpus).filter(|cpu| !own.contains(cpu)).collect();
+        let others_are_idle = others.iter().all(|cpu| !online.contains(cpu));
+        let others: io::Result<Vec<Prog>> = others
+            .chunk_by(|one, next| one + 1 == *next)
+            .map(|cpus| programs.settle_cpus(source, &Cpus::Range(cpus[0]..cpus[cpus.len() - 1] + 1))?.load())
+            .collect();
+        Ok(Settling { gone, insert, settle, own, others: others?, others_are_idle })
+    }
+
+    /// Settles all entries.
+    pub(in crate::transfer) fn settle(
+        &self,
+        progs: &Settling,
+        options: &mut Options<'_>,
+    ) -> Result<Settled, TransferError> {
+        let counts = self.programs.maps().counts;
+        // Where it is run once more, only what that does is told.
+        counts::forget(counts)?;
+        if let Some(gone) = &self.gone {
+            clear(gone).map_err(TransferError::kernel(self.over(), "forgetting keys"))?;
+        }
+        match (progs.gone.as_ref().filter(|_| !options.keep_gone), &self.gone) {
+            (Some([find, delete]), Some(gone)) if !evicts(self.to().info().map_type) => {
+                // Both at once: they are about different keys.
+                let settled = std::thread::scope(|scope| {
+                    let finding = scope.spawn(|| self.drive(find, self.over(), &mut |_, _| Ok(())));
+                    let settled = self.settle_entries(progs, options);
+                    finding.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+                    settled
+                });
+                let is_full = matches!(settled, Err(TransferError::Full { .. }));
+                if is_full {
+                    counts::forget_failed(counts)?;
+                } else {
+                    settled?;
+                }
+                // What old programs deleted makes room.
+                self.delete_found(delete, gone)?;
+                if is_full {
+                    self.settle_entries(progs, options)?;
+                }
+                self.check_failed()?;
+            }
+            (Some([find, delete]), Some(gone)) => {
+                // First, since an LRU map without room evicts other entries.
+                self.drive(find, self.over(), &mut |_, _| self.check_failed())?;
+                self.delete_found(delete, gone)?;
+                self.settle_entries(progs, options)?;
+            }
+            (Some([find, delete]), None) => {
+                self.delete_gone_keys(find, delete)?;
+                self.settle_entries(progs, options)?;
+            }
+            (None, _) => self.settle_entries(progs, options)?,
+        }
+        let settled = counts::settled(counts)?;
+        let is_atomic = self.programs.maps().shape.is_atomic();
+        Ok(Settled { exact: is_atomic && progs.others_are_idle && settled.not_carried == 0, ..settled })
+    }
+
+    fn settle_entries(&self, progs: &Settling, options: &mut Options<'_>) -> Result<(), TransferError> {
+        let from = self.from();
+        // An entry for which there is no room keeps no other from being settled.
+        let mut insert = progs.insert.as_ref();
+        for attempt in 1.. {
+            let (before, missing) = (self.counted(Count::Again)?, self.counted(Count::Missing)?);
+            if self.programs.maps().per_cpu {
+                self.on_each_cpu(&progs.settle, &progs.own)?;
+                for prog in &progs.others {
+                    self.drive(prog, from, &mut |_, _| Ok(()))?;
+                }
+            } else {
+                let mut done = 0;
+                self.drive(&progs.settle, from, &mut |entries, total| {
+                    done += entries;
+                    options.tell(done, total);
+                    Ok(())
+                })?;
+            }
+            // Keys that only the old map has get their places, and are settled then.
+            if self.counted(Count::Missing)? != missing
+                && let Some(insert) = insert.take()
+            {
+                self.drive(insert, from, &mut |_, _| Ok(()))?;
+                continue;
+            }
+            if self.counted(Count::Again)? == before {
+                break;
+            }
+            if attempt == ATTEMPTS {
+                let error = io::Error::other("entries change faster than they can be settled");
+                return Err(TransferError::kernel(self.to(), "settling")(error));
+            }
+        }
+        self.check_failed()
+    }
+
+    /// Deletes the keys that were found to be gone.
+    fn delete_found(&self, delete: &Prog, gone: &Map) -> Result<(), TransferError> {
+        let over = self.over();
+        if gone.next_key(None).map_err(TransferError::kernel(over, "reading keys"))?.is_some() {
+            self.wait_for_inserts()?;
+            self.drive(delete, gone, &mut |_, _| self.check_failed())?;
+        }
+        Ok(())
+    }
+
+    /// Without a snapshot, a key without counts may be one that a new program has inserted and is about to count in.
+    fn wait_for_inserts(&self) -> Result<(), TransferError> {
+        match self.programs.maps().base {
+            None => {
+                sys::wait_for_running_programs().map_err(TransferError::kernel(self.over(), "waiting for programs"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Deletes what old programs deleted, in a trie.
+    fn delete_gone_keys(&self, find: &Prog, delete: &Prog) -> Result<(), TransferError> {
+        let (over, array) = (self.over(), self.keys()?);
+        let key_size = over.info().key_size as usize;
+        let mut gone = Vec::new();
+        run_over_keys(find, over, array, &mut |keys, marked| {
+            let keys = keys.chunks_exact(key_size).zip(marked).filter(|(_, marked)| **marked);
+            gone.extend(keys.flat_map(|(key, _)| key));
+            Ok(())
+        })?;
+        if gone.is_empty() {
+            return Ok(());
+        }
+        self.wait_for_inserts()?;
+        run_for_keys(delete, over, array, &gone)
+    }
+
+    fn keys(&self) -> Result<&Map, TransferError> {
+        let keys = self.keys.as_ref().ok_or_else(|| io::Error::other("only tries are settled by their keys"));
+        keys.map_err(TransferError::kernel(self.from(), "mapping keys"))
+    }
+
+    /// Runs programs over the entries of a map, all at once.
+    fn drive_all(&self, progs: &[Prog], over: &Map, each: Each<'_>) -> Result<u64, TransferError> {
+        if let [prog] = progs {
+            return self.drive(prog, over, each);
+        }
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let drive = |prog, sender: std::sync::mpsc::Sender<_>| {
+                self.drive(prog, over, &mut |entries, total| {
+                    _ = sender.send((entries, total));
+                    self.check_failed()
+                })
+            };
+            let running: Vec<_> = progs
+                .iter()
+                .map(|prog| {
+                    let sender = sender.clone();
+                    scope.spawn(move || drive(prog, sender))
+                })
+                .collect();
+            drop(sender);
+            receiver.into_iter().try_for_each(|(entries, total)| each(entries, total))?;
+            let done = running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            done.sum()
+        })
+    }
+
+    /// Runs a program over the entries of a map; `each` hears of each chunk.
+    fn drive(&self, prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, TransferError> {
+        match self.source(over, None) {
+            Source::Iterator { .. } => iterate(prog, over, each),
+            Source::Indexes => {
+                let (to, all) = (self.to().info(), over.info().max_entries);
+                // Indexes that only the larger of two arrays has hold nothing: that was checked.
+                let both = if self.programs.keeps_indexes() { all.min(to.max_entries) } else { all };
+                run_over_indexes(prog, over, both, each)
+            }
+            Source::Keys(keys) => {
+                let mut entries = 0;
+                run_over_keys(prog, over, keys, &mut |_, marked| {
+                    entries += marked.len() as u64;
+                    each(marked.len() as u64, None)
+                })?;
+                Ok(entries)
+            }
+        }
+    }
+
+    /// Runs a program on each of the CPUs at once, over the values of that CPU.
+    fn on_each_cpu(&self, prog: &Prog, cpus: &BTreeSet<u32>) -> Result<(), TransferError> {
+        let from = self.from();
+        std::thread::scope(|scope| {
+            let running: Vec<_> = cpus
+                .iter()
+                .copied()
+                .map(|cpu| {
+                    scope.spawn(move || {
+                        sys::run_on_cpu(cpu).map_err(TransferError::kernel(from, "running on another CPU"))?;
+                        self.drive(prog, from, &mut |_, _| Ok(()))
+                    })
+                })
+                .collect();
+            for thread in running {
+                thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            }
+            Ok(())
+        })
+    }
+
+    fn counted(&self, count: Count) -> Result<u64, TransferError> {
+        counts::get(self.programs.maps().counts, count)
+    }
+
+    fn check_failed(&self) -> Result<(), TransferError> {
+        match counts::failed(self.programs.maps().counts)? {
+            None => Ok(()),
+            Some((entries, error)) => Err(self.programs.failed(entries, error)),
+        }
+    }
+}
+
+/// The snapshot, or the new map where there is none.
+fn over<'p>(programs: &'p (dyn Programs + '_)) -> &'p Map {
+    let maps = programs.maps();
+    maps.base.unwrap_or(maps.to)
+}

@@ -1,0 +1,91 @@
+//! Programs for entries that stay as they are.
+
+use std::io;
+
+use super::super::emit::asm::Code;
+use super::super::emit::programs as emit;
+use super::super::emit::writer::{Cpus, Half, Maps, Source};
+use super::super::shape::Shape;
+use super::super::types::{Transfer, is_array, is_per_cpu};
+use super::counts;
+use super::programs::{Programs, work};
+use crate::sys::{self, Map};
+
+/// What they need.
+pub(in crate::transfer) struct Same<'a> {
+    transfer: Transfer<'a>,
+    shape: Shape,
+    counts: Map,
+    /// For each of two programs that run at once.
+    scratch: [Map; 2],
+    zeros: Map,
+    possible_cpus: u32,
+}
+
+impl<'a> Same<'a> {
+    pub(in crate::transfer) fn new(transfer: Transfer<'a>, shape: &Shape) -> io::Result<Self> {
+        let size = transfer.from.info().value_size;
+        Ok(Self {
+            transfer,
+            shape: shape.clone(),
+            counts: counts::new()?,
+            scratch: [work(size, 1)?, work(size, 1)?],
+            zeros: work(size, 1)?,
+            possible_cpus: sys::possible_cpus()?,
+        })
+    }
+}
+
+impl Programs for Same<'_> {
+    fn maps(&self) -> Maps<'_> {
+        let Transfer { from, to, base, .. } = self.transfer;
+        Maps {
+            from,
+            to,
+            base,
+            shape: &self.shape,
+            counts: &self.counts,
+            scratch: &self.scratch[0],
+            zeros: &self.zeros,
+            per_cpu: is_per_cpu(from.info().map_type),
+            possible_cpus: self.possible_cpus,
+        }
+    }
+
+    fn copy(&self, over: Source<'_>) -> io::Result<Code> {
+        let scratch = match over {
+            Source::Iterator { half: Some(Half::Other), .. } => &self.scratch[1],
+            _ => &self.scratch[0],
+        };
+        emit::copy(Maps { scratch, ..self.maps() }, over)
+    }
+
+    fn copy_plainly(&self) -> Option<io::Result<Code>> {
+        let maps = self.maps();
+        (self.keeps_indexes() && !maps.per_cpu).then(|| emit::copy_plain_array(maps))
+    }
+
+    fn settle(&self, over: Source<'_>) -> io::Result<Code> {
+        emit::settle(self.maps(), over)
+    }
+
+    fn settle_cpus(&self, over: Source<'_>, cpus: &Cpus) -> io::Result<Code> {
+        emit::settle_cpu(self.maps(), over, cpus)
+    }
+
+    fn insert(&self, over: Source<'_>) -> io::Result<Code> {
+        emit::insert(self.maps(), over)
+    }
+
+    fn find_gone(&self, over: Source<'_>, gone: Option<&Map>) -> io::Result<Code> {
+        emit::find_gone(self.maps(), over, gone)
+    }
+
+    fn delete_gone(&self, over: Source<'_>) -> io::Result<Code> {
+        emit::delete_gone(self.maps(), over)
+    }
+
+    fn keeps_indexes(&self) -> bool {
+        is_array(self.transfer.from.info().map_type)
+    }
+}
