@@ -73,7 +73,11 @@ fn run(mount: &Path, folder: &Path) -> io::Result<()> {
         let group = format!("decide/{MAPS} maps {name}");
         compare(&mut criterion, &group, &[Contestant::new("inspect and plan", || decide(Source::Btf))]);
         let found = inspect::directory(&dir).expect("a directory of pins");
-        let maps = found.maps.iter().map(|(pin, map)| (pin.clone(), MetaMap { id: map.observed.id })).collect();
+        let maps = found
+            .maps
+            .iter()
+            .map(|(pin, map)| (pin.clone(), MetaMap { id: map.observed.id, max_entries: map.observed.def.max_entries }))
+            .collect();
         let mut meta = Meta { generation: 1, maps, lock, ..Meta::default() };
         meta.write(&dir)?;
         let all = format!("{group}, all in maplock_meta");

@@ -55,6 +55,33 @@ fn usage_is_exit_code_2() {
     }
 }
 
+/// Where it holds entries, a map that the next release lacks or calls otherwise is no loss that goes by in silence.
+#[test]
+fn a_map_that_was_renamed_is_given_up_and_denied() {
+    for is_ours in [true, false] {
+        let Some(node) = Node::new() else { return };
+        node.upgrade("v1.lock");
+        node.fill("stats", 3);
+        if !is_ours {
+            // As another loader leaves the pins.
+            bpffs::unlink(&node.pins().join(meta::NAME)).expect("a pin");
+        }
+        let lock = node.sandbox.read("v1.lock").replace("[map.stats", "[map.statistics");
+        node.sandbox.write("renamed.lock", lock);
+        let plan = |deny: &str| node.run(&format!("plan --lock renamed.lock --pins fs/minimesh --deny {deny}"));
+        let told = plan("refuse");
+        assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
+        assert!(told.stdout.contains("given up: 3 entries of stats · "), "{}", told.stdout);
+        assert!(!told.stdout.contains("nothing is lost"), "{}", told.stdout);
+        for deny in ["drop", "swap", "swap,refuse"] {
+            let told = plan(deny);
+            assert_eq!(told.code, Some(100), "{}{}", told.stdout, told.stderr);
+            let wanted = "error: map `stats` would be given up with its entries, which is denied";
+            assert!(told.stdout.contains(wanted), "{}", told.stdout);
+        }
+    }
+}
+
 #[test]
 fn a_plan_over_nothing_creates_all() {
     let Some(node) = Node::new() else { return };

@@ -140,6 +140,12 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
     };
     drop(still);
     traffic.wait_for_some();
+    // A restart leaves the generation before the one that it restarts.
+    let is_restart = scene.before.last() == Some(&TWO) && scene.killed == "two";
+    let again = match again {
+        Ok(TWO) if is_restart => roll_back(&daemon.dir).map(|_| ONE).map_err(|error| error.to_string()),
+        again => again,
+    };
     let now = traffic.hold();
     match again {
         Err(error) => problems.push(format!("the next start ({end:?}) says: {error}")),
@@ -174,6 +180,9 @@ const UPGRADE: Scene = Scene {
     is_called_again: false,
 };
 
+/// The second release is started again where it runs, and the first is kept.
+const RESTART: Scene = Scene { before: &[ONE, TWO], ..UPGRADE };
+
 /// The first release is returned to.
 const ROLL_BACK: Scene = Scene { before: &[ONE, TWO], killed: "rollback", ..UPGRADE };
 
@@ -190,6 +199,16 @@ fn an_upgrade_pin_by_pin_killed_at_every_system_call_converges() {
 #[test]
 fn an_upgrade_in_a_shared_directory_killed_at_every_system_call_converges() {
     run(Scene { is_shared: true, ..UPGRADE }, 100);
+}
+
+#[test]
+fn a_restart_killed_at_every_system_call_leaves_the_way_back() {
+    run(RESTART, 50);
+}
+
+#[test]
+fn a_restart_pin_by_pin_killed_at_every_system_call_leaves_the_way_back() {
+    run(Scene { each_pin: true, ..RESTART }, 50);
 }
 
 #[test]

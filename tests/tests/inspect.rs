@@ -94,7 +94,10 @@ fn minimesh(release: &str) -> Vec<u8> {
 /// The meta map's content for what is pinned, counting as `defs`.
 fn meta_of(inventory: &Inventory, defs: &[MapDef]) -> Meta {
     let id = |def: &MapDef| inventory.maps.get(&pin_name(&def.name)).map(|pinned| pinned.observed.id);
-    let maps = defs.iter().filter_map(|def| Some((def.name.clone(), MetaMap { id: id(def)? }))).collect();
+    let maps = defs
+        .iter()
+        .filter_map(|def| Some((def.name.clone(), MetaMap { id: id(def)?, max_entries: def.max_entries })))
+        .collect();
     Meta { generation: 1, maps, links: BTreeSet::new(), lock: lock_of(defs) }
 }
 

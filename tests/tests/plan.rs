@@ -115,11 +115,12 @@ fn each_release_on_its_own_maps_does_nothing() {
 #[test]
 fn a_downgrade_returns_to_the_generation_that_is_kept() {
     let locks = locks();
-    // v2 to v1: `backends` has grown, and its entries still fit; `drops` is not in v1, and without a meta map it stays.
+    // v2 to v1: `backends` has grown, and its entries still fit; `drops` is not in v1.
     let plan = step(&pinned(1), &pinned(0), &locks[0]);
     let backends = plan.map("backends").expect("in v1");
     assert!(backends.from_kept && backends.carried_back && !backends.loses_entries, "{plan}");
-    assert!(plan.map("drops").is_none());
+    let drops = plan.map("drops").expect("it is left behind");
+    assert!(drops.disposition == D::Drop && drops.loses_entries, "{plan}");
     assert!(!plan.is_refused(), "{plan}");
     // v4 to v3: what v4 wrote is not v3's to read.
     let plan = step(&pinned(3), &pinned(2), &locks[2]);

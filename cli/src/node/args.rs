@@ -70,7 +70,7 @@ pub(crate) struct DumpArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Takes no lock and changes nothing. In an init container, `--deny swap,refuse` holds back a rolling update that would lose
+Takes no lock and changes nothing. In an init container, `--deny swap,refuse,drop` holds back a rolling update that would lose
 entries or not start: exit code 100.")]
 pub(crate) struct PlanArgs {
     /// The maps.lock of the release to come
@@ -185,7 +185,7 @@ pub(crate) enum Deny {
     Swap,
     /// The upgrade does not start
     Refuse,
-    /// The map is unpinned, and kept for a roll-back
+    /// The map and its entries are given up; kept for a roll-back
     Drop,
 }
 

@@ -166,6 +166,7 @@ impl Asking<'_> {
             Disposition::Migrate => "converted",
             Disposition::Swap => "swapped for an empty one",
             Disposition::Refuse => "refused",
+            Disposition::Drop if map.loses_entries => "given up with its entries",
             Disposition::Drop => "unpinned",
         };
         let error = Error::new(format!("map `{name}` would be {becomes}, which is denied")).because(&map.why);
@@ -180,8 +181,16 @@ impl Asking<'_> {
             error = error.help(format!("or by the lock, where REV made the pin: {accept}"));
         }
         if map.disposition != Disposition::Refuse {
-            let denied = if map.from_kept { Disposition::Swap } else { map.disposition };
-            error = error.help(format!("let it happen: leave `{denied}` out of --deny"));
+            let denied = match map.disposition {
+                _ if map.from_kept => vec![Disposition::Swap],
+                Disposition::Drop if map.loses_entries => vec![Disposition::Drop, Disposition::Swap],
+                denied => vec![denied],
+            };
+            let given = denied
+                .into_iter()
+                .filter(|denied| self.args.deny.iter().any(|deny| Disposition::from(*deny) == *denied));
+            let given: Vec<_> = given.map(|denied| format!("`{denied}`")).collect();
+            error = error.help(format!("let it happen: leave {} out of --deny", given.join(" and ")));
         }
         error
     }

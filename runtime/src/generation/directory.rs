@@ -145,7 +145,11 @@ pub(crate) fn record(dir: &Path, name: &str) -> Result<Option<String>, Error> {
 pub(crate) fn remove(dir: &Path) -> Result<(), Error> {
     let failed = || format!("can't list `{}`", dir.display());
     let Some(open) = bpffs::Dir::open(dir).trying(failed)? else { return Ok(()) };
-    let names = open.names().trying(failed)?;
+    let mut names = open.names().trying(failed)?;
+    if let Some(at) = names.iter().position(|name| name == names::LEFT) {
+        names.remove(at);
+        remove(&dir.join(names::LEFT))?;
+    }
     // The records go last, so that what is left over is still known for what it is; the one that knows of no way back at the end.
     let records = [names::RETURNING, names::COMMIT, names::MOVING];
     let pins = names.iter().map(String::as_str).filter(|name| !records.contains(name));

@@ -38,6 +38,8 @@ pub struct Meta {
 pub struct MetaMap {
     /// The kernel's number for the map. Under this name, another map is not the one that is spoken of.
     pub id: u32,
+    /// How many entries the release asked for, which may be fewer than the map has room for.
+    pub max_entries: u32,
 }
 
 /// A `maplock_meta` that says nothing.
@@ -78,7 +80,7 @@ impl Meta {
         use fmt::Write as _;
         let mut text = format!("{NAME} {VERSION}\ngeneration {}\n", self.generation);
         for (name, map) in &self.maps {
-            _ = writeln!(text, "map {} {}", map.id, escape(name));
+            _ = writeln!(text, "map {} {} {}", map.id, map.max_entries, escape(name));
         }
         for link in &self.links {
             _ = writeln!(text, "link {}", escape(link));
@@ -108,9 +110,11 @@ impl Meta {
                 (0, _) => return Err(wrong()),
                 (_, "generation") => meta.generation = rest.parse().map_err(|_| wrong())?,
                 (_, "map") => {
-                    let (id, name) = rest.split_once(' ').ok_or_else(wrong)?;
-                    let id = id.parse().map_err(|_| wrong())?;
-                    meta.maps.insert(unescape(name), MetaMap { id });
+                    let (id, rest) = rest.split_once(' ').ok_or_else(wrong)?;
+                    let (max_entries, name) = rest.split_once(' ').ok_or_else(wrong)?;
+                    let number = |text: &str| text.parse().map_err(|_| wrong());
+                    let map = MetaMap { id: number(id)?, max_entries: number(max_entries)? };
+                    meta.maps.insert(unescape(name), map);
                 }
                 (_, "link") => _ = meta.links.insert(unescape(rest)),
                 _ => return Err(wrong()),
@@ -183,7 +187,7 @@ mod tests {
     fn meta() -> Meta {
         let mut meta = Meta { generation: 7, ..Meta::default() };
         for (id, name) in [(12, "backends"), (13, ".rodata"), (14, "two\nlines \\n")] {
-            meta.maps.insert(name.to_owned(), MetaMap { id });
+            meta.maps.insert(name.to_owned(), MetaMap { id, max_entries: 8 });
         }
         meta.links = ["connect4", "a \\ b"].map(str::to_owned).into();
         let def = MapDef { key_size: 4, value_size: 4, max_entries: 8, ..MapDef::new("backends", MapType::HASH) };
@@ -194,7 +198,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let text = meta().to_text();
-        assert!(text.starts_with("maplock_meta 1\ngeneration 7\nmap 13 .rodata\n"), "{text}");
+        assert!(text.starts_with("maplock_meta 1\ngeneration 7\nmap 13 8 .rodata\n"), "{text}");
         assert_eq!(Meta::parse(&text).expect("its own text"), meta());
     }
 
@@ -206,7 +210,7 @@ mod tests {
             assert!(Meta::parse(&text[..end]).is_err(), "cut at {end}");
         }
         let error = Meta::parse(&text.replace("map 12 ", "map x ")).expect_err("no number");
-        assert_eq!(error.to_string(), "`maplock_meta`, line 4: `map x backends` is no line of it");
+        assert_eq!(error.to_string(), "`maplock_meta`, line 4: `map x 8 backends` is no line of it");
         let error = Meta::parse(&text.replace("key_size = 4", "key_size = 8")).expect_err("another digest");
         assert!(error.to_string().contains("holds no lock: line"), "{error}");
     }

@@ -19,6 +19,9 @@ pub(crate) const MOVING: &str = "moving@record";
 /// The record that says: this is the kept generation, on its way back.
 pub(crate) const RETURNING: &str = "returning@record";
 
+/// The directory in a staged generation that holds the old one while the pins are moved one by one, and the kept one stays.
+pub(crate) const LEFT: &str = "left@pins";
+
 /// Name of a map's snapshot.
 pub(crate) fn base_of(map: &str) -> String {
     format!("{map}{BASE}")
@@ -67,13 +70,13 @@ pub(crate) fn hook_of_target(name: &str) -> Option<&str> {
 /// True for names that maplock itself puts into a generation, beside maps and links.
 pub(crate) fn is_own(name: &str) -> bool {
     name == meta::NAME
-        || [COMMIT, MOVING, RETURNING].contains(&name)
+        || [COMMIT, MOVING, RETURNING, LEFT].contains(&name)
         || [PROG, BASE, TRANSFER, CONVERSION, TARGET].iter().any(|ending| name.ends_with(ending))
 }
 
-/// True for snapshots and records that a committed generation needs no more.
+/// True for snapshots, records and what else a committed generation needs no more.
 pub(crate) fn is_scaffold(name: &str) -> bool {
-    [COMMIT, MOVING, RETURNING].contains(&name) || name.ends_with(BASE)
+    [COMMIT, MOVING, RETURNING, LEFT].contains(&name) || name.ends_with(BASE)
 }
 
 /// The name under which a map is pinned: bpffs takes no dots (EPERM), so that `.rodata` is pinned as `_rodata`, which is what

@@ -10,24 +10,43 @@ use crate::generation::site::Site;
 /// What the record of a complete generation says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Commit {
-    /// Its pins are renamed one by one.
+    pub(crate) what: What,
+    /// Rename the pins one by one, though the directories could be exchanged.
     pub(crate) each_pin: bool,
-    /// It is the kept one, on its way back.
-    pub(crate) is_back: bool,
+}
+
+/// What a generation comes from, and so what becomes of the one that it replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum What {
+    /// A release. The old generation is kept.
+    #[default]
+    Upgrade,
+    /// The same release on the same maps. The old generation goes, and the kept one stays.
+    Restart,
+    /// It is the kept one, on its way back. The old generation is kept.
+    RollBack,
+}
+
+impl What {
+    const ALL: [Self; 3] = [Self::Upgrade, Self::Restart, Self::RollBack];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Upgrade => "upgrade",
+            Self::Restart => "restart",
+            Self::RollBack => "roll-back",
+        }
+    }
 }
 
 impl Commit {
-    pub(crate) fn to_text(self) -> &'static str {
-        match (self.is_back, self.each_pin) {
-            (false, false) => "upgrade exchange",
-            (false, true) => "upgrade each-pin",
-            (true, false) => "roll-back exchange",
-            (true, true) => "roll-back each-pin",
-        }
+    pub(crate) fn to_text(self) -> String {
+        format!("{} {}", self.what.name(), if self.each_pin { "each-pin" } else { "exchange" })
     }
 
     fn parse(text: &str) -> Self {
-        Self { each_pin: text.ends_with("each-pin"), is_back: text.starts_with("roll-back") }
+        let what = What::ALL.into_iter().find(|what| text.starts_with(what.name())).unwrap_or_default();
+        Self { what, each_pin: text.ends_with("each-pin") }
     }
 }
 

@@ -10,7 +10,7 @@ use maplock_layout::{Digest, Disposition, Finding, Layout, Lock, MapDef, compare
 use super::cost::{entry_bytes, estimate};
 use super::same::same_but_for_capacity;
 use super::{Inputs, MapPlan, sums};
-use crate::generation::names::pin_name;
+use crate::generation::names::{self, pin_name};
 use crate::inspect::normalise::normalise;
 use crate::inspect::{Observed, Source};
 use crate::plan::policy::{OnMismatch, Policy};
@@ -45,7 +45,7 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
     let name = locked.def.name.as_str();
     let policy = inputs.policies.of(name);
     let mut asked = locked.clone();
-    asked.def.max_entries = policy.max_entries.unwrap_or(asked.def.max_entries);
+    asked.def.max_entries = inputs.policies.max_entries(&locked.def);
     let pin = pin_name(name);
     let find = |among: &'_ [Observed]| among.iter().position(|map| map.pin == pin);
     let live = find(inputs.live).map(|at| &inputs.live[at]);
@@ -98,24 +98,40 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
     plan
 }
 
-/// A map of the old generation that the spec has no more.
-pub(super) fn gone(inputs: &Inputs<'_>, name: &str) -> Option<MapPlan> {
-    let pin = pin_name(name);
-    // Under the same name, a map of another number is somebody else's.
-    let id = inputs.meta?.maps.get(name)?.id;
-    let live = inputs.live.iter().find(|map| map.pin == pin && map.id == id)?;
+/// The maps of the old generation that the spec has no more.
+pub(super) fn gone(inputs: &Inputs<'_>) -> Vec<MapPlan> {
+    let Some(meta) = inputs.meta else {
+        // Nothing says which pins are the old release's: all that might be, or a map that was renamed is lost without a word.
+        let is_spec = |pin: &str| inputs.spec.maps().any(|locked| pin_name(&locked.def.name) == pin);
+        let left = inputs.live.iter().filter(|live| !is_spec(&live.pin) && !names::is_own(&live.pin));
+        let why = "not in this release, and nothing says whose it is; its pin stays, its entries are left behind";
+        return left.map(|live| given_up(&live.pin, live, why)).collect();
+    };
+    let gone = meta.maps.iter().filter(|(name, _)| inputs.spec.map(name).is_none());
+    let gone = gone.filter_map(|(name, map)| {
+        let pin = pin_name(name);
+        // Under the same name, a map of another number is somebody else's.
+        let live = inputs.live.iter().find(|live| live.pin == pin && live.id == map.id)?;
+        let why = if inputs.spec.lock().maps.contains_key(name) {
+            "no longer pinned; kept for roll-back"
+        } else {
+            "not in this release; kept for roll-back"
+        };
+        Some(given_up(name, live, why))
+    });
+    gone.collect()
+}
+
+fn given_up(name: &str, live: &Observed, why: &str) -> MapPlan {
     let mut plan = blank(name);
     plan.disposition = Disposition::Drop;
-    plan.why = if inputs.spec.lock().maps.contains_key(name) {
-        "no longer pinned; kept for roll-back".to_owned()
-    } else {
-        "not in this release; kept for roll-back".to_owned()
-    };
+    plan.why = why.to_owned();
+    plan.loses_entries = live.def.map_type.is_state() && live.entries != Some(0);
     let locked = LockedMap::new(MapDef { name: name.to_owned(), ..live.def.clone() });
     plan.findings = compare(&one(name, &locked), &Lock::default(), &Levels::default()).findings;
     (plan.from, plan.id, plan.pin) = (Some(live.digest()), Some(live.id), Some(live.path.clone()));
     (plan.entries, plan.old_max_entries) = (live.entries, Some(live.def.max_entries));
-    Some(plan)
+    plan
 }
 
 fn blank(name: &str) -> MapPlan {

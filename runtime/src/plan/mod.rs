@@ -40,6 +40,9 @@ pub struct Plan {
     pub maps: Vec<MapPlan>,
     /// How the pins of the new generation come into the place of the old.
     pub commit: CommitBy,
+    /// True where nothing changes, as the same release starts again: the generation that is kept stays the kept one, and a roll-back
+    /// leads past this one to what was there before. False where none is kept.
+    pub leaves_kept: bool,
 }
 
 /// How the pins of the new generation come into the place of the old.
@@ -117,7 +120,7 @@ pub struct Inputs<'a> {
     pub kept: &'a [Observed],
     /// Live maps, by the names of their pins, whose entries can be converted back into the map of that name which is kept.
     pub ways_back: &'a BTreeSet<String>,
-    /// What the live generation says of itself. Without it no map goes: a pin that the spec does not name is somebody else's.
+    /// What the live generation says of itself. Without it nothing says whose the maps are that the spec does not name.
     pub meta: Option<&'a Meta>,
     /// What is to be done where the lock's history has no answer.
     pub policies: &'a Policies,
@@ -131,10 +134,25 @@ pub struct Inputs<'a> {
 #[must_use]
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let mut maps: Vec<_> = inputs.spec.maps().map(|locked| decide::map(inputs, locked)).collect();
-    let gone = inputs.meta.iter().flat_map(|meta| meta.maps.keys());
-    maps.extend(gone.filter(|name| inputs.spec.map(name).is_none()).filter_map(|name| decide::gone(inputs, name)));
+    maps.extend(decide::gone(inputs));
     maps.sort_by(|a, b| a.map.cmp(&b.map));
-    Plan { dir: inputs.dir.to_owned(), maps, commit: CommitBy::default() }
+    let leaves_kept = !inputs.kept.is_empty() && changes_nothing(inputs, &maps);
+    Plan { dir: inputs.dir.to_owned(), maps, commit: CommitBy::default(), leaves_kept }
+}
+
+/// True where the live generation says that it asked for the very same maps.
+fn changes_nothing(inputs: &Inputs<'_>, maps: &[MapPlan]) -> bool {
+    let Some(meta) = inputs.meta else { return false };
+    let is_same = |map: &MapPlan| {
+        let asked = inputs.spec.map(&map.map).map(|locked| inputs.policies.max_entries(&locked.def));
+        let was = meta.maps.get(&map.map).map(|was| (was.id, was.max_entries));
+        map.disposition == Disposition::Reuse
+            && !map.from_kept
+            && map.from == map.to
+            && was.is_some()
+            && was == map.id.zip(asked)
+    };
+    meta.maps.len() == maps.len() && maps.iter().all(is_same)
 }
 
 impl Plan {
@@ -145,8 +163,8 @@ impl Plan {
     }
 
     /// The maps for which the upgrade does what must not be: `plan --deny swap,refuse`. A swap is denied also where the map is empty
-    /// as yet, and so is a return to a kept map that leaves the live one's entries behind. Maps that are always made anew, such
-    /// as tables of programs, are not denied as a swap.
+    /// as yet, and so is a return to a kept map that leaves the live one's entries behind, and a map that goes with entries in it.
+    /// Maps that are always made anew, such as tables of programs, are not denied as a swap.
     pub fn denied<'a>(&'a self, deny: &'a [Disposition]) -> impl Iterator<Item = &'a MapPlan> {
         self.maps.iter().filter(|map| {
             let is_anew = map.def.as_ref().is_some_and(|def| !def.map_type.is_state());
@@ -155,7 +173,8 @@ impl Plan {
                 Disposition::Reuse if map.from_kept && map.loses_entries => Disposition::Swap,
                 disposition => disposition,
             };
-            deny.contains(&disposition)
+            let is_swap = disposition == Disposition::Drop && map.loses_entries;
+            deny.contains(&disposition) || is_swap && deny.contains(&Disposition::Swap)
         })
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use maplock_layout::MapDef;
+
 /// What to do with a pinned map that the spec does not fit, or that can't be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnMismatch {
@@ -41,6 +43,12 @@ pub struct Policies {
 }
 
 impl Policies {
+    /// How many entries a map is to have room for: the daemon's choice, or else what the release was built with.
+    #[must_use]
+    pub fn max_entries(&self, def: &MapDef) -> u32 {
+        self.of(&def.name).max_entries.unwrap_or(def.max_entries)
+    }
+
     /// The policy for a map.
     #[must_use]
     pub fn of(&self, map: &str) -> &Policy {

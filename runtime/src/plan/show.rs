@@ -49,19 +49,19 @@ impl Plan {
             return format!("the upgrade does not start: {} refused", refused.join(", "));
         }
         let mut parts = Vec::new();
-        let lost: Vec<_> = self
-            .maps
-            .iter()
-            .filter(|map| map.loses_entries)
-            .map(|map| match map.entries {
-                Some(1) => format!("1 entry of {}", map.map),
-                Some(entries) => format!("{entries} entries of {}", map.map),
-                None => format!("the entries of {}", map.map),
-            })
-            .collect();
+        let entries_of = |map: &MapPlan| match map.entries {
+            Some(1) => format!("1 entry of {}", map.map),
+            Some(entries) => format!("{entries} entries of {}", map.map),
+            None => format!("the entries of {}", map.map),
+        };
+        let losing = self.maps.iter().filter(|map| map.loses_entries);
+        let (given_up, lost): (Vec<_>, Vec<_>) = losing.partition(|map| map.disposition == Disposition::Drop);
         let dropped = self.names(|map| map.may_drop_entries);
-        if !lost.is_empty() {
-            parts.push(format!("lost: {}", lost.join(", ")));
+        for (what, maps) in [("lost", lost), ("given up", given_up)] {
+            if !maps.is_empty() {
+                let maps: Vec<_> = maps.into_iter().map(entries_of).collect();
+                parts.push(format!("{what}: {}", maps.join(", ")));
+            }
         }
         if !dropped.is_empty() {
             parts.push(format!("may drop entries: {}", dropped.join(", ")));
@@ -72,6 +72,9 @@ impl Plan {
         let snapshot: u64 = self.maps.iter().map(|map| map.snapshot).sum();
         if snapshot >= 1 << 20 {
             parts.push(format!("{} MiB for snapshots", snapshot.div_ceil(1 << 20)));
+        }
+        if self.leaves_kept {
+            parts.push("the kept generation stays".to_owned());
         }
         parts.push(about(self.estimate()));
         parts.push("traffic keeps running".to_owned());
@@ -85,7 +88,7 @@ impl Plan {
         self.maps.iter().filter(|map| wanted(map)).map(|map| map.map.clone()).collect()
     }
 
-    /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true where the upgrade does not start), `estimate_ms`, and `maps`: a
+    /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true where the upgrade does not start), `leaves_kept`, `estimate_ms`, and `maps`: a
     /// list of objects, by name, with
     ///
     /// - `map`, `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
@@ -105,6 +108,7 @@ impl Plan {
                 CommitBy::EachPin { .. } => "each-pin",
             },
             "refused": self.is_refused(),
+            "leaves_kept": self.leaves_kept,
             "estimate_ms": milliseconds(self.estimate()),
             "maps": maps,
         })

@@ -108,14 +108,15 @@ impl Options {
         for map in &plan.maps {
             tracing::info!(map = map.map, disposition = map.disposition.name(), why = map.why, "planned");
         }
-        let Self { spec, progress, migrations, .. } = self;
-        Ok(Upgrade { spec, site, plan, recovered, _lock: lock, migrations, progress, start })
+        let Self { spec, policies, progress, migrations, .. } = self;
+        Ok(Upgrade { spec, policies, site, plan, recovered, _lock: lock, migrations, progress, start })
     }
 }
 
 /// An upgrade that holds the lock and has a plan. Dropped, it has changed nothing.
 pub struct Upgrade {
     pub(crate) spec: Spec,
+    pub(crate) policies: Policies,
     pub(crate) site: Site,
     pub(crate) plan: Plan,
     recovered: Recovered,

@@ -11,14 +11,14 @@
 //! 5. links that the new generation does not have are detached, and what was needed for the way only is removed.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::error::{Error, Trying as _};
-use crate::generation::derivation::transfers_in;
+use crate::generation::derivation::{Derivation, transfers_in};
 use crate::generation::directory::{self, has_record, hooks_in, is_of, is_there, link_at, list, meta_of, same_pin};
 use crate::generation::names;
-use crate::generation::records::{self, Commit};
+use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
 use crate::sys::bpffs;
 use crate::transfer::TransferError;
@@ -33,8 +33,8 @@ pub(crate) struct Changeover<'a> {
     pub(crate) site: &'a Site,
     /// Conversions by hand that this program has.
     pub(crate) migrations: &'a Migrations,
-    /// Rename the pins one by one, though the directories could be exchanged.
-    pub(crate) each_pin: bool,
+    /// What its record says.
+    pub(crate) commit: Commit,
     /// The first pin was moved already, so that there is no way back, and nothing to switch or settle any more.
     pub(crate) is_moving: bool,
     /// Another process began it, and may have settled some of the maps.
@@ -70,7 +70,7 @@ impl Changeover<'_> {
     /// Returns when the first link was switched.
     fn switch_and_settle(&self, done: &mut Done) -> Result<Instant, Error> {
         let next = &self.site.next;
-        let records = transfers_in(next)?;
+        let records = self.staged_transfers()?;
         let mut derived = Vec::new();
         for (name, record) in &records {
             match record.open(&self.site.dir.join(name), next, name, self.migrations)? {
@@ -107,6 +107,15 @@ impl Changeover<'_> {
         Ok(start)
     }
 
+    /// How the staged maps were derived from the live ones.
+    fn staged_transfers(&self) -> Result<Vec<(String, Derivation)>, Error> {
+        match self.commit.what {
+            // None was: these tell how the maps that both have were derived from those of the kept generation.
+            What::Restart => Ok(Vec::new()),
+            What::Upgrade | What::RollBack => transfers_in(&self.site.next),
+        }
+    }
+
     /// Back to the live generation: links first, then what the new programs wrote, then the staged pins go.
     fn undo(&self, is_settling: bool) -> Result<(), Error> {
         let (dir, next) = (&self.site.dir, &self.site.next);
@@ -128,7 +137,7 @@ impl Changeover<'_> {
         // Without a link of both generations, a map may have been settled all the same.
         if switched || is_settling || !ended.links.is_empty() {
             grace_period()?;
-            for (name, record) in transfers_in(next)? {
+            for (name, record) in self.staged_transfers()? {
                 let Some(staged) = record.open(&dir.join(&name), next, &name, self.migrations)? else { continue };
                 let settled = staged.prepare(true).and_then(|prepared| staged.settle(&prepared, true));
                 match settled {
@@ -157,7 +166,7 @@ impl Changeover<'_> {
         if !self.site.is_root && !is_there(dir)? {
             return bpffs::rename_new(next, dir).trying(failed);
         }
-        if !(self.each_pin || self.site.is_root || self.is_moving) {
+        if !(self.commit.each_pin || self.site.is_root || self.is_moving) {
             match bpffs::exchange(next, dir) {
                 Ok(()) => return Ok(()),
                 // Before Linux 5.16, bpffs has no exchange.
@@ -170,12 +179,21 @@ impl Changeover<'_> {
         self.move_each_pin()
     }
 
+    /// Where the old generation is while the pins are moved one by one.
+    fn left(&self) -> PathBuf {
+        match self.commit.what {
+            What::Restart => self.site.next.join(names::LEFT),
+            What::Upgrade | What::RollBack => self.site.prev.clone(),
+        }
+    }
+
     /// Keeps the old generation as hard links, then renames each staged pin over the live one: no path is ever absent.
     fn move_each_pin(&self) -> Result<(), Error> {
-        let (Site { dir, next, prev, .. }, moving) = (self.site, self.is_moving);
+        let (Site { dir, next, .. }, moving) = (self.site, self.is_moving);
+        let left = self.left();
         let failed = |name: &str| format!("can't move `{name}` from `{}` to `{}`", next.display(), dir.display());
         let old = match moving {
-            true => meta_of(prev)?,
+            true => meta_of(&left)?,
             false => meta_of(dir)?,
         };
         let staged = list(next)?;
@@ -186,13 +204,13 @@ impl Changeover<'_> {
             )
         };
         if !moving {
-            directory::remove(prev)?;
-            bpffs::make_dir(prev).trying(|| format!("can't make `{}`", prev.display()))?;
+            directory::remove(&left)?;
+            bpffs::make_dir(&left).trying(|| format!("can't make `{}`", left.display()))?;
             for name in list(dir)?.iter().filter(|name| in_old(name)) {
-                bpffs::hard_link(&dir.join(name), &prev.join(name)).trying(|| failed(name))?;
+                bpffs::hard_link(&dir.join(name), &left.join(name)).trying(|| failed(name))?;
             }
-            let what = Commit { each_pin: true, ..records::commit_of(next)?.unwrap_or_default() };
-            bpffs::write_record(&next.join(names::MOVING), what.to_text()).trying(|| failed(names::MOVING))?;
+            let commit = Commit { each_pin: true, ..self.commit };
+            bpffs::write_record(&next.join(names::MOVING), &commit.to_text()).trying(|| failed(names::MOVING))?;
         }
         for name in staged.iter().filter(|name| !names::is_scaffold(name)) {
             let (from, to) = (next.join(name), dir.join(name));
@@ -204,11 +222,10 @@ impl Changeover<'_> {
         }
         // What the old generation had and the new one has not. By now the new meta map is in its place.
         if let (Some(old), Some(new)) = (&old, meta_of(dir)?) {
-            // How its maps were derived is not how the new ones were.
             for name in list(dir)?.iter().filter(|name| is_of(old, name)) {
                 // How an old map was derived is not how the new one was, which may have no such record.
-                let is_record = names::map_of_derivation(name).is_some();
-                let is_over = !is_of(&new, name) || is_record && same_pin(&dir.join(name), &prev.join(name))?;
+                let is_record = self.commit.what != What::Restart && names::map_of_derivation(name).is_some();
+                let is_over = !is_of(&new, name) || is_record && same_pin(&dir.join(name), &left.join(name))?;
                 if is_over {
                     bpffs::unlink(&dir.join(name)).trying(|| failed(name))?;
                 }
@@ -217,33 +234,44 @@ impl Changeover<'_> {
         Ok(())
     }
 
-    /// After the exchange: the old generation is kept, and what was needed for the way only is removed.
+    /// After the exchange: the old generation is kept, but where nothing had changed, and what was needed for the way only is removed.
     pub(crate) fn clean_up(&self, done: &mut Done) -> Result<(), Error> {
         let Site { dir, next, prev, .. } = self.site;
+        let is_restart = self.commit.what == What::Restart;
         if has_record(next, names::MOVING)? {
             // Where it outlives what is left of `next`: the last thing to go is one record, or what was completed looks like
             // something that is only half staged.
             let (from, to) = (next.join(names::MOVING), dir.join(names::MOVING));
             bpffs::rename(&from, &to).trying(|| format!("can't move `{}` to `{}`", from.display(), to.display()))?;
         }
+        if is_restart {
+            // First where it stays written down for the way back. What is done there is told of the old generation's links.
+            detach_vanished(prev, dir, &mut Done::default())?;
+        }
         if has_record(dir, names::MOVING)? {
-            detach_vanished(prev, dir, done)?;
+            detach_vanished(&self.left(), dir, done)?;
             directory::remove(next)?;
         } else if is_there(next)? {
             give_back_foreign(next, dir)?;
             detach_vanished(next, dir, done)?;
-            directory::remove(prev)?;
-            bpffs::rename_new(next, prev)
-                .trying(|| format!("can't keep the old generation as `{}`", prev.display()))?;
+            if is_restart {
+                directory::remove(next)?;
+            } else {
+                directory::remove(prev)?;
+                bpffs::rename_new(next, prev)
+                    .trying(|| format!("can't keep the old generation as `{}`", prev.display()))?;
+            }
         } else if is_there(prev)? {
             detach_vanished(prev, dir, done)?;
         }
         let names = list(dir)?;
         let failed = |name: &str| format!("can't remove `{}`", dir.join(name).display());
-        let records = [names::COMMIT, names::MOVING];
-        let scaffold =
-            names.iter().map(String::as_str).filter(|name| names::is_scaffold(name) && !records.contains(name));
-        for name in scaffold.chain(records) {
+        // One of the two records is there. It goes last, by the last call that can fail.
+        let (records, others): (Vec<_>, Vec<_>) = names
+            .iter()
+            .filter(|name| names::is_scaffold(name))
+            .partition(|name| [names::COMMIT, names::MOVING].contains(&name.as_str()));
+        for name in others.into_iter().chain(records) {
             bpffs::unlink(&dir.join(name)).trying(|| failed(name))?;
         }
         Ok(())

@@ -7,12 +7,13 @@ use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory;
 use crate::generation::meta::{self, Meta, MetaMap};
 use crate::generation::names::{self, pin_name};
-use crate::generation::records::Commit;
+use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
 use crate::inspect::normalise::Node;
 use crate::inspect::{self, Layouts};
 use crate::plan::CommitBy;
 use crate::sys::{LinkTarget, Prog, bpffs};
+use crate::upgrade::begin::Upgrade;
 use crate::upgrade::changeover::Changeover;
 use crate::upgrade::hooks;
 use crate::upgrade::report::{LinkReport, Report};
@@ -20,7 +21,8 @@ use crate::upgrade::stage::Staged;
 
 impl Staged {
     /// Makes the staged generation the live one: links switched, what the old programs still wrote brought over, pins exchanged.
-    /// The old generation is kept at `DIR@prev`, for a [`Rollback`](crate::Rollback), until [`confirm`](crate::confirm).
+    /// The old generation is kept at `DIR@prev`, for a [`Rollback`](crate::Rollback), until [`confirm`](crate::confirm); where nothing
+    /// changes ([`Plan::leaves_kept`](crate::Plan::leaves_kept)), the one that is there stays.
     ///
     /// # Errors
     /// The kernel's, with the name of the hook or map. The live generation is then as it was; where even that fails, the error
@@ -30,16 +32,20 @@ impl Staged {
         self.unpin_strangers()?;
         let attached = self.pin_hooks()?;
         self.write_meta()?;
+        if self.upgrade.plan.leaves_kept {
+            self.take_over_derivations()?;
+        }
         let Site { next, .. } = &self.upgrade.site;
         let record = next.join(names::COMMIT);
         let each_pin = matches!(self.upgrade.plan.commit, CommitBy::EachPin { .. });
-        let text = Commit { each_pin, is_back: false }.to_text();
-        bpffs::write_record(&record, text).trying(|| format!("can't write `{}`", record.display()))?;
+        let what = if self.upgrade.plan.leaves_kept { What::Restart } else { What::Upgrade };
+        let commit = Commit { what, each_pin };
+        bpffs::write_record(&record, &commit.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         // From here on the directories say what is to be done, and an error has been dealt with.
         self.is_committed = true;
         let migrations = &self.upgrade.migrations;
         let done =
-            Changeover { site: &self.upgrade.site, migrations, each_pin, is_moving: false, is_resumed: false }.run()?;
+            Changeover { site: &self.upgrade.site, migrations, commit, is_moving: false, is_resumed: false }.run()?;
         let mut report = std::mem::take(&mut self.report);
         report.links = attached;
         let report = report.ended(done, self.upgrade.start);
@@ -91,9 +97,31 @@ impl Staged {
         Ok(attached)
     }
 
+    /// The maps are those of the live generation, and so is how they were derived from the kept ones.
+    fn take_over_derivations(&self) -> Result<(), Error> {
+        let Site { dir, next, .. } = &self.upgrade.site;
+        for name in directory::list(dir)?.iter().filter(|name| names::map_of_derivation(name).is_some()) {
+            let (from, to) = (dir.join(name), next.join(name));
+            let failed = || format!("can't take `{}` over", from.display());
+            match names::map_of_transfer(name) {
+                Some(_) => {
+                    let text = directory::record(dir, name)?.unwrap_or_default();
+                    bpffs::write_record(&to, &text).trying(failed)?;
+                }
+                None => bpffs::hard_link(&from, &to).trying(failed)?,
+            }
+        }
+        Ok(())
+    }
+
     fn write_meta(&self) -> Result<(), Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
-        let maps = self.maps.iter().map(|(name, staged)| (name.clone(), MetaMap { id: staged.map.info().id }));
+        let Upgrade { spec, policies, .. } = &self.upgrade;
+        let maps = self.maps.iter().map(|(name, staged)| {
+            let info = staged.map.info();
+            let max_entries = spec.map(name).map_or(info.max_entries, |locked| policies.max_entries(&locked.def));
+            (name.clone(), MetaMap { id: info.id, max_entries })
+        });
         let mut layouts = Layouts::default();
         layouts.read(self.maps.values().map(|staged| staged.map.info()));
         let observed = self.maps.values().map(|staged| inspect::observe(&staged.pin, &staged.map, None, &mut layouts));
@@ -104,7 +132,7 @@ impl Staged {
             generation: directory::meta_of(dir)?.map_or(0, |meta| meta.generation) + 1,
             maps: maps.collect(),
             links: self.hooks.keys().cloned().collect(),
-            lock: self.upgrade.spec.lock().clone(),
+            lock: spec.lock().clone(),
         };
         // How the definitions came about is the release's to know; what the maps are, the kernel tells of most.
         meta.lock.maps.values_mut().for_each(|map| map.epochs.clear());

@@ -46,10 +46,16 @@ pub(super) fn look(
     };
     let ways_back = derivation::ways_back(&site.dir)?.into_iter();
     let ways_back = ways_back.filter(|(name, record)| is_pair(name, record)).map(|(name, _)| name).collect();
+    let is_spec = |pin: &str| spec.maps().any(|map| pin_name(&map.def.name) == pin);
+    let mut observed = live.observed();
+    // The root of a mount is everybody's: who has nothing there yet has given nothing up.
+    if site.is_root && live.meta.is_none() && !observed.iter().any(|map| is_spec(&map.pin)) {
+        observed.clear();
+    }
     let mut plan = plan::plan(&plan::Inputs {
         spec,
         dir: &site.dir,
-        live: &live.observed(),
+        live: &observed,
         kept: &kept.observed(),
         ways_back: &ways_back,
         meta: live.meta.as_ref(),
@@ -57,9 +63,12 @@ pub(super) fn look(
         migrations,
         node: Node::this().trying(|| "can't look at this machine".to_owned())?,
     });
-    let foreign = directory::foreign_in(&site.dir, |name| spec.maps().any(|map| pin_name(&map.def.name) == name))?;
+    let foreign = directory::foreign_in(&site.dir, is_spec)?;
     plan.commit = match foreign {
         _ if site.is_root => plan::CommitBy::EachPin { why: "the directory is the root of a mount".to_owned() },
+        Some(name) if live.meta.is_none() => {
+            plan::CommitBy::EachPin { why: format!("the directory also holds `{name}`, and nothing says whose it is") }
+        }
         Some(name) => plan::CommitBy::EachPin { why: format!("the directory is shared: `{name}` is somebody else's") },
         None => plan::CommitBy::Exchange,
     };

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Trying as _};
 use crate::generation::names;
-use crate::generation::records::{self, Commit, Recovered, Unfinished};
+use crate::generation::records::{self, Commit, Recovered, Unfinished, What};
 use crate::generation::site::Site;
 use crate::sys::bpffs;
 use crate::transfer::migrate::Migrations;
@@ -20,9 +20,10 @@ pub(crate) struct Found {
 
 impl Found {
     fn completed(commit: Commit, done: Done, site: &Site, how: &str) -> Self {
-        let what = if commit.is_back { "a roll-back" } else { "an upgrade" };
+        let is_back = commit.what == What::RollBack;
+        let what = if is_back { "a roll-back" } else { "an upgrade" };
         tracing::warn!(dir = %site.dir.display(), "{what} had ended {how}");
-        Self { recovered: Recovered::Completed, rolled_back: commit.is_back.then_some(done) }
+        Self { recovered: Recovered::Completed, rolled_back: is_back.then_some(done) }
     }
 }
 
@@ -31,13 +32,7 @@ pub(crate) fn recover(site: &Site, migrations: &Migrations) -> Result<Found, Err
     // Under the lock once more: what was there before may have gone, and something else come.
     site.check()?;
     let unfinished = records::unfinished(site)?;
-    let resumed = |commit: Commit, is_moving| Changeover {
-        site,
-        migrations,
-        each_pin: commit.each_pin,
-        is_moving,
-        is_resumed: true,
-    };
+    let resumed = |commit, is_moving| Changeover { site, migrations, commit, is_moving, is_resumed: true };
     match unfinished {
         Some(Unfinished::InPlace(commit)) => {
             let mut done = Done::default();

@@ -12,14 +12,14 @@ use crate::generation::directory;
 use crate::generation::exclusive::Exclusive;
 use crate::generation::meta::{self, Meta, MetaMap};
 use crate::generation::names;
-use crate::generation::records::Commit;
+use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
 use crate::sys::{Map, Object, bpffs};
 use crate::transfer::migrate::Migrations;
 use crate::transfer::{self, Transfer};
 use crate::upgrade::changeover::Changeover;
 use crate::upgrade::discard;
-use crate::upgrade::hooks::Whereabouts;
+use crate::upgrade::hooks::{self, Whereabouts};
 use crate::upgrade::recover;
 use crate::upgrade::report::{Done, LinkReport, MapReport, Progress, Report};
 use crate::upgrade::settle::{needs_base, return_converted};
@@ -194,8 +194,9 @@ impl Returning<'_> {
             report.maps.push(map);
         }
         for name in directory::list(next)? {
-            if let Some(hook) = names::hook_of_target(&name) {
-                let what = if self.attach_again(hook, &next.join(&name))? { "attached" } else { "gone" };
+            if let Some(hook) = names::hook_of_target(&name)
+                && let Some(what) = self.attach_again(hook, &next.join(&name))?
+            {
                 report.links.push(LinkReport { link: hook.to_owned(), what });
             }
         }
@@ -212,7 +213,9 @@ impl Returning<'_> {
         let mut meta = Meta::default();
         for name in directory::list(next)?.into_iter().filter(|name| !names::is_own(name)) {
             match directory::object_at(&next.join(&name))? {
-                Some(Object::Map(map)) => _ = meta.maps.insert(name, MetaMap { id: map.info().id }),
+                Some(Object::Map(map)) => {
+                    _ = meta.maps.insert(name, MetaMap { id: map.info().id, max_entries: map.info().max_entries })
+                }
                 Some(Object::Link(_)) => _ = meta.links.insert(name),
                 _ => {}
             }
@@ -261,17 +264,31 @@ impl Returning<'_> {
         copied.map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))
     }
 
-    /// A hook that the live generation does not have. False where what it was attached to is gone: that keeps nobody from going back.
-    fn attach_again(&self, hook: &str, record: &Path) -> Result<bool, Error> {
-        let next = &self.site.next;
+    /// A hook that the generation after it did not have. Says what was done of it: `gone` where what it was attached to is, which
+    /// keeps nobody from going back.
+    fn attach_again(&self, hook: &str, record: &Path) -> Result<Option<&'static str>, Error> {
+        let Site { dir, next, .. } = self.site;
         let failed = || format!("can't attach hook `{hook}` again");
-        let text = bpffs::read_record(record).trying(failed)?.unwrap_or_default();
+        let text = directory::record(next, &names::target_of(hook))?.unwrap_or_default();
+        // A start since may have attached it there again: two programs must not run there, and some places take one only. That link is
+        // switched with the others.
+        let live = dir.join(hook);
+        if let Some(info) = directory::link_at(&live)?.map(|link| link.info().trying(failed)).transpose()?
+            && hooks::can_update(info.link_type)
+            && Whereabouts::of(&info).is_some_and(|at| at.to_string() == text)
+        {
+            if !directory::is_there(&next.join(hook))? {
+                bpffs::hard_link(&live, &next.join(hook)).trying(failed)?;
+            }
+            bpffs::unlink(record).trying(failed)?;
+            return Ok(None);
+        }
         let whereabouts = Whereabouts::parse(&text);
         let place = whereabouts.as_ref().map_or(Ok(None), Whereabouts::hook).trying(failed)?;
         let Some(place) = place else {
             if whereabouts.is_some_and(|place| place.may_be_gone()) {
                 tracing::warn!(hook, place = text, "not attached again: what it was attached to is gone");
-                return Ok(false);
+                return Ok(Some("gone"));
             }
             let message = format!(
                 "can't attach hook `{hook}` again: from here it can't be seen where it was ({text}); roll back from that network \
@@ -286,7 +303,7 @@ impl Returning<'_> {
         let link = place.attach(std::os::fd::AsFd::as_fd(&prog)).trying(failed)?;
         link.pin(&next.join(hook)).trying(failed)?;
         bpffs::unlink(record).trying(failed)?;
-        Ok(true)
+        Ok(Some("attached"))
     }
 
     fn commit(mut self) -> Result<Done, Error> {
@@ -304,10 +321,10 @@ impl Returning<'_> {
         }
         let each_pin = directory::foreign_in(dir, |_| false)?.is_some();
         let record = next.join(names::COMMIT);
-        let text = Commit { each_pin, is_back: true }.to_text();
-        bpffs::write_record(&record, text).trying(|| format!("can't write `{}`", record.display()))?;
+        let commit = Commit { each_pin, what: What::RollBack };
+        bpffs::write_record(&record, &commit.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         self.is_committed = true;
-        Changeover { site: self.site, migrations: self.migrations, each_pin, is_moving: false, is_resumed: false }.run()
+        Changeover { site: self.site, migrations: self.migrations, commit, is_moving: false, is_resumed: false }.run()
     }
 }
 

@@ -94,7 +94,7 @@ impl Staged {
         let mut report = MapReport::new(&plan.map, plan.disposition);
         let Some(def) = &plan.def else {
             // Dropped: it is unpinned at commit, and kept for a roll-back.
-            report.lost = Some(0);
+            report.lost = if plan.loses_entries { plan.entries } else { Some(0) };
             self.report.maps.push(report);
             return Ok(());
         };

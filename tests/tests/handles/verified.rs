@@ -143,7 +143,7 @@ fn a_map_without_btf_counts_by_the_meta_map_beside_it() {
 
     let meta = |id| Meta {
         generation: 1,
-        maps: [("waiting".to_owned(), MetaMap { id })].into(),
+        maps: [("waiting".to_owned(), MetaMap { id, max_entries: 8 })].into(),
         lock: spec.lock().clone(),
         ..Meta::default()
     };

@@ -106,6 +106,57 @@ fn hooks_are_updated_attached_and_detached() {
     assert_eq!(link(dir.join("create")).info().expect("info").prog_id, created.prog_id);
 }
 
+/// The first start is what is returned to: those after it changed nothing but which hooks there are.
+#[test]
+fn a_hook_that_a_restart_leaves_out_or_attaches_again_is_there_after_a_roll_back() {
+    if !kernel::available() {
+        return;
+    }
+    let (create, bind) =
+        (("create", AttachType::CGROUP_INET_SOCK_CREATE), ("bind", AttachType::CGROUP_INET4_POST_BIND));
+    let (both, one): (&[_], &[_]) = (&[create, bind], &[create]);
+    for is_shared in [false, true] {
+        for (starts, then) in
+            [(&[both, one][..], "attached"), (&[one, both][..], "updated"), (&[one, one][..], "attached")]
+        {
+            let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+            let dir = bpffs.path().join("daemon");
+            with_hooks(&dir, &cgroup, both);
+            if is_shared {
+                std::fs::create_dir(dir.join("neighbour")).expect("made");
+            }
+            let first =
+                [link(dir.join("create")), link(dir.join("bind"))].map(|link| link.info().expect("info").prog_id);
+            // There is none that could stay: this one is kept.
+            with_hooks(&dir, &cgroup, both);
+            let bound = link(dir.join("bind")).info().expect("info").id;
+            for hooks in starts {
+                let report = with_hooks(&dir, &cgroup, hooks);
+                assert_eq!(what(&report, "create"), ["updated"]);
+                assert!(what(&report, "bind").len() <= 1, "{report}");
+                assert_eq!(dir.join("bind").exists(), hooks.len() == 2);
+            }
+            assert!(starts.iter().all(|hooks| hooks.len() == 2) || Link::from_id(bound).is_err(), "detached");
+            let report = Rollback::new(&dir).run().expect("back");
+            assert_eq!(what(&report, "bind"), [then], "{report}");
+            for (hook, prog) in [("create", first[0]), ("bind", first[1])] {
+                assert_eq!(link(dir.join(hook)).info().expect("info").prog_id, prog, "{hook}");
+            }
+            let attached = |link: Link| {
+                link.info().is_ok_and(|info| {
+                matches!(info.target, LinkTarget::Cgroup { id, attach_type } if id == cgroup.id() && attach_type == bind.1.0)
+            })
+            };
+            let mut ids = Vec::new();
+            while let Some(id) = Link::next_id(ids.last().copied().unwrap_or(0)).expect("ids are told") {
+                ids.push(id);
+            }
+            let running = ids.into_iter().filter(|id| Link::from_id(*id).is_ok_and(attached)).count();
+            assert_eq!(running, 1, "no other program runs there");
+        }
+    }
+}
+
 #[test]
 fn a_hook_of_another_cgroup_is_replaced() {
     if !kernel::available() {

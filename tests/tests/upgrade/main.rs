@@ -7,6 +7,7 @@ mod loaders;
 mod pins;
 mod releases;
 mod report;
+mod restart;
 mod strangers;
 mod undo;
 mod whole;
