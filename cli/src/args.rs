@@ -195,7 +195,7 @@ pub(crate) struct AcceptArgs {
 
     /// What a node does with the entries that it has
     #[arg(long, value_enum, value_name = "WAY", required_unless_present = "undo")]
-    pub(crate) on_upgrade: Option<Way>,
+    pub(crate) on_upgrade: Option<OnUpgradeArg>,
 
     /// Why, for those who review the change and run the upgrade
     #[arg(long, value_name = "TEXT", required_unless_present = "undo")]
@@ -257,7 +257,7 @@ fn merge(text: &str) -> Result<(String, Merge), String> {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Way {
+pub(crate) enum OnUpgradeArg {
     /// Keep the map: the old bytes are right as they are
     Reuse,
     /// Convert every entry to the new layout

@@ -132,14 +132,14 @@ impl Asking<'_> {
     }
 
     /// The options that would have a refused map upgraded. They are tried, not guessed: an option that helps not is none.
-    fn ways_out(&self, plan: &Plan, policies: &Policies) -> Result<BTreeMap<String, Vec<Way>>, Error> {
+    fn ways_out(&self, plan: &Plan, policies: &Policies) -> Result<BTreeMap<String, Vec<WayOut>>, Error> {
         type Set = fn(&mut Policy, OnMismatch);
         let options: [(&'static str, Set); 3] = [
             ("on-unknown", |policy, way| policy.unknown = way),
             ("unverifiable", |policy, way| policy.unverifiable = way),
             ("larger", |policy, way| policy.larger = way),
         ];
-        let mut ways: BTreeMap<String, Vec<Way>> = BTreeMap::new();
+        let mut ways: BTreeMap<String, Vec<WayOut>> = BTreeMap::new();
         for (option, set) in options {
             for (answer, name) in [(OnMismatch::Reuse, "reuse"), (OnMismatch::Swap, "swap")] {
                 let mut tried = policies.clone();
@@ -148,7 +148,7 @@ impl Asking<'_> {
                 for refused in plan.maps.iter().filter(|map| map.disposition == Disposition::Refuse) {
                     let is_way = other.map(&refused.map).is_some_and(|map| map.disposition != Disposition::Refuse);
                     if is_way {
-                        ways.entry(refused.map.clone()).or_default().push(Way { option, answer: name });
+                        ways.entry(refused.map.clone()).or_default().push(WayOut { option, answer: name });
                     }
                 }
             }
@@ -156,7 +156,7 @@ impl Asking<'_> {
         Ok(ways)
     }
 
-    fn error(&self, map: &MapPlan, ways: Option<&Vec<Way>>) -> Error {
+    fn error(&self, map: &MapPlan, ways: Option<&Vec<WayOut>>) -> Error {
         let name = &map.map;
         let becomes = match map.disposition {
             Disposition::Create => "made",
@@ -172,7 +172,7 @@ impl Asking<'_> {
         let error = Error::new(format!("map `{name}` would be {becomes}, which is denied")).because(&map.why);
         let mut error =
             error.help(format!("see what is pinned: maplock inspect {} --layouts", self.args.pins.display()));
-        for Way { option, answer } in ways.into_iter().flatten() {
+        for WayOut { option, answer } in ways.into_iter().flatten() {
             let effect = if *answer == "swap" { "start empty" } else { "keep it as it is" };
             error = error.help(format!("{effect}: --{option} {name}={answer}, and the same policy in the daemon"));
         }
@@ -197,7 +197,7 @@ impl Asking<'_> {
 }
 
 /// A policy that a refused map would be upgraded under.
-struct Way {
+struct WayOut {
     option: &'static str,
     answer: &'static str,
 }

@@ -11,7 +11,7 @@ use maplock_layout::{Lock, Observation, compare};
 
 use super::check::old_side;
 use crate::Said;
-use crate::args::{AcceptArgs, Way};
+use crate::args::{AcceptArgs, OnUpgradeArg};
 use crate::conversion::Conversion;
 use crate::error::Error;
 use crate::outcome::{Change, Ending, Outcome, Side, demand_decisions};
@@ -19,13 +19,13 @@ use crate::project::git::Revision;
 use crate::project::lockfile::{self, Editing};
 use crate::project::{self, Target, git};
 
-impl From<Way> for OnUpgrade {
-    fn from(way: Way) -> Self {
-        match way {
-            Way::Reuse => Self::Reuse,
-            Way::Migrate => Self::Migrate,
-            Way::Swap => Self::Swap,
-            Way::Refuse => Self::Refuse,
+impl From<OnUpgradeArg> for OnUpgrade {
+    fn from(arg: OnUpgradeArg) -> Self {
+        match arg {
+            OnUpgradeArg::Reuse => Self::Reuse,
+            OnUpgradeArg::Migrate => Self::Migrate,
+            OnUpgradeArg::Swap => Self::Swap,
+            OnUpgradeArg::Refuse => Self::Refuse,
         }
     }
 }

@@ -21,7 +21,7 @@ const CHUNK: usize = 128 << 10;
 #[derive(Debug)]
 pub(super) struct Walk<'m> {
     map: &'m Map,
-    way: Way,
+    by: By,
     /// The entries that were read last, and how many of them have been handed out.
     batch: Batch,
     at: usize,
@@ -29,12 +29,12 @@ pub(super) struct Walk<'m> {
 }
 
 #[derive(Debug)]
-enum Way {
+enum By {
     Batches,
     Keys { last: Option<Vec<u8>>, seen: HashSet<Vec<u8>>, steps: u64 },
 }
 
-impl Way {
+impl By {
     fn keys() -> Self {
         Self::Keys { last: None, seen: HashSet::new(), steps: 0 }
     }
@@ -43,13 +43,13 @@ impl Way {
 impl<'m> Walk<'m> {
     /// By batches where the kernel has them for this type.
     pub(super) fn batches(map: &'m Map) -> Self {
-        Self { map, way: Way::Batches, batch: Batch::default(), at: 0, is_over: false }
+        Self { map, by: By::Batches, batch: Batch::default(), at: 0, is_over: false }
     }
 
     /// By key. For tries, whose batches go by key as well, and start again unnoticed where one is deleted
     /// (`generic_map_lookup_batch`).
     pub(super) fn keys(map: &'m Map) -> Self {
-        Self { way: Way::keys(), ..Self::batches(map) }
+        Self { by: By::keys(), ..Self::batches(map) }
     }
 
     /// The next entry; after an error there is none.
@@ -83,11 +83,11 @@ impl<'m> Walk<'m> {
     }
 
     fn read(&mut self) -> io::Result<()> {
-        if matches!(self.way, Way::Batches) {
+        if matches!(self.by, By::Batches) {
             let entry = self.map.info().key_size as usize + self.map.value_bytes();
             match self.map.lookup_batch(&mut self.batch, (CHUNK / entry.max(1)).clamp(16, 4096)) {
                 Ok(()) => self.is_over = self.batch.at_end,
-                Err(error) if has_no_batches(&error) => self.way = Way::keys(),
+                Err(error) if has_no_batches(&error) => self.by = By::keys(),
                 Err(error) => return Err(error),
             }
             return Ok(());
@@ -96,7 +96,7 @@ impl<'m> Walk<'m> {
     }
 
     fn read_by_key(&mut self) -> io::Result<()> {
-        let Way::Keys { last, seen, steps } = &mut self.way else { return Ok(()) };
+        let By::Keys { last, seen, steps } = &mut self.by else { return Ok(()) };
         // Each time that the walk starts again it makes way for what it has not seen. So often does it in a map whose entries
         // change faster than they can be read.
         let most = u64::from(self.map.info().max_entries).saturating_mul(32).saturating_add(1024);

@@ -37,7 +37,7 @@ fn every_path_on_the_pages_is_there() {
     let mut checked = 0;
     for page in PAGES {
         let text = read(page);
-        let folder = Path::new(page).parent().unwrap();
+        let folder = Path::new(page).parent().expect("a page is a file");
         let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
         let links = links.filter(|link| !link.is_empty() && !link.contains("://")).map(|link| folder.join(link));
         let code = code(&text);
@@ -72,7 +72,7 @@ fn sources(packages: &serde_json::Value, package: &str, test: Option<&str>) -> O
     let all = if is_alone { vec![file.to_owned()] } else { files(file.parent()?, ".rs") };
     Some(
         all.into_iter()
-            .map(|file| format!("mod {} {{\n{}", file.file_stem().unwrap().display(), read(&file)))
+            .map(|file| format!("mod {} {{\n{}", file.file_stem().expect("a file of Rust").display(), read(&file)))
             .collect(),
     )
 }
