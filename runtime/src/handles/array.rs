@@ -87,7 +87,7 @@ impl<V: Value> Array<V> {
     /// The values, each with its index.
     #[must_use]
     pub fn iter(&self) -> Iter<'_, u32, V> {
-        Iter::new(&self.map, Walk::batches(&self.map))
+        Iter::new(&self.map, Walk::new(&self.map))
     }
 }
 

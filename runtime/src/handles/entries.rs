@@ -41,15 +41,11 @@ impl By {
 }
 
 impl<'m> Walk<'m> {
-    /// By batches where the kernel has them for this type.
-    pub(super) fn batches(map: &'m Map) -> Self {
-        Self { map, by: By::Batches, batch: Batch::default(), at: 0, is_over: false }
-    }
-
-    /// By key. For tries, whose batches go by key as well, and start again unnoticed where one is deleted
-    /// (`generic_map_lookup_batch`).
-    pub(super) fn keys(map: &'m Map) -> Self {
-        Self { by: By::keys(), ..Self::batches(map) }
+    /// By batches where the kernel has them for this type. Not of tries, whose batches go by key as well, and start again unnoticed where
+    /// one is deleted (`generic_map_lookup_batch`).
+    pub(super) fn new(map: &'m Map) -> Self {
+        let by = if map.info().map_type.is_trie() { By::keys() } else { By::Batches };
+        Self { map, by, batch: Batch::default(), at: 0, is_over: false }
     }
 
     /// The next entry; after an error there is none.

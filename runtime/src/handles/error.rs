@@ -3,6 +3,9 @@
 use std::fmt;
 use std::io;
 
+/// What E2BIG is about, of tries ENOSPC.
+pub(super) const FULL: &str = "it is full: ";
+
 /// An operation on a map that failed: which map, what was tried, and what the kernel said.
 #[derive(Debug)]
 pub struct MapError {

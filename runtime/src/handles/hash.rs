@@ -1,21 +1,18 @@
 //! Hashes: `hash`, `lru_hash`, and those with a value for each CPU.
 
 use std::borrow::Borrow;
-use std::io;
 use std::marker::PhantomData;
 
-use super::entries::{Iter, Keys, Walk};
+use super::by_key::{ByKey, Put};
+use super::entries::{Iter, Keys};
 use super::error::MapError;
 use super::handle::handle;
 use super::per_cpu::PerCpu;
 use super::value::Value;
 use super::verified::Verified;
 use crate::entry::MapKey;
-use crate::sys::consts::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
-use crate::sys::{Map, has_no_batches};
-
-/// What E2BIG is about.
-pub(super) const FULL: &str = "it is full: ";
+use crate::sys::consts::BPF_ANY;
+use crate::sys::has_no_batches;
 
 /// How many entries go to the kernel at a time.
 const LOT: usize = 1024;
@@ -42,15 +39,8 @@ impl<K, V> HashMap<K, V> {
 
 impl<K: MapKey, V: Value> HashMap<K, V> {
     #[inline]
-    fn bytes(&self) -> &Map {
-        &self.map
-    }
-
-    #[cold]
-    fn error(&self, tried: &str, key: &K, error: io::Error) -> MapError {
-        let is_full = error.raw_os_error() == Some(libc::E2BIG);
-        let error = MapError::of_key(self.name(), tried, key.as_bytes(), error);
-        if is_full { error.hint(FULL) } else { error }
+    fn by_key(&self) -> ByKey<'_, K, V> {
+        ByKey::new(&self.map)
     }
 
     /// The value of a key.
@@ -59,9 +49,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
     /// The kernel's.
     #[inline]
     pub fn get(&self, key: impl Borrow<K>) -> Result<Option<V>, MapError> {
-        let (map, key) = (self.bytes(), key.borrow());
-        V::filled_by(map.value_bytes(), |value| map.lookup_into(key.as_bytes(), value))
-            .map_err(|error| self.error("look up key", key, error))
+        self.by_key().get(key)
     }
 
     /// True where there is such a key.
@@ -72,22 +60,13 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
         self.get(key).map(|value| value.is_some())
     }
 
-    #[inline]
-    fn update(&self, tried: &str, key: &K, value: &V, flags: u64) -> Result<(), (MapError, Option<i32>)> {
-        let written = value.with_bytes(|value| self.bytes().update(key.as_bytes(), value, flags));
-        written.map_err(|error| {
-            let number = error.raw_os_error();
-            (self.error(tried, key, error), number)
-        })
-    }
-
     /// Writes an entry, whether or not there is one.
     ///
     /// # Errors
     /// E2BIG where the map is full ([`MapError::is_full`]); else the kernel's.
     #[inline]
     pub fn insert(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<(), MapError> {
-        self.update("insert key", key.borrow(), value.borrow(), BPF_ANY).map_err(|(error, _)| error)
+        self.by_key().put(key, value, Put::Any).map(drop)
     }
 
     /// Writes an entry where there is none of that key. False where there is one, which stays as it is.
@@ -95,11 +74,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
     /// # Errors
     /// As [`Self::insert`].
     pub fn insert_new(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
-        match self.update("insert key", key.borrow(), value.borrow(), BPF_NOEXIST) {
-            Ok(()) => Ok(true),
-            Err((_, Some(libc::EEXIST))) => Ok(false),
-            Err((error, _)) => Err(error),
-        }
+        self.by_key().put(key, value, Put::IfAbsent)
     }
 
     /// Writes over an entry. False where there is none of that key, and none is made.
@@ -107,11 +82,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
     /// # Errors
     /// The kernel's.
     pub fn replace(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
-        match self.update("replace key", key.borrow(), value.borrow(), BPF_EXIST) {
-            Ok(()) => Ok(true),
-            Err((_, Some(libc::ENOENT))) => Ok(false),
-            Err((error, _)) => Err(error),
-        }
+        self.by_key().put(key, value, Put::IfThere)
     }
 
     /// Removes an entry. False where there is none.
@@ -120,8 +91,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
     /// The kernel's.
     #[inline]
     pub fn remove(&self, key: impl Borrow<K>) -> Result<bool, MapError> {
-        let key = key.borrow();
-        self.bytes().delete(key.as_bytes()).map_err(|error| self.error("remove key", key, error))
+        self.by_key().remove(key)
     }
 
     /// Removes an entry and returns what it held, in one step: nothing that a program adds is lost in between.
@@ -129,21 +99,21 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
     /// # Errors
     /// ENOTSUPP (524) before Linux 5.14; else the kernel's.
     pub fn take(&self, key: impl Borrow<K>) -> Result<Option<V>, MapError> {
-        let (map, key) = (self.bytes(), key.borrow());
+        let (map, key) = (&*self.map, key.borrow());
         V::filled_by(map.value_bytes(), |value| map.take_into(key.as_bytes(), value))
-            .map_err(|error| self.error("take key", key, error))
+            .map_err(|error| self.by_key().error("take key", key, error))
     }
 
     /// The entries, read in batches while others go on changing them.
     #[must_use]
     pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter::new(&self.map, Walk::batches(&self.map))
+        self.by_key().iter()
     }
 
     /// The keys.
     #[must_use]
     pub fn keys(&self) -> Keys<'_, K> {
-        Keys::new(&self.map, Walk::batches(&self.map))
+        self.by_key().keys()
     }
 
     /// How many entries there are now. The kernel keeps no number, so that they are counted.
@@ -151,8 +121,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
     /// # Errors
     /// The kernel's.
     pub fn count(&self) -> Result<usize, MapError> {
-        let count = Walk::batches(&self.map).count();
-        count.map_err(|error| MapError::new(self.name(), "count its entries", error))
+        self.by_key().count()
     }
 
     /// Writes entries as [`Self::insert`] does, many at a time where the kernel can (Linux 5.6). Returns how many.
@@ -180,13 +149,13 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
             keys.extend_from_slice(key.as_bytes());
             value.with_bytes(|bytes| values.extend_from_slice(bytes));
         }
-        match self.bytes().update_batch(&keys, &values, lot.len(), BPF_ANY) {
+        match self.map.update_batch(&keys, &values, lot.len(), BPF_ANY) {
             (_, Ok(())) => Ok(lot.len()),
             (0, Err(error)) if has_no_batches(&error) => {
                 lot.iter().try_for_each(|(key, value)| self.insert(key, value)).map(|()| lot.len())
             }
             (written, Err(error)) => Err(match lot.get(written) {
-                Some((key, _)) => self.error("insert key", key, error),
+                Some((key, _)) => self.by_key().error("insert key", key, error),
                 None => MapError::new(self.name(), "insert entries", error),
             }),
         }
@@ -205,7 +174,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
         let (mut rest, mut removed) = (&bytes[..], 0);
         while !rest.is_empty() {
             let count = (rest.len() / size).min(LOT);
-            let (done, result) = self.bytes().delete_batch(&rest[..count * size], count);
+            let (done, result) = self.map.delete_batch(&rest[..count * size], count);
             removed += done;
             rest = &rest[done * size..];
             let Err(error) = result else { continue };
@@ -214,7 +183,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
             if error.raw_os_error() != Some(libc::ENOENT) && !(done == 0 && has_no_batches(&error)) {
                 return Err(MapError::of_key(self.name(), "remove key", key, error));
             }
-            let deleted = self.bytes().delete(key);
+            let deleted = self.map.delete(key);
             removed += usize::from(deleted.map_err(|error| MapError::of_key(self.name(), "remove key", key, error))?);
             rest = &rest[size..];
         }

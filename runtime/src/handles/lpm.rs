@@ -1,19 +1,16 @@
 //! Tries of prefixes.
 
 use std::borrow::Borrow;
-use std::io;
 use std::marker::PhantomData;
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::entries::{Iter, Keys, Walk};
+use super::by_key::{ByKey, Put};
+use super::entries::{Iter, Keys};
 use super::error::MapError;
 use super::handle::handle;
-use super::hash::FULL;
-use super::value::private::Bytes as _;
 use super::verified::Verified;
 use crate::entry::{MapKey, MapValue};
-use crate::sys::consts::{BPF_ANY, BPF_EXIST, BPF_NOEXIST};
 
 /// A key of a trie, as `struct bpf_lpm_trie_key_u8` has it: so many bits of the data, from the first byte on, in network order.
 ///
@@ -60,7 +57,7 @@ pub struct LpmTrie<K, V> {
     of: PhantomData<fn() -> (K, V)>,
 }
 
-handle!(LpmTrie<K: MapKey, V: MapValue>, Some(Kind::LpmTrie), key: Some(size_of::<K>()), value: Some((V::SIZE, false)));
+handle!(LpmTrie<K: MapKey, V: MapValue>, Some(Kind::LpmTrie), key: Some(size_of::<K>()), value: Some((size_of::<V>(), false)));
 
 impl<K, V> LpmTrie<K, V> {
     fn of(map: Verified) -> Self {
@@ -69,11 +66,9 @@ impl<K, V> LpmTrie<K, V> {
 }
 
 impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
-    #[cold]
-    fn error(&self, tried: &str, key: &K, error: io::Error) -> MapError {
-        let is_full = error.raw_os_error() == Some(libc::ENOSPC);
-        let error = MapError::of_key(self.name(), tried, key.as_bytes(), error);
-        if is_full { error.hint(FULL) } else { error }
+    #[inline]
+    fn by_key(&self) -> ByKey<'_, K, V> {
+        ByKey::new(&self.map)
     }
 
     /// The value of the longest prefix that covers the key.
@@ -82,16 +77,7 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
     /// EINVAL where the key says more bits than it has; else the kernel's.
     #[inline]
     pub fn get(&self, key: impl Borrow<K>) -> Result<Option<V>, MapError> {
-        let (map, key) = (&*self.map, key.borrow());
-        V::filled_by(map.value_bytes(), |value| map.lookup_into(key.as_bytes(), value))
-            .map_err(|error| self.error("look up key", key, error))
-    }
-
-    fn update(&self, tried: &str, key: &K, value: &V, flags: u64) -> Result<(), (MapError, Option<i32>)> {
-        self.map.update(key.as_bytes(), value.as_bytes(), flags).map_err(|error| {
-            let number = error.raw_os_error();
-            (self.error(tried, key, error), number)
-        })
+        self.by_key().get(key)
     }
 
     /// Writes the entry of just this prefix, whether or not there is one.
@@ -99,7 +85,7 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
     /// # Errors
     /// ENOSPC where the map is full ([`MapError::is_full`]), EINVAL where the key says more bits than it has; else the kernel's.
     pub fn insert(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<(), MapError> {
-        self.update("insert key", key.borrow(), value.borrow(), BPF_ANY).map_err(|(error, _)| error)
+        self.by_key().put(key, value, Put::Any).map(drop)
     }
 
     /// Writes the entry of just this prefix where there is none. False where there is one, which stays as it is.
@@ -107,11 +93,7 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
     /// # Errors
     /// As [`Self::insert`].
     pub fn insert_new(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
-        match self.update("insert key", key.borrow(), value.borrow(), BPF_NOEXIST) {
-            Ok(()) => Ok(true),
-            Err((_, Some(libc::EEXIST))) => Ok(false),
-            Err((error, _)) => Err(error),
-        }
+        self.by_key().put(key, value, Put::IfAbsent)
     }
 
     /// Writes over the entry of just this prefix. False where there is none.
@@ -119,11 +101,7 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
     /// # Errors
     /// As [`Self::insert`].
     pub fn replace(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<bool, MapError> {
-        match self.update("replace key", key.borrow(), value.borrow(), BPF_EXIST) {
-            Ok(()) => Ok(true),
-            Err((_, Some(libc::ENOENT))) => Ok(false),
-            Err((error, _)) => Err(error),
-        }
+        self.by_key().put(key, value, Put::IfThere)
     }
 
     /// Removes the entry of just this prefix. False where there is none.
@@ -131,21 +109,20 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
     /// # Errors
     /// EINVAL where the key says more bits than it has; else the kernel's.
     pub fn remove(&self, key: impl Borrow<K>) -> Result<bool, MapError> {
-        let key = key.borrow();
-        self.map.delete(key.as_bytes()).map_err(|error| self.error("remove key", key, error))
+        self.by_key().remove(key)
     }
 
     /// The entries. The kernel reads a prefix by the longest that covers it: one that is deleted meanwhile may come with the value
     /// of a shorter one.
     #[must_use]
     pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter::new(&self.map, Walk::keys(&self.map))
+        self.by_key().iter()
     }
 
     /// The prefixes.
     #[must_use]
     pub fn keys(&self) -> Keys<'_, K> {
-        Keys::new(&self.map, Walk::keys(&self.map))
+        self.by_key().keys()
     }
 
     /// How many entries there are now, counted.
@@ -153,8 +130,7 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
     /// # Errors
     /// The kernel's.
     pub fn count(&self) -> Result<usize, MapError> {
-        let count = Walk::keys(&self.map).count();
-        count.map_err(|error| MapError::new(self.name(), "count its entries", error))
+        self.by_key().count()
     }
 }
 

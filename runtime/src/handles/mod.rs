@@ -18,6 +18,7 @@
 
 mod array;
 mod bloom;
+mod by_key;
 mod entries;
 mod error;
 mod handle;

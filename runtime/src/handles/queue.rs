@@ -3,9 +3,8 @@
 use std::borrow::Borrow;
 use std::marker::PhantomData;
 
-use super::error::MapError;
+use super::error::{FULL, MapError};
 use super::handle::handle;
-use super::hash::FULL;
 use super::value::private::Bytes as _;
 use super::verified::Verified;
 use crate::entry::MapValue;
