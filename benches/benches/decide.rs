@@ -65,7 +65,7 @@ fn run(mount: &Path, folder: &Path) -> io::Result<()> {
                 node,
             };
             let plan = plan(&inputs);
-            let reused = plan.maps.iter().filter(|map| map.disposition == Disposition::Reuse).count();
+            let reused = plan.maps.iter().filter(|map| map.disposition() == Disposition::Reuse).count();
             let is_as_meant = live.iter().all(|map| map.source == source);
             assert!(reused == MAPS && is_as_meant, "{plan}");
             reused as u64

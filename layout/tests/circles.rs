@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use proc_macro2::{Delimiter, TokenStream, TokenTree, token_stream::IntoIter};
 
 /// The crates that are held to it.
-const CRATES: [&str; 1] = ["layout"];
+const CRATES: [&str; 2] = ["layout", "runtime"];
 
 /// `crate::lock::Epoch` is `["lock", "Epoch"]`.
 type Segments = Vec<String>;

@@ -95,7 +95,9 @@ fn policies() -> Policies {
 fn fill(staged: &Staged, entries: Option<&[MapEntries; 3]>) -> Result<(), Error> {
     let is_live = |name: &str| {
         let plan = staged.plan().map(name);
-        plan.is_none_or(|plan| !plan.from_kept && !matches!(plan.disposition, Disposition::Create | Disposition::Swap))
+        plan.is_none_or(|plan| {
+            !plan.action.returns_to_kept() && !matches!(plan.disposition(), Disposition::Create | Disposition::Swap)
+        })
     };
     match entries {
         Some(entries) => {
@@ -106,7 +108,7 @@ fn fill(staged: &Staged, entries: Option<&[MapEntries; 3]>) -> Result<(), Error>
             Ok(())
         }
         // Nodes that come up for the first time have nothing to serve yet.
-        None if staged.plan().map("backends").is_some_and(|plan| plan.disposition == Disposition::Swap) => Err(
+        None if staged.plan().map("backends").is_some_and(|plan| plan.disposition() == Disposition::Swap) => Err(
             "map `backends` starts empty, and no connection would find a backend; say by --config what to fill it with"
                 .into(),
         ),

@@ -218,7 +218,7 @@ impl Daemon {
         mut staged: Staged,
         release: Release,
     ) -> Result<Staged, Box<dyn std::error::Error + Send + Sync>> {
-        let created = staged.plan().maps.iter().filter(|map| map.disposition == Disposition::Create);
+        let created = staged.plan().maps.iter().filter(|map| map.disposition() == Disposition::Create);
         for name in created.map(|map| map.map.clone()).collect::<Vec<_>>() {
             if let Some(map) = staged.map(&name) {
                 fill(map, name.split('_').next().unwrap_or_default())

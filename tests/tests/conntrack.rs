@@ -147,7 +147,7 @@ fn conntrack_entries_survive_a_new_layout_and_another_map_type() {
     // Whoever does not have the code can't convert, and says so before anything happens.
     let without = Options::new(Spec::from(lock.clone()), &dir).begin().unwrap();
     let refused = without.plan().map("conntrack").unwrap();
-    assert_eq!(refused.disposition, Disposition::Refuse);
+    assert_eq!(refused.disposition(), Disposition::Refuse);
     assert!(refused.why.contains("is written by hand, and this program does not have it"), "{}", refused.why);
     drop(without);
 

@@ -405,7 +405,7 @@ fn a_map_without_btf_counts_as_the_meta_map_says_by_name_number_and_attributes()
             node: node(),
         };
         let map = plan(&inputs).maps.remove(0);
-        (live[0].source, map.disposition.name(), map.why)
+        (live[0].source, map.disposition().name(), map.why)
     };
     let unverifiable = (Source::Attributes, "refuse", "nothing tells its layout: no BTF, no maplock_meta".to_owned());
     assert_eq!(decide(), unverifiable);

@@ -9,7 +9,7 @@ use maplock::layout::lock::OnUpgrade;
 use maplock::layout::map::Pinning;
 use maplock::layout::{Disposition as D, Lock, MapDef, Observation, epochs};
 use maplock::normalise::Node;
-use maplock::plan::{Inputs, Plan, plan};
+use maplock::plan::{Action, Inputs, Plan, Since, plan};
 use maplock::{Policies, Spec};
 use maplock_tests::toolchain::root;
 use maplock_tests::{lock, maps_of};
@@ -71,7 +71,7 @@ fn step(live: &[Observed], kept: &[Observed], lock: &Lock) -> Plan {
 }
 
 fn dispositions(plan: &Plan) -> Vec<(&str, D)> {
-    plan.maps.iter().map(|map| (map.map.as_str(), map.disposition)).collect()
+    plan.maps.iter().map(|map| (map.map.as_str(), map.disposition())).collect()
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn every_release_upgrades_to_the_last_in_one_step() {
 fn a_fresh_install_creates_every_map() {
     for lock in locks() {
         let plan = step(&[], &[], &lock);
-        assert!(plan.maps.iter().all(|map| map.disposition == D::Create), "{plan}");
+        assert!(plan.maps.iter().all(|map| map.disposition() == D::Create), "{plan}");
     }
 }
 
@@ -108,7 +108,10 @@ fn a_fresh_install_creates_every_map() {
 fn each_release_on_its_own_maps_does_nothing() {
     for (release, lock) in locks().iter().enumerate() {
         let plan = step(&pinned(release), &[], lock);
-        assert!(plan.maps.iter().all(|map| (map.disposition, map.why.as_str()) == (D::Reuse, "same layout")), "{plan}");
+        assert!(
+            plan.maps.iter().all(|map| (map.disposition(), map.why.as_str()) == (D::Reuse, "same layout")),
+            "{plan}"
+        );
     }
 }
 
@@ -118,19 +121,22 @@ fn a_downgrade_returns_to_the_generation_that_is_kept() {
     // v2 to v1: `backends` has grown, and its entries still fit; `drops` is not in v1.
     let plan = step(&pinned(1), &pinned(0), &locks[0]);
     let backends = plan.map("backends").expect("in v1");
-    assert!(backends.from_kept && backends.carried_back && !backends.loses_entries, "{plan}");
+    assert!(matches!(backends.action, Action::CarryBack { .. }), "{plan}");
     let drops = plan.map("drops").expect("it is left behind");
-    assert!(drops.disposition == D::Drop && drops.loses_entries, "{plan}");
+    assert!(matches!(drops.action, Action::GiveUp { loses_entries: true, .. }), "{plan}");
     assert!(!plan.is_refused(), "{plan}");
     // v4 to v3: what v4 wrote is not v3's to read.
     let plan = step(&pinned(3), &pinned(2), &locks[2]);
     for map in ["backends", "stats"] {
         let map = plan.map(map).expect("in v3");
-        assert!(map.from_kept && !map.carried_back && map.loses_entries, "{plan}");
+        assert!(
+            matches!(map.action, Action::TakeBack { since: Since::Left { loses_entries: true, .. }, .. }),
+            "{plan}"
+        );
     }
     // Without a kept generation, an older release does not know the newer layouts.
     let plan = step(&pinned(3), &[], &locks[2]);
-    let refused = plan.maps.iter().filter(|map| map.disposition == D::Refuse).map(|map| map.map.as_str());
+    let refused = plan.maps.iter().filter(|map| map.disposition() == D::Refuse).map(|map| map.map.as_str());
     assert_eq!(refused.collect::<Vec<_>>(), ["backends", "stats"], "{plan}");
 }
 

@@ -83,7 +83,7 @@ fn plan(told: &Foreseen) -> String {
         let denied = told.denied(&map.map);
         let severity = match denied {
             Some(_) => "error",
-            None if map.disposition == maplock_layout::Disposition::Refuse || map.loses_entries => "warning",
+            None if map.disposition() == maplock_layout::Disposition::Refuse || map.action.loses_entries() => "warning",
             None => continue,
         };
         let at =
@@ -91,7 +91,7 @@ fn plan(told: &Foreseen) -> String {
         let file = crate::project::absolute(&told.lock).to_string_lossy().into_owned();
         let at = at.map(|line| SourceLine { file, line });
         let help = denied.map_or_else(String::new, |error| error.help.iter().map(|help| format!("\n{help}")).collect());
-        let title = format!("map {}: {}", map.map, map.disposition);
+        let title = format!("map {}: {}", map.map, map.disposition());
         out.push_str(&annotation(severity, at.as_ref(), &title, &format!("{}{help}", map.why)));
     }
     out

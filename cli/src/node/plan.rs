@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maplock::layout::conversion::Leg;
 use maplock::layout::{Disposition, MapDef};
 use maplock::migrate::Migrations;
-use maplock::plan::MapPlan;
+use maplock::plan::{Action, MapPlan};
 use maplock::sample::{Sample, sample};
 use maplock::{OnMismatch, Plan, Policies, Policy, Spec};
 
@@ -106,10 +106,9 @@ impl Asking<'_> {
     /// Some entries of each map that is converted, read and converted here.
     fn samples(&self, plan: &Plan, notes: &mut Vec<String>) -> Result<Vec<Samples>, Error> {
         let mut all = Vec::new();
-        for map in plan.maps.iter().filter(|map| map.conversion.is_some() && self.args.sample > 0) {
-            let is_by_hand =
-                map.conversion.iter().flat_map(|way| &way.legs).any(|leg| matches!(leg, Leg::ByHand { .. }));
-            if is_by_hand {
+        for map in plan.maps.iter().filter(|_| self.args.sample > 0) {
+            let Action::Convert { live, new, conversion, .. } = &map.action else { continue };
+            if conversion.legs.iter().any(|leg| matches!(leg, Leg::ByHand { .. })) {
                 notes.push(format!(
                     "entries of `{}` are converted by the daemon's own code, which alone can show them",
                     map.map
@@ -118,15 +117,13 @@ impl Asking<'_> {
             }
             let entries = sample(map, &Migrations::default(), self.args.sample)
                 .map_err(|error| failed(format!("could not read entries of map `{}`", map.map), &error))?;
-            if let (Some(old), Some(new)) = (&map.old, &map.def) {
-                all.push(Samples {
-                    map: map.map.clone(),
-                    old: old.clone(),
-                    new: new.clone(),
-                    of: map.entries,
-                    entries,
-                });
-            }
+            all.push(Samples {
+                map: map.map.clone(),
+                old: live.def.clone(),
+                new: new.def.clone(),
+                of: live.entries,
+                entries,
+            });
         }
         Ok(all)
     }
@@ -145,8 +142,8 @@ impl Asking<'_> {
                 let mut tried = policies.clone();
                 std::iter::once(&mut tried.all).chain(tried.maps.values_mut()).for_each(|policy| set(policy, answer));
                 let other = self.plan(&tried)?;
-                for refused in plan.maps.iter().filter(|map| map.disposition == Disposition::Refuse) {
-                    let is_way = other.map(&refused.map).is_some_and(|map| map.disposition != Disposition::Refuse);
+                for refused in plan.maps.iter().filter(|map| map.disposition() == Disposition::Refuse) {
+                    let is_way = other.map(&refused.map).is_some_and(|map| map.disposition() != Disposition::Refuse);
                     if is_way {
                         ways.entry(refused.map.clone()).or_default().push(WayOut { option, answer: name });
                     }
@@ -158,16 +155,16 @@ impl Asking<'_> {
 
     fn error(&self, map: &MapPlan, ways: Option<&Vec<WayOut>>) -> Error {
         let name = &map.map;
-        let becomes = match map.disposition {
-            Disposition::Create => "made",
-            Disposition::Reuse if map.from_kept => "exchanged for the kept one",
-            Disposition::Reuse => "reused",
-            Disposition::Grow => "grown",
-            Disposition::Migrate => "converted",
-            Disposition::Swap => "swapped for an empty one",
-            Disposition::Refuse => "refused",
-            Disposition::Drop if map.loses_entries => "given up with its entries",
-            Disposition::Drop => "unpinned",
+        let becomes = match map.action {
+            Action::Create { .. } => "made",
+            Action::TakeBack { .. } | Action::CarryBack { .. } => "exchanged for the kept one",
+            Action::Reuse { .. } => "reused",
+            Action::Grow { .. } => "grown",
+            Action::Shrink { .. } | Action::Convert { .. } => "converted",
+            Action::Swap { .. } => "swapped for an empty one",
+            Action::Refuse { .. } => "refused",
+            Action::GiveUp { loses_entries: true, .. } => "given up with its entries",
+            Action::GiveUp { .. } => "unpinned",
         };
         let error = Error::new(format!("map `{name}` would be {becomes}, which is denied")).because(&map.why);
         let mut error =
@@ -180,11 +177,11 @@ impl Asking<'_> {
             let accept = format!("cargo maplock accept {name} --against REV --on-upgrade swap --reason \"…\"");
             error = error.help(format!("or by the lock, where REV made the pin: {accept}"));
         }
-        if map.disposition != Disposition::Refuse {
-            let denied = match map.disposition {
-                _ if map.from_kept => vec![Disposition::Swap],
-                Disposition::Drop if map.loses_entries => vec![Disposition::Drop, Disposition::Swap],
-                denied => vec![denied],
+        if map.disposition() != Disposition::Refuse {
+            let denied = match &map.action {
+                Action::TakeBack { .. } | Action::CarryBack { .. } => vec![Disposition::Swap],
+                Action::GiveUp { loses_entries: true, .. } => vec![Disposition::Drop, Disposition::Swap],
+                action => vec![action.disposition()],
             };
             let given = denied
                 .into_iter()

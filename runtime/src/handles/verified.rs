@@ -112,7 +112,7 @@ impl Verified {
         locked(spec, name)?;
         let plan = staged.plan().maps.iter().find(|plan| plan.map == name);
         match staged.map(name) {
-            Some(map) if plan.and_then(|plan| plan.to) == spec.digest(name) => {
+            Some(map) if plan.and_then(|plan| plan.action.new_map()).map(|new| new.digest) == spec.digest(name) => {
                 let map = map.try_clone().trying(|| format!("can't use the staged map `{name}`"))?;
                 Ok(Self { name: name.to_owned(), map })
             }

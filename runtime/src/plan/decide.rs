@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use maplock_layout::conversion::Conversion;
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::{Behaviour, Fate, fate};
-use maplock_layout::{Digest, Disposition, Finding, Layout, Lock, MapDef, compare, config::Levels, rules, sum_places};
+use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config::Levels, rules, sum_places};
 
 use super::cost::{entry_bytes, estimate};
-use super::same::same_but_for_capacity;
-use super::{Inputs, MapPlan, sums};
+use super::phrases::{change, reuse_reason, why};
+use super::recognise::{Recognised, is_exactly, lacks_layout, recognise};
+use super::sums;
+use super::types::{Action, Asked, Carry, Inputs, Kept, Live, MapPlan, Since};
 use crate::generation::names::{self, pin_name};
-use crate::inspect::normalise::normalise;
 use crate::inspect::{Observed, Source};
 use crate::plan::policy::{OnMismatch, Policy};
 use crate::sys::consts::LOCAL_FREE_TARGET;
-use crate::transfer::{self, Way};
+use crate::transfer::{self, Sum, Way};
 
 /// A decision, while it is made.
 struct Decision {
@@ -40,62 +41,126 @@ enum By {
     Larger,
 }
 
+/// How a map of the kept generation is returned to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Back {
+    /// The live map's entries are copied into a new map that is like it.
+    Carried,
+    /// What was written since is converted back into it.
+    Converted,
+    /// It is as it was left.
+    Left,
+}
+
 /// A map that the spec has.
 pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
     let name = locked.def.name.as_str();
     let policy = inputs.policies.of(name);
     let mut asked = locked.clone();
     asked.def.max_entries = inputs.policies.max_entries(&locked.def);
-    let pin = pin_name(name);
-    let find = |among: &'_ [Observed]| among.iter().position(|map| map.pin == pin);
-    let live = find(inputs.live).map(|at| &inputs.live[at]);
-    let kept = find(inputs.kept).map(|at| &inputs.kept[at]).filter(|kept| is_exactly(inputs, kept, &asked));
-
     // The capacity is no part of it.
-    let asked_digest = inputs.spec.digest(name).unwrap_or_else(|| asked.def.digest());
-    let mut plan = blank(name);
-    plan.to = Some(asked_digest);
-    let decision = match live {
-        None => {
-            let why = "new in this release".to_owned();
-            Decision { disposition: Disposition::Create, why, def: asked.def.clone(), by: By::Lock }
-        }
-        Some(live) => {
-            let known = recognise(inputs, live, &asked, asked_digest);
-            let old = &known.old;
-            (plan.from, plan.id, plan.pin) = (Some(known.digest), Some(live.id), Some(live.path.clone()));
-            (plan.entries, plan.old_max_entries) = (live.entries, Some(old.max_entries));
-            plan.old = Some(old.clone());
-            let (decision, findings) = decide(live, &known, &asked, policy);
-            plan.findings = findings;
-            let decision = match kept {
-                Some(kept) if kept.id != live.id => take_up_kept(inputs, &mut plan, kept, live, old, decision),
-                _ => decision,
+    let digest = inputs.spec.digest(name).unwrap_or_else(|| asked.def.digest());
+    let pin = pin_name(name);
+    let live = inputs.live.iter().find(|map| map.pin == pin);
+    let kept = inputs.kept.iter().find(|map| map.pin == pin).filter(|kept| is_exactly(inputs, kept, &asked));
+
+    let (sums, problem) = match sums::resolve(asked.def.value.as_deref(), &summed(policy, locked)) {
+        Ok(sums) => (sums, None),
+        Err(problem) => (Vec::new(), Some(problem)),
+    };
+    let (action, why, findings) = match (live, kept) {
+        (Some(live), kept) => replace(inputs, (live, kept), (&asked, digest), policy, sums),
+        (None, kept) => {
+            let new = Asked { def: asked.def, digest };
+            let (action, why) = match kept {
+                Some(kept) => {
+                    let action = Action::TakeBack { kept: kept_map(kept), new, since: Since::Nothing };
+                    (action, "returns to the map kept since the last upgrade")
+                }
+                None => (Action::Create { new }, "new in this release"),
             };
-            let decision =
-                if plan.from_kept { decision } else { as_the_type_allows(&known, asked_digest, policy, decision) };
-            let decision = with_conversion(inputs, &mut plan, &known, (&asked, asked_digest), policy, decision);
-            let decision = warn_of_lru(inputs, &mut plan, live, old, decision);
-            let is_lost = match decision.disposition {
-                Disposition::Swap => old.map_type.is_state(),
-                _ => plan.from_kept && !plan.carried_back && !plan.settled_back && plan.from != plan.to,
-            };
-            plan.loses_entries = is_lost && live.entries != Some(0);
-            decision
+            (action, why.to_owned(), Vec::new())
         }
     };
-    if let (None, Some(kept)) = (live, kept) {
-        plan.from_kept = true;
-        (plan.from, plan.id, plan.pin) = (Some(asked_digest), Some(kept.id), Some(kept.path.clone()));
-        plan.disposition = Disposition::Reuse;
-        plan.why = "returns to the map kept since the last upgrade".to_owned();
-        plan.def = Some(decision.def);
-    } else {
-        (plan.disposition, plan.why) = (decision.disposition, decision.why);
-        plan.def = Some(decision.def);
+    match (problem, action.new_map()) {
+        // Whatever happens to the map today: a later upgrade would fail.
+        (Some(why), Some(new)) => {
+            let action = Action::Refuse { live: action.live().cloned(), new: new.clone() };
+            MapPlan { map: name.to_owned(), action, why, findings }
+        }
+        _ => MapPlan { map: name.to_owned(), action, why, findings },
     }
-    carry_over(inputs, policy, locked, &mut plan);
-    plan
+}
+
+/// A map that the spec has, where one is live.
+fn replace(
+    inputs: &Inputs<'_>,
+    (live, kept): (&Observed, Option<&Observed>),
+    (asked, digest): (&LockedMap, Digest),
+    policy: &Policy,
+    sums: Vec<Sum>,
+) -> (Action, String, Vec<Finding>) {
+    let known = recognise(inputs, live, asked, digest);
+    let (decision, findings) = decide(live, &known, asked, policy);
+    let (decision, back) = match kept {
+        Some(kept) if kept.id != live.id => take_up_kept(inputs, live, &known.old, decision),
+        _ => (decision, None),
+    };
+    let decision = if back.is_some() { decision } else { as_the_type_allows(&known, digest, policy, decision) };
+    let (decision, conversion) = with_conversion(inputs, &known, (asked, digest), policy, decision);
+    let is_copied =
+        matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || back == Some(Back::Carried);
+    let (decision, may_drop_entries) = match is_copied {
+        true => warn_of_lru(inputs, live, &known.old, decision),
+        false => (decision, false),
+    };
+
+    let Decision { disposition, why, def, .. } = decision;
+    let has_entries = live.entries != Some(0);
+    let is_state = known.old.map_type.is_state();
+    let live =
+        Live { id: live.id, pin: live.path.clone(), digest: known.digest, def: known.old, entries: live.entries };
+    let carry = || carry(inputs, &live, &def, conversion.is_some(), sums, may_drop_entries);
+    let action = match (back.zip(kept), disposition) {
+        (Some((Back::Carried, _)), _) => {
+            let carry = carry();
+            Action::CarryBack { live, new: Asked { def, digest }, carry }
+        }
+        (Some((Back::Converted, kept)), _) => {
+            let since = Since::ConvertedBack { live };
+            Action::TakeBack { kept: kept_map(kept), new: Asked { def, digest }, since }
+        }
+        (Some((Back::Left, kept)), _) => {
+            let loses_entries = has_entries && live.digest != digest;
+            let since = Since::Left { live, loses_entries };
+            Action::TakeBack { kept: kept_map(kept), new: Asked { def, digest }, since }
+        }
+        (None, Disposition::Reuse) => Action::Reuse { live, new: Asked { def, digest } },
+        (None, Disposition::Grow) => {
+            let carry = carry();
+            Action::Grow { live, new: Asked { def, digest }, carry }
+        }
+        (None, Disposition::Migrate) => {
+            let carry = carry();
+            let new = Asked { def, digest };
+            match conversion {
+                Some(conversion) => Action::Convert { live, new, conversion, carry },
+                None => Action::Shrink { live, new, carry },
+            }
+        }
+        (None, Disposition::Swap) => {
+            Action::Swap { live, new: Asked { def, digest }, loses_entries: has_entries && is_state }
+        }
+        // Of a map that is there on both sides, no comparison says that it is new or gone.
+        (None, Disposition::Refuse | Disposition::Create | Disposition::Drop) => {
+            Action::Refuse { live: Some(live), new: Asked { def, digest } }
+        }
+    };
+    (action, why, findings)
+}
+
+fn kept_map(kept: &Observed) -> Kept {
+    Kept { id: kept.id, pin: kept.path.clone() }
 }
 
 /// The maps of the old generation that the spec has no more.
@@ -123,82 +188,22 @@ pub(super) fn gone(inputs: &Inputs<'_>) -> Vec<MapPlan> {
 }
 
 fn given_up(name: &str, live: &Observed, why: &str) -> MapPlan {
-    let mut plan = blank(name);
-    plan.disposition = Disposition::Drop;
-    plan.why = why.to_owned();
-    plan.loses_entries = live.def.map_type.is_state() && live.entries != Some(0);
+    let loses_entries = live.def.map_type.is_state() && live.entries != Some(0);
     let locked = LockedMap::new(MapDef { name: name.to_owned(), ..live.def.clone() });
-    plan.findings = compare(&one(name, &locked), &Lock::default(), &Levels::default()).findings;
-    (plan.from, plan.id, plan.pin) = (Some(live.digest()), Some(live.id), Some(live.path.clone()));
-    (plan.entries, plan.old_max_entries) = (live.entries, Some(live.def.max_entries));
-    plan
-}
-
-fn blank(name: &str) -> MapPlan {
-    MapPlan {
-        map: name.to_owned(),
-        disposition: Disposition::Create,
-        why: String::new(),
-        findings: Vec::new(),
-        def: None,
-        from: None,
-        to: None,
-        id: None,
-        pin: None,
-        from_kept: false,
-        carried_back: false,
-        settled_back: false,
-        loses_entries: false,
-        may_drop_entries: false,
-        entries: None,
-        old_max_entries: None,
-        conversion: None,
-        old: None,
-        sums: Vec::new(),
-        snapshot: 0,
-        estimate: std::time::Duration::ZERO,
-    }
+    let findings = compare(&one(name, &locked), &Lock::default(), &Levels::default()).findings;
+    let live = Live {
+        id: live.id,
+        pin: live.path.clone(),
+        digest: live.digest(),
+        def: live.def.clone(),
+        entries: live.entries,
+    };
+    let action = Action::GiveUp { live, loses_entries };
+    MapPlan { map: name.to_owned(), action, why: why.to_owned(), findings }
 }
 
 fn one(name: &str, locked: &LockedMap) -> Lock {
     Lock { maps: BTreeMap::from([(name.to_owned(), locked.clone())]) }
-}
-
-/// What is pinned.
-struct Recognised {
-    /// In the words of the definition that it is, of those that the lock knows; else in those of today's.
-    old: MapDef,
-    digest: Digest,
-    /// True where it is one of those that the lock knows.
-    is_known: bool,
-    /// True where it is today's, but for the capacity.
-    is_asked: bool,
-}
-
-fn recognise(inputs: &Inputs<'_>, live: &Observed, asked: &LockedMap, asked_digest: Digest) -> Recognised {
-    let old = normalise(&live.def, &asked.def, inputs.node);
-    if same_but_for_capacity(&old, &asked.def) {
-        return Recognised { old, digest: asked_digest, is_known: true, is_asked: true };
-    }
-    let digest = old.digest();
-    if digest == asked_digest {
-        return Recognised { old, digest, is_known: true, is_asked: false };
-    }
-    for previous in asked.epochs.iter().rev().map(|epoch| &epoch.previous) {
-        let words = normalise(&live.def, previous, inputs.node);
-        let digest = words.digest();
-        if digest == previous.digest() {
-            return Recognised { old: words, digest, is_known: true, is_asked: false };
-        }
-    }
-    Recognised { old, digest, is_known: false, is_asked: false }
-}
-
-/// True for a map that the new release could have made.
-fn is_exactly(inputs: &Inputs<'_>, kept: &Observed, asked: &LockedMap) -> bool {
-    let words = normalise(&kept.def, &asked.def, inputs.node);
-    words.max_entries == asked.def.max_entries
-        && (same_but_for_capacity(&words, &asked.def) || words.digest() == asked.def.digest())
 }
 
 fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Policy) -> (Decision, Vec<Finding>) {
@@ -266,16 +271,6 @@ fn fits(decision: Decision, live: &Observed, old: &MapDef) -> Decision {
     }
 }
 
-/// True where today's definition says types for what the pinned map says bytes, in keys or values that are data.
-pub(crate) fn lacks_layout(old: &MapDef, new: &MapDef) -> bool {
-    let lacks = |old: &Option<std::sync::Arc<Layout>>, new: &Option<std::sync::Arc<Layout>>, has: bool| {
-        has && old.is_none() && new.is_some()
-    };
-    lacks(&old.key, &new.key, new.key_has_layout())
-        || lacks(&old.value, &new.value, new.value_has_layout())
-        || old.inner.as_deref().zip(new.inner.as_deref()).is_some_and(|(old, new)| lacks_layout(old, new))
-}
-
 fn by_policy(
     answer: OnMismatch,
     by: By,
@@ -309,51 +304,41 @@ fn by_policy(
     }
 }
 
-/// Takes up the kept map where that is better than what was decided.
-fn take_up_kept(
-    inputs: &Inputs<'_>,
-    plan: &mut MapPlan,
-    kept: &Observed,
-    live: &Observed,
-    old: &MapDef,
-    decision: Decision,
-) -> Decision {
+/// Returns to the kept map where that is better than what was decided.
+fn take_up_kept(inputs: &Inputs<'_>, live: &Observed, old: &MapDef, decision: Decision) -> (Decision, Option<Back>) {
     let has_bad_end = matches!(decision.disposition, Disposition::Refuse | Disposition::Swap);
     if !has_bad_end || !old.map_type.is_state() {
-        return decision;
+        return (decision, None);
     }
     let room = decision.def.max_entries;
     let has_keys = matches!(old.map_type.row().entries, Behaviour::Copied | Behaviour::OneByOne);
-    let why = if decision.by == By::Larger && has_keys && fate(old, &decision.def, OnUpgrade::Migrate) == Fate::Carried
-    {
-        // An array is always full, and of many entries the number is not known: the copy finds out, and changes nothing where
-        // they don't fit.
-        let told = live.entries.filter(|_| !old.map_type.is_array());
-        if let Some(entries) = told.filter(|entries| *entries > u64::from(room)) {
-            let why = format!("{}; {entries} entries don't fit the kept map", decision.why);
-            return Decision { why, ..decision };
-        }
-        plan.carried_back = true;
-        match told {
-            Some(entries) => format!("returns to the kept map of {room}, {entries} entries carried back"),
-            None => format!("returns to the kept map of {room}, entries carried back where they fit"),
-        }
-    } else if inputs.ways_back.contains(&live.pin) {
-        plan.settled_back = true;
-        "returns to the map kept since the last upgrade; what was written since is converted back".to_owned()
-    } else {
-        let count = live.entries.map_or("entries".to_owned(), |entries| match entries {
-            1 => "1 entry".to_owned(),
-            entries => format!("{entries} entries"),
-        });
-        format!("returns to the map kept since the last upgrade; {count} of the live one not carried back")
-    };
-    plan.from_kept = true;
-    // The state is the live map's where it is carried back.
-    if !plan.carried_back {
-        (plan.id, plan.pin) = (Some(kept.id), Some(kept.path.clone()));
-    }
-    Decision { disposition: Disposition::Reuse, why, ..decision }
+    let (back, why) =
+        if decision.by == By::Larger && has_keys && fate(old, &decision.def, OnUpgrade::Migrate) == Fate::Carried {
+            // An array is always full, and of many entries the number is not known: the copy finds out, and changes nothing where
+            // they don't fit.
+            let told = live.entries.filter(|_| !old.map_type.is_array());
+            if let Some(entries) = told.filter(|entries| *entries > u64::from(room)) {
+                let why = format!("{}; {entries} entries don't fit the kept map", decision.why);
+                return (Decision { why, ..decision }, None);
+            }
+            let why = match told {
+                Some(entries) => format!("returns to the kept map of {room}, {entries} entries carried back"),
+                None => format!("returns to the kept map of {room}, entries carried back where they fit"),
+            };
+            (Back::Carried, why)
+        } else if inputs.ways_back.contains(&live.pin) {
+            let why = "returns to the map kept since the last upgrade; what was written since is converted back";
+            (Back::Converted, why.to_owned())
+        } else {
+            let count = live.entries.map_or("entries".to_owned(), |entries| match entries {
+                1 => "1 entry".to_owned(),
+                entries => format!("{entries} entries"),
+            });
+            let why =
+                format!("returns to the map kept since the last upgrade; {count} of the live one not carried back");
+            (Back::Left, why)
+        };
+    (Decision { disposition: Disposition::Reuse, why, ..decision }, Some(back))
 }
 
 /// Bends a decision to what can become of the entries of such a map.
@@ -405,31 +390,29 @@ fn as_the_type_allows(known: &Recognised, asked_digest: Digest, policy: &Policy,
 }
 
 /// A full LRU drops entries while others are copied into it: each CPU takes up to 128 free entries for itself.
-fn warn_of_lru(inputs: &Inputs<'_>, plan: &mut MapPlan, live: &Observed, old: &MapDef, decision: Decision) -> Decision {
+fn warn_of_lru(inputs: &Inputs<'_>, live: &Observed, old: &MapDef, decision: Decision) -> (Decision, bool) {
     let is_lru = decision.def.map_type.evicts();
-    let is_copied = matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || plan.carried_back;
     let entries = live.entries.unwrap_or(old.max_entries.into());
     let room = u64::from(decision.def.max_entries);
-    if !is_lru || !is_copied || room >= entries + u64::from(LOCAL_FREE_TARGET) * u64::from(inputs.node.cpus) {
-        return decision;
+    if !is_lru || room >= entries + u64::from(LOCAL_FREE_TARGET) * u64::from(inputs.node.cpus) {
+        return (decision, false);
     }
-    plan.may_drop_entries = true;
     let kept = decision.why.strip_suffix(", every entry kept").unwrap_or(&decision.why);
-    Decision { why: format!("{kept}; an LRU this full may drop some entries"), ..decision }
+    let why = format!("{kept}; an LRU this full may drop some entries");
+    (Decision { why, ..decision }, true)
 }
 
 /// How entries of another layout are converted. Where they can't be, the policy says what to do instead. Those of the same layout are
 /// copied into the smaller map that was accepted.
 fn with_conversion(
     inputs: &Inputs<'_>,
-    plan: &mut MapPlan,
     known: &Recognised,
     (asked, asked_digest): (&LockedMap, Digest),
     policy: &Policy,
     decision: Decision,
-) -> Decision {
+) -> (Decision, Option<Conversion>) {
     if decision.disposition != Disposition::Migrate || known.digest == asked_digest {
-        return decision;
+        return (decision, None);
     }
     let old = &known.old;
     let conversion = Conversion::lead(asked, known.digest).map_err(|error| error.to_string());
@@ -438,14 +421,11 @@ fn with_conversion(
         way.transpose().map(|_| conversion).map_err(|error| error.to_string())
     });
     let problem = match way {
-        Ok(conversion) => {
-            plan.conversion = Some(conversion);
-            return decision;
-        }
+        Ok(conversion) => return (decision, Some(conversion)),
         Err(problem) => problem,
     };
     let why = format!("{}; its entries can't be converted: {problem}", decision.why);
-    not_converted(policy, why, decision)
+    (not_converted(policy, why, decision), None)
 }
 
 /// Entries that were to be converted, and can't be.
@@ -459,30 +439,22 @@ fn not_converted(policy: &Policy, why: String, decision: Decision) -> Decision {
     }
 }
 
-/// What it takes to carry entries over, where they are.
-fn carry_over(inputs: &Inputs<'_>, policy: &Policy, locked: &LockedMap, plan: &mut MapPlan) {
-    let Some(def) = plan.def.as_ref() else { return };
-    let sums = match sums::resolve(def.value.as_deref(), &summed(policy, locked)) {
-        Ok(sums) => sums,
-        // Whatever happens to the map today: a later upgrade would fail.
-        Err(problem) => {
-            (plan.disposition, plan.why) = (Disposition::Refuse, problem);
-            return;
-        }
+/// What it takes to carry the entries over.
+fn carry(
+    inputs: &Inputs<'_>,
+    live: &Live,
+    def: &MapDef,
+    is_converted: bool,
+    sums: Vec<Sum>,
+    may_drop_entries: bool,
+) -> Carry {
+    let entries = live.entries.unwrap_or(live.def.max_entries.into());
+    let remembered = match is_converted {
+        true => Some(&live.def),
+        false => transfer::needs_base(def.map_type, def.value_size, &sums).then_some(def),
     };
-    if !matches!(plan.disposition, Disposition::Grow | Disposition::Migrate) && !plan.carried_back {
-        return;
-    }
-    let entries = plan.entries.unwrap_or_else(|| plan.old_max_entries.unwrap_or(0).into());
-    plan.estimate = estimate(def.map_type, entries);
-    plan.snapshot = match (&plan.conversion, &plan.old) {
-        (Some(_), Some(old)) => entries.saturating_mul(entry_bytes(old, inputs.node.cpus)),
-        _ if transfer::needs_base(def.map_type, def.value_size, &sums) => {
-            entries.saturating_mul(entry_bytes(def, inputs.node.cpus))
-        }
-        _ => 0,
-    };
-    plan.sums = sums;
+    let snapshot = remembered.map_or(0, |def| entries.saturating_mul(entry_bytes(def, inputs.node.cpus)));
+    Carry { sums, snapshot, estimate: estimate(def.map_type, entries), may_drop_entries }
 }
 
 /// Paths of the members that are added up: the policy's, and those that the lock's epochs name, which today's value still has.
@@ -492,42 +464,4 @@ fn summed(policy: &Policy, locked: &LockedMap) -> BTreeSet<String> {
     let lasting =
         epochs.map(|(path, _)| path).filter(|path| value.is_some_and(|value| sum_places(value, path).is_ok()));
     policy.sum.iter().chain(lasting).cloned().collect()
-}
-
-/// Why the lock says so.
-fn why(disposition: Disposition, findings: &[Finding], old: &MapDef, new: &MapDef, reason: Option<&str>) -> String {
-    let accepted = reason.map_or_else(String::new, |reason| format!(" (accepted: \"{reason}\")"));
-    match disposition {
-        Disposition::Grow => {
-            format!("max_entries {} -> {}, every entry kept{accepted}", old.max_entries, new.max_entries)
-        }
-        Disposition::Reuse if findings.is_empty() => "same layout".to_owned(),
-        Disposition::Reuse if reason.is_none() => format!("same bytes: {}", change(findings)),
-        Disposition::Refuse => format!("{}; accepted as `refuse`{accepted}", change(findings)),
-        Disposition::Swap => format!("starts empty: {}{accepted}", change(findings)),
-        _ => format!("{}{accepted}", change(findings)),
-    }
-}
-
-/// What was said for the newest epoch that kept the bytes.
-fn reuse_reason<'a>(findings: &[Finding], asked: &'a LockedMap, from: Digest) -> Option<&'a str> {
-    findings.iter().find(|finding| finding.accepted == Some(OnUpgrade::Reuse))?;
-    let epoch = asked.epochs.iter().rev().find(|epoch| epoch.from == from && !epoch.is_bridge())?;
-    Some(epoch.reason.as_str())
-}
-
-/// The gravest change in a few words: `connections u32 -> u64`, and how many more there are.
-fn change(findings: &[Finding]) -> String {
-    let mut primary: Vec<_> = findings.iter().filter(|finding| finding.consequence_of.is_none()).collect();
-    primary.sort_by_key(|finding| (!finding.needs_decision(), finding.rule.tier));
-    let Some(first) = primary.first() else { return "changed".to_owned() };
-    let member = [".value.", ".key."].iter().find_map(|part| Some(first.path.split_once(part)?.1));
-    let text = match (member, &first.old, &first.new) {
-        (Some(member), Some(old), Some(new)) if first.rule != &rules::MEMBER_RENAMED => {
-            format!("{member} {old} -> {new}")
-        }
-        _ => first.message.clone(),
-    };
-    let more = primary.iter().filter(|finding| finding.needs_decision()).count().saturating_sub(1);
-    if more == 0 { text } else { format!("{text}, and {more} more") }
 }

@@ -1,7 +1,7 @@
 //! Some entries as they are and as they will be, before anything is touched.
 
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::plan::MapPlan;
+use crate::plan::types::{Action, Live, MapPlan};
 use crate::sys::Map;
 use crate::transfer::Way;
 use crate::transfer::migrate::Migrations;
@@ -26,7 +26,7 @@ pub struct Sample {
 /// # Errors
 /// Where the map can't be read, or its conversion is code that is not among `migrations`.
 pub fn sample(plan: &MapPlan, migrations: &Migrations, most: usize) -> Result<Vec<Sample>, Error> {
-    let (Some(conversion), Some(pin)) = (&plan.conversion, &plan.pin) else { return Ok(Vec::new()) };
+    let Action::Convert { conversion, live: Live { pin, .. }, .. } = &plan.action else { return Ok(Vec::new()) };
     let map = Map::open(pin).trying(|| format!("can't open map `{}`", pin.display()))?;
     let info = map.info();
     let way = Way::new(conversion, migrations, info.key_size, info.value_size);

@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use maplock_layout::Disposition;
 use serde_json::{Value, json};
 
-use super::{CommitBy, MapPlan, Plan};
-use crate::plan::table::Table;
+use super::table::Table;
+use super::types::{Action, CommitBy, MapPlan, Plan, Since};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -20,7 +19,7 @@ impl MapPlan {
     /// `12/64`: entries and capacity of the live map; `-` where there is none, `?` where the number is not known.
     #[must_use]
     pub fn entries_text(&self) -> String {
-        match (self.entries, self.old_max_entries) {
+        match (self.entries(), self.action.live().map(|live| live.def.max_entries)) {
             (None, None) => "-".to_owned(),
             (None, Some(0)) => "?".to_owned(),
             (None, Some(max)) => format!("?/{max}"),
@@ -36,7 +35,7 @@ impl Plan {
     pub fn table(&self) -> Vec<String> {
         let mut table = Table::new(["map", "entries", "what", "why"]);
         for map in &self.maps {
-            table.row([map.map.clone(), map.entries_text(), map.disposition.to_string(), map.why.clone()]);
+            table.row([map.map.clone(), map.entries_text(), map.disposition().to_string(), map.why.clone()]);
         }
         table.lines()
     }
@@ -44,19 +43,19 @@ impl Plan {
     /// The last line: what comes of it all.
     #[must_use]
     pub fn outcome(&self) -> String {
-        let refused: Vec<_> = self.names(|map| map.disposition == Disposition::Refuse);
+        let refused: Vec<_> = self.names(|map| matches!(map.action, Action::Refuse { .. }));
         if !refused.is_empty() {
             return format!("the upgrade does not start: {} refused", refused.join(", "));
         }
         let mut parts = Vec::new();
-        let entries_of = |map: &MapPlan| match map.entries {
+        let entries_of = |map: &MapPlan| match map.entries() {
             Some(1) => format!("1 entry of {}", map.map),
             Some(entries) => format!("{entries} entries of {}", map.map),
             None => format!("the entries of {}", map.map),
         };
-        let losing = self.maps.iter().filter(|map| map.loses_entries);
-        let (given_up, lost): (Vec<_>, Vec<_>) = losing.partition(|map| map.disposition == Disposition::Drop);
-        let dropped = self.names(|map| map.may_drop_entries);
+        let losing = self.maps.iter().filter(|map| map.action.loses_entries());
+        let (given_up, lost): (Vec<_>, Vec<_>) = losing.partition(|map| matches!(map.action, Action::GiveUp { .. }));
+        let dropped = self.names(|map| map.action.carry().is_some_and(|carry| carry.may_drop_entries));
         for (what, maps) in [("lost", lost), ("given up", given_up)] {
             if !maps.is_empty() {
                 let maps: Vec<_> = maps.into_iter().map(entries_of).collect();
@@ -69,7 +68,7 @@ impl Plan {
         if parts.is_empty() {
             parts.push("nothing is lost".to_owned());
         }
-        let snapshot: u64 = self.maps.iter().map(|map| map.snapshot).sum();
+        let snapshot: u64 = self.maps.iter().filter_map(|map| map.action.carry()).map(|carry| carry.snapshot).sum();
         if snapshot >= 1 << 20 {
             parts.push(format!("{} MiB for snapshots", snapshot.div_ceil(1 << 20)));
         }
@@ -128,24 +127,33 @@ impl MapPlan {
                 "message": finding.message,
             })
         });
+        let action = &self.action;
+        let (live, new, carry) = (action.live(), action.new_map(), action.carry());
+        // Of a map that is gone, the kept one is all that there is; and that is what was asked for.
+        let from = match action {
+            Action::TakeBack { since: Since::Nothing, new, .. } => Some(new.digest),
+            _ => live.map(|live| live.digest),
+        };
+        let source = action.source();
+        let sums = carry.iter().flat_map(|carry| &carry.sums);
         json!({
             "map": self.map,
-            "disposition": self.disposition.name(),
+            "disposition": self.disposition().name(),
             "why": self.why,
-            "from": self.from.map(|digest| digest.to_string()),
-            "to": self.to.map(|digest| digest.to_string()),
-            "id": self.id,
-            "pin": self.pin,
-            "from_kept": self.from_kept,
-            "carried_back": self.carried_back,
-            "loses_entries": self.loses_entries,
-            "may_drop_entries": self.may_drop_entries,
-            "entries": self.entries,
-            "old_max_entries": self.old_max_entries,
-            "max_entries": self.def.as_ref().map(|def| def.max_entries),
-            "sums": self.sums.iter().map(|sum| json!({ "offset": sum.offset, "width": sum.width })).collect::<Vec<_>>(),
-            "snapshot_bytes": self.snapshot,
-            "estimate_ms": milliseconds(self.estimate),
+            "from": from.map(|digest| digest.to_string()),
+            "to": new.map(|new| new.digest.to_string()),
+            "id": source.map(|(_, id)| id),
+            "pin": source.map(|(pin, _)| pin),
+            "from_kept": action.returns_to_kept(),
+            "carried_back": matches!(action, Action::CarryBack { .. }),
+            "loses_entries": action.loses_entries(),
+            "may_drop_entries": carry.is_some_and(|carry| carry.may_drop_entries),
+            "entries": self.entries(),
+            "old_max_entries": live.map(|live| live.def.max_entries),
+            "max_entries": new.map(|new| new.def.max_entries),
+            "sums": sums.map(|sum| json!({ "offset": sum.offset, "width": sum.width })).collect::<Vec<_>>(),
+            "snapshot_bytes": carry.map_or(0, |carry| carry.snapshot),
+            "estimate_ms": milliseconds(self.estimate()),
             "findings": findings.collect::<Vec<_>>(),
         })
     }

@@ -106,7 +106,7 @@ impl Options {
             plan.commit = plan::CommitBy::EachPin { why: "asked for".to_owned() };
         }
         for map in &plan.maps {
-            tracing::info!(map = map.map, disposition = map.disposition.name(), why = map.why, "planned");
+            tracing::info!(map = map.map, disposition = map.disposition().name(), why = map.why, "planned");
         }
         let Self { spec, policies, progress, migrations, .. } = self;
         Ok(Upgrade { spec, policies, site, plan, recovered, _lock: lock, migrations, progress, start })

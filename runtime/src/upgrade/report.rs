@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::generation::names::pin_name;
 use crate::plan::table::Table;
-use crate::transfer::Settled;
+use crate::transfer::{Copied, Method, Settled};
 
 /// What an upgrade did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -107,6 +107,19 @@ impl MapReport {
             time: Duration::ZERO,
             is_converted: false,
         }
+    }
+
+    /// With what a copy did.
+    pub(super) fn copied(&mut self, copied: &Copied) {
+        self.kept = copied.entries;
+        (self.bytes, self.lost) = (copied.bytes, Some(copied.lost));
+        self.method = copied.method.map(Method::name);
+    }
+
+    /// With what a conversion did.
+    pub(super) fn converted(&mut self, copied: &Copied) {
+        self.copied(copied);
+        (self.kept, self.converted, self.is_converted) = (0, copied.entries, true);
     }
 
     /// With what was settled since the copy.

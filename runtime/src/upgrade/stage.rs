@@ -5,14 +5,15 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use maplock_layout::{Disposition, MapDef, SumPlace};
+use maplock_layout::conversion::Conversion;
+use maplock_layout::{MapDef, SumPlace};
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::derivation::{Converted, Derivation, Ways, ways_back};
 use crate::generation::directory;
 use crate::generation::names::{self, pin_name};
 use crate::generation::site::Site;
-use crate::plan::{MapPlan, Plan};
+use crate::plan::{Action, Live, MapPlan, Plan, Since};
 use crate::sys::{Map, Prog, bpffs};
 use crate::transfer::{self, Convert, Side, Sum, Transfer, Way};
 use crate::upgrade::begin::Upgrade;
@@ -54,13 +55,8 @@ impl Upgrade {
 impl Staged {
     pub(crate) fn stage(upgrade: Upgrade) -> Result<Self, Error> {
         let _span = tracing::info_span!("stage", dir = %upgrade.site.dir.display()).entered();
-        if let Some(refused) = upgrade.plan.maps.iter().find(|map| map.disposition == Disposition::Refuse) {
-            let message = format!(
-                "map `{}` is refused: {}; see what changed with `maplock plan`, and decide by an epoch in maps.lock (`cargo maplock \
-                 accept {0}`) or by the daemon's policy",
-                refused.map, refused.why
-            );
-            return Err(Error::new(ErrorKind::Refused, message));
+        if let Some(plan) = upgrade.plan.maps.iter().find(|map| matches!(map.action, Action::Refuse { .. })) {
+            return Err(refused(plan));
         }
         let next = &upgrade.site.next;
         if !bpffs::make_dir(next).trying(|| format!("can't make `{}`", next.display()))? {
@@ -89,57 +85,58 @@ impl Staged {
     }
 
     fn stage_map(&mut self, plan: &MapPlan) -> Result<(), Error> {
-        let _span = tracing::info_span!("map", name = plan.map, disposition = plan.disposition.name()).entered();
+        let _span = tracing::info_span!("map", name = plan.map, disposition = plan.disposition().name()).entered();
         let started = Instant::now();
-        let mut report = MapReport::new(&plan.map, plan.disposition);
-        let Some(def) = &plan.def else {
-            // Dropped: it is unpinned at commit, and kept for a roll-back.
-            report.lost = if plan.loses_entries { plan.entries } else { Some(0) };
-            self.report.maps.push(report);
-            return Ok(());
-        };
+        let mut report = MapReport::new(&plan.map, plan.disposition());
         let pin = self.upgrade.site.next.join(pin_name(&plan.map));
-        let map = match (&plan.pin, plan.disposition) {
-            (Some(from), Disposition::Reuse) if !plan.carried_back => {
-                bpffs::hard_link(from, &pin)
-                    .trying(|| format!("can't link pin `{}` to `{}`", from.display(), pin.display()))?;
-                report.kept = plan.entries.unwrap_or(0);
-                let map = Map::open(&pin).trying(|| format!("can't open map `{}`", pin.display()))?;
-                check_id(plan, &map)?;
-                if plan.settled_back {
-                    let settled = self.settle_back(&plan.map, &map)?;
-                    report.method = settled.method.map(transfer::Method::name);
-                    report.carried(&settled);
+        let map = match &plan.action {
+            // It is unpinned at commit, and kept for a roll-back.
+            Action::GiveUp { live, loses_entries } => {
+                report.lost = if *loses_entries { live.entries } else { Some(0) };
+                self.report.maps.push(report);
+                return Ok(());
+            }
+            Action::Refuse { .. } => return Err(refused(plan)),
+            Action::Create { new } => pinned(&new.def, &pin, None, None)?,
+            Action::Reuse { live, .. } => {
+                report.kept = live.entries.unwrap_or(0);
+                linked(plan, (&live.pin, live.id), &pin)?
+            }
+            Action::TakeBack { kept, since, .. } => {
+                report.kept = plan.entries().unwrap_or(0);
+                let map = linked(plan, (&kept.pin, kept.id), &pin)?;
+                match since {
+                    Since::ConvertedBack { .. } => {
+                        let settled = self.settle_back(&plan.map, &map)?;
+                        report.method = settled.method.map(transfer::Method::name);
+                        report.carried(&settled);
+                    }
+                    Since::Nothing | Since::Left { .. } => {}
                 }
                 map
             }
-            (Some(from), Disposition::Migrate) if plan.conversion.is_some() => {
-                let old = Map::open(from).trying(|| format!("can't open map `{}`", from.display()))?;
-                check_id(plan, &old)?;
-                let map = self.pinned(def, &pin, Some(from), None)?;
-                let copied = self.convert(plan, &old, &map)?;
-                (report.converted, report.bytes, report.method) =
-                    (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
-                (report.lost, report.is_converted) = (Some(copied.lost), true);
+            Action::Convert { live, new, conversion, carry } => {
+                let old = open_live(plan, live)?;
+                let map = pinned(&new.def, &pin, Some(&live.pin), None)?;
+                let copied = self.convert(&plan.map, (&old, &map), conversion, &carry.sums)?;
+                report.converted(&copied);
                 self.sources.push(old);
                 map
             }
-            (Some(from), Disposition::Reuse | Disposition::Grow | Disposition::Migrate) => {
-                let old = Map::open(from).trying(|| format!("can't open map `{}`", from.display()))?;
-                check_id(plan, &old)?;
-                let map = self.pinned(def, &pin, Some(from), Some(&old))?;
-                let copied = self.copy(plan, &old, &map)?;
-                (report.kept, report.bytes, report.method) =
-                    (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
-                report.lost = Some(copied.lost);
+            Action::Grow { live, new, carry }
+            | Action::Shrink { live, new, carry }
+            | Action::CarryBack { live, new, carry } => {
+                let old = open_live(plan, live)?;
+                let map = pinned(&new.def, &pin, Some(&live.pin), Some(&old))?;
+                let copied = self.copy(&plan.map, (&old, &map), &carry.sums)?;
+                report.copied(&copied);
                 self.sources.push(old);
                 map
             }
-            (old, Disposition::Swap) => {
-                report.lost = if plan.loses_entries { plan.entries } else { Some(0) };
-                self.pinned(def, &pin, old.as_deref(), None)?
+            Action::Swap { live, new, loses_entries } => {
+                report.lost = if *loses_entries { live.entries } else { Some(0) };
+                pinned(&new.def, &pin, Some(&live.pin), None)?
             }
-            _ => self.pinned(def, &pin, None, None)?,
         };
         report.time = started.elapsed();
         tracing::info!(map = plan.map, id = map.info().id, kept = report.kept, bytes = report.bytes, "staged");
@@ -148,22 +145,10 @@ impl Staged {
         Ok(())
     }
 
-    /// A new map, pinned as `pin` with the owner and mode of the pin that it replaces.
-    fn pinned(&self, def: &MapDef, pin: &Path, replaces: Option<&Path>, like: Option<&Map>) -> Result<Map, Error> {
-        let map = create(def, like)?;
-        map.pin(pin).trying(|| format!("can't pin map `{}` as `{}`", def.name, pin.display()))?;
-        if let Some(old) = replaces {
-            bpffs::copy_owner_and_mode(old, pin)
-                .trying(|| format!("can't give `{}` the owner and mode of `{}`", pin.display(), old.display()))?;
-        }
-        Ok(map)
-    }
-
     /// Every entry of `old` to `new`, which nobody uses yet; and a record of it, by which the rest is settled later.
-    fn copy(&mut self, plan: &MapPlan, old: &Map, new: &Map) -> Result<transfer::Copied, Error> {
-        let name = &plan.map;
+    fn copy(&mut self, name: &str, (old, new): (&Map, &Map), sums: &[Sum]) -> Result<transfer::Copied, Error> {
         let next = &self.upgrade.site.next;
-        let base = if needs_base(old, &plan.sums) {
+        let base = if needs_base(old, sums) {
             let base = transfer::new_base(old).trying(|| format!("can't make a snapshot of map `{name}`"))?;
             let pin = next.join(names::base_of(&pin_name(name)));
             base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
@@ -173,11 +158,11 @@ impl Staged {
         };
         let record = next.join(names::transfer_of(&pin_name(name)));
         let (from, to) = (old.info().id, new.info().id);
-        let derivation = Derivation { from, to, sums: plan.sums.clone(), converted: None };
+        let derivation = Derivation { from, to, sums: sums.to_vec(), converted: None };
         bpffs::write_record(&record, &derivation.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         let progress = &mut self.upgrade.progress;
         let mut tell = |done, total| progress(Progress { map: name, done, total });
-        let transfer = Transfer { from: old, to: new, base: base.as_ref(), sums: &plan.sums };
+        let transfer = Transfer { from: old, to: new, base: base.as_ref(), sums };
         let copied =
             transfer.copy(&mut transfer::Options { progress: Some(&mut tell), ..transfer::Options::default() });
         copied.map_err(|error| Error::new(ErrorKind::Kernel, format!("can't copy map `{name}`: {error}")))
@@ -204,15 +189,20 @@ impl Staged {
     }
 
     /// As [`Self::copy`], every entry in its new layout.
-    fn convert(&mut self, plan: &MapPlan, old: &Map, new: &Map) -> Result<transfer::Copied, Error> {
-        let (name, pin_name) = (&plan.map, pin_name(&plan.map));
+    fn convert(
+        &mut self,
+        name: &str,
+        (old, new): (&Map, &Map),
+        there: &Conversion,
+        sums: &[Sum],
+    ) -> Result<transfer::Copied, Error> {
+        let pin_name = pin_name(name);
         let next = &self.upgrade.site.next;
         let failed = |error: &dyn std::fmt::Display| {
             Error::new(ErrorKind::Kernel, format!("can't convert map `{name}`: {error}"))
         };
-        let there = plan.conversion.clone().unwrap_or_default();
         let info = old.info();
-        let way = Way::new(&there, &self.upgrade.migrations, info.key_size, info.value_size);
+        let way = Way::new(there, &self.upgrade.migrations, info.key_size, info.value_size);
         let way = way.map_err(|error| failed(&error))?;
         let is_keyless = info.map_type.is_keyless();
         let base = match is_keyless {
@@ -224,28 +214,21 @@ impl Staged {
                 Some(base)
             }
         };
-        let ways = Ways { back: there.inverse(), there };
+        let ways = Ways { back: there.inverse(), there: there.clone() };
         ways.write(next, &pin_name)?;
-        let old_sums = old_sums(&ways, &plan.sums);
+        let old_sums = old_sums(&ways, sums);
         let derivation = Derivation {
             from: info.id,
             to: new.info().id,
-            sums: plan.sums.clone(),
+            sums: sums.to_vec(),
             converted: Some(Converted { base_of: Side::From, old_sums }),
         };
         let record = next.join(names::transfer_of(&pin_name));
         bpffs::write_record(&record, &derivation.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         let progress = &mut self.upgrade.progress;
         let mut tell = |done, total| progress(Progress { map: name, done, total });
-        let convert = Convert {
-            from: old,
-            to: new,
-            base: base.as_ref(),
-            base_of: Side::From,
-            there: &way,
-            back: None,
-            sums: &plan.sums,
-        };
+        let convert =
+            Convert { from: old, to: new, base: base.as_ref(), base_of: Side::From, there: &way, back: None, sums };
         let mut options = transfer::Options { progress: Some(&mut tell), ..transfer::Options::default() };
         convert.copy(&mut options).map_err(|error| failed(&error))
     }
@@ -316,7 +299,9 @@ impl Staged {
             );
             Err(Error::new(ErrorKind::Usage, message))
         };
-        if let Some(plan) = self.upgrade.plan.maps.iter().find(|plan| plan.id == Some(id)) {
+        if let Some(plan) =
+            self.upgrade.plan.maps.iter().find(|plan| plan.action.source().is_some_and(|(_, of)| of == id))
+        {
             return wrong(&plan.map, "the live map");
         }
         // Ids can't be looked up in a user namespace.
@@ -341,13 +326,47 @@ pub(crate) fn old_sums(ways: &Ways, sums: &[Sum]) -> Vec<Sum> {
     back.into_iter().map(|place| Sum { offset: place.offset, width: place.width }).collect()
 }
 
+/// A new map, pinned as `pin` with the owner and mode of the pin that it replaces.
+fn pinned(def: &MapDef, pin: &Path, replaces: Option<&Path>, like: Option<&Map>) -> Result<Map, Error> {
+    let map = create(def, like)?;
+    map.pin(pin).trying(|| format!("can't pin map `{}` as `{}`", def.name, pin.display()))?;
+    if let Some(old) = replaces {
+        bpffs::copy_owner_and_mode(old, pin)
+            .trying(|| format!("can't give `{}` the owner and mode of `{}`", pin.display(), old.display()))?;
+    }
+    Ok(map)
+}
+
+/// What is pinned as `from` under the number `id`, pinned as `pin` too.
+fn linked(plan: &MapPlan, (from, id): (&Path, u32), pin: &Path) -> Result<Map, Error> {
+    bpffs::hard_link(from, pin).trying(|| format!("can't link pin `{}` to `{}`", from.display(), pin.display()))?;
+    let map = Map::open(pin).trying(|| format!("can't open map `{}`", pin.display()))?;
+    check_id(plan, &map, id)?;
+    Ok(map)
+}
+
+fn open_live(plan: &MapPlan, live: &Live) -> Result<Map, Error> {
+    let map = Map::open(&live.pin).trying(|| format!("can't open map `{}`", live.pin.display()))?;
+    check_id(plan, &map, live.id)?;
+    Ok(map)
+}
+
 /// The pin at the first look and this one are of the same map, or somebody has been at it.
-fn check_id(plan: &MapPlan, map: &Map) -> Result<(), Error> {
-    if plan.id == Some(map.info().id) {
+fn check_id(plan: &MapPlan, map: &Map, id: u32) -> Result<(), Error> {
+    if map.info().id == id {
         return Ok(());
     }
     let message = format!("pin `{}` was exchanged for another while the upgrade was planned; start again", plan.map);
     Err(Error::new(ErrorKind::Place, message))
+}
+
+fn refused(plan: &MapPlan) -> Error {
+    let message = format!(
+        "map `{}` is refused: {}; see what changed with `maplock plan`, and decide by an epoch in maps.lock (`cargo maplock \
+         accept {0}`) or by the daemon's policy",
+        plan.map, plan.why
+    );
+    Error::new(ErrorKind::Refused, message)
 }
 
 impl Drop for Staged {

@@ -17,7 +17,7 @@ pub(super) fn render(told: &Foreseen) -> String {
         out.push_str("\n| map | entries | on upgrade | why |\n|---|--:|---|---|\n");
     }
     for map in &told.plan.maps {
-        let what = match map.disposition {
+        let what = match map.disposition() {
             Disposition::Refuse => "**refuse**".to_owned(),
             what if told.denied(&map.map).is_some() => format!("**{what}**, denied"),
             what => what.to_string(),

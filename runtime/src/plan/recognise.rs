@@ -1,0 +1,56 @@
+//! What a pinned map is, of all that the lock knows of.
+
+use maplock_layout::lock::LockedMap;
+use maplock_layout::{Digest, Layout, MapDef};
+
+use super::same::same_but_for_capacity;
+use super::types::Inputs;
+use crate::inspect::Observed;
+use crate::inspect::normalise::normalise;
+
+/// What is pinned.
+pub(super) struct Recognised {
+    /// In the words of the definition that it is, of those that the lock knows; else in those of today's.
+    pub(super) old: MapDef,
+    pub(super) digest: Digest,
+    /// True where it is one of those that the lock knows.
+    pub(super) is_known: bool,
+    /// True where it is today's, but for the capacity.
+    pub(super) is_asked: bool,
+}
+
+pub(super) fn recognise(inputs: &Inputs<'_>, live: &Observed, asked: &LockedMap, asked_digest: Digest) -> Recognised {
+    let old = normalise(&live.def, &asked.def, inputs.node);
+    if same_but_for_capacity(&old, &asked.def) {
+        return Recognised { old, digest: asked_digest, is_known: true, is_asked: true };
+    }
+    let digest = old.digest();
+    if digest == asked_digest {
+        return Recognised { old, digest, is_known: true, is_asked: false };
+    }
+    for previous in asked.epochs.iter().rev().map(|epoch| &epoch.previous) {
+        let words = normalise(&live.def, previous, inputs.node);
+        let digest = words.digest();
+        if digest == previous.digest() {
+            return Recognised { old: words, digest, is_known: true, is_asked: false };
+        }
+    }
+    Recognised { old, digest, is_known: false, is_asked: false }
+}
+
+/// True for a map that the new release could have made.
+pub(super) fn is_exactly(inputs: &Inputs<'_>, kept: &Observed, asked: &LockedMap) -> bool {
+    let words = normalise(&kept.def, &asked.def, inputs.node);
+    words.max_entries == asked.def.max_entries
+        && (same_but_for_capacity(&words, &asked.def) || words.digest() == asked.def.digest())
+}
+
+/// True where today's definition says types for what the pinned map says bytes, in keys or values that are data.
+pub(crate) fn lacks_layout(old: &MapDef, new: &MapDef) -> bool {
+    let lacks = |old: &Option<std::sync::Arc<Layout>>, new: &Option<std::sync::Arc<Layout>>, has: bool| {
+        has && old.is_none() && new.is_some()
+    };
+    lacks(&old.key, &new.key, new.key_has_layout())
+        || lacks(&old.value, &new.value, new.value_has_layout())
+        || old.inner.as_deref().zip(new.inner.as_deref()).is_some_and(|(old, new)| lacks_layout(old, new))
+}

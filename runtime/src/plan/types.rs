@@ -1,0 +1,394 @@
+//! What an upgrade will do: a plan, as plain data.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use maplock_layout::conversion::Conversion;
+use maplock_layout::{Digest, Disposition, Finding, MapDef};
+
+use crate::generation::meta::Meta;
+use crate::inspect::Observed;
+use crate::inspect::normalise::Node;
+use crate::plan::policy::Policies;
+use crate::plan::spec::Spec;
+use crate::transfer::Sum;
+use crate::transfer::migrate::Migrations;
+
+/// What an upgrade will do.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The directory of the live generation.
+    pub dir: PathBuf,
+    /// One for each map of the spec and each that goes, by name.
+    pub maps: Vec<MapPlan>,
+    /// How the pins of the new generation come into the place of the old.
+    pub commit: CommitBy,
+    /// True where nothing changes, as the same release starts again: the generation that is kept stays the kept one, and a roll-back
+    /// leads past this one to what was there before. False where none is kept.
+    pub leaves_kept: bool,
+}
+
+/// How the pins of the new generation come into the place of the old.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum CommitBy {
+    /// One atomic exchange of two directories.
+    #[default]
+    Exchange,
+    /// A rename for each pin. No path is ever absent, but a reader of two of them can see two generations.
+    EachPin {
+        /// Why the directory can't be exchanged: a phrase.
+        why: String,
+    },
+}
+
+/// What an upgrade will do to one map.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MapPlan {
+    /// Name of the map.
+    pub map: String,
+    /// What is done, with all that it takes.
+    pub action: Action,
+    /// Why: a phrase.
+    pub why: String,
+    /// The findings that led there.
+    pub findings: Vec<Finding>,
+}
+
+/// What is done to a map. Each has what it needs, and nothing else.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Nothing is pinned: a map is made.
+    Create {
+        /// What is made.
+        new: Asked,
+    },
+    /// The live map is used as it is.
+    Reuse {
+        /// The live map.
+        live: Live,
+        /// What it counts as from now on.
+        new: Asked,
+    },
+    /// Every entry is copied into a larger map.
+    Grow {
+        /// The live map.
+        live: Live,
+        /// The larger one.
+        new: Asked,
+        /// What the copy takes.
+        carry: Carry,
+    },
+    /// Every entry is copied into a map with less room, as was accepted.
+    Shrink {
+        /// The live map.
+        live: Live,
+        /// The smaller one.
+        new: Asked,
+        /// What the copy takes.
+        carry: Carry,
+    },
+    /// Every entry is converted into another layout.
+    Convert {
+        /// The live map.
+        live: Live,
+        /// The one of the new layout.
+        new: Asked,
+        /// How entries become those of the new layout.
+        conversion: Conversion,
+        /// What it takes.
+        carry: Carry,
+    },
+    /// An empty map takes the place of the live one.
+    Swap {
+        /// The live map.
+        live: Live,
+        /// The empty one.
+        new: Asked,
+        /// True where entries that the live map holds are not there afterwards: it has some, and nobody fills the new one.
+        loses_entries: bool,
+    },
+    /// The map of the kept generation is taken up again.
+    TakeBack {
+        /// The kept map.
+        kept: Kept,
+        /// What it counts as.
+        new: Asked,
+        /// What becomes of what was written since.
+        since: Since,
+    },
+    /// The live map's entries are copied into a new map that is like the kept one.
+    CarryBack {
+        /// The live map.
+        live: Live,
+        /// The map like the kept one.
+        new: Asked,
+        /// What the copy takes.
+        carry: Carry,
+    },
+    /// The upgrade does not start: somebody must decide.
+    Refuse {
+        /// The live map, where there is one.
+        live: Option<Live>,
+        /// What was asked for.
+        new: Asked,
+    },
+    /// The new release has no such map.
+    GiveUp {
+        /// The live map.
+        live: Live,
+        /// True where it holds entries that nobody fills anew.
+        loses_entries: bool,
+    },
+}
+
+/// A map that is pinned in the live generation.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Live {
+    /// The kernel's number for it.
+    pub id: u32,
+    /// Its pin.
+    pub pin: PathBuf,
+    /// Digest of what it counts as.
+    pub digest: Digest,
+    /// Its definition, in the words of the one that it is, of those that the lock knows.
+    pub def: MapDef,
+    /// How many entries it holds, where that is known.
+    pub entries: Option<u64>,
+}
+
+/// A map that is pinned in the kept generation.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Kept {
+    /// The kernel's number for it.
+    pub id: u32,
+    /// Its pin.
+    pub pin: PathBuf,
+}
+
+/// What the new release gets.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Asked {
+    /// Its definition, capacity chosen.
+    pub def: MapDef,
+    /// Digest of it.
+    pub digest: Digest,
+}
+
+/// What becomes of what was written since a map was left that is taken up again.
+#[derive(Debug, Clone)]
+pub enum Since {
+    /// No map of that name is live.
+    Nothing,
+    /// It is converted back into the kept map.
+    ConvertedBack {
+        /// The live map.
+        live: Live,
+    },
+    /// It stays behind in the live map.
+    Left {
+        /// The live map.
+        live: Live,
+        /// True where that holds entries.
+        loses_entries: bool,
+    },
+}
+
+/// What it takes to carry entries over.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Carry {
+    /// Members that are added up.
+    pub sums: Vec<Sum>,
+    /// Bytes of memory for a snapshot of the old entries, 0 where none is needed.
+    pub snapshot: u64,
+    /// An estimate of the time.
+    pub estimate: Duration,
+    /// True where a full LRU may drop some entries on the way.
+    pub may_drop_entries: bool,
+}
+
+/// What a plan is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Inputs<'a> {
+    /// What the new release was built with.
+    pub spec: &'a Spec,
+    /// The directory of the live generation.
+    pub dir: &'a Path,
+    /// The maps that are pinned there.
+    pub live: &'a [Observed],
+    /// Those of the generation that is kept for roll-back, if there is one.
+    pub kept: &'a [Observed],
+    /// Live maps, by the names of their pins, whose entries can be converted back into the map of that name which is kept.
+    pub ways_back: &'a BTreeSet<String>,
+    /// What the live generation says of itself. Without it nothing says whose the maps are that the spec does not name.
+    pub meta: Option<&'a Meta>,
+    /// What is to be done where the lock's history has no answer.
+    pub policies: &'a Policies,
+    /// The conversions by hand that the daemon has; `None` where somebody else plans, who has none and needs none.
+    pub migrations: Option<&'a Migrations>,
+    /// The machine.
+    pub node: Node,
+}
+
+impl Action {
+    /// What happens to the map's state, in the word that `--deny`, the table and the JSON have for it.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Create { .. } => Disposition::Create,
+            Self::Reuse { .. } | Self::TakeBack { .. } | Self::CarryBack { .. } => Disposition::Reuse,
+            Self::Grow { .. } => Disposition::Grow,
+            Self::Shrink { .. } | Self::Convert { .. } => Disposition::Migrate,
+            Self::Swap { .. } => Disposition::Swap,
+            Self::Refuse { .. } => Disposition::Refuse,
+            Self::GiveUp { .. } => Disposition::Drop,
+        }
+    }
+
+    /// The live map, where there is one.
+    #[must_use]
+    pub fn live(&self) -> Option<&Live> {
+        match self {
+            Self::Create { .. } | Self::TakeBack { since: Since::Nothing, .. } => None,
+            Self::Reuse { live, .. }
+            | Self::Grow { live, .. }
+            | Self::Shrink { live, .. }
+            | Self::Convert { live, .. }
+            | Self::Swap { live, .. }
+            | Self::TakeBack { since: Since::ConvertedBack { live } | Since::Left { live, .. }, .. }
+            | Self::CarryBack { live, .. }
+            | Self::GiveUp { live, .. } => Some(live),
+            Self::Refuse { live, .. } => live.as_ref(),
+        }
+    }
+
+    /// What the new release gets; `None` where it has no such map.
+    #[must_use]
+    pub fn new_map(&self) -> Option<&Asked> {
+        match self {
+            Self::Create { new }
+            | Self::Reuse { new, .. }
+            | Self::Grow { new, .. }
+            | Self::Shrink { new, .. }
+            | Self::Convert { new, .. }
+            | Self::Swap { new, .. }
+            | Self::TakeBack { new, .. }
+            | Self::CarryBack { new, .. }
+            | Self::Refuse { new, .. } => Some(new),
+            Self::GiveUp { .. } => None,
+        }
+    }
+
+    /// What it takes to carry entries over, where they are.
+    #[must_use]
+    pub fn carry(&self) -> Option<&Carry> {
+        match self {
+            Self::Grow { carry, .. }
+            | Self::Shrink { carry, .. }
+            | Self::Convert { carry, .. }
+            | Self::CarryBack { carry, .. } => Some(carry),
+            Self::Create { .. }
+            | Self::Reuse { .. }
+            | Self::Swap { .. }
+            | Self::TakeBack { .. }
+            | Self::Refuse { .. }
+            | Self::GiveUp { .. } => None,
+        }
+    }
+
+    /// The pin that the state comes from, with the kernel's number of its map: in the live generation, or in the kept one where that map
+    /// is taken up again.
+    #[must_use]
+    pub fn source(&self) -> Option<(&Path, u32)> {
+        match self {
+            Self::TakeBack { kept, .. } => Some((&kept.pin, kept.id)),
+            _ => self.live().map(|live| (live.pin.as_path(), live.id)),
+        }
+    }
+
+    /// True where entries that the live map holds are not there after the upgrade.
+    #[must_use]
+    pub fn loses_entries(&self) -> bool {
+        match self {
+            Self::Swap { loses_entries, .. }
+            | Self::GiveUp { loses_entries, .. }
+            | Self::TakeBack { since: Since::Left { loses_entries, .. }, .. } => *loses_entries,
+            Self::Create { .. }
+            | Self::Reuse { .. }
+            | Self::Grow { .. }
+            | Self::Shrink { .. }
+            | Self::Convert { .. }
+            | Self::TakeBack { since: Since::Nothing | Since::ConvertedBack { .. }, .. }
+            | Self::CarryBack { .. }
+            | Self::Refuse { .. } => false,
+        }
+    }
+
+    /// True where a map of the kept generation is returned to.
+    #[must_use]
+    pub fn returns_to_kept(&self) -> bool {
+        matches!(self, Self::TakeBack { .. } | Self::CarryBack { .. })
+    }
+}
+
+impl MapPlan {
+    /// What happens to the map's state.
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        self.action.disposition()
+    }
+
+    /// Entries at stake, where that is known: those of the live map.
+    #[must_use]
+    pub fn entries(&self) -> Option<u64> {
+        self.action.live().and_then(|live| live.entries)
+    }
+
+    /// An estimate of the time it takes.
+    #[must_use]
+    pub fn estimate(&self) -> Duration {
+        self.action.carry().map_or(Duration::ZERO, |carry| carry.estimate)
+    }
+}
+
+impl Plan {
+    /// The plan for one map.
+    #[must_use]
+    pub fn map(&self, name: &str) -> Option<&MapPlan> {
+        self.maps.iter().find(|map| map.map == name)
+    }
+
+    /// The maps for which the upgrade does what must not be: `plan --deny swap,refuse`. A swap is denied also where the map is empty
+    /// as yet, and so is a return to a kept map that leaves the live one's entries behind, and a map that goes with entries in it.
+    /// Maps that are always made anew, such as tables of programs, are not denied as a swap.
+    pub fn denied<'a>(&'a self, deny: &'a [Disposition]) -> impl Iterator<Item = &'a MapPlan> {
+        self.maps.iter().filter(|map| {
+            let action = &map.action;
+            let disposition = match action {
+                Action::Swap { new, loses_entries: false, .. } if !new.def.map_type.is_state() => Disposition::Create,
+                Action::TakeBack { since: Since::Left { loses_entries: true, .. }, .. } => Disposition::Swap,
+                action => action.disposition(),
+            };
+            let is_swap = matches!(action, Action::GiveUp { loses_entries: true, .. });
+            deny.contains(&disposition) || is_swap && deny.contains(&Disposition::Swap)
+        })
+    }
+
+    /// True where the upgrade does not start.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.maps.iter().any(|map| matches!(map.action, Action::Refuse { .. }))
+    }
+
+    /// An estimate of the time that carrying entries over takes.
+    #[must_use]
+    pub fn estimate(&self) -> Duration {
+        self.maps.iter().map(MapPlan::estimate).sum()
+    }
+}
