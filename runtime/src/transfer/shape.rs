@@ -165,6 +165,19 @@ fn add(runs: &mut Vec<Run>, at: u32, width: u32, alignment: u32) {
     }
 }
 
+/// Up to so many bytes, loads and stores are faster than a call.
+pub(super) const UNROLLED: u32 = 128;
+
+/// The widest steps through so many bytes: offsets and widths.
+pub(super) fn widths(size: u32) -> impl Iterator<Item = (i16, u32)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let width = [8, 4, 2, 1].into_iter().find(|width| at + width <= size)?;
+        at += width;
+        Some(((at - width) as i16, width))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,12 +9,12 @@ use maplock_layout::map::MapType;
 
 use super::super::drive::{counts, run::run};
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
-use super::super::emit::asm::{Code, Helper, If, Size};
-use super::super::emit::writer::{Count, Maps, Source, Writer, at, build};
+use super::super::emit::asm::{BPF_ANY, BPF_NOEXIST, Code, EEXIST, Helper, If, Size};
+use super::super::emit::inputs::{Count, Maps, Source};
+use super::super::emit::writer::{Writer, at, build};
 use super::super::error::TransferError;
 use super::super::shape::Shape;
 use super::super::types::Settled;
-use super::programs::{BPF_ANY, BPF_NOEXIST, EEXIST};
 use super::types::Convert;
 use crate::sys::consts::BPF_F_MMAPABLE;
 use crate::sys::{Map, Mmap, NewMap, Prog};

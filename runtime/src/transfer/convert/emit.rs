@@ -5,15 +5,13 @@ use maplock_layout::conversion::{Bits, Cast, Int, Scale, Step, Steps};
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R7, R8, R10};
 use super::super::emit::asm::{Asm, Helper, If, Label, Reg, Size};
 use super::super::emit::writer::at;
+use super::super::shape::UNROLLED;
 
 /// Offsets of loads and stores have 16 bits.
 pub(super) const MAX_SIZE: u32 = i16::MAX as u32 - 8;
 
 /// How deep arrays of arrays are looped over; each takes a place in the frame.
 const MAX_DEPTH: usize = 4;
-
-/// Up to here, loads and stores are faster than a call.
-const UNROLLED: u32 = 128;
 
 /// Whether the new bytes are made, or written over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,10 +5,11 @@ use maplock_layout::conversion::{Bits, Collide, Int, Step, Steps};
 use super::super::Sum;
 use super::super::emit::asm::Code;
 use super::super::emit::emitted::{ALL_CPUS, Example, T, map, source};
-use super::super::emit::writer::{Cpus, Maps};
+use super::super::emit::inputs::{Cpus, Maps};
 use super::super::shape::Shape;
 use super::apply;
-use super::programs::{self, Areas, Converting};
+use super::parts::{Areas, Converting};
+use super::programs;
 use super::types::Side;
 
 /// The program's name, and its instructions.

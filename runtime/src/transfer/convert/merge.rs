@@ -4,7 +4,8 @@
 
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R4, R7, R8, R9, R10};
 use super::super::emit::asm::{If, Reg, Size};
-use super::super::emit::writer::{Count, Writer, at};
+use super::super::emit::inputs::Count;
+use super::super::emit::writer::{Writer, at};
 use super::super::shape::Run;
 
 impl Writer<'_> {

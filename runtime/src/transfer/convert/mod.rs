@@ -28,6 +28,7 @@ pub(super) mod emitted;
 mod entries;
 mod merge;
 pub mod migrate;
+mod parts;
 mod programs;
 mod supply;
 pub(super) mod types;

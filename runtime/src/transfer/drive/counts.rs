@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::super::emit::writer::{COUNTS, Count};
+use super::super::emit::inputs::{COUNTS, Count};
 use super::super::error::TransferError;
 use super::super::types::{Method, Settled};
 use super::programs::work;

@@ -8,7 +8,7 @@ use maplock_layout::map::MapType;
 
 use super::super::clear::clear;
 use super::super::emit::asm::Code;
-use super::super::emit::writer::{Count, Cpus, Half, Source};
+use super::super::emit::inputs::{Count, Cpus, Half, Source};
 use super::super::error::TransferError;
 use super::super::types::{Copied, Method, Options, Settled, evicts, is_array};
 use super::counts;

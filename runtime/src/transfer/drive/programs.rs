@@ -5,7 +5,7 @@ use std::io;
 use maplock_layout::map::MapType;
 
 use super::super::emit::asm::Code;
-use super::super::emit::writer::{Cpus, Maps, Source};
+use super::super::emit::inputs::{Cpus, Maps, Source};
 use super::super::error::TransferError;
 use crate::sys::{Map, NewMap};
 

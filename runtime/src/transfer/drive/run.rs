@@ -10,7 +10,7 @@ use maplock_layout::btf::{self, BtfKind};
 use maplock_layout::map::MapType;
 
 use super::super::calls::plain;
-use super::super::emit::writer::slot;
+use super::super::emit::inputs::slot;
 use super::super::error::TransferError;
 use crate::sys::consts::BPF_F_MMAPABLE;
 use crate::sys::{self, Link, Map, Mmap, NewMap, Prog};

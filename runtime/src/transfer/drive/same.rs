@@ -3,8 +3,8 @@
 use std::io;
 
 use super::super::emit::asm::Code;
+use super::super::emit::inputs::{Cpus, Half, Maps, Source};
 use super::super::emit::programs as emit;
-use super::super::emit::writer::{Cpus, Half, Maps, Source};
 use super::super::shape::Shape;
 use super::super::types::{Transfer, is_array, is_per_cpu};
 use super::counts;

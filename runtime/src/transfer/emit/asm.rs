@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
+use crate::sys::consts;
 use crate::sys::{Btf, Map, NewProg, Prog};
 
 /// A register. `R0` is the result, `R1` to `R5` are arguments that a call spoils, `R6` to `R9` are kept, `R10` is the frame.
@@ -108,6 +109,12 @@ impl Helper {
         }
     }
 }
+
+/// Flags of updates and errors, as instructions have them.
+pub(in crate::transfer) const BPF_ANY: i32 = consts::BPF_ANY as i32;
+pub(in crate::transfer) const BPF_NOEXIST: i32 = consts::BPF_NOEXIST as i32;
+pub(in crate::transfer) const EEXIST: i32 = -libc::EEXIST;
+pub(in crate::transfer) const ERANGE: i32 = -libc::ERANGE;
 
 /// A place to jump to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use super::super::shape::Shape;
 use super::super::types::{Sum, is_array, is_per_cpu};
 use super::super::{convert, needs_base};
 use super::asm::{Code, Helper};
+use super::inputs::{Cpus, Maps, Source};
 use super::programs;
-use super::writer::{Cpus, Maps, Source};
 use crate::sys::{Map, NewMap};
 
 const CPUS: u32 = 4;

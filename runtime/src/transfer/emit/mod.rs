@@ -3,5 +3,7 @@
 pub(super) mod asm;
 #[cfg(test)]
 pub(super) mod emitted;
+pub(super) mod inputs;
+mod merge;
 pub(super) mod programs;
 pub(super) mod writer;

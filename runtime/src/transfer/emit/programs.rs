@@ -5,13 +5,10 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
-use super::asm::{Asm, Code, Helper, If, Kind, Label, Size};
-use super::writer::{Count, Cpus, Maps, Source, at, build, slot};
+use super::asm::{Asm, BPF_ANY, BPF_NOEXIST, Code, EEXIST, Helper, If, Kind, Label, Size};
+use super::inputs::{Count, Cpus, Maps, Source, slot};
+use super::writer::{at, build};
 use crate::sys::Map;
-
-const BPF_ANY: i32 = 0;
-const BPF_NOEXIST: i32 = 1;
-const EEXIST: i32 = -17;
 
 /// Copies an entry to the new map and the snapshot, its sums as 0. The value is in R7 for iterators.
 pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Source<'_>) -> io::Result<Code> {

@@ -1,0 +1,88 @@
+//! What programs are told, and what they tell.
+
+use std::ops::Range;
+
+use super::super::shape::Shape;
+use crate::sys::Map;
+
+/// What programs count, in an array of one value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::transfer) enum Count {
+    Added,
+    Changed,
+    Inserted,
+    Deleted,
+    Dropped,
+    KeptNew,
+    NotCarried,
+    /// Entries that something else changed at the same moment: to be settled once more.
+    Again,
+    /// Per-CPU values without a place in the new map, or in the snapshot.
+    Missing,
+    Failed,
+    /// Not a count: the last error, as the kernel returns it.
+    Error,
+}
+
+/// How many words [`Count`] takes.
+pub(in crate::transfer) const COUNTS: u32 = 11;
+
+/// A slot of the array through which user space hands keys to a program: words `has_shorter` and `marked`, the key, and the
+/// key with a prefix that is one bit shorter.
+pub(in crate::transfer) mod slot {
+    pub(in crate::transfer) const HAS_SHORTER: usize = 0;
+    pub(in crate::transfer) const MARKED: usize = 4;
+    pub(in crate::transfer) const KEY: usize = 8;
+
+    pub(in crate::transfer) fn key_room(key_size: u32) -> usize {
+        (key_size as usize).next_multiple_of(8)
+    }
+
+    pub(in crate::transfer) fn size(key_size: u32) -> usize {
+        KEY + 2 * key_room(key_size)
+    }
+}
+
+/// Where a program's entries come from.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::transfer) enum Source<'a> {
+    /// An iterator over a map whose keys have so many bytes; of all entries, or of those that one of two programs takes.
+    Iterator { btf_id: u32, key_size: u32, half: Option<Half> },
+    /// The indexes of an array, from one that is given at each run.
+    Indexes,
+    /// Keys that user space wrote to an array.
+    Keys(&'a Map),
+}
+
+/// One of two programs, which have about half of the keys each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::transfer) enum Half {
+    One,
+    Other,
+}
+
+/// Whose values a program looks at in per-CPU maps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::transfer) enum Cpus {
+    /// Those of the CPU that it runs on.
+    Own,
+    /// Those of each of these.
+    Range(Range<u32>),
+}
+
+/// All that the programs of a transfer have to know.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::transfer) struct Maps<'a> {
+    pub(in crate::transfer) from: &'a Map,
+    pub(in crate::transfer) to: &'a Map,
+    pub(in crate::transfer) base: Option<&'a Map>,
+    pub(in crate::transfer) shape: &'a Shape,
+    /// An array of one value of [`COUNTS`] words.
+    pub(in crate::transfer) counts: &'a Map,
+    /// An array of one value as large as the maps', to put values together.
+    pub(in crate::transfer) scratch: &'a Map,
+    /// The same, always zero.
+    pub(in crate::transfer) zeros: &'a Map,
+    pub(in crate::transfer) per_cpu: bool,
+    pub(in crate::transfer) possible_cpus: u32,
+}
