@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use maplock_layout::config::Levels;
 use maplock_layout::lock::Merge;
+use maplock_layout::rehearsal::RANDOM;
 use maplock_layout::rules::Rule;
 
 use crate::answers::ConvertArgs;
@@ -231,7 +232,7 @@ pub(crate) struct MigrateArgs {
     pub(crate) test: bool,
 
     /// Random entries for each conversion
-    #[arg(long, value_name = "N", default_value_t = 1000, requires = "test")]
+    #[arg(long, value_name = "N", default_value_t = RANDOM, requires = "test")]
     pub(crate) entries: u32,
 
     /// Entries of a node, as `bpftool map dump -j` and the JSON of `maplock dump` are; the file is called as the map

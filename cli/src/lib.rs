@@ -10,14 +10,12 @@
 mod answers;
 mod args;
 mod conversion;
-mod dump;
 mod error;
 mod formats;
 #[cfg(target_os = "linux")]
 pub mod node;
 mod outcome;
 mod project;
-mod rehearsal;
 mod terminal;
 mod verbs;
 

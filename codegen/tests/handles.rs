@@ -150,11 +150,15 @@ fn a_daemon_reads_and_writes_its_maps_and_tries_its_conversions() {
 fn conversions_are_tried(project: &Project) {
     let test = |dumps: &str| {
         let cargo = project.cargo("test").arg("--lib").env("MAPLOCK_DUMPS", dumps).env("RUST_TEST_NOCAPTURE", "1");
-        cargo.run_as_it_is()
+        cargo.env("MAPLOCK_REHEARSED", project.path("rehearsed")).run_as_it_is()
     };
     let told = test("").succeeds().stdout;
     assert!(told.contains("flowtop::maplock_migrations"), "{told}");
     assert_eq!(told.lines().filter(|line| line.contains(": 1002 made-up entries")).count(), 2, "{told}");
+
+    let lines = project.read("rehearsed");
+    let told: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!((told.len(), &told[0]["map"], &told[0]["generated"]), (2, &"counts".into(), &1002.into()), "{lines}");
 
     let (key, value) = (r#"["0x01","0x00","0x00","0x00"]"#, r#"["0x05","0x00","0x00","0x00"]"#);
     project.write("counts.json", format!(r#"[{{"key":{key},"value":{value}}},{{"key":{value},"value":{key}}}]"#));

@@ -9,6 +9,7 @@
 //! - [`compare`]: two locks in, [`Finding`]s of [`rules`] out, and what becomes of each map ([`Disposition`]);
 //! - [`epochs`]: accepting a finding, and taking that back;
 //! - [`history`]: the way over epochs from a definition that a node holds, and the [`conversion`] that takes it;
+//! - [`rehearsal`]: a conversion tried on entries, also on those of a dump (with the feature `json`);
 //! - [`sum_places`]: which members of a value can be added up.
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,8 @@ pub mod config;
 pub mod conversion;
 mod diff;
 mod digest;
+#[cfg(feature = "json")]
+pub mod dump;
 mod epoch;
 pub mod epochs;
 mod finding;
@@ -29,6 +32,7 @@ pub mod map_type;
 mod name;
 mod observe;
 mod place;
+pub mod rehearsal;
 pub mod rules;
 mod sum;
 

@@ -128,12 +128,17 @@ struct Built {
     said: String,
 }
 
+/// The cargo that runs this plugin.
+pub(crate) fn command() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
 /// Runs the build scripts. That the packages themselves may fail to compile is no matter: a gate that found a break does
 /// just that.
 fn build(first: &Package, packages: &[&Package], project: &Project) -> Result<Built, Error> {
     let names: Vec<_> = packages.iter().map(|package| package.name.as_str()).collect();
     terminal::progress(&format!("    Building {} for the objects (cargo check)", names.join(", ")));
-    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = command();
     command.args(["check", "--message-format=json-render-diagnostics", "--keep-going", "--manifest-path"]);
     // That of a workspace's root knows all members.
     let root = first.workspace.join("Cargo.toml");

@@ -31,6 +31,18 @@ pub struct Conversion {
     pub legs: Vec<Leg>,
 }
 
+impl Conversion {
+    /// What becomes of entries whose keys become one, where that can be: by the first leg that says so. Code by hand says nothing:
+    /// counts are added up, and of the rest one stays.
+    #[must_use]
+    pub fn collide(&self) -> Option<Collide> {
+        self.legs.iter().find_map(|leg| match leg {
+            Leg::Derived(stage) => stage.collide,
+            Leg::ByHand { .. } => Some(Collide::Sum),
+        })
+    }
+}
+
 /// The way over one epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leg {

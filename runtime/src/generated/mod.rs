@@ -1,6 +1,5 @@
 //! What generated modules call. No part of it is for others.
 
-mod dumps;
 mod trial;
 
 use std::os::fd::AsFd;

@@ -1,12 +1,12 @@
 //! How entries are converted.
 
 use maplock_layout::conversion::Collide;
+use maplock_layout::rehearsal::Rehearsed;
 use serde::Serialize;
 
 use super::to_json;
 use crate::conversion::{Conversion, How};
 use crate::error::Error;
-use crate::rehearsal::Rehearsed;
 use crate::verbs::migrate::{Conversions, Row};
 
 #[derive(Serialize)]

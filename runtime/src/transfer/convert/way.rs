@@ -10,7 +10,11 @@ use crate::transfer::migrate::{ByHand, MigrateError, Migrations};
 
 /// How entries of one map become those of another: one leg behind the other.
 #[derive(Debug, Clone)]
-pub struct Way(Vec<WayLeg>);
+pub struct Way {
+    legs: Vec<WayLeg>,
+    /// What becomes of entries whose keys become one, where that can be.
+    collide: Option<Collide>,
+}
 
 /// The way over one epoch.
 #[derive(Clone)]
@@ -75,13 +79,13 @@ impl Way {
             let stage = Stage { key: same(key_size), value: same(value_size), collide: None };
             legs.push(WayLeg::Derived(stage));
         }
-        Ok(Self(legs))
+        Ok(Self { legs, collide: conversion.collide() })
     }
 
     /// Its stages, where all of it is derived.
     pub(super) fn stages(&self) -> Option<Vec<&Stage>> {
-        let mut stages = Vec::with_capacity(self.0.len());
-        for leg in &self.0 {
+        let mut stages = Vec::with_capacity(self.legs.len());
+        for leg in &self.legs {
             match leg {
                 WayLeg::Derived(stage) => stages.push(stage),
                 WayLeg::ByHand(_) => return None,
@@ -95,13 +99,9 @@ impl Way {
         self.stages().is_some_and(|stages| stages.iter().all(|stage| is_same(&stage.key)))
     }
 
-    /// What becomes of entries whose keys become one, where that can be: by the first stage that says so. Code by hand says
-    /// nothing: counts are added up, and of the rest one stays.
+    /// What becomes of entries whose keys become one, where that can be.
     pub(super) fn collide(&self) -> Option<Collide> {
-        self.0.iter().find_map(|leg| match leg {
-            WayLeg::Derived(stage) => stage.collide,
-            WayLeg::ByHand(_) => Some(Collide::Sum),
-        })
+        self.collide
     }
 
     /// Converts an entry, into as many as it becomes.
@@ -109,7 +109,7 @@ impl Way {
     /// # Errors
     /// What the code says; a number that does not fit.
     pub fn convert(&self, key: &[u8], value: &[u8], insert: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), MigrateError> {
-        convert(&self.0, key, value, insert)
+        convert(&self.legs, key, value, insert)
     }
 }
 
