@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use maplock_codegen::report::{self, Sides};
 use maplock_codegen::{Inputs, SourceLine};
 use maplock_layout::lock::{self, Epoch, LockedMap, Merge, OnUpgrade};
-use maplock_layout::rules::{self, Level, Tier};
+use maplock_layout::rules::{Attribute, Compares, Level, Tier};
 use maplock_layout::{Comparison, Disposition, Finding, Lock, Verdict, compare};
 
 use crate::conversion::Conversion;
@@ -160,7 +160,7 @@ impl Outcome {
     }
 
     /// Where the new side of a finding is written: in the sources, or in a lockfile that is the new side.
-    pub(crate) fn locate(&self, map: &str, path: &str, attribute: Option<&str>) -> Option<SourceLine> {
+    pub(crate) fn locate(&self, map: &str, path: &str, attribute: Option<Attribute>) -> Option<SourceLine> {
         match &self.inputs {
             Some(inputs) => inputs.locate(map, path, attribute),
             None => self.new.line(map, path, attribute),
@@ -192,7 +192,8 @@ impl Outcome {
     pub(crate) fn why(&self, verdict: &Verdict) -> String {
         let told = || {
             let findings = self.comparison.of_map(&verdict.map);
-            findings.filter(|finding| finding.consequence_of.is_none() && finding.rule != &rules::STALE_EPOCH)
+            findings
+                .filter(|finding| finding.consequence_of.is_none() && finding.rule.effect.compares != Compares::History)
         };
         let mut grave: Vec<_> = told().filter(|finding| finding.level != Level::Allow).collect();
         if grave.is_empty() {
@@ -229,17 +230,11 @@ impl Outcome {
 
 impl Side {
     /// The line of the lockfile that says what `path`, or an `attribute` of the map, is.
-    fn line(&self, map: &str, path: &str, attribute: Option<&str>) -> Option<SourceLine> {
+    fn line(&self, map: &str, path: &str, attribute: Option<Attribute>) -> Option<SourceLine> {
         let (file, text) = (self.file.as_ref()?, self.text.as_ref()?);
-        let first = lock::line_of(text, map, path)?;
         let line = match attribute.filter(|_| path == map) {
-            None => first,
-            Some(attribute) => {
-                let wanted = if attribute == "map_flags" { "flags" } else { attribute };
-                let table = text.lines().enumerate().skip(first).take_while(|(_, line)| !line.starts_with('['));
-                let found = table.into_iter().find(|(_, line)| line.split(" = ").next() == Some(wanted));
-                found.map_or(first, |(index, _)| index + 1)
-            }
+            None => lock::line_of(text, map, path)?,
+            Some(attribute) => lock::line_of_attribute(text, map, attribute)?,
         };
         Some(SourceLine { file: file.to_string_lossy().into_owned(), line: u64::try_from(line).ok()? })
     }
@@ -259,7 +254,7 @@ impl Side {
 /// does not tell a node what to do with the entries.
 pub(crate) fn demand_decisions(comparison: &mut Comparison) {
     for finding in &mut comparison.findings {
-        if finding.needs_decision() && finding.accepted.is_none() && finding.rule != &rules::PINNING_REMOVED {
+        if finding.holds_back() && finding.accepted.is_none() {
             finding.level = Level::Deny;
         }
     }
@@ -294,10 +289,11 @@ fn definition_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<C
     };
     let findings = compare(&alone(before), &alone(after), &maplock_layout::Config::default().levels).findings;
     for finding in findings.iter().filter(|finding| finding.consequence_of.is_none()) {
-        let kind = match finding.rule {
-            rule if rule == &rules::MAX_ENTRIES_INCREASED => "grew",
-            rule if rule == &rules::MAX_ENTRIES_DECREASED => "shrank",
-            rule if rule.tier == Tier::Spelling => "respelled",
+        let effect = &finding.rule.effect;
+        let kind = match effect.attribute {
+            Some(Attribute::MaxEntries) if effect.keeps_bytes => "grew",
+            Some(Attribute::MaxEntries) => "shrank",
+            _ if finding.rule.tier == Tier::Spelling => "respelled",
             _ => "changed",
         };
         changes.push(Change::new(name, kind, short(finding)));
@@ -333,9 +329,7 @@ impl Change {
 /// A finding in the words for a table, where the map stands in a column of its own.
 fn short(finding: &Finding) -> String {
     match (&finding.old, &finding.new) {
-        (Some(old), Some(new))
-            if [&rules::MAX_ENTRIES_INCREASED, &rules::MAX_ENTRIES_DECREASED].contains(&finding.rule) =>
-        {
+        (Some(old), Some(new)) if finding.rule.effect.attribute == Some(Attribute::MaxEntries) => {
             format!("max_entries {old} -> {new}")
         }
         _ => finding.message.clone(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use maplock_layout::rules::Level;
+use maplock_layout::rules::{Attribute, Level};
 use maplock_layout::{Comparison, Config, Finding, Lock, compare};
 
 use crate::inputs::Inputs;
@@ -85,7 +85,7 @@ pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, root
     };
     let drift = if file.text.is_some() { drift(lock, observed, &comparison) } else { Vec::new() };
     if comparison.has_breaks() {
-        let locate = |map: &str, path: &str, attribute: Option<&str>| inputs.locate(map, path, attribute);
+        let locate = |map: &str, path: &str, attribute: Option<Attribute>| inputs.locate(map, path, attribute);
         let report = report::render(&comparison, sides, &locate, false);
         let summary = report::summary(&comparison);
         let safe: Vec<_> = drift

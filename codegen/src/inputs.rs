@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use maplock_layout::rules::Attribute;
 use maplock_layout::{Config, MapDef, ObjectMaps, Observation, observe};
 
 use crate::object_file::{Object, SourceLine};
@@ -73,7 +74,7 @@ impl Inputs {
 
     /// Where `path` of `map`, or an `attribute` of its declaration, is written in the sources.
     #[must_use]
-    pub fn locate(&self, map: &str, path: &str, attribute: Option<&str>) -> Option<SourceLine> {
+    pub fn locate(&self, map: &str, path: &str, attribute: Option<Attribute>) -> Option<SourceLine> {
         let of_map = |object: &&InputObject| object.maps.iter().any(|def| def.name == map);
         self.objects.iter().filter(of_map).find_map(|object| {
             let parsed = Object::parse(&object.bytes).ok()?;

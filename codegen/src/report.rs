@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snippet};
 use maplock_layout::lock::{self, OnUpgrade};
 use maplock_layout::map::Pinning;
-use maplock_layout::rules::{self, Level, Rule, Tier};
-use maplock_layout::{Comparison, Finding, Layout, Lock, Place};
+use maplock_layout::rules::{self, Attribute, Compares, Level, Tier};
+use maplock_layout::{Comparison, Finding, Layout, Lock, Place, answers};
 
 use crate::object_file::SourceLine;
 
@@ -31,7 +31,7 @@ pub struct Sides<'a> {
 }
 
 /// Looks up where a path of a map, or an attribute of its declaration, is written.
-pub type Locate<'a> = dyn Fn(&str, &str, Option<&str>) -> Option<SourceLine> + 'a;
+pub type Locate<'a> = dyn Fn(&str, &str, Option<Attribute>) -> Option<SourceLine> + 'a;
 
 /// The findings at `warn` and `deny`, each with both sides and the commands that resolve it. Empty where there are none.
 #[must_use]
@@ -68,7 +68,7 @@ fn is_told(comparison: &Comparison, finding: &Finding) -> bool {
 pub fn summary(comparison: &Comparison) -> String {
     let breaks = |of_conflicts: bool| -> BTreeSet<&str> {
         let breaks = comparison.findings.iter().filter(|finding| finding.is_break());
-        breaks.filter(|f| (f.rule == &rules::MAP_CONFLICT) == of_conflicts).map(|f| f.map.as_str()).collect()
+        breaks.filter(|f| is_conflict(f) == of_conflicts).map(|f| f.map.as_str()).collect()
     };
     let told = |maps: &BTreeSet<&str>, one: &str, many: &str| match maps.len() {
         0 => None,
@@ -94,20 +94,17 @@ pub fn summary(comparison: &Comparison) -> String {
 #[must_use]
 pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<(&'static str, String)> {
     let breaks: Vec<_> = comparison.of_map(map).filter(|finding| finding.is_break()).collect();
-    let cannot_accept = [&rules::MAP_CONFLICT, &rules::MAP_REMOVED, &rules::MAP_ADDED, &rules::STALE_EPOCH];
-    if breaks.is_empty() || breaks.iter().any(|finding| cannot_accept.contains(&finding.rule)) {
+    if breaks.is_empty() || breaks.iter().any(|finding| finding.rule.effect.answers.is_empty()) {
         return Vec::new();
     }
-    let all_bytes_stay = breaks.iter().all(|finding| match finding.rule.tier {
-        Tier::Meaning | Tier::Spelling => true,
-        Tier::Bytes => [&rules::MEMBER_ADDED, &rules::UNION_ARM_ADDED].contains(&finding.rule),
-        Tier::Kernel => [&rules::MAX_ENTRIES_INCREASED, &rules::PINNING_ADDED].contains(&finding.rule),
-    });
-    let is_unpinned = breaks.iter().any(|finding| finding.rule == &rules::PINNING_REMOVED);
+    let answers = answers(&comparison.of_map(map).collect::<Vec<_>>());
+    let takes = |way| answers.contains(&way);
+    let all_bytes_stay = breaks.iter().all(|finding| finding.rule.effect.keeps_bytes);
+    let migrates = takes(OnUpgrade::Migrate);
     let ways = [
-        (OnUpgrade::Reuse, "old bytes are right:", all_bytes_stay),
-        (OnUpgrade::Migrate, "keep the entries:", !is_unpinned),
-        (OnUpgrade::Swap, if is_unpinned { "give them up:" } else { "start empty:" }, true),
+        (OnUpgrade::Reuse, "old bytes are right:", all_bytes_stay && takes(OnUpgrade::Reuse)),
+        (OnUpgrade::Migrate, "keep the entries:", migrates),
+        (OnUpgrade::Swap, if migrates { "start empty:" } else { "give them up:" }, takes(OnUpgrade::Swap)),
     ];
     let map = shell_word(map);
     let accept = ways.into_iter().filter(|(.., fits)| *fits).map(|(way, meaning, _)| {
@@ -163,22 +160,24 @@ impl<'a> Telling<'a> {
 
     /// True where `ephemeral` in Cargo.toml took a map out of the pinned ones, which no line of the sources says.
     fn is_by_config(&self) -> bool {
-        let def = self.sides.new.maps.get(&self.finding.map).map(|map| &map.def);
-        self.finding.rule == &rules::PINNING_REMOVED && def.is_some_and(|def| def.pinning != Pinning::None)
+        let map = self.sides.new.maps.get(&self.finding.map);
+        self.finding.rule.effect.attribute == Some(Attribute::Pinning)
+            && map.is_some_and(|map| map.ephemeral && map.def.pinning != Pinning::None)
     }
 
     fn new_line(&self) -> Option<ShownLine> {
         let finding = self.finding;
         finding.new.as_ref()?;
         // Of two objects in conflict, either may be the one that has the line.
-        if finding.rule == &rules::MAP_CONFLICT || self.is_by_config() {
+        if is_conflict(finding) || self.is_by_config() {
             return None;
         }
-        let attribute = attribute(finding.rule);
+        let attribute = finding.rule.effect.attribute;
         let at = (self.locate)(&finding.map, &finding.path, attribute)?;
         let (path, text) = self.source(&at);
         let text = text?;
-        let word = attribute.filter(|_| finding.path == finding.map).unwrap_or_else(|| last_name(&finding.path));
+        let own = attribute.filter(|_| finding.path == finding.map).map(Attribute::in_source);
+        let word = own.unwrap_or_else(|| last_name(&finding.path));
         // A line without either name is not the line that was compiled: the source has changed since.
         let span = [word, &format!("{word}_size"), &finding.map].into_iter().find_map(|word| find_word(&text, word))?;
         Some(ShownLine {
@@ -202,10 +201,10 @@ impl<'a> Telling<'a> {
 
     fn old_line(&self) -> Option<ShownLine> {
         let finding = self.finding;
-        finding.old.as_ref().filter(|_| finding.rule != &rules::MAP_CONFLICT)?;
+        finding.old.as_ref().filter(|_| !is_conflict(finding))?;
         let text = self.sides.old_text?;
-        let line = match attribute(finding.rule).filter(|_| finding.path == finding.map) {
-            Some(name) => attribute_line(text, &finding.map, name),
+        let line = match finding.rule.effect.attribute.filter(|_| finding.path == finding.map) {
+            Some(attribute) => lock::line_of_attribute(text, &finding.map, attribute),
             None if finding.rule == &rules::MEMBER_RENAMED => {
                 let old = finding.old.as_deref()?;
                 let parent = finding.path.rsplit_once('.').map_or("", |(parent, _)| parent);
@@ -222,7 +221,7 @@ impl<'a> Telling<'a> {
 
     fn notes(&self, said_old: bool, said_new: bool) -> Vec<String> {
         let finding = self.finding;
-        if finding.rule == &rules::MAP_CONFLICT {
+        if is_conflict(finding) {
             return [&finding.old, &finding.new].into_iter().flatten().cloned().collect();
         }
         let mut notes = Vec::new();
@@ -232,7 +231,7 @@ impl<'a> Telling<'a> {
         if self.is_by_config() {
             notes.push("`ephemeral` in Cargo.toml names it".to_owned());
         } else if !said_new && finding.new.is_some() {
-            let at = (self.locate)(&finding.map, &finding.path, attribute(finding.rule));
+            let at = (self.locate)(&finding.map, &finding.path, finding.rule.effect.attribute);
             let at = at.map_or_else(|| "now".to_owned(), |at| format!("now, at {}:{}", self.source(&at).0, at.line));
             notes.push(format!("{at}: {}", side(&finding.new, finding.new_place)));
         }
@@ -281,17 +280,12 @@ impl<'a> Telling<'a> {
 
     fn commands(&self) -> Vec<String> {
         let finding = self.finding;
-        match finding.rule.id {
-            "map-conflict" => vec!["make them alike: a node would get whichever object is loaded first".to_owned()],
-            "map-removed" if finding.is_break() => {
-                vec!["put the map back, or set `map-removed = \"warn\"` in Cargo.toml for this release".to_owned()]
-            }
-            _ => {
-                let more = self.sides.accept.filter(|_| self.is_last);
-                let commands = more.map(|more| commands(self.comparison, &finding.map, more)).unwrap_or_default();
-                commands.into_iter().map(|(meaning, command)| format!("{meaning:<20} {command}")).collect()
-            }
+        if let Some(remedy) = finding.rule.effect.remedy.filter(|_| finding.is_break()) {
+            return vec![remedy.to_owned()];
         }
+        let more = self.sides.accept.filter(|_| self.is_last);
+        let commands = more.map(|more| commands(self.comparison, &finding.map, more)).unwrap_or_default();
+        commands.into_iter().map(|(meaning, command)| format!("{meaning:<20} {command}")).collect()
     }
 }
 
@@ -322,26 +316,8 @@ fn side(value: &Option<String>, place: Option<Place>) -> String {
     }
 }
 
-/// The member of a map's declaration that a rule is about.
-fn attribute(rule: &Rule) -> Option<&'static str> {
-    match rule.id {
-        "max-entries-increased" | "max-entries-decreased" => Some("max_entries"),
-        "flags-changed" => Some("map_flags"),
-        "map-type-changed" => Some("type"),
-        "map-extra-changed" => Some("map_extra"),
-        "pinning-added" | "pinning-removed" => Some("pinning"),
-        "inner-map-changed" => Some("values"),
-        _ => None,
-    }
-}
-
-/// The line of a lockfile that says `attribute` of `map`.
-fn attribute_line(text: &str, map: &str, attribute: &str) -> Option<usize> {
-    let first = lock::line_of(text, map, map)?;
-    let attribute = if attribute == "map_flags" { "flags" } else { attribute };
-    let table = text.lines().enumerate().skip(first).take_while(|(_, line)| !line.starts_with('['));
-    let found = table.into_iter().find(|(_, line)| line.split(" = ").next() == Some(attribute));
-    Some(found.map_or(first, |(index, _)| index + 1))
+fn is_conflict(finding: &Finding) -> bool {
+    finding.rule.effect.compares == Compares::Objects
 }
 
 fn last_name(path: &str) -> &str {

@@ -6,7 +6,7 @@ use std::fmt;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::rules::{self, Level, Rule};
+use crate::rules::{self, Compares, Level, Rule};
 
 /// What a `Cargo.toml` says of a package's maps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Levels {
     /// The level of a rule. A conflict between two objects is denied always: there is no right way to build it.
     #[must_use]
     pub fn of(&self, rule: &Rule) -> Level {
-        if rule == &rules::MAP_CONFLICT {
+        if rule.effect.compares == Compares::Objects {
             return Level::Deny;
         }
         self.0.get(rule.id).copied().unwrap_or(rule.default_level)
@@ -123,7 +123,7 @@ impl Config {
                         reader.error(key, format!("`{id}` is neither a key nor a rule{}", did_you_mean(id, known)))
                     })?;
                     let level = reader.level(value)?;
-                    if rule == &rules::MAP_CONFLICT && level != Level::Deny {
+                    if rule.effect.compares == Compares::Objects && level != Level::Deny {
                         return Err(
                             reader.error(value, format!("`{id}` is denied always: there is no right way to build it"))
                         );

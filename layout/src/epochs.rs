@@ -7,11 +7,11 @@ use crate::config::Levels;
 use crate::conversion::{Answers, Problems};
 use crate::diff::compare;
 use crate::epoch::{Epoch, Merge, OnUpgrade};
-use crate::finding::{Comparison, Finding};
+use crate::finding::{Comparison, Finding, answers};
 use crate::history::{Converting, leads_to};
 use crate::lock::{Lock, LockedMap};
 use crate::observe::Observation;
-use crate::rules::{self, Level};
+use crate::rules::{self, Level, Tier};
 use crate::sum::{SumError, has_member, sum_places};
 
 /// Why a change was not entered.
@@ -30,12 +30,18 @@ pub enum EpochError {
     NothingToDecide(String),
     /// There is no epoch to take back.
     NothingToUndo(String),
-    /// The kernel or the loader refuses to reuse a map after this change.
-    CannotReuse {
+    /// The answer is none to this change.
+    CannotBe {
         /// The map.
         map: String,
+        /// The answer.
+        on_upgrade: OnUpgrade,
         /// The change, in words.
         because: String,
+        /// True where it is one that the kernel or the loader sees.
+        is_refused: bool,
+        /// What can be answered.
+        answers: Vec<OnUpgrade>,
     },
     /// An epoch needs a reason, for those who review and run it.
     NoReason,
@@ -86,10 +92,17 @@ impl fmt::Display for EpochError {
                 write!(f, "the change of map `{map}` is safe and needs no decision; run `cargo maplock update`")
             }
             Self::NothingToUndo(map) => write!(f, "nothing was accepted for map `{map}`: there is nothing to undo"),
-            Self::CannotReuse { map, because } => write!(
-                f,
-                "map `{map}` cannot be reused: {because}, and the kernel would refuse the pinned map; choose `migrate` or `swap`"
-            ),
+            Self::CannotBe { map, on_upgrade, because, is_refused, answers } => {
+                match on_upgrade {
+                    OnUpgrade::Reuse => write!(f, "map `{map}` cannot be reused: {because}")?,
+                    other => write!(f, "`{other}` is no answer for map `{map}`: {because}")?,
+                }
+                if *on_upgrade == OnUpgrade::Reuse && *is_refused {
+                    f.write_str(", and the kernel would refuse the pinned map")?;
+                }
+                let answers: Vec<_> = answers.iter().map(|answer| format!("`{answer}`")).collect();
+                write!(f, "; choose {}", answers.join(" or "))
+            }
             Self::NoReason => f.write_str("the reason is empty; say for the reviewers why this break is right"),
             Self::CannotMerge { map, path, was, because } => {
                 let when = if *was { " as it was" } else { "" };
@@ -120,11 +133,7 @@ impl std::error::Error for EpochError {}
 /// The comparison, where a change does need a decision.
 pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lock, Box<Comparison>> {
     let comparison = compare(lock, &observed.lock, levels);
-    let undecided = comparison.findings.iter().any(|finding| {
-        // A map that is no longer pinned has no state to decide on, unless that is denied.
-        finding.is_break() || finding.needs_decision() && finding.rule != &rules::PINNING_REMOVED
-    });
-    if undecided {
+    if comparison.findings.iter().any(Finding::holds_back) {
         return Err(Box::new(comparison));
     }
     let mut updated = Lock::default();
@@ -155,8 +164,9 @@ fn drop_stale(map: &mut LockedMap) {
     let current = map.def.digest();
     // One that accepted what no digest tells is over once the map is as large, or as pinned, as it was before.
     let is_over = |epoch: &Epoch| {
-        let lessened = [rules::MAX_ENTRIES_DECREASED.id, rules::PINNING_REMOVED.id];
-        epoch.rules.iter().all(|rule| lessened.contains(&rule.as_str()))
+        let lessens =
+            |id: &String| rules::find(id).is_some_and(|rule| !rule.effect.in_digest && !rule.effect.keeps_bytes);
+        epoch.rules.iter().all(lessens)
             && epoch.from == epoch.to
             && map.def.max_entries >= epoch.previous.max_entries
             && map.def.pinning == epoch.previous.pinning
@@ -202,7 +212,7 @@ pub fn accept(
         let entry = entry.filter(|epoch| epoch.to == today && !epoch.is_bridge());
         let entry = entry.ok_or_else(|| EpochError::NothingToAccept(map.to_owned()))?;
         let before = LockedMap::new(entry.previous.clone());
-        can_reuse(map, on_upgrade, &compare(&one(&before), &one(now), levels).findings)?;
+        can_be(map, on_upgrade, &compare(&one(&before), &one(now), levels).findings)?;
         entry.on_upgrade = on_upgrade;
         if !on_upgrade.keeps_entries() {
             entry.merge.clear();
@@ -213,7 +223,7 @@ pub fn accept(
         reason.clone_into(&mut entry.reason);
         return Ok(accepted);
     }
-    can_reuse(map, on_upgrade, &findings)?;
+    can_be(map, on_upgrade, &findings)?;
     let mut next = LockedMap { epochs: known.epochs.clone(), ..now.clone() };
     next.epochs.push(epoch(known, now, rules, on_upgrade, reason));
     accepted.maps.insert(map.to_owned(), next);
@@ -314,11 +324,19 @@ fn rules_of<'a>(findings: impl Iterator<Item = &'a Finding>, wanted: impl Fn(&Fi
     rules.into_iter().map(str::to_owned).collect()
 }
 
-fn can_reuse(map: &str, on_upgrade: OnUpgrade, findings: &[Finding]) -> Result<(), EpochError> {
-    match findings.iter().find(|finding| finding.rule.rules_out_reuse()) {
-        Some(finding) if on_upgrade == OnUpgrade::Reuse => {
-            Err(EpochError::CannotReuse { map: map.to_owned(), because: finding.message.clone() })
-        }
-        _ => Ok(()),
+fn can_be(map: &str, on_upgrade: OnUpgrade, findings: &[Finding]) -> Result<(), EpochError> {
+    let mut answers = answers(&findings.iter().collect::<Vec<_>>());
+    if answers.contains(&on_upgrade) {
+        return Ok(());
     }
+    // That nodes refuse can be said of nearly anything, and is no way on.
+    answers.retain(|answer| *answer != OnUpgrade::Refuse);
+    let against = findings.iter().find(|finding| !finding.rule.effect.answers.contains(&on_upgrade));
+    Err(EpochError::CannotBe {
+        map: map.to_owned(),
+        on_upgrade,
+        because: against.map(|finding| finding.message.clone()).unwrap_or_default(),
+        is_refused: against.is_some_and(|finding| finding.rule.tier == Tier::Kernel),
+        answers,
+    })
 }

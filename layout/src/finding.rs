@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::digest::Digest;
 use crate::epoch::{Merge, OnUpgrade};
 use crate::place::Place;
-use crate::rules::{self, Level, Rule, Tier};
+use crate::rules::{Compares, Decision, Effect, Level, Rule};
 
 /// A rule that applies to one place of one map, with both sides of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,17 +45,30 @@ impl Finding {
     /// the configuration denies. A level of `allow` silences a finding, but does not make old bytes right.
     #[must_use]
     pub fn needs_decision(&self) -> bool {
-        // There is no state yet, none any more, or all of it stays.
-        let is_harmless = [
-            &rules::MAP_ADDED,
-            &rules::MAP_REMOVED,
-            &rules::MAX_ENTRIES_INCREASED,
-            &rules::PINNING_ADDED,
-            &rules::STALE_EPOCH,
-        ]
-        .contains(&self.rule);
-        !is_harmless && (matches!(self.rule.tier, Tier::Bytes | Tier::Kernel) || self.level == Level::Deny)
+        match self.rule.effect.decision {
+            Decision::Never => false,
+            Decision::IfDenied => self.level == Level::Deny,
+            Decision::OnNodes | Decision::Always => true,
+        }
     }
+
+    /// True where the lock can't follow the objects before somebody has decided.
+    #[must_use]
+    pub fn holds_back(&self) -> bool {
+        self.is_break() || self.needs_decision() && self.rule.effect.decision != Decision::OnNodes
+    }
+}
+
+/// What can be answered to all that was found of one map. What keeps every byte, and no digest tells, goes along with any answer to
+/// the rest.
+#[must_use]
+pub fn answers(findings: &[&Finding]) -> Vec<OnUpgrade> {
+    let effects: Vec<_> = findings.iter().map(|finding| &finding.rule.effect).collect();
+    let decides = |effect: &&Effect| effect.in_digest || !effect.keeps_bytes;
+    let is_alone = !effects.iter().any(|effect| effect.compares == Compares::Releases && decides(effect));
+    let asked = |effect: &&&Effect| effect.compares != Compares::History && (is_alone || decides(effect));
+    let takes = |answer: &OnUpgrade| effects.iter().filter(asked).all(|effect| effect.answers.contains(answer));
+    OnUpgrade::ALL.into_iter().filter(takes).collect()
 }
 
 /// What happens to a map's existing state in an upgrade.

@@ -39,7 +39,7 @@ mod sum;
 pub use config::Config;
 pub use diff::compare;
 pub use digest::Digest;
-pub use finding::{Comparison, Disposition, Finding, Verdict};
+pub use finding::{Comparison, Disposition, Finding, Verdict, answers};
 pub use kernel_field::uncarried;
 pub use layout::{Composite, CompositeKind, Enumeration, FlatMember, IntKind, Layout, Member, Shape};
 pub use lock::Lock;

@@ -10,7 +10,7 @@ use maplock_layout::epochs::{EpochError, accept, merge, undo, update};
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock_layout::map::{MapDef, MapType, Pinning};
 use maplock_layout::rules::{self, Level};
-use maplock_layout::{Disposition, Lock, Verdict};
+use maplock_layout::{Disposition, Lock, Observation, Verdict, compare};
 use support::{diff, lines, lock, map, observed};
 
 const V1: &str = "struct stats { u32 packets; u32 errors; };";
@@ -220,31 +220,68 @@ fn a_mistake_in_the_answer_is_put_right_by_accepting_again() {
 fn an_answer_that_is_amended_is_held_against_the_kernel_too() {
     let once = accepted(&lock([map(V1)]), V2, OnUpgrade::Swap, "why");
     let error = accept(&once, &observed([map(V2)]), "m", OnUpgrade::Reuse, "oh", &levels()).unwrap_err();
-    assert!(matches!(error, EpochError::CannotReuse { .. }), "{error}");
+    assert!(matches!(error, EpochError::CannotBe { .. }), "{error}");
 }
 
 #[test]
 fn what_the_kernel_would_not_reuse_can_not_be_accepted_as_reuse() {
     type Change = fn(&mut MapDef);
-    let changes: [(Change, &str); 6] = [
-        (|def| *def = map(V4), "the value of `m` takes 24 bytes, it took 8"),
-        (|def| def.map_type = MapType::LRU_HASH, "map `m` is of type lru_hash, it was hash"),
-        (|def| def.flags = 1, "map_flags of map `m` are 0x1, they were 0x0"),
-        (|def| def.map_extra = 3, "map_extra of map `m` is 3, it was 0"),
-        (|def| def.max_entries = 64, "max_entries of `m` shrank from 1024 to 64"),
-        (|def| def.key_size = 8, "the key of `m` takes 8 bytes, it took 4"),
+    let either = "`migrate` or `swap`";
+    let changes: [(Change, &str, &str); 6] = [
+        (|def| *def = map(V4), "the value of `m` takes 24 bytes, it took 8", either),
+        (|def| def.map_type = MapType::LRU_HASH, "map `m` is of type lru_hash, it was hash", either),
+        (|def| def.flags = 1, "map_flags of map `m` are 0x1, they were 0x0", either),
+        // Only of maps that can't be copied does the kernel take one (`map_create`).
+        (|def| def.map_extra = 3, "map_extra of map `m` is 3, it was 0", "`swap`"),
+        (|def| def.max_entries = 64, "max_entries of `m` shrank from 1024 to 64", either),
+        (|def| def.key_size = 8, "the key of `m` takes 8 bytes, it took 4", either),
     ];
-    for (change, because) in changes {
+    for (change, because, answers) in changes {
         let new = observed([with(map(V1), change)]);
         let error = accept(&lock([map(V1)]), &new, "m", OnUpgrade::Reuse, "why", &levels()).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(
-                "map `m` cannot be reused: {because}, and the kernel would refuse the pinned map; choose `migrate` or `swap`"
+                "map `m` cannot be reused: {because}, and the kernel would refuse the pinned map; choose {answers}"
             )
         );
         assert!(accept(&lock([map(V1)]), &new, "m", OnUpgrade::Swap, "why", &levels()).is_ok());
     }
+}
+
+#[test]
+fn an_answer_that_no_node_could_follow_is_refused() {
+    let unpinned = |mut objects: Observation| {
+        objects.lock.maps.get_mut("m").unwrap().ephemeral = true;
+        objects
+    };
+    let extra = |extra| with(map(V1), |def| def.map_extra = extra);
+    let cases = [
+        (lock([map(V1)]), unpinned(observed([map(V1)])), OnUpgrade::Migrate),
+        (lock([map(V1)]), unpinned(observed([map(V1)])), OnUpgrade::Reuse),
+        (lock([extra(0)]), observed([extra(3)]), OnUpgrade::Migrate),
+    ];
+    for (old, new, on_upgrade) in cases {
+        let error = accept(&old, &new, "m", on_upgrade, "why", &levels()).unwrap_err();
+        assert!(matches!(error, EpochError::CannotBe { .. }), "{on_upgrade}: {error}");
+        accept(&old, &new, "m", OnUpgrade::Swap, "why", &levels()).unwrap();
+    }
+}
+
+#[test]
+fn what_was_answered_to_a_change_that_is_denied_here_counts_on_a_node_that_knows_no_levels() {
+    let untyped = with(map(V1), |def| def.value = None);
+    let mut strict = levels();
+    strict.set(&rules::LAYOUT_ADDED, Level::Deny);
+    let old = lock([untyped]);
+    let objects = observed([map(V1)]);
+    let new = accept(&old, &objects, "m", OnUpgrade::Swap, "it held something else", &strict).unwrap();
+    for levels in [strict, levels()] {
+        assert_eq!(compare(&old, &new, &levels).maps[0].disposition, Disposition::Swap);
+    }
+    // Where nobody was asked, the bytes stay.
+    let unasked = update(&old, &objects, &levels()).unwrap();
+    assert_eq!(compare(&old, &unasked, &levels()).maps[0].disposition, Disposition::Reuse);
 }
 
 #[test]

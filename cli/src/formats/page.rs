@@ -48,7 +48,7 @@ pub(crate) fn of_rule(rule: &Rule) -> String {
 }
 
 fn page(rule: &Rule, heading: &str) -> String {
-    let Rule { id, tier, default_level, purpose, explanation, example } = rule;
+    let Rule { id, tier, default_level, purpose, explanation, example, effect: _ } = rule;
     format!(
         "\
 {heading} {id}

@@ -1,5 +1,6 @@
 //! Where the members of keys and values are declared, from DWARF.
 
+use maplock_layout::rules::Attribute;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -43,7 +44,7 @@ impl Locations {
     /// Where `path` (as in a finding: `flows.value.stats[].bytes`) of `map` is declared. `attribute` names a member of
     /// the map's own declaration, such as `max_entries`, for a path that is just the map.
     #[must_use]
-    pub fn find(&self, map: &str, path: &str, attribute: Option<&str>) -> Option<SourceLine> {
+    pub fn find(&self, map: &str, path: &str, attribute: Option<Attribute>) -> Option<SourceLine> {
         let mut found = None;
         self.walk(|walk| found = found.take().or_else(|| walk.find(map, path, attribute)));
         found
@@ -116,7 +117,7 @@ pub(super) struct Walk<'u, 'a> {
 }
 
 impl<'a> Walk<'_, 'a> {
-    fn find(&self, map: &str, path: &str, attribute: Option<&str>) -> Option<SourceLine> {
+    fn find(&self, map: &str, path: &str, attribute: Option<Attribute>) -> Option<SourceLine> {
         let rest = path.strip_prefix(map)?;
         let mut parts =
             rest.split('.').filter(|part| !part.is_empty()).map(|part| part.trim_end_matches("[]")).peekable();
@@ -127,7 +128,7 @@ impl<'a> Walk<'_, 'a> {
         let mut here = self.line(&variable);
         let mut definition = self.wrapped(self.type_of(&variable)?)?;
         if parts.peek().is_none() {
-            let attribute = attribute.and_then(|name| self.member(definition, name));
+            let attribute = attribute.and_then(|attribute| self.member(definition, attribute.in_source()));
             return attribute.and_then(|member| self.line(&member)).or(here);
         }
         while parts.next_if_eq(&"inner").is_some() {

@@ -17,7 +17,7 @@ use crate::layout::Layout;
 use crate::lock::{Lock, LockedMap};
 use crate::map::{MapDef, Pinning};
 use crate::place::Place;
-use crate::rules::{self, Level, Rule, Tier};
+use crate::rules::{self, Attribute, Level, Rule, Tier};
 use crate::sum::sum_places;
 use at::{At, Role};
 use layouts::LayoutDiff;
@@ -93,7 +93,6 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
         (true, false) => {
             let message = format!("map `{}` is now pinned", new.name);
             sink.add(&rules::PINNING_ADDED, &new.name, Some("not pinned".into()), Some("pinned".into()), message);
-            return Some(verdict(&new.name, Disposition::Create, None, Some(new.digest())));
         }
         (false, true) => {
             let message = format!("map `{}` is no longer pinned", new.name);
@@ -113,7 +112,10 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
     for finding in &mut sink.findings {
         finding.accepted = acceptance.of(finding.rule, before, after);
     }
-    let disposition = disposition(&sink.findings);
+    if before.ephemeral {
+        return Some(verdict(&new.name, Disposition::Create, None, Some(to)));
+    }
+    let disposition = disposition(&sink.findings, &acceptance);
     let reason =
         (!matches!(disposition, Disposition::Reuse | Disposition::Grow)).then(|| acceptance.reason()).flatten();
     let keeps = matches!(disposition, Disposition::Reuse | Disposition::Grow | Disposition::Migrate);
@@ -235,13 +237,6 @@ fn compare_key_or_value(
     }
 }
 
-/// Rules about what a digest leaves out, so that an epoch for them may lead from a digest to the same digest.
-fn is_outside_digest(rule: &Rule) -> bool {
-    let attributes =
-        [&rules::MAX_ENTRIES_DECREASED, &rules::MAX_ENTRIES_INCREASED, &rules::PINNING_ADDED, &rules::PINNING_REMOVED];
-    attributes.contains(&rule) || rule.tier == Tier::Spelling
-}
-
 /// The epochs of one map that lead from an old definition to the new one.
 struct Acceptance<'a> {
     /// One epoch behind the other, from the old digest to the new; `None` where there is no way.
@@ -268,13 +263,15 @@ impl<'a> Acceptance<'a> {
     fn of(&self, rule: &'static Rule, old: &LockedMap, new: &LockedMap) -> Option<OnUpgrade> {
         let names = |epoch: &&Epoch| epoch.rules.iter().any(|id| id == rule.id);
         let answer = |epochs: &mut dyn Iterator<Item = &Epoch>| epochs.map(|epoch| epoch.on_upgrade).max();
-        if is_outside_digest(rule) {
+        if !rule.effect.in_digest {
             // No digest binds these, so that both sides must be within what was looked at.
-            if rule == &rules::MAX_ENTRIES_DECREASED && !self.allows_capacity(old.def.max_entries, new.def.max_entries)
-            {
+            let lessened = rule.effect.attribute.filter(|_| !rule.effect.keeps_bytes);
+            let allows = || self.allows_capacity(old.def.max_entries, new.def.max_entries);
+            if lessened == Some(Attribute::MaxEntries) && !allows() {
                 return None;
             }
-            let covers = |epoch: &&Epoch| rule != &rules::PINNING_REMOVED || old.def.pinning == epoch.previous.pinning;
+            let covers =
+                |epoch: &&Epoch| lessened != Some(Attribute::Pinning) || old.def.pinning == epoch.previous.pinning;
             return answer(&mut self.all().filter(names).filter(covers));
         }
         let chain = self.chain.as_ref()?;
@@ -293,7 +290,13 @@ impl<'a> Acceptance<'a> {
         };
         let answer = answer(&mut chain.iter().copied()).filter(|_| is_accepted)?;
         // Two steps that each kept the bytes may add up to one that the kernel refuses.
-        (answer != OnUpgrade::Reuse || !rule.rules_out_reuse()).then_some(answer)
+        rule.effect.answers.contains(&answer).then_some(answer)
+    }
+
+    /// True where somebody was asked about a change of this kind on the way, and answered.
+    fn is_answered(&self, rule: &Rule) -> bool {
+        let names = |epoch: &&Epoch| !epoch.is_bridge() && epoch.rules.iter().any(|id| id == rule.id);
+        rule.effect.in_digest && self.chain.iter().flatten().any(names)
     }
 
     /// True where what was accepted leads from one capacity down to another, in one step or several.
@@ -324,10 +327,12 @@ impl<'a> Acceptance<'a> {
 }
 
 /// What these findings of a map that is on both sides come to.
-fn disposition(findings: &[Finding]) -> Disposition {
+fn disposition(findings: &[Finding], acceptance: &Acceptance<'_>) -> Disposition {
     let grows = findings.iter().any(|finding| finding.rule == &rules::MAX_ENTRIES_INCREASED);
     let kept = if grows { Disposition::Grow } else { Disposition::Reuse };
-    let worst = findings.iter().filter(|finding| finding.needs_decision()).map(|finding| match finding.accepted {
+    // What was decided counts wherever it is read: a node does not know which levels the build had set.
+    let is_decided = |finding: &&Finding| finding.needs_decision() || acceptance.is_answered(finding.rule);
+    let worst = findings.iter().filter(is_decided).map(|finding| match finding.accepted {
         Some(OnUpgrade::Reuse) => kept,
         Some(OnUpgrade::Migrate) => Disposition::Migrate,
         Some(OnUpgrade::Swap) => Disposition::Swap,

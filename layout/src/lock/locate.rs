@@ -4,6 +4,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::line_of as line;
+use crate::rules::Attribute;
 
 /// The line, from 1, that says what `path` (as in a finding: `flows.value.stats[].bytes`) is in the lockfile `text`;
 /// of the nearest enclosing struct or map where it says nothing of it. `None` where the map is not there.
@@ -35,6 +36,15 @@ pub fn line_of(text: &str, map: &str, path: &str) -> Option<usize> {
         }
     }
     Some(line(text, best))
+}
+
+/// The line that says `attribute` of `map`; that of the map where none does, such as one that is at its default.
+#[must_use]
+pub fn line_of_attribute(text: &str, map: &str, attribute: Attribute) -> Option<usize> {
+    let first = line_of(text, map, map)?;
+    let table = text.lines().enumerate().skip(first).take_while(|(_, line)| !line.starts_with('['));
+    let found = table.into_iter().find(|(_, line)| line.split(" = ").next() == Some(attribute.in_lock()));
+    Some(found.map_or(first, |(index, _)| index + 1))
 }
 
 type Value<'a> = Spanned<DeValue<'a>>;

@@ -15,7 +15,7 @@ use std::fmt;
 pub use crate::epoch::{Epoch, Merge, OnUpgrade};
 pub use data::{FILE_NAME, Lock, LockedMap, VERSION};
 pub use error::{LockError, LockProblem};
-pub use locate::line_of;
+pub use locate::{line_of, line_of_attribute};
 
 impl LockedMap {
     /// True where a lock that holds `self` would hold `other` in the same words, histories aside. What a map that is not

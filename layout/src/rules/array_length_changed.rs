@@ -1,12 +1,13 @@
 //! `array-length-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// An array with more or fewer elements.
 pub const RULE: Rule = Rule {
     id: "array-length-changed",
     tier: Tier::Bytes,
     default_level: Level::Deny,
+    effect: Effect::BYTES,
     purpose: "an array has another number of elements",
     explanation: "\
 The elements that both sides have stay where they were. Behind them, a longer array reads what the old release wrote

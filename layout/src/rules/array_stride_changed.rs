@@ -1,12 +1,14 @@
 //! `array-stride-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
+use crate::epoch::OnUpgrade;
 
 /// An array whose elements changed in size, with no member of them changed.
 pub const RULE: Rule = Rule {
     id: "array-stride-changed",
     tier: Tier::Bytes,
     default_level: Level::Deny,
+    effect: Effect { answers: &[OnUpgrade::Migrate, OnUpgrade::Swap, OnUpgrade::Refuse], ..Effect::BYTES },
     purpose: "the elements of an array are further apart or closer together, with no member of them changed",
     explanation: "\
 Only the first element is where it was: the new programs read each further one from the middle of its neighbour or

@@ -1,12 +1,13 @@
 //! `bit-width-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A bit-field that takes more or fewer bits.
 pub const RULE: Rule = Rule {
     id: "bit-width-changed",
     tier: Tier::Bytes,
     default_level: Level::Deny,
+    effect: Effect::BYTES,
     purpose: "a bit-field has another width",
     explanation: "\
 The new programs read more or fewer bits than the old release wrote for the field. Bits that it gained held another

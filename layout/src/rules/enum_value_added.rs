@@ -1,12 +1,13 @@
 //! `enum-value-added`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// An enumerator with a number of its own.
 pub const RULE: Rule = Rule {
     id: "enum-value-added",
     tier: Tier::Meaning,
     default_level: Level::Allow,
+    effect: Effect::MEANING,
     purpose: "an enumerator was added",
     explanation: "\
 No entry of the old release holds the new number, so nothing is misread and the map is reused. A last enumerator that

@@ -1,12 +1,13 @@
 //! `enum-value-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// An enumerator of the same name with another number.
 pub const RULE: Rule = Rule {
     id: "enum-value-changed",
     tier: Tier::Meaning,
     default_level: Level::Deny,
+    effect: Effect::MEANING,
     purpose: "an enumerator has another number",
     explanation: "\
 Entries hold the number, not the name. What the old release wrote for one enumerator, the new programs take for

@@ -1,12 +1,13 @@
 //! `enum-value-removed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// An enumerator that the new definition has no more.
 pub const RULE: Rule = Rule {
     id: "enum-value-removed",
     tier: Tier::Meaning,
     default_level: Level::Deny,
+    effect: Effect::MEANING,
     purpose: "an enumerator was removed",
     explanation: "\
 Old entries may still hold its number, which the new programs have no name for, and mostly no case either.

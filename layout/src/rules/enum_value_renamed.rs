@@ -1,12 +1,13 @@
 //! `enum-value-renamed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// An enumerator of the same number with another name.
 pub const RULE: Rule = Rule {
     id: "enum-value-renamed",
     tier: Tier::Meaning,
     default_level: Level::Deny,
+    effect: Effect::MEANING,
     purpose: "an enumerator has another name for the same number",
     explanation: "\
 The old entries read the same. What they mean depends on why the name changed: a better word for the same thing harms

@@ -1,12 +1,13 @@
 //! `flags-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Attribute, Effect, Example, Level, Rule, Tier};
 
 /// Other flags, as the kernel keeps them.
 pub const RULE: Rule = Rule {
     id: "flags-changed",
     tier: Tier::Kernel,
     default_level: Level::Deny,
+    effect: Effect { attribute: Some(Attribute::Flags), ..Effect::FIXED },
     purpose: "the flags of the map are others, as the kernel keeps them",
     explanation: "\
 The flags of a map are fixed when it is made, so the pinned map keeps the old ones whatever the new release declares.

@@ -1,12 +1,14 @@
 //! `inner-map-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Attribute, Effect, Example, Level, Rule, Tier};
+use crate::epoch::OnUpgrade;
 
 /// A map in maps with another template for what it holds.
 pub const RULE: Rule = Rule {
     id: "inner-map-changed",
     tier: Tier::Kernel,
     default_level: Level::Deny,
+    effect: Effect { attribute: Some(Attribute::Inner), answers: &[OnUpgrade::Swap, OnUpgrade::Refuse], ..Effect::FIXED },
     purpose: "the template of the maps in a map appeared, disappeared, or has another capacity",
     explanation: "\
 A map of maps admits only maps that equal its template, and a pinned one keeps the template that it was made with: the

@@ -1,12 +1,13 @@
 //! `key-size-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A key of more or fewer bytes.
 pub const RULE: Rule = Rule {
     id: "key-size-changed",
     tier: Tier::Kernel,
     default_level: Level::Deny,
+    effect: Effect::FIXED,
     purpose: "the key has another size",
     explanation: "\
 The size of a key is fixed when a map is made. The kernel and most loaders refuse the pinned map, and the new release

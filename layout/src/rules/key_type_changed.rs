@@ -1,12 +1,13 @@
 //! `key-type-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A key that as a whole is of another type.
 pub const RULE: Rule = Rule {
     id: "key-type-changed",
     tier: Tier::Bytes,
     default_level: Level::Deny,
+    effect: Effect::BYTES,
     purpose: "the whole key is of another type",
     explanation: "\
 A key is looked up by its bytes. The new programs ask with bytes that mean something else, so that they miss the old

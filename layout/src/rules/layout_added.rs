@@ -1,12 +1,13 @@
 //! `layout-added`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A map that said its sizes only and now says its types.
 pub const RULE: Rule = Rule {
     id: "layout-added",
     tier: Tier::Meaning,
     default_level: Level::Warn,
+    effect: Effect::MEANING,
     purpose: "a map that was declared by size now says its type",
     explanation: "\
 No byte changes, and the map is reused as it is. But neither the lock nor the pinned map tells what the old release

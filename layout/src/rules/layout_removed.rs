@@ -1,12 +1,13 @@
 //! `layout-removed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A map that said its types and now says its sizes only.
 pub const RULE: Rule = Rule {
     id: "layout-removed",
     tier: Tier::Meaning,
     default_level: Level::Deny,
+    effect: Effect::MEANING,
     purpose: "a map that said its type is now declared by size only",
     explanation: "\
 No byte need have changed, but nobody can tell any more: maplock sees sizes only, for this release and those after it,

@@ -1,12 +1,13 @@
 //! `map-added`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Decision, Effect, Example, Level, Rule, Tier};
 
 /// A map that the old release has not.
 pub const RULE: Rule = Rule {
     id: "map-added",
     tier: Tier::Kernel,
     default_level: Level::Allow,
+    effect: Effect { decision: Decision::Never, answers: &[], ..Effect::BYTES },
     purpose: "a map is new",
     explanation: "\
 The old release left no state for this map. A node that upgrades makes it, empty, and pins it together with the others

@@ -1,12 +1,13 @@
 //! `map-removed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Decision, Effect, Example, Level, Rule, Tier};
 
 /// A map that the new release has no more.
 pub const RULE: Rule = Rule {
     id: "map-removed",
     tier: Tier::Kernel,
     default_level: Level::Warn,
+    effect: Effect { decision: Decision::Never, answers: &[], remedy: Some("put the map back, or set `map-removed = \"warn\"` in Cargo.toml for this release"), ..Effect::BYTES },
     purpose: "a map is gone",
     explanation: "\
 The new release has no map of that name. A node that upgrades takes its pin away when the upgrade commits, and keeps

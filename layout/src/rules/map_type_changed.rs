@@ -1,12 +1,13 @@
 //! `map-type-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Attribute, Effect, Example, Level, Rule, Tier};
 
 /// A map of another type.
 pub const RULE: Rule = Rule {
     id: "map-type-changed",
     tier: Tier::Kernel,
     default_level: Level::Deny,
+    effect: Effect { attribute: Some(Attribute::Type), ..Effect::FIXED },
     purpose: "the map is of another type",
     explanation: "\
 The type of a map is fixed when it is made, so the pinned map keeps the old one. Most loaders refuse it then, and the

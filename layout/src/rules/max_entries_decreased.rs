@@ -1,12 +1,19 @@
 //! `max-entries-decreased`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Attribute, Effect, Example, Level, Rule, Tier};
 
 /// A smaller capacity.
 pub const RULE: Rule = Rule {
     id: "max-entries-decreased",
     tier: Tier::Kernel,
     default_level: Level::Deny,
+    effect: Effect {
+        attribute: Some(Attribute::MaxEntries),
+        in_digest: false,
+        // A larger map serves the new programs, and a loader can be given it whatever it would say of a pin.
+        rules_out_reuse: false,
+        ..Effect::FIXED
+    },
     purpose: "the map holds fewer entries than before",
     explanation: "\
 The pinned map keeps its capacity, so the new release needs a smaller one in its place. The entries of a busy node may

@@ -1,12 +1,14 @@
 //! `max-entries-increased`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Attribute, Decision, Effect, Example, Level, Rule, Tier};
+use crate::epoch::OnUpgrade;
 
 /// A larger capacity.
 pub const RULE: Rule = Rule {
     id: "max-entries-increased",
     tier: Tier::Kernel,
     default_level: Level::Allow,
+    effect: Effect { attribute: Some(Attribute::MaxEntries), in_digest: false, keeps_bytes: true, decision: Decision::Never, answers: &[OnUpgrade::Reuse], ..Effect::BYTES },
     purpose: "the map holds more entries than before",
     explanation: "\
 The pinned map keeps its capacity, and a loader that compares would refuse it or go on with too small a map. A node

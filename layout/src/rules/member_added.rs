@@ -1,12 +1,13 @@
 //! `member-added`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A member that the old definition has not.
 pub const RULE: Rule = Rule {
     id: "member-added",
     tier: Tier::Bytes,
     default_level: Level::Deny,
+    effect: Effect { keeps_bytes: true, ..Effect::BYTES },
     purpose: "a member was added, be it at the end, between others, or in what was padding",
     explanation: "\
 No old entry holds the member: the new programs read it from where the old release wrote something else or left

@@ -1,12 +1,13 @@
 //! `member-moved`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A member of the same name and type at another offset.
 pub const RULE: Rule = Rule {
     id: "member-moved",
     tier: Tier::Bytes,
     default_level: Level::Deny,
+    effect: Effect::BYTES,
     purpose: "a member is at another offset",
     explanation: "\
 The new programs read the member from where the old release wrote something else. The size of the struct may well be

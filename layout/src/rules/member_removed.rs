@@ -1,12 +1,13 @@
 //! `member-removed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A member that the new definition has no more.
 pub const RULE: Rule = Rule {
     id: "member-removed",
     tier: Tier::Bytes,
     default_level: Level::Deny,
+    effect: Effect::BYTES,
     purpose: "a member was removed",
     explanation: "\
 What the old release counted or noted there is lost to the new programs, and to a roll-back once they have written the

@@ -1,12 +1,13 @@
 //! `member-renamed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// Another name for a member of the same offset, width and type.
 pub const RULE: Rule = Rule {
     id: "member-renamed",
     tier: Tier::Meaning,
     default_level: Level::Deny,
+    effect: Effect::MEANING,
     purpose: "a member has another name in the same place",
     explanation: "\
 The old bytes read the same. What they mean depends on why the name changed: a better word for the same thing harms

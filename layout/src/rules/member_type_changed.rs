@@ -1,12 +1,13 @@
 //! `member-type-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A member or element of another size or kind.
 pub const RULE: Rule = Rule {
     id: "member-type-changed",
     tier: Tier::Bytes,
     default_level: Level::Deny,
+    effect: Effect::BYTES,
     purpose: "a member or an element of an array has a type of another size or kind",
     explanation: "\
 The new programs read more, fewer or other bytes than the old release wrote for the member: a `__u64` that was a

@@ -5,7 +5,7 @@
 
 mod rule;
 
-pub use rule::{Example, Level, Rule, Tier};
+pub use rule::{Attribute, Compares, Decision, Effect, Example, Level, Rule, Tier};
 
 macro_rules! rules {
     ($($module:ident $constant:ident,)*) => {

@@ -1,12 +1,15 @@
 //! `padding-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
+use crate::epoch::OnUpgrade;
 
 /// A struct inside of another takes more or fewer bytes, though none of its members changed.
 pub const RULE: Rule = Rule {
     id: "padding-changed",
     tier: Tier::Spelling,
     default_level: Level::Allow,
+    // A digest tells where each member ends.
+    effect: Effect { in_digest: true, answers: &OnUpgrade::ALL, ..Effect::SPELLING },
     purpose: "a struct inside of another has more or less padding at its end",
     explanation: "\
 An `aligned` or `packed` came or went, and no member of the struct is elsewhere for it. Every byte that is read is read

@@ -1,12 +1,14 @@
 //! `pinning-added`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Attribute, Decision, Effect, Example, Level, Rule, Tier};
+use crate::epoch::OnUpgrade;
 
 /// A map that was not pinned and now is.
 pub const RULE: Rule = Rule {
     id: "pinning-added",
     tier: Tier::Kernel,
     default_level: Level::Allow,
+    effect: Effect { attribute: Some(Attribute::Pinning), in_digest: false, keeps_bytes: true, decision: Decision::Never, answers: &[OnUpgrade::Reuse], ..Effect::BYTES },
     purpose: "the map is pinned from now on",
     explanation: "\
 The old release did not pin the map, so no state of it is there to be kept. A node that upgrades makes the map, empty,

@@ -1,12 +1,21 @@
 //! `pinning-removed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Attribute, Decision, Effect, Example, Level, Rule, Tier};
+use crate::epoch::OnUpgrade;
 
 /// A map that was pinned and no longer is.
 pub const RULE: Rule = Rule {
     id: "pinning-removed",
     tier: Tier::Kernel,
     default_level: Level::Deny,
+    effect: Effect {
+        attribute: Some(Attribute::Pinning),
+        in_digest: false,
+        decision: Decision::OnNodes,
+        // No map of the new release is left to hold them.
+        answers: &[OnUpgrade::Swap, OnUpgrade::Refuse],
+        ..Effect::BYTES
+    },
     purpose: "the map is no longer pinned",
     explanation: "\
 The new release makes an empty map of its own in place of the pinned one, and leaves no state behind: neither a

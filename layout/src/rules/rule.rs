@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::epoch::OnUpgrade;
+
 /// One rule, as data. Its detection lives in `diff`; all else that maplock knows of it is here.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -11,6 +13,8 @@ pub struct Rule {
     pub tier: Tier,
     /// Level where the configuration says nothing.
     pub default_level: Level,
+    /// What the change is about, and what it does.
+    pub effect: Effect,
     /// One line: what the rule finds.
     pub purpose: &'static str,
     /// Markdown: what the change does to pinned state and what to do about it.
@@ -55,22 +59,121 @@ impl Tier {
     }
 }
 
-impl Rule {
-    /// True for a change after which the kernel or the loader refuses the pinned map.
+/// What a change is about and what it does: all that gate, lock and node ask of a rule. Begin with the constant of the rule's
+/// tier, and name what is otherwise.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// What the two sides are.
+    pub compares: Compares,
+    /// The attribute of the map that differs, if it is one.
+    pub attribute: Option<Attribute>,
+    /// True where digests of the two sides differ. An epoch for a rule outside of the digest may lead from a digest to itself.
+    pub in_digest: bool,
+    /// True where everything that is there stays where it is and what it is.
+    pub keeps_bytes: bool,
+    /// True where the kernel or a loader refuses the pinned map, so that nobody can go on with it.
+    pub rules_out_reuse: bool,
+    /// Whether somebody has to say what becomes of the entries.
+    pub decision: Decision,
+    /// What can be said. Nothing where the change itself has to go; that the bytes stay, and no more, where no node can tell the two
+    /// sides apart.
+    pub answers: &'static [OnUpgrade],
+    /// What to do where nothing can be said.
+    pub remedy: Option<&'static str>,
+}
+
+/// What the two sides of a finding are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compares {
+    /// The definitions of two releases.
+    Releases,
+    /// Two definitions in one release. There is no level at which it passes.
+    Objects,
+    /// An acceptance in the lock, and today's definition. No upgrade depends on it.
+    History,
+}
+
+/// Whether somebody has to say what becomes of a map's entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    /// Nobody: there are none yet, there are none any more, or all of them stay.
+    Never,
+    /// Somebody, where the configuration denies the change.
+    IfDenied,
+    /// Somebody, before a node takes the change. The lock takes it without, where it is not denied: it has no more to say of the
+    /// map.
+    OnNodes,
+    /// Somebody, before the lock takes the change.
+    Always,
+}
+
+/// An attribute of a map's definition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attribute {
+    /// The type.
+    Type,
+    /// The capacity.
+    MaxEntries,
+    /// The flags.
+    Flags,
+    /// What depends on the type.
+    MapExtra,
+    /// Whether and how it is pinned.
+    Pinning,
+    /// The template of the maps that it holds.
+    Inner,
+}
+
+impl Attribute {
+    /// The member of a declaration in C.
     #[must_use]
-    pub fn rules_out_reuse(&self) -> bool {
-        use super::*;
-        [
-            &KEY_SIZE_CHANGED,
-            &VALUE_SIZE_CHANGED,
-            &MAP_TYPE_CHANGED,
-            &FLAGS_CHANGED,
-            &MAP_EXTRA_CHANGED,
-            &INNER_MAP_CHANGED,
-            &MAX_ENTRIES_DECREASED,
-        ]
-        .contains(&self)
+    pub const fn in_source(self) -> &'static str {
+        match self {
+            Self::Type => "type",
+            Self::MaxEntries => "max_entries",
+            Self::Flags => "map_flags",
+            Self::MapExtra => "map_extra",
+            Self::Pinning => "pinning",
+            Self::Inner => "values",
+        }
     }
+
+    /// The key in a lockfile.
+    #[must_use]
+    pub const fn in_lock(self) -> &'static str {
+        match self {
+            Self::Flags => "flags",
+            Self::Inner => "inner",
+            other => other.in_source(),
+        }
+    }
+}
+
+impl Effect {
+    /// Of a change of bytes.
+    pub(super) const BYTES: Self = Self {
+        compares: Compares::Releases,
+        attribute: None,
+        in_digest: true,
+        keeps_bytes: false,
+        rules_out_reuse: false,
+        decision: Decision::Always,
+        answers: &OnUpgrade::ALL,
+        remedy: None,
+    };
+
+    /// Of an attribute that is fixed when a map is made.
+    pub(super) const FIXED: Self = Self {
+        rules_out_reuse: true,
+        answers: &[OnUpgrade::Migrate, OnUpgrade::Swap, OnUpgrade::Refuse],
+        ..Self::BYTES
+    };
+
+    /// Of a change of meaning.
+    pub(super) const MEANING: Self = Self { keeps_bytes: true, decision: Decision::IfDenied, ..Self::BYTES };
+
+    /// Of a change of spelling.
+    pub(super) const SPELLING: Self = Self { in_digest: false, answers: &[OnUpgrade::Reuse], ..Self::MEANING };
 }
 
 impl fmt::Display for Tier {

@@ -1,12 +1,13 @@
 //! `scalar-kind-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// An integer, `bool`, float or pointer that is now another of these, of the same width.
 pub const RULE: Rule = Rule {
     id: "scalar-kind-changed",
     tier: Tier::Meaning,
     default_level: Level::Deny,
+    effect: Effect::MEANING,
     purpose: "a number, bool or pointer is read as another of these, in the same width",
     explanation: "\
 The bytes are read in another sense: an integer as a `bool` of which only 0 and 1 are valid, a pointer as a number.

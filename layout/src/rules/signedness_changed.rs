@@ -1,12 +1,13 @@
 //! `signedness-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// An integer that became signed or unsigned.
 pub const RULE: Rule = Rule {
     id: "signedness-changed",
     tier: Tier::Meaning,
     default_level: Level::Deny,
+    effect: Effect::MEANING,
     purpose: "an integer became signed or unsigned",
     explanation: "\
 Numbers with the highest bit set are read otherwise: 4294967295 becomes -1, and -1 becomes 4294967295. Comparisons,

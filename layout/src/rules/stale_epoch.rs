@@ -1,12 +1,13 @@
 //! `stale-epoch`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Compares, Decision, Effect, Example, Level, Rule, Tier};
 
 /// An acceptance that leads to no definition.
 pub const RULE: Rule = Rule {
     id: "stale-epoch",
     tier: Tier::Meaning,
     default_level: Level::Warn,
+    effect: Effect { compares: Compares::History, decision: Decision::Never, answers: &[], ..Effect::MEANING },
     purpose: "an acceptance in `maps.lock` leads to no definition of the map",
     explanation: "\
 An acceptance holds for one change, from one definition to another. The map has changed once more since, or the change

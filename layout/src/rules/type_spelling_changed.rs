@@ -1,12 +1,13 @@
 //! `type-spelling-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// Another name for a type of the same bytes and meaning.
 pub const RULE: Rule = Rule {
     id: "type-spelling-changed",
     tier: Tier::Spelling,
     default_level: Level::Warn,
+    effect: Effect::SPELLING,
     purpose: "a type is named otherwise, with the same bytes and the same meaning",
     explanation: "\
 Nothing happens on a node: the map is reused as it is. Reported are another tag or typedef, `char` for `__u8`,

@@ -1,12 +1,13 @@
 //! `union-arm-added`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A new member of a union.
 pub const RULE: Rule = Rule {
     id: "union-arm-added",
     tier: Tier::Bytes,
     default_level: Level::Deny,
+    effect: Effect { keeps_bytes: true, ..Effect::BYTES },
     purpose: "a union has a new arm",
     explanation: "\
 All old entries were written through other arms. The new programs may read one of them through the new arm, and then

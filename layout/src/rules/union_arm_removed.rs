@@ -1,12 +1,13 @@
 //! `union-arm-removed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A member of a union that the new definition has no more.
 pub const RULE: Rule = Rule {
     id: "union-arm-removed",
     tier: Tier::Bytes,
     default_level: Level::Deny,
+    effect: Effect::BYTES,
     purpose: "a union lost an arm",
     explanation: "\
 Entries that the old release wrote through that arm are still there. The new programs can read them only through

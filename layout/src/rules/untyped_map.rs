@@ -1,12 +1,14 @@
 //! `untyped-map`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Decision, Effect, Example, Level, Rule, Tier};
 
 /// A map that says its sizes only.
 pub const RULE: Rule = Rule {
     id: "untyped-map",
     tier: Tier::Spelling,
     default_level: Level::Warn,
+    // The map is new: nothing is there to be decided on.
+    effect: Effect { decision: Decision::Never, answers: &[], ..Effect::SPELLING },
     purpose: "a map is declared by `key_size` and `value_size`, and so says no type",
     explanation: "\
 The object does not tell what the bytes of this map mean, and neither does the pinned map: maplock sees sizes only,

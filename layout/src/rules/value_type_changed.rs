@@ -1,12 +1,13 @@
 //! `value-type-changed`
 
-use super::rule::{Example, Level, Rule, Tier};
+use super::rule::{Effect, Example, Level, Rule, Tier};
 
 /// A value that as a whole is of another type.
 pub const RULE: Rule = Rule {
     id: "value-type-changed",
     tier: Tier::Bytes,
     default_level: Level::Deny,
+    effect: Effect::BYTES,
     purpose: "the whole value is of another type",
     explanation: "\
 The new programs take every value of the old release for something else. Where both types have the same size, the

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use maplock_layout::conversion::Conversion;
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::{Behaviour, Fate, fate};
-use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config::Levels, rules, sum_places};
+use maplock_layout::rules::{Attribute, Compares};
+use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config::Levels, sum_places};
 
 use super::cost::{entry_bytes, estimate};
 use super::phrases::{change, reuse_reason, why};
@@ -215,7 +216,7 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
     let name = asked.def.name.as_str();
     let comparison = compare(&one(name, &LockedMap::new(old.clone())), &one(name, asked), &Levels::default());
     let mut findings = comparison.findings;
-    findings.retain(|finding| finding.rule != &rules::STALE_EPOCH);
+    findings.retain(|finding| finding.rule.effect.compares == Compares::Releases);
     let verdict = comparison.maps.first();
     let disposition = verdict.map_or(Disposition::Refuse, |verdict| verdict.disposition);
 
@@ -225,7 +226,7 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
         By::Unverifiable
     } else if open.peek().is_none() {
         By::Lock
-    } else if is_same && open.all(|finding| finding.rule == &rules::MAX_ENTRIES_DECREASED) {
+    } else if is_same && open.all(|finding| finding.rule.effect.attribute == Some(Attribute::MaxEntries)) {
         By::Larger
     } else {
         By::Unknown
@@ -286,10 +287,7 @@ fn by_policy(
             Decision { disposition: Disposition::Swap, why: format!("{problem} (policy: swap)"), def, by }
         }
         OnMismatch::Reuse => {
-            // A capacity does not keep the kernel from taking a map; the loader is given the pinned one anyway.
-            let against = findings
-                .iter()
-                .find(|finding| finding.rule.rules_out_reuse() && finding.rule != &rules::MAX_ENTRIES_DECREASED);
+            let against = findings.iter().find(|finding| finding.rule.effect.rules_out_reuse);
             match against {
                 Some(finding) => {
                     let why = format!("{problem}; policy `reuse` can't be: {}", finding.message);

@@ -8,6 +8,7 @@ use std::process::Command;
 use maplock_codegen::{Object, SourceLine};
 use maplock_layout::Lock;
 use maplock_layout::map::{MapDef, Origin};
+use maplock_layout::rules::Attribute;
 use maplock_layout_tests::toolchain::{Clang, Fixture, Order, objcopy, root, run};
 use maplock_layout_tests::{lock_text, maps_of};
 
@@ -174,7 +175,7 @@ fn lines_of(file: &Path, text: &str) -> Vec<u64> {
     lines
 }
 
-fn find(object: &Path, map: &str, path: &str, attribute: Option<&str>) -> Option<SourceLine> {
+fn find(object: &Path, map: &str, path: &str, attribute: Option<Attribute>) -> Option<SourceLine> {
     let bytes = fs::read(object).unwrap_or_else(|error| panic!("{}: {error}", object.display()));
     let object = Object::parse(&bytes).unwrap_or_else(|error| panic!("{}: {error}", object.display()));
     object.locations().find(map, path, attribute)
@@ -249,14 +250,17 @@ fn an_attribute_of_a_map_is_found_in_its_own_declaration() {
     let line = |map, attribute| find(&object, map, map, attribute).expect("a line").line;
 
     let outer = lines_of(&fixture.path, "__uint(max_entries, 8);");
-    assert_eq!([line("named", Some("max_entries")), line("anonymous", Some("max_entries"))], outer[..2]);
     assert_eq!(
-        line("ring_buffers", Some("pinning")),
+        [line("named", Some(Attribute::MaxEntries)), line("anonymous", Some(Attribute::MaxEntries))],
+        outer[..2]
+    );
+    assert_eq!(
+        line("ring_buffers", Some(Attribute::Pinning)),
         lines_of(&fixture.path, "__uint(pinning, LIBBPF_PIN_BY_NAME);")[0]
     );
     // One that the declaration does not have, and none asked for: the line of the map.
     let end = lines_of(&fixture.path, "} sized SEC(\".maps\");")[0];
-    assert_eq!([line("sized", Some("map_extra")), line("sized", None)], [end; 2]);
+    assert_eq!([line("sized", Some(Attribute::MapExtra)), line("sized", None)], [end; 2]);
 }
 
 #[test]
