@@ -11,7 +11,7 @@ use maplock::layout::conversion::{Bits, Conversion, Int, Leg, Stage, Step, Steps
 use maplock::layout::map::MapType as T;
 use maplock::migrate::Migrations;
 use maplock::sys::{Map, NewMap};
-use maplock::transfer::{Convert, Method, Options, Side, Transfer, Way, new_base};
+use maplock::transfer::{Convert, Method, Side, Transfer, TransferOptions, Way, new_base};
 use maplock_bench::compare::median;
 use maplock_bench::is_measuring;
 use nix::time::{ClockId, clock_gettime};
@@ -39,7 +39,7 @@ fn main() {
             let at = (round + turn) % 3;
             let (to, base) = (new_map(if at == 0 { OLD } else { NEW }, entries), new_base(&from).expect("memory"));
             let (start, start_cpu) = (Instant::now(), cpu_time());
-            let mut options = Options::default();
+            let mut options = TransferOptions::default();
             let copied = if at == 0 {
                 Transfer { from: &from, to: &to, base: Some(&base), sums: &[] }.copy(&mut options)
             } else {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use maplock::layout::map::MapType as T;
 use maplock::sys::{Batch, Map, NewMap, possible_cpus, run_on_cpu, wait_for_running_programs};
-use maplock::transfer::{Options, Sum, Transfer, needs_base, new_base};
+use maplock::transfer::{Sum, Transfer, TransferOptions, needs_base, new_base};
 use maplock_bench::compare::{in_units, median};
 use maplock_bench::is_measuring;
 use nix::time::{ClockId, clock_gettime};
@@ -84,7 +84,7 @@ fn batches(from: &Map, to: &Map) {
 }
 
 fn maplock(from: &Map, to: &Map) {
-    let copied = Transfer { from, to, base: None, sums: &[] }.copy(&mut Options::default()).expect("copied");
+    let copied = Transfer { from, to, base: None, sums: &[] }.copy(&mut TransferOptions::default()).expect("copied");
     assert_eq!(copied.lost, 0);
 }
 
@@ -204,9 +204,9 @@ fn memory() {
     let before = high_water();
     let transfer = Transfer { from: &from, to: &to, base: None, sums: &sums };
     let start = Instant::now();
-    transfer.copy(&mut Options::default()).expect("copied");
+    transfer.copy(&mut TransferOptions::default()).expect("copied");
     let copied = start.elapsed();
-    let settled = transfer.settle(&mut Options::default()).expect("settled");
+    let settled = transfer.settle(&mut TransferOptions::default()).expect("settled");
     assert_eq!(settled.added, u64::from(entries));
     println!(
         "\n{entries} entries of 8 and 16 bytes, all added up: copied in {}, settled in {}, \
@@ -235,7 +235,7 @@ fn settling(entries: u32) {
             let base = needs_base(map_type, 64, sums).then(|| new_base(&from).expect("memory"));
             let to = new_map(map_type, 64, entries);
             let transfer = Transfer { from: &from, to: &to, base: base.as_ref(), sums };
-            transfer.copy(&mut Options::default()).expect("copied");
+            transfer.copy(&mut TransferOptions::default()).expect("copied");
             let value = vec![9; from.value_bytes()];
             for number in 0..entries {
                 from.update(&key(&from, number), &value, 0).expect("there");
@@ -259,7 +259,7 @@ fn settling(entries: u32) {
                 std::thread::sleep(Duration::from_millis(10));
                 let (before, start) = (writes.load(Ordering::Relaxed), Instant::now());
                 wait_for_running_programs().expect("membarrier");
-                transfer.settle(&mut Options::default()).expect("settled");
+                transfer.settle(&mut TransferOptions::default()).expect("settled");
                 let time = start.elapsed();
                 let writes = writes.load(Ordering::Relaxed) - before;
                 stop.store(true, Ordering::Relaxed);

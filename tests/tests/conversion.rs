@@ -15,7 +15,7 @@ use maplock::layout::conversion::{Bits, Cast, Conversion, Int, Leg, Scale, Stage
 use maplock::layout::map::MapType as T;
 use maplock::migrate::Migrations;
 use maplock::sys::{Map, NewMap};
-use maplock::transfer::{Convert, Method, Options, Side, Way, new_base};
+use maplock::transfer::{Convert, Method, Side, TransferOptions, Way, new_base};
 use maplock_tests::kernel;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -60,7 +60,7 @@ fn converted_alike(value: &Steps, values: &[Vec<u8>]) -> Result<(), TestCaseErro
             back: None,
             sums: &[],
         };
-        let copied = convert.copy(&mut Options { method: Some(method), ..Options::default() });
+        let copied = convert.copy(&mut TransferOptions { method: Some(method), ..TransferOptions::default() });
         prop_assert!(copied.is_ok(), "{method:?}: {copied:?}");
         for (number, new) in &expected {
             let there = to.lookup(&number.to_ne_bytes()).unwrap();
@@ -75,7 +75,7 @@ fn converted_alike(value: &Steps, values: &[Vec<u8>]) -> Result<(), TestCaseErro
             let there = &way;
             let convert =
                 Convert { from: &from, to: &to, base: Some(&base), base_of: Side::From, there, back: None, sums: &[] };
-            let copied = convert.copy(&mut Options { method: Some(method), ..Options::default() });
+            let copied = convert.copy(&mut TransferOptions { method: Some(method), ..TransferOptions::default() });
             prop_assert!(copied.is_err(), "{method:?}");
         }
     }

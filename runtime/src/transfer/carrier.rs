@@ -1,9 +1,9 @@
-//! Which engine carries the entries of a map over: by the behaviour of its type, and by nothing else.
+//! Who carries the entries of a map over: by the behaviour of its type, and by nothing else.
 
 use maplock_layout::map::MapType;
 use maplock_layout::map_type::Behaviour;
 
-/// An engine.
+/// What carries entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Carrier {
     /// Entries by their keys: programs, or system calls for many of them or each.
@@ -17,7 +17,7 @@ pub(super) enum Carrier {
 }
 
 impl Carrier {
-    /// The engine for maps of that type.
+    /// The carrier of maps of that type.
     ///
     /// # Errors
     /// Why their entries can't be carried over: a phrase.

@@ -6,8 +6,8 @@ use super::count::count;
 use super::drive::driver::Driver;
 use super::drive::same::Same;
 use super::error::{TransferError, falls_back};
-use super::shape::Shape;
-use super::types::{Copied, Method, Options, Transfer, evicts};
+use super::pieces::Pieces;
+use super::types::{Copied, Method, Transfer, TransferOptions, evicts};
 use crate::sys::Map;
 use crate::sys::consts::{BPF_F_NO_COMMON_LRU, LOCAL_FREE_TARGET};
 
@@ -18,12 +18,12 @@ impl Transfer<'_> {
     /// # Errors
     /// [`TransferError::Full`] where the new map has no room; the kernel's, with the map's name; and what
     /// [`TransferError`] says of maps that don't fit each other.
-    pub fn copy(&self, options: &mut Options<'_>) -> Result<Copied, TransferError> {
+    pub fn copy(&self, options: &mut TransferOptions<'_>) -> Result<Copied, TransferError> {
         let carrier = self.check()?;
-        let shape = Shape::new(self.from, self.sums);
+        let pieces = Pieces::new(self.from, self.sums);
         let info = self.from.info();
         let mut copied = match carrier {
-            Carrier::Entries => self.copy_entries(&shape, options)?,
+            Carrier::Entries => self.copy_entries(&pieces, options)?,
             Carrier::Order | Carrier::Nobody => Copied::default(),
             Carrier::Objects => objects::copy(self, options, true)?,
         };
@@ -33,19 +33,19 @@ impl Transfer<'_> {
         Ok(copied)
     }
 
-    fn copy_entries(&self, shape: &Shape, options: &mut Options<'_>) -> Result<Copied, TransferError> {
+    fn copy_entries(&self, pieces: &Pieces, options: &mut TransferOptions<'_>) -> Result<Copied, TransferError> {
         let is_trie = self.from.info().map_type.is_trie();
         let wanted = options.method;
         // No program can iterate a trie, and to insert is what takes the time there.
         if !is_trie && wanted.is_none_or(|method| method == Method::Kernel) {
-            let driver = Same::new(*self, shape).and_then(Driver::new);
+            let driver = Same::new(*self, pieces).and_then(Driver::new);
             match driver.and_then(|driver| driver.load_copying().map(|progs| (driver, progs))) {
                 Ok((driver, progs)) => return driver.copy(&progs, options),
                 Err(error) if wanted.is_none() => falls_back(self.from, &error),
                 Err(error) => return Err(TransferError::kernel(self.from, "loading the program that copies")(error)),
             }
         }
-        plain::copy(self, shape, options)
+        plain::copy(self, pieces, options)
     }
 }
 
@@ -67,5 +67,5 @@ pub(super) fn evicted(to: &Map, entries: u64) -> u64 {
 /// As [`Transfer::copy`].
 pub fn snapshot(from: &Map, base: &Map) -> Result<Copied, TransferError> {
     let transfer = Transfer { from, to: base, base: None, sums: &[] };
-    transfer.copy_entries(&Shape::new(from, &[]), &mut Options::default())
+    transfer.copy_entries(&Pieces::new(from, &[]), &mut TransferOptions::default())
 }

@@ -10,7 +10,7 @@ use super::drive::run::{iterate, iterator_btf_id};
 use super::emit::inputs::Maps;
 use super::emit::programs;
 use super::error::TransferError;
-use super::shape::Shape;
+use super::pieces::Pieces;
 use crate::sys::Map;
 
 /// Maps of at most so many entries are counted by a few calls: that takes less time than to load a program, and is not limited.
@@ -49,13 +49,13 @@ fn by_calls(map: &Map, in_time: &dyn Fn(&Map) -> Result<(), TransferError>) -> O
 }
 
 fn count_prog(map: &Map) -> std::io::Result<crate::sys::Prog> {
-    let shape = Shape::new(map, &[]);
+    let pieces = Pieces::new(map, &[]);
     let counts = counts::new()?;
     let maps = Maps {
         from: map,
         to: map,
         base: None,
-        shape: &shape,
+        pieces: &pieces,
         counts: &counts,
         scratch: &counts,
         zeros: &counts,

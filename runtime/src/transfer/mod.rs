@@ -69,8 +69,8 @@ mod count;
 mod drive;
 mod emit;
 mod error;
+mod pieces;
 mod settle;
-mod shape;
 mod types;
 
 pub use base::{needs_base, new_base};
@@ -82,4 +82,4 @@ pub use copy::snapshot;
 pub use count::count;
 pub use error::TransferError;
 pub use settle::Prepared;
-pub use types::{Copied, Method, Options, Settled, Sum, Transfer, evicts};
+pub use types::{Copied, Method, Settled, Sum, Transfer, TransferOptions, evicts};

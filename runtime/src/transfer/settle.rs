@@ -11,8 +11,8 @@ use super::convert::types::Convert;
 use super::drive::driver::{Driver, Settling};
 use super::drive::same::Same;
 use super::error::{TransferError, falls_back};
-use super::shape::Shape;
-use super::types::{Method, Options, Settled, Transfer, is_array};
+use super::pieces::Pieces;
+use super::types::{Method, Settled, Transfer, TransferOptions, is_array};
 
 /// A second pass with its programs loaded: what takes long and can be done before the links are switched.
 pub struct Prepared<'a> {
@@ -21,12 +21,12 @@ pub struct Prepared<'a> {
 
 enum Of<'a> {
     Same(Transfer<'a>, Box<Pass<'a>>),
-    Converting(Convert<'a>, convert::Prepared<'a>),
+    Converting(Convert<'a>, convert::ConvertPass<'a>),
 }
 
 enum Pass<'a> {
     Programs(Box<(Driver<'a>, Settling)>),
-    Calls(Shape),
+    Calls(Pieces),
     Moving(Option<Moving>),
     Handles,
     Nothing,
@@ -48,7 +48,7 @@ impl<'a> Transfer<'a> {
     ///
     /// # Errors
     /// As [`Self::copy`]; [`TransferError::NeedsBase`].
-    pub fn settle(&self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    pub fn settle(&self, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
         self.prepare(options)?.settle(options)
     }
 
@@ -56,21 +56,21 @@ impl<'a> Transfer<'a> {
     ///
     /// # Errors
     /// As [`Self::settle`].
-    pub fn prepare(&self, options: &Options<'_>) -> Result<Prepared<'a>, TransferError> {
+    pub fn prepare(&self, options: &TransferOptions<'_>) -> Result<Prepared<'a>, TransferError> {
         let carrier = self.check()?;
         let info = self.from.info();
         let pass = match carrier {
             Carrier::Entries => {
-                let shape = Shape::new(self.from, self.sums);
-                if self.base.is_none() && !shape.is_additive() {
+                let pieces = Pieces::new(self.from, self.sums);
+                if self.base.is_none() && !pieces.is_additive() {
                     return Err(TransferError::NeedsBase { map: info.name.clone() });
                 }
                 let programs = self.by_programs(options, "loading the programs that settle", || {
-                    let driver = Driver::new(Same::new(*self, &shape)?)?;
+                    let driver = Driver::new(Same::new(*self, &pieces)?)?;
                     let progs = driver.load_settling()?;
                     Ok(Box::new((driver, progs)))
                 })?;
-                programs.map_or(Pass::Calls(shape), Pass::Programs)
+                programs.map_or(Pass::Calls(pieces), Pass::Programs)
             }
             Carrier::Order => {
                 let what = "loading the program that moves entries";
@@ -85,7 +85,7 @@ impl<'a> Transfer<'a> {
     /// `None` where it is to go by system calls: they are asked for, or the kernel takes no such program.
     fn by_programs<P>(
         &self,
-        options: &Options<'_>,
+        options: &TransferOptions<'_>,
         what: &'static str,
         load: impl FnOnce() -> std::io::Result<P>,
     ) -> Result<Option<P>, TransferError> {
@@ -108,7 +108,7 @@ impl<'a> Convert<'a> {
     ///
     /// # Errors
     /// As there, and as [`Self::copy`].
-    pub fn settle(&self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    pub fn settle(&self, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
         self.prepare(options)?.settle(options)
     }
 
@@ -116,8 +116,8 @@ impl<'a> Convert<'a> {
     ///
     /// # Errors
     /// As [`Self::settle`].
-    pub fn prepare(&self, options: &Options<'_>) -> Result<Prepared<'a>, TransferError> {
-        let of = Of::Converting(*self, convert::Prepared::new(self, options)?);
+    pub fn prepare(&self, options: &TransferOptions<'_>) -> Result<Prepared<'a>, TransferError> {
+        let of = Of::Converting(*self, convert::ConvertPass::new(self, options)?);
         Ok(Prepared { of })
     }
 }
@@ -127,7 +127,7 @@ impl Prepared<'_> {
     ///
     /// # Errors
     /// As [`Transfer::settle`].
-    pub fn settle(&self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    pub fn settle(&self, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
         let (from, settled) = match &self.of {
             Of::Same(transfer, pass) => (transfer.from, transfer.settle_by(pass, options)?),
             Of::Converting(convert, prepared) => (convert.from, prepared.settle(convert, options)?),
@@ -138,14 +138,14 @@ impl Prepared<'_> {
 }
 
 impl Transfer<'_> {
-    fn settle_by(&self, pass: &Pass<'_>, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    fn settle_by(&self, pass: &Pass<'_>, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
         let Transfer { from, to, .. } = *self;
         if is_array(from.info().map_type) {
             check_rest_is_zero(from, to)?;
         }
         let settled = match pass {
             Pass::Programs(programs) => programs.0.settle(&programs.1, options)?,
-            Pass::Calls(shape) => plain::settle(self, shape, options)?,
+            Pass::Calls(pieces) => plain::settle(self, pieces, options)?,
             Pass::Moving(Some(moving)) => moving.settle(from, to, options)?,
             Pass::Moving(None) => queues::by_calls(from, to, options)?,
             Pass::Handles => {

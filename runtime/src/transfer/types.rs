@@ -30,7 +30,7 @@ pub struct Transfer<'a> {
 
 /// How a transfer is done, and who hears of it.
 #[derive(Default)]
-pub struct Options<'a> {
+pub struct TransferOptions<'a> {
     /// The method, in place of the one that is chosen by type and by what the kernel can do.
     pub method: Option<Method>,
     /// Keeps entries of the new map that the old one has no more: a second pass then follows no deletion.
@@ -39,13 +39,13 @@ pub struct Options<'a> {
     pub progress: Option<&'a mut dyn FnMut(u64, Option<u64>)>,
 }
 
-impl fmt::Debug for Options<'_> {
+impl fmt::Debug for TransferOptions<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("method", &self.method).finish_non_exhaustive()
+        f.debug_struct("TransferOptions").field("method", &self.method).finish_non_exhaustive()
     }
 }
 
-impl Options<'_> {
+impl TransferOptions<'_> {
     pub(super) fn tell(&mut self, done: u64, total: Option<u64>) {
         if let Some(progress) = &mut self.progress {
             progress(done, total);

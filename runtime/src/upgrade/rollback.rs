@@ -259,8 +259,8 @@ impl Returning<'_> {
         bpffs::write_record(&next.join(names::transfer_of(name)), &back.to_text()).trying(|| failed("no record"))?;
         let transfer = Transfer { from: live, to: kept, base: base.as_ref(), sums: &record.sums };
         let mut tell = |done, total| progress(Progress { map: name, done, total });
-        let copied =
-            transfer.copy(&mut transfer::Options { progress: Some(&mut tell), ..transfer::Options::default() });
+        let copied = transfer
+            .copy(&mut transfer::TransferOptions { progress: Some(&mut tell), ..transfer::TransferOptions::default() });
         copied.map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))
     }
 

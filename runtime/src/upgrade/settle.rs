@@ -79,7 +79,7 @@ impl Open<'_> {
     /// Readies [`Self::settle`]; `back` to the old map, where the switch is undone.
     pub(crate) fn prepare(&self, back: bool) -> Result<Prepared<'_>, TransferError> {
         let (from, to) = if back { (&self.to, &self.from) } else { (&self.from, &self.to) };
-        let (options, base) = (transfer::Options::default(), self.base.as_ref());
+        let (options, base) = (transfer::TransferOptions::default(), self.base.as_ref());
         let (Some(ways), Some(converted)) = (&self.ways, &self.record.converted) else {
             return Transfer { from, to, base, sums: &self.record.sums }.prepare(&options);
         };
@@ -100,7 +100,7 @@ impl Open<'_> {
         let new = if back { &self.to } else { &self.from };
         // An LRU that lacks an entry may have evicted it as it was copied: that is no reason to delete it where it came from.
         let keep_gone = back && transfer::evicts(new.info().map_type);
-        prepared.settle(&mut transfer::Options { keep_gone, ..transfer::Options::default() })
+        prepared.settle(&mut transfer::TransferOptions { keep_gone, ..transfer::TransferOptions::default() })
     }
 }
 

@@ -163,8 +163,8 @@ impl Staged {
         let progress = &mut self.upgrade.progress;
         let mut tell = |done, total| progress(Progress { map: name, done, total });
         let transfer = Transfer { from: old, to: new, base: base.as_ref(), sums };
-        let copied =
-            transfer.copy(&mut transfer::Options { progress: Some(&mut tell), ..transfer::Options::default() });
+        let copied = transfer
+            .copy(&mut transfer::TransferOptions { progress: Some(&mut tell), ..transfer::TransferOptions::default() });
         copied.map_err(|error| Error::new(ErrorKind::Kernel, format!("can't copy map `{name}`: {error}")))
     }
 
@@ -229,7 +229,8 @@ impl Staged {
         let mut tell = |done, total| progress(Progress { map: name, done, total });
         let convert =
             Convert { from: old, to: new, base: base.as_ref(), base_of: Side::From, there: &way, back: None, sums };
-        let mut options = transfer::Options { progress: Some(&mut tell), ..transfer::Options::default() };
+        let mut options =
+            transfer::TransferOptions { progress: Some(&mut tell), ..transfer::TransferOptions::default() };
         convert.copy(&mut options).map_err(|error| failed(&error))
     }
 

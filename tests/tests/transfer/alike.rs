@@ -5,7 +5,7 @@ use maplock::layout::conversion::{Collide, Conversion, Leg, Stage, Step, Steps};
 use maplock::migrate::Migrations;
 use maplock::sys::{Map, NewMap};
 use maplock::transfer::{
-    Convert, Method, Options, Prepared, Settled, Side, Sum, Transfer, TransferError, Way, new_base,
+    Convert, Method, Prepared, Settled, Side, Sum, Transfer, TransferError, TransferOptions, Way, new_base,
 };
 use maplock::{Entries, Migrate, MigrateError};
 
@@ -62,7 +62,7 @@ impl Scene {
     }
 
     fn settle(&self, method: Method) -> Result<Settled, TransferError> {
-        self.prepare(method)?.settle(&mut Options::default())
+        self.prepare(method)?.settle(&mut TransferOptions::default())
     }
 
     fn settle_back(&self, method: Method) -> Result<Settled, TransferError> {
@@ -122,7 +122,7 @@ fn an_array_shrinks_where_the_rest_of_it_holds_nothing() {
         let prepared = scene.prepare(method).expect("the rest is empty");
         scene.put(from, 8, 1);
         for error in [
-            prepared.settle(&mut Options::default()).expect_err("no room"),
+            prepared.settle(&mut TransferOptions::default()).expect_err("no room"),
             scene.copy(method).expect_err("no room"),
             scene.settle(method).expect_err("no room"),
         ] {
@@ -172,15 +172,15 @@ fn a_second_pass_that_found_no_room_is_run_again_where_there_is() {
         scene.copy(method).expect("copied");
         let prepared = scene.prepare(method).expect("loaded");
         (1000..1020).for_each(|number| scene.put(from, number, 6));
-        let error = prepared.settle(&mut Options::default()).expect_err("no room");
+        let error = prepared.settle(&mut TransferOptions::default()).expect_err("no room");
         assert!(matches!(error, TransferError::Full { max_entries: 100, .. }), "{what}: {error}");
         (0..20).for_each(|number| assert!(from.delete(&key(from, number)).expect("there")));
-        prepared.settle(&mut Options::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        prepared.settle(&mut TransferOptions::default()).unwrap_or_else(|error| panic!("{what}: {error}"));
         let there: Vec<_> = (1000..1020).filter_map(|number| scene.get(to, number)).collect();
         assert_eq!((contents(to).len(), there), (90, vec![6; 20]), "{what}");
 
         // And once more: nothing is told twice.
-        let again = prepared.settle(&mut Options::default()).expect("settled");
+        let again = prepared.settle(&mut TransferOptions::default()).expect("settled");
         assert_eq!(again, Settled { method: again.method, exact: again.exact, ..Settled::default() }, "{what}");
     });
 }

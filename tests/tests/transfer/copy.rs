@@ -96,7 +96,7 @@ fn a_hash_of_a_million_entries_and_more_is_copied_whole() {
     let maps = Maps::new(T::HASH, 8, entries, &[Sum { offset: 0, width: 8 }]);
     let (mut told, mut calls) = (0, 0);
     let mut progress = |done, _| (told, calls) = (done, calls + 1);
-    let mut options = maplock::transfer::Options { progress: Some(&mut progress), ..Default::default() };
+    let mut options = maplock::transfer::TransferOptions { progress: Some(&mut progress), ..Default::default() };
     assert_eq!(maps.transfer().copy(&mut options).expect("copied").entries, u64::from(entries));
     assert_eq!(told, u64::from(entries));
     assert!(calls > 1000, "it is done in chunks");

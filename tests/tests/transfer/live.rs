@@ -7,7 +7,7 @@ use maplock::layout::Digest;
 use maplock::layout::conversion::{Bits, Conversion, Int, Leg, Stage, Step, Steps};
 use maplock::migrate::Migrations;
 use maplock::sys::{Map, NewProg, Prog, run_on_cpu, wait_for_running_programs};
-use maplock::transfer::{Convert, Options, Settled, Side, Sum, Transfer, Way, new_base};
+use maplock::transfer::{Convert, Settled, Side, Sum, Transfer, TransferOptions, Way, new_base};
 use maplock::{Entries, MapValue, Migrate, MigrateError};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -161,8 +161,8 @@ fn is_exact_converted(map_type: T, by_hand: bool, round: u32) {
     };
     let old = Places { count: (0, 4), last: Some(8) };
     let new = Places { count: (16, 8), last: Some(0) };
-    let copy = || _ = convert.copy(&mut Options::default()).expect("copied");
-    let settle = || convert.settle(&mut Options::default()).expect("settled");
+    let copy = || _ = convert.copy(&mut TransferOptions::default()).expect("copied");
+    let settle = || convert.settle(&mut TransferOptions::default()).expect("settled");
     nothing_is_lost([(&from, old), (&to, new)], round, &copy, &settle);
 }
 
@@ -347,7 +347,7 @@ fn a_full_hash_in_which_keys_come_and_go_is_copied() {
         });
         let copy = |_| {
             let (to, base) = (new_map(T::HASH, 4, 8, ENTRIES * 2), new_base(&from).expect("a snapshot"));
-            Transfer { from: &from, to: &to, base: Some(&base), sums: &[] }.copy(&mut Options::default())
+            Transfer { from: &from, to: &to, base: Some(&base), sums: &[] }.copy(&mut TransferOptions::default())
         };
         let results: Vec<_> = (0..10).map(copy).collect();
         stop.store(true, Ordering::Relaxed);

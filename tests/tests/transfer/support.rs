@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use maplock::layout::map::MapType;
 use maplock::sys::{Batch, Map, NewMap, possible_cpus};
-use maplock::transfer::{Copied, Method, Options, Settled, Sum, Transfer, TransferError};
+use maplock::transfer::{Copied, Method, Settled, Sum, Transfer, TransferError, TransferOptions};
 
 pub(crate) type T = MapType;
 
@@ -110,8 +110,8 @@ pub(crate) fn contents(map: &Map) -> Contents {
     contents
 }
 
-pub(crate) fn by(method: Option<Method>) -> Options<'static> {
-    Options { method, ..Options::default() }
+pub(crate) fn by(method: Option<Method>) -> TransferOptions<'static> {
+    TransferOptions { method, ..TransferOptions::default() }
 }
 
 /// A transfer with its own maps.

@@ -1,12 +1,12 @@
 //! The three-way merge of an entry by system calls: what programs do word by word, under the same rules.
 
-use super::super::shape::Shape;
+use super::super::pieces::Pieces;
 use super::super::types::Settled;
 
 /// How entries are merged.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::transfer) struct Merging<'a> {
-    pub(in crate::transfer) shape: &'a Shape,
+    pub(in crate::transfer) pieces: &'a Pieces,
     /// Bytes of each CPU's value; of the value, in other maps.
     pub(in crate::transfer) part: usize,
 }
@@ -35,16 +35,16 @@ impl Merging<'_> {
         for at in (0..target.len()).step_by(self.part) {
             let (target, new) = (&target[at..at + self.part], &mut new[at..at + self.part]);
             let of_part = |value: &'a [u8]| &value[at..at + self.part];
-            let counts = self.shape.add_differences(new, target, before.counts.map(of_part));
+            let counts = self.pieces.add_differences(new, target, before.counts.map(of_part));
             added |= counts.any;
             carried &= counts.all;
             match before.words.map(of_part) {
-                Some(before) if self.shape.same_words(target, before) => {}
-                Some(before) if self.shape.same_words(new, before) => {
-                    self.shape.copy_words(new, target);
+                Some(before) if self.pieces.same_words(target, before) => {}
+                Some(before) if self.pieces.same_words(new, before) => {
+                    self.pieces.copy_words(new, target);
                     changed = true;
                 }
-                _ => kept |= !self.shape.same_words(target, new),
+                _ => kept |= !self.pieces.same_words(target, new),
             }
         }
         settled.added += u64::from(added && carried);

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd as _};
 use maplock_layout::map_type::Keys;
 
 use super::super::error::TransferError;
-use super::super::types::{Copied, Method, Options, Transfer};
+use super::super::types::{Copied, Method, Transfer, TransferOptions};
 use super::plain;
 use crate::sys::consts::{BPF_ANY, BPF_NOEXIST};
 use crate::sys::{Map, Prog};
@@ -14,7 +14,7 @@ use crate::sys::{Map, Prog};
 /// Copies entries; those that `to` has stay as they are, unless `replace`.
 pub(in crate::transfer) fn copy(
     transfer: &Transfer<'_>,
-    options: &mut Options<'_>,
+    options: &mut TransferOptions<'_>,
     replace: bool,
 ) -> Result<Copied, TransferError> {
     let Transfer { from, to, .. } = *transfer;

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::io;
 
 use super::super::error::TransferError;
-use super::super::shape::Shape;
-use super::super::types::{Copied, Method, Options, Settled, Transfer, is_array, is_per_cpu};
+use super::super::pieces::Pieces;
+use super::super::types::{Copied, Method, Settled, Transfer, TransferOptions, is_array, is_per_cpu};
 use super::merge::{Before, Merging};
 use crate::sys::consts::BPF_ANY;
 use crate::sys::{Batch, Map, has_no_batches};
@@ -20,7 +20,7 @@ pub(in crate::transfer) enum Put {
 }
 
 /// Gets keys and values, one behind the other.
-type Entries<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), TransferError>;
+type EachEntry<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> Result<(), TransferError>;
 
 /// Entries of a batch: more are not faster, and stay longer in the kernel.
 fn batch_size(map: &Map) -> usize {
@@ -28,7 +28,7 @@ fn batch_size(map: &Map) -> usize {
 }
 
 /// Reads all entries, in batches; where there are none, one by one.
-pub(in crate::transfer) fn each_batch(map: &Map, each: Entries<'_>) -> Result<(), TransferError> {
+pub(in crate::transfer) fn each_batch(map: &Map, each: EachEntry<'_>) -> Result<(), TransferError> {
     let mut batch = Batch::default();
     let mut is_first = true;
     loop {
@@ -47,7 +47,7 @@ pub(in crate::transfer) fn each_batch(map: &Map, each: Entries<'_>) -> Result<()
 }
 
 /// As [`each_batch`], with a thread that reads while `each` is at work.
-fn each_batch_read_ahead(map: &Map, each: Entries<'_>) -> Result<(), TransferError> {
+fn each_batch_read_ahead(map: &Map, each: EachEntry<'_>) -> Result<(), TransferError> {
     let (sender, receiver) = std::sync::mpsc::sync_channel::<(Vec<u8>, Vec<u8>)>(1);
     std::thread::scope(|scope| {
         let reading = scope.spawn(move || {
@@ -65,7 +65,7 @@ fn each_batch_read_ahead(map: &Map, each: Entries<'_>) -> Result<(), TransferErr
 }
 
 /// Reads all entries one by one.
-pub(in crate::transfer) fn each_one(map: &Map, each: Entries<'_>) -> Result<(), TransferError> {
+pub(in crate::transfer) fn each_one(map: &Map, each: EachEntry<'_>) -> Result<(), TransferError> {
     let failed = TransferError::kernel(map, "reading an entry");
     let mut value = vec![0; map.value_bytes()];
     let mut key = map.next_key(None).map_err(&failed)?;
@@ -84,7 +84,7 @@ pub(in crate::transfer) fn each_one(map: &Map, each: Entries<'_>) -> Result<(), 
     Ok(())
 }
 
-pub(in crate::transfer) fn each_entry(map: &Map, method: Method, each: Entries<'_>) -> Result<(), TransferError> {
+pub(in crate::transfer) fn each_entry(map: &Map, method: Method, each: EachEntry<'_>) -> Result<(), TransferError> {
     let (key_size, value_bytes) = (map.info().key_size as usize, map.value_bytes());
     if method == Method::OneByOne {
         return each_one(map, each);
@@ -112,8 +112,8 @@ fn has_place(index: &[u8], indexes: Option<u32>) -> bool {
 /// The first pass.
 pub(in crate::transfer) fn copy(
     transfer: &Transfer<'_>,
-    shape: &Shape,
-    options: &mut Options<'_>,
+    pieces: &Pieces,
+    options: &mut TransferOptions<'_>,
 ) -> Result<Copied, TransferError> {
     let Transfer { from, to, base, .. } = *transfer;
     let (key_size, part) = (from.info().key_size as usize, parts(from));
@@ -130,8 +130,8 @@ pub(in crate::transfer) fn copy(
         }
         buffer.clear();
         buffer.extend_from_slice(values);
-        if !shape.sums.is_empty() {
-            buffer.chunks_exact_mut(part).for_each(|part| shape.zero_sums(part));
+        if !pieces.sums.is_empty() {
+            buffer.chunks_exact_mut(part).for_each(|part| pieces.zero_sums(part));
         }
         for map in std::iter::once(to).chain(base) {
             write_entries(map, keys, &buffer, &method)?;
@@ -228,14 +228,14 @@ fn prefix(key: &[u8]) -> Vec<u8> {
 /// The second pass, not atomic: a write of a new program between a lookup and the update after it is lost.
 pub(in crate::transfer) fn settle(
     transfer: &Transfer<'_>,
-    shape: &Shape,
-    options: &mut Options<'_>,
+    pieces: &Pieces,
+    options: &mut TransferOptions<'_>,
 ) -> Result<Settled, TransferError> {
     let Transfer { from, to, base, .. } = *transfer;
     let method = options.method.unwrap_or(Method::Batch);
     let indexes = indexes(from, to);
     let mut settling = Settling {
-        shape,
+        pieces,
         part: parts(from),
         from: Exact::new(from, method)?,
         to: Exact::new(to, method)?,
@@ -259,7 +259,7 @@ pub(in crate::transfer) fn settle(
 }
 
 struct Settling<'a> {
-    shape: &'a Shape,
+    pieces: &'a Pieces,
     /// Bytes of each CPU's value; of the value, in other maps.
     part: usize,
     from: Exact<'a>,
@@ -270,17 +270,17 @@ struct Settling<'a> {
 
 impl Settling<'_> {
     fn has_no_sums(&self, value: &[u8]) -> bool {
-        value.chunks_exact(self.part).all(|part| self.shape.has_no_sums(part))
+        value.chunks_exact(self.part).all(|part| self.pieces.has_no_sums(part))
     }
 
     fn same_words(&self, one: &[u8], other: &[u8]) -> bool {
         let mut parts = one.chunks_exact(self.part).zip(other.chunks_exact(self.part));
-        parts.all(|(one, other)| self.shape.same_words(one, other))
+        parts.all(|(one, other)| self.pieces.same_words(one, other))
     }
 
     fn without_sums(&self, value: &[u8]) -> Vec<u8> {
         let mut value = value.to_vec();
-        value.chunks_exact_mut(self.part).for_each(|part| self.shape.zero_sums(part));
+        value.chunks_exact_mut(self.part).for_each(|part| self.pieces.zero_sums(part));
         value
     }
 
@@ -343,7 +343,7 @@ impl Settling<'_> {
 
     /// Settles an entry that both maps have.
     fn merge(&mut self, key: &[u8], old: &[u8], mut new: Vec<u8>, words: Option<&[u8]>) -> Result<(), TransferError> {
-        let merging = Merging { shape: self.shape, part: self.part };
+        let merging = Merging { pieces: self.pieces, part: self.part };
         if merging.merge(&mut new, old, Before { counts: None, words }, &mut self.settled) {
             self.to.put(key, &new, Put::IfThere)?;
         }

@@ -10,7 +10,7 @@ use super::super::drive::run::run;
 use super::super::emit::inputs::Count;
 use super::super::emit::programs;
 use super::super::error::TransferError;
-use super::super::types::{Method, Options, Settled};
+use super::super::types::{Method, Settled, TransferOptions};
 use crate::sys::{Map, NewMap};
 
 /// Entries that are moved in one go. A stack is moved whole, so that its order stays.
@@ -33,8 +33,8 @@ impl Moving {
         let counts = counts::new()?;
         let buffer = work(info.value_size, 1)?;
         let new = NewMap::new(MapType::STACK, 0, info.value_size, info.max_entries);
-        let way = (info.map_type.row().kind == Kind::Stack).then(|| Map::create(&new)).transpose()?;
-        let prog = programs::move_all(from, to, way.as_ref(), &counts, &buffer)?.load()?;
+        let turned = (info.map_type.row().kind == Kind::Stack).then(|| Map::create(&new)).transpose()?;
+        let prog = programs::move_all(from, to, turned.as_ref(), &counts, &buffer)?.load()?;
         Ok(Self { counts, prog })
     }
 
@@ -42,7 +42,7 @@ impl Moving {
         &self,
         from: &Map,
         to: &Map,
-        options: &mut Options<'_>,
+        options: &mut TransferOptions<'_>,
     ) -> Result<Settled, TransferError> {
         let is_stack = from.info().map_type.row().kind == Kind::Stack;
         let chunk = if is_stack { from.info().max_entries } else { CHUNK };
@@ -68,7 +68,7 @@ pub(in crate::transfer) fn converted(
     from: &Map,
     to: &Map,
     way: &Way,
-    options: &mut Options<'_>,
+    options: &mut TransferOptions<'_>,
 ) -> Result<Settled, TransferError> {
     let mut values = Vec::new();
     move_by_calls(from, to, options, &mut |value| {
@@ -81,7 +81,11 @@ pub(in crate::transfer) fn converted(
 
 /// By system calls, where the kernel takes no such program. Killed between two calls, an entry of a queue is in both maps; those of a
 /// stack are lost as long as they are in the map between the two, in which they are turned round.
-pub(in crate::transfer) fn by_calls(from: &Map, to: &Map, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+pub(in crate::transfer) fn by_calls(
+    from: &Map,
+    to: &Map,
+    options: &mut TransferOptions<'_>,
+) -> Result<Settled, TransferError> {
     move_by_calls(from, to, options, &mut |value| {
         to.update(&[], value, 0).map_err(|error| TransferError::write(to, 1, error))
     })
@@ -90,23 +94,23 @@ pub(in crate::transfer) fn by_calls(from: &Map, to: &Map, options: &mut Options<
 fn move_by_calls(
     from: &Map,
     to: &Map,
-    options: &mut Options<'_>,
+    options: &mut TransferOptions<'_>,
     push: &mut dyn FnMut(&[u8]) -> Result<(), TransferError>,
 ) -> Result<Settled, TransferError> {
     let failed = TransferError::kernel(from, "moving entries");
     let mut settled = Settled { method: Some(Method::OneByOne), ..Settled::default() };
     let is_stack = from.info().map_type.row().kind == Kind::Stack;
     let new = NewMap::new(MapType::STACK, 0, from.info().value_size, from.info().max_entries);
-    let way = is_stack.then(|| Map::create(&new)).transpose().map_err(&failed)?;
-    if let Some(way) = &way {
+    let turned = is_stack.then(|| Map::create(&new)).transpose().map_err(&failed)?;
+    if let Some(turned) = &turned {
         while let Some(value) = from.take(&[]).map_err(&failed)? {
-            way.update(&[], &value, 0).map_err(&failed)?;
+            turned.update(&[], &value, 0).map_err(&failed)?;
         }
     }
-    let source = way.as_ref().unwrap_or(from);
+    let source = turned.as_ref().unwrap_or(from);
     while let Some(value) = source.lookup(&[]).map_err(&failed)? {
         if let Err(error) = push(&value) {
-            while let Some(value) = way.as_ref().map_or(Ok(None), |way| way.take(&[])).map_err(&failed)? {
+            while let Some(value) = turned.as_ref().map_or(Ok(None), |turned| turned.take(&[])).map_err(&failed)? {
                 from.update(&[], &value, 0).map_err(&failed)?;
             }
             return Err(error);

@@ -10,10 +10,10 @@ use maplock_layout::map::MapType;
 use super::super::drive::{counts, run::run};
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::super::emit::asm::{BPF_ANY, BPF_NOEXIST, Code, EEXIST, Helper, If, Size};
-use super::super::emit::inputs::{Count, Maps, Source};
+use super::super::emit::inputs::{Count, Maps, Over};
 use super::super::emit::writer::{Writer, at, build};
 use super::super::error::TransferError;
-use super::super::shape::Shape;
+use super::super::pieces::Pieces;
 use super::super::types::Settled;
 use super::types::Convert;
 use crate::sys::consts::BPF_F_MMAPABLE;
@@ -86,7 +86,7 @@ pub(super) struct Applier<'a> {
 }
 
 impl<'a> Applier<'a> {
-    pub(super) fn new(convert: &Convert<'a>, shape: &Shape, collide: Option<Collide>) -> io::Result<Self> {
+    pub(super) fn new(convert: &Convert<'a>, pieces: &Pieces, collide: Option<Collide>) -> io::Result<Self> {
         let Convert { from, to, base, .. } = *convert;
         let base = base.ok_or_else(|| io::Error::other("entries are converted only with a snapshot"))?;
         let places = Places::new(to, base);
@@ -103,7 +103,7 @@ impl<'a> Applier<'a> {
             from,
             to,
             base: Some(base),
-            shape,
+            pieces,
             counts: &counts,
             scratch: &counts,
             zeros: &counts,
@@ -193,7 +193,7 @@ impl<'a> Applier<'a> {
 pub(super) fn program(maps: Maps<'_>, base: &Map, slots: &Map, collide: Option<Collide>) -> io::Result<Code> {
     let places = Places::new(maps.to, base);
     let at_word = |place: usize| place as i32;
-    build(maps, Source::Indexes, "maplock_apply", |w| {
+    build(maps, Over::Indexes, "maplock_apply", |w| {
         let done = w.done;
         let (absent, settled) = (w.asm.label(), w.asm.label());
         w.clear_flags();

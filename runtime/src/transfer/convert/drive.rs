@@ -1,4 +1,4 @@
-//! Which engine converts the entries of a map: programs, calls for each, or one for maps without keys.
+//! What converts the entries of a map: programs, calls for each, or what moves entries without keys.
 
 use super::super::calls::queues;
 use super::super::carrier::Carrier;
@@ -6,7 +6,7 @@ use super::super::check::{check_rest_is_zero, check_sums};
 use super::super::copy::evicted;
 use super::super::drive::driver::{Driver, Settling};
 use super::super::error::{TransferError, falls_back};
-use super::super::types::{Copied, Method, Options, Settled};
+use super::super::types::{Copied, Method, Settled, TransferOptions};
 use super::entries::Converter;
 use super::supply::Converted;
 use super::types::{Convert, can_convert};
@@ -17,7 +17,7 @@ impl Convert<'_> {
     /// # Errors
     /// As there; [`TransferError::Unfit`] and [`TransferError::ByHand`] where an entry can't be converted,
     /// [`TransferError::Collision`] where two become one and that was not accepted.
-    pub fn copy(&self, options: &mut Options<'_>) -> Result<Copied, TransferError> {
+    pub fn copy(&self, options: &mut TransferOptions<'_>) -> Result<Copied, TransferError> {
         self.check()?;
         let info = self.from.info();
         if Carrier::of(info.map_type) != Ok(Carrier::Entries) {
@@ -46,7 +46,7 @@ impl Convert<'_> {
     }
 
     /// True where entries are converted by steps, in a map that programs can walk.
-    fn may_use_programs(&self, options: &Options<'_>) -> bool {
+    fn may_use_programs(&self, options: &TransferOptions<'_>) -> bool {
         self.there.stages().is_some()
             && options.method.is_none_or(|method| method == Method::Kernel)
             && !self.from.info().map_type.is_trie()
@@ -96,15 +96,18 @@ impl Convert<'_> {
 }
 
 /// A second pass with its programs loaded.
-pub(in crate::transfer) enum Prepared<'a> {
+pub(in crate::transfer) enum ConvertPass<'a> {
     Programs(Box<(Driver<'a>, Settling)>),
     Entries(Box<std::sync::Mutex<Converter<'a>>>),
     Queue,
 }
 
-impl<'a> Prepared<'a> {
+impl<'a> ConvertPass<'a> {
     /// Readies the second pass. Of the options, the method counts.
-    pub(in crate::transfer) fn new(convert: &Convert<'a>, options: &Options<'_>) -> Result<Self, TransferError> {
+    pub(in crate::transfer) fn new(
+        convert: &Convert<'a>,
+        options: &TransferOptions<'_>,
+    ) -> Result<Self, TransferError> {
         convert.check()?;
         let mut prepared = match Carrier::of(convert.from.info().map_type) {
             Ok(Carrier::Order) => Some(Self::Queue),
@@ -130,7 +133,7 @@ impl<'a> Prepared<'a> {
     pub(in crate::transfer) fn settle(
         &self,
         convert: &Convert<'_>,
-        options: &mut Options<'_>,
+        options: &mut TransferOptions<'_>,
     ) -> Result<Settled, TransferError> {
         if convert.keeps_indexes() {
             check_rest_is_zero(convert.from, convert.to)?;

@@ -6,7 +6,7 @@ use super::super::Sum;
 use super::super::emit::asm::Code;
 use super::super::emit::emitted::{ALL_CPUS, Example, T, map, source};
 use super::super::emit::inputs::{Cpus, Maps};
-use super::super::shape::Shape;
+use super::super::pieces::Pieces;
 use super::apply;
 use super::parts::{Areas, Converting};
 use super::programs;
@@ -44,11 +44,11 @@ fn programs_of(map_type: T, base_of: Side, all: &mut Vec<(String, Code)>) {
     };
     let steps = vec![widened(0, 0), widened(32, 64), Step::Copy { from: 8, to: 16, len: 16 }];
     let values = [Steps { from_size: 24, to_size: 32, steps }];
-    let shape = Shape::new(&to, &[Sum { offset: 0, width: 8 }, Sum { offset: 16, width: 4 }]);
+    let pieces = Pieces::new(&to, &[Sum { offset: 0, width: 8 }, Sum { offset: 16, width: 4 }]);
     let per_cpu = super::super::types::is_per_cpu(map_type);
     let areas = Areas { key: 16, value: 32 };
     let work = map(T::ARRAY, 4, areas.size());
-    let maps = Maps { to: &to, base: Some(&base), shape: &shape, ..of.maps() };
+    let maps = Maps { to: &to, base: Some(&base), pieces: &pieces, ..of.maps() };
     let converting =
         Converting { maps, work: &work, areas, base_of, keys: &keys, values: &values, fresh: &values, back: &back };
     let (over, over_base, over_gone) = (source(&of.from), source(&base), source(&gone));

@@ -14,11 +14,11 @@ use super::super::calls::plain::{self, Exact, Put};
 use super::super::clear::clear;
 use super::super::drive::programs::work;
 use super::super::drive::run::{iterate, iterator_btf_id};
-use super::super::emit::inputs::{COUNTS, Maps, Source};
+use super::super::emit::inputs::{COUNTS, Maps, Over};
 use super::super::emit::programs;
 use super::super::error::{TransferError, falls_back};
-use super::super::shape::Shape;
-use super::super::types::{Copied, Method, Options, Settled, is_array, is_per_cpu};
+use super::super::pieces::Pieces;
+use super::super::types::{Copied, Method, Settled, TransferOptions, is_array, is_per_cpu};
 use super::apply::{Applier, Change, Changes};
 use super::chain;
 use super::types::{Convert, Side};
@@ -36,7 +36,7 @@ const CHUNK: usize = 1024;
 pub(in crate::transfer) struct Converter<'a> {
     convert: Convert<'a>,
     base: &'a Map,
-    shape: Shape,
+    pieces: Pieces,
     /// Where the snapshot is of the new map: what the old entry brings, over what is there.
     over: Vec<Steps>,
     applier: Option<Applier<'a>>,
@@ -52,7 +52,7 @@ impl<'a> Converter<'a> {
     pub(super) fn new(convert: Convert<'a>, method: Option<Method>) -> Result<Self, TransferError> {
         let Convert { from, to, base, base_of, there, .. } = convert;
         let base = base.ok_or_else(|| TransferError::NeedsBase { map: from.info().name.clone() })?;
-        let shape = Shape::new(to, convert.sums);
+        let pieces = Pieces::new(to, convert.sums);
         let over = match (base_of, there.stages()) {
             (Side::From, _) => Vec::new(),
             (Side::To, Some(stages)) => chain::over(stages.iter().map(|stage| &stage.value)),
@@ -63,18 +63,18 @@ impl<'a> Converter<'a> {
         let by_program = method.is_none_or(|method| method == Method::Kernel);
         let is_shared = |map: &Map| !is_per_cpu(map.info().map_type) && !map.info().map_type.is_trie();
         if by_program && is_shared(from) && is_shared(to) {
-            match Applier::new(&convert, &shape, there.collide()) {
+            match Applier::new(&convert, &pieces, there.collide()) {
                 Ok(program) => applier = Some(program),
                 Err(error) => falls_back(from, &error),
             }
             if applier.is_some() && !is_array(from.info().map_type) && base_of == Side::From {
-                finder = Finder::new(from, base, &shape).map_err(|error| falls_back(from, &error)).ok();
+                finder = Finder::new(from, base, &pieces).map_err(|error| falls_back(from, &error)).ok();
             }
         }
         let method = method.filter(|method| *method != Method::Kernel).unwrap_or(Method::Batch);
         let indexes = convert.keeps_indexes().then(|| to.info().max_entries);
         let collide = there.collide();
-        Ok(Self { convert, base, shape, over, applier, indexes, finder, collide, method })
+        Ok(Self { convert, base, pieces, over, applier, indexes, finder, collide, method })
     }
 
     /// False where the new map has no place for that index.
@@ -88,7 +88,7 @@ impl<'a> Converter<'a> {
     }
 
     /// The first pass.
-    pub(super) fn copy(&mut self, options: &mut Options<'_>) -> Result<Copied, TransferError> {
+    pub(super) fn copy(&mut self, options: &mut TransferOptions<'_>) -> Result<Copied, TransferError> {
         let from = self.convert.from;
         let (key_size, value_bytes) = (from.info().key_size as usize, from.value_bytes());
         let most = self.indexes.unwrap_or(u32::MAX).min(from.info().max_entries);
@@ -116,7 +116,7 @@ impl<'a> Converter<'a> {
     }
 
     /// The second pass.
-    pub(super) fn settle(&mut self, options: &mut Options<'_>) -> Result<Settled, TransferError> {
+    pub(super) fn settle(&mut self, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
         let mut settled = Settled { method: Some(self.reported()), ..Settled::default() };
         if let Some(applier) = &self.applier {
             applier.begin()?;
@@ -131,7 +131,7 @@ impl<'a> Converter<'a> {
         options.tell(changed.len() as u64, Some(changed.len() as u64));
         if let Some(applier) = &self.applier {
             let by = applier.settled()?;
-            settled = Settled { method: settled.method, exact: self.shape.is_atomic() && by.not_carried == 0, ..by };
+            settled = Settled { method: settled.method, exact: self.pieces.is_atomic() && by.not_carried == 0, ..by };
         }
         Ok(settled)
     }
@@ -373,7 +373,7 @@ impl<'a> Converter<'a> {
                 }
             }
             (Some(mut new), expected, Some(target)) => {
-                let merging = Merging { shape: &self.shape, part: plain::parts(self.convert.to) };
+                let merging = Merging { pieces: &self.pieces, part: plain::parts(self.convert.to) };
                 let before = Before { counts: expected.as_deref(), words: expected.as_deref() };
                 if merging.merge(&mut new, target, before, settled) {
                     to.put(&change.key, &new, Put::IfThere)?;
@@ -392,7 +392,7 @@ struct Finder {
 }
 
 impl Finder {
-    fn new(from: &Map, base: &Map, shape: &Shape) -> io::Result<Self> {
+    fn new(from: &Map, base: &Map, pieces: &Pieces) -> io::Result<Self> {
         let found = |max_entries| {
             let mut new = NewMap::new(MapType::HASH, from.info().key_size, 1, max_entries);
             (new.flags, new.name) = (BPF_F_NO_PREALLOC, "maplock_found");
@@ -404,14 +404,14 @@ impl Finder {
             from,
             to: from,
             base: Some(base),
-            shape,
+            pieces,
             counts: &work,
             scratch: &work,
             zeros: &work,
             per_cpu: false,
             possible_cpus: 1,
         };
-        let source = Source::Iterator { btf_id: iterator_btf_id()?, key_size: from.info().key_size, half: None };
+        let source = Over::Iterator { btf_id: iterator_btf_id()?, key_size: from.info().key_size, half: None };
         let (changed, gone) = (found(from.info().max_entries)?, found(base.info().max_entries)?);
         Ok(Self {
             changed: (programs::find_changed(maps, source, base, &changed)?.load()?, changed),

@@ -6,12 +6,12 @@ use super::super::emit::asm::Reg::{R0, R1, R2, R3, R4, R7, R8, R9, R10};
 use super::super::emit::asm::{If, Reg, Size};
 use super::super::emit::inputs::Count;
 use super::super::emit::writer::{Writer, at};
-use super::super::shape::Run;
+use super::super::pieces::Run;
 
 impl Writer<'_> {
     /// Counts by the difference, and all other words where each of them is as expected.
     pub(super) fn merge(&mut self) {
-        if !self.maps.shape.sums.is_empty() {
+        if !self.maps.pieces.sums.is_empty() {
             self.asm.store_imm(Size::B8, R10, at::NOT_CARRIED, 0);
             self.add_differences();
             let carried = self.asm.label();
@@ -20,7 +20,7 @@ impl Writer<'_> {
             self.asm.store_imm(Size::B8, R10, at::ADDED, 0);
             self.asm.bind(carried);
         }
-        if self.maps.shape.is_additive() {
+        if self.maps.pieces.is_additive() {
             return;
         }
         let end = self.asm.label();
@@ -128,8 +128,8 @@ impl Writer<'_> {
     }
 
     fn gather_sum_differences(&mut self, one: Reg, other: Reg, flag: i16) {
-        let shape = self.maps.shape;
-        self.each_step(&shape.sums, |w, run: Run| {
+        let pieces = self.maps.pieces;
+        self.each_step(&pieces.sums, |w, run: Run| {
             w.load_both(run, one, R4, other, R0);
             w.asm.xor(R0, R4);
             w.gather(R0, flag);

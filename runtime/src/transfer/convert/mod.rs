@@ -22,7 +22,6 @@
 mod apply;
 mod chain;
 mod drive;
-mod emit;
 #[cfg(test)]
 pub(super) mod emitted;
 mod entries;
@@ -30,8 +29,9 @@ mod merge;
 pub mod migrate;
 mod parts;
 mod programs;
+mod steps;
 mod supply;
 pub(super) mod types;
 pub(super) mod way;
 
-pub(super) use drive::Prepared;
+pub(super) use drive::ConvertPass;

@@ -10,9 +10,9 @@ use maplock_layout::conversion::Steps;
 
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::super::emit::asm::{ERANGE, Helper, If, Label, Reg, Size};
-use super::super::emit::inputs::{Count, Maps, Source};
+use super::super::emit::inputs::{Count, Maps, Over};
 use super::super::emit::writer::{Writer, at};
-use super::emit::{self, Onto};
+use super::steps::{self, Onto};
 use super::types::Side;
 use super::way;
 use crate::sys::Map;
@@ -93,9 +93,9 @@ fn is_same(chain: &[Steps]) -> bool {
 
 impl Converting<'_> {
     /// Puts the key aside, and the work area of the CPU. The label is for entries that do not fit.
-    pub(super) fn begin(&self, w: &mut Writer<'_>, source: Source<'_>) -> Label {
+    pub(super) fn begin(&self, w: &mut Writer<'_>, source: Over<'_>) -> Label {
         w.asm.store(Size::B8, R10, at::KEY, R6);
-        if matches!(source, Source::Iterator { .. }) {
+        if matches!(source, Over::Iterator { .. }) {
             w.asm.store(Size::B8, R10, at::OLD, R7);
         }
         if self.work.info().max_entries == 1 {
@@ -162,7 +162,7 @@ impl Converting<'_> {
             let to = if (chain.len() - at) % 2 == 1 { last } else { other };
             w.asm.mov(R7, R6);
             self.area(w, R8, Area::Keys([to, to]));
-            emit::convert(&mut w.asm, steps, Onto::Nothing, unfit);
+            steps::convert(&mut w.asm, steps, Onto::Nothing, unfit);
             w.asm.mov(R6, R8);
         }
     }
@@ -182,7 +182,7 @@ impl Converting<'_> {
             let is_last = at + 1 == chain.len();
             let (to, onto) = if is_last { (into, onto) } else { (Area::Between((at % 2) as u8), Onto::Nothing) };
             self.area(w, R8, to);
-            emit::convert(&mut w.asm, steps, onto, unfit);
+            steps::convert(&mut w.asm, steps, onto, unfit);
             w.asm.mov(R7, R8);
         }
     }
@@ -269,7 +269,7 @@ impl Converting<'_> {
             let is_last = at + 1 == self.fresh.len();
             let to = if is_last { Area::Expected } else { Area::Between(((at + 1) % 2) as u8) };
             self.area(w, R8, to);
-            emit::convert(&mut w.asm, steps, Onto::Nothing, unfit);
+            steps::convert(&mut w.asm, steps, Onto::Nothing, unfit);
             w.asm.mov(R7, R8);
         }
     }

@@ -6,19 +6,19 @@ use maplock_layout::conversion::Collide;
 
 use super::super::emit::asm::Reg::{R0, R1, R3, R6, R7, R8, R9, R10};
 use super::super::emit::asm::{BPF_ANY, BPF_NOEXIST, Code, EEXIST, If, Size};
-use super::super::emit::inputs::{Count, Cpus, Maps, Source};
+use super::super::emit::inputs::{Count, Cpus, Maps, Over};
 use super::super::emit::writer::{Writer, at, build};
 use super::super::types::is_array;
-use super::emit::Onto;
 use super::parts::{Area, Converting, KEY};
+use super::steps::Onto;
 use super::types::Side;
 use crate::sys::Map;
 
 /// Copies an entry to the new map, and as it was to the snapshot, which is of the old map.
-pub(super) fn copy(of: Converting<'_>, source: Source<'_>) -> io::Result<Code> {
+pub(super) fn copy(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_convert", |w| {
-        let keyed = matches!(source, Source::Iterator { .. });
+        let keyed = matches!(source, Over::Iterator { .. });
         let unfit = of.begin(w, source);
         let Maps { from, to, .. } = of.maps;
         if of.maps.per_cpu {
@@ -63,14 +63,14 @@ pub(super) fn copy(of: Converting<'_>, source: Source<'_>) -> io::Result<Code> {
 
 /// Settles an entry of the old map: what changed in it since the snapshot follows into the new map. Where `collide` is given, the
 /// new map is used by nobody yet, and an entry that is there came from another key of the old map.
-pub(super) fn settle(of: Converting<'_>, source: Source<'_>, collide: Option<Collide>) -> io::Result<Code> {
+pub(super) fn settle(of: Converting<'_>, source: Over<'_>, collide: Option<Collide>) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_settle", |w| {
         let Maps { from, to, .. } = of.maps;
         let (insert, dropped) = (w.asm.label(), w.asm.label());
         let unfit = of.begin(w, source);
         w.clear_flags();
-        if !matches!(source, Source::Iterator { .. }) {
+        if !matches!(source, Over::Iterator { .. }) {
             w.lookup(R7, from, w.done);
         }
         w.asm.store(Size::B8, R10, at::OLD, R7);
@@ -140,7 +140,7 @@ pub(super) fn settle(of: Converting<'_>, source: Source<'_>, collide: Option<Col
 
 /// Per-CPU maps: inserts a key that only the old map has, with values as if all of the old were 0, and an empty one into the
 /// snapshot. [`settle_cpu`] fills them.
-pub(super) fn insert(of: Converting<'_>, source: Source<'_>, collide: Option<Collide>) -> io::Result<Code> {
+pub(super) fn insert(of: Converting<'_>, source: Over<'_>, collide: Option<Collide>) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_insert", |w| {
         let to = of.maps.to;
@@ -184,7 +184,7 @@ pub(super) fn insert(of: Converting<'_>, source: Source<'_>, collide: Option<Col
 }
 
 /// Per-CPU maps: settles the values of some CPUs of an entry that the snapshot has.
-pub(super) fn settle_cpu(of: Converting<'_>, source: Source<'_>, cpus: &Cpus) -> io::Result<Code> {
+pub(super) fn settle_cpu(of: Converting<'_>, source: Over<'_>, cpus: &Cpus) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_settle", |w| {
         let Maps { from, to, .. } = of.maps;
@@ -226,7 +226,7 @@ pub(super) fn settle_cpu(of: Converting<'_>, source: Source<'_>, cpus: &Cpus) ->
 }
 
 /// Finds keys of the snapshot that the old map does not have any more, and remembers them in `gone`.
-pub(super) fn find_gone(of: Converting<'_>, source: Source<'_>, gone: &Map) -> io::Result<Code> {
+pub(super) fn find_gone(of: Converting<'_>, source: Over<'_>, gone: &Map) -> io::Result<Code> {
     build(of.maps, source, "maplock_gone", |w| {
         let absent = w.asm.label();
         let unfit = of.begin(w, source);
@@ -245,7 +245,7 @@ pub(super) fn find_gone(of: Converting<'_>, source: Source<'_>, gone: &Map) -> i
 }
 
 /// Deletes what a key of the snapshot that the old map does not have any more became, where no new program changed it.
-pub(super) fn delete_gone(of: Converting<'_>, source: Source<'_>) -> io::Result<Code> {
+pub(super) fn delete_gone(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_delete", |w| {
         let (absent, kept, not_there) = (w.asm.label(), w.asm.label(), w.asm.label());

@@ -7,21 +7,21 @@ use maplock_layout::conversion::{Collide, Stage, Steps};
 use super::super::drive::counts;
 use super::super::drive::programs::{Programs, work};
 use super::super::emit::asm::Code;
-use super::super::emit::inputs::{Cpus, Half, Maps, Source};
+use super::super::emit::inputs::{Cpus, Half, Maps, Over};
 use super::super::error::TransferError;
-use super::super::shape::Shape;
+use super::super::pieces::Pieces;
 use super::super::types::is_per_cpu;
 use super::entries::first_unfit;
 use super::parts::{Areas, Converting};
 use super::programs as emit;
 use super::types::{Convert, Side};
-use super::{chain, emit as steps};
+use super::{chain, steps};
 use crate::sys::{self, Map};
 
 /// What they need.
 pub(super) struct Converted<'a> {
     convert: Convert<'a>,
-    shape: Shape,
+    pieces: Pieces,
     keys: Vec<Steps>,
     fresh: Vec<Steps>,
     values: Vec<Steps>,
@@ -68,7 +68,7 @@ impl<'a> Converted<'a> {
         let possible_cpus = sys::possible_cpus()?;
         let per_cpu = is_per_cpu(convert.from.info().map_type);
         Ok(Self {
-            shape: Shape::new(convert.to, convert.sums),
+            pieces: Pieces::new(convert.to, convert.sums),
             collide: convert.there.collide(),
             counts: counts::new()?,
             zeros: work(areas.value.max(areas.key), 1)?,
@@ -110,7 +110,7 @@ impl Programs for Converted<'_> {
             from,
             to,
             base,
-            shape: &self.shape,
+            pieces: &self.pieces,
             counts: &self.counts,
             scratch: &self.zeros,
             zeros: &self.zeros,
@@ -119,9 +119,9 @@ impl Programs for Converted<'_> {
         }
     }
 
-    fn copy(&self, over: Source<'_>) -> io::Result<Code> {
+    fn copy(&self, over: Over<'_>) -> io::Result<Code> {
         let work = match over {
-            Source::Iterator { half: Some(Half::Other), .. } => &self.work[1],
+            Over::Iterator { half: Some(Half::Other), .. } => &self.work[1],
             _ => &self.work[0],
         };
         match self.collide {
@@ -138,15 +138,15 @@ impl Programs for Converted<'_> {
         self.collide.is_none()
     }
 
-    fn settle(&self, over: Source<'_>) -> io::Result<Code> {
+    fn settle(&self, over: Over<'_>) -> io::Result<Code> {
         emit::settle(self.in_area(&self.work[0]), over, None)
     }
 
-    fn settle_cpus(&self, over: Source<'_>, cpus: &Cpus) -> io::Result<Code> {
+    fn settle_cpus(&self, over: Over<'_>, cpus: &Cpus) -> io::Result<Code> {
         emit::settle_cpu(self.on_each_cpu(), over, cpus)
     }
 
-    fn insert(&self, over: Source<'_>) -> io::Result<Code> {
+    fn insert(&self, over: Over<'_>) -> io::Result<Code> {
         emit::insert(self.on_each_cpu(), over, None)
     }
 
@@ -155,12 +155,12 @@ impl Programs for Converted<'_> {
         self.collide.is_none()
     }
 
-    fn find_gone(&self, over: Source<'_>, gone: Option<&Map>) -> io::Result<Code> {
+    fn find_gone(&self, over: Over<'_>, gone: Option<&Map>) -> io::Result<Code> {
         let gone = gone.ok_or_else(|| io::Error::other("no program converts the entries of a trie"))?;
         emit::find_gone(self.in_area(&self.work[1]), over, gone)
     }
 
-    fn delete_gone(&self, over: Source<'_>) -> io::Result<Code> {
+    fn delete_gone(&self, over: Over<'_>) -> io::Result<Code> {
         emit::delete_gone(self.in_area(&self.work[1]), over)
     }
 

@@ -8,9 +8,9 @@ use maplock_layout::map::MapType;
 
 use super::super::clear::clear;
 use super::super::emit::asm::Code;
-use super::super::emit::inputs::{Count, Cpus, Half, Source};
+use super::super::emit::inputs::{Count, Cpus, Half, Over};
 use super::super::error::TransferError;
-use super::super::types::{Copied, Method, Options, Settled, evicts, is_array};
+use super::super::types::{Copied, Method, Settled, TransferOptions, evicts, is_array};
 use super::counts;
 use super::programs::Programs;
 use super::run::{
@@ -85,11 +85,11 @@ impl<'a> Driver<'a> {
     }
 
     /// What a program runs over that is for the entries of `map`.
-    fn source(&self, map: &Map, half: Option<Half>) -> Source<'_> {
+    fn source(&self, map: &Map, half: Option<Half>) -> Over<'_> {
         match &self.keys {
-            Some(keys) => Source::Keys(keys),
-            None if is_array(map.info().map_type) => Source::Indexes,
-            None => Source::Iterator { btf_id: self.btf_id, key_size: map.info().key_size, half },
+            Some(keys) => Over::Keys(keys),
+            None if is_array(map.info().map_type) => Over::Indexes,
+            None => Over::Iterator { btf_id: self.btf_id, key_size: map.info().key_size, half },
         }
     }
 
@@ -108,7 +108,7 @@ impl<'a> Driver<'a> {
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let is_large = from.info().max_entries >= LARGE && cpus > 1;
         let source = self.source(from, None);
-        let is_iterated = matches!(source, Source::Iterator { .. });
+        let is_iterated = matches!(source, Over::Iterator { .. });
         if !is_large || !is_iterated || self.is_spread() || !self.programs.can_be_halved() {
             return Ok(vec![self.programs.copy(source)?.load()?]);
         }
@@ -117,10 +117,14 @@ impl<'a> Driver<'a> {
     }
 
     /// Copies all entries.
-    pub(in crate::transfer) fn copy(&self, progs: &[Prog], options: &mut Options<'_>) -> Result<Copied, TransferError> {
+    pub(in crate::transfer) fn copy(
+        &self,
+        progs: &[Prog],
+        options: &mut TransferOptions<'_>,
+    ) -> Result<Copied, TransferError> {
         let from = self.from();
         let spread = self.is_spread();
-        let copy = |options: &mut Options<'_>| {
+        let copy = |options: &mut TransferOptions<'_>| {
             let cpus: Vec<u32> = if spread { online_cpus().into_iter().collect() } else { Vec::new() };
             let mut next = cpus.iter().cycle();
             let mut done = 0;
@@ -142,7 +146,7 @@ impl<'a> Driver<'a> {
             std::thread::scope(|scope| {
                 let copying = scope.spawn(move || {
                     let mut tell = |done, total| _ = sender.send((done, total));
-                    copy(&mut Options { progress: Some(&mut tell), ..Options::default() })
+                    copy(&mut TransferOptions { progress: Some(&mut tell), ..TransferOptions::default() })
                 });
                 for (done, total) in receiver {
                     options.tell(done, total);
@@ -193,7 +197,7 @@ impl<'a> Driver<'a> {
     pub(in crate::transfer) fn settle(
         &self,
         progs: &Settling,
-        options: &mut Options<'_>,
+        options: &mut TransferOptions<'_>,
     ) -> Result<Settled, TransferError> {
         let counts = self.programs.maps().counts;
         // Where it is run once more, only what that does is told.
@@ -236,11 +240,11 @@ impl<'a> Driver<'a> {
             (None, _) => self.settle_entries(progs, options)?,
         }
         let settled = counts::settled(counts)?;
-        let is_atomic = self.programs.maps().shape.is_atomic();
+        let is_atomic = self.programs.maps().pieces.is_atomic();
         Ok(Settled { exact: is_atomic && progs.others_are_idle && settled.not_carried == 0, ..settled })
     }
 
-    fn settle_entries(&self, progs: &Settling, options: &mut Options<'_>) -> Result<(), TransferError> {
+    fn settle_entries(&self, progs: &Settling, options: &mut TransferOptions<'_>) -> Result<(), TransferError> {
         let from = self.from();
         // An entry for which there is no room keeps no other from being settled.
         let mut insert = progs.insert.as_ref();
@@ -349,14 +353,14 @@ impl<'a> Driver<'a> {
     /// Runs a program over the entries of a map; `each` hears of each chunk.
     fn drive(&self, prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, TransferError> {
         match self.source(over, None) {
-            Source::Iterator { .. } => iterate(prog, over, each),
-            Source::Indexes => {
+            Over::Iterator { .. } => iterate(prog, over, each),
+            Over::Indexes => {
                 let (to, all) = (self.to().info(), over.info().max_entries);
                 // Indexes that only the larger of two arrays has hold nothing: that was checked.
                 let both = if self.programs.keeps_indexes() { all.min(to.max_entries) } else { all };
                 run_over_indexes(prog, over, both, each)
             }
-            Source::Keys(keys) => {
+            Over::Keys(keys) => {
                 let mut entries = 0;
                 run_over_keys(prog, over, keys, &mut |_, marked| {
                     entries += marked.len() as u64;

@@ -5,7 +5,7 @@ use std::io;
 use maplock_layout::map::MapType;
 
 use super::super::emit::asm::Code;
-use super::super::emit::inputs::{Cpus, Maps, Source};
+use super::super::emit::inputs::{Cpus, Maps, Over};
 use super::super::error::TransferError;
 use crate::sys::{Map, NewMap};
 
@@ -15,7 +15,7 @@ pub(in crate::transfer) trait Programs: Sync {
     fn maps(&self) -> Maps<'_>;
 
     /// Copies an entry. Two that have half of the entries each run at once, and need room of their own.
-    fn copy(&self, over: Source<'_>) -> io::Result<Code>;
+    fn copy(&self, over: Over<'_>) -> io::Result<Code>;
 
     /// One that is faster, and which the kernel may refuse.
     fn copy_plainly(&self) -> Option<io::Result<Code>> {
@@ -28,13 +28,13 @@ pub(in crate::transfer) trait Programs: Sync {
     }
 
     /// Settles an entry of the old map. Not for per-CPU maps, which have the next two.
-    fn settle(&self, over: Source<'_>) -> io::Result<Code>;
+    fn settle(&self, over: Over<'_>) -> io::Result<Code>;
 
     /// Settles the values that some CPUs have.
-    fn settle_cpus(&self, over: Source<'_>, cpus: &Cpus) -> io::Result<Code>;
+    fn settle_cpus(&self, over: Over<'_>, cpus: &Cpus) -> io::Result<Code>;
 
     /// Makes the entry whose values are settled then.
-    fn insert(&self, over: Source<'_>) -> io::Result<Code>;
+    fn insert(&self, over: Over<'_>) -> io::Result<Code>;
 
     /// False where a key that is gone does not tell which entry of the new map is to go.
     fn follows_deletions(&self) -> bool {
@@ -43,10 +43,10 @@ pub(in crate::transfer) trait Programs: Sync {
 
     /// Finds what old programs deleted. It runs at the same time as [`Self::settle`]. The keys come into `gone`; where there is none, they
     /// are marked where they came from.
-    fn find_gone(&self, over: Source<'_>, gone: Option<&Map>) -> io::Result<Code>;
+    fn find_gone(&self, over: Over<'_>, gone: Option<&Map>) -> io::Result<Code>;
 
     /// Deletes it.
-    fn delete_gone(&self, over: Source<'_>) -> io::Result<Code>;
+    fn delete_gone(&self, over: Over<'_>) -> io::Result<Code>;
 
     /// True where the entry at an index of an array stays at that index.
     fn keeps_indexes(&self) -> bool;

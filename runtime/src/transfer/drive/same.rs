@@ -3,9 +3,9 @@
 use std::io;
 
 use super::super::emit::asm::Code;
-use super::super::emit::inputs::{Cpus, Half, Maps, Source};
+use super::super::emit::inputs::{Cpus, Half, Maps, Over};
 use super::super::emit::programs as emit;
-use super::super::shape::Shape;
+use super::super::pieces::Pieces;
 use super::super::types::{Transfer, is_array, is_per_cpu};
 use super::counts;
 use super::programs::{Programs, work};
@@ -14,7 +14,7 @@ use crate::sys::{self, Map};
 /// What they need.
 pub(in crate::transfer) struct Same<'a> {
     transfer: Transfer<'a>,
-    shape: Shape,
+    pieces: Pieces,
     counts: Map,
     /// For each of two programs that run at once.
     scratch: [Map; 2],
@@ -23,11 +23,11 @@ pub(in crate::transfer) struct Same<'a> {
 }
 
 impl<'a> Same<'a> {
-    pub(in crate::transfer) fn new(transfer: Transfer<'a>, shape: &Shape) -> io::Result<Self> {
+    pub(in crate::transfer) fn new(transfer: Transfer<'a>, pieces: &Pieces) -> io::Result<Self> {
         let size = transfer.from.info().value_size;
         Ok(Self {
             transfer,
-            shape: shape.clone(),
+            pieces: pieces.clone(),
             counts: counts::new()?,
             scratch: [work(size, 1)?, work(size, 1)?],
             zeros: work(size, 1)?,
@@ -43,7 +43,7 @@ impl Programs for Same<'_> {
             from,
             to,
             base,
-            shape: &self.shape,
+            pieces: &self.pieces,
             counts: &self.counts,
             scratch: &self.scratch[0],
             zeros: &self.zeros,
@@ -52,9 +52,9 @@ impl Programs for Same<'_> {
         }
     }
 
-    fn copy(&self, over: Source<'_>) -> io::Result<Code> {
+    fn copy(&self, over: Over<'_>) -> io::Result<Code> {
         let scratch = match over {
-            Source::Iterator { half: Some(Half::Other), .. } => &self.scratch[1],
+            Over::Iterator { half: Some(Half::Other), .. } => &self.scratch[1],
             _ => &self.scratch[0],
         };
         emit::copy(Maps { scratch, ..self.maps() }, over)
@@ -65,23 +65,23 @@ impl Programs for Same<'_> {
         (self.keeps_indexes() && !maps.per_cpu).then(|| emit::copy_plain_array(maps))
     }
 
-    fn settle(&self, over: Source<'_>) -> io::Result<Code> {
+    fn settle(&self, over: Over<'_>) -> io::Result<Code> {
         emit::settle(self.maps(), over)
     }
 
-    fn settle_cpus(&self, over: Source<'_>, cpus: &Cpus) -> io::Result<Code> {
+    fn settle_cpus(&self, over: Over<'_>, cpus: &Cpus) -> io::Result<Code> {
         emit::settle_cpu(self.maps(), over, cpus)
     }
 
-    fn insert(&self, over: Source<'_>) -> io::Result<Code> {
+    fn insert(&self, over: Over<'_>) -> io::Result<Code> {
         emit::insert(self.maps(), over)
     }
 
-    fn find_gone(&self, over: Source<'_>, gone: Option<&Map>) -> io::Result<Code> {
+    fn find_gone(&self, over: Over<'_>, gone: Option<&Map>) -> io::Result<Code> {
         emit::find_gone(self.maps(), over, gone)
     }
 
-    fn delete_gone(&self, over: Source<'_>) -> io::Result<Code> {
+    fn delete_gone(&self, over: Over<'_>) -> io::Result<Code> {
         emit::delete_gone(self.maps(), over)
     }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::super::shape::Shape;
+use super::super::pieces::Pieces;
 use crate::sys::Map;
 
 /// What programs count, in an array of one value.
@@ -45,7 +45,7 @@ pub(in crate::transfer) mod slot {
 
 /// Where a program's entries come from.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::transfer) enum Source<'a> {
+pub(in crate::transfer) enum Over<'a> {
     /// An iterator over a map whose keys have so many bytes; of all entries, or of those that one of two programs takes.
     Iterator { btf_id: u32, key_size: u32, half: Option<Half> },
     /// The indexes of an array, from one that is given at each run.
@@ -76,7 +76,7 @@ pub(in crate::transfer) struct Maps<'a> {
     pub(in crate::transfer) from: &'a Map,
     pub(in crate::transfer) to: &'a Map,
     pub(in crate::transfer) base: Option<&'a Map>,
-    pub(in crate::transfer) shape: &'a Shape,
+    pub(in crate::transfer) pieces: &'a Pieces,
     /// An array of one value of [`COUNTS`] words.
     pub(in crate::transfer) counts: &'a Map,
     /// An array of one value as large as the maps', to put values together.

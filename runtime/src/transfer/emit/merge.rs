@@ -1,6 +1,6 @@
 //! Parts of programs that go through values, step by step, and settle them.
 
-use super::super::shape::{Run, UNROLLED, widths};
+use super::super::pieces::{Run, UNROLLED, widths};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R5, R7, R8, R9, R10};
 use super::asm::{If, Label, Reg, Size};
 use super::inputs::{Count, Cpus};
@@ -29,8 +29,8 @@ impl Writer<'_> {
 
     /// Does `body` for each member that is added up, with its address in R2.
     pub(in crate::transfer) fn each_sum(&mut self, value: Reg, mut body: impl FnMut(&mut Self, Run)) {
-        let shape = self.maps.shape;
-        self.each_step(&shape.sums, |w, run| {
+        let pieces = self.maps.pieces;
+        self.each_step(&pieces.sums, |w, run| {
             w.asm.mov(R2, value);
             w.asm.add(R2, R1);
             body(w, run);
@@ -38,8 +38,8 @@ impl Writer<'_> {
     }
 
     pub(in crate::transfer) fn each_word(&mut self, body: impl FnMut(&mut Self, Run)) {
-        let shape = self.maps.shape;
-        self.each_step(&shape.words, body);
+        let pieces = self.maps.pieces;
+        self.each_step(&pieces.words, body);
     }
 
     /// Loads the step at R1 of two values. R2 is its address in the second.
@@ -125,7 +125,7 @@ impl Writer<'_> {
     /// Three ways: where old programs changed the entry since the snapshot and new ones did not, it follows the old one. The
     /// snapshot does in any case, so that a second settling changes nothing.
     pub(in crate::transfer) fn settle_words(&mut self) {
-        if self.maps.shape.is_additive() {
+        if self.maps.pieces.is_additive() {
             return;
         }
         let (end, follow, nothing) = (self.asm.label(), self.asm.label(), self.asm.label());

@@ -6,14 +6,14 @@ use std::os::fd::AsFd as _;
 
 use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use super::asm::{Asm, BPF_ANY, BPF_NOEXIST, Code, EEXIST, Helper, If, Kind, Label, Size};
-use super::inputs::{Count, Cpus, Maps, Source, slot};
+use super::inputs::{Count, Cpus, Maps, Over, slot};
 use super::writer::{at, build};
 use crate::sys::Map;
 
 /// Copies an entry to the new map and the snapshot, its sums as 0. The value is in R7 for iterators.
-pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Source<'_>) -> io::Result<Code> {
+pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Over<'_>) -> io::Result<Code> {
     build(maps, source, "maplock_copy", |w| {
-        let keyed = matches!(source, Source::Iterator { .. });
+        let keyed = matches!(source, Over::Iterator { .. });
         let Maps { from, to, base, .. } = maps;
         if maps.per_cpu {
             if keyed {
@@ -25,7 +25,7 @@ pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Source<'_>) -> io::Resul
                     w.failed_unless_zero();
                 }
             }
-            if keyed && maps.shape.is_additive() {
+            if keyed && maps.pieces.is_additive() {
                 return;
             }
             w.each_cpu(&Cpus::Range(0..maps.possible_cpus), |w, cpus| {
@@ -40,7 +40,7 @@ pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Source<'_>) -> io::Resul
             });
             return;
         }
-        if maps.shape.is_additive() {
+        if maps.pieces.is_additive() {
             w.write(to, BPF_ANY, |asm| asm.map_value(R3, maps.zeros));
             w.failed_unless_zero();
             return;
@@ -49,7 +49,7 @@ pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Source<'_>) -> io::Resul
             w.lookup(R7, from, w.done);
         }
         let mut value = R7;
-        if base.is_some() || !maps.shape.sums.is_empty() {
+        if base.is_some() || !maps.pieces.sums.is_empty() {
             w.asm.map_value(R8, maps.scratch);
             w.copy_value(R8, R7);
             w.zero_sums(R8);
@@ -67,7 +67,7 @@ pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Source<'_>) -> io::Resul
 /// Copies a value of an array in place, without the calls that an update takes. The kernel refuses it where the value has
 /// members that programs may not look at.
 pub(in crate::transfer) fn copy_plain_array(maps: Maps<'_>) -> io::Result<Code> {
-    build(maps, Source::Indexes, "maplock_copy", |w| {
+    build(maps, Over::Indexes, "maplock_copy", |w| {
         w.lookup(R7, maps.from, w.done);
         w.lookup(R8, maps.to, w.done);
         w.copy_value(R8, R7);
@@ -81,19 +81,19 @@ pub(in crate::transfer) fn copy_plain_array(maps: Maps<'_>) -> io::Result<Code> 
 
 /// Counts entries: the iterator's bytes are the count.
 pub(in crate::transfer) fn count(maps: Maps<'_>, btf_id: u32) -> io::Result<Code> {
-    build(maps, Source::Iterator { btf_id, key_size: maps.from.info().key_size, half: None }, "maplock_count", |_| {})
+    build(maps, Over::Iterator { btf_id, key_size: maps.from.info().key_size, half: None }, "maplock_count", |_| {})
 }
 
 /// Settles an entry of the old map: sums move to the new map, changed words follow where the new map's are as in the
 /// snapshot, a key that only the old map has is inserted. Per-CPU maps have [`insert`] and [`settle_cpu`] instead.
-pub(in crate::transfer) fn settle(maps: Maps<'_>, source: Source<'_>) -> io::Result<Code> {
+pub(in crate::transfer) fn settle(maps: Maps<'_>, source: Over<'_>) -> io::Result<Code> {
     build(maps, source, "maplock_settle", |w| {
         let Maps { from, to, base, .. } = maps;
         let (insert, inserted_by_both, dropped) = (w.asm.label(), w.asm.label(), w.asm.label());
-        let keyed = !matches!(source, Source::Indexes);
+        let keyed = !matches!(source, Over::Indexes);
         w.clear_flags();
         // An iterator has the value itself, not a copy.
-        if !matches!(source, Source::Iterator { .. }) {
+        if !matches!(source, Over::Iterator { .. }) {
             w.lookup(R7, from, w.done);
         }
         let Some(base) = base else {
@@ -168,7 +168,7 @@ pub(in crate::transfer) fn settle(maps: Maps<'_>, source: Source<'_>) -> io::Res
 
 /// Per-CPU maps: inserts a key that old programs inserted since the copy, with all of its values 0, also in the snapshot.
 /// [`settle_cpu`] fills them, and tells whether there are any.
-pub(in crate::transfer) fn insert(maps: Maps<'_>, source: Source<'_>) -> io::Result<Code> {
+pub(in crate::transfer) fn insert(maps: Maps<'_>, source: Over<'_>) -> io::Result<Code> {
     build(maps, source, "maplock_insert", |w| {
         let Maps { from, to, base, .. } = maps;
         let (insert, there) = (w.asm.label(), w.asm.label());
@@ -201,7 +201,7 @@ pub(in crate::transfer) fn insert(maps: Maps<'_>, source: Source<'_>) -> io::Res
 }
 
 /// Per-CPU maps: settles the values of some CPUs of an entry that all maps have.
-pub(in crate::transfer) fn settle_cpu(maps: Maps<'_>, source: Source<'_>, cpus: &Cpus) -> io::Result<Code> {
+pub(in crate::transfer) fn settle_cpu(maps: Maps<'_>, source: Over<'_>, cpus: &Cpus) -> io::Result<Code> {
     build(maps, source, "maplock_settle", |w| {
         let Maps { from, to, base, .. } = maps;
         w.each_cpu(cpus, |w, cpus| {
@@ -233,11 +233,11 @@ pub(in crate::transfer) fn settle_cpu(maps: Maps<'_>, source: Source<'_>, cpus: 
 
 /// Finds keys of the snapshot (without one, of the new map and without counts) that the old map does not have any more, and
 /// remembers them: in `gone`, or by a mark in the slot that they came from.
-pub(in crate::transfer) fn find_gone(maps: Maps<'_>, source: Source<'_>, gone: Option<&Map>) -> io::Result<Code> {
+pub(in crate::transfer) fn find_gone(maps: Maps<'_>, source: Over<'_>, gone: Option<&Map>) -> io::Result<Code> {
     build(maps, source, "maplock_gone", |w| {
         let absent = w.asm.label();
         // Keys with counts stay anyway; an iterator has the value at hand.
-        if maps.base.is_none() && !maps.per_cpu && matches!(source, Source::Iterator { .. }) {
+        if maps.base.is_none() && !maps.per_cpu && matches!(source, Over::Iterator { .. }) {
             let counted = w.done;
             let none = w.asm.label();
             w.jump_unless_counted(R7, none);
@@ -263,7 +263,7 @@ pub(in crate::transfer) fn find_gone(maps: Maps<'_>, source: Source<'_>, gone: O
 /// Finds keys of the old map whose entries are not as in the snapshot, and remembers them in `changed`.
 pub(in crate::transfer) fn find_changed(
     maps: Maps<'_>,
-    source: Source<'_>,
+    source: Over<'_>,
     base: &Map,
     changed: &Map,
 ) -> io::Result<Code> {
@@ -280,7 +280,7 @@ pub(in crate::transfer) fn find_changed(
 }
 
 /// Deletes a key that the old map does not have any more, where no new program changed the entry.
-pub(in crate::transfer) fn delete_gone(maps: Maps<'_>, source: Source<'_>) -> io::Result<Code> {
+pub(in crate::transfer) fn delete_gone(maps: Maps<'_>, source: Over<'_>) -> io::Result<Code> {
     build(maps, source, "maplock_delete", |w| {
         let (absent, kept, not_there) = (w.asm.label(), w.asm.label(), w.asm.label());
         w.lookup(R7, maps.from, absent);
@@ -300,21 +300,25 @@ pub(in crate::transfer) fn delete_gone(maps: Maps<'_>, source: Source<'_>) -> io
     })
 }
 
-/// Moves what is left in a queue behind what the other one holds. `by_way_of`, an empty stack, keeps the order of a stack.
+/// Moves what is left in a queue behind what the other one holds. `turned`, an empty stack, keeps the order of a stack.
 /// An entry is in one of the maps at any time, and a program that has started is not interrupted by a signal.
 pub(in crate::transfer) fn move_all(
     from: &Map,
     to: &Map,
-    by_way_of: Option<&Map>,
+    turned: Option<&Map>,
     counts: &Map,
     buffer: &Map,
 ) -> io::Result<Code> {
     const CB: i16 = 48;
     let mut asm = Asm::default();
-    let steps: Vec<(&Map, &Map, Label, bool)> = match by_way_of {
+    let steps: Vec<(&Map, &Map, Label, bool)> = match turned {
         // What `to` has no room for goes back.
-        Some(way) => {
-            vec![(from, way, asm.label(), false), (way, to, asm.label(), true), (way, from, asm.label(), false)]
+        Some(turned) => {
+            vec![
+                (from, turned, asm.label(), false),
+                (turned, to, asm.label(), true),
+                (turned, from, asm.label(), false),
+            ]
         }
         None => vec![(from, to, asm.label(), true)],
     };

@@ -5,10 +5,10 @@
 use std::io;
 use std::os::fd::AsFd as _;
 
-use super::super::shape::{UNROLLED, widths};
+use super::super::pieces::{UNROLLED, widths};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R10};
 use super::asm::{Asm, Code, Helper, If, Kind, Label, Reg, Size};
-use super::inputs::{Count, Cpus, Half, Maps, Source, slot};
+use super::inputs::{Count, Cpus, Half, Maps, Over, slot};
 use crate::sys::Map;
 
 /// Places in the frame.
@@ -49,7 +49,7 @@ pub(in crate::transfer) struct Writer<'a> {
 /// Builds a program of which `body` is the part for one entry.
 pub(in crate::transfer) fn build<'a>(
     maps: Maps<'a>,
-    source: Source<'_>,
+    source: Over<'_>,
     name: &'static str,
     body: impl FnOnce(&mut Writer<'a>),
 ) -> io::Result<Code> {
@@ -57,7 +57,7 @@ pub(in crate::transfer) fn build<'a>(
     let done = asm.label();
     let mut w = Writer { asm, maps, shorter: None, done };
     match source {
-        Source::Iterator { btf_id, key_size, half } => {
+        Over::Iterator { btf_id, key_size, half } => {
             // `struct bpf_iter__bpf_map_elem`: meta, map, key, value. At the end, key and value are null.
             let end = w.asm.label();
             w.asm.store(Size::B8, R10, at::CONTEXT, R1);
@@ -95,11 +95,11 @@ pub(in crate::transfer) fn build<'a>(
             w.asm.exit();
             w.asm.finish(name, Kind::Iterator { btf_id })
         }
-        Source::Indexes | Source::Keys(_) => {
+        Over::Indexes | Over::Keys(_) => {
             let each = w.in_loop();
             w.asm.function(each);
             match source {
-                Source::Keys(keys) => {
+                Over::Keys(keys) => {
                     // The value of the index in R1 is the slot.
                     let key_size = maps.from.info().key_size;
                     w.shorter = i16::try_from(slot::key_room(key_size)).ok();

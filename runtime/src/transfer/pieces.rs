@@ -27,14 +27,14 @@ impl Run {
 
 /// A value, cut up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Shape {
+pub(super) struct Pieces {
     /// Members that are added up.
     pub(super) sums: Vec<Run>,
     /// All other bytes.
     pub(super) words: Vec<Run>,
 }
 
-impl Shape {
+impl Pieces {
     /// Cuts up the values of `map`. `sums` were checked before.
     pub(super) fn new(map: &Map, sums: &[Sum]) -> Self {
         let alignment = match map.info().map_type.row().kind {
@@ -49,15 +49,15 @@ impl Shape {
     fn cut(value_size: u32, sums: &[Sum], alignment: u32) -> Self {
         let mut sums = sums.to_vec();
         sums.sort_unstable();
-        let mut shape = Self { sums: Vec::new(), words: Vec::new() };
+        let mut pieces = Self { sums: Vec::new(), words: Vec::new() };
         let mut at = 0;
         for sum in &sums {
-            between(at, sum.offset, alignment, &mut shape.words);
-            add(&mut shape.sums, sum.offset, sum.width, alignment);
+            between(at, sum.offset, alignment, &mut pieces.words);
+            add(&mut pieces.sums, sum.offset, sum.width, alignment);
             at = sum.offset + sum.width;
         }
-        between(at, value_size, alignment, &mut shape.words);
-        shape
+        between(at, value_size, alignment, &mut pieces.words);
+        pieces
     }
 
     /// True where nothing but sums is in the value.
@@ -195,9 +195,9 @@ mod tests {
                     continue;
                 }
                 for alignment in [1, 2, 4, 8] {
-                    let shape = Shape::cut(value_size, &sums, alignment);
+                    let pieces = Pieces::cut(value_size, &sums, alignment);
                     let mut seen = vec![0; value_size as usize];
-                    for run in shape.sums.iter().chain(&shape.words) {
+                    for run in pieces.sums.iter().chain(&pieces.words) {
                         for start in run.steps() {
                             assert!((start as u32).is_multiple_of(run.width), "{run:?}");
                             seen[start..start + run.width as usize].iter_mut().for_each(|count| *count += 1);
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_count_goes_down_to_nothing_and_not_below() {
         for width in [4_u32, 8] {
-            let shape = Shape::cut(width, &[Sum { offset: 0, width }], 8);
+            let pieces = Pieces::cut(width, &[Sum { offset: 0, width }], 8);
             let bytes = |number: u64| match width {
                 4 => (number as u32).to_ne_bytes().to_vec(),
                 _ => number.to_ne_bytes().to_vec(),
@@ -220,7 +220,7 @@ mod tests {
             let full = if width == 4 { u64::from(u32::MAX) } else { u64::MAX };
             let settles = |to: u64, more: u64, less: u64| {
                 let mut to = bytes(to);
-                let added = shape.add_differences(&mut to, &bytes(more), Some(&bytes(less)));
+                let added = pieces.add_differences(&mut to, &bytes(more), Some(&bytes(less)));
                 (number(&to), added.any, added.all)
             };
             // Deleted, made anew and counted by both.
@@ -236,24 +236,24 @@ mod tests {
             assert_eq!(settles(7, 5, 5), (7, false, true), "{width}");
         }
         // More than half of what 4 bytes hold was counted.
-        let shape = Shape::cut(4, &[Sum { offset: 0, width: 4 }], 8);
+        let pieces = Pieces::cut(4, &[Sum { offset: 0, width: 4 }], 8);
         let mut to = 1_u32.to_ne_bytes();
-        let added = shape.add_differences(&mut to, &3_000_000_000_u32.to_ne_bytes(), Some(&[0; 4]));
+        let added = pieces.add_differences(&mut to, &3_000_000_000_u32.to_ne_bytes(), Some(&[0; 4]));
         assert_eq!((u32::from_ne_bytes(to), added.all), (3_000_000_001, true));
     }
 
     #[test]
     fn equal_steps_are_one_run() {
-        let shape = Shape::cut(4096 + 3, &[Sum { offset: 8, width: 8 }, Sum { offset: 16, width: 8 }], 8);
-        assert_eq!(runs(&shape.sums), [(8, 24, 8)]);
-        assert_eq!(runs(&shape.words), [(0, 8, 8), (24, 4096, 8), (4096, 4098, 2), (4098, 4099, 1)]);
-        assert!(!shape.is_atomic());
+        let pieces = Pieces::cut(4096 + 3, &[Sum { offset: 8, width: 8 }, Sum { offset: 16, width: 8 }], 8);
+        assert_eq!(runs(&pieces.sums), [(8, 24, 8)]);
+        assert_eq!(runs(&pieces.words), [(0, 8, 8), (24, 4096, 8), (4096, 4098, 2), (4098, 4099, 1)]);
+        assert!(!pieces.is_atomic());
     }
 
     #[test]
     fn an_unaligned_value_has_no_atomic_steps_that_are_wider_than_its_alignment() {
-        let shape = Shape::cut(16, &[Sum { offset: 0, width: 8 }], 4);
-        assert_eq!(runs(&shape.words), [(8, 16, 4)]);
-        assert!(shape.words[0].atomic && !shape.sums[0].atomic);
+        let pieces = Pieces::cut(16, &[Sum { offset: 0, width: 8 }], 4);
+        assert_eq!(runs(&pieces.words), [(8, 16, 4)]);
+        assert!(pieces.words[0].atomic && !pieces.sums[0].atomic);
     }
 }

@@ -5,7 +5,7 @@ use maplock_layout::conversion::{Bits, Cast, Int, Scale, Step, Steps};
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R7, R8, R10};
 use super::super::emit::asm::{Asm, Helper, If, Label, Reg, Size};
 use super::super::emit::writer::at;
-use super::super::shape::UNROLLED;
+use super::super::pieces::UNROLLED;
 
 /// Offsets of loads and stores have 16 bits.
 pub(super) const MAX_SIZE: u32 = i16::MAX as u32 - 8;
