@@ -83,7 +83,20 @@ struct Outcomes {
 enum What {
     Upgrade,
     UpgradeByPin,
+    /// The same release again, which leaves the generation that is kept.
+    Restart,
+    RestartByPin,
     RollBack,
+}
+
+impl What {
+    fn is_by_pin(self) -> bool {
+        matches!(self, Self::UpgradeByPin | Self::RestartByPin)
+    }
+
+    fn is_restart(self) -> bool {
+        matches!(self, Self::Restart | Self::RestartByPin)
+    }
 }
 
 fn each_call_fails_once(what: What) -> Outcomes {
@@ -96,7 +109,7 @@ fn each_call_fails_once(what: What) -> Outcomes {
                     loop {
                         let point = next.fetch_add(1, Ordering::Relaxed);
                         let mut daemon = Daemon::new(bpffs.path().join(format!("case{point}")), &cgroup);
-                        daemon.each_pin = what == What::UpgradeByPin;
+                        daemon.each_pin = what.is_by_pin();
                         let Some((call, error)) = fails_at(what, point, &daemon, traffic, &outcomes) else { break };
                         outcomes.faults.fetch_add(1, Ordering::Relaxed);
                         if let Some(left) = truth::cleared(&daemon) {
@@ -125,7 +138,8 @@ fn fails_at(
     let still = traffic.hold();
     let (releases, word, goal): (&[_], _, _) = match what {
         What::RollBack => (&[Release::One, Release::Two], "rollback", Release::One),
-        _ => (&[Release::One], "two", Release::Two),
+        What::Restart | What::RestartByPin => (&[Release::One, Release::Two], "two", Release::Two),
+        What::Upgrade | What::UpgradeByPin => (&[Release::One], "two", Release::Two),
     };
     for release in releases {
         daemon.start(*release).unwrap_or_else(|error| panic!("{error}"));
@@ -213,6 +227,12 @@ fn fails_at(
         }
     };
     count.fetch_add(1, Ordering::Relaxed);
+    if what.is_restart() {
+        wrong.extend(roll_back(&daemon.dir).err().map(|error| format!("the roll-back says: {error}")));
+        traffic.wait_for_some();
+        let still = traffic.hold();
+        wrong.extend(truth::problems(daemon, Release::One, *still - start));
+    }
     if !wrong.is_empty() {
         let wrong = wrong.join("\n    ");
         let text = format!("{point}, {call:?}, {error}: code {:?}, {}\n    {wrong}", ended.code, ended.stderr.trim());
@@ -249,6 +269,16 @@ fn each_system_call_of_an_upgrade_fails_once() {
 #[test]
 fn each_system_call_of_an_upgrade_pin_by_pin_fails_once() {
     check(What::UpgradeByPin);
+}
+
+#[test]
+fn each_system_call_of_a_restart_fails_once() {
+    check(What::Restart);
+}
+
+#[test]
+fn each_system_call_of_a_restart_pin_by_pin_fails_once() {
+    check(What::RestartByPin);
 }
 
 #[test]

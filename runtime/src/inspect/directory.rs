@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::InspectError;
 use super::layouts::Layouts;
 use super::observe::{Observed, observe};
-use crate::generation::meta::{self, Meta};
+use crate::generation::meta::{self, Meta, MetaError};
 use crate::generation::names;
 use crate::sys::{self, Object, bpffs};
 
@@ -114,6 +114,8 @@ pub fn directory(dir: &Path) -> Result<Inventory, InspectError> {
         let (_, path, map) = maps.swap_remove(at);
         match Meta::read_from(&map, &path) {
             Ok(meta) => inventory.meta = Some(meta),
+            // What can't be read now is not damaged: without it, all would be taken for somebody else's.
+            Err(MetaError::Io(path, error)) => return Err(InspectError::new(&path, "can't be read", error)),
             Err(error) => inventory.warnings.push(format!("{error}; it counts as absent")),
         }
     }
