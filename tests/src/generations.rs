@@ -414,7 +414,7 @@ impl Program {
     }
 }
 
-/// Back to the generation before.
+/// Back to the kept generation.
 ///
 /// # Errors
 /// maplock's.

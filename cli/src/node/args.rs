@@ -42,9 +42,9 @@ pub(crate) enum Verb {
     Inspect(InspectArgs),
     /// Show the entries of a pinned map, by the members of its layout
     Dump(DumpArgs),
-    /// Return to the generation before: its maps, and its programs in the links
+    /// Return to the kept generation: its maps, and its programs in the links
     Rollback(RollbackArgs),
-    /// Remove the generation before, so that no roll-back is possible any more
+    /// Remove the kept generation, so that no roll-back is possible any more
     Confirm(ConfirmArgs),
 }
 

@@ -1,4 +1,4 @@
-//! `maplock confirm`: away with the generation before.
+//! `maplock confirm`: away with the kept generation.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use super::failed;
 use crate::Said;
 use crate::error::Error;
 
-/// What became of the generation before.
+/// What became of the kept generation.
 pub(crate) struct Confirmed {
     pub(crate) dir: PathBuf,
     /// False where there was none.

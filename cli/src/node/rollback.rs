@@ -1,4 +1,4 @@
-//! `maplock rollback`: back to the generation before.
+//! `maplock rollback`: back to the kept generation.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};

@@ -20,7 +20,7 @@ pub(super) const FORMS: Node = Node {
     confirmed: Some(|confirmed| {
         let dir = confirmed.dir.display();
         Ok(match confirmed.was_kept {
-            true => format!("{GOOD}confirmed{GOOD:#} {BOLD}{dir}{BOLD:#}: the generation before is removed\n"),
+            true => format!("{GOOD}confirmed{GOOD:#} {BOLD}{dir}{BOLD:#}: the kept generation is removed\n"),
             false => format!("{BOLD}{dir}{BOLD:#}: no generation is kept, there is nothing to do\n"),
         })
     }),
