@@ -3,6 +3,8 @@
 use clap::Args;
 use maplock_layout::conversion::{Answers, Cast, Collide, Scale};
 
+use crate::error::NoAnswer;
+
 /// How entries become those of the new layout, where the two layouts don't tell.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "With --on-upgrade migrate")]
@@ -60,25 +62,25 @@ fn path(text: &str) -> String {
     if names_side { text.to_owned() } else { format!("value.{text}") }
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
+fn pair(text: &str) -> Result<(String, String), NoAnswer> {
     let (member, other) = text.split_once('=').ok_or("write MEMBER=…")?;
     Ok((member.to_owned(), other.to_owned()))
 }
 
-fn cast(text: &str) -> Result<(String, Cast), String> {
+fn cast(text: &str) -> Result<(String, Cast), NoAnswer> {
     let (member, how) = pair(text)?;
     let cast = Cast::from_name(&how).ok_or_else(|| format!("`{how}` is not refuse, saturate or truncate"))?;
     Ok((member, cast))
 }
 
-fn scale(text: &str) -> Result<(String, Scale), String> {
+fn scale(text: &str) -> Result<(String, Scale), NoAnswer> {
     let (member, by) = pair(text)?;
     let scale = Scale::parse(&by).ok_or_else(|| format!("`{by}` is no factor: write 1000, or 1/1000"))?;
     Ok((member, scale))
 }
 
-fn collide(text: &str) -> Result<Collide, String> {
-    Collide::from_name(text).ok_or_else(|| format!("`{text}` is not refuse, sum or keep-one"))
+fn collide(text: &str) -> Result<Collide, NoAnswer> {
+    Collide::from_name(text).ok_or_else(|| format!("`{text}` is not refuse, sum or keep-one").into())
 }
 
 #[cfg(test)]

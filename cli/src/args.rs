@@ -10,6 +10,7 @@ use maplock_layout::rehearsal::RANDOM;
 use maplock_layout::rules::Rule;
 
 use crate::answers::ConvertArgs;
+use crate::error::NoAnswer;
 use crate::formats::{self, Format};
 use crate::outcome::Outcome;
 use crate::project::git::{FileAt, NotARevision, Revision};
@@ -251,7 +252,7 @@ pub(crate) struct MigrateArgs {
     pub(crate) message_format: &'static Format,
 }
 
-fn merge(text: &str) -> Result<(String, Merge), String> {
+fn merge(text: &str) -> Result<(String, Merge), NoAnswer> {
     let (member, how) = text.rsplit_once('=').ok_or("write MEMBER=sum")?;
     let how = Merge::from_name(how).ok_or_else(|| format!("`{how}` is not a way to merge: only sum is"))?;
     Ok((member.to_owned(), how))

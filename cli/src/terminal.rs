@@ -41,8 +41,8 @@ pub(crate) fn error(error: &Error) {
 /// An error with its cause and help, as text.
 pub(crate) fn block(error: &Error) -> String {
     let mut text = format!("{BAD}error{BAD:#}{BOLD}: {}{BOLD:#}\n", error.what);
-    let cause = error.cause.as_slice();
-    for (label, style, texts) in [("cause", BOLD, cause), ("help", HELP, &error.help)] {
+    let cause = error.cause();
+    for (label, style, texts) in [("cause", BOLD, cause.as_slice()), ("help", HELP, &error.help[..])] {
         for (index, line) in texts.iter().flat_map(|text| text.lines()).enumerate() {
             let label = if index == 0 { format!("{style}{label:>5}{style:#}:") } else { " ".repeat(6) };
             text.push_str(format!("  {label} {line}").trim_end());

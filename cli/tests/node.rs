@@ -205,6 +205,7 @@ fn a_missing_privilege_is_named() {
     };
     as_nobody("inspect fs/minimesh");
     open(node.pins(), 0o755);
+    as_nobody("dump fs/minimesh/stats");
     for line in
         ["inspect fs/minimesh", "plan --lock v1.lock --pins fs/minimesh", "rollback fs/minimesh", "confirm fs/minimesh"]
     {

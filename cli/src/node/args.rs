@@ -9,6 +9,7 @@ use maplock::{OnMismatch, Policies, Policy};
 
 use super::{Confirmed, Foreseen, Pins, Returned};
 use crate::args::When;
+use crate::error::NoAnswer;
 use crate::formats::{self, Format};
 
 /// Looks at the pinned eBPF maps of a node, tells what an upgrade does to them, and takes one back
@@ -125,7 +126,7 @@ pub(crate) struct Answer {
     way: OnMismatch,
 }
 
-fn way(text: &str) -> Result<Answer, String> {
+fn way(text: &str) -> Result<Answer, NoAnswer> {
     let (map, way) = match text.rsplit_once('=') {
         Some((map, way)) => (Some(map.to_owned()), way),
         None => (None, text),
@@ -134,14 +135,14 @@ fn way(text: &str) -> Result<Answer, String> {
         "refuse" => OnMismatch::Refuse,
         "swap" => OnMismatch::Swap,
         "reuse" => OnMismatch::Reuse,
-        _ => return Err("expected `refuse`, `swap` or `reuse`, for one map with `MAP=` before it".to_owned()),
+        _ => return Err("expected `refuse`, `swap` or `reuse`, for one map with `MAP=` before it".into()),
     };
     Ok(Answer { map, way })
 }
 
-fn capacity(text: &str) -> Result<(String, u32), String> {
+fn capacity(text: &str) -> Result<(String, u32), NoAnswer> {
     let parsed = text.rsplit_once('=').and_then(|(map, number)| Some((map.to_owned(), number.parse().ok()?)));
-    parsed.filter(|(_, number)| *number > 0).ok_or_else(|| "expected `MAP=N`, with a number above 0".to_owned())
+    parsed.filter(|(_, number)| *number > 0).ok_or_else(|| "expected `MAP=N`, with a number above 0".into())
 }
 
 impl PolicyArgs {
@@ -262,9 +263,9 @@ pub(crate) struct WaitArgs {
     pub(crate) time: Duration,
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+fn seconds(text: &str) -> Result<Duration, NoAnswer> {
     let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    time.ok_or_else(|| "expected a number of seconds".to_owned())
+    time.ok_or_else(|| "expected a number of seconds".into())
 }
 
 #[cfg(test)]

@@ -17,6 +17,6 @@ pub(crate) struct Confirmed {
 pub(super) fn run(args: &ConfirmArgs) -> Result<Said, Error> {
     let dir = args.dir.display();
     let was_kept = maplock::confirm(&args.dir, args.wait.time)
-        .map_err(|error| failed(format!("could not confirm {dir}"), &error))?;
+        .map_err(|error| failed(format!("could not confirm {dir}"), error))?;
     Ok(Said::well(args.message_format.tell(&Confirmed { dir: args.dir.clone(), was_kept })?))
 }

@@ -8,6 +8,7 @@ use maplock::meta::Meta;
 use maplock::sys::{Batch, Map};
 
 use super::args::DumpArgs;
+use super::privileges;
 use crate::Said;
 use crate::error::Error;
 
@@ -33,24 +34,26 @@ pub(crate) enum Piece<'a> {
 
 pub(super) fn run(args: &DumpArgs) -> Result<Said, Error> {
     let shown = args.pin.display();
-    let failed =
-        |error: &dyn std::fmt::Display| Error::new(format!("could not read the map at {shown}")).because(error);
-    let map = Map::open(&args.pin)
-        .map_err(|error| failed(&error).help("give the pin of a map, such as /sys/fs/bpf/NAME/flows"))?;
+    let failed = || Error::new(format!("could not read the map at {shown}"));
+    let map = Map::open(&args.pin).map_err(|error| match error.kind() {
+        io::ErrorKind::PermissionDenied => failed().because(error).help(privileges::help()),
+        _ => failed().because(error).help("give the pin of a map, such as /sys/fs/bpf/NAME/flows"),
+    })?;
     if map.info().key_size == 0 {
         let kind = map.info().map_type;
-        return Err(failed(&format!("entries of a {kind} have no keys")).help("`bpftool map dump` shows what it can"));
+        let what = format!("entries of a {kind} have no keys");
+        return Err(failed().because(what).help("`bpftool map dump` shows what it can"));
     }
     let dir = args.pin.parent().map(Meta::read).transpose().unwrap_or_default().flatten();
-    let observed =
-        inspect::observe(&args.pin, &map, dir.as_ref(), &mut Layouts::default()).map_err(|error| failed(&error))?;
+    let observed = inspect::observe(&args.pin, &map, dir.as_ref(), &mut Layouts::default());
+    let observed = observed.map_err(|error| failed().because(error))?;
     let pinned = Pinned { def: observed.def };
     let piece = args.message_format.entries();
     let mut out = io::BufWriter::new(io::stdout().lock());
     match print(&map, args.limit, |of| piece(&pinned, of), &mut out).and_then(|()| out.flush()) {
         // Whoever reads has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Said::well(String::new())),
-        Err(error) => Err(failed(&error)),
+        Err(error) => Err(failed().because(error)),
         Ok(()) => Ok(Said::well(String::new())),
     }
 }

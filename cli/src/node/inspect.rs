@@ -45,7 +45,7 @@ pub(crate) struct Program {
 pub(super) fn run(args: &InspectArgs) -> Result<Said, Error> {
     let dir = args.dir.display();
     let mut found =
-        generations(&args.dir).map_err(|error| failed(format!("could not look at the pins in {dir}"), &error))?;
+        generations(&args.dir).map_err(|error| failed(format!("could not look at the pins in {dir}"), error))?;
     if !found.live.exists {
         return Err(Error::new(format!("there is no directory {dir}"))
             .help("give the directory of a daemon's pins, such as /sys/fs/bpf/NAME"));

@@ -38,9 +38,10 @@ pub fn main(cli: &Cli) -> Ended {
 }
 
 /// What could not be done, with what the runtime says of it.
-fn failed(what: impl Into<String>, error: &maplock::Error) -> Error {
+fn failed(what: impl Into<String>, error: maplock::Error) -> Error {
+    let kind = error.kind();
     let told = Error::new(what).because(error);
-    match error.kind() {
+    match kind {
         maplock::ErrorKind::Privilege => told.help(privileges::help()),
         _ => told,
     }

@@ -81,7 +81,7 @@ impl Asking<'_> {
     fn plan(&self, policies: &Policies) -> Result<Plan, Error> {
         let pins = &self.args.pins;
         maplock::dry_run(self.spec, pins, policies)
-            .map_err(|error| failed(format!("could not plan an upgrade of {}", pins.display()), &error))
+            .map_err(|error| failed(format!("could not plan an upgrade of {}", pins.display()), error))
     }
 
     fn told(&self, plan: Plan, policies: &Policies, text: String) -> Result<Foreseen, Error> {
@@ -116,7 +116,7 @@ impl Asking<'_> {
                 continue;
             }
             let entries = sample(map, &Migrations::default(), self.args.sample)
-                .map_err(|error| failed(format!("could not read entries of map `{}`", map.map), &error))?;
+                .map_err(|error| failed(format!("could not read entries of map `{}`", map.map), error))?;
             all.push(Samples {
                 map: map.map.clone(),
                 old: live.def.clone(),
@@ -166,7 +166,7 @@ impl Asking<'_> {
             Action::GiveUp { loses_entries: true, .. } => "given up with its entries",
             Action::GiveUp { .. } => "unpinned",
         };
-        let error = Error::new(format!("map `{name}` would be {becomes}, which is denied")).because(&map.why);
+        let error = Error::new(format!("map `{name}` would be {becomes}, which is denied")).because(map.why.as_str());
         let mut error =
             error.help(format!("see what is pinned: maplock inspect {} --layouts", self.args.pins.display()));
         for WayOut { option, answer } in ways.into_iter().flatten() {

@@ -29,7 +29,7 @@ pub(super) fn run(args: &RollbackArgs) -> Result<Said, Error> {
     let mut bars = Bars::over(&args.dir);
     let rollback = Rollback::new(&args.dir).wait(args.wait.time).progress(move |progress| bars.show(&progress));
     let dir = args.dir.display();
-    let report = rollback.run().map_err(|error| failed(format!("could not roll {dir} back"), &error))?;
+    let report = rollback.run().map_err(|error| failed(format!("could not roll {dir} back"), error))?;
     if let Some(metrics) = metrics {
         metrics.write(&report.to_prometheus())?;
     }

@@ -115,7 +115,7 @@ pub(crate) fn objects(packages: &[&Package], project: &Project) -> Result<Vec<Ve
         .map(|package| {
             let out_dir = built.out_dirs.get(&package.id).ok_or_else(|| {
                 Error::new(format!("the build script of `{}` did not run to its end", package.name))
-                    .because(&built.said)
+                    .because(built.said.as_str())
             })?;
             objects_in(package, out_dir)
         })

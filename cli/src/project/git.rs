@@ -141,7 +141,7 @@ fn git(dir: &Path, args: &[&str]) -> Result<Output, Failure> {
 fn unknown(what: &str, output: &Output) -> Failure {
     let message = String::from_utf8_lossy(&output.stderr);
     let message = message.trim().trim_start_matches("fatal: ").to_owned();
-    let error = Error::new(format!("git does not know `{what}`")).because(&message);
+    let error = Error::new(format!("git does not know `{what}`")).because(message.as_str());
     if message.contains("not a git repository") {
         return Failure::Other(error);
     }

@@ -68,8 +68,9 @@ fn side(of: &Compared, target: &Target, notes: &mut Vec<String>) -> Result<(Side
 
 fn neither(name: &impl std::fmt::Display, failure: git::Failure) -> Error {
     match failure {
-        git::Failure::Unknown(error) => {
-            Error { what: format!("`{name}` is neither a file nor a git revision"), ..error }
+        git::Failure::Unknown(mut error) => {
+            error.what = format!("`{name}` is neither a file nor a git revision");
+            error
         }
         git::Failure::Other(error) => error,
     }

@@ -107,6 +107,8 @@ fn attributes(def: &MapDef) -> String {
 #[derive(Default)]
 struct Types<'a> {
     blocks: Vec<String>,
+    /// True where the last block is of such lines, below which another may stand.
+    ends_in_typedefs: bool,
     /// By address and typedef: what was printed, or is about to be.
     seen: HashSet<(*const (), Option<&'a str>)>,
     /// Lines of all maps so far.
@@ -130,7 +132,7 @@ impl<'a> Types<'a> {
             Shape::Enum(of) => {
                 if self.is_new(ptr::from_ref(&**of).cast(), layout) {
                     let block = self.enumeration(of, layout)?;
-                    self.blocks.push(block);
+                    self.push(block);
                 }
                 Ok(())
             }
@@ -145,7 +147,7 @@ impl<'a> Types<'a> {
                 }
                 if depth == 0 || composite.name().is_some() || layout.typedef.is_some() {
                     let block = self.composite(composite, layout)?;
-                    self.blocks.push(block);
+                    self.push(block);
                 }
                 Ok(())
             }
@@ -162,12 +164,16 @@ impl<'a> Types<'a> {
         self.count(1)?;
         let line = format!("typedef {};\n", declaration(&Layout { typedef: None, ..layout.clone() }, name));
         match self.blocks.last_mut() {
-            Some(last) if last.lines().all(|line| line.starts_with("typedef ") && line.ends_with(';')) => {
-                last.push_str(&line);
-            }
+            Some(last) if self.ends_in_typedefs => last.push_str(&line),
             _ => self.blocks.push(line),
         }
+        self.ends_in_typedefs = true;
         Ok(())
+    }
+
+    fn push(&mut self, block: String) {
+        self.blocks.push(block);
+        self.ends_in_typedefs = false;
     }
 
     fn is_new(&mut self, address: *const (), layout: &'a Layout) -> bool {
