@@ -8,8 +8,12 @@ use std::io;
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    source: Option<io::Error>,
+    source: Option<Cause>,
+    /// Half a sentence behind all of it.
+    more: String,
 }
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What sort of trouble it is, for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,14 +37,20 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), source: None, more: String::new() }
     }
 
     /// What was tried, and what the kernel said.
     pub(crate) fn kernel(message: impl Into<String>, source: io::Error) -> Self {
-        let denied = source.kind() == io::ErrorKind::PermissionDenied;
-        let kind = if denied { ErrorKind::Privilege } else { ErrorKind::Kernel };
-        Self { kind, message: message.into(), source: Some(source) }
+        Self::because(ErrorKind::Kernel, message, source)
+    }
+
+    /// What was tried, and why it could not be. Of whatever kind it is called: where a privilege is missing at the bottom of it, that is
+    /// what it is.
+    pub(crate) fn because(kind: ErrorKind, message: impl Into<String>, source: impl Into<Cause>) -> Self {
+        let source = source.into();
+        let kind = if is_denied(&*source) { ErrorKind::Privilege } else { kind };
+        Self { source: Some(source), ..Self::new(kind, message) }
     }
 
     /// What sort of trouble it is.
@@ -51,28 +61,31 @@ impl Error {
 
     /// The same, with half a sentence more at the end.
     pub(crate) fn and(mut self, more: &str) -> Self {
-        match &self.source {
-            Some(source) => self.message = format!("{}: {source}{more}", self.message),
-            None => self.message.push_str(more),
-        }
-        self.source = None;
+        self.more.push_str(more);
         self
     }
+}
+
+/// True where the kernel said EPERM or EACCES, however much was said of it since.
+fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<io::Error>())
+        .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
-        match &self.source {
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
         }
+        f.write_str(&self.more)
     }
 }
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
+        self.source.as_deref().map(|source| source as _)
     }
 }
 
@@ -84,5 +97,45 @@ pub(crate) trait Trying<T> {
 impl<T> Trying<T> for io::Result<T> {
     fn trying(self, what: impl FnOnce() -> String) -> Result<T, Error> {
         self.map_err(|error| Error::kernel(what(), error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::transfer::TransferError;
+
+    fn transfer(error: libc::c_int) -> TransferError {
+        TransferError::Kernel {
+            map: "stats".to_owned(),
+            what: "reading an entry",
+            source: io::Error::from_raw_os_error(error),
+        }
+    }
+
+    #[test]
+    fn a_missing_privilege_stays_one_through_every_layer() {
+        for (number, kind) in [
+            (libc::EPERM, ErrorKind::Privilege),
+            (libc::EACCES, ErrorKind::Privilege),
+            (libc::ENOMEM, ErrorKind::Kernel),
+        ] {
+            let error = Error::because(ErrorKind::Kernel, "can't copy map `stats`", transfer(number));
+            let error = error.and("; what is staged stays");
+            assert_eq!(error.kind(), kind, "{error}");
+            let outer = Error::because(ErrorKind::Place, "the upgrade did not happen", error);
+            assert_eq!(outer.kind() == ErrorKind::Privilege, kind == ErrorKind::Privilege, "{outer}");
+        }
+    }
+
+    #[test]
+    fn the_source_outlives_what_is_added_to_the_message() {
+        let error = Error::because(ErrorKind::Kernel, "can't copy map `stats`", transfer(libc::ENOMEM)).and("; go on");
+        let shown =
+            "can't copy map `stats`: map `stats`: reading an entry: Cannot allocate memory (os error 12); go on";
+        assert_eq!(error.to_string(), shown);
+        assert!(error.source().is_some_and(|source| source.is::<TransferError>()));
     }
 }

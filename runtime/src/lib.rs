@@ -27,6 +27,7 @@
 //! - [`handles`]: the maps' entries, typed, once the layout was verified.
 //!
 //! A *generation* is the set of maps and links that one release runs on: a directory on bpffs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![deny(unsafe_code)]
 
 /// Declares the module that the package's build script generated: the spec, the key and value types of each map, and

@@ -71,7 +71,15 @@ impl fmt::Display for MetaError {
     }
 }
 
-impl std::error::Error for MetaError {}
+impl std::error::Error for MetaError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(_, error) => Some(error),
+            Self::Lock(error) => Some(error),
+            Self::Shape(..) | Self::Newer(_) | Self::Line(..) => None,
+        }
+    }
+}
 
 impl Meta {
     /// Its text: a line for the format, the generation, each map and each link, then a line `---` and the lock.

@@ -36,6 +36,7 @@ macro_rules! handle {
             /// # Errors
             /// Where there is no descriptor left, or aya does not take it.
             #[cfg(feature = "aya")]
+            #[cfg_attr(docsrs, doc(cfg(feature = "aya")))]
             pub fn to_aya(&self) -> Result<aya::maps::MapData, aya::maps::MapError> {
                 use std::os::fd::AsFd as _;
                 let fd = self.as_fd().try_clone_to_owned().map_err(|io_error| {
@@ -49,6 +50,7 @@ macro_rules! handle {
             /// # Errors
             /// Where libbpf-rs does not get it.
             #[cfg(feature = "libbpf-rs")]
+            #[cfg_attr(docsrs, doc(cfg(feature = "libbpf-rs")))]
             pub fn to_libbpf(&self) -> libbpf_rs::Result<libbpf_rs::MapHandle> {
                 libbpf_rs::MapHandle::from_map_id(self.map.info().id)
             }

@@ -4,6 +4,7 @@ use aya::EbpfLoader;
 
 use crate::upgrade::stage::Staged;
 
+#[cfg_attr(docsrs, doc(cfg(feature = "aya")))]
 impl Staged {
     /// A loader that uses the staged maps for the maps of their names, whatever pinning the object asks for. A map that the spec does
     /// not have is made anew, never opened from a path of aya's own choice.

@@ -6,6 +6,7 @@ use maplock_layout::MapDef;
 
 /// What to do with a pinned map that the spec does not fit, or that can't be checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum OnMismatch {
     /// The upgrade does not start.
     #[default]

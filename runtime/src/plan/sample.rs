@@ -30,7 +30,7 @@ pub fn sample(plan: &MapPlan, migrations: &Migrations, most: usize) -> Result<Ve
     let map = Map::open(pin).trying(|| format!("can't open map `{}`", pin.display()))?;
     let info = map.info();
     let way = Way::new(conversion, migrations, info.key_size, info.value_size);
-    let way = way.map_err(|error| Error::new(ErrorKind::Usage, format!("map `{}`: {error}", plan.map)))?;
+    let way = way.map_err(|error| Error::because(ErrorKind::Usage, format!("map `{}`", plan.map), error))?;
     let mut samples = Vec::new();
     if info.key_size == 0 {
         return Ok(samples);

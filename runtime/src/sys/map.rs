@@ -23,6 +23,7 @@ pub struct Map {
 
 /// `struct bpf_map_info`, as far as it is of use.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MapInfo {
     /// The type.
     pub map_type: MapType,
@@ -315,9 +316,13 @@ impl Map {
         unsafe { bpf(Cmd::MapFreeze, &mut attr) }.map(drop)
     }
 
-    fn elem(&self, cmd: Cmd, key: *const u8, value: *mut u8, flags: u64) -> io::Result<()> {
+    /// A command about one entry.
+    ///
+    /// # Safety
+    /// What `cmd` reads through `key` and `value` and writes through them is there: of the sizes that the kernel has of this map.
+    unsafe fn elem(&self, cmd: Cmd, key: *const u8, value: *mut u8, flags: u64) -> io::Result<()> {
         let mut attr = ElemAttr { map_fd: raw(self.as_fd()), padding: 0, key: addr(key), value: addr(value), flags };
-        // SAFETY: the callers, all in this file, check both buffers against the kernel's own sizes.
+        // SAFETY: the caller vouches for both buffers.
         unsafe { bpf(cmd, &mut attr) }.map(drop)
     }
 
@@ -341,7 +346,8 @@ impl Map {
     pub fn lookup_into(&self, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
         let key = self.key_ptr(key)?;
         self.check("value", value.len(), self.value_bytes)?;
-        found(self.elem(Cmd::MapLookupElem, key, value.as_mut_ptr(), 0))
+        // SAFETY: both buffers were checked to be of the kernel's sizes.
+        found(unsafe { self.elem(Cmd::MapLookupElem, key, value.as_mut_ptr(), 0) })
     }
 
     /// Reads an entry.
@@ -369,7 +375,8 @@ impl Map {
     pub fn take_into(&self, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
         let key = self.key_ptr(key)?;
         self.check("value", value.len(), self.value_bytes)?;
-        found(self.elem(Cmd::MapLookupAndDeleteElem, key, value.as_mut_ptr(), 0))
+        // SAFETY: both buffers were checked to be of the kernel's sizes.
+        found(unsafe { self.elem(Cmd::MapLookupAndDeleteElem, key, value.as_mut_ptr(), 0) })
     }
 
     /// Writes an entry. `flags` is `BPF_ANY` (0), `BPF_NOEXIST` (1) or `BPF_EXIST` (2).
@@ -379,7 +386,8 @@ impl Map {
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
         let key = self.key_ptr(key)?;
         self.check("value", value.len(), self.value_bytes)?;
-        self.elem(Cmd::MapUpdateElem, key, value.as_ptr().cast_mut(), flags)
+        // SAFETY: both buffers were checked to be of the kernel's sizes, and this command writes neither.
+        unsafe { self.elem(Cmd::MapUpdateElem, key, value.as_ptr().cast_mut(), flags) }
     }
 
     /// Deletes an entry. False where there is none.
@@ -388,7 +396,8 @@ impl Map {
     /// EINVAL for arrays; else the kernel's.
     pub fn delete(&self, key: &[u8]) -> io::Result<bool> {
         let key = self.key_ptr(key)?;
-        found(self.elem(Cmd::MapDeleteElem, key, std::ptr::null_mut(), 0))
+        // SAFETY: the key was checked to be of the kernel's size; there is no value.
+        found(unsafe { self.elem(Cmd::MapDeleteElem, key, std::ptr::null_mut(), 0) })
     }
 
     /// The key that follows `key`, or the first. A key that is not there any more is followed by the first one again.
@@ -398,7 +407,9 @@ impl Map {
     pub fn next_key(&self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
         let key = key.map_or(Ok(std::ptr::null()), |key| self.key_ptr(key))?;
         let mut next = vec![0; self.info.key_size as usize];
-        Ok(found(self.elem(Cmd::MapGetNextKey, key, next.as_mut_ptr(), 0))?.then_some(next))
+        // SAFETY: a key that is given was checked to be of the kernel's size, and that is the size of `next`.
+        let is_there = found(unsafe { self.elem(Cmd::MapGetNextKey, key, next.as_mut_ptr(), 0) })?;
+        Ok(is_there.then_some(next))
     }
 }
 

@@ -80,7 +80,7 @@ impl Changeover<'_> {
         }
         let prepared = derived
             .iter()
-            .map(|(name, open)| open.prepare(false).map_err(|error| unsettled(name, &error)))
+            .map(|(name, open)| open.prepare(false).map_err(|error| unsettled(name, error)))
             .collect::<Result<Vec<_>, _>>()?;
         let start = Instant::now();
         for hook in hooks_in(next)? {
@@ -100,7 +100,7 @@ impl Changeover<'_> {
         done.is_settling = true;
         for ((name, open), prepared) in derived.iter().zip(&prepared) {
             let started = Instant::now();
-            let settled = open.settle(prepared, false).map_err(|error| unsettled(name, &error))?;
+            let settled = open.settle(prepared, false).map_err(|error| unsettled(name, error))?;
             tracing::info!(map = name, ?settled, "settled what the old programs wrote since the copy");
             done.settled.push(((*name).clone(), settled, started.elapsed()));
         }
@@ -149,7 +149,7 @@ impl Changeover<'_> {
                     Err(error @ TransferError::Full { .. }) => {
                         tracing::error!(map = name, %error, "entries of the new programs are lost");
                     }
-                    result => _ = result.map_err(|error| unsettled(&name, &error))?,
+                    result => _ = result.map_err(|error| unsettled(&name, error))?,
                 }
             }
         }

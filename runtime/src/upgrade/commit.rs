@@ -127,7 +127,7 @@ impl Staged {
         let observed = self.maps.values().map(|staged| inspect::observe(&staged.pin, &staged.map, None, &mut layouts));
         let observed: Vec<_> = observed
             .collect::<Result<_, _>>()
-            .map_err(|error| Error::new(ErrorKind::Kernel, format!("can't look at a staged map: {error}")))?;
+            .map_err(|error| Error::because(ErrorKind::Kernel, "can't look at a staged map", error))?;
         let mut meta = Meta {
             generation: directory::meta_of(dir)?.map_or(0, |meta| meta.generation) + 1,
             maps: maps.collect(),

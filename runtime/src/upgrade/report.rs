@@ -12,6 +12,7 @@ use crate::transfer::{Copied, Method, Settled};
 
 /// What an upgrade did.
 #[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// One for each map, by name.
     pub maps: Vec<MapReport>,
@@ -30,6 +31,7 @@ pub struct Report {
 
 /// What became of one map.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct MapReport {
     /// Name of the map.
     pub map: String,
@@ -62,6 +64,7 @@ pub struct MapReport {
 
 /// What became of one link.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct LinkReport {
     /// Name of the link.
     pub link: String,
@@ -83,6 +86,7 @@ pub(crate) struct Done {
 
 /// How far a long copy is.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Progress<'a> {
     /// The map.
     pub map: &'a str,

@@ -245,7 +245,7 @@ impl Returning<'_> {
             }
             _ => {}
         }
-        transfer::clear(kept).map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))?;
+        transfer::clear(kept).trying(|| failed("it can't be emptied"))?;
         let base = match needs_base(kept, &record.sums) {
             true => {
                 let base = transfer::new_base(kept).trying(|| failed("its snapshot can't be made"))?;
@@ -261,7 +261,9 @@ impl Returning<'_> {
         let mut tell = |done, total| progress(Progress { map: name, done, total });
         let copied = transfer
             .copy(&mut transfer::TransferOptions { progress: Some(&mut tell), ..transfer::TransferOptions::default() });
-        copied.map_err(|error| Error::new(ErrorKind::Kernel, failed(&error.to_string())))
+        copied.map_err(|error| {
+            Error::because(ErrorKind::Kernel, format!("can't carry the entries of map `{name}` back"), error)
+        })
     }
 
     /// A hook that the generation after it did not have. Says what was done of it: `gone` where what it was attached to is, which

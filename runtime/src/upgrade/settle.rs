@@ -116,7 +116,7 @@ pub(crate) fn return_converted(
     let Some(converted) = &record.converted else { return Ok(None) };
     let Some(ways) = Ways::read(live_dir, name)?.reversed() else { return Ok(None) };
     let failed = |error: TransferError| {
-        Error::new(ErrorKind::Kernel, format!("can't convert the entries of map `{name}` back: {error}"))
+        Error::because(ErrorKind::Kernel, format!("can't convert the entries of map `{name}` back"), error)
     };
     let is_keyless = live.info().map_type.is_keyless();
     if !is_keyless {
@@ -144,9 +144,9 @@ pub(crate) fn return_converted(
 }
 
 /// What was tried where a map could not be settled.
-pub(crate) fn unsettled(map: &str, error: &TransferError) -> Error {
-    let message = format!("can't bring over what was written to map `{map}` since it was copied: {error}");
-    Error::new(ErrorKind::Kernel, message)
+pub(crate) fn unsettled(map: &str, error: TransferError) -> Error {
+    let message = format!("can't bring over what was written to map `{map}` since it was copied");
+    Error::because(ErrorKind::Kernel, message, error)
 }
 
 /// True where the entries of `map` can't be settled without a snapshot of them.

@@ -165,7 +165,7 @@ impl Staged {
         let transfer = Transfer { from: old, to: new, base: base.as_ref(), sums };
         let copied = transfer
             .copy(&mut transfer::TransferOptions { progress: Some(&mut tell), ..transfer::TransferOptions::default() });
-        copied.map_err(|error| Error::new(ErrorKind::Kernel, format!("can't copy map `{name}`: {error}")))
+        copied.map_err(|error| Error::because(ErrorKind::Kernel, format!("can't copy map `{name}`"), error))
     }
 
     /// What was written since the kept map was left, converted back into it.
@@ -198,12 +198,10 @@ impl Staged {
     ) -> Result<transfer::Copied, Error> {
         let pin_name = pin_name(name);
         let next = &self.upgrade.site.next;
-        let failed = |error: &dyn std::fmt::Display| {
-            Error::new(ErrorKind::Kernel, format!("can't convert map `{name}`: {error}"))
-        };
+        let what = || format!("can't convert map `{name}`");
         let info = old.info();
         let way = Way::new(there, &self.upgrade.migrations, info.key_size, info.value_size);
-        let way = way.map_err(|error| failed(&error))?;
+        let way = way.map_err(|error| Error::because(ErrorKind::Kernel, what(), error))?;
         let is_keyless = info.map_type.is_keyless();
         let base = match is_keyless {
             true => None,
@@ -231,7 +229,7 @@ impl Staged {
             Convert { from: old, to: new, base: base.as_ref(), base_of: Side::From, there: &way, back: None, sums };
         let mut options =
             transfer::TransferOptions { progress: Some(&mut tell), ..transfer::TransferOptions::default() };
-        convert.copy(&mut options).map_err(|error| failed(&error))
+        convert.copy(&mut options).map_err(|error| Error::because(ErrorKind::Kernel, what(), error))
     }
 
     /// The plan that was followed.

@@ -2,11 +2,11 @@
 
 use maplock_layout::conversion::{Bits, Collide, Int, Step, Steps};
 
-use super::super::Sum;
 use super::super::emit::asm::Code;
-use super::super::emit::emitted::{ALL_CPUS, Example, T, map, source};
+use super::super::emit::examples::{ALL_CPUS, Example, T, map, source};
 use super::super::emit::inputs::{Cpus, Maps};
 use super::super::pieces::Pieces;
+use super::super::types::Sum;
 use super::apply;
 use super::parts::{Areas, Converting};
 use super::programs;

@@ -2,7 +2,9 @@
 
 pub(super) mod asm;
 #[cfg(test)]
-pub(super) mod emitted;
+mod emitted;
+#[cfg(test)]
+pub(super) mod examples;
 pub(super) mod inputs;
 mod merge;
 pub(super) mod programs;
