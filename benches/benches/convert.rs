@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use maplock::layout::conversion::{Bits, Conversion, Int, Leg, Stage, Step, Steps};
+use maplock::layout::conversion::{Bits, Conversion, DerivedLeg, Int, Leg, Step, Steps};
 use maplock::layout::map::MapType as T;
 use maplock::migrate::Migrations;
 use maplock::sys::{Map, NewMap};
@@ -79,8 +79,8 @@ fn way() -> Way {
     let mut steps: Vec<_> = (0..4).map(widened).collect();
     steps.push(Step::Copy { from: 16, to: 32, len: 48 });
     let key = Steps { from_size: 8, to_size: 8, steps: vec![Step::Copy { from: 0, to: 0, len: 8 }] };
-    let stage = Stage { key, value: Steps { from_size: OLD, to_size: NEW, steps }, collide: None };
-    Way::new(&Conversion { legs: vec![Leg::Derived(stage)] }, &Migrations::default(), 8, OLD).expect("no code")
+    let leg = DerivedLeg { key, value: Steps { from_size: OLD, to_size: NEW, steps }, collide: None };
+    Way::new(&Conversion { legs: vec![Leg::Derived(leg)] }, &Migrations::default(), 8, OLD).expect("no code")
 }
 
 /// CPU time of this process, in user space and in the kernel.

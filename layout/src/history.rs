@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::conversion::{self, Conversion, Derived, Leg, Problems, Stage};
+use crate::conversion::{self, Conversion, Derived, DerivedLeg, Leg, Problems};
 use crate::digest::Digest;
 use crate::epoch::{Epoch, OnUpgrade};
 use crate::lock::LockedMap;
@@ -105,13 +105,13 @@ impl<'a> Converting<'a> {
         if self.epoch.convert.by_hand {
             return conversion::by_hand(self.old, self.new, &self.epoch.convert).map(|()| None);
         }
-        Stage::derive(self.old, self.new, &self.epoch.convert).map(Some)
+        DerivedLeg::derive(self.old, self.new, &self.epoch.convert).map(Some)
     }
 
     fn leg(&self) -> Result<Leg, LeadError> {
         let from = self.epoch.from;
         match self.derive() {
-            Ok(Some(derived)) => Ok(Leg::Derived(derived.stage)),
+            Ok(Some(derived)) => Ok(Leg::Derived(derived.leg)),
             Ok(None) => Ok(Leg::ByHand { from, to: self.epoch.to }),
             Err(problems) => Err(LeadError::Problems { from, problems }),
         }

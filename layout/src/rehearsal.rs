@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
 
-use crate::conversion::{Collide, Stage, Unfit};
+use crate::conversion::{Collide, DerivedLeg, Unfit};
 
 /// How many entries with random bytes are made up, where nobody says.
 pub const RANDOM: u32 = 1000;
@@ -62,8 +62,8 @@ pub struct Rehearsal<'a> {
     pub convert: &'a Convert<'a>,
     /// What becomes of entries whose keys become one; `None` where no two can.
     pub collide: Option<Collide>,
-    /// Derived stages there and back, where the way back is to give each entry back, padding aside.
-    pub lossless: Option<&'a [&'a Stage]>,
+    /// Derived legs there and back, where the way back is to give each entry back, padding aside.
+    pub lossless: Option<&'a [&'a DerivedLeg]>,
 }
 
 impl std::fmt::Debug for Rehearsal<'_> {
@@ -91,13 +91,13 @@ pub fn made_up(key_size: u32, value_size: u32, random: u32) -> impl Iterator<Ite
     uniform.into_iter().chain(random)
 }
 
-/// An entry through derived stages, one behind the other.
+/// An entry through derived legs, one behind the other.
 ///
 /// # Errors
 /// Where one refuses a number.
-pub fn through(stages: &[&Stage], key: &[u8], value: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Unfit> {
+pub fn through(legs: &[&DerivedLeg], key: &[u8], value: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Unfit> {
     let entry = (key.to_vec(), value.to_vec());
-    stages.iter().try_fold(entry, |(key, value), stage| Ok((stage.key.convert(&key)?, stage.value.convert(&value)?)))
+    legs.iter().try_fold(entry, |(key, value), leg| Ok((leg.key.convert(&key)?, leg.value.convert(&value)?)))
 }
 
 impl Rehearsal<'_> {
@@ -170,7 +170,7 @@ impl Rehearsal<'_> {
     /// Back and there again is where it was: padding and what is lost do not count.
     fn check_back(&self, key: &[u8], value: &[u8], into: &mut Rehearsed) {
         let Some(there) = self.lossless else { return };
-        let Some(back) = there.iter().rev().map(|stage| stage.inverse()).collect::<Option<Vec<_>>>() else { return };
+        let Some(back) = there.iter().rev().map(|leg| leg.inverse()).collect::<Option<Vec<_>>>() else { return };
         let back: Vec<_> = back.iter().collect();
         let again = through(there, key, value).and_then(|converted| {
             let (key, value) = through(&back, &converted.0, &converted.1)?;
@@ -280,15 +280,15 @@ mod tests {
     #[test]
     fn the_way_back_is_tried_where_it_is_to_give_all_back() {
         let cut = Steps { from_size: 2, to_size: 2, steps: vec![Step::Copy { from: 0, to: 1, len: 1 }] };
-        let stage = Stage { key: same(1), value: cut, collide: None };
-        let stages = [&stage];
+        let leg = DerivedLeg { key: same(1), value: cut, collide: None };
+        let legs = [&leg];
         let convert = |key: &[u8], value: &[u8], insert: &mut dyn FnMut(&[u8], &[u8])| {
-            let (key, value) = through(&stages, key, value)?;
+            let (key, value) = through(&legs, key, value)?;
             insert(&key, &value);
             Ok(())
         };
         let mut rehearsed = Rehearsed::default();
-        Rehearsal { lossless: Some(&stages), ..rehearsal(&convert, None) }.generated(5, &mut rehearsed);
+        Rehearsal { lossless: Some(&legs), ..rehearsal(&convert, None) }.generated(5, &mut rehearsed);
         assert_eq!((rehearsed.generated, rehearsed.returned), (7, 7));
     }
 

@@ -3,7 +3,7 @@
 
 mod support;
 
-use maplock_layout::conversion::{Bits, Cast, Collide, Conversion, Int, Leg, Scale, Stage, Step, Steps, Unfit};
+use maplock_layout::conversion::{Bits, Cast, Collide, Conversion, DerivedLeg, Int, Leg, Scale, Step, Steps, Unfit};
 use maplock_layout::{IntKind, Layout, MapDef, Shape, SumPlace};
 use proptest::prelude::*;
 use support::pairs::{Pair, pair};
@@ -113,11 +113,11 @@ fn agrees(pair: &Pair, steps: &Steps, seeds: &[Vec<u8>]) -> Result<(), TestCaseE
 }
 
 fn derive(old: &MapDef, new: &MapDef, pair: &Pair) -> Result<maplock_layout::conversion::Derived, TestCaseError> {
-    let derived = Stage::derive(old, new, &pair.answers);
+    let derived = DerivedLeg::derive(old, new, &pair.answers);
     let derived = derived.map_err(|problems| TestCaseError::fail(format!("{problems}")))?;
-    prop_assert_eq!(&derived, &Stage::derive(old, new, &pair.answers).unwrap());
+    prop_assert_eq!(&derived, &DerivedLeg::derive(old, new, &pair.answers).unwrap());
     prop_assert_eq!(derived.is_lossless(), pair.lossless);
-    let conversion = Conversion { legs: vec![Leg::Derived(derived.stage.clone())] };
+    let conversion = Conversion { legs: vec![Leg::Derived(derived.leg.clone())] };
     prop_assert_eq!(Conversion::parse(&conversion.to_text()), Ok(conversion));
     Ok(derived)
 }
@@ -131,9 +131,9 @@ proptest! {
         seeds in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 2),
     ) {
         let derived = derive(&map(&pair.old), &map(&pair.new), &pair)?;
-        agrees(&pair, &derived.stage.value, &seeds)?;
+        agrees(&pair, &derived.leg.value, &seeds)?;
         let whole = Step::Copy { from: 0, to: 0, len: 4 };
-        prop_assert_eq!(derived.stage.key.steps, [whole]);
+        prop_assert_eq!(derived.leg.key.steps, [whole]);
     }
 
     #[test]
@@ -142,17 +142,17 @@ proptest! {
         seeds in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..40), 2),
     ) {
         let derived = derive(&map_of(&pair.old, "u32"), &map_of(&pair.new, "u32"), &pair)?;
-        agrees(&pair, &derived.stage.key, &seeds)?;
-        prop_assert_eq!(derived.stage.collide, pair.answers.collide);
-        prop_assert_eq!(derived.stage.inverse().is_some(), pair.lossless);
+        agrees(&pair, &derived.leg.key, &seeds)?;
+        prop_assert_eq!(derived.leg.collide, pair.answers.collide);
+        prop_assert_eq!(derived.leg.inverse().is_some(), pair.lossless);
     }
 
     #[test]
     fn a_definition_becomes_itself_by_one_copy(pair in pair("value")) {
-        let stage = Stage::derive(&map(&pair.old), &map(&pair.old), &Default::default()).unwrap().stage;
-        let len = stage.value.to_size;
+        let leg = DerivedLeg::derive(&map(&pair.old), &map(&pair.old), &Default::default()).unwrap().leg;
+        let len = leg.value.to_size;
         let whole = (len > 0).then_some(Step::Copy { from: 0, to: 0, len });
-        prop_assert_eq!(stage.value.steps, Vec::from_iter(whole));
+        prop_assert_eq!(leg.value.steps, Vec::from_iter(whole));
     }
 
     #[test]
@@ -169,8 +169,8 @@ proptest! {
         _ = steps.convert_over(&from, &mut other.clone());
         _ = steps.inverse().convert(&other);
         _ = steps.sums_back(&[SumPlace { offset: 8, width: 8 }, SumPlace { offset: u32::MAX, width: 4 }]);
-        let stage = Stage { key: steps.clone(), value: steps, collide: Some(Collide::Sum) };
-        let conversion = Conversion { legs: vec![Leg::Derived(stage)] };
+        let leg = DerivedLeg { key: steps.clone(), value: steps, collide: Some(Collide::Sum) };
+        let conversion = Conversion { legs: vec![Leg::Derived(leg)] };
         let read = Conversion::parse(&conversion.to_text());
         prop_assert_eq!(read.is_ok(), checked.is_ok());
         prop_assert!(read.is_err() || read == Ok(conversion));
@@ -224,8 +224,8 @@ proptest! {
         at in any::<prop::sample::Index>(),
         byte in prop::sample::select(b"0123456789abcdef :\n".to_vec()),
     ) {
-        let stage = Stage::derive(&map(&pair.old), &map(&pair.new), &pair.answers).unwrap().stage;
-        let text = Conversion { legs: vec![Leg::Derived(stage)] }.to_text();
+        let leg = DerivedLeg::derive(&map(&pair.old), &map(&pair.new), &pair.answers).unwrap().leg;
+        let text = Conversion { legs: vec![Leg::Derived(leg)] }.to_text();
         let at = at.index(text.len());
         prop_assert!(Conversion::parse(&text[..at]).is_err(), "cut off");
         let mut other = text.clone().into_bytes();

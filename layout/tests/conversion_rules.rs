@@ -4,7 +4,7 @@
 mod support;
 
 use maplock_layout::MapDef;
-use maplock_layout::conversion::{Answers, Cast, Collide, Derived, Problems, Scale, Stage};
+use maplock_layout::conversion::{Answers, Cast, Collide, Derived, DerivedLeg, Problems, Scale};
 use maplock_layout::map::MapType;
 use support::{map, map_of};
 
@@ -36,17 +36,17 @@ fn none() -> Answers {
     Answers::default()
 }
 
-/// The stage from one value to another.
+/// The leg from one value to another.
 #[track_caller]
 fn derived(old: &str, new: &str, answers: &Answers) -> Derived {
-    let derived = Stage::derive(&map(old), &map(new), answers).unwrap_or_else(|problems| panic!("{problems}"));
-    derived.stage.value.check().unwrap();
+    let derived = DerivedLeg::derive(&map(old), &map(new), answers).unwrap_or_else(|problems| panic!("{problems}"));
+    derived.leg.value.check().unwrap();
     derived
 }
 
 #[track_caller]
 fn converted(old: &str, new: &str, answers: &Answers, bytes: &[u8]) -> Vec<u8> {
-    derived(old, new, answers).stage.value.convert(bytes).unwrap()
+    derived(old, new, answers).leg.value.convert(bytes).unwrap()
 }
 
 /// What is said of the members of a value.
@@ -58,7 +58,7 @@ fn said(old: &str, new: &str, answers: &Answers) -> Vec<String> {
 
 #[track_caller]
 fn problems(old: &MapDef, new: &MapDef, answers: &Answers) -> Problems {
-    match Stage::derive(old, new, answers) {
+    match DerivedLeg::derive(old, new, answers) {
         Err(problems) => problems,
         Ok(derived) => panic!("{derived:?}"),
     }
@@ -224,7 +224,7 @@ fn a_number_that_may_not_fit_is_asked_of() {
     let bytes = 0x1ff_u32.to_ne_bytes();
     assert_eq!(converted(wide, narrow, &cast("value.a", Cast::Saturate), &bytes), [255]);
     assert_eq!(converted(wide, narrow, &cast("value.a", Cast::Truncate), &bytes), [0xff]);
-    let refusing = derived(wide, narrow, &cast("value.a", Cast::Refuse)).stage.value;
+    let refusing = derived(wide, narrow, &cast("value.a", Cast::Refuse)).leg.value;
     assert_eq!(
         refusing.convert(&bytes).unwrap_err().to_string(),
         "511, which is at byte 0, does not fit 8 bits, unsigned"
@@ -399,10 +399,10 @@ fn a_member_that_is_new_in_a_key_is_asked_of() {
             "`key.b` is new in the key: what is it in old entries, which a program looks up by the whole key: --default key.b=0"
         ]
     );
-    let stage = Stage::derive(&map_of(old, "u32"), &map_of(new, "u32"), &default("key.b", "7")).unwrap().stage;
-    assert_eq!(stage.key.convert(&[1, 2, 3, 4]).unwrap(), [&[1, 2, 3, 4][..], &7_u32.to_ne_bytes()].concat());
-    assert_eq!(stage.collide, None);
-    assert_eq!(stage.inverse().unwrap().key.convert(&[1, 2, 3, 4, 0, 0, 0, 7]).unwrap(), [1, 2, 3, 4]);
+    let leg = DerivedLeg::derive(&map_of(old, "u32"), &map_of(new, "u32"), &default("key.b", "7")).unwrap().leg;
+    assert_eq!(leg.key.convert(&[1, 2, 3, 4]).unwrap(), [&[1, 2, 3, 4][..], &7_u32.to_ne_bytes()].concat());
+    assert_eq!(leg.collide, None);
+    assert_eq!(leg.inverse().unwrap().key.convert(&[1, 2, 3, 4, 0, 0, 0, 7]).unwrap(), [1, 2, 3, 4]);
 }
 
 #[test]
@@ -415,8 +415,8 @@ fn keys_that_may_become_one_are_asked_of() {
         ]
     );
     let answers = Answers { collide: Some(Collide::Sum), ..dropped("key.b") };
-    let stage = Stage::derive(&map_of(old, "u32"), &map_of(new, "u32"), &answers).unwrap().stage;
-    assert_eq!((stage.collide, stage.inverse()), (Some(Collide::Sum), None));
+    let leg = DerivedLeg::derive(&map_of(old, "u32"), &map_of(new, "u32"), &answers).unwrap().leg;
+    assert_eq!((leg.collide, leg.inverse()), (Some(Collide::Sum), None));
 }
 
 // Maps.
@@ -431,7 +431,7 @@ fn a_map_becomes_one_of_a_type_that_holds_its_entries() {
         (MapType::PERCPU_ARRAY, MapType::LRU_PERCPU_HASH),
         (MapType::PERCPU_HASH, MapType::LRU_PERCPU_HASH),
     ] {
-        Stage::derive(&of_type(old), &of_type(new), &none()).unwrap();
+        DerivedLeg::derive(&of_type(old), &of_type(new), &none()).unwrap();
     }
     for (old, new, what) in [
         (MapType::HASH, MapType::ARRAY, "entries of a hash can't become those of an array"),
@@ -450,8 +450,8 @@ fn a_map_becomes_one_of_a_type_that_holds_its_entries() {
 #[test]
 fn what_says_no_type_is_copied_where_its_size_is_the_same() {
     let untyped = |value_size| MapDef { value: None, value_size, ..map("u32") };
-    let stage = Stage::derive(&untyped(8), &untyped(8), &none()).unwrap().stage;
-    assert_eq!(stage.value.convert(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
+    let leg = DerivedLeg::derive(&untyped(8), &untyped(8), &none()).unwrap().leg;
+    assert_eq!(leg.value.convert(&[1, 2, 3, 4, 5, 6, 7, 8]).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
     assert_eq!(
         problems(&untyped(8), &untyped(12), &none()).to_string(),
         "the value was 8 bytes and is 12 bytes: nothing tells its members: --by-hand"

@@ -4,7 +4,7 @@
 mod support;
 
 use maplock_layout::config::Levels;
-use maplock_layout::conversion::{Answers, Cast, Conversion, Leg, Stage, Step};
+use maplock_layout::conversion::{Answers, Cast, Conversion, DerivedLeg, Leg, Step};
 use maplock_layout::epochs::accept;
 use maplock_layout::history::LeadError;
 use maplock_layout::lock::OnUpgrade;
@@ -35,7 +35,7 @@ fn lead(lock: &Lock, from: &str) -> Result<Conversion, LeadError> {
 /// Through the values of all legs.
 fn through(conversion: &Conversion, bytes: &[u8]) -> Vec<u8> {
     conversion.legs.iter().fold(bytes.to_vec(), |bytes, leg| match leg {
-        Leg::Derived(stage) => stage.value.convert(&bytes).unwrap(),
+        Leg::Derived(leg) => leg.value.convert(&bytes).unwrap(),
         Leg::ByHand { .. } => panic!("by hand"),
     })
 }
@@ -101,7 +101,7 @@ fn the_way_back_undoes_the_legs_from_the_last_to_the_first() {
     let back = there.inverse().unwrap();
     assert_eq!(through(&back, &through(&there, &v1())), v1());
     let sizes = back.legs.iter().map(|leg| match leg {
-        Leg::Derived(stage) => (stage.value.from_size, stage.value.to_size),
+        Leg::Derived(leg) => (leg.value.from_size, leg.value.to_size),
         Leg::ByHand { .. } => (0, 0),
     });
     assert_eq!(sizes.collect::<Vec<_>>(), [(24, 16), (16, 8)]);
@@ -118,13 +118,13 @@ fn a_count_is_found_where_it_was_in_the_oldest_value() {
 #[test]
 fn counts_in_arrays_are_found_one_by_one_and_none_that_was_cast() {
     let (old, new) = ("struct v { struct { u32 n; u32 m; } x[2]; };", "struct v { struct { u64 n; u32 m; } x[2]; };");
-    let steps = Stage::derive(&map(old), &map(new), &Answers::default()).unwrap().stage.value;
+    let steps = DerivedLeg::derive(&map(old), &map(new), &Answers::default()).unwrap().leg.value;
     assert!(matches!(steps.steps.as_slice(), [Step::Repeat { .. }]), "{steps:?}");
     let place = |offset, width| SumPlace { offset, width };
     let sums = [place(0, 8), place(8, 4), place(16, 8), place(24, 4)];
     assert_eq!(steps.sums_back(&sums), [place(0, 4), place(4, 4), place(8, 4), place(12, 4)]);
     let cast = Answers { cast: [("value.n".to_owned(), Cast::Saturate)].into(), ..Answers::default() };
-    let narrower = Stage::derive(&map("struct v { u64 n; };"), &map("struct v { u32 n; };"), &cast).unwrap().stage;
+    let narrower = DerivedLeg::derive(&map("struct v { u64 n; };"), &map("struct v { u32 n; };"), &cast).unwrap().leg;
     assert_eq!(narrower.value.sums_back(&[place(0, 4)]), []);
 }
 
@@ -136,7 +136,7 @@ fn what_a_text_says_that_cannot_be_done_is_refused_at_its_line() {
     assert_eq!(parse("hello\n"), "line 1: `hello` begins no conversion");
     assert_eq!(parse("conversion 1\n"), "line 1: the text ends before its `sum`");
     assert_eq!(parse("conversion 1\nsum 0\n"), "line 2: the text is damaged");
-    let stage = |steps: &str| parse(&format!("conversion 1\nderived none\nkey 4 4\n{steps}value 4 4\nsum 0\n"));
+    let leg = |steps: &str| parse(&format!("conversion 1\nderived none\nkey 4 4\n{steps}value 4 4\nsum 0\n"));
     for (steps, problem) in [
         ("copy 0 2 4\n", "line 4: 4 bytes written at 2, where 4 are"),
         ("copy 0 0 x\n", "line 4: `x` is no such number"),
@@ -149,6 +149,6 @@ fn what_a_text_says_that_cannot_be_done_is_refused_at_its_line() {
         ("repeat 0 2 0 2 3\ncopy 0 0 2\nend\n", "line 6: 6 bytes read at 0, where 4 are"),
         ("set 0 0\n", "line 4: `0` are no bytes"),
     ] {
-        assert_eq!(stage(steps), problem, "{steps}");
+        assert_eq!(leg(steps), problem, "{steps}");
     }
 }

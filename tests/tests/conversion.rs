@@ -11,7 +11,7 @@ mod c;
 mod pairs;
 
 use maplock::layout::MapDef;
-use maplock::layout::conversion::{Bits, Cast, Conversion, Int, Leg, Scale, Stage, Step, Steps};
+use maplock::layout::conversion::{Bits, Cast, Conversion, DerivedLeg, Int, Leg, Scale, Step, Steps};
 use maplock::layout::map::MapType as T;
 use maplock::migrate::Migrations;
 use maplock::sys::{Map, NewMap};
@@ -39,7 +39,7 @@ fn new_map(value_size: u32) -> Map {
 /// Converts `values`, of which each fits, by programs and by system calls.
 fn converted_alike(value: &Steps, values: &[Vec<u8>]) -> Result<(), TestCaseError> {
     let key = Steps { from_size: 8, to_size: 8, steps: vec![Step::Copy { from: 0, to: 0, len: 8 }] };
-    let legs = vec![Leg::Derived(Stage { key, value: value.clone(), collide: None })];
+    let legs = vec![Leg::Derived(DerivedLeg { key, value: value.clone(), collide: None })];
     let way = Way::new(&Conversion { legs }, &Migrations::default(), 8, value.from_size).unwrap();
     let from = new_map(value.from_size);
     let mut expected = Vec::new();
@@ -101,9 +101,9 @@ fn any_two_layouts_are_converted_alike_in_the_kernel_and_out_of_it() {
     });
     let run = TestRunner::new(config(150)).run(&cases, |(pair, values)| {
         let (old, new) = (def(&pair.old), def(&pair.new));
-        let derived = Stage::derive(&old, &new, &pair.answers);
+        let derived = DerivedLeg::derive(&old, &new, &pair.answers);
         prop_assume!(derived.is_ok() && old.value_size > 0 && new.value_size > 0);
-        converted_alike(&derived.unwrap().stage.value, &values)
+        converted_alike(&derived.unwrap().leg.value, &values)
     });
     run.unwrap();
 }

@@ -140,26 +140,25 @@ fn test<'a>(
             return;
         }
     };
-    let stages = way.legs.iter().map(|leg| match leg {
-        Leg::Derived(stage) => Some(stage),
+    let legs = way.legs.iter().map(|leg| match leg {
+        Leg::Derived(leg) => Some(leg),
         Leg::ByHand { .. } => None,
     });
-    let Some(stages) = stages.collect::<Option<Vec<_>>>() else {
+    let Some(legs) = legs.collect::<Option<Vec<_>>>() else {
         row.by_code = true;
         return;
     };
-    let is_lossless =
-        stages.len() == 1 && matches!(&row.conversion.how, How::Derived(derived) if derived.is_lossless());
+    let is_lossless = legs.len() == 1 && matches!(&row.conversion.how, How::Derived(derived) if derived.is_lossless());
     let rehearsal = Rehearsal {
         old: (step.old.key_size, step.old.value_size),
         new: (map.def.key_size, map.def.value_size),
         convert: &|key, value, insert| {
-            let (key, value) = through(&stages, key, value)?;
+            let (key, value) = through(&legs, key, value)?;
             insert(&key, &value);
             Ok(())
         },
         collide: way.collide(),
-        lossless: is_lossless.then_some(&stages),
+        lossless: is_lossless.then_some(&legs),
     };
     let mut rehearsed = Rehearsed::default();
     rehearsal.generated(args.entries, &mut rehearsed);

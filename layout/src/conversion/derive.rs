@@ -6,14 +6,14 @@ use super::check::MAX_SIZE;
 use super::matching::{Deriver, Tried, is_same};
 use super::plan::{Act, Derived, MemberPlan, Mistake, Problems, Question, option};
 use super::tidy::tidy;
-use super::{Answers, Stage, Step, Steps};
+use super::{Answers, DerivedLeg, Step, Steps};
 use crate::config::did_you_mean;
 use crate::kernel_field;
 use crate::layout::Layout;
 use crate::map::MapDef;
 use crate::map_type::why_not_migrated;
 
-impl Stage {
+impl DerivedLeg {
     /// How entries of `old` become entries of `new`, and what is done to each member.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Stage {
             return Err(problems);
         }
         let collide = answers.collide.filter(|_| !is_own_key);
-        Ok(Derived { stage: Stage { key, value, collide }, members: all.plans })
+        Ok(Derived { leg: DerivedLeg { key, value, collide }, members: all.plans })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The way back, as far as one leads back.
 
-use super::{Cast, Conversion, Int, Leg, Stage, Step, Steps};
+use super::{Cast, Conversion, DerivedLeg, Int, Leg, Step, Steps};
 use crate::sum::SumPlace;
 
 impl Steps {
@@ -77,7 +77,7 @@ fn aligned(offset: u32, width: u32) -> Option<SumPlace> {
     (matches!(width, 4 | 8) && offset.is_multiple_of(width)).then_some(SumPlace { offset, width })
 }
 
-impl Stage {
+impl DerivedLeg {
     /// The way back: of the key whole, of the value what loses nothing. `None` where keys can't be brought back.
     #[must_use]
     pub fn inverse(&self) -> Option<Self> {
@@ -94,7 +94,7 @@ impl Conversion {
     #[must_use]
     pub fn inverse(&self) -> Option<Self> {
         let back = |leg: &Leg| match leg {
-            Leg::Derived(stage) => stage.inverse().map(Leg::Derived),
+            Leg::Derived(leg) => leg.inverse().map(Leg::Derived),
             Leg::ByHand { .. } => None,
         };
         self.legs.iter().rev().map(back).collect::<Option<_>>().map(|legs| Self { legs })
@@ -104,7 +104,7 @@ impl Conversion {
     #[must_use]
     pub fn sums_back(&self, sums: &[SumPlace]) -> Vec<SumPlace> {
         let one = |sums: Vec<SumPlace>, leg: &Leg| match leg {
-            Leg::Derived(stage) => stage.value.sums_back(&sums),
+            Leg::Derived(leg) => leg.value.sums_back(&sums),
             Leg::ByHand { .. } => Vec::new(),
         };
         self.legs.iter().rev().fold(sums.to_vec(), one)

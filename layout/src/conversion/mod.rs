@@ -37,7 +37,7 @@ impl Conversion {
     #[must_use]
     pub fn collide(&self) -> Option<Collide> {
         self.legs.iter().find_map(|leg| match leg {
-            Leg::Derived(stage) => stage.collide,
+            Leg::Derived(leg) => leg.collide,
             Leg::ByHand { .. } => Some(Collide::Sum),
         })
     }
@@ -47,7 +47,7 @@ impl Conversion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leg {
     /// Derived from the two definitions.
-    Derived(Stage),
+    Derived(DerivedLeg),
     /// Written by hand: `impl Migrate` in the daemon.
     ByHand {
         /// Digest of the definition that it leaves.
@@ -57,9 +57,9 @@ pub enum Leg {
     },
 }
 
-/// How an entry's key and value are converted over one epoch.
+/// How an entry's key and value are converted over one epoch, as derived from its two definitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stage {
+pub struct DerivedLeg {
     /// The key.
     pub key: Steps,
     /// The value; in a per-CPU map, that of each CPU.

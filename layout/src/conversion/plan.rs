@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-use super::{Cast, Scale, Stage};
+use super::{Cast, DerivedLeg, Scale};
 
-/// A stage, and what it does to each member.
+/// A leg, and what it does to each member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Derived {
     /// The steps.
-    pub stage: Stage,
+    pub leg: DerivedLeg,
     /// Each member, those of the key first; in the order of the new declaration, then those that are gone.
     pub members: Vec<MemberPlan>,
 }
 
 impl Derived {
-    /// True where [`Stage::inverse`] gives back all of an entry but its padding.
+    /// True where [`DerivedLeg::inverse`] gives back all of an entry but its padding.
     #[must_use]
     pub fn is_lossless(&self) -> bool {
         self.members.iter().all(|member| member.lossless)

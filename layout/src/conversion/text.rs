@@ -7,7 +7,7 @@ use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use super::check::MAX_DEPTH;
-use super::{Bits, Cast, Collide, Conversion, Int, Leg, Scale, Stage, Step, Steps};
+use super::{Bits, Cast, Collide, Conversion, DerivedLeg, Int, Leg, Scale, Step, Steps};
 use crate::digest::Digest;
 
 /// The version of the text that is written, and the newest that is read.
@@ -38,10 +38,10 @@ impl Conversion {
         for leg in &self.legs {
             match leg {
                 Leg::ByHand { from, to } => _ = writeln!(out, "by-hand {from} {to}"),
-                Leg::Derived(stage) => {
-                    let collide = stage.collide.map_or("none", Collide::name);
+                Leg::Derived(leg) => {
+                    let collide = leg.collide.map_or("none", Collide::name);
                     _ = writeln!(out, "derived {collide}");
-                    for (what, of) in [("key", &stage.key), ("value", &stage.value)] {
+                    for (what, of) in [("key", &leg.key), ("value", &leg.value)] {
                         _ = writeln!(out, "{what} {} {}", of.from_size, of.to_size);
                         steps(&of.steps, &mut out);
                     }
@@ -91,7 +91,7 @@ impl Conversion {
                         name => Some(Collide::from_name(name).ok_or_else(|| lines.no_line(line))?),
                     };
                     let (key, value) = (lines.part("key")?, lines.part("value")?);
-                    legs.push(Leg::Derived(Stage { key, value, collide }));
+                    legs.push(Leg::Derived(DerivedLeg { key, value, collide }));
                 }
                 _ => return Err(lines.no_line(line)),
             }

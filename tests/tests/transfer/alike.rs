@@ -1,7 +1,7 @@
 //! What is the same whether entries stay as they are or are converted: one driver does both.
 
 use maplock::layout::Digest;
-use maplock::layout::conversion::{Collide, Conversion, Leg, Stage, Step, Steps};
+use maplock::layout::conversion::{Collide, Conversion, DerivedLeg, Leg, Step, Steps};
 use maplock::migrate::Migrations;
 use maplock::sys::{Map, NewMap};
 use maplock::transfer::{
@@ -18,11 +18,11 @@ struct Scene {
     back: Way,
 }
 
-fn stage(from: u32, to: u32, value: Step, key_size: u32) -> Way {
+fn leg(from: u32, to: u32, value: Step, key_size: u32) -> Way {
     let key =
         Steps { from_size: key_size, to_size: key_size, steps: vec![Step::Copy { from: 0, to: 0, len: key_size }] };
     let value = Steps { from_size: from, to_size: to, steps: vec![value] };
-    let legs = vec![Leg::Derived(Stage { key, value, collide: None })];
+    let legs = vec![Leg::Derived(DerivedLeg { key, value, collide: None })];
     Way::new(&Conversion { legs }, &Migrations::default(), 0, 0).expect("nothing by hand")
 }
 
@@ -34,8 +34,8 @@ impl Scene {
         let key_size = if is_array(map_type) { 4 } else { 8 };
         let from = new_map(map_type, key_size, 8, from);
         let to = new_map(map_type, key_size, if converted { 16 } else { 8 }, to);
-        let there = converted.then(|| stage(8, 16, Step::Copy { from: 0, to: 8, len: 8 }, key_size));
-        let back = stage(16, 8, Step::Copy { from: 8, to: 0, len: 8 }, key_size);
+        let there = converted.then(|| leg(8, 16, Step::Copy { from: 0, to: 8, len: 8 }, key_size));
+        let back = leg(16, 8, Step::Copy { from: 8, to: 0, len: 8 }, key_size);
         let base = Some(new_base(&from).expect("memory"));
         Self { maps: Maps { from, to, base, sums: SUMS.to_vec() }, there, back }
     }
@@ -234,7 +234,7 @@ fn entries_that_become_one_are_not_told_as_lost() {
 fn first_word(collide: Collide) -> Conversion {
     let key = Steps { from_size: 8, to_size: 4, steps: vec![Step::Copy { from: 0, to: 0, len: 4 }] };
     let value = Steps { from_size: 8, to_size: 8, steps: vec![Step::Copy { from: 0, to: 0, len: 8 }] };
-    Conversion { legs: vec![Leg::Derived(Stage { key, value, collide: Some(collide) })] }
+    Conversion { legs: vec![Leg::Derived(DerivedLeg { key, value, collide: Some(collide) })] }
 }
 
 #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]

@@ -1,6 +1,6 @@
 //! Entries that change their layout on the way.
 
-use maplock::layout::conversion::{Bits, Cast, Collide, Conversion, Int, Leg, Stage, Step, Steps};
+use maplock::layout::conversion::{Bits, Cast, Collide, Conversion, DerivedLeg, Int, Leg, Step, Steps};
 use maplock::migrate::Migrations;
 use maplock::transfer::{Convert, Side, Way, new_base};
 
@@ -28,8 +28,8 @@ fn copy(from: u32, to: u32, len: u32) -> Step {
 
 /// `{ u32 packets; u32 bytes; u8 rest[N]; }` to `{ u64 bytes; u8 rest[N]; u64 packets; u32 new = 7; }`.
 struct Widened {
-    stage: Stage,
-    back: Stage,
+    leg: DerivedLeg,
+    back: DerivedLeg,
     old_size: u32,
     new_size: u32,
     sums: Vec<Sum>,
@@ -51,8 +51,12 @@ fn widened(key: (Steps, Steps), rest: u32) -> Widened {
     ];
     let back = vec![int(0, 64, 4, 32), copy(8, 8, rest), int(at, 64, 0, 32)];
     Widened {
-        stage: Stage { key: key.0, value: Steps { from_size: old_size, to_size: new_size, steps }, collide: None },
-        back: Stage { key: key.1, value: Steps { from_size: new_size, to_size: old_size, steps: back }, collide: None },
+        leg: DerivedLeg { key: key.0, value: Steps { from_size: old_size, to_size: new_size, steps }, collide: None },
+        back: DerivedLeg {
+            key: key.1,
+            value: Steps { from_size: new_size, to_size: old_size, steps: back },
+            collide: None,
+        },
         old_size,
         new_size,
         sums: vec![Sum { offset: 0, width: 8 }, Sum { offset: at, width: 8 }],
@@ -60,8 +64,8 @@ fn widened(key: (Steps, Steps), rest: u32) -> Widened {
     }
 }
 
-fn way(stages: &[&Stage]) -> Way {
-    let legs = stages.iter().map(|stage| Leg::Derived((*stage).clone())).collect();
+fn way(legs: &[&DerivedLeg]) -> Way {
+    let legs = legs.iter().map(|leg| Leg::Derived((*leg).clone())).collect();
     Way::new(&Conversion { legs }, &Migrations::default(), 0, 0).expect("nothing by hand")
 }
 
@@ -95,7 +99,7 @@ impl Scene {
             to: new_map(map_type, new_keys, of.new_size, room),
             base: new_base(&from).expect("memory"),
             from,
-            there: way(&[&of.stage]),
+            there: way(&[&of.leg]),
             back: way(&[&of.back]),
             sums: of.sums,
             old_sums: of.old_sums,
@@ -130,22 +134,22 @@ impl Scene {
     fn converted(&self) -> Contents {
         let old = part(&self.from);
         let new = part(&self.to);
-        let stages = widened_of(self);
+        let leg = widened_of(self);
         let mut converted = Contents::new();
         for (key, value) in contents(&self.from) {
             let mut values = vec![0; self.to.value_bytes()];
             for (old, new) in value.chunks(old).zip(values.chunks_mut(new)) {
                 let size = self.from.info().value_size as usize;
-                let value = stages.value.convert(&old[..size]).expect("it fits");
+                let value = leg.value.convert(&old[..size]).expect("it fits");
                 new[..value.len()].copy_from_slice(&value);
             }
-            converted.insert(stages.key.convert(&key).expect("it fits"), values);
+            converted.insert(leg.key.convert(&key).expect("it fits"), values);
         }
         converted
     }
 }
 
-fn widened_of(scene: &Scene) -> Stage {
+fn widened_of(scene: &Scene) -> DerivedLeg {
     let rest = scene.from.info().value_size - 8;
     let key = if scene.from.info().key_size == 4 {
         (same(4), same(4))
@@ -157,7 +161,7 @@ fn widened_of(scene: &Scene) -> Stage {
         };
         (larger, same(4))
     };
-    widened(key, rest).stage
+    widened(key, rest).leg
 }
 
 #[test]
@@ -326,7 +330,7 @@ fn an_entry_of_many_counts_is_settled_by_a_program() {
     }
     const COUNTS: u32 = 500;
     let value = Steps { from_size: COUNTS * 8, to_size: COUNTS * 8 + 8, steps: vec![copy(0, 8, COUNTS * 8)] };
-    let there = way(&[&Stage { key: same(8), value, collide: None }]);
+    let there = way(&[&DerivedLeg { key: same(8), value, collide: None }]);
     let sums: Vec<_> = (1..=COUNTS).map(|at| Sum { offset: at * 8, width: 8 }).collect();
     let from = new_map(T::HASH, 8, COUNTS * 8, 1);
     let (to, base) = (new_map(T::HASH, 8, COUNTS * 8 + 8, 1), new_base(&from).expect("memory"));
@@ -429,7 +433,7 @@ fn two_keys_that_become_one_are_put_together_as_accepted() {
             let to = new_map(T::HASH, 4, 8, 64);
             let base = new_base(&from).expect("memory");
             let key = Steps { from_size: 8, to_size: 4, steps: vec![copy(0, 0, 4)] };
-            let there = way(&[&Stage { key, value: same(8), collide: Some(collide) }]);
+            let there = way(&[&DerivedLeg { key, value: same(8), collide: Some(collide) }]);
             let sums = [Sum { offset: 0, width: 8 }];
             let convert = Convert {
                 from: &from,
@@ -505,7 +509,7 @@ fn a_number_that_does_not_fit_is_refused_with_its_entry() {
     {
         let int = Int { from: bits(64), to: bits(32), cast: Some(cast), scale: None, numbers: Vec::new() };
         let value = Steps { from_size: 8, to_size: 4, steps: vec![Step::Int(int)] };
-        let there = way(&[&Stage { key: same(8), value, collide: None }]);
+        let there = way(&[&DerivedLeg { key: same(8), value, collide: None }]);
         let convert = Convert {
             from: &from,
             to: &to,
@@ -537,13 +541,16 @@ fn several_stages_are_one_way_there_and_back() {
         return;
     }
     // `{ u32 a; u32 b; }` to `{ u64 b; u64 a; }` to `{ u64 a; u64 new = 1; u64 b; }`.
-    let stage =
-        |from_size, to_size, steps| Stage { key: same(8), value: Steps { from_size, to_size, steps }, collide: None };
-    let first = stage(8, 16, vec![int(0, 32, 8, 64), int(4, 32, 0, 64)]);
+    let leg = |from_size, to_size, steps| DerivedLeg {
+        key: same(8),
+        value: Steps { from_size, to_size, steps },
+        collide: None,
+    };
+    let first = leg(8, 16, vec![int(0, 32, 8, 64), int(4, 32, 0, 64)]);
     let set = Step::Set { to: 8, bytes: vec![1] };
-    let second = stage(16, 24, vec![copy(8, 0, 8), set, copy(0, 16, 8)]);
-    let back_second = stage(24, 16, vec![copy(0, 8, 8), copy(16, 0, 8)]);
-    let back_first = stage(16, 8, vec![int(8, 64, 0, 32), int(0, 64, 4, 32)]);
+    let second = leg(16, 24, vec![copy(8, 0, 8), set, copy(0, 16, 8)]);
+    let back_second = leg(24, 16, vec![copy(0, 8, 8), copy(16, 0, 8)]);
+    let back_first = leg(16, 8, vec![int(8, 64, 0, 32), int(0, 64, 4, 32)]);
     for method in METHODS {
         let from = new_map(T::HASH, 8, 8, 64);
         let old = |a: u32, b: u32| [a.to_ne_bytes(), b.to_ne_bytes()].concat();

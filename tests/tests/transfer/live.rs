@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use maplock::layout::Digest;
-use maplock::layout::conversion::{Bits, Conversion, Int, Leg, Stage, Step, Steps};
+use maplock::layout::conversion::{Bits, Conversion, DerivedLeg, Int, Leg, Step, Steps};
 use maplock::migrate::Migrations;
 use maplock::sys::{Map, NewProg, Prog, run_on_cpu, wait_for_running_programs};
 use maplock::transfer::{Convert, Settled, Side, Sum, Transfer, TransferOptions, Way, new_base};
@@ -171,12 +171,12 @@ fn by_steps(key_size: u32) -> Way {
     let count = Int { from: bits(0, 32), to: bits(128, 64), cast: None, scale: None, numbers: Vec::new() };
     let value = vec![Step::Int(count), Step::Copy { from: 8, to: 0, len: 8 }];
     let key = vec![Step::Copy { from: 0, to: 0, len: key_size }];
-    let stage = Stage {
+    let leg = DerivedLeg {
         key: Steps { from_size: key_size, to_size: key_size, steps: key },
         value: Steps { from_size: 16, to_size: 24, steps: value },
         collide: None,
     };
-    Way::new(&Conversion { legs: vec![Leg::Derived(stage)] }, &Migrations::default(), 0, 0).expect("no code")
+    Way::new(&Conversion { legs: vec![Leg::Derived(leg)] }, &Migrations::default(), 0, 0).expect("no code")
 }
 
 #[derive(FromBytes, IntoBytes, Immutable)]

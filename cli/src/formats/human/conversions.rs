@@ -61,7 +61,7 @@ pub(crate) fn members(of: &Conversion, indent: &str) -> String {
             if kept > 0 {
                 _ = writeln!(out, "{indent}members that stay as they are: {kept}");
             }
-            if let Some(collide) = derived.stage.collide {
+            if let Some(collide) = derived.leg.collide {
                 let what = match collide {
                     Collide::Refuse => "the upgrade does not happen",
                     Collide::Sum => "counts are added up, and of the rest one stays",
@@ -70,7 +70,7 @@ pub(crate) fn members(of: &Conversion, indent: &str) -> String {
                 _ = writeln!(out, "{indent}entries whose keys become one: {what}");
             }
             let back = match derived.is_lossless() {
-                _ if derived.stage.inverse().is_none() => "a roll-back returns to the entries as they were left",
+                _ if derived.leg.inverse().is_none() => "a roll-back returns to the entries as they were left",
                 _ if derived.members.iter().any(|member| member.old.is_none() && member.is_of_key()) => {
                     "a roll-back carries back what new programs wrote, to keys that the old layout has a place for"
                 }

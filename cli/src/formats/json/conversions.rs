@@ -61,7 +61,7 @@ pub(super) fn conversion(of: &Conversion) -> ConversionJson<'_> {
     match &of.how {
         How::Derived(derived) => ConversionJson {
             lossless: derived.is_lossless(),
-            collide: derived.stage.collide.map(Collide::name),
+            collide: derived.leg.collide.map(Collide::name),
             members: derived
                 .members
                 .iter()

@@ -2,19 +2,19 @@
 
 use maplock_layout::conversion::{Bits, Step, Steps};
 
-/// The stages of a conversion that is to write over what is there: each step is left out that would bring what the stage before
+/// The legs of a conversion that is to write over what is there: each step is left out that would bring what the leg before
 /// it has not written.
-pub(super) fn over<'a>(stages: impl IntoIterator<Item = &'a Steps>) -> Vec<Steps> {
+pub(super) fn over<'a>(legs: impl IntoIterator<Item = &'a Steps>) -> Vec<Steps> {
     let mut known: Option<Known> = None;
     let mut chain = Vec::new();
-    for stage in stages {
+    for leg in legs {
         let mut steps = Vec::new();
-        keep(&stage.steps, (0, 0), known.as_ref(), &mut steps);
-        let stage = Steps { steps, ..*stage };
-        let mut written = Known(vec![0; stage.to_size as usize]);
-        mark(&stage.steps, 0, &mut written);
+        keep(&leg.steps, (0, 0), known.as_ref(), &mut steps);
+        let leg = Steps { steps, ..*leg };
+        let mut written = Known(vec![0; leg.to_size as usize]);
+        mark(&leg.steps, 0, &mut written);
         known = Some(written);
-        chain.push(stage);
+        chain.push(leg);
     }
     chain
 }

@@ -37,7 +37,7 @@ impl Convert<'_> {
             None => Converter::new(*self, options.method)?.copy(options)?,
         };
         // Where entries become one, or as many as code says, fewer need not be lost.
-        if self.there.stages().is_some() && self.there.collide().is_none() {
+        if self.there.derived_legs().is_some() && self.there.collide().is_none() {
             copied.lost = evicted(self.to, copied.entries);
         }
         copied.bytes = copied.entries * (u64::from(info.key_size) + self.from.value_bytes() as u64);
@@ -47,7 +47,7 @@ impl Convert<'_> {
 
     /// True where entries are converted by steps, in a map that programs can walk.
     fn may_use_programs(&self, options: &TransferOptions<'_>) -> bool {
-        self.there.stages().is_some()
+        self.there.derived_legs().is_some()
             && options.method.is_none_or(|method| method == Method::Kernel)
             && !self.from.info().map_type.is_trie()
             && !self.to.info().map_type.is_trie()
@@ -66,7 +66,7 @@ impl Convert<'_> {
         }
         let sides = [(self.there, to.key_size, to.value_size)];
         for (way, key_size, value_size) in sides {
-            let Some(last) = way.stages().and_then(|stages| stages.last().copied().cloned()) else { continue };
+            let Some(last) = way.derived_legs().and_then(|legs| legs.last().copied().cloned()) else { continue };
             for (what, old, new) in
                 [("key_size", last.key.to_size, key_size), ("value_size", last.value.to_size, value_size)]
             {
@@ -75,10 +75,8 @@ impl Convert<'_> {
                 }
             }
         }
-        let first = self
-            .there
-            .stages()
-            .and_then(|stages| stages.first().map(|stage| (stage.key.from_size, stage.value.from_size)));
+        let first =
+            self.there.derived_legs().and_then(|legs| legs.first().map(|leg| (leg.key.from_size, leg.value.from_size)));
         if let Some((key_size, value_size)) = first
             && (key_size, value_size) != (from.key_size, from.value_size)
         {

@@ -53,9 +53,9 @@ impl<'a> Converter<'a> {
         let Convert { from, to, base, base_of, there, .. } = convert;
         let base = base.ok_or_else(|| TransferError::NeedsBase { map: from.info().name.clone() })?;
         let pieces = Pieces::new(to, convert.sums);
-        let over = match (base_of, there.stages()) {
+        let over = match (base_of, there.derived_legs()) {
             (Side::From, _) => Vec::new(),
-            (Side::To, Some(stages)) => chain::over(stages.iter().map(|stage| &stage.value)),
+            (Side::To, Some(legs)) => chain::over(legs.iter().map(|leg| &leg.value)),
             (Side::To, None) => return Err(TransferError::NoWayBack { map: from.info().name.clone() }),
         };
         let mut applier = None;
@@ -313,10 +313,10 @@ impl<'a> Converter<'a> {
     fn convert_key(&self, key: &[u8], there: bool) -> Result<Vec<u8>, TransferError> {
         let way = if there { Some(self.convert.there) } else { self.convert.back };
         let map = || self.convert.from.info().name.clone();
-        let stages = way.and_then(Way::stages).ok_or_else(|| TransferError::NoWayBack { map: map() })?;
+        let legs = way.and_then(Way::derived_legs).ok_or_else(|| TransferError::NoWayBack { map: map() })?;
         let unfit =
             |error: maplock_layout::conversion::Unfit| TransferError::Unfit { map: map(), problem: error.to_string() };
-        stages.iter().try_fold(key.to_vec(), |key, stage| stage.key.convert(&key).map_err(unfit))
+        legs.iter().try_fold(key.to_vec(), |key, leg| leg.key.convert(&key).map_err(unfit))
     }
 
     fn apply(&mut self, all: &[Changes]) -> Result<(), TransferError> {

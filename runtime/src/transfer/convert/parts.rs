@@ -35,7 +35,7 @@ pub(super) enum Area {
     Target,
     /// What it was when it was last settled, in the new map's layout.
     Expected,
-    /// Values on their way over several stages.
+    /// Values on their way over several legs.
     Between(u8),
 }
 
@@ -167,7 +167,7 @@ impl Converting<'_> {
         }
     }
 
-    /// Converts from one area to another, over several stages where there are.
+    /// Converts from one area to another, over several legs where there are.
     pub(super) fn convert_value(
         &self,
         w: &mut Writer<'_>,

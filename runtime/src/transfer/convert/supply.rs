@@ -2,7 +2,7 @@
 
 use std::io;
 
-use maplock_layout::conversion::{Collide, Stage, Steps};
+use maplock_layout::conversion::{Collide, DerivedLeg, Steps};
 
 use super::super::drive::counts;
 use super::super::drive::programs::{Programs, work};
@@ -40,13 +40,13 @@ impl<'a> Converted<'a> {
     /// # Errors
     /// Where no program can convert these entries, and the kernel's.
     pub(super) fn new(convert: Convert<'a>) -> io::Result<Self> {
-        let stages = convert.there.stages().ok_or_else(|| io::Error::other("the conversion is written by hand"))?;
-        let chain_of = |stages: &[&Stage]| -> (Vec<Steps>, Vec<Steps>) {
-            stages.iter().map(|stage| (stage.key.clone(), stage.value.clone())).unzip()
+        let legs = convert.there.derived_legs().ok_or_else(|| io::Error::other("the conversion is written by hand"))?;
+        let chain_of = |legs: &[&DerivedLeg]| -> (Vec<Steps>, Vec<Steps>) {
+            legs.iter().map(|leg| (leg.key.clone(), leg.value.clone())).unzip()
         };
-        let (keys, fresh) = chain_of(&stages);
+        let (keys, fresh) = chain_of(&legs);
         let back = match convert.back {
-            Some(back) => chain_of(&back.stages().unwrap_or_default()).0,
+            Some(back) => chain_of(&back.derived_legs().unwrap_or_default()).0,
             None => Vec::new(),
         };
         if convert.base_of == Side::To && back.is_empty() {

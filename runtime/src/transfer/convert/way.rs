@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use maplock_layout::Digest;
-use maplock_layout::conversion::{Collide, Conversion, Leg, Stage, Step, Steps};
+use maplock_layout::conversion::{Collide, Conversion, DerivedLeg, Leg, Step, Steps};
 
 use crate::transfer::migrate::{ByHand, MigrateError, Migrations};
 
@@ -19,14 +19,14 @@ pub struct Way {
 /// The way over one epoch.
 #[derive(Clone)]
 enum WayLeg {
-    Derived(Stage),
+    Derived(DerivedLeg),
     ByHand(Arc<ByHand>),
 }
 
 impl fmt::Debug for WayLeg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Derived(stage) => f.debug_tuple("Derived").field(stage).finish(),
+            Self::Derived(leg) => f.debug_tuple("Derived").field(leg).finish(),
             Self::ByHand(_) => f.write_str("ByHand"),
         }
     }
@@ -68,7 +68,7 @@ impl Way {
         value_size: u32,
     ) -> Result<Self, NoSuchCode> {
         let leg = |leg: &Leg| match leg {
-            Leg::Derived(stage) => Ok(WayLeg::Derived(stage.clone())),
+            Leg::Derived(leg) => Ok(WayLeg::Derived(leg.clone())),
             Leg::ByHand { from, to } => {
                 let code = migrations.get(*from, *to).ok_or(NoSuchCode { from: *from, to: *to })?;
                 Ok(WayLeg::ByHand(Arc::clone(code)))
@@ -76,27 +76,27 @@ impl Way {
         };
         let mut legs = conversion.legs.iter().map(leg).collect::<Result<Vec<_>, _>>()?;
         if legs.is_empty() {
-            let stage = Stage { key: same(key_size), value: same(value_size), collide: None };
-            legs.push(WayLeg::Derived(stage));
+            let leg = DerivedLeg { key: same(key_size), value: same(value_size), collide: None };
+            legs.push(WayLeg::Derived(leg));
         }
         Ok(Self { legs, collide: conversion.collide() })
     }
 
-    /// Its stages, where all of it is derived.
-    pub(super) fn stages(&self) -> Option<Vec<&Stage>> {
-        let mut stages = Vec::with_capacity(self.legs.len());
+    /// Its legs, where all of it is derived.
+    pub(super) fn derived_legs(&self) -> Option<Vec<&DerivedLeg>> {
+        let mut legs = Vec::with_capacity(self.legs.len());
         for leg in &self.legs {
             match leg {
-                WayLeg::Derived(stage) => stages.push(stage),
+                WayLeg::Derived(leg) => legs.push(leg),
                 WayLeg::ByHand(_) => return None,
             }
         }
-        Some(stages)
+        Some(legs)
     }
 
     /// True where each entry has the key that it had.
     pub(super) fn keeps_keys(&self) -> bool {
-        self.stages().is_some_and(|stages| stages.iter().all(|stage| is_same(&stage.key)))
+        self.derived_legs().is_some_and(|legs| legs.iter().all(|leg| is_same(&leg.key)))
     }
 
     /// What becomes of entries whose keys become one, where that can be.
@@ -124,7 +124,7 @@ fn convert(
         return Ok(());
     };
     match leg {
-        WayLeg::Derived(stage) => convert(rest, &stage.key.convert(key)?, &stage.value.convert(value)?, insert),
+        WayLeg::Derived(leg) => convert(rest, &leg.key.convert(key)?, &leg.value.convert(value)?, insert),
         WayLeg::ByHand(code) => {
             let mut failed = Ok(());
             code(key, value, &mut |key, value| {
