@@ -194,7 +194,10 @@ fn a_missing_privilege_is_named() {
     let Some(node) = running() else { return };
     // Where anybody can run it.
     let tool = node.sandbox.path("maplock");
-    fs::copy(env!("CARGO_BIN_EXE_maplock"), &tool).expect("a copy");
+    // By another process: a descriptor of ours may be passed on to what other tests start, and what is open to be written is not run.
+    let copied =
+        std::process::Command::new("cp").args([env!("CARGO_BIN_EXE_maplock").as_ref(), tool.as_path()]).status();
+    assert!(copied.expect("cp runs").success());
     let open = |path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
     open(node.sandbox.path(""), 0o755);
     let mut seen = String::new();
@@ -317,6 +320,23 @@ fn metrics_that_cannot_be_written_stop_a_roll_back_before_it_begins() {
     assert!(ran.stderr.starts_with("error: could not write nowhere/upgrade.prom\n"), "{}", ran.stderr);
     assert!(node.sandbox.path("fs/minimesh@prev").exists());
     assert_eq!(node.run("inspect fs/minimesh --message-format json").json()["generation"], 2);
+}
+
+#[test]
+fn a_roll_back_that_was_killed_is_completed_by_a_second_call() {
+    let Some(node) = running() else { return };
+    node.upgrade("v3.lock");
+    assert_eq!(node.run("rollback fs/minimesh").code, Some(0));
+    // As it is left by one that is killed before its last step.
+    bpffs::write_record(&node.pins().join("commit@record"), "roll-back exchange").expect("a new name");
+    let told = node.run("rollback fs/minimesh");
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    let wanted =
+        "rolled back fs/minimesh: what an earlier call had begun was completed; the generation that was left is kept";
+    assert_eq!(told.stdout.lines().next(), Some(wanted), "{}", told.stdout);
+    assert!(told.stderr.contains("warning: a roll-back had ended after its commit"), "{}", told.stderr);
+    let again = node.run("rollback fs/minimesh --message-format json");
+    assert_eq!(again.json()["resumed"], false, "{}", again.stdout);
 }
 
 #[test]

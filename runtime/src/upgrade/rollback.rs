@@ -11,7 +11,7 @@ use crate::generation::derivation::{Derivation, transfers_in};
 use crate::generation::directory;
 use crate::generation::exclusive::Exclusive;
 use crate::generation::meta::{self, Meta, MetaMap};
-use crate::generation::names;
+use crate::generation::names::{self, pin_name};
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
 use crate::sys::{Map, Object, bpffs};
@@ -137,6 +137,11 @@ pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
     Ok(was_kept)
 }
 
+/// Entries that nobody finds after the roll-back; `None` where they can't be counted.
+fn left_behind(live: &Map) -> Option<u64> {
+    if live.info().map_type.is_state() { transfer::count(live, COUNTING) } else { Some(0) }
+}
+
 /// The kept generation, staged again. Put back where it is dropped.
 struct Returning<'a> {
     site: &'a Site,
@@ -189,10 +194,22 @@ impl Returning<'_> {
                     (map.kept, map.bytes, map.method) =
                         (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
                 }
+            } else if let Some(live) = live.filter(|live| live.info().id != kept.info().id) {
+                map.lost = left_behind(&live);
             }
             map.time = started.elapsed();
             report.maps.push(map);
         }
+        // Those that the generation does not have.
+        let mut left = directory::meta_of(dir)?.map(|meta| meta.maps).unwrap_or_default();
+        left.retain(|name, _| !report.maps.iter().any(|map| map.map == pin_name(name)));
+        for name in left.keys() {
+            if let Some(Object::Map(live)) = directory::object_at(&dir.join(pin_name(name)))? {
+                let lost = left_behind(&live);
+                report.maps.push(MapReport { lost, ..MapReport::new(name, Disposition::Drop) });
+            }
+        }
+        report.maps.sort_by(|a, b| a.map.cmp(&b.map));
         for name in directory::list(next)? {
             if let Some(hook) = names::hook_of_target(&name)
                 && let Some(what) = self.attach_again(hook, &next.join(&name))?

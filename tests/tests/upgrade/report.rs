@@ -69,6 +69,30 @@ fn a_roll_back_is_exact_only_where_each_map_was_settled_so() {
 }
 
 #[test]
+fn a_roll_back_counts_what_it_leaves_behind() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let daemon = Daemon::new(bpffs.path().join("daemon"), &cgroup);
+    daemon.start(Release::One).expect("it is installed");
+    daemon.start(Release::Two).expect("it is upgraded");
+    let swapped = Map::open(&daemon.dir.join(daemon.map("swapped"))).expect("pinned");
+    (0..2_u32).for_each(|key| swapped.update(&key.to_ne_bytes(), &[1; 8], 0).expect("room"));
+    let report = Rollback::new(&daemon.dir).run().expect("back");
+    let of = |name: &str| {
+        let map = report.maps.iter().find(|map| map.map == daemon.map(name)).expect("it is told");
+        (map.disposition, map.lost)
+    };
+    assert_eq!(of("swapped"), (Disposition::Reuse, Some(2)), "{report}");
+    // Which the older release never had: an array of four.
+    assert_eq!(of("new"), (Disposition::Drop, Some(4)), "{report}");
+    for name in ["counts", "state", "wide", "config"] {
+        assert_eq!(of(name), (Disposition::Reuse, Some(0)), "{name}\n{report}");
+    }
+}
+
+#[test]
 fn a_second_call_says_that_it_completed_the_roll_back_of_the_first() {
     if !kernel::available() {
         return;
