@@ -6,7 +6,7 @@ use super::types::{Sum, Transfer, is_array};
 use crate::sys::Map;
 
 impl Transfer<'_> {
-    /// Checks that the maps fit each other, and tells which engine carries the entries over.
+    /// Checks that the maps fit each other, and tells who carries the entries over.
     pub(super) fn check(&self) -> Result<Carrier, TransferError> {
         let (from, map) = (self.from.info(), self.from.info().name.clone());
         let carrier = Carrier::of(from.map_type).map_err(|reason| TransferError::NotCopyable {

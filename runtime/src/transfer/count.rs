@@ -51,16 +51,6 @@ fn by_calls(map: &Map, in_time: &dyn Fn(&Map) -> Result<(), TransferError>) -> O
 fn count_prog(map: &Map) -> std::io::Result<crate::sys::Prog> {
     let pieces = Pieces::new(map, &[]);
     let counts = counts::new()?;
-    let maps = Maps {
-        from: map,
-        to: map,
-        base: None,
-        pieces: &pieces,
-        counts: &counts,
-        scratch: &counts,
-        zeros: &counts,
-        per_cpu: false,
-        possible_cpus: 1,
-    };
+    let maps = Maps::shared((map, map), None, &pieces, &counts);
     programs::count(maps, iterator_btf_id()?)?.load()
 }

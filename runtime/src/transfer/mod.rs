@@ -52,7 +52,8 @@
 //! are no word of 4 or 8 bytes (the last 1 to 3 of a value), and for values of LPM tries that their keys leave unaligned. Per-CPU
 //! values are settled on their own CPU, where a program in a softirq is never interrupted by ours. A program in process context
 //! that counts with a plain `x++` can be, on a preemptible kernel only. Counters that programs of several CPUs share are exact if the
-//! programs count with atomic instructions.
+//! programs count with atomic instructions. And it is false where a count of a converted entry would have gone below nothing, which is
+//! then counted as well ([`Settled::not_carried`]).
 //!
 //! Not told by `exact`: a key that old programs deleted is looked at before it is deleted, and a write between the two goes with it;
 //! and an entry of a preallocated hash that new programs delete in the moment between the look-up and the addition may be

@@ -99,17 +99,7 @@ impl<'a> Applier<'a> {
         };
         let memory = array("maplock_slots", places.size, slots, BPF_F_MMAPABLE)?;
         let counts = counts::new()?;
-        let maps = Maps {
-            from,
-            to,
-            base: Some(base),
-            pieces,
-            counts: &counts,
-            scratch: &counts,
-            zeros: &counts,
-            per_cpu: false,
-            possible_cpus: 1,
-        };
+        let maps = Maps::shared((from, to), Some(base), pieces, &counts);
         let prog = program(maps, base, &memory, collide)?.load()?;
         Ok(Self { prog, memory: Mmap::new(&memory)?, places, slots, counts, convert: *convert })
     }

@@ -400,17 +400,7 @@ impl Finder {
         };
         let size = (COUNTS * 8).max(from.info().value_size);
         let work = work(size, 1)?;
-        let maps = Maps {
-            from,
-            to: from,
-            base: Some(base),
-            pieces,
-            counts: &work,
-            scratch: &work,
-            zeros: &work,
-            per_cpu: false,
-            possible_cpus: 1,
-        };
+        let maps = Maps::shared((from, from), Some(base), pieces, &work);
         let source = Over::Iterator { btf_id: iterator_btf_id()?, key_size: from.info().key_size, half: None };
         let (changed, gone) = (found(from.info().max_entries)?, found(base.info().max_entries)?);
         Ok(Self {

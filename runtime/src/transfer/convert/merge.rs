@@ -100,25 +100,10 @@ impl Writer<'_> {
         });
     }
 
-    /// Adds R0 to the count at R2.
-    fn add_count(&mut self, run: Run) {
-        let size = Size::of(run.width);
-        if run.atomic {
-            self.asm.atomic_add(size, R2, 0, R0);
-        } else {
-            self.asm.load(size, R3, R2, 0);
-            self.asm.add(R3, R0);
-            self.asm.store(size, R2, 0, R3);
-        }
-    }
-
     /// Counts an entry whose counts would have changed, and that is gone.
     pub(super) fn drop_differing_counts(&mut self) {
         self.gather_sum_differences(R7, R9, at::ADDED);
-        let none = self.asm.label();
-        self.jump_unless(at::ADDED, none);
-        self.count(Count::Dropped);
-        self.asm.bind(none);
+        self.count_where(at::ADDED, Count::Dropped);
     }
 
     /// A flag for values that differ, in words or counts.

@@ -86,3 +86,15 @@ pub(in crate::transfer) struct Maps<'a> {
     pub(in crate::transfer) per_cpu: bool,
     pub(in crate::transfer) possible_cpus: u32,
 }
+
+impl<'a> Maps<'a> {
+    /// For a program that looks at no other CPU's values. What it counts, and what else it needs room for, is in `work`.
+    pub(in crate::transfer) fn shared(
+        (from, to): (&'a Map, &'a Map),
+        base: Option<&'a Map>,
+        pieces: &'a Pieces,
+        work: &'a Map,
+    ) -> Self {
+        Self { from, to, base, pieces, counts: work, scratch: work, zeros: work, per_cpu: false, possible_cpus: 1 }
+    }
+}

@@ -111,15 +111,21 @@ impl Writer<'_> {
             }
             w.asm.mov(R2, R8);
             w.asm.add(R2, R1);
-            if run.atomic {
-                w.asm.atomic_add(size, R2, 0, R0);
-            } else {
-                w.asm.load(size, R3, R2, 0);
-                w.asm.add(R3, R0);
-                w.asm.store(size, R2, 0, R3);
-            }
+            w.add_count(run);
             w.asm.bind(next);
         });
+    }
+
+    /// Adds R0 to the count at R2.
+    pub(in crate::transfer) fn add_count(&mut self, run: Run) {
+        let size = Size::of(run.width);
+        if run.atomic {
+            self.asm.atomic_add(size, R2, 0, R0);
+        } else {
+            self.asm.load(size, R3, R2, 0);
+            self.asm.add(R3, R0);
+            self.asm.store(size, R2, 0, R3);
+        }
     }
 
     /// Three ways: where old programs changed the entry since the snapshot and new ones did not, it follows the old one. The
@@ -205,18 +211,21 @@ impl Writer<'_> {
     pub(in crate::transfer) fn drop_counts(&mut self) {
         self.gather_sums(R7, at::ADDED);
         self.zero_sums(R7);
+        self.count_where(at::ADDED, Count::Dropped);
+    }
+
+    /// Counts the entry where it has that flag.
+    pub(in crate::transfer) fn count_where(&mut self, flag: i16, count: Count) {
         let none = self.asm.label();
-        self.jump_unless(at::ADDED, none);
-        self.count(Count::Dropped);
+        self.jump_unless(flag, none);
+        self.count(count);
         self.asm.bind(none);
     }
 
+    /// Counts what became of the entry, by all of its flags.
     pub(in crate::transfer) fn count_flags(&mut self) {
-        let (not_added, not_changed, changed, end) =
-            (self.asm.label(), self.asm.label(), self.asm.label(), self.asm.label());
-        self.jump_unless(at::ADDED, not_added);
-        self.count(Count::Added);
-        self.asm.bind(not_added);
+        let (not_changed, changed, end) = (self.asm.label(), self.asm.label(), self.asm.label());
+        self.count_where(at::ADDED, Count::Added);
         self.jump_unless(at::OLD_CHANGED, not_changed);
         self.jump_unless(at::NEW_CHANGED, changed);
         self.count(Count::KeptNew);
