@@ -7,11 +7,11 @@
 
 use std::time::{Duration, Instant};
 
+use maplock::Migrations;
+use maplock::internals::sys::{Map, NewMap};
+use maplock::internals::transfer::{Convert, Method, Side, Transfer, TransferOptions, Way, new_base};
 use maplock::layout::conversion::{Bits, Conversion, DerivedLeg, Int, Leg, Step, Steps};
 use maplock::layout::map::MapType as T;
-use maplock::migrate::Migrations;
-use maplock::sys::{Map, NewMap};
-use maplock::transfer::{Convert, Method, Side, Transfer, TransferOptions, Way, new_base};
 use maplock_bench::compare::median;
 use maplock_bench::is_measuring;
 use nix::time::{ClockId, clock_gettime};

@@ -9,9 +9,9 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use maplock::internals::sys::{Batch, Map, NewMap, possible_cpus, run_on_cpu, wait_for_running_programs};
+use maplock::internals::transfer::{Sum, Transfer, TransferOptions, needs_base, new_base};
 use maplock::layout::map::MapType as T;
-use maplock::sys::{Batch, Map, NewMap, possible_cpus, run_on_cpu, wait_for_running_programs};
-use maplock::transfer::{Sum, Transfer, TransferOptions, needs_base, new_base};
 use maplock_bench::compare::{in_units, median};
 use maplock_bench::is_measuring;
 use nix::time::{ClockId, clock_gettime};

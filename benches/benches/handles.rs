@@ -7,10 +7,10 @@ use criterion::Criterion;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 use maplock::Spec;
 use maplock::handles::{Handle as _, HashMap, Verified};
+use maplock::internals::sys::{Map, NewMap};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::MapType;
 use maplock::layout::{Lock, MapDef};
-use maplock::sys::{Map, NewMap};
 use maplock_bench::compare::{Contestant, compare};
 
 const ENTRIES: u64 = 100_000;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use maplock::internals::sys::{Batch, Map, NewProg, Prog};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Composite, CompositeKind, IntKind, Layout, Lock, MapDef, Member, Shape};
-use maplock::sys::{Batch, Map, NewProg, Prog};
 use maplock::{AttachType, Hook, Options, Policies, Policy, Report, Spec};
 use maplock_bench::compare::{in_units, median};
 use maplock_bench::is_measuring;

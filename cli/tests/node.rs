@@ -7,9 +7,10 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 
+use maplock::Policies;
+use maplock::internals::meta;
+use maplock::internals::sys::{Map, NewMap, bpffs};
 use maplock::layout::map::MapType;
-use maplock::sys::{Map, NewMap, bpffs};
-use maplock::{Policies, meta};
 use serde_json::Value;
 use support::node::{Cgroup, Node, stable};
 

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use aya::programs::CgroupSockAddr;
+use maplock::Map;
 use maplock::layout::Disposition;
-use maplock::sys::Map;
 use maplock::{AttachType, Hook, OnMismatch, Options, Policies, Policy, Staged};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;

@@ -5,8 +5,8 @@
 
 use std::io;
 
+use maplock::internals::sys::{Batch, Map};
 use maplock::layout::Layout;
-use maplock::sys::{Batch, Map};
 
 /// A number for a member, of whatever width the member has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

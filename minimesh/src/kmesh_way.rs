@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use aya::EbpfLoader;
 use aya::programs::CgroupSockAddr;
-use maplock::sys::{Link, Map, NewLink, NewMap, Object, bpffs};
+use maplock::internals::sys::{Link, Map, NewLink, NewMap, Object, bpffs};
 use maplock::{AttachType, Spec};
 
 use crate::daemon::{Daemon, HOOK, PROGRAM, settle};

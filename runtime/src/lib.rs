@@ -19,8 +19,9 @@
 //! # fn todo() -> std::os::fd::OwnedFd { unreachable!() }
 //! ```
 //!
-//! - [`Spec`]: what the release was built with; [`inspect`]: what is pinned, as the kernel tells it;
-//! - [`Plan`]: what will be done to each map and why, [`Policies`]: where the lock's history has no answer;
+//! - [`Spec`]: what the release was built with;
+//! - [`Plan`]: what will be done to each map and why, by the actions of [`plan`];
+//! - [`Policies`]: what to do where the lock's history has no answer;
 //! - [`Staged`]: the new generation beside the live one, committed or dropped as a whole;
 //! - [`Rollback`], [`confirm`]: back to the generation before, or away with it;
 //! - [`Report`]: what was done;
@@ -60,33 +61,56 @@ mod error;
 pub mod generated;
 mod generation;
 pub mod handles;
-pub mod inspect;
+mod inspect;
 mod loaders;
 pub mod plan;
-pub mod sys;
-pub mod transfer;
+mod sys;
+mod transfer;
 mod upgrade;
 
 #[doc(hidden)]
 pub use entry::derive as __derive;
 pub use entry::{MapKey, MapValue};
 pub use error::{Error, ErrorKind};
-pub use generation::meta::{self, Meta};
-pub use generation::names::pin_name;
 pub use generation::records::Recovered;
-pub use inspect::normalise;
 pub use maplock_layout as layout;
 pub use maplock_macros::{MapKey, MapValue};
+pub use plan::Plan;
 pub use plan::policy::{OnMismatch, Policies, Policy};
-pub use plan::{Plan, Spec, policy, sample, spec};
-pub use transfer::migrate::{self, Entries, Migrate, MigrateError, Migrations};
+pub use plan::spec::{Spec, SpecError};
+pub use sys::{Map, MapInfo};
+pub use transfer::migrate::{Entries, Migrate, MigrateError, Migrations};
 pub use upgrade::begin::{Options, Upgrade};
 pub use upgrade::hooks::{AttachType, Hook};
 pub use upgrade::inputs::dry_run;
-pub use upgrade::report::{self, Progress, Report};
+pub use upgrade::report::{LinkReport, MapReport, Progress, Report};
 pub use upgrade::rollback::{Rollback, confirm};
 pub use upgrade::stage::Staged;
 pub use zerocopy;
+
+/// What maplock's own tools, tests and benchmarks need besides: no part of the interface, and different in the next version.
+#[doc(hidden)]
+pub mod internals {
+    pub mod inspect {
+        pub use crate::inspect::*;
+    }
+    pub mod meta {
+        pub use crate::generation::meta::*;
+    }
+    pub mod normalise {
+        pub use crate::inspect::normalise::*;
+    }
+    pub mod sample {
+        pub use crate::plan::sample::*;
+    }
+    pub mod sys {
+        pub use crate::sys::*;
+    }
+    pub mod transfer {
+        pub use crate::transfer::*;
+    }
+    pub use crate::generation::names::pin_name;
+}
 
 /// The page for those who write a daemon, whose code is tested with the crate.
 #[cfg(all(doctest, feature = "aya", feature = "libbpf-rs"))]

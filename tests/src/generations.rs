@@ -24,13 +24,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::kernel::Cgroup;
+use maplock::internals::sys::{Map, NewProg, Prog};
 use maplock::layout::config::Levels;
 use maplock::layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{
     Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, epochs,
 };
-use maplock::sys::{Map, NewProg, Prog};
 use maplock::{AttachType, Error, Hook, OnMismatch, Options, Policies, Policy, Report, Spec, Staged};
 
 /// `BPF_PROG_TYPE_CGROUP_SOCK`.

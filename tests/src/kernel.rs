@@ -23,8 +23,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{fs, panic, process, thread};
 
+use maplock::internals::sys::{Map, NewMap};
 use maplock::layout::map::MapType;
-use maplock::sys::{Map, NewMap};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use maplock::Meta;
-use maplock::sys::{Link, LinkInfo, LinkTarget, Map, Object, Prog};
+use maplock::internals::meta::Meta;
+use maplock::internals::sys::{Link, LinkInfo, LinkTarget, Map, Object, Prog};
 
 use crate::generations::{COUNTED, DOOMED, Daemon, FILLED, Release, churned, filling, wide};
 

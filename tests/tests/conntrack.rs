@@ -7,10 +7,10 @@
 use std::fs;
 use std::path::Path;
 
+use maplock::internals::sys::Map;
 use maplock::layout::conversion::Answers;
 use maplock::layout::lock::OnUpgrade;
 use maplock::layout::{Config, Disposition, Lock, Observation, epochs};
-use maplock::sys::Map;
 use maplock::{Entries, MapKey, MapValue, Migrate, MigrateError, Options, Rollback, Spec};
 use maplock_codegen::Inputs;
 use maplock_tests::kernel::{self, Bpffs};
@@ -180,5 +180,5 @@ fn conntrack_entries_survive_a_new_layout_and_another_map_type() {
     Rollback::new(&dir).run().unwrap();
     let map = Map::open(&dir.join("conntrack")).unwrap();
     assert_eq!(map.info().map_type, maplock::layout::map::MapType::HASH);
-    assert_eq!(maplock::transfer::count(&map, std::time::Duration::from_secs(60)), Some(1000));
+    assert_eq!(maplock::internals::transfer::count(&map, std::time::Duration::from_secs(60)), Some(1000));
 }

@@ -10,12 +10,12 @@ mod c;
 #[allow(dead_code, unreachable_pub)]
 mod pairs;
 
+use maplock::Migrations;
+use maplock::internals::sys::{Map, NewMap};
+use maplock::internals::transfer::{Convert, Method, Side, TransferOptions, Way, new_base};
 use maplock::layout::MapDef;
 use maplock::layout::conversion::{Bits, Cast, Conversion, DerivedLeg, Int, Leg, Scale, Step, Steps};
 use maplock::layout::map::MapType as T;
-use maplock::migrate::Migrations;
-use maplock::sys::{Map, NewMap};
-use maplock::transfer::{Convert, Method, Side, TransferOptions, Way, new_base};
 use maplock_tests::kernel;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use maplock::sys::Map;
+use maplock::internals::sys::Map;
 use maplock::{Options, Spec};
 use maplock_layout::lock::OnUpgrade;
 use maplock_layout::{Config, Lock};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use maplock::ErrorKind;
-use maplock::sys::{Map, NewProg, Prog};
+use maplock::internals::sys::{Map, NewProg, Prog};
 use maplock_tests::generations::{COUNTED, Daemon, Release, roll_back};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 use maplock_tests::trace::{self, Call, Fate};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use maplock::sys::{Btf, Map, NewMap};
+use maplock::internals::sys::{Btf, Map, NewMap};
 use maplock_layout::btf::{self, Encoded, Resolver, encode};
 use maplock_layout::map::{MapDef, MapType as T};
 use maplock_layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};

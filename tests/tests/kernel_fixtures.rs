@@ -8,8 +8,8 @@ use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Stdio;
 
+use maplock::internals::sys::{Map, NewMap, bpffs};
 use maplock::layout::map::MapType;
-use maplock::sys::{Map, NewMap, bpffs};
 use maplock_tests::kernel::{self, Bpffs, Cgroup, Netns};
 
 #[test]

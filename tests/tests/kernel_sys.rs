@@ -1,12 +1,14 @@
-//! What `maplock::sys` promises of the calls that the kernel facts don't touch.
+//! What `maplock::internals::sys` promises of the calls that the kernel facts don't touch.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
+use maplock::internals::sys::{
+    Batch, Link, LinkTarget, Map, NewLink, NewMap, NewProg, Object, Prog, wait_for_running_programs,
+};
 use maplock::layout::map::MapType as T;
-use maplock::sys::{Batch, Link, LinkTarget, Map, NewLink, NewMap, NewProg, Object, Prog, wait_for_running_programs};
 use maplock_tests::kernel::{self, Bpffs, Netns};
 
 const XDP: u32 = 37;

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use maplock::inspect::{Observed, Source};
+use maplock::internals::inspect::{Observed, Source};
+use maplock::internals::normalise::Node;
 use maplock::layout::config::Levels;
 use maplock::layout::lock::OnUpgrade;
 use maplock::layout::map::Pinning;
 use maplock::layout::{Disposition as D, Lock, MapDef, Observation, epochs};
-use maplock::normalise::Node;
 use maplock::plan::{Action, Inputs, Plan, Since, plan};
 use maplock::{Policies, Spec};
 use maplock_tests::toolchain::root;

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use maplock::ErrorKind;
-use maplock::sys::Map;
+use maplock::internals::sys::Map;
 use maplock_tests::generations::{self, Daemon, FILLED, Release};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 use maplock_tests::truth;

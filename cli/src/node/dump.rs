@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use maplock::inspect::{self, Layouts};
+use maplock::internals::inspect::{self, Layouts};
+use maplock::internals::meta::Meta;
+use maplock::internals::sys::{Batch, Map};
 use maplock::layout::MapDef;
-use maplock::meta::Meta;
-use maplock::sys::{Batch, Map};
 
 use super::args::DumpArgs;
 use super::privileges;

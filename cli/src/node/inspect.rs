@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use maplock::inspect::{Generations, Inventory, generations};
-use maplock::sys;
+use maplock::internals::inspect::{Generations, Inventory, generations};
+use maplock::internals::sys;
 
 use super::args::InspectArgs;
 use super::{failed, names};
@@ -50,7 +50,7 @@ pub(super) fn run(args: &InspectArgs) -> Result<Said, Error> {
         return Err(Error::new(format!("there is no directory {dir}"))
             .help("give the directory of a daemon's pins, such as /sys/fs/bpf/NAME"));
     }
-    found.live.count_entries(|map| maplock::transfer::count(map, COUNTING));
+    found.live.count_entries(|map| maplock::internals::transfer::count(map, COUNTING));
     let (links, programs) = (links(&found.live)?, programs(&found.live)?);
     Ok(Said::well(args.message_format.tell(&Pins { found, links, programs, with_layouts: args.layouts })?))
 }

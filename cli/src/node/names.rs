@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use maplock::sys::{LinkTarget, LinkType};
+use maplock::internals::sys::{LinkTarget, LinkType};
 
 /// `enum bpf_prog_type` (include/uapi/linux/bpf.h), from 1.
 const PROG_TYPES: [&str; 32] = [

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use maplock::Migrations;
+use maplock::internals::sample::{Sample, sample};
 use maplock::layout::conversion::Leg;
 use maplock::layout::{Disposition, MapDef};
-use maplock::migrate::Migrations;
 use maplock::plan::{Action, MapPlan};
-use maplock::sample::{Sample, sample};
 use maplock::{OnMismatch, Plan, Policies, Policy, Spec};
 
 use super::args::PlanArgs;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use maplock::inspect::generations;
+use maplock::internals::inspect::generations;
 use maplock::{Progress, Report, Rollback};
 use tempfile::NamedTempFile;
 
@@ -52,7 +52,7 @@ impl Bars {
         let mut bars = Self::default();
         // What can't be looked at can't be rolled back either, and that is said there.
         if let (true, Ok(mut found)) = (io::stderr().is_terminal(), generations(dir)) {
-            found.live.count_entries(|map| maplock::transfer::count(map, COUNTING));
+            found.live.count_entries(|map| maplock::internals::transfer::count(map, COUNTING));
             let maps = found.live.maps.into_iter();
             bars.totals = maps.filter_map(|(name, map)| Some((name, map.observed.entries?))).collect();
         }

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use maplock::internals::sys::{Map, NewMap, NewProg, Prog};
 use maplock::layout::map::MapType;
-use maplock::sys::{Map, NewMap, NewProg, Prog};
 use maplock::{AttachType, Hook, Options, Policies, Spec, Staged};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 

@@ -5,9 +5,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use maplock::Map;
 use maplock::Spec;
 use maplock::layout::Layout;
-use maplock::sys::Map;
 
 use crate::entries::{decode, read_all};
 

@@ -3,7 +3,7 @@
 pub(crate) mod derivation;
 pub(crate) mod directory;
 pub(crate) mod exclusive;
-pub mod meta;
+pub(crate) mod meta;
 pub(crate) mod names;
 pub(crate) mod records;
 pub(crate) mod site;

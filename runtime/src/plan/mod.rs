@@ -3,25 +3,29 @@
 mod cost;
 mod decide;
 mod phrases;
-pub mod policy;
+pub(crate) mod policy;
 mod recognise;
 mod same;
 pub mod sample;
 mod show;
-pub mod spec;
+pub(crate) mod spec;
 mod sums;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod types;
 
-pub use spec::Spec;
-pub use types::{Action, Asked, Carry, CommitBy, Inputs, Kept, Live, MapPlan, Plan, Since};
+#[doc(hidden)]
+pub use types::Inputs;
+pub use types::{Action, Asked, Carry, CommitBy, Kept, Live, MapPlan, Plan, Since};
+
+pub use crate::transfer::Sum;
 
 pub(crate) use recognise::lacks_layout;
 pub(crate) use same::same_but_for_capacity;
 
 /// Decides for each map, from plain data alone.
+#[doc(hidden)]
 #[must_use]
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let mut maps: Vec<_> = inputs.spec.maps().map(|locked| decide::map(inputs, locked)).collect();

@@ -40,6 +40,7 @@ impl Map {
     ///
     /// # Errors
     /// EINVAL or ENOTSUPP (524) where the type has no batches; else the kernel's.
+    #[doc(hidden)]
     pub fn lookup_batch(&self, batch: &mut Batch, count: usize) -> io::Result<()> {
         // The mark is a bucket's number, or a key (`generic_map_lookup_batch`).
         let mut next = vec![0; (self.info().key_size as usize).max(4)];
@@ -80,6 +81,7 @@ impl Map {
 
     /// Writes entries; returns how many were written before the first that failed, with its error. Of `flags`, the kernel takes
     /// `BPF_F_LOCK` only.
+    #[doc(hidden)]
     pub fn update_batch(&self, keys: &[u8], values: &[u8], count: usize, flags: u64) -> (usize, io::Result<()>) {
         let sizes = self
             .check("batch of keys", keys.len(), count * self.info().key_size as usize)
@@ -104,6 +106,7 @@ impl Map {
 
     /// Deletes entries; returns how many were deleted before the first that could not be, with its error: ENOENT where there is
     /// none of that key.
+    #[doc(hidden)]
     pub fn delete_batch(&self, keys: &[u8], count: usize) -> (usize, io::Result<()>) {
         if let Err(error) = self.check("batch of keys", keys.len(), count * self.info().key_size as usize) {
             return (0, Err(error));

@@ -147,6 +147,7 @@ impl Map {
     ///
     /// # Errors
     /// The kernel's, where it is none.
+    #[doc(hidden)]
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let mut raw = RawInfo::default();
         // SAFETY: plain data, no pointers.
@@ -197,6 +198,7 @@ impl Map {
     ///
     /// # Errors
     /// The kernel's: EINVAL, E2BIG, ENOMEM, EPERM; ENOTSUPP (524) for BTF on a type that keeps none.
+    #[doc(hidden)]
     pub fn create(new: &NewMap<'_>) -> io::Result<Self> {
         let mut attr = CreateAttr {
             map_type: new.map_type.0,
@@ -242,6 +244,7 @@ impl Map {
     ///
     /// # Errors
     /// ENOENT where there is none; EPERM without CAP_SYS_ADMIN, or in a user namespace.
+    #[doc(hidden)]
     pub fn from_id(id: u32) -> io::Result<Self> {
         Self::from_fd(fd_by_id(Cmd::MapGetFdById, id)?)
     }
@@ -250,6 +253,7 @@ impl Map {
     ///
     /// # Errors
     /// EPERM without CAP_SYS_ADMIN.
+    #[doc(hidden)]
     pub fn next_id(id: u32) -> io::Result<Option<u32>> {
         next_id(Cmd::MapGetNextId, id)
     }
@@ -258,6 +262,7 @@ impl Map {
     ///
     /// # Errors
     /// EEXIST where the name is taken, EPERM where it holds a dot; else the kernel's.
+    #[doc(hidden)]
     pub fn pin(&self, path: &Path) -> io::Result<()> {
         pin(self.as_fd(), path)
     }
@@ -266,6 +271,7 @@ impl Map {
     ///
     /// # Errors
     /// EMFILE.
+    #[doc(hidden)]
     pub fn try_clone(&self) -> io::Result<Self> {
         Ok(Self { fd: self.fd.try_clone()?, info: self.info.clone(), value_bytes: self.value_bytes })
     }
@@ -286,6 +292,7 @@ impl Map {
     ///
     /// # Errors
     /// Where that can't be read.
+    #[doc(hidden)]
     pub fn fdinfo(&self) -> io::Result<FdInfo> {
         fdinfo(self.as_fd())
     }
@@ -294,6 +301,7 @@ impl Map {
     ///
     /// # Errors
     /// Where fdinfo can't be read.
+    #[doc(hidden)]
     pub fn is_frozen(&self) -> io::Result<bool> {
         Ok(self.fdinfo()?.frozen)
     }
@@ -302,6 +310,7 @@ impl Map {
     ///
     /// # Errors
     /// Where fdinfo can't be read.
+    #[doc(hidden)]
     pub fn memory(&self) -> io::Result<u64> {
         Ok(self.fdinfo()?.memory)
     }
@@ -310,6 +319,7 @@ impl Map {
     ///
     /// # Errors
     /// EBUSY where it is mapped writable, EPERM where it is frozen already; else the kernel's.
+    #[doc(hidden)]
     pub fn freeze(&self) -> io::Result<()> {
         let mut attr = raw(self.as_fd());
         // SAFETY: no pointers.

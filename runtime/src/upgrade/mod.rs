@@ -9,7 +9,7 @@ pub(crate) mod hooks;
 pub(crate) mod inputs;
 mod links;
 mod recover;
-pub mod report;
+pub(crate) mod report;
 pub(crate) mod rollback;
 mod settle;
 pub(crate) mod stage;

@@ -1,9 +1,9 @@
 //! Maps with a value for each CPU.
 
 use maplock::handles::{Handle as _, HashMap, PerCpu, PerCpuArray, PerCpuHashMap, Verified};
+use maplock::internals::sys::{possible_cpu_numbers, possible_cpus};
 use maplock::layout::map::MapType as T;
 use maplock::layout::{MapDef, map};
-use maplock::sys::{possible_cpu_numbers, possible_cpus};
 use maplock_tests::kernel;
 
 use crate::support::{new, spec_of};

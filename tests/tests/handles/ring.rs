@@ -5,9 +5,9 @@ use std::{fs, thread};
 
 use libbpf_rs::{MapCore as _, ObjectBuilder};
 use maplock::handles::{Consumer, Handle as _, RingBuf, Verified};
+use maplock::internals::sys::Prog;
 use maplock::layout::MapDef;
 use maplock::layout::map::MapType;
-use maplock::sys::Prog;
 use maplock_tests::kernel;
 use maplock_tests::toolchain::{Clang, root, run};
 use std::os::fd::AsFd as _;

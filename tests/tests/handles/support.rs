@@ -2,10 +2,10 @@
 
 use maplock::Spec;
 use maplock::handles::{Handle, Verified};
+use maplock::internals::sys::{Map, NewMap};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::MapType;
 use maplock::layout::{Lock, MapDef};
-use maplock::sys::{Map, NewMap};
 
 /// The spec of one map that says sizes and no types.
 pub(crate) fn spec_of(def: MapDef) -> Spec {

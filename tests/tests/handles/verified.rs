@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use maplock::handles::{Directory, Handle as _, HashMap, Opaque, Queue, Verified};
+use maplock::internals::meta::Meta;
+use maplock::internals::meta::MetaMap;
+use maplock::internals::sys::{Map, NewMap};
 use maplock::layout::conversion::Answers;
 use maplock::layout::lock::{Epoch, LockedMap, OnUpgrade};
 use maplock::layout::map::MapType;
 use maplock::layout::{Composite, Layout, Lock, MapDef, Member, Shape};
-use maplock::meta::MetaMap;
-use maplock::sys::{Map, NewMap};
-use maplock::{ErrorKind, Meta, Options, Spec};
+use maplock::{ErrorKind, Options, Spec};
 use maplock_tests::kernel::{self, Bpffs};
 use maplock_tests::{libbpf, maps_of, toolchain};
 
@@ -179,7 +180,7 @@ fn a_directory_that_is_held_stays_one_generation() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
-                maplock::sys::bpffs::exchange(&one, &other).expect("exchanged");
+                maplock::internals::sys::bpffs::exchange(&one, &other).expect("exchanged");
             }
         });
         for _ in 0..300 {

@@ -11,9 +11,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
+use maplock::internals::sys::bpffs::{self, exchange, hard_link, rename, try_lock, unlink};
+use maplock::internals::sys::{Btf, Map, NewMap};
 use maplock::layout::map::MapType;
-use maplock::sys::bpffs::{self, exchange, hard_link, rename, try_lock, unlink};
-use maplock::sys::{Btf, Map, NewMap};
 use maplock_tests::kernel::Bpffs;
 use maplock_tests::toolchain;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, XattrFlags, inotify};

@@ -9,9 +9,9 @@ use std::thread;
 use std::time::Duration;
 
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType as LibbpfMapType};
+use maplock::internals::sys::bpffs::unlink;
+use maplock::internals::sys::{Batch, Link, Map, Mmap, Prog, possible_cpus};
 use maplock::layout::map::MapType as T;
-use maplock::sys::bpffs::unlink;
-use maplock::sys::{Batch, Link, Map, Mmap, Prog, possible_cpus};
 use maplock_tests::kernel::{Bpffs, DebugFs};
 use maplock_tests::toolchain;
 

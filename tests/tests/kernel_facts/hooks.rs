@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::process::Command;
 
 use libbpf_rs::NetfilterOpts;
+use maplock::internals::sys::{Link, LinkTarget, LinkType, NewLink, Prog};
 use maplock::layout::map::MapType;
-use maplock::sys::{Link, LinkTarget, LinkType, NewLink, Prog};
 use maplock_tests::kernel::{Bpffs, Cgroup, Netns};
 use maplock_tests::toolchain;
 

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use maplock::internals::sys::{Link, Map, Mmap, NewLink, NewMap, Prog, wait_for_running_programs};
 use maplock::layout::map::MapType;
-use maplock::sys::{Link, Map, Mmap, NewLink, NewMap, Prog, wait_for_running_programs};
 use maplock_tests::kernel::Cgroup;
 use maplock_tests::toolchain;
 

@@ -7,8 +7,8 @@ use std::thread;
 
 use aya::maps::Map as AyaMap;
 use libbpf_rs::{AsRawLibbpf as _, MapCore as _, ObjectBuilder};
+use maplock::internals::sys::{Map, NewMap, Object};
 use maplock::layout::map::MapType;
-use maplock::sys::{Map, NewMap, Object};
 use maplock_tests::kernel::Bpffs;
 
 use super::raw;

@@ -3,9 +3,9 @@
 use std::fs;
 use std::os::fd::AsFd as _;
 
+use maplock::internals::sys::{Batch, Btf, Map, NewMap, bpffs, possible_cpus};
 use maplock::layout::btf::BtfKind;
 use maplock::layout::map::MapType as T;
-use maplock::sys::{Batch, Btf, Map, NewMap, bpffs, possible_cpus};
 
 use super::support::{BtfBytes, ENOTSUPP, Loaded, duplicate, errno, key, map, map_with_flags};
 

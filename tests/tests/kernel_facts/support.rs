@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 use std::thread;
 
 use libbpf_rs::{MapCore as _, ObjectBuilder};
+use maplock::internals::sys::{Map, NewMap, NewProg, Prog};
 use maplock::layout::map::MapType;
-use maplock::sys::{Map, NewMap, NewProg, Prog};
 use maplock_tests::toolchain::{Clang, root, run};
 use rustix::thread::CpuSet;
 

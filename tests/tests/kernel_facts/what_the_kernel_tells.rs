@@ -6,8 +6,8 @@ use std::process::Command;
 use std::{fs, slice};
 
 use libbpf_rs::{MapHandle, MapType as LibbpfMapType, ObjectBuilder};
+use maplock::internals::sys::{Btf, Map, Mmap, NewMap};
 use maplock::layout::map::MapType;
-use maplock::sys::{Btf, Map, Mmap, NewMap};
 use maplock_tests::kernel::Bpffs;
 use maplock_tests::toolchain;
 

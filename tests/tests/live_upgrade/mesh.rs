@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use maplock::sys::Map;
+use maplock::internals::sys::Map;
 use maplock_tests::kernel::{Bpffs, Cgroup, Netns};
 use minimesh::config::{Config, Service};
 use minimesh::entries::read_all;
@@ -121,7 +121,7 @@ impl Mesh {
     /// The live generation, and the one before it for a roll-back: nothing else, and nothing of the way there.
     pub(crate) fn assert_nothing_is_left_over(&self) {
         let names = |dir: &Path| -> Vec<String> {
-            let names = maplock::sys::bpffs::names(dir).unwrap().unwrap();
+            let names = maplock::internals::sys::bpffs::names(dir).unwrap().unwrap();
             names.into_iter().filter(|name| !name.ends_with(".debug")).collect()
         };
         assert_eq!(names(self.bpffs.path()), ["minimesh", "minimesh@prev"]);

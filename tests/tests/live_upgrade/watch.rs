@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 
-use maplock::sys::Object;
+use maplock::internals::sys::Object;
 
 /// The pins of every release.
 const PINS: [&str; 5] = ["backends", "connect4", "frontends", "services", "stats"];

@@ -1,12 +1,12 @@
 //! What is the same whether entries stay as they are or are converted: one driver does both.
 
-use maplock::layout::Digest;
-use maplock::layout::conversion::{Collide, Conversion, DerivedLeg, Leg, Step, Steps};
-use maplock::migrate::Migrations;
-use maplock::sys::{Map, NewMap};
-use maplock::transfer::{
+use maplock::Migrations;
+use maplock::internals::sys::{Map, NewMap};
+use maplock::internals::transfer::{
     Convert, Method, Prepared, Settled, Side, Sum, Transfer, TransferError, TransferOptions, Way, new_base,
 };
+use maplock::layout::Digest;
+use maplock::layout::conversion::{Collide, Conversion, DerivedLeg, Leg, Step, Steps};
 use maplock::{Entries, Migrate, MigrateError};
 
 use crate::support::*;

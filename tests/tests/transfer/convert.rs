@@ -1,12 +1,12 @@
 //! Entries that change their layout on the way.
 
+use maplock::Migrations;
+use maplock::internals::transfer::{Convert, Side, Way, new_base};
 use maplock::layout::conversion::{Bits, Cast, Collide, Conversion, DerivedLeg, Int, Leg, Step, Steps};
-use maplock::migrate::Migrations;
-use maplock::transfer::{Convert, Side, Way, new_base};
 
 use crate::support::*;
-use maplock::sys::Map;
-use maplock::transfer::{Method, Settled, Sum, TransferError};
+use maplock::internals::sys::Map;
+use maplock::internals::transfer::{Method, Settled, Sum, TransferError};
 
 /// Types whose entries programs convert.
 const BY_PROGRAM: [MapType; 6] = [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::LRU_PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY];
@@ -310,7 +310,7 @@ fn a_count_never_goes_below_nothing_in_either_direction() {
                     }
                 }
                 let cpus = match (is_per_cpu(map_type), method) {
-                    (true, Method::Kernel) => maplock::sys::possible_cpus().expect("sysfs").into(),
+                    (true, Method::Kernel) => maplock::internals::sys::possible_cpus().expect("sysfs").into(),
                     _ => 1,
                 };
                 assert_eq!((settled.not_carried, settled.exact), (cpus, false), "{what}");

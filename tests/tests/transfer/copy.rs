@@ -1,6 +1,6 @@
 //! Every type, size and method, entry for entry.
 
-use maplock::transfer::{Method, Sum, TransferError, count};
+use maplock::internals::transfer::{Method, Sum, TransferError, count};
 use std::time::Duration;
 
 use crate::support::*;
@@ -96,7 +96,8 @@ fn a_hash_of_a_million_entries_and_more_is_copied_whole() {
     let maps = Maps::new(T::HASH, 8, entries, &[Sum { offset: 0, width: 8 }]);
     let (mut told, mut calls) = (0, 0);
     let mut progress = |done, _| (told, calls) = (done, calls + 1);
-    let mut options = maplock::transfer::TransferOptions { progress: Some(&mut progress), ..Default::default() };
+    let mut options =
+        maplock::internals::transfer::TransferOptions { progress: Some(&mut progress), ..Default::default() };
     assert_eq!(maps.transfer().copy(&mut options).expect("copied").entries, u64::from(entries));
     assert_eq!(told, u64::from(entries));
     assert!(calls > 1000, "it is done in chunks");
@@ -149,17 +150,21 @@ fn an_lru_map_with_room_loses_nothing() {
     for map_type in [T::LRU_HASH, T::LRU_PERCPU_HASH] {
         for flags in [0, NO_COMMON_LRU] {
             let entries = 10_000;
-            let mut new = maplock::sys::NewMap::new(map_type, 8, 16, room(map_type, entries));
+            let mut new = maplock::internals::sys::NewMap::new(map_type, 8, 16, room(map_type, entries));
             new.flags = flags;
-            let make = || maplock::sys::Map::create(&new).expect("memory");
-            let from =
-                maplock::sys::Map::create(&maplock::sys::NewMap::new(map_type, 8, 16, 4 * room(map_type, entries)))
-                    .expect("memory");
+            let make = || maplock::internals::sys::Map::create(&new).expect("memory");
+            let from = maplock::internals::sys::Map::create(&maplock::internals::sys::NewMap::new(
+                map_type,
+                8,
+                16,
+                4 * room(map_type, entries),
+            ))
+            .expect("memory");
             fill(&from, entries);
             let before = contents(&from);
             assert_eq!(before.len(), entries as usize);
             let maps = Maps {
-                base: Some(maplock::transfer::new_base(&from).expect("memory")),
+                base: Some(maplock::internals::transfer::new_base(&from).expect("memory")),
                 from,
                 to: make(),
                 sums: vec![],

@@ -4,8 +4,8 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use maplock::sys::Map;
-use maplock::transfer::{Method, Sum, Transfer};
+use maplock::internals::sys::Map;
+use maplock::internals::transfer::{Method, Sum, Transfer};
 
 use crate::support::*;
 
@@ -22,7 +22,7 @@ fn settle_as_child(ids: &str) {
     let mut map = || ids.next().filter(|id| *id != 0).map(|id| Map::from_id(id).expect("a map"));
     let (from, to, base) = (map().expect("given"), map().expect("given"), map());
     // What takes long the first time is not what is to be killed: it reads the kernel's BTF.
-    _ = maplock::transfer::count(&from, Duration::ZERO);
+    _ = maplock::internals::transfer::count(&from, Duration::ZERO);
     println!("{READY}");
     let transfer = Transfer { from: &from, to: &to, base: base.as_ref(), sums: &SUMS };
     transfer.settle(&mut by(Some(Method::Kernel))).expect("settled");
@@ -62,7 +62,8 @@ fn a_settlement_that_is_killed_and_run_again_is_exact() {
             maps.from.update(&key, &value(&maps.from, number + 1), 0).expect("there");
         }
         let before = contents(&maps.from);
-        let added = 5 * if is_per_cpu(map_type) { maplock::sys::possible_cpus().expect("sysfs").into() } else { 1 };
+        let added =
+            5 * if is_per_cpu(map_type) { maplock::internals::sys::possible_cpus().expect("sysfs").into() } else { 1 };
         let wanted: Vec<_> = counts(&maps.from).into_iter().map(|(key, sum)| (key, sum.wrapping_add(added))).collect();
         let id = |map: &Map| map.info().id;
         let ids = format!("{},{},{}", id(&maps.from), id(&maps.to), maps.base.as_ref().map_or(0, id));

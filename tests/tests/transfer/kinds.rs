@@ -2,8 +2,8 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use maplock::sys::{Map, NewMap, NewProg, Prog};
-use maplock::transfer::{Method, Transfer, TransferError, count};
+use maplock::internals::sys::{Map, NewMap, NewProg, Prog};
+use maplock::internals::transfer::{Method, Transfer, TransferError, count};
 use std::time::Duration;
 
 use crate::support::*;
@@ -155,7 +155,7 @@ fn devices_and_cpus_are_carried_over_with_their_programs() {
         (T::CPUMAP, 128_u32.to_ne_bytes(), BPF_XDP_CPUMAP),
     ] {
         for value_size in [4, 8] {
-            let max = if map_type == T::CPUMAP { maplock::sys::possible_cpus().expect("sysfs") } else { 8 };
+            let max = if map_type == T::CPUMAP { maplock::internals::sys::possible_cpus().expect("sysfs") } else { 8 };
             let (from, to) = (new_map(map_type, 4, value_size, max), new_map(map_type, 4, value_size, max));
             let prog = xdp(attach);
             let mut value = number.to_vec();

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use maplock::Migrations;
+use maplock::internals::sys::{Map, NewProg, Prog, run_on_cpu, wait_for_running_programs};
+use maplock::internals::transfer::{Convert, Settled, Side, Sum, Transfer, TransferOptions, Way, new_base};
 use maplock::layout::Digest;
 use maplock::layout::conversion::{Bits, Conversion, DerivedLeg, Int, Leg, Step, Steps};
-use maplock::migrate::Migrations;
-use maplock::sys::{Map, NewProg, Prog, run_on_cpu, wait_for_running_programs};
-use maplock::transfer::{Convert, Settled, Side, Sum, Transfer, TransferOptions, Way, new_base};
 use maplock::{Entries, MapValue, Migrate, MigrateError};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -100,7 +100,7 @@ struct Truth {
 
 /// Counts, on a CPU of its own, over keys of its own.
 fn write(writer: u32, progs: [&Prog; 2], switched: &AtomicBool, stop: &AtomicBool, rounds: &AtomicU64) -> Truth {
-    run_on_cpu(writer % maplock::sys::possible_cpus().expect("sysfs")).expect("a CPU that runs");
+    run_on_cpu(writer % maplock::internals::sys::possible_cpus().expect("sysfs")).expect("a CPU that runs");
     let mut truth = Truth { counts: vec![0; KEYS as usize], last: vec![0; KEYS as usize] };
     let (mut random, mut done) = (writer + 1, 0_u32);
     while !stop.load(Ordering::Relaxed) {
@@ -135,8 +135,8 @@ fn is_exact(map_type: T, value_size: u32, round: u32) {
     let room = room(map_type, KEYS);
     let new = || new_map(map_type, key_size(map_type), value_size, room);
     let (from, to) = (new(), new());
-    let needs_base = maplock::transfer::needs_base(map_type, value_size, &sums);
-    let base = needs_base.then(|| maplock::transfer::new_base(&from).expect("memory"));
+    let needs_base = maplock::internals::transfer::needs_base(map_type, value_size, &sums);
+    let base = needs_base.then(|| maplock::internals::transfer::new_base(&from).expect("memory"));
     let maps = Maps { from, to, base, sums: sums.to_vec() };
     let copy = || _ = maps.copy(None).expect("copied");
     let sides = [(&maps.from, plain(value_size)), (&maps.to, plain(value_size))];
@@ -147,7 +147,7 @@ fn is_exact(map_type: T, value_size: u32, round: u32) {
 fn is_exact_converted(map_type: T, by_hand: bool, round: u32) {
     let room = room(map_type, KEYS);
     let (from, to) = (new_map(map_type, key_size(map_type), 16, room), new_map(map_type, key_size(map_type), 24, room));
-    let base = maplock::transfer::new_base(&from).expect("memory");
+    let base = maplock::internals::transfer::new_base(&from).expect("memory");
     let there = if by_hand { by_code(map_type) } else { by_steps(key_size(map_type)) };
     let sums = [Sum { offset: 16, width: 8 }];
     let convert = Convert {
@@ -267,7 +267,7 @@ fn nothing_is_lost(
         (settled, truths)
     });
     assert!(settled.exact, "{map_type}: {settled:?}");
-    assert_eq!(settled.method, Some(maplock::transfer::Method::Kernel));
+    assert_eq!(settled.method, Some(maplock::internals::transfer::Method::Kernel));
     let mut lost = 0;
     let contents = contents(to);
     for number in 0..KEYS {

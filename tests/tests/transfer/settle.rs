@@ -1,7 +1,7 @@
 //! The three-way settlement, case by case: what old programs, new programs or both did between the copy and the settlement.
 //! Writes are made by system calls here, from this thread; `live` has programs that write at the same time.
 
-use maplock::transfer::{Method, Settled, Sum};
+use maplock::internals::transfer::{Method, Settled, Sum};
 
 use crate::support::*;
 
@@ -53,7 +53,7 @@ fn settles(
             is("settled");
             // A program counts each CPU's value.
             let each_cpu = is_per_cpu(*map_type) && method == Method::Kernel;
-            let cpus = if each_cpu { maplock::sys::possible_cpus().expect("sysfs").into() } else { 1 };
+            let cpus = if each_cpu { maplock::internals::sys::possible_cpus().expect("sysfs").into() } else { 1 };
             check(Settled { method: None, ..settled }, cpus);
             let left = contents(&maps.from);
             let again = maps.settle(Some(method));
@@ -68,7 +68,7 @@ fn settles(
 /// Types with keys. LPM tries have longer prefixes below shorter ones, so that an inexact lookup would show.
 const KEYED: [T; 5] = [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::LRU_PERCPU_HASH, T::LPM_TRIE];
 
-fn put(map: &maplock::sys::Map, maps: &Maps, number: u32, (sum, word, tail): (u64, u64, u8)) {
+fn put(map: &maplock::internals::sys::Map, maps: &Maps, number: u32, (sum, word, tail): (u64, u64, u8)) {
     map.update(&key(map, number), &entry(maps, sum, word, tail), 0).expect("room");
 }
 
@@ -257,8 +257,9 @@ fn without_a_snapshot_keys_follow_their_counts() {
         for method in METHODS {
             let maps = Maps::new(map_type, 8, 0, &[Sum { offset: 0, width: 8 }]);
             let count = |count: u64| count.to_ne_bytes().repeat(maps.from.value_bytes() / 8);
-            let set =
-                |map: &maplock::sys::Map, number, sum| map.update(&key(map, number), &count(sum), 0).expect("room");
+            let set = |map: &maplock::internals::sys::Map, number, sum| {
+                map.update(&key(map, number), &count(sum), 0).expect("room")
+            };
             for number in 0..6 {
                 set(&maps.from, number, 10);
             }
@@ -296,7 +297,7 @@ fn counts_that_are_taken_out_are_added_whatever_new_programs_counted() {
         for method in METHODS {
             // A counter of 8 bytes, one of 4, and a word.
             let maps = Maps::new(map_type, 16, 0, &[Sum { offset: 0, width: 8 }, Sum { offset: 8, width: 4 }]);
-            let counted = |map: &maplock::sys::Map, wide: u64, narrow: u32| {
+            let counted = |map: &maplock::internals::sys::Map, wide: u64, narrow: u32| {
                 let mut value = vec![0; map.value_bytes()];
                 for part in value.chunks_mut(part(map)) {
                     part[..8].copy_from_slice(&wide.to_ne_bytes());
@@ -304,7 +305,7 @@ fn counts_that_are_taken_out_are_added_whatever_new_programs_counted() {
                 }
                 value
             };
-            let set = |map: &maplock::sys::Map, number, wide, narrow| {
+            let set = |map: &maplock::internals::sys::Map, number, wide, narrow| {
                 _ = map.delete(&key(map, number)).expect("deletable");
                 map.update(&key(map, number), &counted(map, wide, narrow), 0).expect("room");
             };

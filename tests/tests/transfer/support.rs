@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use maplock::internals::sys::{Batch, Map, NewMap, possible_cpus};
+use maplock::internals::transfer::{Copied, Method, Settled, Sum, Transfer, TransferError, TransferOptions};
 pub(crate) use maplock::layout::map::MapType;
-use maplock::sys::{Batch, Map, NewMap, possible_cpus};
-use maplock::transfer::{Copied, Method, Settled, Sum, Transfer, TransferError, TransferOptions};
 
 pub(crate) type T = MapType;
 
@@ -131,8 +131,8 @@ impl Maps {
         let from = new_map(map_type, key_size, value_size, room);
         fill(&from, entries);
         let to = new_map(map_type, key_size, value_size, room);
-        let needs_base = maplock::transfer::needs_base(map_type, value_size, sums);
-        let base = needs_base.then(|| maplock::transfer::new_base(&from).expect("memory"));
+        let needs_base = maplock::internals::transfer::needs_base(map_type, value_size, sums);
+        let base = needs_base.then(|| maplock::internals::transfer::new_base(&from).expect("memory"));
         Self { from, to, base, sums: sums.to_vec() }
     }
 

@@ -1,6 +1,6 @@
 //! A downgrade to the generation that is kept, whose map has another layout: what was written since is converted back.
 
-use maplock::sys::Map;
+use maplock::internals::sys::Map;
 use maplock_tests::generations::{self, Daemon, Release};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 

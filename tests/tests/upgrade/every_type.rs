@@ -5,11 +5,11 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use maplock::internals::sys::{Map, NewMap, NewProg, Prog};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::map_type::Behaviour;
 use maplock::layout::{Disposition, IntKind, Layout, Lock, MapDef, Shape};
-use maplock::sys::{Map, NewMap, NewProg, Prog};
 use maplock::{ErrorKind, OnMismatch, Options, Policies, Policy, Report, Spec};
 use maplock_tests::kernel::{self, Bpffs, Cgroup, Netns};
 
@@ -38,7 +38,7 @@ fn definitions() -> Vec<(MapDef, u32)> {
         inner: Some(Box::new(MapDef { name: "inner".into(), ..def(T::ARRAY, 4, 8, 2, 0) })),
         ..outer
     };
-    let room = 128 * maplock::sys::possible_cpus().expect("sysfs") + 64;
+    let room = 128 * maplock::internals::sys::possible_cpus().expect("sysfs") + 64;
     vec![
         (def(T::HASH, 4, 12, 16, 0), 64),
         (def(T::PERCPU_HASH, 4, 12, 16, 0), 64),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::{Path, PathBuf};
 
+use maplock::internals::sys::{Link, LinkTarget, Map, NewProg, Object, Prog};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Lock, MapDef};
-use maplock::sys::{Link, LinkTarget, Map, NewProg, Object, Prog};
 use maplock::{AttachType, ErrorKind, Hook, Options, Report, Rollback, Spec, Staged};
 use maplock_tests::kernel::{self, Bpffs, Cgroup, Netns};
 
@@ -278,7 +278,7 @@ fn a_roll_back_pin_by_pin_to_what_maplock_has_not_made_ends_the_new_hooks() {
     let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
     let dir = bpffs.path().join("daemon");
     std::fs::create_dir(&dir).expect("made");
-    let m = Map::create(&maplock::sys::NewMap::new(MapType::HASH, 4, 8, 4)).expect("made");
+    let m = Map::create(&maplock::internals::sys::NewMap::new(MapType::HASH, 4, 8, 4)).expect("made");
     m.pin(&dir.join("m")).expect("pinned");
     // Somebody else's: the pins are moved one by one.
     m.pin(&dir.join("somebodys")).expect("pinned");
@@ -349,7 +349,7 @@ fn a_program_on_unchecked_maps_is_refused() {
     let create = AttachType::CGROUP_INET_SOCK_CREATE;
     with_hooks(&dir, &cgroup, &[("create", create)]);
     let mut staged = staged(&dir);
-    let mut own = maplock::sys::NewMap::new(MapType::HASH, 4, 8, 4);
+    let mut own = maplock::internals::sys::NewMap::new(MapType::HASH, 4, 8, 4);
     own.name = "m";
     let own = Map::create(&own).expect("made");
     let error =

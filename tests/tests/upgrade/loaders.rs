@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::Path;
 
 use libbpf_rs::ObjectBuilder;
-use maplock::sys::{Map, Prog};
+use maplock::internals::sys::{Map, Prog};
 use maplock::{AttachType, Hook, Options, Staged};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 
@@ -32,7 +32,7 @@ fn connect4(cgroup: &Cgroup) -> Hook {
 
 /// Names in the bpffs of the machine, which no loader may have touched.
 fn names_of_the_machine() -> Vec<String> {
-    maplock::sys::bpffs::names(Path::new("/sys/fs/bpf")).ok().flatten().unwrap_or_default()
+    maplock::internals::sys::bpffs::names(Path::new("/sys/fs/bpf")).ok().flatten().unwrap_or_default()
 }
 
 #[test]

@@ -5,11 +5,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
 
+use maplock::internals::sys::{Map, NewMap, Object, bpffs};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Lock, MapDef};
 use maplock::plan::CommitBy;
-use maplock::sys::{Map, NewMap, Object, bpffs};
 use maplock::{ErrorKind, Options, Policies, Policy, Recovered, Spec};
 use maplock_tests::kernel::{self, Bpffs};
 
@@ -296,7 +296,7 @@ fn entries_that_do_not_fit_any_more_keep_both_generations_as_they_are() {
     install(&dir, &[hash("m", 8)]);
     (3..6).for_each(write);
     let kept = || Map::open(&bpffs.path().join("daemon@prev/m")).expect("kept");
-    let count = |map: &Map| maplock::transfer::count(map, std::time::Duration::MAX);
+    let count = |map: &Map| maplock::internals::transfer::count(map, std::time::Duration::MAX);
     let before = (id(&dir.join("m")), kept().info().id);
     let error = maplock::Rollback::new(&dir).run().expect_err("6 into 4");
     assert!(error.to_string().contains("it holds 6 entries, and the kept one has room for 4"), "{error}");

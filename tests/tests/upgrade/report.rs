@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use maplock::internals::sys::{Map, bpffs};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Disposition, Lock, MapDef};
-use maplock::sys::{Map, bpffs};
 use maplock::{Options, Report, Rollback, Spec};
 use maplock_tests::generations::{Daemon, FILLED, Release};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use maplock::Meta;
+use maplock::internals::meta::Meta;
 use maplock_tests::generations::{Daemon, Release, roll_back};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 use maplock_tests::traffic::Traffic;

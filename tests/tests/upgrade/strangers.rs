@@ -5,11 +5,11 @@ use std::fs;
 use std::os::unix::fs::{chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
-use maplock::inspect::generations;
+use maplock::internals::inspect::generations;
+use maplock::internals::sys::{Map, NewMap, bpffs};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Lock, MapDef};
-use maplock::sys::{Map, NewMap, bpffs};
 use maplock::{Error, ErrorKind, Options, Policies, Rollback, Spec};
 use maplock_tests::kernel::{self, Bpffs};
 

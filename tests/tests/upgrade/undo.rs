@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use maplock::internals::sys::{Map, bpffs};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Composite, CompositeKind, IntKind, Layout, Lock, MapDef, Member, Shape};
-use maplock::sys::{Map, bpffs};
 use maplock::{ErrorKind, Options, Policies, Policy, Spec, Staged};
 use maplock_tests::kernel::{self, Bpffs};
 
@@ -117,7 +117,7 @@ fn a_pin_that_was_exchanged_after_the_plan_is_not_taken_for_the_one_that_was_che
     let bpffs = Bpffs::mount();
     let dir = bpffs.path().join("daemon");
     let exchange = |name: &str| {
-        let other = Map::create(&maplock::sys::NewMap::new(MapType::HASH, 4, 8, 4)).expect("made");
+        let other = Map::create(&maplock::internals::sys::NewMap::new(MapType::HASH, 4, 8, 4)).expect("made");
         put(&other, 1, 5);
         other.pin(&dir.join("other")).expect("pinned");
         bpffs::rename(&dir.join("other"), &dir.join(name)).expect("renamed");

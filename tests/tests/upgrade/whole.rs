@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use maplock::internals::sys::{Link, Map, Object};
 use maplock::layout::Disposition;
-use maplock::sys::{Link, Map, Object};
 use maplock::{AttachType, Hook, Options, Policies, Report};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 
@@ -50,7 +50,7 @@ fn the_first_release_is_installed() {
     let report = upgrade(&dir, &cgroup, "v1", Policies::default()).expect("it is installed");
     assert!(report.maps.iter().all(|map| map.disposition == Disposition::Create), "{report:?}");
     let link = link(&dir.join("connect4")).info().expect("info");
-    let prog = maplock::sys::Prog::from_id(link.prog_id).expect("it runs").info().expect("info");
+    let prog = maplock::internals::sys::Prog::from_id(link.prog_id).expect("it runs").info().expect("info");
     for name in ["frontends", "services", "backends", "stats"] {
         let id = map(&dir.join(name)).info().id;
         assert!(prog.map_ids.contains(&id), "the program uses {name}");

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use maplock::Recovered;
-use maplock::inspect::{Generations, Inventory, Observed};
+use maplock::internals::inspect::{Generations, Inventory, Observed};
 
 use crate::error::Error;
 use crate::formats::human::structs;

@@ -1,7 +1,7 @@
 //! What is pinned.
 
 use maplock::Recovered;
-use maplock::inspect::{Inventory, Observed};
+use maplock::internals::inspect::{Inventory, Observed};
 use serde::Serialize;
 use serde_json::{Value, json};
 
