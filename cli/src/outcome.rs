@@ -136,7 +136,7 @@ impl Outcome {
     /// What an upgrade without breaks gives up.
     fn what_is_lost(&self) -> String {
         let maps = self.comparison.maps.iter();
-        let lost = maps.filter(|verdict| matches!(verdict.disposition, Disposition::Swap | Disposition::Drop));
+        let lost = maps.filter(|verdict| verdict.loses_entries());
         let lost: Vec<_> = lost.map(|verdict| format!("`{}`", verdict.map)).collect();
         match lost.as_slice() {
             [] => "no pinned state is lost".to_owned(),
@@ -211,6 +211,11 @@ impl Outcome {
             Disposition::Drop => "gone from this release: unpinned at commit, kept for roll-back".to_owned(),
             Disposition::Grow if !accepted => format!("{change}, every entry kept"),
             Disposition::Refuse if !accepted => format!("{change}; not accepted"),
+            Disposition::Swap if !accepted => match (verdict.fate.words(), first) {
+                (Some(words), None) => words.to_owned(),
+                (Some(words), Some(_)) => format!("{change}; {words}"),
+                (None, _) => change,
+            },
             _ if accepted => {
                 let reason = verdict.reason.as_ref().map_or_else(String::new, |reason| format!(": \"{reason}\""));
                 let merged = merged(&verdict.merge).map_or_else(String::new, |merged| format!("; {merged}"));
@@ -287,12 +292,14 @@ fn definition_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<C
         let map = LockedMap { epochs: Vec::new(), ..map.clone() };
         Lock { maps: [(name.clone(), map)].into() }
     };
-    let findings = compare(&alone(before), &alone(after), &maplock_layout::Config::default().levels).findings;
+    let comparison = compare(&alone(before), &alone(after), &maplock_layout::Config::default().levels);
+    let grows = comparison.maps.iter().any(|verdict| verdict.disposition == Disposition::Grow);
+    let findings = comparison.findings;
     for finding in findings.iter().filter(|finding| finding.consequence_of.is_none()) {
         let effect = &finding.rule.effect;
         let kind = match effect.attribute {
-            Some(Attribute::MaxEntries) if effect.keeps_bytes => "grew",
-            Some(Attribute::MaxEntries) => "shrank",
+            Some(Attribute::MaxEntries) if effect.keeps_bytes && grows => "grew",
+            Some(Attribute::MaxEntries) if !effect.keeps_bytes => "shrank",
             _ if finding.rule.tier == Tier::Spelling => "respelled",
             _ => "changed",
         };

@@ -98,12 +98,12 @@ pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<(&'static
         return Vec::new();
     }
     let answers = answers(&comparison.of_map(map).collect::<Vec<_>>());
-    let takes = |way| answers.contains(&way);
+    let takes = |way| answers.contains(&way) && why_not(comparison, map, way).is_none();
     let all_bytes_stay = breaks.iter().all(|finding| finding.rule.effect.keeps_bytes);
     let migrates = takes(OnUpgrade::Migrate);
     let ways = [
         (OnUpgrade::Reuse, "old bytes are right:", all_bytes_stay && takes(OnUpgrade::Reuse)),
-        (OnUpgrade::Migrate, "keep the entries:", migrates),
+        (OnUpgrade::Migrate, "keep the entries:", takes(OnUpgrade::Migrate)),
         (OnUpgrade::Swap, if migrates { "start empty:" } else { "give them up:" }, takes(OnUpgrade::Swap)),
     ];
     let map = shell_word(map);
@@ -113,6 +113,12 @@ pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<(&'static
     let rules: BTreeSet<_> = breaks.iter().filter(|f| f.consequence_of.is_none()).map(|f| f.rule.id).collect();
     let explain = rules.into_iter().map(|rule| ("more:", format!("cargo maplock explain {rule}")));
     accept.chain(explain).collect()
+}
+
+/// Why no node could do this with the entries of `map`.
+fn why_not<'a>(comparison: &'a Comparison, map: &str, way: OnUpgrade) -> Option<&'a str> {
+    let verdict = comparison.maps.iter().find(|verdict| verdict.map == map)?;
+    verdict.cannot.iter().find(|(cannot, _)| *cannot == way).map(|(_, because)| because.as_str())
 }
 
 fn quoted(names: &BTreeSet<&str>) -> String {
@@ -240,6 +246,12 @@ impl<'a> Telling<'a> {
             if later.consequence_of.as_deref() == Some(&finding.path) && later.level != Level::Allow {
                 notes.push(format!("so {}", later.message));
             }
+        }
+        if let Some(because) = why_not(self.comparison, &finding.map, OnUpgrade::Migrate)
+            && self.is_last
+            && finding.is_break()
+        {
+            notes.push(because.to_owned());
         }
         if let Some(accepted) = finding.accepted {
             notes.push(format!("accepted in the lock: {accepted}"));

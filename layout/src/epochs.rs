@@ -10,6 +10,8 @@ use crate::epoch::{Epoch, Merge, OnUpgrade};
 use crate::finding::{Comparison, Finding, answers};
 use crate::history::{Converting, leads_to};
 use crate::lock::{Lock, LockedMap};
+use crate::map::MapDef;
+use crate::map_type::why_no_node;
 use crate::observe::Observation;
 use crate::rules::{self, Level, Tier};
 use crate::sum::{SumError, has_member, sum_places};
@@ -212,7 +214,7 @@ pub fn accept(
         let entry = entry.filter(|epoch| epoch.to == today && !epoch.is_bridge());
         let entry = entry.ok_or_else(|| EpochError::NothingToAccept(map.to_owned()))?;
         let before = LockedMap::new(entry.previous.clone());
-        can_be(map, on_upgrade, &compare(&one(&before), &one(now), levels).findings)?;
+        can_be(on_upgrade, &before.def, &now.def, &compare(&one(&before), &one(now), levels).findings)?;
         entry.on_upgrade = on_upgrade;
         if !on_upgrade.keeps_entries() {
             entry.merge.clear();
@@ -223,7 +225,7 @@ pub fn accept(
         reason.clone_into(&mut entry.reason);
         return Ok(accepted);
     }
-    can_be(map, on_upgrade, &findings)?;
+    can_be(on_upgrade, &known.def, &now.def, &findings)?;
     let mut next = LockedMap { epochs: known.epochs.clone(), ..now.clone() };
     next.epochs.push(epoch(known, now, rules, on_upgrade, reason));
     accepted.maps.insert(map.to_owned(), next);
@@ -305,7 +307,9 @@ pub fn undo(lock: &Lock, map: &str) -> Result<Lock, EpochError> {
 }
 
 fn epoch(from: &LockedMap, to: &LockedMap, rules: Vec<String>, on_upgrade: OnUpgrade, reason: &str) -> Epoch {
-    let shrinks = to.def.max_entries < from.def.max_entries;
+    // What no digest tells is accepted up to here.
+    let has_bound =
+        to.def.max_entries < from.def.max_entries || rules.iter().any(|rule| rule == rules::CAPACITY_STAYS.id);
     Epoch {
         from: from.def.digest(),
         to: to.def.digest(),
@@ -314,7 +318,7 @@ fn epoch(from: &LockedMap, to: &LockedMap, rules: Vec<String>, on_upgrade: OnUpg
         merge: BTreeMap::new(),
         convert: Answers::default(),
         reason: reason.to_owned(),
-        max_entries: shrinks.then_some(to.def.max_entries),
+        max_entries: has_bound.then_some(to.def.max_entries),
         previous: from.def.clone(),
     }
 }
@@ -324,19 +328,18 @@ fn rules_of<'a>(findings: impl Iterator<Item = &'a Finding>, wanted: impl Fn(&Fi
     rules.into_iter().map(str::to_owned).collect()
 }
 
-fn can_be(map: &str, on_upgrade: OnUpgrade, findings: &[Finding]) -> Result<(), EpochError> {
+/// Whether that is an answer to these findings, and nodes can do it.
+fn can_be(on_upgrade: OnUpgrade, old: &MapDef, new: &MapDef, findings: &[Finding]) -> Result<(), EpochError> {
     let mut answers = answers(&findings.iter().collect::<Vec<_>>());
+    let no_node = answers.contains(&on_upgrade).then(|| why_no_node(old, new, on_upgrade)).flatten();
+    answers.retain(|answer| why_no_node(old, new, *answer).is_none());
     if answers.contains(&on_upgrade) {
         return Ok(());
     }
     // That nodes refuse can be said of nearly anything, and is no way on.
     answers.retain(|answer| *answer != OnUpgrade::Refuse);
     let against = findings.iter().find(|finding| !finding.rule.effect.answers.contains(&on_upgrade));
-    Err(EpochError::CannotBe {
-        map: map.to_owned(),
-        on_upgrade,
-        because: against.map(|finding| finding.message.clone()).unwrap_or_default(),
-        is_refused: against.is_some_and(|finding| finding.rule.tier == Tier::Kernel),
-        answers,
-    })
+    let is_refused = no_node.is_none() && against.is_some_and(|finding| finding.rule.tier == Tier::Kernel);
+    let because = no_node.or_else(|| against.map(|finding| finding.message.clone())).unwrap_or_default();
+    Err(EpochError::CannotBe { map: new.name.clone(), on_upgrade, because, is_refused, answers })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::digest::Digest;
 use crate::epoch::{Merge, OnUpgrade};
+use crate::map_type::Fate;
 use crate::place::Place;
 use crate::rules::{Compares, Decision, Effect, Level, Rule};
 
@@ -127,6 +128,20 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// Members of the new definition that epochs say how to merge, where entries are kept.
     pub merge: BTreeMap<String, Merge>,
+    /// What rules and epochs come to, whatever the type of the map makes of it.
+    pub answer: OnUpgrade,
+    /// What becomes of the entries by that.
+    pub fate: Fate,
+    /// What no node could do, though it may be an answer to what changed, and why: phrases.
+    pub cannot: Vec<(OnUpgrade, String)>,
+}
+
+impl Verdict {
+    /// True where state is given up.
+    #[must_use]
+    pub fn loses_entries(&self) -> bool {
+        matches!(self.disposition, Disposition::Swap | Disposition::Drop) && self.fate == Fate::GivenUp
+    }
 }
 
 /// A comparison of two sets of maps.

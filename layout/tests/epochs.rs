@@ -71,6 +71,76 @@ fn what_loses_no_state_is_taken_over() {
 }
 
 #[test]
+fn a_larger_capacity_that_a_map_does_not_get_is_warned_of() {
+    let of = |map_type, max_entries| with(map("u32"), |def| (def.map_type, def.max_entries) = (map_type, max_entries));
+    let old = lock([of(MapType::BLOOM_FILTER, 64)]);
+    let new = update(&old, &observed([of(MapType::BLOOM_FILTER, 128)]), &levels()).unwrap();
+    let comparison = diff(&old, &new);
+    assert_eq!(lines(&comparison), ["capacity-stays m: 64 -> 128"]);
+    let [finding] = comparison.findings.as_slice() else { panic!("one finding") };
+    assert_eq!(finding.level, Level::Warn);
+    assert_eq!(
+        finding.message,
+        "`m` keeps its 64 entries, though max_entries is 128: entries of a bloom_filter can't be copied: a bloom filter does not tell what was added to it"
+    );
+    assert_eq!(verdict(&old, &new).disposition, Disposition::Reuse);
+    // Tables that each loader fills, and events on their way, are in a new map; nothing of them is lost.
+    for map_type in [MapType::PROG_ARRAY, MapType::RINGBUF] {
+        let verdict = verdict(&lock([of(map_type, 64)]), &lock([of(map_type, 128)]));
+        assert_eq!((verdict.disposition, verdict.loses_entries()), (Disposition::Swap, false), "{map_type}");
+    }
+}
+
+#[test]
+fn a_capacity_that_a_map_does_not_get_may_be_worth_its_entries() {
+    let of =
+        |max_entries| with(map("u32"), |def| (def.map_type, def.max_entries) = (MapType::STACK_TRACE, max_entries));
+    let mut denied = levels();
+    denied.set(&rules::CAPACITY_STAYS, Level::Deny);
+    let old = lock([of(64)]);
+    assert!(update(&old, &observed([of(128)]), &denied).is_err());
+    let new =
+        accept(&old, &observed([of(128)]), "m", OnUpgrade::Swap, "new stacks come by themselves", &denied).unwrap();
+    assert_eq!(verdict(&old, &new).disposition, Disposition::Swap);
+    // What grows on was not looked at.
+    let more = update(&new, &observed([of(256)]), &levels()).unwrap();
+    assert_eq!(verdict(&new, &more).disposition, Disposition::Reuse);
+}
+
+#[test]
+fn what_no_node_does_is_not_accepted() {
+    let of = |map_type, max_entries| with(map("u32"), |def| (def.map_type, def.max_entries) = (map_type, max_entries));
+    let tries = |old: MapDef, new: MapDef, on_upgrade| {
+        let taken = accept(&lock([old]), &observed([new]), "m", on_upgrade, "because", &levels());
+        taken.map(|_| ()).map_err(|error| error.to_string())
+    };
+    for (map_type, because) in [
+        (
+            MapType::STACK_TRACE,
+            "entries of a stack_trace can't be copied: its keys are ids of stacks that only the kernel gives out",
+        ),
+        (MapType::PROG_ARRAY, "entries of a prog_array can't be converted: each loader fills its own"),
+        (MapType::RINGBUF, "entries of a ringbuf can't be converted: they stay in the old one until they are read"),
+    ] {
+        let sentence = format!("`migrate` is no answer for map `m`: {because}; choose `swap`");
+        assert_eq!(tries(of(map_type, 64), of(map_type, 32), OnUpgrade::Migrate), Err(sentence));
+        assert_eq!(tries(of(map_type, 64), of(map_type, 32), OnUpgrade::Swap), Ok(()));
+    }
+    let wider = |map_type| with(of(map_type, 64), |def| (def.value_size, def.value) = (8, None));
+    let sentence = "map `m` cannot be reused: the value of `m` takes 8 bytes, it took 4, and the kernel would refuse the pinned map; choose `swap`";
+    assert_eq!(tries(of(MapType::DEVMAP, 64), wider(MapType::DEVMAP), OnUpgrade::Reuse), Err(sentence.to_owned()));
+    let sentence = "`migrate` is no answer for map `m`: entries of a devmap can't be converted; choose `swap`";
+    assert_eq!(tries(of(MapType::DEVMAP, 64), wider(MapType::DEVMAP), OnUpgrade::Migrate), Err(sentence.to_owned()));
+    // Of a type that is not known, a larger map is no growth.
+    let unknown = MapType(4711);
+    let because = "entries of a map of type 4711 can't be copied: nothing is known of this type";
+    let sentence = format!("map `m` cannot be reused: {because}; choose `swap`");
+    assert_eq!(tries(of(unknown, 64), of(unknown, 128), OnUpgrade::Reuse), Err(sentence));
+    assert!(update(&lock([of(unknown, 64)]), &observed([of(unknown, 128)]), &levels()).is_err());
+    assert_eq!(tries(of(unknown, 64), of(unknown, 128), OnUpgrade::Swap), Ok(()));
+}
+
+#[test]
 fn what_loses_state_is_not_taken_over_and_the_comparison_says_why() {
     for change in [
         map(V2),

@@ -8,10 +8,11 @@ use super::plan::{Act, Derived, MemberPlan, Mistake, Problems, Question, option}
 use super::tidy::tidy;
 use super::{Answers, DerivedLeg, Step, Steps};
 use crate::config::did_you_mean;
+use crate::epoch::OnUpgrade;
 use crate::kernel_field;
 use crate::layout::Layout;
 use crate::map::MapDef;
-use crate::map_type::why_not_migrated;
+use crate::map_type::why_no_node;
 
 impl DerivedLeg {
     /// How entries of `old` become entries of `new`, and what is done to each member.
@@ -123,7 +124,7 @@ fn whole(
 
 /// What no answer helps against.
 fn impossible(old: &MapDef, new: &MapDef) -> Option<Question> {
-    let what = why_not_migrated(old, new)?;
+    let what = why_no_node(old, new, OnUpgrade::Migrate)?;
     Some(Question { path: "map".to_owned(), what, flags: vec!["--on-upgrade swap".to_owned()] })
 }
 

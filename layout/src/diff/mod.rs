@@ -16,6 +16,7 @@ use crate::history::{chain, leads_to};
 use crate::layout::Layout;
 use crate::lock::{Lock, LockedMap};
 use crate::map::{MapDef, Pinning};
+use crate::map_type::{Fate, fate_where, why_not};
 use crate::place::Place;
 use crate::rules::{self, Attribute, Level, Rule, Tier};
 use crate::sum::sum_places;
@@ -78,7 +79,13 @@ fn removed(before: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
 }
 
 fn verdict(map: &str, disposition: Disposition, from: Option<Digest>, to: Option<Digest>) -> Verdict {
-    Verdict { map: map.to_owned(), disposition, from, to, reason: None, merge: BTreeMap::new() }
+    let map = map.to_owned();
+    let (answer, fate) = match disposition {
+        Disposition::Drop => (OnUpgrade::Swap, Fate::GivenUp),
+        _ => (OnUpgrade::Reuse, Fate::Stay),
+    };
+    let (reason, merge, cannot) = (None, BTreeMap::new(), Vec::new());
+    Verdict { map, disposition, from, to, reason, merge, answer, fate, cannot }
 }
 
 /// `hash of 1024, 4 -> 16 bytes`
@@ -115,12 +122,51 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
     if before.ephemeral {
         return Some(verdict(&new.name, Disposition::Create, None, Some(to)));
     }
-    let disposition = disposition(&sink.findings, &acceptance);
+    let mut answer = answer(&sink.findings, &acceptance, after);
+    let fate_of = |answer| fate_where(old, new, answer, || from == to);
+    let mut fate = fate_of(answer);
+    let because = match &fate {
+        Fate::KeepSize(because) => Some((because, sink.level(&rules::CAPACITY_STAYS))),
+        // Of a type that is not known: a person has to say that its entries may go.
+        Fate::Refused(because) if answer == OnUpgrade::Reuse => Some((because, Level::Deny)),
+        _ => None,
+    };
+    if let Some((because, level)) = because {
+        keeps_size(sink, (because, level), &acceptance, before, after);
+        answer = self::answer(&sink.findings, &acceptance, after);
+        fate = fate_of(answer);
+    }
+    let mut cannot = Vec::new();
+    if !after.ephemeral && !sink.findings.is_empty() {
+        let ways = [OnUpgrade::Reuse, OnUpgrade::Migrate];
+        cannot.extend(ways.into_iter().filter_map(|way| Some((way, why_not(old, way, &fate_of(way))?))));
+    }
+    let disposition = disposition(&fate, answer);
     let reason =
         (!matches!(disposition, Disposition::Reuse | Disposition::Grow)).then(|| acceptance.reason()).flatten();
     let keeps = matches!(disposition, Disposition::Reuse | Disposition::Grow | Disposition::Migrate);
     let merge = if keeps { acceptance.merge(new) } else { BTreeMap::new() };
-    Some(Verdict { map: old.name.clone(), disposition, from: Some(from), to: Some(to), reason, merge })
+    let (from, to) = (Some(from), Some(to));
+    Some(Verdict { map: old.name.clone(), disposition, from, to, reason, merge, answer, fate, cannot })
+}
+
+/// Says of a larger capacity that the map does not get it.
+fn keeps_size(
+    sink: &mut Sink<'_>,
+    (because, level): (&str, Level),
+    acceptance: &Acceptance<'_>,
+    before: &LockedMap,
+    after: &LockedMap,
+) {
+    let rule = &rules::CAPACITY_STAYS;
+    let larger = sink.findings.iter_mut().filter(|finding| finding.rule == &rules::MAX_ENTRIES_INCREASED);
+    for finding in larger {
+        (finding.rule, finding.level) = (rule, level);
+        finding.accepted = acceptance.of(rule, before, after);
+        let (from, to) = (before.def.max_entries, after.def.max_entries);
+        finding.message =
+            format!("`{}` keeps its {from} entries, though max_entries is {to}: {because}", before.def.name);
+    }
 }
 
 /// Attributes and layouts of one map, or of the template of the maps that it holds.
@@ -270,8 +316,13 @@ impl<'a> Acceptance<'a> {
             if lessened == Some(Attribute::MaxEntries) && !allows() {
                 return None;
             }
-            let covers =
-                |epoch: &&Epoch| lessened != Some(Attribute::Pinning) || old.def.pinning == epoch.previous.pinning;
+            let covers = |epoch: &&Epoch| match rule.effect.attribute {
+                Some(Attribute::Pinning) if lessened.is_some() => old.def.pinning == epoch.previous.pinning,
+                _ if rule == &rules::CAPACITY_STAYS => {
+                    epoch.max_entries.is_some_and(|most| new.def.max_entries <= most)
+                }
+                _ => true,
+            };
             return answer(&mut self.all().filter(names).filter(covers));
         }
         let chain = self.chain.as_ref()?;
@@ -327,18 +378,28 @@ impl<'a> Acceptance<'a> {
 }
 
 /// What these findings of a map that is on both sides come to.
-fn disposition(findings: &[Finding], acceptance: &Acceptance<'_>) -> Disposition {
-    let grows = findings.iter().any(|finding| finding.rule == &rules::MAX_ENTRIES_INCREASED);
-    let kept = if grows { Disposition::Grow } else { Disposition::Reuse };
+fn answer(findings: &[Finding], acceptance: &Acceptance<'_>, after: &LockedMap) -> OnUpgrade {
     // What was decided counts wherever it is read: a node does not know which levels the build had set.
-    let is_decided = |finding: &&Finding| finding.needs_decision() || acceptance.is_answered(finding.rule);
-    let worst = findings.iter().filter(is_decided).map(|finding| match finding.accepted {
-        Some(OnUpgrade::Reuse) => kept,
-        Some(OnUpgrade::Migrate) => Disposition::Migrate,
-        Some(OnUpgrade::Swap) => Disposition::Swap,
-        Some(OnUpgrade::Refuse) | None => Disposition::Refuse,
+    let is_decided = |finding: &&Finding| {
+        finding.needs_decision() || finding.accepted.is_some() || acceptance.is_answered(finding.rule)
+    };
+    let answers = findings.iter().filter(is_decided).map(|finding| match finding.accepted {
+        // Another way to be pinned changes nothing of what is.
+        Some(_) if finding.rule.effect.attribute == Some(Attribute::Pinning) && !after.ephemeral => OnUpgrade::Reuse,
+        accepted => accepted.unwrap_or(OnUpgrade::Refuse),
     });
-    worst.max().unwrap_or(kept)
+    answers.max().unwrap_or(OnUpgrade::Reuse)
+}
+
+/// What a node does to a map whose entries come to this.
+fn disposition(fate: &Fate, answer: OnUpgrade) -> Disposition {
+    match fate {
+        Fate::Stay | Fate::KeepSize(_) => Disposition::Reuse,
+        Fate::Carried if answer == OnUpgrade::Reuse => Disposition::Grow,
+        Fate::Carried | Fate::Converted => Disposition::Migrate,
+        Fate::Refilled | Fate::LeftToReader | Fate::GivenUp => Disposition::Swap,
+        Fate::Refused(_) => Disposition::Refuse,
+    }
 }
 
 /// Reports epochs from which no way leads to the map's definition.

@@ -34,6 +34,11 @@ impl<'a> Sink<'a> {
         Self { map: "", levels: None, findings: Vec::new(), kept: [0; 2], seen: 0 }
     }
 
+    /// The level of a rule here.
+    pub(super) fn level(&self, rule: &Rule) -> Level {
+        self.levels.map_or(rule.default_level, |levels| levels.of(rule))
+    }
+
     pub(super) fn is_scratch(&self) -> bool {
         self.levels.is_none()
     }
@@ -101,7 +106,7 @@ impl<'a> Sink<'a> {
         consequence_of: Option<String>,
         message: String,
     ) {
-        let level = self.levels.map_or(rule.default_level, |levels| levels.of(rule));
+        let level = self.level(rule);
         let kept = &mut self.kept[usize::from(level == Level::Deny)];
         self.seen += 1;
         if *kept >= MAX_FINDINGS {

@@ -1,8 +1,8 @@
 //! What becomes of a map's entries when another definition takes the place of its own.
 
-use super::Behaviour;
+use super::{Behaviour, Capacity};
+use crate::epoch::OnUpgrade;
 use crate::kernel_field;
-use crate::lock::OnUpgrade;
 use crate::map::MapDef;
 
 /// What becomes of a map's entries.
@@ -27,10 +27,15 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// True where all entries are in the new map.
+    /// Why entries are not where one would look for them: a phrase. `None` where nothing but the answer says so.
     #[must_use]
-    pub fn is_carried(&self) -> bool {
-        matches!(self, Self::Carried | Self::Converted)
+    pub fn words(&self) -> Option<&str> {
+        match self {
+            Self::Stay | Self::Carried | Self::Converted | Self::GivenUp => None,
+            Self::Refilled => Some("filled anew by the new programs; the old ones keep theirs"),
+            Self::LeftToReader => Some("events not yet read stay in the old buffer, which is kept"),
+            Self::KeepSize(because) | Self::Refused(because) => Some(because),
+        }
     }
 }
 
@@ -39,6 +44,11 @@ impl Fate {
 /// what a node does.
 #[must_use]
 pub fn fate(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade) -> Fate {
+    fate_where(old, new, on_upgrade, || is_same(old, new))
+}
+
+/// As [`fate`], for whoever knows whether both have one digest.
+pub(crate) fn fate_where(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade, is_same: impl FnOnce() -> bool) -> Fate {
     let (entries, same_type) = (old.map_type.row().entries, old.map_type == new.map_type);
     match on_upgrade {
         OnUpgrade::Refuse => Fate::Refused("a person has to decide".to_owned()),
@@ -51,23 +61,32 @@ pub fn fate(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade) -> Fate {
         // A smaller capacity does not keep the kernel from taking the map.
         OnUpgrade::Reuse if new.max_entries <= old.max_entries => Fate::Stay,
         OnUpgrade::Reuse => carried(old, new),
-        OnUpgrade::Migrate if is_same(old, new) => carried(old, new),
+        OnUpgrade::Migrate if has_no_room(new) => Fate::Refused("max_entries is 0, and no entry fits".to_owned()),
+        OnUpgrade::Migrate if is_same() => carried(old, new),
         OnUpgrade::Migrate => converted(old, new),
     }
 }
 
-/// Why no entry of a map defined as `old` can be brought into one defined as `new`: a phrase. `None` where all can.
+/// Why no node could do this with the entries of a map defined as `old`, where one defined as `new` takes its place: a phrase. `None`
+/// where a node can.
 #[must_use]
-pub fn why_not_migrated(old: &MapDef, new: &MapDef) -> Option<String> {
-    let of = old.map_type.noun();
-    match fate(old, new, OnUpgrade::Migrate) {
-        Fate::Carried | Fate::Converted => None,
-        Fate::KeepSize(because) | Fate::Refused(because) => Some(because),
-        Fate::Refilled => Some(format!("entries of {of} can't be converted: each loader fills its own")),
-        Fate::LeftToReader => {
-            Some(format!("entries of {of} can't be converted: they stay in the old one until they are read"))
+pub fn why_no_node(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade) -> Option<String> {
+    why_not(old, on_upgrade, &fate(old, new, on_upgrade))
+}
+
+/// As [`why_no_node`], by what would come of it.
+pub(crate) fn why_not(old: &MapDef, on_upgrade: OnUpgrade, fate: &Fate) -> Option<String> {
+    let of = || old.map_type.noun();
+    match (on_upgrade, fate) {
+        (OnUpgrade::Refuse, _) => None,
+        (_, Fate::Refused(because)) | (OnUpgrade::Migrate, Fate::KeepSize(because)) => Some(because.clone()),
+        (OnUpgrade::Migrate, Fate::Refilled) => {
+            Some(format!("entries of {} can't be converted: each loader fills its own", of()))
         }
-        Fate::Stay | Fate::GivenUp => Some(format!("entries of {of} can't be converted")),
+        (OnUpgrade::Migrate, Fate::LeftToReader) => {
+            Some(format!("entries of {} can't be converted: they stay in the old one until they are read", of()))
+        }
+        _ => None,
     }
 }
 
@@ -75,6 +94,11 @@ pub fn why_not_migrated(old: &MapDef, new: &MapDef) -> Option<String> {
 fn is_same(old: &MapDef, new: &MapDef) -> bool {
     let cheap = |def: &MapDef| (def.map_type, def.key_size, def.value_size, def.map_extra, def.effective_flags());
     cheap(old) == cheap(new) && old.digest() == new.digest()
+}
+
+/// True where somebody has to say at run time how many entries there are to be.
+fn has_no_room(new: &MapDef) -> bool {
+    new.max_entries == 0 && !matches!(new.map_type.row().capacity, Capacity::EachCpu | Capacity::Nothing)
 }
 
 /// Into a map of another capacity.
@@ -211,10 +235,13 @@ mod tests {
         let no = "entries of a hash can't become those of a percpu_hash";
         assert_eq!(into(T::HASH, T::PERCPU_HASH), Fate::Refused(no.to_owned()));
         let ring = "entries of a ringbuf can't be converted: they stay in the old one until they are read";
-        assert_eq!(why_not_migrated(&def(T::RINGBUF, 8), &def(T::RINGBUF, 4)), Some(ring.to_owned()));
+        assert_eq!(why_no_node(&def(T::RINGBUF, 8), &def(T::RINGBUF, 4), OnUpgrade::Migrate), Some(ring.to_owned()));
         let calls = "entries of a prog_array can't be converted: each loader fills its own";
-        assert_eq!(why_not_migrated(&def(T::PROG_ARRAY, 8), &def(T::PROG_ARRAY, 4)), Some(calls.to_owned()));
-        assert_eq!(why_not_migrated(&def(T::HASH, 8), &def(T::LRU_HASH, 4)), None);
+        assert_eq!(
+            why_no_node(&def(T::PROG_ARRAY, 8), &def(T::PROG_ARRAY, 4), OnUpgrade::Migrate),
+            Some(calls.to_owned())
+        );
+        assert_eq!(why_no_node(&def(T::HASH, 8), &def(T::LRU_HASH, 4), OnUpgrade::Migrate), None);
         let no = "entries of a prog_array can't become those of a hash";
         assert_eq!(into(T::PROG_ARRAY, T::HASH), Fate::Refused(no.to_owned()));
         assert_eq!(fate(&def(T::PROG_ARRAY, 8), &def(T::HASH, 8), OnUpgrade::Swap), Fate::Refilled);

@@ -7,7 +7,8 @@ mod table;
 
 use std::fmt;
 
-pub use fate::{Fate, fate, why_not_migrated};
+pub use fate::{Fate, fate, why_no_node};
+pub(crate) use fate::{fate_where, why_not};
 
 /// `BPF_MAP_TYPE_*`, also one that is newer than this crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

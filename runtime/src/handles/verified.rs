@@ -11,7 +11,7 @@ use maplock_layout::config::Levels;
 use maplock_layout::lock::{LockedMap, OnUpgrade};
 use maplock_layout::map_type::Kind;
 use maplock_layout::rules::Compares;
-use maplock_layout::{Disposition, Finding, Lock, MapDef, compare};
+use maplock_layout::{Finding, Lock, MapDef, compare};
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::meta::Meta;
@@ -273,7 +273,7 @@ impl At<'_> {
         let keeps_bytes = |finding: &Finding| !finding.needs_decision() || finding.accepted == Some(OnUpgrade::Reuse);
         let mut findings = comparison.findings;
         findings.retain(|finding| finding.rule.effect.compares == Compares::Releases);
-        let is_reuse = comparison.maps.first().is_some_and(|verdict| verdict.disposition == Disposition::Reuse);
+        let is_reuse = comparison.maps.first().is_some_and(|verdict| verdict.answer == OnUpgrade::Reuse);
         if is_reuse && findings.iter().all(keeps_bytes) {
             return Ok(());
         }

@@ -218,7 +218,14 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
     let mut findings = comparison.findings;
     findings.retain(|finding| finding.rule.effect.compares == Compares::Releases);
     let verdict = comparison.maps.first();
-    let disposition = verdict.map_or(Disposition::Refuse, |verdict| verdict.disposition);
+    let answer = verdict.map_or(OnUpgrade::Refuse, |verdict| verdict.answer);
+    let disposition = match answer {
+        OnUpgrade::Reuse if asked.def.max_entries > old.max_entries => Disposition::Grow,
+        OnUpgrade::Reuse => Disposition::Reuse,
+        OnUpgrade::Migrate => Disposition::Migrate,
+        OnUpgrade::Swap => Disposition::Swap,
+        OnUpgrade::Refuse => Disposition::Refuse,
+    };
 
     let mut open = findings.iter().filter(|finding| finding.needs_decision() && finding.accepted.is_none()).peekable();
     let is_same = verdict.is_some_and(|verdict| verdict.from == verdict.to);
@@ -361,15 +368,15 @@ fn as_the_type_allows(known: &Recognised, asked_digest: Digest, policy: &Policy,
         D::Refuse | D::Create | D::Drop => return decision,
     };
     let (from, to) = (old.max_entries, new.max_entries);
-    match fate(old, new, answer) {
+    let fate = fate(old, new, answer);
+    let words = fate.words().unwrap_or_default();
+    match &fate {
         Fate::Refilled if old.map_type == new.map_type => {
-            let why = "filled anew by the new programs; the old ones keep theirs".to_owned();
-            Decision { disposition: D::Swap, why, ..decision }
+            Decision { disposition: D::Swap, why: words.to_owned(), ..decision }
         }
         Fate::LeftToReader if answer != OnUpgrade::Swap => {
             let change = if from == to { String::new() } else { format!("{from} -> {to} bytes; ") };
-            let why = format!("{change}events not yet read stay in the old buffer, which is kept");
-            Decision { disposition: D::Swap, why, ..decision }
+            Decision { disposition: D::Swap, why: format!("{change}{words}"), ..decision }
         }
         Fate::KeepSize(because) => {
             let why = format!("max_entries stays at {from}: {because}");

@@ -564,7 +564,10 @@ fn a_map_that_cannot_be_copied_keeps_its_size() {
     assert_is(&map, D::Reuse, why);
     assert_eq!(asked(&map), 64);
     let storage = |width| MapDef { flags: 1, ..def("stats", T::SK_STORAGE, &counters(width), 0) };
-    let map = Case::accepted(&storage(4), &storage(8), OnUpgrade::Migrate).decide();
+    let mut case = Case::accepted(&storage(4), &storage(8), OnUpgrade::Swap);
+    // No gate takes this, but a lock may say it.
+    case.lock.maps.get_mut("stats").expect("locked").epochs[0].on_upgrade = OnUpgrade::Migrate;
+    let map = case.decide();
     assert_eq!(map.disposition(), D::Refuse);
     assert!(map.why.starts_with("entries of a sk_storage can't be copied"), "{}", map.why);
 }

@@ -1,0 +1,317 @@
+//! Whether the gate takes only what a node's plan takes too: every type of map, and every kind of change. No kernel is needed: the plan
+//! is of a map as the old definition would have made it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use maplock::inspect::{Observed, Source};
+use maplock::layout::config::Levels;
+use maplock::layout::conversion::Answers;
+use maplock::layout::lock::{LockedMap, OnUpgrade};
+use maplock::layout::map::{MapType as T, Pinning};
+use maplock::layout::map_type::{Fate, Keys, Values, fate};
+use maplock::layout::{
+    Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, Verdict, compare,
+    epochs,
+};
+use maplock::normalise::Node;
+use maplock::plan::{Inputs, MapPlan, plan};
+use maplock::{Policies, Spec};
+
+fn int(size: u64) -> Arc<Layout> {
+    Arc::new(Layout::new(size, Shape::Int(IntKind::Unsigned)))
+}
+
+/// A struct of members one behind the other.
+fn structure(name: &str, members: &[(&str, Arc<Layout>)]) -> Arc<Layout> {
+    let mut offset = 0;
+    let members = members.iter().map(|(name, layout)| {
+        let member = Member { name: (*name).into(), offset_bits: offset * 8, bits: None, layout: Arc::clone(layout) };
+        offset += layout.size;
+        member
+    });
+    let of = Composite::new(CompositeKind::Struct, Some(name.into()), members.collect()).expect("few members");
+    Arc::new(Layout::new(offset, Shape::Composite(Arc::new(of))))
+}
+
+/// A struct of the kernel's.
+fn kernels(name: &str) -> Arc<Layout> {
+    structure(name, &[("opaque", int(8)), ("more", int(8))])
+}
+
+fn kptr() -> Arc<Layout> {
+    Arc::new(Layout::new(8, Shape::Pointer { target: "kptr struct task_struct".into() }))
+}
+
+/// A definition of that type with 64 entries.
+fn def(map_type: T) -> MapDef {
+    let row = map_type.row();
+    let (key_size, value_size) = (
+        if row.keys == Keys::None { 0 } else { 4 },
+        match row.values {
+            Values::None => 0,
+            Values::Data => 16,
+            Values::Fd | Values::Object => 4,
+        },
+    );
+    let inner = map_type.holds_maps().then(|| Box::new(def(T::HASH)));
+    let def =
+        MapDef { key_size, value_size, max_entries: 64, pinning: Pinning::ByName, inner, ..MapDef::new("m", map_type) };
+    if row.values == Values::Data { with_value(def, &stats()) } else { def }
+}
+
+fn stats() -> Arc<Layout> {
+    structure("stats", &[("packets", int(8)), ("bytes", int(8))])
+}
+
+fn with_value(def: MapDef, value: &Arc<Layout>) -> MapDef {
+    MapDef { value: Some(Arc::clone(value)), value_size: value.size as u32, ..def }
+}
+
+fn with_key(def: MapDef, key: &Arc<Layout>) -> MapDef {
+    MapDef { key: Some(Arc::clone(key)), key_size: key.size as u32, ..def }
+}
+
+/// A change of a map: what it is, before and after, and the answers without which entries can't be converted.
+struct Change {
+    what: String,
+    old: MapDef,
+    new: MapDef,
+    answers: Answers,
+}
+
+fn dropped(path: &str) -> Answers {
+    Answers { drop: BTreeSet::from([path.to_owned()]), ..Answers::default() }
+}
+
+/// Every kind of change of a map of that type.
+fn changes(map_type: T) -> Vec<Change> {
+    let old = def(map_type);
+    let mut changes = Vec::new();
+    let mut add = |what: &str, old: &MapDef, new: MapDef, answers: Answers| {
+        let what = format!("{map_type}: {what}");
+        changes.push(Change { what, old: old.clone(), new, answers });
+    };
+    let none = Answers::default;
+    let larger = |def: &MapDef| MapDef { max_entries: 256, ..def.clone() };
+    let smaller = |def: &MapDef| MapDef { max_entries: 16, ..def.clone() };
+    add("nothing", &old, old.clone(), none());
+    add("grows", &old, larger(&old), none());
+    add("shrinks", &old, smaller(&old), none());
+    add("to nothing", &old, MapDef { max_entries: 0, ..old.clone() }, none());
+    for flags in [1, 2, 0x8, 0x80, 0x400, 0x1000] {
+        add(&format!("flags {flags:#x}"), &old, MapDef { flags, ..old.clone() }, none());
+        add(&format!("flags {flags:#x}, grows"), &old, MapDef { flags, ..larger(&old) }, none());
+    }
+    add("map_extra", &old, MapDef { map_extra: 3, ..old.clone() }, none());
+    add("no longer by name", &old, MapDef { pinning: Pinning::None, ..old.clone() }, none());
+    for to in T::ALL.iter().copied().chain([T(4711)]).filter(|to| *to != map_type) {
+        add(&format!("becomes {to}"), &old, MapDef { map_type: to, ..old.clone() }, none());
+        add(&format!("becomes {to} as it is"), &old, def(to), none());
+        add(&format!("becomes {to}, grows"), &old, MapDef { map_type: to, ..larger(&old) }, none());
+        add(&format!("becomes {to}, shrinks"), &old, MapDef { map_type: to, ..smaller(&old) }, none());
+    }
+    if let Some(inner) = &old.inner {
+        let of = |inner: MapDef| MapDef { inner: Some(Box::new(inner)), ..old.clone() };
+        add("inner grows", &old, of(larger(inner)), none());
+        add(
+            "inner widens",
+            &old,
+            of(with_value((**inner).clone(), &structure("stats", &[("packets", int(8))]))),
+            none(),
+        );
+        add("inner becomes an array", &old, of(MapDef { map_type: T::ARRAY, ..(**inner).clone() }), none());
+        add("inner array grows", &of(def(T::ARRAY)), of(larger(&def(T::ARRAY))), none());
+        add(
+            "outer grows, inner changes",
+            &old,
+            MapDef { inner: Some(Box::new(def(T::ARRAY))), ..larger(&old) },
+            none(),
+        );
+        add("inner is gone", &old, MapDef { inner: None, ..old.clone() }, none());
+    }
+    if map_type.row().keys != Keys::None {
+        let (short, long) = (structure("key", &[("a", int(4))]), structure("key", &[("a", int(8))]));
+        let keyed = with_key(old.clone(), &short);
+        add("key widens", &keyed, with_key(old.clone(), &long), none());
+        let two = structure("key", &[("a", int(4)), ("b", int(4))]);
+        let default = Answers { default: BTreeMap::from([("key.b".to_owned(), "0".to_owned())]), ..none() };
+        add("key gets a member", &keyed, with_key(old.clone(), &two), default);
+        add("key of another size", &old, MapDef { key_size: 8, ..old.clone() }, Answers { by_hand: true, ..none() });
+    }
+    // libbpf takes the value of a `struct_ops` table from the kernel: what the object says of it is not what is compared.
+    if map_type == T::STRUCT_OPS {
+        return changes;
+    }
+    add(
+        "value of another size",
+        &old,
+        MapDef { value_size: 24, value: None, ..old.clone() },
+        Answers { by_hand: true, ..none() },
+    );
+    if map_type.row().values != Values::Data {
+        return changes;
+    }
+    let values = [
+        ("member added", structure("stats", &[("packets", int(8)), ("bytes", int(8)), ("drops", int(8))]), none()),
+        ("member removed", structure("stats", &[("packets", int(8))]), dropped("value.bytes")),
+        ("members moved", structure("stats", &[("bytes", int(8)), ("packets", int(8))]), none()),
+        ("member narrowed", structure("stats", &[("packets", int(4)), ("bytes", int(8))]), dropped("value.packets")),
+        ("member renamed", structure("stats", &[("packets", int(8)), ("octets", int(8))]), dropped("value.bytes")),
+        ("spelled otherwise", structure("counts", &[("packets", int(8)), ("bytes", int(8))]), none()),
+        (
+            "timer added",
+            structure("stats", &[("packets", int(8)), ("bytes", int(8)), ("t", kernels("bpf_timer"))]),
+            none(),
+        ),
+        (
+            "lock added",
+            structure("stats", &[("packets", int(8)), ("bytes", int(8)), ("l", kernels("bpf_spin_lock"))]),
+            none(),
+        ),
+    ];
+    for (what, value, answers) in values {
+        add(what, &old, with_value(old.clone(), &value), answers.clone());
+        add(&format!("{what}, grows"), &old, larger(&with_value(old.clone(), &value)), answers.clone());
+        add(&format!("{what}, shrinks"), &old, smaller(&with_value(old.clone(), &value)), answers);
+    }
+    // Fields of the kernel's in the value.
+    for (name, field) in [
+        ("bpf_timer", kernels("bpf_timer")),
+        ("bpf_wq", kernels("bpf_wq")),
+        ("bpf_list_head", kernels("bpf_list_head")),
+        ("bpf_rb_root", kernels("bpf_rb_root")),
+        ("bpf_spin_lock", kernels("bpf_spin_lock")),
+        ("kptr", kptr()),
+    ] {
+        let holds = |more: &[(&str, Arc<Layout>)]| {
+            let members = [&[("field", Arc::clone(&field)), ("packets", int(8))], more].concat();
+            with_value(old.clone(), &structure("stats", &members))
+        };
+        let with = holds(&[]);
+        let without = with_value(old.clone(), &structure("stats", &[("packets", int(8))]));
+        let wider = holds(&[("bytes", int(8))]);
+        add(&format!("{name}: nothing"), &with, with.clone(), none());
+        add(&format!("{name}: grows"), &with, larger(&with), none());
+        add(&format!("{name}: shrinks"), &with, smaller(&with), none());
+        add(&format!("{name}: flags"), &with, MapDef { flags: 1, ..with.clone() }, dropped("value.field"));
+        add(&format!("{name}: a member beside it"), &with, wider.clone(), none());
+        add(&format!("{name}: a member beside it, it is dropped"), &with, wider.clone(), dropped("value.field"));
+        add(&format!("{name}: a member beside it, by hand"), &with, wider, Answers { by_hand: true, ..none() });
+        add(&format!("{name}: is gone"), &with, without.clone(), dropped("value.field"));
+        add(&format!("{name}: is gone, grows"), &with, larger(&without), dropped("value.field"));
+    }
+    changes
+}
+
+fn lock(def: &MapDef) -> Lock {
+    Lock { maps: BTreeMap::from([(def.name.clone(), LockedMap::new(def.clone()))]) }
+}
+
+/// What the gate takes of a change: each lock that it would write, and the answer that it took.
+fn taken(change: &Change) -> Vec<(Lock, OnUpgrade)> {
+    let (released, levels) = (lock(&change.old), Levels::default());
+    let observed = Observation { lock: lock(&change.new), ..Observation::default() };
+    let mut taken = Vec::new();
+    if let Ok(updated) = epochs::update(&released, &observed, &levels) {
+        taken.push((updated, OnUpgrade::Reuse));
+    }
+    for answer in [OnUpgrade::Reuse, OnUpgrade::Migrate, OnUpgrade::Swap] {
+        let Ok(accepted) = epochs::accept(&released, &observed, "m", answer, "because", &levels) else { continue };
+        let answers = (answer == OnUpgrade::Migrate && !change.answers.is_empty()).then_some(Some(&change.answers));
+        for answers in std::iter::once(None).chain(answers) {
+            if let Ok(converting) = epochs::convert(&accepted, "m", answers) {
+                taken.push((converting, answer));
+            }
+        }
+    }
+    taken
+}
+
+/// What a node plans that holds the old map, with entries that fit anywhere.
+fn planned(change: &Change, lock: &Lock) -> MapPlan {
+    let old = MapDef { pinning: Pinning::None, ..change.old.clone() };
+    let entries = if old.map_type.is_array() { old.max_entries.into() } else { 3 };
+    let live = [Observed {
+        pin: "m".to_owned(),
+        path: "/bpf/m".into(),
+        id: 7,
+        source: Source::Meta,
+        frozen: false,
+        entries: Some(entries),
+        memory: 0,
+        problem: None,
+        def: MapDef { flags: old.effective_flags(), ..old },
+    }];
+    let plan = plan(&Inputs {
+        spec: &Spec::from(lock.clone()),
+        dir: Path::new("/bpf"),
+        live: &live,
+        kept: &[],
+        ways_back: &BTreeSet::new(),
+        meta: None,
+        policies: &Policies::default(),
+        migrations: None,
+        node: Node { cpus: 1, page_size: 4 },
+    });
+    plan.maps.into_iter().next().expect("one map")
+}
+
+/// What the gate says becomes of the map.
+fn verdict(change: &Change, lock_after: &Lock) -> Verdict {
+    let comparison = compare(&lock(&change.old), lock_after, &Levels::default());
+    comparison.maps.into_iter().next().expect("one map")
+}
+
+#[test]
+fn what_the_gate_takes_no_node_refuses_and_what_it_says_a_node_does() {
+    let mut wrong = Vec::new();
+    let (mut count, mut by_disposition) = (0, BTreeMap::<_, usize>::new());
+    for map_type in T::ALL.iter().copied().chain([T(4711)]) {
+        for change in changes(map_type) {
+            for (lock, answer) in taken(&change) {
+                if lock.maps["m"].ephemeral {
+                    continue;
+                }
+                count += 1;
+                let (says, does) = (verdict(&change, &lock), planned(&change, &lock));
+                *by_disposition.entry(does.disposition()).or_default() += 1;
+                let what = format!(
+                    "{} ({answer}): gate {}, node {}: {}",
+                    change.what,
+                    says.disposition,
+                    does.disposition(),
+                    does.why
+                );
+                if does.disposition() == Disposition::Refuse || says.disposition != does.disposition() {
+                    wrong.push(what);
+                } else if says.loses_entries() != does.action.loses_entries() {
+                    wrong.push(format!(
+                        "{what}: gate loses {}, node loses {}",
+                        says.loses_entries(),
+                        does.action.loses_entries()
+                    ));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count > 5_000, "{count} cases");
+    for disposition in [Disposition::Reuse, Disposition::Grow, Disposition::Migrate, Disposition::Swap] {
+        assert!(by_disposition.get(&disposition).is_some_and(|count| *count > 50), "{by_disposition:?}");
+    }
+}
+
+#[test]
+fn what_can_become_of_entries_can_be_accepted_so() {
+    for map_type in T::ALL.iter().copied().chain([T(4711)]) {
+        for change in changes(map_type) {
+            let wants = fate(&change.old, &change.new, OnUpgrade::Migrate);
+            let takes = taken(&change).iter().any(|(_, answer)| *answer == OnUpgrade::Migrate);
+            if takes {
+                assert!(matches!(wants, Fate::Carried | Fate::Converted), "{}: {wants:?}", change.what);
+            }
+        }
+    }
+}
