@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use maplock::inspect::{Observed, Source};
+use maplock::internals::inspect::{Observed, Source};
+use maplock::internals::normalise::Node;
 use maplock::layout::config::Levels;
 use maplock::layout::conversion::Answers;
 use maplock::layout::lock::{LockedMap, OnUpgrade};
@@ -15,7 +16,6 @@ use maplock::layout::{
     Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, Verdict, compare,
     epochs,
 };
-use maplock::normalise::Node;
 use maplock::plan::{Inputs, MapPlan, plan};
 use maplock::{Policies, Spec};
 

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use maplock::internals::sys::{Map, NewMap, NewProg, Prog};
-use maplock::layout::lock::LockedMap;
+use maplock::layout::config::Levels;
+use maplock::layout::conversion::Answers;
+use maplock::layout::lock::{LockedMap, OnUpgrade};
 use maplock::layout::map::{MapType, Pinning};
-use maplock::layout::map_type::Behaviour;
-use maplock::layout::{Disposition, IntKind, Layout, Lock, MapDef, Shape};
+use maplock::layout::map_type::{Behaviour, Capacity, Values};
+use maplock::layout::{
+    Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, epochs,
+};
 use maplock::{ErrorKind, OnMismatch, Options, Policies, Policy, Report, Spec};
 use maplock_tests::kernel::{self, Bpffs, Cgroup, Netns};
 
@@ -366,5 +370,163 @@ fn a_roll_back_from_a_larger_map_keeps_every_entry() {
         let live = case.live();
         assert_eq!((live.info().id, live.info().max_entries), (case.id, def.max_entries), "{}", def.map_type);
         assert_eq!(contents(&live), case.before, "{}", def.map_type);
+    });
+}
+
+/// Changes of a map that keep room for what [`fill`] puts there.
+fn changes(def: &MapDef, larger: u32) -> Vec<MapDef> {
+    const NO_PREALLOC: u32 = 1;
+    let row = def.map_type.row();
+    let mut changes = Vec::new();
+    let mut add = |change: &dyn Fn(&mut MapDef)| {
+        let mut new = def.clone();
+        change(&mut new);
+        changes.push(new);
+    };
+    if larger != 0 {
+        add(&|new| new.max_entries = larger);
+    }
+    if def.max_entries > 14 && matches!(row.capacity, Capacity::Entries | Capacity::EvenOverCpus) {
+        add(&|new| new.max_entries -= 4);
+    }
+    if matches!(def.map_type, T::HASH | T::PERCPU_HASH) {
+        add(&|new| new.flags = NO_PREALLOC);
+        add(&|new| (new.flags, new.max_entries) = (NO_PREALLOC, larger));
+    }
+    let room = 128 * maplock::internals::sys::possible_cpus().expect("sysfs") + 64;
+    let types =
+        [T::HASH, T::LRU_HASH, T::ARRAY, T::PERCPU_HASH, T::LRU_PERCPU_HASH, T::PERCPU_ARRAY, T::QUEUE, T::STACK];
+    for to in types {
+        // Of types with other keys, the kernel would not take the sizes.
+        let fits = def.map_type.is_keyless() == to.is_keyless() && row.values == Values::Data && def.flags == 0;
+        if to != def.map_type && fits && def.key_size <= 4 {
+            add(&|new| (new.map_type, new.max_entries) = (to, room));
+        }
+    }
+    changes
+}
+
+/// The locks that the gate makes of a change.
+fn taken(old: &MapDef, new: &MapDef) -> Vec<Lock> {
+    let lock = |def: &MapDef| Lock { maps: BTreeMap::from([(def.name.clone(), LockedMap::new(def.clone()))]) };
+    let (released, levels) = (lock(old), Levels::default());
+    let observed = Observation { lock: lock(new), ..Observation::default() };
+    let mut taken: Vec<_> = epochs::update(&released, &observed, &levels).into_iter().collect();
+    for answer in [OnUpgrade::Reuse, OnUpgrade::Migrate, OnUpgrade::Swap] {
+        let accepted = epochs::accept(&released, &observed, "m", answer, "because", &levels);
+        taken.extend(accepted.and_then(|accepted| epochs::convert(&accepted, "m", None)));
+    }
+    taken
+}
+
+/// Upgrades, and tells what the gate said, what the plan said, and what was done.
+fn dispositions(case: &Case, lock: &Lock) -> [Disposition; 3] {
+    let released = Lock { maps: BTreeMap::from([("m".to_owned(), LockedMap::new(case.def.clone()))]) };
+    let said = maplock::layout::compare(&released, lock, &Levels::default()).maps[0].disposition;
+    let upgrade = Options::new(Spec::from(lock.clone()), &case.dir).begin().expect("it begins");
+    let planned = upgrade.plan().maps[0].disposition();
+    let report = upgrade.stage().and_then(|staged| staged.commit());
+    let report = report.unwrap_or_else(|error| panic!("{} to {lock}: {error}", case.def.map_type));
+    [said, planned, report.maps[0].disposition]
+}
+
+#[test]
+fn an_upgrade_does_what_the_gate_took_and_the_plan_said() {
+    let done = std::sync::Mutex::new(BTreeMap::<Disposition, usize>::new());
+    for_each_type(|bpffs, def, larger| {
+        for new in changes(def, larger) {
+            for lock in taken(def, &new) {
+                let (from, to) = (def.max_entries, new.max_entries);
+                let what = format!("{} of {from} to {} of {to}", def.map_type, new.map_type);
+                let mut case = Case::new(bpffs, def);
+                let [said, planned, disposition] = dispositions(&case, &lock);
+                assert_eq!((said, planned), (disposition, disposition), "{what}");
+                *done.lock().expect("no panic").entry(disposition).or_default() += 1;
+                let (live, before) = (case.live(), std::mem::take(&mut case.before));
+                let is_zero = |(_, value): &(Vec<u8>, Vec<u8>)| value.iter().all(|byte| *byte == 0);
+                match disposition {
+                    Disposition::Reuse => assert_eq!((live.info().id, contents(&live)), (case.id, before), "{what}"),
+                    Disposition::Grow | Disposition::Migrate => {
+                        assert_eq!(live.info().max_entries, to, "{what}");
+                        let mut after = contents(&live);
+                        if def.map_type.is_array() {
+                            // Of an array, what is not there any more, or is new, is zero.
+                            after.retain(|entry| !is_zero(entry));
+                            assert_eq!(
+                                after,
+                                before.into_iter().filter(|entry| !is_zero(entry)).collect::<Vec<_>>(),
+                                "{what}"
+                            );
+                        } else {
+                            assert_eq!(after, before, "{what}");
+                        }
+                    }
+                    _ => {
+                        assert!(contents(&live).iter().all(is_zero), "{what}");
+                        let kept = Map::open(&case.kept()).expect("the old one is kept");
+                        assert_eq!((kept.info().id, contents(&kept)), (case.id, before), "{what}");
+                    }
+                }
+            }
+        }
+    });
+    if kernel::available() {
+        let done = done.into_inner().expect("no panic");
+        for disposition in [Disposition::Reuse, Disposition::Grow, Disposition::Migrate, Disposition::Swap] {
+            assert!(done.get(&disposition).is_some_and(|count| *count > 5), "{done:?}");
+        }
+    }
+}
+
+/// A timer can't be brought along. Where it is given up, the rest of its entry is.
+#[test]
+fn entries_are_converted_without_the_timer_that_was_given_up() {
+    if !kernel::available() {
+        return;
+    }
+    let int = |size| Arc::new(Layout { size, typedef: None, shape: Shape::Int(IntKind::Unsigned) });
+    let structure = |name: &str, size, members: &[(&str, u64, Arc<Layout>)]| {
+        let member = |(name, offset, layout): &(&str, u64, Arc<Layout>)| Member {
+            name: (*name).into(),
+            offset_bits: offset * 8,
+            bits: None,
+            layout: Arc::clone(layout),
+        };
+        let of = Composite::new(CompositeKind::Struct, Some(name.into()), members.iter().map(member).collect());
+        Arc::new(Layout { size, typedef: None, shape: Shape::Composite(Arc::new(of.expect("few members"))) })
+    };
+    let timer = structure("bpf_timer", 16, &[("opaque", 0, int(8)), ("more", 8, int(8))]);
+    let old = structure("value", 24, &[("timer", 0, Arc::clone(&timer)), ("packets", 16, int(8))]);
+    let new = structure("value", 32, &[("timer", 0, timer), ("packets", 16, int(8)), ("bytes", 24, int(8))]);
+    let def = |value: &Arc<Layout>| MapDef {
+        key_size: 4,
+        value_size: value.size as u32,
+        max_entries: 16,
+        pinning: Pinning::ByName,
+        key: Some(int(4)),
+        value: Some(Arc::clone(value)),
+        ..MapDef::new("m", T::HASH)
+    };
+    Netns::new().run(|| {
+        let bpffs = Bpffs::mount();
+        let dir = bpffs.path().join("timers");
+        upgrade(&dir, spec(&def(&old)), Policy::default()).expect("it is made");
+        let map = Map::open(&dir.join("m")).expect("it is pinned");
+        let value = [[0; 8], [0; 8], 7_u64.to_ne_bytes()].concat();
+        map.update(&1_u32.to_ne_bytes(), &value, 0).expect("it fits");
+
+        let lock = |def| Lock { maps: BTreeMap::from([("m".to_owned(), LockedMap::new(def))]) };
+        let observed = Observation { lock: lock(def(&new)), ..Observation::default() };
+        let migrate = OnUpgrade::Migrate;
+        let accepted = epochs::accept(&lock(def(&old)), &observed, "m", migrate, "because", &Levels::default());
+        let accepted = accepted.expect("it is an answer");
+        assert!(epochs::convert(&accepted, "m", None).is_err(), "the timer is asked of");
+        let answers = Answers { drop: ["value.timer".to_owned()].into(), ..Answers::default() };
+        let lock = epochs::convert(&accepted, "m", Some(&answers)).expect("all is answered");
+        let report = upgrade(&dir, Spec::from(lock), Policy::default()).expect("it is upgraded");
+        assert_eq!(report.maps[0].disposition, Disposition::Migrate);
+        let live = Map::open(&dir.join("m")).expect("it is pinned");
+        let value = live.lookup(&1_u32.to_ne_bytes()).expect("it is read").expect("it is there");
+        assert_eq!(value, [[0; 8], [0; 8], 7_u64.to_ne_bytes(), [0; 8]].concat());
     });
 }
