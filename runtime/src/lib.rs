@@ -23,7 +23,7 @@
 //! - [`Plan`]: what will be done to each map and why, by the actions of [`plan`];
 //! - [`Policies`]: what to do where the lock's history has no answer;
 //! - [`Staged`]: the new generation beside the live one, committed or dropped as a whole;
-//! - [`Rollback`], [`confirm`]: back to the generation before, or away with it;
+//! - [`Rollback`], [`confirm`]: back to the kept generation, or away with it;
 //! - [`Report`]: what was done;
 //! - [`handles`]: the maps' entries, typed, once the layout was verified.
 //!

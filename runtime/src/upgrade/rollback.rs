@@ -82,7 +82,7 @@ impl Rollback {
         self
     }
 
-    /// Returns to the generation before: its maps, and its programs in the links. Entries that were written since are carried
+    /// Returns to the kept generation: its maps, and its programs in the links. Entries that were written since are carried
     /// back into maps that had grown; maps that were swapped are again what they were. The generation that is left is kept, so
     /// that a second roll-back undoes the first.
     ///
@@ -116,7 +116,7 @@ impl Rollback {
     }
 }
 
-/// Removes the generation before: its maps and programs go, and no way leads back to them.
+/// Removes the kept generation: its maps and programs go, and no way leads back to them.
 ///
 /// # Errors
 /// As [`Rollback::run`]. No kept generation is no error: `false`.
