@@ -225,11 +225,10 @@ impl Outcome {
         }
     }
 
-    /// What to do about the breaks of `map`: what it is for, and the command.
-    pub(crate) fn commands(&self, map: &str) -> Vec<(&'static str, String)> {
+    /// What to do about the breaks of `map`.
+    pub(crate) fn commands(&self, map: &str) -> Vec<report::Command> {
         let commands = self.accept.as_ref().map(|more| report::commands(&self.comparison, map, more));
-        let commands = commands.unwrap_or_default().into_iter();
-        commands.map(|(purpose, command)| (purpose.trim_end_matches(':'), command)).collect()
+        commands.unwrap_or_default()
     }
 }
 

@@ -89,10 +89,20 @@ pub fn summary(comparison: &Comparison) -> String {
     }
 }
 
-/// What to type next about the breaks of `map`: what each command is for, and the command. `more` follows it, such as
-/// ` --lock FILE`.
+/// What to type next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// What it is for.
+    pub purpose: &'static str,
+    /// The command.
+    pub line: String,
+    /// True where it settles a break, and does not only tell more of it.
+    pub is_answer: bool,
+}
+
+/// What to type next about the breaks of `map`. `more` follows the answers, such as ` --lock FILE`.
 #[must_use]
-pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<(&'static str, String)> {
+pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<Command> {
     let breaks: Vec<_> = comparison.of_map(map).filter(|finding| finding.is_break()).collect();
     if breaks.is_empty() || breaks.iter().any(|finding| finding.rule.effect.answers.is_empty()) {
         return Vec::new();
@@ -102,16 +112,20 @@ pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<(&'static
     let all_bytes_stay = breaks.iter().all(|finding| finding.rule.effect.keeps_bytes);
     let migrates = takes(OnUpgrade::Migrate);
     let ways = [
-        (OnUpgrade::Reuse, "old bytes are right:", all_bytes_stay && takes(OnUpgrade::Reuse)),
-        (OnUpgrade::Migrate, "keep the entries:", takes(OnUpgrade::Migrate)),
-        (OnUpgrade::Swap, if migrates { "start empty:" } else { "give them up:" }, takes(OnUpgrade::Swap)),
+        (OnUpgrade::Reuse, "old bytes are right", all_bytes_stay && takes(OnUpgrade::Reuse)),
+        (OnUpgrade::Migrate, "keep the entries", takes(OnUpgrade::Migrate)),
+        (OnUpgrade::Swap, if migrates { "start empty" } else { "give them up" }, takes(OnUpgrade::Swap)),
     ];
     let map = shell_word(map);
-    let accept = ways.into_iter().filter(|(.., fits)| *fits).map(|(way, meaning, _)| {
-        (meaning, format!("cargo maplock accept {map} --on-upgrade {way} --reason \"…\"{more}"))
+    let accept = ways.into_iter().filter(|(.., fits)| *fits).map(|(way, purpose, _)| {
+        let line = format!("cargo maplock accept {map} --on-upgrade {way} --reason \"…\"{more}");
+        Command { purpose, line, is_answer: true }
     });
     let rules: BTreeSet<_> = breaks.iter().filter(|f| f.consequence_of.is_none()).map(|f| f.rule.id).collect();
-    let explain = rules.into_iter().map(|rule| ("more:", format!("cargo maplock explain {rule}")));
+    let explain = rules.into_iter().map(|rule| {
+        let line = format!("cargo maplock explain {rule}");
+        Command { purpose: "more", line, is_answer: false }
+    });
     accept.chain(explain).collect()
 }
 
@@ -297,7 +311,8 @@ impl<'a> Telling<'a> {
         }
         let more = self.sides.accept.filter(|_| self.is_last);
         let commands = more.map(|more| commands(self.comparison, &finding.map, more)).unwrap_or_default();
-        commands.into_iter().map(|(meaning, command)| format!("{meaning:<20} {command}")).collect()
+        let told = |Command { purpose, line, .. }| format!("{:<20} {line}", format!("{purpose}:"));
+        commands.into_iter().map(told).collect()
     }
 }
 

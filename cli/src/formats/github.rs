@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use maplock_codegen::SourceLine;
+use maplock_codegen::report::Command;
 use maplock_layout::rules::Level;
 
 use super::Format;
@@ -48,8 +49,8 @@ fn annotations(outcome: &Outcome) -> String {
         // The answer is about the whole map, and is given once.
         if finding.is_break() && !commanded.contains(&&finding.map) {
             commanded.push(&finding.map);
-            for (purpose, command) in outcome.commands(&finding.map) {
-                message.push_str(&format!("\n{purpose}: {command}"));
+            for Command { purpose, line, .. } in outcome.commands(&finding.map) {
+                message.push_str(&format!("\n{purpose}: {line}"));
             }
         }
         let title = format!("map {}: {}", finding.map, finding.rule.id);

@@ -46,6 +46,11 @@ pub struct Pinned {
 }
 
 impl Inventory {
+    /// The names of its maps, but for the snapshots that lie beside them while it is staged.
+    pub fn map_names(&self) -> impl Iterator<Item = &str> {
+        self.maps.keys().map(String::as_str).filter(|name| !names::is_scaffold(name))
+    }
+
     /// What is known of the maps, for [`crate::plan::plan`].
     #[must_use]
     pub fn observed(&self) -> Vec<Observed> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use maplock_codegen::report::Command;
 use maplock_layout::rules::Level;
 use maplock_layout::{Disposition, Finding};
 
@@ -114,11 +115,9 @@ fn findings(outcome: &Outcome, out: &mut String) {
 fn commands(outcome: &Outcome, out: &mut String) {
     let mut lines = Vec::new();
     for verdict in &outcome.comparison.maps {
-        for (purpose, command) in outcome.commands(&verdict.map) {
-            // The others explain the rules, which are named above.
-            if command.starts_with("cargo maplock accept") {
-                lines.push(format!("# {}: {purpose}\n{command}", verdict.map));
-            }
+        // The others explain the rules, which are named above.
+        for Command { purpose, line, .. } in outcome.commands(&verdict.map).iter().filter(|of| of.is_answer) {
+            lines.push(format!("# {}: {purpose}\n{line}", verdict.map));
         }
     }
     if lines.is_empty() {

@@ -48,9 +48,7 @@ fn summary(inventory: &Inventory) -> String {
 
 /// `4 maps, 1 link`
 fn contents(inventory: &Inventory) -> String {
-    // While it is staged, snapshots lie there too.
-    let maps = inventory.maps.keys().filter(|name| !name.ends_with("@base")).count();
-    let mut parts = vec![count(maps, "map")];
+    let mut parts = vec![count(inventory.map_names().count(), "map")];
     for (number, noun) in [(inventory.links.len(), "link"), (inventory.progs.len(), "program")] {
         if number > 0 {
             parts.push(count(number, noun));
