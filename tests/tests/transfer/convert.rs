@@ -254,6 +254,31 @@ fn what_both_sides_wrote_since_the_copy_is_put_together() {
     }
 }
 
+#[test]
+fn what_both_sides_inserted_since_the_copy_is_as_new_programs_wrote_it() {
+    if !can_run() {
+        return;
+    }
+    for map_type in [T::HASH, T::LRU_HASH] {
+        for method in METHODS {
+            let scene = Scene::new(map_type, 8, 8);
+            scene.there().copy(&mut by(Some(method))).expect("copied");
+            let old_key = key(&scene.from, 100);
+            let new_key = widened_of(&scene).key.convert(&old_key).expect("fits");
+            let (mut old, mut new) = (vec![0; 16], vec![0; 32]);
+            (old[0], old[9]) = (5, 0xaa);
+            (new[16], new[9]) = (3, 0xbb);
+            scene.from.update(&old_key, &old, 0).expect("room");
+            scene.to.update(&new_key, &new, 0).expect("room");
+            for _ in 0..2 {
+                let settled = scene.there().settle(&mut by(Some(method))).expect("settled");
+                let value = scene.to.lookup(&new_key).expect("readable").expect("there");
+                assert_eq!((value[16], value[9]), (8, 0xbb), "{map_type} {method:?} {settled:?}");
+            }
+        }
+    }
+}
+
 /// Deleted, and made anew with other counts.
 fn remake(map: &Map, key: &[u8], change: impl Fn(&mut [u8])) {
     let mut value = map.lookup(key).expect("readable").expect("there");
