@@ -192,7 +192,7 @@ impl Builder {
         watch(&file.path);
 
         let mut outcome = gate::Outcome::default();
-        let mut lock = file.lock.clone().unwrap_or_default();
+        let mut lock = file.lock.as_ref().cloned().unwrap_or_default();
         let mut declarations = Declarations::default();
         match self.inputs(&package, &out_dir) {
             Ok(Found::Nothing(why)) => {
@@ -201,7 +201,7 @@ impl Builder {
                         "maplock: {why}, and there is no {FILE_NAME} to take the types from; commit it, and don't exclude it from the package"
                     ));
                 } else {
-                    outcome.error = file.lock.clone().err();
+                    outcome.error = file.lock.as_ref().err().map(ToString::to_string);
                     println!(
                         "cargo::warning=maplock: {why}; types come from {FILE_NAME} alone, and nothing was checked"
                     );
@@ -248,7 +248,7 @@ impl Builder {
     }
 
     fn inputs(&self, package: &Path, out_dir: &Path) -> Result<Found, String> {
-        let manifest = Manifest::read(package)?;
+        let manifest = Manifest::read(package).map_err(|error| error.to_string())?;
         manifest.files.iter().for_each(|file| watch(file));
         if is_set("DOCS_RS") && !mode(package).locked {
             return Ok(Found::Nothing("docs.rs has no eBPF objects".to_owned()));

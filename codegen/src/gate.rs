@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use maplock_layout::rules::{Attribute, Level};
 use maplock_layout::{Comparison, Config, Finding, Lock, compare};
 
+use crate::file_error::FileError;
 use crate::inputs::Inputs;
 use crate::report::{self, Sides};
 
@@ -34,7 +35,7 @@ pub struct LockFile {
     /// Its text, if it is there.
     pub text: Option<String>,
     /// What it says, or why it can't be used. An empty lock where there is no file.
-    pub lock: Result<Lock, String>,
+    pub lock: Result<Lock, FileError>,
 }
 
 impl LockFile {
@@ -47,11 +48,11 @@ impl LockFile {
                 return Self { path, text: None, lock: Ok(Lock::default()) };
             }
             Err(error) => {
-                let problem = format!("{}: {error}", path.display());
-                return Self { path, text: None, lock: Err(problem) };
+                let lock = Err(FileError::unreadable(&path, error));
+                return Self { path, text: None, lock };
             }
         };
-        let lock = Lock::parse(&text).map_err(|error| format!("{}:{}: {}", path.display(), error.line, error.problem));
+        let lock = Lock::parse(&text).map_err(|error| FileError::at(&path, error.line, error.problem));
         Self { path, text: Some(text), lock }
     }
 }

@@ -9,6 +9,7 @@ mod builder;
 mod clang;
 mod comments;
 mod declarations;
+mod file_error;
 pub mod gate;
 mod inputs;
 mod manifest;
@@ -17,6 +18,7 @@ pub mod report;
 mod rust_module;
 
 pub use builder::{BuildError, Builder, LINES_FILE, OBJECTS_FILE};
+pub use file_error::FileError;
 pub use inputs::{InputError, InputObject, Inputs, object_name};
 pub use manifest::Manifest;
 pub use object_file::{Locations, Object, ObjectError, SourceLine};

@@ -7,6 +7,8 @@ use std::process::Command;
 use maplock_layout::Config;
 use maplock_layout::config::Scope;
 
+use crate::file_error::FileError;
+
 /// What the manifests say, and which files were asked.
 #[derive(Debug, Clone, Default)]
 pub struct Manifest {
@@ -23,7 +25,7 @@ impl Manifest {
     ///
     /// # Errors
     /// Where one can't be read, or says something unknown of maplock: with its path and line.
-    pub fn read(package: &Path) -> Result<Self, String> {
+    pub fn read(package: &Path) -> Result<Self, FileError> {
         let mut manifest = Self { root: package.to_owned(), ..Self::default() };
         let own = package.join("Cargo.toml");
         if let Some(root) = workspace_root(package) {
@@ -35,10 +37,10 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn add(&mut self, path: PathBuf, scope: Scope) -> Result<(), String> {
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    fn add(&mut self, path: PathBuf, scope: Scope) -> Result<(), FileError> {
+        let text = std::fs::read_to_string(&path).map_err(|error| FileError::unreadable(&path, error))?;
         let read = self.config.read(&text, scope);
-        read.map_err(|error| format!("{}:{}: {}", path.display(), error.line, error.problem))?;
+        read.map_err(|error| FileError::at(&path, error.line, error.problem))?;
         self.files.push(path);
         Ok(())
     }

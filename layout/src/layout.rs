@@ -1,5 +1,6 @@
 //! A type resolved down to bytes.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::name::Name;
@@ -86,15 +87,27 @@ pub struct Composite {
 /// real ones have some hundreds; hostile input could reach 2^128 with a few hundred bytes.
 const MAX_FLAT_LEN: usize = 8192;
 
+/// A composite that has more members, through its anonymous ones, than any real one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManyMembers(usize);
+
+impl fmt::Display for TooManyMembers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "anonymous members bring its number of members to {}, over {MAX_FLAT_LEN}", self.0)
+    }
+}
+
+impl std::error::Error for TooManyMembers {}
+
 impl Composite {
     /// A composite of these members.
     ///
     /// # Errors
     /// Where anonymous members bring the number of its members to over 8,192.
-    pub fn new(kind: CompositeKind, name: Option<Name>, members: Vec<Member>) -> Result<Self, String> {
+    pub fn new(kind: CompositeKind, name: Option<Name>, members: Vec<Member>) -> Result<Self, TooManyMembers> {
         let flat_len = members.iter().map(|member| member.promoted().map_or(1, |inner| inner.flat_len.max(1))).sum();
         if flat_len > MAX_FLAT_LEN.max(members.len()) {
-            return Err(format!("anonymous members bring its number of members to {flat_len}, over {MAX_FLAT_LEN}"));
+            return Err(TooManyMembers(flat_len));
         }
         Ok(Self { kind, name, members, flat_len })
     }

@@ -41,7 +41,7 @@ pub use diff::compare;
 pub use digest::Digest;
 pub use finding::{Comparison, Disposition, Finding, Verdict, answers};
 pub use kernel_field::uncarried;
-pub use layout::{Composite, CompositeKind, Enumeration, FlatMember, IntKind, Layout, Member, Shape};
+pub use layout::{Composite, CompositeKind, Enumeration, FlatMember, IntKind, Layout, Member, Shape, TooManyMembers};
 pub use lock::Lock;
 pub use map::MapDef;
 pub use name::Name;

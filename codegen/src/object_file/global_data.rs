@@ -128,7 +128,8 @@ fn section_layout(
         .into_iter()
         .map(|(offset, name, layout)| Member { name: name.into(), offset_bits: offset * 8, bits: None, layout })
         .collect();
-    let composite = Composite::new(CompositeKind::Section, Some(name.into()), members).map_err(ObjectError::new)?;
+    let composite = Composite::new(CompositeKind::Section, Some(name.into()), members)
+        .map_err(|error| ObjectError::new(error.to_string()))?;
     Ok(Arc::new(Layout::new(u64::from(size), Shape::Composite(Arc::new(composite)))))
 }
 

@@ -221,10 +221,10 @@ impl<'b, 'a> Resolver<'b, 'a> {
                 bits = bits.or(Some(u32::from(width)));
             }
             let member = Member { name, offset_bits, bits, layout };
-            member.check(size).map_err(|problem| ty.error(problem))?;
+            member.check(size).map_err(|error| ty.error(error.to_string()))?;
             members.push(member);
         }
-        let composite = Composite::new(kind, self.tag(ty)?, members).map_err(|problem| ty.error(problem))?;
+        let composite = Composite::new(kind, self.tag(ty)?, members).map_err(|error| ty.error(error.to_string()))?;
         Ok(Layout::new(size, Shape::Composite(Arc::new(composite))))
     }
 
@@ -239,12 +239,12 @@ impl<'b, 'a> Resolver<'b, 'a> {
             let name = self.part_name(&var, var.name_off)?;
             let layout = Arc::clone(&self.resolve_at(var.type_id(), depth + 1)?.layout);
             let member = Member { name, offset_bits: u64::from(info.offset) * 8, bits: None, layout };
-            member.check(u64::from(ty.size())).map_err(|problem| ty.error(problem))?;
+            member.check(u64::from(ty.size())).map_err(|error| ty.error(error.to_string()))?;
             members.push(member);
         }
         members.sort_by(|a, b| (a.offset_bits, &a.name).cmp(&(b.offset_bits, &b.name)));
-        let section =
-            Composite::new(CompositeKind::Section, self.tag(ty)?, members).map_err(|problem| ty.error(problem))?;
+        let section = Composite::new(CompositeKind::Section, self.tag(ty)?, members)
+            .map_err(|error| ty.error(error.to_string()))?;
         Ok(Layout::new(u64::from(ty.size()), Shape::Composite(Arc::new(section))))
     }
 

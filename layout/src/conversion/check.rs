@@ -1,5 +1,7 @@
 //! Whether steps can be done: all within the bytes, and none over another.
 
+use std::fmt;
+
 use super::{Bits, Cast, Int, Step, Steps};
 
 /// How deep arrays may be nested.
@@ -9,22 +11,34 @@ pub(super) const MAX_STEPS: usize = 65_536;
 /// Most bytes of a key or value.
 pub(super) const MAX_SIZE: u32 = 1 << 28;
 
+/// Why steps can't be done: the first that is wrong, as a phrase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepsError(String);
+
+impl fmt::Display for StepsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StepsError {}
+
 impl Steps {
     /// Checks that each step reads and writes within the bytes, that no two write the same bits, that a number without a
     /// cast always fits, and that all is within what the programs that run them can do.
     ///
     /// # Errors
     /// The first that is wrong, in words.
-    pub fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), StepsError> {
         for (what, size) in [("old", self.from_size), ("new", self.to_size)] {
             if size > MAX_SIZE {
-                return Err(format!("{size} bytes on the {what} side, over {MAX_SIZE}"));
+                return Err(StepsError(format!("{size} bytes on the {what} side, over {MAX_SIZE}")));
             }
         }
         if count(&self.steps) > MAX_STEPS {
-            return Err(format!("over {MAX_STEPS} steps"));
+            return Err(StepsError(format!("over {MAX_STEPS} steps")));
         }
-        check(&self.steps, self.from_size, self.to_size, 0)
+        check(&self.steps, self.from_size, self.to_size, 0).map_err(StepsError)
     }
 }
 

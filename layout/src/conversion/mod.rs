@@ -19,6 +19,7 @@ mod units;
 use crate::digest::Digest;
 
 pub use answers::Answers;
+pub use check::StepsError;
 pub use convert::Unfit;
 pub(crate) use derive::by_hand;
 pub use plan::{Act, Derived, MemberPlan, Mistake, Problems, Question};

@@ -164,7 +164,7 @@ impl<'t> Lines<'t> {
         }
         let (from_size, to_size) = (self.number(from_size)?, self.number(to_size)?);
         let steps = Steps { from_size, to_size, steps: self.steps(0)? };
-        steps.check().map_err(|problem| self.wrong(&problem))?;
+        steps.check().map_err(|error| self.wrong(&error.to_string()))?;
         Ok(steps)
     }
 

@@ -280,7 +280,8 @@ impl Types<'_, '_, '_, '_> {
                 Ok(member)
             })
             .collect::<Result<_>>()?;
-        let composite = Composite::new(kind, name, members).map_err(|problem| reader.at(value.span(), problem))?;
+        let composite =
+            Composite::new(kind, name, members).map_err(|error| reader.at(value.span(), error.to_string()))?;
         Ok((Layout::new(size, Shape::Composite(Arc::new(composite))), height))
     }
 

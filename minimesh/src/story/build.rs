@@ -16,7 +16,7 @@ pub fn tell() -> Result<String, String> {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     // The workspace's: cargo, which could tell, is not on root's path everywhere.
     let root = package.parent().unwrap_or(package).to_owned();
-    let manifest = Manifest::read(package)?;
+    let manifest = Manifest::read(package).map_err(|error| error.to_string())?;
     let lock = LockFile::read(package.join("maps.lock"));
     let mut story = format!(
         "minimesh pins {} maps; minimesh/maps.lock has their layouts as of v1.\n",

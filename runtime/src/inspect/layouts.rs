@@ -90,6 +90,6 @@ fn section<'a>(
         members.map(|(offset_bits, name, layout)| Member { name: name.into(), offset_bits, bits: None, layout });
     let name: Arc<str> = resolver.name(datasec)?.into();
     let composite = Composite::new(CompositeKind::Section, Some(name.into()), members.collect());
-    let composite = composite.map_err(|problem| datasec.error(problem))?;
+    let composite = composite.map_err(|error| datasec.error(error.to_string()))?;
     Ok(Arc::new(Layout::new(u64::from(datasec.size()), Shape::Composite(Arc::new(composite)))))
 }
