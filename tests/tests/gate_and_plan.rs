@@ -315,3 +315,26 @@ fn what_can_become_of_entries_can_be_accepted_so() {
         }
     }
 }
+
+#[test]
+fn what_the_help_offers_is_accepted() {
+    let levels = Levels::default();
+    let mut offered = BTreeMap::<_, usize>::new();
+    for map_type in T::ALL.iter().copied().chain([T(4711)]) {
+        for change in changes(map_type) {
+            let released = lock(&change.old);
+            let observed = Observation { lock: lock(&change.new), ..Observation::default() };
+            let comparison = compare(&released, &observed.lock, &levels);
+            let commands = maplock_codegen::report::commands(&comparison, "m", "");
+            for answer in [OnUpgrade::Reuse, OnUpgrade::Migrate, OnUpgrade::Swap] {
+                let option = format!(" --on-upgrade {answer} ");
+                if commands.iter().any(|(_, command)| command.contains(&option)) {
+                    let accepted = epochs::accept(&released, &observed, "m", answer, "because", &levels);
+                    assert!(accepted.is_ok(), "{}: {answer} is offered: {accepted:?}", change.what);
+                    *offered.entry(answer).or_default() += 1;
+                }
+            }
+        }
+    }
+    assert!(offered.len() == 3 && offered.values().all(|count| *count > 20), "{offered:?}");
+}
