@@ -169,9 +169,9 @@ impl Outcome {
 
     /// Where a finding is best shown to a reviewer: in the sources, else in the lockfile of today.
     pub(crate) fn place(&self, finding: &Finding) -> Option<SourceLine> {
-        let source = self.inputs.as_ref().and_then(|inputs| inputs.locate(&finding.map, &finding.path, None));
+        let source = self.inputs.as_ref().and_then(|inputs| inputs.locate(&finding.map, &finding.path(), None));
         let source = source.and_then(|at| self.existing(&at));
-        let in_lock = |side: &Side| side.line(&finding.map, &finding.path, None);
+        let in_lock = |side: &Side| side.line(&finding.map, &finding.path(), None);
         source.or_else(|| in_lock(&self.new)).or_else(|| in_lock(&self.old))
     }
 
@@ -202,8 +202,8 @@ impl Outcome {
         let first = grave.iter().min_by_key(|finding| finding.rule.tier);
         let change = match (first, grave.len()) {
             (None, _) => "same layout".to_owned(),
-            (Some(first), 1) => short(first),
-            (Some(first), more) => format!("{}, and {} more", short(first), more - 1),
+            (Some(first), 1) => first.short(),
+            (Some(first), more) => format!("{}, and {} more", first.short(), more - 1),
         };
         let accepted = self.comparison.of_map(&verdict.map).any(|finding| finding.accepted.is_some());
         match verdict.disposition {
@@ -302,7 +302,7 @@ fn definition_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<C
             _ if finding.rule.tier == Tier::Spelling => "respelled",
             _ => "changed",
         };
-        changes.push(Change::new(name, kind, short(finding)));
+        changes.push(Change::new(name, kind, finding.short()));
     }
     if findings.is_empty() {
         changes.push(Change::new(name, "respelled", "same meaning, written otherwise".to_owned()));
@@ -329,16 +329,6 @@ impl Change {
 
     pub(crate) fn new(map: &str, kind: &'static str, what: String) -> Self {
         Self { map: map.to_owned(), kind, what, epoch: None, conversion: None }
-    }
-}
-
-/// A finding in the words for a table, where the map stands in a column of its own.
-fn short(finding: &Finding) -> String {
-    match (&finding.old, &finding.new) {
-        (Some(old), Some(new)) if finding.rule.effect.attribute == Some(Attribute::MaxEntries) => {
-            format!("max_entries {old} -> {new}")
-        }
-        _ => finding.message.clone(),
     }
 }
 

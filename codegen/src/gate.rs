@@ -137,7 +137,7 @@ pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, root
     let warned = comparison.findings.iter().filter(|finding| finding.level == Level::Warn && !is_said(finding));
     outcome.warnings.extend(warned.map(|finding| {
         let id = finding.rule.id;
-        format!("maplock[{id}]: {}; see `cargo maplock explain {id}`", finding.message)
+        format!("maplock[{id}]: {}; see `cargo maplock explain {id}`", finding.message())
     }));
     outcome
 }
@@ -174,12 +174,13 @@ pub fn drift(lock: &Lock, observed: &Lock, comparison: &Comparison) -> Vec<Drift
             (None, Some(now)) if now.ephemeral => continue,
             _ => {}
         }
-        let said: Vec<_> = comparison.of_map(name).map(|finding| finding.message.as_str()).collect();
+        let found: Vec<_> = comparison.of_map(name).collect();
+        let said = found.iter().map(|finding| finding.message()).collect::<Vec<_>>().join(", ");
         // What no rule is about, such as the order of enumerators, has no words of its own.
-        let words = match said.first() {
+        let words = match found.first() {
             None => format!("map `{name}` is written otherwise"),
-            Some(first) if first.contains(&format!("`{name}`")) => said.join(", "),
-            Some(_) => format!("map `{name}`: {}", said.join(", ")),
+            Some(first) if first.names_map() => said,
+            Some(_) => format!("map `{name}`: {said}"),
         };
         drift.push(Drift { map: name.clone(), words });
     }

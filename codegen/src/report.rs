@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snippet};
 use maplock_layout::lock::{self, OnUpgrade};
 use maplock_layout::map::Pinning;
-use maplock_layout::rules::{self, Attribute, Compares, Level, Tier};
-use maplock_layout::{Comparison, Finding, Layout, Lock, Place, answers};
+use maplock_layout::rules::{Attribute, Compares, Level, Tier};
+use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Part, Subject, answers};
 
 use crate::object_file::SourceLine;
 
@@ -58,7 +58,7 @@ fn is_told(comparison: &Comparison, finding: &Finding) -> bool {
     let with_its_cause = finding.consequence_of.as_ref().is_some_and(|cause| {
         comparison
             .of_map(&finding.map)
-            .any(|other| other.path == *cause && other.level != Level::Allow && other.consequence_of.is_none())
+            .any(|other| other.subject == *cause && other.level != Level::Allow && other.consequence_of.is_none())
     });
     finding.level != Level::Allow && !with_its_cause
 }
@@ -152,12 +152,7 @@ impl<'a> Telling<'a> {
     fn group(&self) -> Group<'a> {
         let finding = self.finding;
         let severity = if finding.is_break() { Severity::ERROR } else { Severity::WARNING };
-        let prefix = format!("map `{}`", finding.map);
-        let title = match finding.message.strip_prefix(&prefix) {
-            Some(_) => finding.message.clone(),
-            None => format!("{prefix}: {}", finding.message.replace(&format!(" of `{}`", finding.map), "")),
-        };
-        let mut group = Group::with_title(severity.primary_title(title).id(finding.rule.id));
+        let mut group = Group::with_title(severity.primary_title(finding.title()).id(finding.rule.id));
         let mut said_old = false;
         let mut said_new = false;
         if let Some(line) = self.new_line() {
@@ -187,26 +182,20 @@ impl<'a> Telling<'a> {
 
     fn new_line(&self) -> Option<ShownLine> {
         let finding = self.finding;
-        finding.new.as_ref()?;
+        finding.new()?;
         // Of two objects in conflict, either may be the one that has the line.
         if is_conflict(finding) || self.is_by_config() {
             return None;
         }
         let attribute = finding.rule.effect.attribute;
-        let at = (self.locate)(&finding.map, &finding.path, attribute)?;
+        let at = (self.locate)(&finding.map, &finding.path(), attribute)?;
         let (path, text) = self.source(&at);
         let text = text?;
-        let own = attribute.filter(|_| finding.path == finding.map).map(Attribute::in_source);
-        let word = own.unwrap_or_else(|| last_name(&finding.path));
+        let own = attribute.filter(|_| finding.subject.is_map()).map(Attribute::in_source);
+        let word = own.unwrap_or_else(|| last_name(finding));
         // A line without either name is not the line that was compiled: the source has changed since.
         let span = [word, &format!("{word}_size"), &finding.map].into_iter().find_map(|word| find_word(&text, word))?;
-        Some(ShownLine {
-            path,
-            line: usize::try_from(at.line).ok()?,
-            text,
-            span,
-            label: side(&finding.new, finding.new_place),
-        })
+        Some(ShownLine { path, line: usize::try_from(at.line).ok()?, text, span, label: finding.new_with_place() })
     }
 
     /// The path to show for a source line, and the line's text where the file is at hand.
@@ -221,44 +210,42 @@ impl<'a> Telling<'a> {
 
     fn old_line(&self) -> Option<ShownLine> {
         let finding = self.finding;
-        finding.old.as_ref().filter(|_| !is_conflict(finding))?;
+        finding.old().filter(|_| !is_conflict(finding))?;
         let text = self.sides.old_text?;
-        let line = match finding.rule.effect.attribute.filter(|_| finding.path == finding.map) {
-            Some(attribute) => lock::line_of_attribute(text, &finding.map, attribute),
-            None if finding.rule == &rules::MEMBER_RENAMED => {
-                let old = finding.old.as_deref()?;
-                let parent = finding.path.rsplit_once('.').map_or("", |(parent, _)| parent);
-                lock::line_of(text, &finding.map, &format!("{parent}.{old}"))
+        let line = match (finding.rule.effect.attribute, &finding.change) {
+            (Some(attribute), _) if finding.subject.is_map() => lock::line_of_attribute(text, &finding.map, attribute),
+            (_, Change::Renamed { old, .. }) => {
+                lock::line_of(text, &finding.map, &finding.subject.renamed(&old.0).path(&finding.map))
             }
-            None => lock::line_of(text, &finding.map, &finding.path),
+            _ => lock::line_of(text, &finding.map, &finding.path()),
         }?;
         let row = text.lines().nth(line - 1)?.to_owned();
         let start = row.len() - row.trim_start().len();
         let span = start..row.trim_end().trim_end_matches(',').len();
-        let label = format!("as released: {}", side(&finding.old, finding.old_place));
+        let label = format!("as released: {}", finding.old_with_place());
         Some(ShownLine { path: self.sides.old_name.to_owned(), line, text: row, span, label })
     }
 
     fn notes(&self, said_old: bool, said_new: bool) -> Vec<String> {
         let finding = self.finding;
         if is_conflict(finding) {
-            return [&finding.old, &finding.new].into_iter().flatten().cloned().collect();
+            return [finding.old(), finding.new()].into_iter().flatten().collect();
         }
         let mut notes = Vec::new();
-        if !said_old && let Some(old) = &finding.old {
-            notes.push(format!("in {}: {}", self.sides.old_name, side(&Some(old.clone()), finding.old_place)));
+        if !said_old && finding.old().is_some() {
+            notes.push(format!("in {}: {}", self.sides.old_name, finding.old_with_place()));
         }
         if self.is_by_config() {
             notes.push("`ephemeral` in Cargo.toml names it".to_owned());
-        } else if !said_new && finding.new.is_some() {
-            let at = (self.locate)(&finding.map, &finding.path, finding.rule.effect.attribute);
+        } else if !said_new && finding.new().is_some() {
+            let at = (self.locate)(&finding.map, &finding.path(), finding.rule.effect.attribute);
             let at = at.map_or_else(|| "now".to_owned(), |at| format!("now, at {}:{}", self.source(&at).0, at.line));
-            notes.push(format!("{at}: {}", side(&finding.new, finding.new_place)));
+            notes.push(format!("{at}: {}", finding.new_with_place()));
         }
         notes.extend(self.misreading());
         for later in self.comparison.of_map(&finding.map) {
-            if later.consequence_of.as_deref() == Some(&finding.path) && later.level != Level::Allow {
-                notes.push(format!("so {}", later.message));
+            if later.consequence_of.as_ref() == Some(&finding.subject) && later.level != Level::Allow {
+                notes.push(format!("so {}", later.message()));
             }
         }
         if let Some(because) = why_not(self.comparison, &finding.map, OnUpgrade::Migrate)
@@ -279,14 +266,14 @@ impl<'a> Telling<'a> {
         if finding.rule.tier != Tier::Bytes {
             return None;
         }
-        let name = last_name(&finding.path);
-        let role = finding.path.strip_prefix(&finding.map)?.trim_start_matches('.').split('.').next()?;
+        let (name, subject) = (last_name(finding), &finding.subject);
         // Inside of an array of structs, or of an inner map, the place is one of many: the words would not be true.
-        if finding.path.contains("[]") || role == "inner" {
+        if subject.is_repeated() || subject.inner > 0 {
             return None;
         }
-        let old = layout_of(self.sides.old, &finding.map, role)?;
-        match (finding.old_place, finding.new_place) {
+        let role = subject.role();
+        let old = layout_of(self.sides.old, &finding.map, subject.part)?;
+        match (finding.old_place(), finding.new_place()) {
             (Some(at), None) => {
                 Some(format!("what the old release wrote as `{name}` ({at}) has no place in the new layout"))
             }
@@ -334,21 +321,18 @@ impl ShownLine {
     }
 }
 
-/// `u64 at bytes 8..16`
-fn side(value: &Option<String>, place: Option<Place>) -> String {
-    let value = value.as_deref().unwrap_or("nothing");
-    match place {
-        Some(place) if value != place.to_string() && !value.ends_with(" bytes") => format!("{value} at {place}"),
-        _ => value.to_owned(),
-    }
-}
-
 fn is_conflict(finding: &Finding) -> bool {
     finding.rule.effect.compares == Compares::Objects
 }
 
-fn last_name(path: &str) -> &str {
-    path.rsplit('.').next().unwrap_or(path).trim_end_matches("[]")
+/// What a declaration calls it: a member, an enumerator, the key or the value, or the map.
+fn last_name(finding: &Finding) -> &str {
+    let Subject { inner, part, .. } = finding.subject;
+    finding.subject.name().unwrap_or(match part {
+        Part::Map if inner == 0 => &finding.map,
+        Part::Map => "inner",
+        Part::Key | Part::Value => finding.subject.role(),
+    })
 }
 
 fn find_word(line: &str, word: &str) -> Option<Range<usize>> {
@@ -358,9 +342,13 @@ fn find_word(line: &str, word: &str) -> Option<Range<usize>> {
         .map(|(at, _)| at..at + word.len())
 }
 
-fn layout_of<'a>(lock: &'a Lock, map: &str, role: &str) -> Option<&'a Layout> {
+fn layout_of<'a>(lock: &'a Lock, map: &str, part: Part) -> Option<&'a Layout> {
     let def = &lock.maps.get(map)?.def;
-    if role == "key" { def.key.as_deref() } else { def.value.as_deref() }
+    match part {
+        Part::Map => None,
+        Part::Key => def.key.as_deref(),
+        Part::Value => def.value.as_deref(),
+    }
 }
 
 /// A map's name as a shell takes it.

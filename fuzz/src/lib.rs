@@ -54,7 +54,7 @@ pub fn check_pair(old: &Lock, new: &Lock) {
     for finding in &comparison.findings {
         if let Some(cause) = &finding.consequence_of {
             assert!(
-                comparison.findings.iter().any(|other| other.path == *cause && other.consequence_of.is_none()),
+                comparison.findings.iter().any(|other| other.subject == *cause && other.consequence_of.is_none()),
                 "the cause of {finding:?} is not reported"
             );
         }
@@ -63,7 +63,7 @@ pub fn check_pair(old: &Lock, new: &Lock) {
     for finding in comparison.findings.iter().take(3) {
         for (lock, text) in [(old, &old_text), (new, &new_text)] {
             if lock.maps.contains_key(&finding.map) {
-                assert!(line_of(text, &finding.map, &finding.path).is_some(), "no line for {finding:?}\n{text}");
+                assert!(line_of(text, &finding.map, &finding.path()).is_some(), "no line for {finding:?}\n{text}");
             }
         }
     }

@@ -340,6 +340,6 @@ fn can_be(on_upgrade: OnUpgrade, old: &MapDef, new: &MapDef, findings: &[Finding
     answers.retain(|answer| *answer != OnUpgrade::Refuse);
     let against = findings.iter().find(|finding| !finding.rule.effect.answers.contains(&on_upgrade));
     let is_refused = no_node.is_none() && against.is_some_and(|finding| finding.rule.tier == Tier::Kernel);
-    let because = no_node.or_else(|| against.map(|finding| finding.message.clone())).unwrap_or_default();
+    let because = no_node.or_else(|| against.map(Finding::message)).unwrap_or_default();
     Err(EpochError::CannotBe { map: new.name.clone(), on_upgrade, because, is_refused, answers })
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::change::{Change, Subject};
 use crate::digest::Digest;
 use crate::epoch::{Merge, OnUpgrade};
 use crate::map_type::Fate;
-use crate::place::Place;
 use crate::rules::{Compares, Decision, Effect, Level, Rule};
 
 /// A rule that applies to one place of one map, with both sides of it.
@@ -17,22 +17,14 @@ pub struct Finding {
     pub level: Level,
     /// The map.
     pub map: String,
-    /// Where: `flows`, `flows.value.stats[].bytes`, `outer.inner.key`.
-    pub path: String,
-    /// The old side, as text; `None` where there is none.
-    pub old: Option<String>,
-    /// The new side, as text; `None` where there is none.
-    pub new: Option<String>,
-    /// Which bits hold it in the old key or value, where the finding is about bytes.
-    pub old_place: Option<Place>,
-    /// Which bits hold it in the new key or value.
-    pub new_place: Option<Place>,
-    /// Path of the change that brought this one about, so that it needs no decision of its own.
-    pub consequence_of: Option<String>,
+    /// What of it.
+    pub subject: Subject,
+    /// How it differs.
+    pub change: Change,
+    /// The change that brought this one about, so that it needs no decision of its own.
+    pub consequence_of: Option<Subject>,
     /// What an epoch of the lock says to do about it, where one leads from the old definition to the new.
     pub accepted: Option<OnUpgrade>,
-    /// The change in words: a phrase without a full stop.
-    pub message: String,
 }
 
 impl Finding {

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod btf;
+mod change;
 pub mod config;
 pub mod conversion;
 mod diff;
@@ -34,8 +35,10 @@ mod observe;
 mod place;
 pub mod rehearsal;
 pub mod rules;
+mod sentence;
 mod sum;
 
+pub use change::{Change, Outline, Part, Step, Subject, Typed};
 pub use config::Config;
 pub use diff::compare;
 pub use digest::Digest;

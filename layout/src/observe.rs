@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::change::{Change, Subject};
 use crate::config::{Config, did_you_mean};
 use crate::diff;
 use crate::finding::Finding;
@@ -103,28 +104,23 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
     Ok(observation)
 }
 
-/// The finding for a map that two objects define differently, with the first difference in its message.
+/// The finding for a map that two objects define differently, with the first difference.
 fn conflict(known: &LockedMap, first: &str, other: &LockedMap, second: &str) -> Finding {
     let name = &known.def.name;
     let both = |map: &LockedMap| Lock { maps: BTreeMap::from([(name.clone(), map.clone())]) };
     let differences = diff::compare(&both(known), &both(other), &Config::default().levels).findings;
     let primary = differences.iter().find(|finding| finding.consequence_of.is_none());
-    let difference = primary.map_or_else(String::new, |finding| format!(": {}", finding.message));
-    let side = |object: &str, value: Option<&str>| match value {
-        Some(value) => format!("{object}: {value}"),
-        None => format!("{object}: nothing"),
-    };
     Finding {
         rule: &rules::MAP_CONFLICT,
         level: Level::Deny,
         map: name.clone(),
-        path: primary.map_or_else(|| name.clone(), |finding| finding.path.clone()),
-        old: Some(side(first, primary.and_then(|finding| finding.old.as_deref()))),
-        new: Some(side(second, primary.and_then(|finding| finding.new.as_deref()))),
-        old_place: None,
-        new_place: None,
+        subject: primary.map_or(Subject::MAP, |finding| finding.subject.clone()),
+        change: Change::Conflict {
+            old: first.to_owned(),
+            new: second.to_owned(),
+            difference: primary.map(|finding| Box::new(finding.change.clone())),
+        },
         consequence_of: None,
         accepted: None,
-        message: format!("map `{name}` is defined differently in {first} and in {second}{difference}"),
     }
 }

@@ -27,7 +27,7 @@ fn changes(old: &MapDef, new: &MapDef) -> Comparison {
 fn without_cause(comparison: &Comparison) -> Vec<String> {
     let has_cause = |finding: &&Finding| {
         let is_cause =
-            |other: &Finding| Some(&other.path) == finding.consequence_of.as_ref() && other.consequence_of.is_none();
+            |other: &Finding| Some(&other.subject) == finding.consequence_of.as_ref() && other.consequence_of.is_none();
         finding.consequence_of.is_none() || comparison.findings.iter().any(is_cause)
     };
     comparison.findings.iter().filter(|finding| !has_cause(finding)).map(line).collect()
@@ -86,9 +86,9 @@ fn a_member_that_grew_and_moved_by_its_alignment_is_one_change() {
         ]
     );
     let [grown, _] = found.findings.try_into().unwrap();
-    assert_eq!(grown.message, "`count` grew from u32 to u64, and moved");
-    assert_eq!(grown.old_place.unwrap().to_string(), "bytes 4..8");
-    assert_eq!(grown.new_place.unwrap().to_string(), "bytes 8..16");
+    assert_eq!(grown.message(), "`count` grew from u32 to u64, and moved");
+    assert_eq!(grown.old_place().unwrap().to_string(), "bytes 4..8");
+    assert_eq!(grown.new_place().unwrap().to_string(), "bytes 8..16");
 }
 
 #[test]
@@ -242,8 +242,8 @@ fn places_inside_of_nested_structs_count_from_the_start_of_the_value() {
         "struct in { u32 x; s32 y; }; struct v { u64 t; struct in i[3]; };",
     );
     let [finding] = found.findings.try_into().unwrap();
-    assert_eq!(finding.old_place.unwrap().to_string(), "bytes 12..16");
-    assert_eq!(finding.path, "m.value.i[].y");
+    assert_eq!(finding.old_place().unwrap().to_string(), "bytes 12..16");
+    assert_eq!(finding.path(), "m.value.i[].y");
 }
 
 #[test]
@@ -944,4 +944,41 @@ fn structs_that_the_kernel_knows_by_name_are_no_mere_bytes() {
         assert!(support::diff(&new, &old).has_breaks());
         assert_ne!(old.maps["m"].def.digest(), new.maps["m"].def.digest());
     }
+}
+
+#[test]
+fn words_are_made_of_parts_whatever_a_map_is_called() {
+    let of = |value: &str| {
+        let def = MapDef { name: "a.value.b.key".to_owned(), ..map(value) };
+        lock([def])
+    };
+    let found = diff(&of("struct v { u32 count; u32 last; };"), &of("struct v { u64 count; u32 last; };")).findings;
+    let [grown, moved, size] = found.as_slice() else { panic!("{found:#?}") };
+    assert_eq!(grown.path(), "a.value.b.key.value.count");
+    assert_eq!(grown.brief(), "count u32 -> u64");
+    assert_eq!(grown.title(), "map `a.value.b.key`: `count` grew from u32 to u64");
+    assert_eq!(
+        (grown.old_with_place().as_str(), grown.new_with_place().as_str()),
+        ("u32 at bytes 0..4", "u64 at bytes 0..8")
+    );
+    // What says itself where it is, or how much it takes, says it once.
+    assert_eq!(moved.new_with_place(), "bytes 8..12");
+    assert_eq!(size.title(), "map `a.value.b.key`: the value takes 16 bytes, it took 8");
+    assert_eq!(size.new_with_place(), "16 bytes");
+    assert!(size.names_map() && !grown.names_map());
+    assert_eq!(size.cause().as_deref(), Some("a.value.b.key.value.count"));
+}
+
+#[test]
+fn the_key_of_an_inner_map_is_not_said_to_be_the_outer_ones() {
+    let outer = |key_size: u32| {
+        let inner = MapDef { key: None, key_size, ..map("struct v { u32 count; };") };
+        lock([MapDef { inner: Some(Box::new(inner)), ..MapDef::new("outer", MapType::HASH_OF_MAPS) }])
+    };
+    let found = diff(&outer(4), &outer(8)).findings;
+    let [size] = found.as_slice() else { panic!("{found:#?}") };
+    assert_eq!(
+        (size.path().as_str(), size.message().as_str()),
+        ("outer.inner.key", "the key of `outer.inner` takes 8 bytes, it took 4")
+    );
 }

@@ -80,7 +80,7 @@ fn a_larger_capacity_that_a_map_does_not_get_is_warned_of() {
     let [finding] = comparison.findings.as_slice() else { panic!("one finding") };
     assert_eq!(finding.level, Level::Warn);
     assert_eq!(
-        finding.message,
+        finding.message(),
         "`m` keeps its 64 entries, though max_entries is 128: entries of a bloom_filter can't be copied: a bloom filter does not tell what was added to it"
     );
     assert_eq!(verdict(&old, &new).disposition, Disposition::Reuse);
@@ -551,7 +551,7 @@ fn an_epoch_that_leads_nowhere_is_reported_and_dropped_by_the_next_update() {
     let [finding] = found.findings.as_slice() else { panic!("{:?}", lines(&found)) };
     assert_eq!((finding.rule, finding.level), (&rules::STALE_EPOCH, Level::Warn));
     assert_eq!(
-        finding.message,
+        finding.message(),
         format!(
             "the epoch from {} leads to {}, and nothing leads on to today's {}",
             map(V1).digest().short(),

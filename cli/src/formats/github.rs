@@ -42,7 +42,7 @@ fn annotations(outcome: &Outcome) -> String {
             None if finding.is_break() => "error",
             None => "warning",
         };
-        let mut message = finding.message.clone();
+        let mut message = finding.message();
         if let Some(way) = finding.accepted {
             message.push_str(&format!("\naccepted: {way}"));
         }

@@ -97,7 +97,7 @@ fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outc
     let (text, before) = parse(target, &editing)?;
     let levels = &target.config.levels;
     if let Some(conflict) = observed.conflicts.iter().find(|conflict| answer.maps.contains(&conflict.map)) {
-        return Err(Error::new(&conflict.message)
+        return Err(Error::new(conflict.message())
             .help("which of the two a node gets depends on the order of loading; make them alike"));
     }
     let mut after = before.clone();

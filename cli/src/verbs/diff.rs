@@ -122,7 +122,7 @@ fn parse(name: &str, text: &str) -> Result<Lock, Error> {
 fn of_object(name: String, inputs: &Inputs) -> Result<Side, Error> {
     let Observation { lock, conflicts } = &inputs.observation;
     match conflicts.first() {
-        Some(conflict) => Err(Error::new(&conflict.message)),
+        Some(conflict) => Err(Error::new(conflict.message())),
         None => Ok(Side { name, lock: lock.clone(), ..Side::default() }),
     }
 }

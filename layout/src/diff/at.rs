@@ -1,5 +1,6 @@
-//! A place in both layouts, and how it is called.
+//! A place in both layouts, and the way to it.
 
+use crate::change::{Step, Subject};
 use crate::rules::{self, Rule};
 
 /// Whether a layout is a whole key, a whole value, or inside of one: the rule for "another type" differs.
@@ -25,22 +26,26 @@ impl Role {
 /// One place in both layouts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At<'a> {
-    pub path: &'a str,
+    pub trail: Trail<'a>,
     pub role: Role,
     pub old_bits: u64,
     pub new_bits: u64,
 }
 
-pub(super) fn join(path: &str, name: &str) -> String {
-    format!("{path}.{name}")
+/// The way to a place, which becomes a subject where there is something to say of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Trail<'a> {
+    Whole(&'a Subject),
+    Member(&'a Self, &'a str),
+    Element(&'a Self),
 }
 
-/// How a message names the place at `path`: by the member, or by what of the map it is.
-pub(super) fn subject(path: &str) -> String {
-    match path.rsplit_once('.') {
-        Some((map, "key")) => format!("the key of `{map}`"),
-        Some((map, "value")) => format!("the value of `{map}`"),
-        Some((_, member)) => format!("`{member}`"),
-        None => format!("`{path}`"),
+impl Trail<'_> {
+    pub(super) fn subject(&self) -> Subject {
+        match self {
+            Self::Whole(subject) => (*subject).clone(),
+            Self::Member(parent, name) => parent.subject().step(Step::Member((*name).to_owned())),
+            Self::Element(array) => array.subject().step(Step::Element),
+        }
     }
 }

@@ -2,38 +2,40 @@
 
 use std::collections::BTreeMap;
 
+use crate::change::Subject;
+
 /// Changes of one composite that push the members behind them along, by where they are in either layout.
 #[derive(Debug, Default)]
 pub(super) struct Causes {
-    old: BTreeMap<u64, String>,
-    new: BTreeMap<u64, String>,
+    old: BTreeMap<u64, Subject>,
+    new: BTreeMap<u64, Subject>,
 }
 
 impl Causes {
-    pub(super) fn removed(&mut self, old_bits: u64, path: String) {
-        self.old.insert(old_bits, path);
+    pub(super) fn removed(&mut self, old_bits: u64, subject: Subject) {
+        self.old.insert(old_bits, subject);
     }
 
-    pub(super) fn added(&mut self, new_bits: u64, path: String) {
-        self.new.insert(new_bits, path);
+    pub(super) fn added(&mut self, new_bits: u64, subject: Subject) {
+        self.new.insert(new_bits, subject);
     }
 
-    pub(super) fn resized(&mut self, old_bits: u64, new_bits: u64, path: String) {
-        self.old.insert(old_bits, path.clone());
-        self.new.insert(new_bits, path);
+    pub(super) fn resized(&mut self, old_bits: u64, new_bits: u64, subject: Subject) {
+        self.old.insert(old_bits, subject.clone());
+        self.new.insert(new_bits, subject);
     }
 
     /// The nearest change before a member that was at `old_bits` and is at `new_bits`.
-    pub(super) fn before(&self, old_bits: u64, new_bits: u64) -> Option<&str> {
-        let nearest = |causes: &'_ BTreeMap<u64, String>, bits: u64| -> Option<u64> {
+    pub(super) fn before(&self, old_bits: u64, new_bits: u64) -> Option<&Subject> {
+        let nearest = |causes: &'_ BTreeMap<u64, Subject>, bits: u64| -> Option<u64> {
             causes.range(..bits).next_back().map(|(at, _)| bits - at)
         };
         let (by_old, by_new) = (nearest(&self.old, old_bits), nearest(&self.new, new_bits));
         match (by_old, by_new) {
             (Some(distance), other) if other.is_none_or(|other| distance < other) => {
-                self.old.get(&(old_bits - distance)).map(String::as_str)
+                self.old.get(&(old_bits - distance))
             }
-            (_, Some(distance)) => self.new.get(&(new_bits - distance)).map(String::as_str),
+            (_, Some(distance)) => self.new.get(&(new_bits - distance)),
             _ => None,
         }
     }

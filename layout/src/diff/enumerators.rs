@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::at::{At, join};
+use super::at::{At, Trail};
 use super::sink::Sink;
+use crate::change::Change;
 use crate::layout::Enumeration;
 use crate::rules;
 
@@ -18,34 +19,33 @@ pub(super) fn compare_enumerators(old: &Enumeration, new: &Enumeration, at: At<'
     let mut added: BTreeMap<&String, i128> =
         new.iter().filter(|(name, _)| !old.contains_key(*name)).map(|(name, value)| (name, *value)).collect();
 
+    let subject = |name: &str| Trail::Member(&at.trail, name).subject();
     // An end marker moves with the others; on its own it is an enumerator like any other.
     let others_change = !added.is_empty() || old.keys().any(|name| !new.contains_key(name));
     for (name, &was) in &old {
-        let path = join(at.path, name);
         match new.get(name) {
             Some(&is) if is == was => {}
             Some(&is) if others_change && is_sentinel(name) && Some(was) == old_highest && Some(is) == new_highest => {}
             Some(&is) => {
-                let message = format!("enumerator `{name}` is {is}, it was {was}");
-                sink.add(&rules::ENUM_VALUE_CHANGED, &path, Some(was.to_string()), Some(is.to_string()), message);
+                let change = Change::Enumerator { old: Some(was), new: Some(is) };
+                sink.add(&rules::ENUM_VALUE_CHANGED, subject(name), change);
             }
             None => {
                 let renamed = added.iter().find(|(_, value)| **value == was).map(|(name, _)| (*name).clone());
                 if let Some(to) = renamed {
                     added.remove(&to);
-                    let message = format!("enumerator `{name}` ({was}) was renamed to `{to}`");
-                    let path = join(at.path, &to);
-                    sink.add(&rules::ENUM_VALUE_RENAMED, &path, Some(name.clone()), Some(to), message);
+                    let subject = subject(&to);
+                    let change = Change::EnumeratorRenamed { old: name.clone(), new: to, number: was };
+                    sink.add(&rules::ENUM_VALUE_RENAMED, subject, change);
                 } else {
-                    let message = format!("enumerator `{name}` ({was}) was removed");
-                    sink.add(&rules::ENUM_VALUE_REMOVED, &path, Some(was.to_string()), None, message);
+                    let change = Change::Enumerator { old: Some(was), new: None };
+                    sink.add(&rules::ENUM_VALUE_REMOVED, subject(name), change);
                 }
             }
         }
     }
     for (name, value) in added {
-        let message = format!("enumerator `{name}` ({value}) was added");
-        sink.add(&rules::ENUM_VALUE_ADDED, &join(at.path, name), None, Some(value.to_string()), message);
+        sink.add(&rules::ENUM_VALUE_ADDED, subject(name), Change::Enumerator { old: None, new: Some(value) });
     }
 }
 

@@ -1,13 +1,13 @@
 //! Findings inside a key or a value.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ptr;
 
-use super::at::{At, Role, join, subject};
+use super::at::{At, Role, Trail};
 use super::causes::{Causes, longest_increasing};
 use super::enumerators::compare_enumerators;
 use super::sink::Sink;
+use crate::change::{Change, Subject, Typed};
 use crate::config::Levels;
 use crate::digest::Digester;
 use crate::kernel_field;
@@ -38,8 +38,7 @@ impl LayoutDiff {
             let renamed_behind = behind.0 != behind.1 && !is_element_spelling(&behind.0, &behind.1);
             if old.typedef != new.typedef || renamed_behind {
                 let (old, new) = distinct_spellings(old, new);
-                let message = format!("{} is spelled {new}, it was {old}", subject(at.path));
-                sink.add(&rules::TYPE_SPELLING_CHANGED, at.path, Some(old), Some(new), message);
+                sink.add(&rules::TYPE_SPELLING_CHANGED, at.trail.subject(), Change::Spelling { old, new });
             }
         }
     }
@@ -66,16 +65,16 @@ impl LayoutDiff {
                         }
                     };
                     if differ {
-                        sink.add(at.role.type_changed(), at.path, None, None, String::new());
+                        // Only that there is something is looked at.
+                        sink.add(at.role.type_changed(), Subject::MAP, Change::TooMuch { looked_at: 0 });
                     }
                     return;
                 }
                 let before = sink.len();
                 self.compare_members(a, b, at, sink);
                 if at.role == Role::Inside && old.size != new.size && !sink.since(before).any(is_of_bytes) {
-                    let message = format!("{} takes {} bytes, it took {}", subject(at.path), new.size, old.size);
-                    let (old, new) = (format!("{} bytes", old.size), format!("{} bytes", new.size));
-                    sink.add(&rules::PADDING_CHANGED, at.path, Some(old), Some(new), message);
+                    let change = Change::Size { old: old.size, new: new.size };
+                    sink.add(&rules::PADDING_CHANGED, at.trail.subject(), change);
                 }
                 if sink.len() == before && a.name() == b.name() && old.size == new.size {
                     self.same.insert(pair);
@@ -83,26 +82,17 @@ impl LayoutDiff {
             }
             (Shape::Array { element: a, len: old_len }, Shape::Array { element: b, len: new_len }) => {
                 if old_len != new_len {
-                    let (what, moved) = (subject(at.path), and_moved(at));
-                    let message = format!("{what} has {new_len} elements, it had {old_len}{moved}");
-                    let (old_text, new_text) = (old.spelling(), new.spelling());
-                    sink.add_placed(
-                        &rules::ARRAY_LENGTH_CHANGED,
-                        at.path,
-                        Some((old_text, place(at.old_bits, old.size * 8))),
-                        Some((new_text, place(at.new_bits, new.size * 8))),
-                        message,
-                    );
+                    let old = (*old_len, typed(old.spelling(), at.old_bits, old.size * 8));
+                    let new = (*new_len, typed(new.spelling(), at.new_bits, new.size * 8));
+                    sink.add(&rules::ARRAY_LENGTH_CHANGED, at.trail.subject(), Change::Length { old, new });
                 }
                 let before = sink.len();
-                let path = format!("{}[]", at.path);
+                let trail = Trail::Element(&at.trail);
                 let role = if *old_len.min(new_len) > 1 { Role::Element } else { Role::Inside };
-                self.compare(a, b, At { path: &path, role, ..at }, sink);
+                self.compare(a, b, At { trail, role, ..at }, sink);
                 if a.size != b.size && role == Role::Element && !sink.since(before).any(is_of_bytes) {
-                    let message =
-                        format!("the elements of {} take {} bytes, they took {}", subject(at.path), b.size, a.size);
-                    let (old, new) = (format!("{} bytes", a.size), format!("{} bytes", b.size));
-                    sink.add(&rules::ARRAY_STRIDE_CHANGED, &path, Some(old), Some(new), message);
+                    let change = Change::Stride { old: a.size, new: b.size };
+                    sink.add(&rules::ARRAY_STRIDE_CHANGED, trail.subject(), change);
                 }
             }
             _ => self.compare_scalars((old, old.size * 8), (new, new.size * 8), at, sink),
@@ -119,16 +109,12 @@ impl LayoutDiff {
     ) {
         let changed = |rule, sink: &mut Sink<'_>| {
             let (from, to) = distinct_spellings(old, new);
-            let what = match old_bits.cmp(&new_bits) {
-                Ordering::Less if is_number(old) && is_number(new) => "grew",
-                Ordering::Greater if is_number(old) && is_number(new) => "shrank",
-                _ => "changed",
+            let change = Change::Retyped {
+                old: typed(from, at.old_bits, old_bits),
+                new: typed(to, at.new_bits, new_bits),
+                are_numbers: is_number(old) && is_number(new),
             };
-            let moved = and_moved(at);
-            let message = format!("{} {what} from {from} to {to}{moved}", subject(at.path));
-            let old = Some((from, place(at.old_bits, old_bits)));
-            let new = Some((to, place(at.new_bits, new_bits)));
-            sink.add_placed(rule, at.path, old, new, message);
+            sink.add(rule, at.trail.subject(), change);
         };
         if old_bits != new_bits {
             return changed(at.role.type_changed(), sink);
@@ -188,50 +174,39 @@ impl LayoutDiff {
         // What each pair says of itself, and which pairs changed in size and so pushed others along.
         let mut causes = Causes::default();
         for flat in unpaired(&old, pairs.iter().map(|pair| pair.old)) {
-            let (rule, what) = if flat.in_union {
-                (&rules::UNION_ARM_REMOVED, "is no longer an arm of the union")
-            } else {
-                (&rules::MEMBER_REMOVED, "was removed")
-            };
-            let path = join(at.path, &flat.member.name);
-            let side = Some((spelling(flat), member_place(at.old_bits, flat)));
-            sink.add_placed(rule, &path, side, None, format!("{} {what}", subject(&path)));
+            let rule = if flat.in_union { &rules::UNION_ARM_REMOVED } else { &rules::MEMBER_REMOVED };
+            let subject = Trail::Member(&at.trail, &flat.member.name).subject();
+            let old = Typed { spelling: spelling(flat), place: member_place(at.old_bits, flat) };
+            sink.add(rule, subject.clone(), Change::Removed { old, in_union: flat.in_union });
             order.resize(sink.len() - start, flat.offset_bits);
-            causes.removed(flat.offset_bits, path);
+            causes.removed(flat.offset_bits, subject);
         }
         for flat in unpaired(&new, pairs.iter().map(|pair| pair.new)) {
-            let (rule, what) = if flat.in_union {
-                (&rules::UNION_ARM_ADDED, "is a new arm of the union")
-            } else {
-                (&rules::MEMBER_ADDED, "was added")
-            };
-            let path = join(at.path, &flat.member.name);
-            let side = Some((spelling(flat), member_place(at.new_bits, flat)));
-            sink.add_placed(rule, &path, None, side, format!("{} {what}", subject(&path)));
+            let rule = if flat.in_union { &rules::UNION_ARM_ADDED } else { &rules::MEMBER_ADDED };
+            let subject = Trail::Member(&at.trail, &flat.member.name).subject();
+            let new = Typed { spelling: spelling(flat), place: member_place(at.new_bits, flat) };
+            sink.add(rule, subject.clone(), Change::Added { new, in_union: flat.in_union });
             order.resize(sink.len() - start, flat.offset_bits);
-            causes.added(flat.offset_bits, path);
+            causes.added(flat.offset_bits, subject);
         }
         // The first change inside of each pair.
         let mut changes = Vec::with_capacity(pairs.len());
         for pair in &pairs {
             let (a, b) = (old[pair.old], new[pair.new]);
-            let path = join(at.path, &b.member.name);
             let here = At {
-                path: &path,
+                trail: Trail::Member(&at.trail, &b.member.name),
                 role: Role::Inside,
                 old_bits: at.old_bits + a.offset_bits,
                 new_bits: at.new_bits + b.offset_bits,
             };
             let before = sink.len();
             if pair.renamed {
-                let (from, to) = (&a.member.name, &b.member.name);
-                let message = format!("`{from}` was renamed to `{to}`");
-                let old = Some((from.to_string(), member_place(at.old_bits, a)));
-                let new = Some((to.to_string(), member_place(at.new_bits, b)));
-                sink.add_placed(&rules::MEMBER_RENAMED, &path, old, new, message);
+                let old = (a.member.name.to_string(), member_place(at.old_bits, a));
+                let new = (b.member.name.to_string(), member_place(at.new_bits, b));
+                sink.add(&rules::MEMBER_RENAMED, here.trail.subject(), Change::Renamed { old, new });
             }
             self.compare_member(a, b, here, sink);
-            let own = sink.since(before).find(|finding| is_primary(finding)).map(|finding| finding.path.clone());
+            let own = sink.since(before).find(|finding| is_primary(finding)).map(|finding| finding.subject.clone());
             if let Some(own) = own.as_ref().filter(|_| a.member.size_bits() != b.member.size_bits()) {
                 causes.resized(a.offset_bits, b.offset_bits, own.clone());
             }
@@ -244,33 +219,28 @@ impl LayoutDiff {
         for (pair, _) in pairs.iter().zip(&in_order).filter(|(_, in_order)| !**in_order) {
             let (a, b) = (old[pair.old].offset_bits, new[pair.new].offset_bits);
             if a != b {
-                causes.resized(a, b, join(at.path, &new[pair.new].member.name));
+                causes.resized(a, b, Trail::Member(&at.trail, &new[pair.new].member.name).subject());
             }
         }
         for (index, pair) in pairs.iter().enumerate() {
             let (a, b) = (old[pair.old], new[pair.new]);
-            let path = join(at.path, &b.member.name);
+            if a.offset_bits == b.offset_bits {
+                continue;
+            }
+            let subject = Trail::Member(&at.trail, &b.member.name).subject();
             // Its own change says "and moved".
-            if a.offset_bits == b.offset_bits || changes[index].as_ref() == Some(&path) {
+            if changes[index].as_ref() == Some(&subject) {
                 continue;
             }
             // What changed inside of a struct may move it too, by its alignment.
-            let pushed = || causes.before(a.offset_bits, b.offset_bits).filter(|_| in_order[index]).map(str::to_owned);
+            let pushed = || causes.before(a.offset_bits, b.offset_bits).filter(|_| in_order[index]).cloned();
             let cause = changes[index].clone().or_else(pushed).filter(|_| in_order[index]);
             let is_primary = cause.is_none();
-            let (from, to) = (member_place(at.old_bits, a), member_place(at.new_bits, b));
-            let message = format!("{} moved from {from} to {to}", subject(&path));
-            sink.add_consequence(
-                &rules::MEMBER_MOVED,
-                &path,
-                Some((from.to_string(), from)),
-                Some((to.to_string(), to)),
-                cause,
-                message,
-            );
+            let (old, new) = (member_place(at.old_bits, a), member_place(at.new_bits, b));
+            sink.add_consequence(&rules::MEMBER_MOVED, subject.clone(), Change::Moved { old, new }, cause);
             order.resize(sink.len() - start, b.offset_bits);
             if is_primary {
-                causes.resized(a.offset_bits, b.offset_bits, path);
+                causes.resized(a.offset_bits, b.offset_bits, subject);
             }
         }
         sink.sort_since(start, &order);
@@ -282,18 +252,15 @@ impl LayoutDiff {
         }
         let (old_bits, new_bits) = (a.member.size_bits(), b.member.size_bits());
         if old_bits != new_bits {
-            let (what, moved) = (subject(at.path), and_moved(at));
-            let message = format!("{what} is {new_bits} bits wide, it was {old_bits}{moved}");
-            let old = Some((spelling(a), place(at.old_bits, old_bits)));
-            let new = Some((spelling(b), place(at.new_bits, new_bits)));
-            return sink.add_placed(&rules::BIT_WIDTH_CHANGED, at.path, old, new, message);
+            let old = typed(spelling(a), at.old_bits, old_bits);
+            let new = typed(spelling(b), at.new_bits, new_bits);
+            return sink.add(&rules::BIT_WIDTH_CHANGED, at.trail.subject(), Change::Width { old, new });
         }
         let before = sink.len();
         self.compare_scalars((&a.member.layout, old_bits), (&b.member.layout, new_bits), at, sink);
         let (old, new) = (spelling(a), spelling(b));
         if sink.len() == before && !sink.is_full() && old != new {
-            let message = format!("{} is spelled {new}, it was {old}", subject(at.path));
-            sink.add(&rules::TYPE_SPELLING_CHANGED, at.path, Some(old), Some(new), message);
+            sink.add(&rules::TYPE_SPELLING_CHANGED, at.trail.subject(), Change::Spelling { old, new });
         }
     }
 
@@ -324,7 +291,7 @@ impl LayoutDiff {
             // Arms of a union may all have one place; a few of them are enough to look at.
             let found = candidates.iter().take(16).position(|&candidate| {
                 let mut scratch = Sink::scratch();
-                let at = At { path: "", role: Role::Inside, old_bits: 0, new_bits: 0 };
+                let at = At { trail: Trail::Whole(&Subject::MAP), role: Role::Inside, old_bits: 0, new_bits: 0 };
                 self.compare_member(a, new[candidate], at, &mut scratch);
                 !scratch.since(0).any(is_of_bytes)
             });
@@ -348,17 +315,21 @@ struct Pair {
 pub(crate) fn rules_between(old: &Layout, new: &Layout) -> Vec<&'static Rule> {
     let levels = Levels::default();
     let mut sink = Sink::new("", &levels);
-    LayoutDiff::default().compare(old, new, At { path: "", role: Role::Inside, old_bits: 0, new_bits: 0 }, &mut sink);
+    LayoutDiff::default().compare(
+        old,
+        new,
+        At { trail: Trail::Whole(&Subject::MAP), role: Role::Inside, old_bits: 0, new_bits: 0 },
+        &mut sink,
+    );
     sink.findings.iter().map(|finding| finding.rule).collect()
 }
 
 /// Reports that one struct is another, which only the kernel tells apart.
 fn type_changed(old: &Layout, new: &Layout, at: At<'_>, sink: &mut Sink<'_>) {
     let (from, to) = distinct_spellings(old, new);
-    let message = format!("{} changed from {from} to {to}", subject(at.path));
-    let old = Some((from, place(at.old_bits, old.size * 8)));
-    let new = Some((to, place(at.new_bits, new.size * 8)));
-    sink.add_placed(at.role.type_changed(), at.path, old, new, message);
+    let old = typed(from, at.old_bits, old.size * 8);
+    let new = typed(to, at.new_bits, new.size * 8);
+    sink.add(at.role.type_changed(), at.trail.subject(), Change::Retyped { old, new, are_numbers: false });
 }
 
 fn sign(kind: IntKind) -> Option<bool> {
@@ -387,10 +358,6 @@ fn is_primary(finding: &crate::finding::Finding) -> bool {
     is_of_bytes(finding) && finding.consequence_of.is_none()
 }
 
-fn and_moved(at: At<'_>) -> &'static str {
-    if at.old_bits == at.new_bits { "" } else { ", and moved" }
-}
-
 fn is_of_bytes(finding: &crate::finding::Finding) -> bool {
     finding.rule.tier == Tier::Bytes
 }
@@ -414,6 +381,10 @@ fn spelling(flat: FlatMember<'_>) -> String {
         Some(bits) => format!("{spelled}:{bits}"),
         None => spelled,
     }
+}
+
+const fn typed(spelling: String, offset_bits: u64, size_bits: u64) -> Typed {
+    Typed { spelling, place: place(offset_bits, size_bits) }
 }
 
 const fn place(offset_bits: u64, size_bits: u64) -> Place {

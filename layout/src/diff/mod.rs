@@ -8,6 +8,7 @@ mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::change::{Change, Outline, Part, Subject};
 use crate::config::Levels;
 use crate::digest::Digest;
 use crate::epoch::{Epoch, Merge, OnUpgrade};
@@ -17,10 +18,9 @@ use crate::layout::Layout;
 use crate::lock::{Lock, LockedMap};
 use crate::map::{MapDef, Pinning};
 use crate::map_type::{Fate, fate_where, why_not};
-use crate::place::Place;
 use crate::rules::{self, Attribute, Level, Rule, Tier};
 use crate::sum::sum_places;
-use at::{At, Role};
+use at::{At, Role, Trail};
 use layouts::LayoutDiff;
 use sink::{MAX_SEEN, Sink};
 
@@ -53,16 +53,13 @@ fn added(after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
         return None;
     }
     let def = &after.def;
-    let message = format!("map `{}` is new", def.name);
-    sink.add(&rules::MAP_ADDED, &def.name, None, Some(describe(def)), message);
-    for (what, missing, size) in [
-        ("key", def.key.is_none() && def.key_has_layout(), def.key_size),
-        ("value", def.value.is_none() && def.value_has_layout(), def.value_size),
+    sink.add(&rules::MAP_ADDED, Subject::MAP, Change::Map { old: None, new: Some(Outline::of(def)) });
+    for (part, missing, size) in [
+        (Part::Key, def.key.is_none() && def.key_has_layout(), def.key_size),
+        (Part::Value, def.value.is_none() && def.value_has_layout(), def.value_size),
     ] {
         if missing {
-            let message = format!("the {what} of `{}` is declared by its size alone: {size} bytes", def.name);
-            let path = format!("{}.{what}", def.name);
-            sink.add(&rules::UNTYPED_MAP, &path, None, Some(format!("{size} bytes")), message);
+            sink.add(&rules::UNTYPED_MAP, Subject::MAP.part(part), Change::Untyped { new: size.into() });
         }
     }
     Some(verdict(&def.name, Disposition::Create, None, Some(def.digest())))
@@ -73,8 +70,7 @@ fn removed(before: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
         return None;
     }
     let def = &before.def;
-    let message = format!("map `{}` is gone", def.name);
-    sink.add(&rules::MAP_REMOVED, &def.name, Some(describe(def)), None, message);
+    sink.add(&rules::MAP_REMOVED, Subject::MAP, Change::Map { old: Some(Outline::of(def)), new: None });
     Some(verdict(&def.name, Disposition::Drop, Some(def.digest()), None))
 }
 
@@ -88,28 +84,21 @@ fn verdict(map: &str, disposition: Disposition, from: Option<Digest>, to: Option
     Verdict { map, disposition, from, to, reason, merge, answer, fate, cannot }
 }
 
-/// `hash of 1024, 4 -> 16 bytes`
-fn describe(def: &MapDef) -> String {
-    format!("{} of {}, {} -> {} bytes", def.map_type, def.max_entries, def.key_size, def.value_size)
-}
-
 fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
     let (old, new) = (&before.def, &after.def);
     match (before.ephemeral, after.ephemeral) {
         (true, true) => return None,
         (true, false) => {
-            let message = format!("map `{}` is now pinned", new.name);
-            sink.add(&rules::PINNING_ADDED, &new.name, Some("not pinned".into()), Some("pinned".into()), message);
+            sink.add(&rules::PINNING_ADDED, Subject::MAP, Change::Pinned { new: true });
         }
         (false, true) => {
-            let message = format!("map `{}` is no longer pinned", new.name);
-            sink.add(&rules::PINNING_REMOVED, &new.name, Some("pinned".into()), Some("not pinned".into()), message);
+            sink.add(&rules::PINNING_REMOVED, Subject::MAP, Change::Pinned { new: false });
         }
         (false, false) => {
-            compare_defs(old, new, &old.name, false, sink);
+            compare_defs(old, new, &Subject::MAP, sink);
             if sink.seen >= MAX_SEEN && sink.kept[1] == 0 {
-                let message = format!("map `{}` differs in over {MAX_SEEN} places; not all were looked at", new.name);
-                sink.add(&rules::VALUE_TYPE_CHANGED, &format!("{}.value", new.name), None, None, message);
+                let change = Change::TooMuch { looked_at: MAX_SEEN };
+                sink.add(&rules::VALUE_TYPE_CHANGED, Subject::MAP.part(Part::Value), change);
                 sink.findings.iter_mut().rev().take(1).for_each(|finding| finding.level = Level::Deny);
             }
         }
@@ -163,84 +152,72 @@ fn keeps_size(
     for finding in larger {
         (finding.rule, finding.level) = (rule, level);
         finding.accepted = acceptance.of(rule, before, after);
-        let (from, to) = (before.def.max_entries, after.def.max_entries);
-        finding.message =
-            format!("`{}` keeps its {from} entries, though max_entries is {to}: {because}", before.def.name);
+        let (old, new) = (before.def.max_entries, after.def.max_entries);
+        finding.change = Change::CapacityStays { old, new, because: because.to_owned() };
     }
 }
 
 /// Attributes and layouts of one map, or of the template of the maps that it holds.
-fn compare_defs(old: &MapDef, new: &MapDef, path: &str, is_inner: bool, sink: &mut Sink<'_>) {
-    let what = if is_inner { format!("the inner map of `{}`", sink.map) } else { format!("map `{}`", old.name) };
-    let texts = |a: &dyn ToString, b: &dyn ToString| (Some(a.to_string()), Some(b.to_string()));
-
+fn compare_defs(old: &MapDef, new: &MapDef, subject: &Subject, sink: &mut Sink<'_>) {
+    let is_inner = subject.inner > 0;
     if old.map_type != new.map_type {
-        let (from, to) = texts(&old.map_type, &new.map_type);
-        let message = format!("{what} is of type {}, it was {}", new.map_type, old.map_type);
-        sink.add(&rules::MAP_TYPE_CHANGED, path, from, to, message);
+        let change = Change::Type { old: old.map_type, new: new.map_type };
+        sink.add(&rules::MAP_TYPE_CHANGED, subject.clone(), change);
     }
     let layouts = sink.len();
     compare_key_or_value(
         (&old.key, old.key_size),
         (&new.key, new.key_size),
-        &format!("{path}.key"),
+        &subject.part(Part::Key),
         (Role::Key, &rules::KEY_SIZE_CHANGED),
         sink,
     );
     compare_key_or_value(
         (&old.value, old.value_size),
         (&new.value, new.value_size),
-        &format!("{path}.value"),
+        &subject.part(Part::Value),
         (Role::Value, &rules::VALUE_SIZE_CHANGED),
         sink,
     );
     let layouts = sink.findings.split_off(layouts.min(sink.len()));
 
+    let capacity = Change::MaxEntries { old: old.max_entries, new: new.max_entries };
     if is_inner {
         let fixed = old.inner_capacity_is_fixed() || new.inner_capacity_is_fixed();
         if fixed && old.max_entries != new.max_entries {
-            let (from, to) = texts(&old.max_entries, &new.max_entries);
-            let message = format!("{what} has {} entries, it had {}", new.max_entries, old.max_entries);
-            sink.add(&rules::INNER_MAP_CHANGED, path, from, to, message);
+            sink.add(&rules::INNER_MAP_CHANGED, subject.clone(), capacity);
         }
-    } else if old.max_entries != new.max_entries {
-        let (from, to) = texts(&old.max_entries, &new.max_entries);
-        let (rule, verb) = if new.max_entries > old.max_entries {
-            (&rules::MAX_ENTRIES_INCREASED, "grew")
-        } else {
-            (&rules::MAX_ENTRIES_DECREASED, "shrank")
-        };
-        let message = format!("max_entries of `{}` {verb} from {} to {}", old.name, old.max_entries, new.max_entries);
-        sink.add(rule, path, from, to, message);
+    } else if new.max_entries > old.max_entries {
+        sink.add(&rules::MAX_ENTRIES_INCREASED, subject.clone(), capacity);
+    } else if new.max_entries < old.max_entries {
+        sink.add(&rules::MAX_ENTRIES_DECREASED, subject.clone(), capacity);
     }
     if old.effective_flags() != new.effective_flags() {
-        let (from, to) = (format!("{:#x}", old.effective_flags()), format!("{:#x}", new.effective_flags()));
-        let message = format!("map_flags of {what} are {to}, they were {from}");
-        sink.add(&rules::FLAGS_CHANGED, path, Some(from), Some(to), message);
+        let change = Change::Flags { old: old.effective_flags(), new: new.effective_flags() };
+        sink.add(&rules::FLAGS_CHANGED, subject.clone(), change);
     }
     if old.map_extra != new.map_extra {
-        let (from, to) = texts(&old.map_extra, &new.map_extra);
-        let message = format!("map_extra of {what} is {}, it was {}", new.map_extra, old.map_extra);
-        sink.add(&rules::MAP_EXTRA_CHANGED, path, from, to, message);
+        let change = Change::MapExtra { old: old.map_extra, new: new.map_extra };
+        sink.add(&rules::MAP_EXTRA_CHANGED, subject.clone(), change);
     }
     if !is_inner && old.pinning != new.pinning {
-        let (from, to) = texts(&old.pinning, &new.pinning);
         let rule = if old.pinning == Pinning::ByName || new.pinning == Pinning::None {
             &rules::PINNING_REMOVED
         } else {
             &rules::PINNING_ADDED
         };
-        let message = format!("pinning of `{}` is {}, it was {}", old.name, new.pinning, old.pinning);
-        sink.add(rule, path, from, to, message);
+        sink.add(rule, subject.clone(), Change::Pinning { old: old.pinning, new: new.pinning });
     }
     match (&old.inner, &new.inner) {
-        (Some(old), Some(new)) => compare_defs(old, new, &format!("{path}.inner"), true, sink),
+        (Some(old), Some(new)) => {
+            let subject = Subject { inner: subject.inner + 1, ..subject.clone() };
+            compare_defs(old, new, &subject, sink);
+        }
         (None, None) => {}
         (old, new) => {
-            let describe = |inner: &Option<Box<MapDef>>| inner.as_deref().map(describe);
-            let message =
-                format!("the inner map of `{}` {}", sink.map, if new.is_some() { "is new" } else { "is gone" });
-            sink.add(&rules::INNER_MAP_CHANGED, path, describe(old), describe(new), message);
+            let outline = |inner: &Option<Box<MapDef>>| inner.as_deref().map(Outline::of);
+            let change = Change::Template { old: outline(old), new: outline(new) };
+            sink.add(&rules::INNER_MAP_CHANGED, subject.clone(), change);
         }
     }
     sink.findings.extend(layouts);
@@ -251,23 +228,23 @@ type Side<'a> = (&'a Option<std::sync::Arc<Layout>>, u32);
 fn compare_key_or_value(
     (old, old_size): Side<'_>,
     (new, new_size): Side<'_>,
-    path: &str,
+    subject: &Subject,
     (role, size_rule): (Role, &'static Rule),
     sink: &mut Sink<'_>,
 ) {
-    let what = path.rsplit('.').next().unwrap_or(path);
     let start = sink.len();
     match (old, new) {
         (Some(old), Some(new)) => {
-            LayoutDiff::default().compare(old, new, At { path, role, old_bits: 0, new_bits: 0 }, sink);
+            let at = At { trail: Trail::Whole(subject), role, old_bits: 0, new_bits: 0 };
+            LayoutDiff::default().compare(old, new, at, sink);
         }
         (Some(old), None) => {
-            let message = format!("the {what} of `{}` no longer says its type", sink.map);
-            sink.add(&rules::LAYOUT_REMOVED, path, Some(old.spelling()), Some(format!("{new_size} bytes")), message);
+            let change = Change::TypeUntold { old: old.spelling(), new: new_size.into() };
+            sink.add(&rules::LAYOUT_REMOVED, subject.clone(), change);
         }
         (None, Some(new)) => {
-            let message = format!("the {what} of `{}` now says its type: {}", sink.map, new.spelling());
-            sink.add(&rules::LAYOUT_ADDED, path, Some(format!("{old_size} bytes")), Some(new.spelling()), message);
+            let change = Change::TypeTold { old: old_size.into(), new: new.spelling() };
+            sink.add(&rules::LAYOUT_ADDED, subject.clone(), change);
         }
         (None, None) => {}
     }
@@ -275,11 +252,9 @@ fn compare_key_or_value(
         let primary = || sink.since(start).filter(|f| f.rule.tier == Tier::Bytes && f.consequence_of.is_none());
         // A move changes no size by itself; what was added, removed or resized last is nearest to the end.
         let cause = primary().rfind(|finding| finding.rule != &rules::MEMBER_MOVED).or_else(|| primary().next());
-        let cause = cause.map(|finding| finding.path.clone());
-        let message = format!("the {what} of `{}` takes {new_size} bytes, it took {old_size}", sink.map);
-        let side =
-            |size: u32| Some((format!("{size} bytes"), Place { offset_bits: 0, size_bits: u64::from(size) * 8 }));
-        sink.add_consequence(size_rule, path, side(old_size), side(new_size), cause, message);
+        let cause = cause.map(|finding| finding.subject.clone());
+        let change = Change::Size { old: old_size.into(), new: new_size.into() };
+        sink.add_consequence(size_rule, subject.clone(), change, cause);
     }
 }
 
@@ -407,14 +382,8 @@ fn stale_epochs(map: &LockedMap, sink: &mut Sink<'_>) {
     let current = map.def.digest();
     for epoch in &map.epochs {
         if !leads_to(&map.epochs, epoch.to, current) {
-            let message = format!(
-                "the epoch from {} leads to {}, and nothing leads on to today's {}",
-                epoch.from.short(),
-                epoch.to.short(),
-                current.short()
-            );
-            let (old, new) = (epoch.to.to_string(), current.to_string());
-            sink.add(&rules::STALE_EPOCH, &map.def.name, Some(old), Some(new), message);
+            let change = Change::Stale { from: epoch.from, old: epoch.to, new: current };
+            sink.add(&rules::STALE_EPOCH, Subject::MAP, change);
         }
     }
 }

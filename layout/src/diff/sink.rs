@@ -1,8 +1,8 @@
 //! Collects the findings of one map, as many as anybody reads.
 
+use crate::change::{Change, Subject};
 use crate::config::Levels;
 use crate::finding::Finding;
-use crate::place::Place;
 use crate::rules::{Level, Rule};
 
 /// Most findings of one map that are kept: of those that are denied, and as many of the others. A struct used in a hundred
@@ -63,48 +63,16 @@ impl<'a> Sink<'a> {
         self.findings.extend(tail.into_iter().map(|(finding, _)| finding));
     }
 
-    pub(super) fn add(
-        &mut self,
-        rule: &'static Rule,
-        path: &str,
-        old: Option<String>,
-        new: Option<String>,
-        message: String,
-    ) {
-        self.push(rule, path, (old, None), (new, None), None, message);
-    }
-
-    pub(super) fn add_placed(
-        &mut self,
-        rule: &'static Rule,
-        path: &str,
-        old: Option<(String, Place)>,
-        new: Option<(String, Place)>,
-        message: String,
-    ) {
-        self.add_consequence(rule, path, old, new, None, message);
+    pub(super) fn add(&mut self, rule: &'static Rule, subject: Subject, change: Change) {
+        self.add_consequence(rule, subject, change, None);
     }
 
     pub(super) fn add_consequence(
         &mut self,
         rule: &'static Rule,
-        path: &str,
-        old: Option<(String, Place)>,
-        new: Option<(String, Place)>,
-        cause: Option<String>,
-        message: String,
-    ) {
-        self.push(rule, path, old.unzip(), new.unzip(), cause, message);
-    }
-
-    fn push(
-        &mut self,
-        rule: &'static Rule,
-        path: &str,
-        old: (Option<String>, Option<Place>),
-        new: (Option<String>, Option<Place>),
-        consequence_of: Option<String>,
-        message: String,
+        subject: Subject,
+        change: Change,
+        consequence_of: Option<Subject>,
     ) {
         let level = self.level(rule);
         let kept = &mut self.kept[usize::from(level == Level::Deny)];
@@ -113,18 +81,7 @@ impl<'a> Sink<'a> {
             return;
         }
         *kept += 1;
-        self.findings.push(Finding {
-            rule,
-            level,
-            map: self.map.to_owned(),
-            path: path.to_owned(),
-            old: old.0,
-            new: new.0,
-            old_place: old.1,
-            new_place: new.1,
-            consequence_of,
-            accepted: None,
-            message,
-        });
+        let map = self.map.to_owned();
+        self.findings.push(Finding { rule, level, map, subject, change, consequence_of, accepted: None });
     }
 }

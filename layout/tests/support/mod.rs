@@ -49,9 +49,9 @@ pub fn diff(old: &Lock, new: &Lock) -> Comparison {
 
 /// `rule path: old -> new`, and for a consequence ` <- path of its cause`.
 pub fn line(finding: &Finding) -> String {
-    let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
-    let cause = finding.consequence_of.as_ref().map(|cause| format!(" <- {cause}")).unwrap_or_default();
-    format!("{} {}: {} -> {}{cause}", finding.rule.id, finding.path, side(&finding.old), side(&finding.new))
+    let side = |side: Option<String>| side.unwrap_or_else(|| "-".to_owned());
+    let cause = finding.cause().map(|cause| format!(" <- {cause}")).unwrap_or_default();
+    format!("{} {}: {} -> {}{cause}", finding.rule.id, finding.path(), side(finding.old()), side(finding.new()))
 }
 
 pub fn lines(comparison: &Comparison) -> Vec<String> {

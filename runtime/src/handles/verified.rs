@@ -312,11 +312,6 @@ impl At<'_> {
 
 /// A finding with both sides, in words.
 fn told(finding: &Finding) -> String {
-    let side = |words: &Option<String>, place: Option<maplock_layout::Place>| match (words, place) {
-        (Some(words), Some(place)) => format!("{words} at {place}"),
-        (Some(words), None) => words.clone(),
-        (None, _) => "nothing".to_owned(),
-    };
-    let (old, new) = (side(&finding.old, finding.old_place), side(&finding.new, finding.new_place));
-    format!("{}: {} (`{}` here: {new}; in the map: {old})", finding.rule.id, finding.message, finding.path)
+    let (old, new) = (finding.old_with_place(), finding.new_with_place());
+    format!("{}: {} (`{}` here: {new}; in the map: {old})", finding.rule.id, finding.message(), finding.path())
 }

@@ -297,7 +297,7 @@ fn by_policy(
             let against = findings.iter().find(|finding| finding.rule.effect.rules_out_reuse);
             match against {
                 Some(finding) => {
-                    let why = format!("{problem}; policy `reuse` can't be: {}", finding.message);
+                    let why = format!("{problem}; policy `reuse` can't be: {}", finding.message());
                     Decision { disposition: Disposition::Refuse, why, def, by }
                 }
                 None => {

@@ -1,7 +1,7 @@
 //! Why something is done to a map, in a few words.
 
 use maplock_layout::lock::{LockedMap, OnUpgrade};
-use maplock_layout::{Digest, Disposition, Finding, MapDef, rules};
+use maplock_layout::{Digest, Disposition, Finding, MapDef};
 
 /// Why the lock says so.
 pub(super) fn why(
@@ -36,13 +36,7 @@ pub(super) fn change(findings: &[Finding]) -> String {
     let mut primary: Vec<_> = findings.iter().filter(|finding| finding.consequence_of.is_none()).collect();
     primary.sort_by_key(|finding| (!finding.needs_decision(), finding.rule.tier));
     let Some(first) = primary.first() else { return "changed".to_owned() };
-    let member = [".value.", ".key."].iter().find_map(|part| Some(first.path.split_once(part)?.1));
-    let text = match (member, &first.old, &first.new) {
-        (Some(member), Some(old), Some(new)) if first.rule != &rules::MEMBER_RENAMED => {
-            format!("{member} {old} -> {new}")
-        }
-        _ => first.message.clone(),
-    };
+    let text = first.brief();
     let more = primary.iter().filter(|finding| finding.needs_decision()).count().saturating_sub(1);
     if more == 0 { text } else { format!("{text}, and {more} more") }
 }

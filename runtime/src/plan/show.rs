@@ -120,11 +120,11 @@ impl MapPlan {
             json!({
                 "rule": finding.rule.id,
                 "level": finding.level.name(),
-                "path": finding.path,
-                "old": finding.old,
-                "new": finding.new,
+                "path": finding.path(),
+                "old": finding.old(),
+                "new": finding.new(),
                 "accepted": finding.accepted.map(|accepted| accepted.name()),
-                "message": finding.message,
+                "message": finding.message(),
             })
         });
         let action = &self.action;

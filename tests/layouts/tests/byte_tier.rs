@@ -640,8 +640,8 @@ fn check_bytes(case: &Case<'_>) -> Result<(), String> {
 /// What is called a consequence must lead to what is not one; and where one member changed, that one is to blame.
 fn check_causes(case: &Case<'_>) -> Result<(), String> {
     for finding in &case.found {
-        let Some(cause) = &finding.consequence_of else { continue };
-        let is_cause = |of: &Finding| of.path == *cause && of.consequence_of.is_none() && !std::ptr::eq(of, finding);
+        let Some(cause) = &finding.cause() else { continue };
+        let is_cause = |of: &Finding| of.path() == *cause && of.consequence_of.is_none() && !std::ptr::eq(of, finding);
         must(case.found.iter().any(is_cause), &format!("`{cause}` is named as a cause, and is none"))?;
     }
     let one_changed = match &case.pair.change {
@@ -655,21 +655,21 @@ fn check_causes(case: &Case<'_>) -> Result<(), String> {
     }
     let primary = case.of_tier(Tier::Bytes).filter(|finding| finding.consequence_of.is_none());
     let (moved, changed): (Vec<_>, Vec<_>) = primary.partition(|finding| finding.rule.id == "member-moved");
-    let blamed: BTreeSet<_> = changed.iter().map(|finding| &finding.path).collect();
+    let blamed: BTreeSet<_> = changed.iter().map(|finding| finding.path()).collect();
     must(blamed.len() <= 1, &format!("one change, and these are blamed: {blamed:?}"))?;
     // In a union, members of one arm pass those of another, and that looks as if they were put in another order.
     let Some(cause) = changed.first().filter(|cause| !cause.rule.id.starts_with("union-arm")) else { return Ok(()) };
     for moved in moved {
         // Members before the cause, or beside it in an anonymous struct, move where its alignment changes: nobody can tell
         // that from the outside. For those behind it and around it, one can.
-        let is_around = cause.path.strip_prefix(&moved.path).is_some_and(|rest| rest.starts_with(['.', '[']));
-        must(!is_around, &format!("`{}` is blamed for moving, and what changed is in it", moved.path))?;
+        let is_around = cause.path().strip_prefix(&moved.path()).is_some_and(|rest| rest.starts_with(['.', '[']));
+        must(!is_around, &format!("`{}` is blamed for moving, and what changed is in it", moved.path()))?;
         let is_behind = |place: fn(&Finding) -> Option<Place>| match (place(cause), place(moved)) {
             (Some(cause), Some(moved)) => moved.offset_bits >= cause.offset_bits + cause.size_bits,
             _ => true,
         };
-        let is_behind = is_behind(|finding| finding.old_place) && is_behind(|finding| finding.new_place);
-        must(!is_behind, &format!("`{}` is blamed for moving, and what changed is before it", moved.path))?;
+        let is_behind = is_behind(Finding::old_place) && is_behind(Finding::new_place);
+        must(!is_behind, &format!("`{}` is blamed for moving, and what changed is before it", moved.path()))?;
     }
     Ok(())
 }
@@ -698,8 +698,8 @@ fn check_batch(clang: &Clang, pairs: &[Pair], check: Check, counts: &RefCell<Cou
                     _ = writeln!(text, ";\n    {:?}", masks[tag]);
                 }
                 for finding in &case.found {
-                    let cause = finding.consequence_of.as_ref().map_or(String::new(), |cause| format!(", by {cause}"));
-                    _ = writeln!(text, "{} {}: {}{cause}", finding.rule.id, finding.path, finding.message);
+                    let cause = finding.cause().map_or(String::new(), |cause| format!(", by {cause}"));
+                    _ = writeln!(text, "{} {}: {}{cause}", finding.rule.id, finding.path(), finding.message());
                 }
                 text
             })?;

@@ -257,11 +257,11 @@ fn every_rule_over_every_pair() {
 fn list(text: &mut String, title: &str, found: &[Finding]) {
     _ = writeln!(text, "{title}");
     for finding in found {
-        _ = write!(text, "    {} {} [{}, {}]", finding.rule.id, finding.path, finding.rule.tier, finding.level);
-        if let Some(cause) = &finding.consequence_of {
+        _ = write!(text, "    {} {} [{}, {}]", finding.rule.id, finding.path(), finding.rule.tier, finding.level);
+        if let Some(cause) = finding.cause() {
             _ = write!(text, ", a consequence of {cause}");
         }
-        _ = writeln!(text, "\n        {}", finding.message);
+        _ = writeln!(text, "\n        {}", finding.message());
     }
 }
 

@@ -96,18 +96,18 @@ fn findings(outcome: &Outcome, out: &mut String) {
             None if finding.is_break() => "**break**".to_owned(),
             None => "warning".to_owned(),
         };
-        let side = |value: &Option<String>, place: Option<maplock_layout::Place>| match (value, place) {
-            (None, _) => String::new(),
-            (Some(value), Some(place)) if !value.ends_with(" bytes") => format!("{} at {place}", code(value)),
-            (Some(value), _) => code(value),
+        let side = |side: Option<(String, Option<maplock_layout::Place>)>| match side {
+            None => String::new(),
+            Some((side, Some(place))) => format!("{} at {place}", code(&side)),
+            Some((side, None)) => code(&side),
         };
         _ = writeln!(
             out,
             "| {level}: {} | {} | {} | {} |",
             code(finding.rule.id),
-            cell(&code(&finding.path)),
-            cell(&side(&finding.old, finding.old_place)),
-            cell(&side(&finding.new, finding.new_place)),
+            cell(&code(&finding.path())),
+            cell(&side(finding.old_and_place())),
+            cell(&side(finding.new_and_place())),
         );
     }
 }

@@ -1,0 +1,333 @@
+//! Words for what was found: the one place where they are made.
+
+use crate::change::{Change, Outline, Part, Step, Subject};
+use crate::finding::Finding;
+use crate::place::Place;
+
+impl Subject {
+    /// As a path: `flows`, `flows.value.stats[].bytes`, `outer.inner.key`.
+    #[must_use]
+    pub fn path(&self, map: &str) -> String {
+        let mut path = map.to_owned();
+        (0..self.inner).for_each(|_| path.push_str(".inner"));
+        match self.part {
+            Part::Map => {}
+            Part::Key => path.push_str(".key"),
+            Part::Value => path.push_str(".value"),
+        }
+        self.push_steps(&mut path);
+        path
+    }
+
+    /// Within the key or value: `stats[].bytes`. None for all of it, and for a map.
+    #[must_use]
+    pub fn member(&self) -> Option<String> {
+        let mut path = String::new();
+        self.push_steps(&mut path);
+        (!path.is_empty()).then(|| path.trim_start_matches('.').to_owned())
+    }
+
+    fn push_steps(&self, path: &mut String) {
+        for step in &self.steps {
+            match step {
+                Step::Member(name) => {
+                    path.push('.');
+                    path.push_str(name);
+                }
+                Step::Element => path.push_str("[]"),
+            }
+        }
+    }
+
+    /// `key` or `value`; `map` for a map.
+    #[must_use]
+    pub const fn role(&self) -> &'static str {
+        match self.part {
+            Part::Map => "map",
+            Part::Key => "key",
+            Part::Value => "value",
+        }
+    }
+
+    /// By the member, or by what of which map it is.
+    fn words(&self, map: &str, has_map: bool) -> String {
+        let last = self.steps.iter().rposition(|step| *step != Step::Element);
+        if self.steps.is_empty() {
+            let role = self.role();
+            return match (self.part, self.inner) {
+                (Part::Map, 0) => format!("map `{map}`"),
+                (Part::Map, _) => format!("the inner map{}", of(map, has_map)),
+                (_, 0) => format!("the {role}{}", of(map, has_map)),
+                (..) => format!("the {role} of `{}`", self.part(Part::Map).path(map)),
+            };
+        }
+        let mut words = match last.map(|at| &self.steps[at]) {
+            Some(Step::Member(name)) => name.clone(),
+            _ => self.role().to_owned(),
+        };
+        let elements = self.steps.len() - last.map_or(0, |at| at + 1);
+        (0..elements).for_each(|_| words.push_str("[]"));
+        format!("`{words}`")
+    }
+
+    /// The array whose elements this is.
+    fn array(&self) -> Self {
+        let mut array = self.clone();
+        array.steps.pop_if(|step| *step == Step::Element);
+        array
+    }
+}
+
+fn of(map: &str, has_map: bool) -> String {
+    if has_map { format!(" of `{map}`") } else { String::new() }
+}
+
+fn outline(map: &Outline) -> String {
+    format!("{} of {}, {} -> {} bytes", map.map_type, map.max_entries, map.key_size, map.value_size)
+}
+
+fn bytes(size: u64) -> String {
+    format!("{size} bytes")
+}
+
+impl Finding {
+    /// Where it is: `flows`, `flows.value.stats[].bytes`, `outer.inner.key`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.subject.path(&self.map)
+    }
+
+    /// The path of the change that brought this one about.
+    #[must_use]
+    pub fn cause(&self) -> Option<String> {
+        self.consequence_of.as_ref().map(|cause| cause.path(&self.map))
+    }
+
+    /// Which bits hold it in the old key or value, where the finding is about bytes.
+    #[must_use]
+    pub fn old_place(&self) -> Option<Place> {
+        self.change.places(&self.subject).0
+    }
+
+    /// Which bits hold it in the new key or value.
+    #[must_use]
+    pub fn new_place(&self) -> Option<Place> {
+        self.change.places(&self.subject).1
+    }
+
+    /// The old side; `None` where there is none.
+    #[must_use]
+    pub fn old(&self) -> Option<String> {
+        sides(&self.change).0
+    }
+
+    /// The new side; `None` where there is none.
+    #[must_use]
+    pub fn new(&self) -> Option<String> {
+        sides(&self.change).1
+    }
+
+    /// The old side, and its place where the side itself does not say how much it takes or where it is.
+    #[must_use]
+    pub fn old_and_place(&self) -> Option<(String, Option<Place>)> {
+        self.old().map(|old| (old, self.old_place().filter(|_| !self.says_place())))
+    }
+
+    /// The new side, and its place likewise.
+    #[must_use]
+    pub fn new_and_place(&self) -> Option<(String, Option<Place>)> {
+        self.new().map(|new| (new, self.new_place().filter(|_| !self.says_place())))
+    }
+
+    fn says_place(&self) -> bool {
+        matches!(self.change, Change::Size { .. } | Change::Moved { .. })
+    }
+
+    /// The old side with its place: `u64 at bytes 8..16`.
+    #[must_use]
+    pub fn old_with_place(&self) -> String {
+        with_place(self.old_and_place())
+    }
+
+    /// The new side with its place.
+    #[must_use]
+    pub fn new_with_place(&self) -> String {
+        with_place(self.new_and_place())
+    }
+
+    /// The change in words: a phrase without a full stop.
+    #[must_use]
+    pub fn message(&self) -> String {
+        phrase(&self.map, &self.subject, &self.change, true)
+    }
+
+    /// The change in words that begin with the map.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let map = format!("map `{}`", self.map);
+        let (phrase, whole) = (
+            phrase(&self.map, &self.subject, &self.change, false),
+            phrase(&self.map, &self.subject, &self.change, true),
+        );
+        if whole.starts_with(&map) { whole } else { format!("{map}: {phrase}") }
+    }
+
+    /// The change in words for a place that names the map already.
+    #[must_use]
+    pub fn short(&self) -> String {
+        match &self.change {
+            Change::MaxEntries { old, new } | Change::CapacityStays { old, new, .. } if self.subject.is_map() => {
+                format!("max_entries {old} -> {new}")
+            }
+            _ => self.message(),
+        }
+    }
+
+    /// The change in the fewest words: `connections u32 -> u64`.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        let has_names = matches!(self.change, Change::Renamed { .. });
+        match (self.subject.member(), sides(&self.change)) {
+            (Some(member), (Some(old), Some(new))) if !has_names => format!("{member} {old} -> {new}"),
+            _ => self.message(),
+        }
+    }
+
+    /// True where the phrase names the map.
+    #[must_use]
+    pub fn names_map(&self) -> bool {
+        let Subject { inner, part, steps } = &self.subject;
+        steps.is_empty() && (*inner == 0 || *part == Part::Map) && !matches!(self.change, Change::Stale { .. })
+    }
+}
+
+fn with_place(side: Option<(String, Option<Place>)>) -> String {
+    match side {
+        Some((side, Some(place))) => format!("{side} at {place}"),
+        Some((side, None)) => side,
+        None => "nothing".to_owned(),
+    }
+}
+
+/// Both sides; `None` where there is none.
+fn sides(change: &Change) -> (Option<String>, Option<String>) {
+    fn both(old: &dyn ToString, new: &dyn ToString) -> (Option<String>, Option<String>) {
+        (Some(old.to_string()), Some(new.to_string()))
+    }
+    let pinned = |is: bool| (if is { "pinned" } else { "not pinned" }).to_owned();
+    match change {
+        Change::Map { old, new } | Change::Template { old, new } => {
+            (old.as_ref().map(outline), new.as_ref().map(outline))
+        }
+        Change::Pinned { new } => (Some(pinned(!new)), Some(pinned(*new))),
+        Change::Type { old, new } => both(old, new),
+        Change::MaxEntries { old, new } | Change::CapacityStays { old, new, .. } => both(old, new),
+        Change::Flags { old, new } => both(&format!("{old:#x}"), &format!("{new:#x}")),
+        Change::MapExtra { old, new } => both(old, new),
+        Change::Pinning { old, new } => both(old, new),
+        Change::Untyped { new } => (None, Some(bytes(*new))),
+        Change::TypeTold { old, new } => both(&bytes(*old), new),
+        Change::TypeUntold { old, new } => both(old, &bytes(*new)),
+        Change::Size { old, new } | Change::Stride { old, new } => both(&bytes(*old), &bytes(*new)),
+        Change::Spelling { old, new } => both(old, new),
+        Change::Length { old, new } => both(&old.1.spelling, &new.1.spelling),
+        Change::Retyped { old, new, .. } | Change::Width { old, new } => both(&old.spelling, &new.spelling),
+        Change::Added { new, .. } => (None, Some(new.spelling.clone())),
+        Change::Removed { old, .. } => (Some(old.spelling.clone()), None),
+        Change::Renamed { old, new } => both(&old.0, &new.0),
+        Change::Moved { old, new } => both(old, new),
+        Change::Enumerator { old, new } => (old.map(|old| old.to_string()), new.map(|new| new.to_string())),
+        Change::EnumeratorRenamed { old, new, .. } => both(old, new),
+        Change::Stale { old, new, .. } => both(old, new),
+        Change::Conflict { old, new, difference } => {
+            let first = difference.as_ref().map_or((None, None), |first| sides(first));
+            let said =
+                |object: &str, side: Option<String>| format!("{object}: {}", side.as_deref().unwrap_or("nothing"));
+            (Some(said(old, first.0)), Some(said(new, first.1)))
+        }
+        Change::TooMuch { .. } => (None, None),
+    }
+}
+
+/// What differs, in words; `has_map` where these name the map.
+fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> String {
+    let what = subject.words(map, has_map);
+    // Attributes are said of a map in full.
+    let owner = subject.words(map, true);
+    let moved = match change.places(subject) {
+        (Some(old), Some(new)) if old.offset_bits != new.offset_bits => ", and moved",
+        _ => "",
+    };
+    let name = subject.name().unwrap_or_default();
+    match change {
+        Change::Template { new, .. } => {
+            format!("the inner map{} is {}", of(map, has_map), if new.is_some() { "new" } else { "gone" })
+        }
+        Change::Map { new, .. } => format!("{what} is {}", if new.is_some() { "new" } else { "gone" }),
+        Change::Pinned { new } => format!("{what} is {} pinned", if *new { "now" } else { "no longer" }),
+        Change::Type { old, new } => format!("{what} is of type {new}, it was {old}"),
+        Change::MaxEntries { old, new } if subject.inner > 0 => format!("{what} has {new} entries, it had {old}"),
+        Change::MaxEntries { old, new } => {
+            let verb = if new > old { "grew" } else { "shrank" };
+            format!("max_entries{} {verb} from {old} to {new}", of(map, has_map))
+        }
+        Change::CapacityStays { old, new, because } => {
+            format!("`{map}` keeps its {old} entries, though max_entries is {new}: {because}")
+        }
+        Change::Flags { old, new } => format!("map_flags of {owner} are {new:#x}, they were {old:#x}"),
+        Change::MapExtra { old, new } => format!("map_extra of {owner} is {new}, it was {old}"),
+        Change::Pinning { old, new } => format!("pinning{} is {new}, it was {old}", of(map, has_map)),
+        Change::Untyped { new } => format!("{what} is declared by its size alone: {}", bytes(*new)),
+        Change::TypeTold { new, .. } => format!("{what} now says its type: {new}"),
+        Change::TypeUntold { .. } => format!("{what} no longer says its type"),
+        Change::Stride { old, new } => {
+            let array = subject.array().words(map, has_map);
+            format!("the elements of {array} take {new} bytes, they took {old}")
+        }
+        Change::Size { old, new } => format!("{what} takes {new} bytes, it took {old}"),
+        Change::Spelling { old, new } => format!("{what} is spelled {new}, it was {old}"),
+        Change::Length { old, new } => format!("{what} has {} elements, it had {}{moved}", new.0, old.0),
+        Change::Retyped { old, new, are_numbers } => {
+            let verb = match old.place.size_bits.cmp(&new.place.size_bits) {
+                std::cmp::Ordering::Less if *are_numbers => "grew",
+                std::cmp::Ordering::Greater if *are_numbers => "shrank",
+                _ => "changed",
+            };
+            format!("{what} {verb} from {} to {}{moved}", old.spelling, new.spelling)
+        }
+        Change::Width { old, new } => {
+            format!("{what} is {} bits wide, it was {}{moved}", new.place.size_bits, old.place.size_bits)
+        }
+        Change::Added { in_union: true, .. } => format!("{what} is a new arm of the union"),
+        Change::Added { .. } => format!("{what} was added"),
+        Change::Removed { in_union: true, .. } => format!("{what} is no longer an arm of the union"),
+        Change::Removed { .. } => format!("{what} was removed"),
+        Change::Renamed { old, new } => format!("`{}` was renamed to `{}`", old.0, new.0),
+        Change::Moved { old, new } => format!("{what} moved from {old} to {new}"),
+        Change::Enumerator { old: Some(old), new: Some(new) } => {
+            format!("enumerator `{name}` is {new}, it was {old}")
+        }
+        Change::Enumerator { old: Some(old), .. } => format!("enumerator `{name}` ({old}) was removed"),
+        Change::Enumerator { new, .. } => {
+            format!("enumerator `{name}` ({}) was added", new.unwrap_or_default())
+        }
+        Change::EnumeratorRenamed { old, new, number } => {
+            format!("enumerator `{old}` ({number}) was renamed to `{new}`")
+        }
+        Change::Stale { from, old, new } => format!(
+            "the epoch from {} leads to {}, and nothing leads on to today's {}",
+            from.short(),
+            old.short(),
+            new.short()
+        ),
+        Change::Conflict { old, new, difference } => {
+            let first = difference
+                .as_ref()
+                .map_or_else(String::new, |first| format!(": {}", phrase(map, subject, first, true)));
+            format!("map `{map}` is defined differently in {old} and in {new}{first}")
+        }
+        Change::TooMuch { looked_at } => {
+            format!("map `{map}` differs in over {looked_at} places; not all were looked at")
+        }
+    }
+}
