@@ -4,13 +4,14 @@
 use libfuzzer_sys::fuzz_target;
 use maplock_codegen::Object;
 use maplock_fuzz::check_lock;
+use maplock_layout::rules::Attribute;
 use maplock_layout::{Config, ObjectMaps, observe};
 
 fuzz_target!(|data: &[u8]| {
     let Ok(object) = Object::parse(data) else { return };
     let locations = object.locations();
     for map in &object.maps {
-        _ = locations.find(&map.name, &map.name, Some("max_entries"));
+        _ = locations.find(&map.name, &map.name, Some(Attribute::MaxEntries));
         for (what, layout) in [("key", &map.key), ("value", &map.value)] {
             _ = locations.find(&map.name, &format!("{}.{what}", map.name), None);
             let members = layout.as_deref().and_then(|layout| layout.composite());
