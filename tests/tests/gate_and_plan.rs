@@ -328,7 +328,7 @@ fn what_the_help_offers_is_accepted() {
             let commands = maplock_codegen::report::commands(&comparison, "m", "");
             for answer in [OnUpgrade::Reuse, OnUpgrade::Migrate, OnUpgrade::Swap] {
                 let option = format!(" --on-upgrade {answer} ");
-                if commands.iter().any(|(_, command)| command.contains(&option)) {
+                if commands.iter().any(|command| command.line.contains(&option)) {
                     let accepted = epochs::accept(&released, &observed, "m", answer, "because", &levels);
                     assert!(accepted.is_ok(), "{}: {answer} is offered: {accepted:?}", change.what);
                     *offered.entry(answer).or_default() += 1;
