@@ -182,7 +182,7 @@ impl<'a> Telling<'a> {
 
     fn new_line(&self) -> Option<ShownLine> {
         let finding = self.finding;
-        finding.new()?;
+        finding.new_text()?;
         // Of two objects in conflict, either may be the one that has the line.
         if is_conflict(finding) || self.is_by_config() {
             return None;
@@ -210,7 +210,7 @@ impl<'a> Telling<'a> {
 
     fn old_line(&self) -> Option<ShownLine> {
         let finding = self.finding;
-        finding.old().filter(|_| !is_conflict(finding))?;
+        finding.old_text().filter(|_| !is_conflict(finding))?;
         let text = self.sides.old_text?;
         let line = match (finding.rule.effect.attribute, &finding.change) {
             (Some(attribute), _) if finding.subject.is_map() => lock::line_of_attribute(text, &finding.map, attribute),
@@ -229,15 +229,15 @@ impl<'a> Telling<'a> {
     fn notes(&self, said_old: bool, said_new: bool) -> Vec<String> {
         let finding = self.finding;
         if is_conflict(finding) {
-            return [finding.old(), finding.new()].into_iter().flatten().collect();
+            return [finding.old_text(), finding.new_text()].into_iter().flatten().collect();
         }
         let mut notes = Vec::new();
-        if !said_old && finding.old().is_some() {
+        if !said_old && finding.old_text().is_some() {
             notes.push(format!("in {}: {}", self.sides.old_name, finding.old_with_place()));
         }
         if self.is_by_config() {
             notes.push("`ephemeral` in Cargo.toml names it".to_owned());
-        } else if !said_new && finding.new().is_some() {
+        } else if !said_new && finding.new_text().is_some() {
             let at = (self.locate)(&finding.map, &finding.path(), finding.rule.effect.attribute);
             let at = at.map_or_else(|| "now".to_owned(), |at| format!("now, at {}:{}", self.source(&at).0, at.line));
             notes.push(format!("{at}: {}", finding.new_with_place()));

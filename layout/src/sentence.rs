@@ -117,26 +117,26 @@ impl Finding {
 
     /// The old side; `None` where there is none.
     #[must_use]
-    pub fn old(&self) -> Option<String> {
+    pub fn old_text(&self) -> Option<String> {
         sides(&self.change).0
     }
 
     /// The new side; `None` where there is none.
     #[must_use]
-    pub fn new(&self) -> Option<String> {
+    pub fn new_text(&self) -> Option<String> {
         sides(&self.change).1
     }
 
     /// The old side, and its place where the side itself does not say how much it takes or where it is.
     #[must_use]
     pub fn old_and_place(&self) -> Option<(String, Option<Place>)> {
-        self.old().map(|old| (old, self.old_place().filter(|_| !self.says_place())))
+        self.old_text().map(|old| (old, self.old_place().filter(|_| !self.says_place())))
     }
 
     /// The new side, and its place likewise.
     #[must_use]
     pub fn new_and_place(&self) -> Option<(String, Option<Place>)> {
-        self.new().map(|new| (new, self.new_place().filter(|_| !self.says_place())))
+        self.new_text().map(|new| (new, self.new_place().filter(|_| !self.says_place())))
     }
 
     fn says_place(&self) -> bool {

@@ -112,7 +112,7 @@ fn a_map_that_two_objects_define_differently_is_a_conflict_that_names_both() {
     assert_eq!((conflict.rule, conflict.level), (&rules::MAP_CONFLICT, Level::Deny));
     assert!(conflict.is_break());
     assert_eq!((conflict.map.as_str(), conflict.path().as_str()), ("shared", "shared.value.a"));
-    assert_eq!((conflict.old().as_deref(), conflict.new().as_deref()), (Some("x.o: u32"), Some("y.o: i32")));
+    assert_eq!((conflict.old_text().as_deref(), conflict.new_text().as_deref()), (Some("x.o: u32"), Some("y.o: i32")));
     for part in ["`shared`", "x.o", "y.o", "`a` changed from u32 to i32"] {
         assert!(conflict.message().contains(part), "{} does not say {part}", conflict.message());
     }
@@ -133,7 +133,7 @@ fn a_conflict_is_found_in_every_attribute_and_for_each_further_object() {
     ];
     let observation = observed(&objects, &Config::default());
     let sides: Vec<_> =
-        observation.conflicts.iter().map(|found| (found.old().unwrap(), found.new().unwrap())).collect();
+        observation.conflicts.iter().map(|found| (found.old_text().unwrap(), found.new_text().unwrap())).collect();
     let expected = [("a.o: 1024", "b.o: 1"), ("a.o: 0x0", "d.o: 0x1")];
     assert_eq!(sides, expected.map(|(old, new)| (old.to_owned(), new.to_owned())));
 }

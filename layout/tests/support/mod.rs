@@ -51,7 +51,13 @@ pub fn diff(old: &Lock, new: &Lock) -> Comparison {
 pub fn line(finding: &Finding) -> String {
     let side = |side: Option<String>| side.unwrap_or_else(|| "-".to_owned());
     let cause = finding.cause().map(|cause| format!(" <- {cause}")).unwrap_or_default();
-    format!("{} {}: {} -> {}{cause}", finding.rule.id, finding.path(), side(finding.old()), side(finding.new()))
+    format!(
+        "{} {}: {} -> {}{cause}",
+        finding.rule.id,
+        finding.path(),
+        side(finding.old_text()),
+        side(finding.new_text())
+    )
 }
 
 pub fn lines(comparison: &Comparison) -> Vec<String> {

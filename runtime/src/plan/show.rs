@@ -121,8 +121,8 @@ impl MapPlan {
                 "rule": finding.rule.id,
                 "level": finding.level.name(),
                 "path": finding.path(),
-                "old": finding.old(),
-                "new": finding.new(),
+                "old": finding.old_text(),
+                "new": finding.new_text(),
                 "accepted": finding.accepted.map(|accepted| accepted.name()),
                 "message": finding.message(),
             })
