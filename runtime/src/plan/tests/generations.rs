@@ -1,0 +1,138 @@
+//! What the live generation says of itself, what goes, and what comes back from the kept one.
+
+use super::*;
+
+#[test]
+fn what_the_meta_map_says_a_map_counts_as_wins_over_its_making() {
+    let (old, new) = (hash(&counters(4), 64), hash(&counters(8), 64));
+    let case = Case::one(&old, &new);
+    assert_eq!(case.decide().disposition(), D::Refuse);
+    // As `inspect` tells it where the meta map names its id.
+    let counts = Observed { source: Source::Meta, ..pinned(&new, 7, 12) };
+    assert_is(&Case { live: vec![counts], ..case }.decide(), D::Reuse, "same layout");
+}
+
+#[test]
+fn only_maps_that_the_old_generation_names_are_dropped() {
+    let (stats, old) = (hash(&counters(4), 64), MapDef { name: "old".to_owned(), ..hash(&counters(4), 64) });
+    let mut case = Case::one(&stats, &stats);
+    case.live.push(pinned(&old, 8, 3));
+    let maps = [("old", 8), ("stats", 7), ("vanished", 9)];
+    let maps = maps.map(|(name, id)| (name.to_owned(), MetaMap { id, max_entries: 64 })).into();
+    case.meta = Some(Meta { maps, ..Meta::default() });
+    let plan = case.plan();
+    assert_eq!(plan.maps.len(), 2, "{plan}");
+    let map = plan.map("old").expect("dropped");
+    assert_is(map, D::Drop, "not in this release; kept for roll-back");
+    assert_eq!((to(map), from(map)), (None, Some(old.digest())));
+    assert_eq!(map.findings[0].rule.id, "map-removed");
+    assert!(map.action.loses_entries());
+    assert!(plan.outcome().starts_with("given up: 3 entries of old · "), "{plan}");
+    for deny in [D::Drop, D::Swap] {
+        assert_eq!(plan.denied(&[deny]).map(|map| map.map.as_str()).collect::<Vec<_>>(), ["old"], "{deny}");
+    }
+    case.live[1].entries = Some(0);
+    let plan = case.plan();
+    assert!(plan.outcome().starts_with("nothing is lost"), "{plan}");
+    assert_eq!((plan.denied(&[D::Drop]).count(), plan.denied(&[D::Swap]).count()), (1, 0));
+    case.live[1].id = 10;
+    assert_eq!(case.plan().maps.len(), 1, "another map under that name is a foreign pin");
+}
+
+#[test]
+fn a_map_beside_the_releases_own_is_left_behind_where_nothing_says_whose_it_is() {
+    let (stats, old) = (hash(&counters(4), 64), MapDef { name: "old".to_owned(), ..hash(&counters(4), 64) });
+    let mut case = Case::one(&stats, &stats);
+    case.live.push(pinned(&old, 8, 1));
+    let plan = case.plan();
+    let why = "not in this release, and nothing says whose it is; its pin stays, its entries are left behind";
+    assert_is(plan.map("old").expect("it is there"), D::Drop, why);
+    assert!(plan.outcome().starts_with("given up: 1 entry of old · "), "{plan}");
+    assert_eq!(plan.denied(&[D::Swap]).count(), 1);
+    // A table that its loader fills holds nothing that could be lost.
+    let table = MapDef { map_type: T::PROG_ARRAY, key: None, value: None, value_size: 4, ..old };
+    case.live[1] = pinned(&table, 8, 1);
+    let plan = case.plan();
+    assert!(plan.outcome().starts_with("nothing is lost"), "{plan}");
+    assert_eq!((plan.denied(&[D::Drop]).count(), plan.denied(&[D::Swap]).count()), (1, 0));
+}
+
+#[test]
+fn the_same_release_on_its_own_maps_leaves_the_kept_generation() {
+    let (stats, older) = (hash(&counters(4), 64), hash(&counters(8), 64));
+    let asked = |max_entries| {
+        let maps = [("stats".to_owned(), MetaMap { id: 7, max_entries })].into();
+        Some(Meta { maps, ..Meta::default() })
+    };
+    let case = |max_entries| Case { meta: asked(max_entries), ..Case::one(&stats, &stats) }.kept(&older);
+    let plan = case(64).plan();
+    assert!(plan.leaves_kept && plan.outcome().contains("the kept generation stays"), "{plan}");
+    // Nothing is kept that could stay.
+    let alone = Case { meta: asked(64), ..Case::one(&stats, &stats) };
+    assert!(!alone.plan().leaves_kept);
+    // Another capacity was asked for, though the map has this one.
+    assert!(!case(32).plan().leaves_kept);
+    // Somebody else's pins.
+    assert!(!Case::one(&stats, &stats).kept(&older).plan().leaves_kept);
+    let grown = hash(&counters(4), 128);
+    let grows = Case { meta: asked(64), ..Case::one(&stats, &grown) }.kept(&older);
+    assert!(!grows.plan().leaves_kept);
+    // A larger map that is used as it is, is what it was at the start before.
+    let larger = Case { meta: asked(64), ..Case::one(&grown, &stats) }.kept(&older);
+    assert!(larger.policy(policy(OnMismatch::Reuse)).plan().leaves_kept);
+    // One map more, or less.
+    let mut goes = case(64);
+    goes.live.push(pinned(&MapDef { name: "old".to_owned(), ..stats.clone() }, 8, 0));
+    let old = MetaMap { id: 8, max_entries: 64 };
+    goes.meta.as_mut().expect("it has one").maps.insert("old".to_owned(), old);
+    assert!(!goes.plan().leaves_kept);
+}
+
+#[test]
+fn a_map_of_another_layout_gives_way_to_the_kept_one_that_fits() {
+    let (newer, older) = (hash(&counters(8), 64), hash(&counters(4), 64));
+    let map = Case::one(&newer, &older).kept(&older).decide();
+    let why = "returns to the map kept since the last upgrade; 12 entries of the live one not carried back";
+    assert_is(&map, D::Reuse, why);
+    assert!(matches!(map.action, Action::TakeBack { since: Since::Left { loses_entries: true, .. }, .. }));
+    assert_eq!(map.action.source(), Some((Path::new("/bpf/mesh@prev/stats"), 3)));
+    // One that is not exactly what is asked for is left alone.
+    let map = Case::one(&newer, &older).kept(&hash(&counters(4), 32)).decide();
+    assert_eq!((map.disposition(), map.action.returns_to_kept()), (D::Refuse, false));
+}
+
+#[test]
+fn a_larger_map_gives_way_to_the_kept_one_where_its_entries_fit() {
+    let (newer, older) = (hash(&counters(4), 4096), hash(&counters(4), 64));
+    let mut case = Case::one(&newer, &older).kept(&older);
+    let map = case.decide();
+    assert_is(&map, D::Reuse, "returns to the kept map of 64, 12 entries carried back");
+    assert!(matches!(map.action, Action::CarryBack { .. }));
+    assert!(carry(&map).snapshot > 0 && !map.estimate().is_zero());
+    case.live[0].entries = Some(65);
+    let why = "holds up to 4096 entries, 64 asked; 65 entries don't fit the kept map";
+    assert_is(&case.decide(), D::Refuse, why);
+    case.live[0].entries = None;
+    assert_is(&case.decide(), D::Reuse, "returns to the kept map of 64, entries carried back where they fit");
+    // A policy that keeps the larger one comes first.
+    let map = case.policy(policy(OnMismatch::Reuse)).decide();
+    assert_eq!((map.disposition(), map.action.returns_to_kept(), id(&map)), (D::Reuse, false, Some(7)));
+}
+
+#[test]
+fn a_map_that_came_back_is_taken_from_the_kept_generation() {
+    let def = hash(&counters(4), 64);
+    let case = Case { lock: lock([def.clone()]), ..Case::default() }.kept(&def);
+    let map = case.decide();
+    assert_is(&map, D::Reuse, "returns to the map kept since the last upgrade");
+    assert_eq!((map.action.returns_to_kept(), id(&map)), (true, Some(3)));
+}
+
+#[test]
+fn a_kept_map_does_not_replace_a_live_one_that_fits() {
+    let def = hash(&counters(4), 64);
+    let map = Case::one(&def, &def).kept(&def).decide();
+    assert_eq!((map.action.returns_to_kept(), id(&map)), (false, Some(7)));
+    let map = Case::one(&def, &hash(&counters(4), 128)).kept(&hash(&counters(4), 128)).decide();
+    assert_eq!((map.disposition(), map.action.returns_to_kept()), (D::Grow, false));
+}
