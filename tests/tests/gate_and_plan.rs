@@ -16,7 +16,7 @@ use maplock::layout::{
     Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, Verdict, compare,
     epochs,
 };
-use maplock::plan::{Inputs, MapPlan, plan};
+use maplock::plan::{Action, Inputs, Plan, plan};
 use maplock::{Policies, Spec};
 
 fn int(size: u64) -> Arc<Layout> {
@@ -229,33 +229,35 @@ fn taken(change: &Change) -> Vec<(Lock, OnUpgrade)> {
     taken
 }
 
-/// What a node plans that holds the old map, with entries that fit anywhere.
-fn planned(change: &Change, lock: &Lock) -> MapPlan {
-    let old = MapDef { pinning: Pinning::None, ..change.old.clone() };
-    let entries = if old.map_type.is_array() { old.max_entries.into() } else { 3 };
-    let live = [Observed {
+/// A map of that definition, with entries that fit anywhere.
+fn observed(def: &MapDef, id: u32) -> Observed {
+    let def = MapDef { pinning: Pinning::None, flags: def.effective_flags(), ..def.clone() };
+    Observed {
         pin: "m".to_owned(),
         path: "/bpf/m".into(),
-        id: 7,
+        id,
         source: Source::Meta,
         frozen: false,
-        entries: Some(entries),
+        entries: Some(if def.map_type.is_array() { def.max_entries.into() } else { 3 }),
         memory: 0,
         problem: None,
-        def: MapDef { flags: old.effective_flags(), ..old },
-    }];
-    let plan = plan(&Inputs {
+        def,
+    }
+}
+
+/// What a node plans that holds that map, and keeps that one.
+fn planned(live: &MapDef, kept: Option<&MapDef>, lock: &Lock) -> Plan {
+    plan(&Inputs {
         spec: &Spec::from(lock.clone()),
         dir: Path::new("/bpf"),
-        live: &live,
-        kept: &[],
+        live: &[observed(live, 7)],
+        kept: &kept.map(|kept| observed(kept, 3)).into_iter().collect::<Vec<_>>(),
         ways_back: &BTreeSet::new(),
         meta: None,
         policies: &Policies::default(),
         migrations: None,
         node: Node { cpus: 1, page_size: 4 },
-    });
-    plan.maps.into_iter().next().expect("one map")
+    })
 }
 
 /// What the gate says becomes of the map.
@@ -275,7 +277,7 @@ fn what_the_gate_takes_no_node_refuses_and_what_it_says_a_node_does() {
                     continue;
                 }
                 count += 1;
-                let (says, does) = (verdict(&change, &lock), planned(&change, &lock));
+                let (says, does) = (verdict(&change, &lock), planned(&change.old, None, &lock).maps.remove(0));
                 *by_disposition.entry(does.disposition()).or_default() += 1;
                 let what = format!(
                     "{} ({answer}): gate {}, node {}: {}",
@@ -301,6 +303,25 @@ fn what_the_gate_takes_no_node_refuses_and_what_it_says_a_node_does() {
     for disposition in [Disposition::Reuse, Disposition::Grow, Disposition::Migrate, Disposition::Swap] {
         assert!(by_disposition.get(&disposition).is_some_and(|count| *count > 50), "{by_disposition:?}");
     }
+}
+
+#[test]
+fn a_plan_that_leaves_entries_behind_for_a_kept_map_never_says_that_nothing_is_lost() {
+    let mut left = BTreeMap::<_, usize>::new();
+    for map_type in T::ALL.iter().copied().chain([T(4711)]) {
+        for change in changes(map_type) {
+            // Down again, without the lock that tells of the way up.
+            let plan = planned(&change.new, Some(&change.old), &lock(&change.old));
+            if !matches!(plan.maps[0].action, Action::TakeBack { .. }) {
+                continue;
+            }
+            let is_told = !plan.outcome().contains("nothing is lost") && plan.maps[0].action.loses_entries();
+            assert!(is_told && plan.denied(&[Disposition::Swap]).count() == 1, "{}:\n{plan}", change.what);
+            *left.entry(plan.maps[0].action.live().map(|live| live.digest == change.old.digest())).or_default() += 1;
+        }
+    }
+    // Of the same layout and of another.
+    assert!(left.len() == 2 && left.values().all(|count| *count > 2), "{left:?}");
 }
 
 #[test]

@@ -132,8 +132,7 @@ fn replace(
             Action::TakeBack { kept: kept_map(kept), new: Asked { def, digest }, since }
         }
         (Some((Back::Left, kept)), _) => {
-            let loses_entries = has_entries && live.digest != digest;
-            let since = Since::Left { live, loses_entries };
+            let since = Since::Left { live, loses_entries: has_entries };
             Action::TakeBack { kept: kept_map(kept), new: Asked { def, digest }, since }
         }
         (None, Disposition::Reuse) => Action::Reuse { live, new: Asked { def, digest } },

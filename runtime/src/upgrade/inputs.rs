@@ -16,8 +16,8 @@ use crate::plan::{self, Plan};
 use crate::transfer;
 use crate::transfer::migrate::Migrations;
 
-/// How long the entries of one map may be counted for the plan.
-const COUNTING: Duration = Duration::from_millis(20);
+/// How long the entries of one map may be counted for the plan, and for a report.
+pub(super) const COUNTING: Duration = Duration::from_millis(20);
 
 /// The plan for `dir`, without taking the lock or changing anything: what [`Options::begin`](crate::Options::begin) would plan now.
 ///

@@ -115,7 +115,7 @@ impl MapReport {
 
     /// With what a copy did.
     pub(super) fn copied(&mut self, copied: &Copied) {
-        self.kept = copied.entries;
+        self.kept = copied.entries.saturating_sub(copied.lost);
         (self.bytes, self.lost) = (copied.bytes, Some(copied.lost));
         self.method = copied.method.map(Method::name);
     }
@@ -123,7 +123,7 @@ impl MapReport {
     /// With what a conversion did.
     pub(super) fn converted(&mut self, copied: &Copied) {
         self.copied(copied);
-        (self.kept, self.converted, self.is_converted) = (0, copied.entries, true);
+        (self.kept, self.converted, self.is_converted) = (0, self.kept, true);
     }
 
     /// With what was settled since the copy.

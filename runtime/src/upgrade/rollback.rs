@@ -20,12 +20,10 @@ use crate::transfer::{self, Transfer};
 use crate::upgrade::changeover::Changeover;
 use crate::upgrade::discard;
 use crate::upgrade::hooks::{self, Whereabouts};
+use crate::upgrade::inputs::COUNTING;
 use crate::upgrade::recover;
 use crate::upgrade::report::{Done, LinkReport, MapReport, Progress, Report};
 use crate::upgrade::settle::{needs_base, return_converted};
-
-/// How long the entries of one map may be counted for the report.
-const COUNTING: Duration = Duration::from_millis(20);
 
 /// How long entries may be counted that are to be carried back.
 const CARRIED_BACK: Duration = Duration::from_secs(5);
@@ -191,8 +189,7 @@ impl Returning<'_> {
                     }
                 } else {
                     let copied = self.carry_back(name, (live, &kept), record, progress)?;
-                    (map.kept, map.bytes, map.method) =
-                        (copied.entries, copied.bytes, copied.method.map(transfer::Method::name));
+                    map.copied(&copied);
                 }
             } else if let Some(live) = live.filter(|live| live.info().id != kept.info().id) {
                 map.lost = left_behind(&live);

@@ -20,6 +20,7 @@ use crate::upgrade::begin::Upgrade;
 use crate::upgrade::create::create;
 use crate::upgrade::discard;
 use crate::upgrade::hooks::Hook;
+use crate::upgrade::inputs::COUNTING;
 use crate::upgrade::report::{MapReport, Progress, Report};
 use crate::upgrade::settle::{needs_base, return_converted};
 
@@ -103,7 +104,6 @@ impl Staged {
                 linked(plan, (&live.pin, live.id), &pin)?
             }
             Action::TakeBack { kept, since, .. } => {
-                report.kept = plan.entries().unwrap_or(0);
                 let map = linked(plan, (&kept.pin, kept.id), &pin)?;
                 match since {
                     Since::ConvertedBack { .. } => {
@@ -111,8 +111,10 @@ impl Staged {
                         report.method = settled.method.map(transfer::Method::name);
                         report.carried(&settled);
                     }
+                    Since::Left { live, loses_entries: true } => report.lost = live.entries,
                     Since::Nothing | Since::Left { .. } => {}
                 }
+                report.kept = transfer::count(&map, COUNTING).unwrap_or(0);
                 map
             }
             Action::Convert { live, new, conversion, carry } => {

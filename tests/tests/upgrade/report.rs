@@ -7,7 +7,7 @@ use maplock::internals::sys::{Map, bpffs};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Disposition, Lock, MapDef};
-use maplock::{Options, Report, Rollback, Spec};
+use maplock::{OnMismatch, Options, Policies, Policy, Report, Rollback, Spec};
 use maplock_tests::generations::{Daemon, FILLED, Release};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 
@@ -90,6 +90,73 @@ fn a_roll_back_counts_what_it_leaves_behind() {
     for name in ["counts", "state", "wide", "config"] {
         assert_eq!(of(name), (Disposition::Reuse, Some(0)), "{name}\n{report}");
     }
+}
+
+fn def(name: &str, map_type: MapType, value_size: u32, max_entries: u32) -> MapDef {
+    let key_size = if map_type.is_keyless() { 0 } else { 4 };
+    MapDef { key_size, value_size, max_entries, pinning: Pinning::ByName, ..MapDef::new(name, map_type) }
+}
+
+fn start_with(dir: &Path, maps: &[MapDef], unknown: OnMismatch) -> Report {
+    let maps = maps.iter().map(|def| (def.name.clone(), LockedMap::new(def.clone()))).collect();
+    let policies = Policies { all: Policy { unknown, ..Policy::default() }, ..Policies::default() };
+    let upgrade = Options::new(Spec::from(Lock { maps }), dir).policies(policies).begin().expect("begun");
+    upgrade.stage().expect("staged").commit().expect("committed")
+}
+
+fn put(dir: &Path, name: &str, keys: std::ops::Range<u32>) {
+    let map = Map::open(&dir.join(name)).expect("pinned");
+    let (key_size, value) = (map.info().key_size as usize, vec![1; map.info().value_size as usize]);
+    keys.for_each(|key| map.update(&key.to_ne_bytes()[..key_size], &value, 0).expect("room"));
+}
+
+/// `kept` and `lost` of a map.
+fn counts(report: &Report, name: &str) -> (u64, Option<u64>) {
+    let map = report.maps.iter().find(|map| map.map == name).expect("it is told");
+    (map.kept, map.lost)
+}
+
+#[test]
+fn of_a_map_that_is_taken_back_its_own_entries_are_kept_and_those_written_since_are_lost() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("daemon");
+    let maps =
+        |value_size| [("m", MapType::HASH), ("q", MapType::QUEUE)].map(|(name, of)| def(name, of, value_size, 8));
+    start_with(&dir, &maps(8), OnMismatch::Refuse);
+    put(&dir, "m", 0..3);
+    start_with(&dir, &maps(16), OnMismatch::Swap);
+    put(&dir, "m", 0..2);
+    put(&dir, "q", 0..2);
+    let report = start_with(&dir, &maps(8), OnMismatch::Refuse);
+    assert_eq!(counts(&report, "m"), (3, Some(2)), "{report}");
+    assert_eq!(counts(&report, "q"), (0, None), "of a queue nothing tells\n{report}");
+    // One that no map of that name was live beside.
+    start_with(&dir, &maps(8)[1..], OnMismatch::Refuse);
+    let report = start_with(&dir, &maps(8), OnMismatch::Refuse);
+    assert_eq!(counts(&report, "m"), (3, Some(0)), "{report}");
+}
+
+#[test]
+fn a_roll_back_tells_what_an_lru_evicted() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("daemon");
+    let start = |max_entries| {
+        start_with(&dir, &[def("lru", MapType::LRU_HASH, 8, max_entries)], OnMismatch::Refuse);
+    };
+    start(3000);
+    start(12000);
+    put(&dir, "lru", 0..2990);
+    let report = Rollback::new(&dir).run().expect("back");
+    let map = Map::open(&dir.join("lru")).expect("pinned");
+    let left = maplock::internals::transfer::count(&map, std::time::Duration::MAX).expect("it can be counted");
+    assert!(left < 2990, "a list of free entries for each CPU makes it evict");
+    assert_eq!(counts(&report, "lru"), (left, Some(2990 - left)), "{report}");
 }
 
 #[test]

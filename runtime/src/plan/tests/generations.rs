@@ -136,3 +136,25 @@ fn a_kept_map_does_not_replace_a_live_one_that_fits() {
     let map = Case::one(&def, &hash(&counters(4), 128)).kept(&hash(&counters(4), 128)).decide();
     assert_eq!((map.disposition(), map.action.returns_to_kept()), (D::Grow, false));
 }
+
+#[test]
+fn what_stays_behind_in_a_larger_map_that_cannot_be_copied_is_lost_though_its_layout_is_the_same() {
+    let keyless =
+        |map_type, max_entries| MapDef { key: None, key_size: 0, ..def("stats", map_type, &uint(8), max_entries) };
+    let of_maps =
+        |max_entries| MapDef { value: None, value_size: 4, ..def("stats", T::HASH_OF_MAPS, &uint(4), max_entries) };
+    let larger_and_kept =
+        [T::QUEUE, T::STACK].map(|map_type| (keyless(map_type, 128), keyless(map_type, 64))).into_iter();
+    for (larger, kept) in larger_and_kept.chain([(of_maps(128), of_maps(64))]) {
+        let plan = Case::one(&larger, &kept).kept(&kept).plan();
+        let why = "returns to the map kept since the last upgrade; 12 entries of the live one not carried back";
+        assert_is(&plan.maps[0], D::Reuse, why);
+        assert_eq!(from(&plan.maps[0]), to(&plan.maps[0]), "the capacity is no part of it");
+        assert!(plan.outcome().starts_with("lost: 12 entries of stats · "), "{plan}");
+        assert_eq!(plan.denied(&[D::Swap]).count(), 1, "{plan}");
+        // An empty one leaves nothing behind.
+        let mut empty = Case::one(&larger, &kept).kept(&kept);
+        empty.live[0].entries = Some(0);
+        assert!(empty.plan().outcome().starts_with("nothing is lost"));
+    }
+}
