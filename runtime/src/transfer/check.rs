@@ -2,12 +2,12 @@
 
 use super::carrier::Carrier;
 use super::error::TransferError;
-use super::types::{Sum, Transfer, is_array};
+use super::types::{Sum, Transfer, TransferOptions, is_array};
 use crate::sys::Map;
 
 impl Transfer<'_> {
     /// Checks that the maps fit each other, and tells who carries the entries over.
-    pub(super) fn check(&self) -> Result<Carrier, TransferError> {
+    pub(super) fn check(&self, options: &TransferOptions<'_>) -> Result<Carrier, TransferError> {
         let (from, map) = (self.from.info(), self.from.info().name.clone());
         let carrier = Carrier::of(from.map_type).map_err(|reason| TransferError::NotCopyable {
             map,
@@ -27,7 +27,7 @@ impl Transfer<'_> {
                 return unlike("value_size", from.value_size, other.value_size);
             }
         }
-        if is_array(from.map_type) {
+        if is_array(from.map_type) && !options.what_fits {
             check_rest_is_zero(self.from, self.to)?;
         }
         check_sums(self.from, self.sums)?;

@@ -19,7 +19,7 @@ impl Transfer<'_> {
     /// [`TransferError::Full`] where the new map has no room; the kernel's, with the map's name; and what
     /// [`TransferError`] says of maps that don't fit each other.
     pub fn copy(&self, options: &mut TransferOptions<'_>) -> Result<Copied, TransferError> {
-        let carrier = self.check()?;
+        let carrier = self.check(options)?;
         let pieces = Pieces::new(self.from, self.sums);
         let info = self.from.info();
         let mut copied = match carrier {

@@ -52,12 +52,12 @@ impl<'a> Transfer<'a> {
         self.prepare(options)?.settle(options)
     }
 
-    /// Readies the second pass. Of the options, the method counts.
+    /// Readies the second pass. Of the options, the method counts, and whether it is about what fits.
     ///
     /// # Errors
     /// As [`Self::settle`].
     pub fn prepare(&self, options: &TransferOptions<'_>) -> Result<Prepared<'a>, TransferError> {
-        let carrier = self.check()?;
+        let carrier = self.check(options)?;
         let info = self.from.info();
         let pass = match carrier {
             Carrier::Entries => {
@@ -112,7 +112,7 @@ impl<'a> Convert<'a> {
         self.prepare(options)?.settle(options)
     }
 
-    /// Readies the second pass. Of the options, the method counts.
+    /// Readies the second pass. Of the options, the method counts, and whether it is about what fits.
     ///
     /// # Errors
     /// As [`Self::settle`].
@@ -140,7 +140,8 @@ impl Prepared<'_> {
 impl Transfer<'_> {
     fn settle_by(&self, pass: &Pass<'_>, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
         let Transfer { from, to, .. } = *self;
-        if is_array(from.info().map_type) {
+        let is_array = is_array(from.info().map_type);
+        if is_array && !options.what_fits {
             check_rest_is_zero(from, to)?;
         }
         let settled = match pass {
@@ -154,6 +155,9 @@ impl Transfer<'_> {
             }
             Pass::Nothing => Settled { exact: true, ..Settled::default() },
         };
+        if is_array && options.what_fits {
+            check_rest_is_zero(from, to)?;
+        }
         Ok(settled)
     }
 }

@@ -35,6 +35,9 @@ pub struct TransferOptions<'a> {
     pub method: Option<Method>,
     /// Keeps entries of the new map that the old one has no more: a second pass then follows no deletion.
     pub keep_gone: bool,
+    /// Settles first what fits, and only then says [`TransferError::Full`](super::TransferError::Full) of what a smaller array has no
+    /// index for: on the way back from a switch that failed, where the rest would be lost with it.
+    pub what_fits: bool,
     /// Is told how many entries are done, and of how many where that is known.
     pub progress: Option<&'a mut dyn FnMut(u64, Option<u64>)>,
 }

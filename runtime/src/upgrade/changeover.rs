@@ -145,7 +145,8 @@ impl Changeover<'_> {
                     Err(error @ TransferError::NoWayBack { .. }) => {
                         tracing::warn!(map = name, %error, "what the new programs wrote is not carried back");
                     }
-                    // The old map would have had no room for them either; to give up here would be to try for ever.
+                    // What fits is back. The old map would have had no room for the rest either; to give up here would be to try for
+                    // ever.
                     Err(error @ TransferError::Full { .. }) => {
                         tracing::error!(map = name, %error, "entries of the new programs are lost");
                     }

@@ -79,7 +79,7 @@ impl Open<'_> {
     /// Readies [`Self::settle`]; `back` to the old map, where the switch is undone.
     pub(crate) fn prepare(&self, back: bool) -> Result<Prepared<'_>, TransferError> {
         let (from, to) = if back { (&self.to, &self.from) } else { (&self.from, &self.to) };
-        let (options, base) = (transfer::TransferOptions::default(), self.base.as_ref());
+        let (options, base) = (self.options(back), self.base.as_ref());
         let (Some(ways), Some(converted)) = (&self.ways, &self.record.converted) else {
             return Transfer { from, to, base, sums: &self.record.sums }.prepare(&options);
         };
@@ -97,10 +97,17 @@ impl Open<'_> {
 
     /// Brings over what was written since the copy, as it was prepared.
     pub(crate) fn settle(&self, prepared: &Prepared<'_>, back: bool) -> Result<Settled, TransferError> {
-        let new = if back { &self.to } else { &self.from };
-        // An LRU that lacks an entry may have evicted it as it was copied: that is no reason to delete it where it came from.
-        let keep_gone = back && transfer::evicts(new.info().map_type);
-        prepared.settle(&mut transfer::TransferOptions { keep_gone, ..transfer::TransferOptions::default() })
+        prepared.settle(&mut self.options(back))
+    }
+
+    fn options(&self, back: bool) -> transfer::TransferOptions<'static> {
+        transfer::TransferOptions {
+            // An LRU that lacks an entry may have evicted it as it was copied: that is no reason to delete it where it came from.
+            keep_gone: back && transfer::evicts(self.to.info().map_type),
+            // What was taken out of the old map comes back, whatever the new programs wrote besides.
+            what_fits: back,
+            ..transfer::TransferOptions::default()
+        }
     }
 }
 

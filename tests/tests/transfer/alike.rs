@@ -65,15 +65,16 @@ impl Scene {
         self.prepare(method)?.settle(&mut TransferOptions::default())
     }
 
-    fn settle_back(&self, method: Method) -> Result<Settled, TransferError> {
+    fn settle_back(&self, method: Method, what_fits: bool) -> Result<Settled, TransferError> {
+        let options = &mut TransferOptions { what_fits, ..by(Some(method)) };
         let Maps { from, to, base, .. } = &self.maps;
         let base = base.as_ref();
         match &self.there {
-            None => Transfer { from: to, to: from, base, sums: &SUMS }.settle(&mut by(Some(method))),
+            None => Transfer { from: to, to: from, base, sums: &SUMS }.settle(options),
             Some(there) => {
                 let (there, back) = (&self.back, Some(there));
                 let back = Convert { from: to, to: from, base, base_of: Side::To, there, back, sums: &SUMS };
-                back.settle(&mut by(Some(method)))
+                back.settle(options)
             }
         }
     }
@@ -139,11 +140,15 @@ fn an_array_that_grew_is_carried_back_where_nothing_is_in_what_is_new() {
         scene.copy(method).expect("copied");
         scene.settle(method).expect("settled");
         scene.put(to, 2, 9);
-        scene.settle_back(method).unwrap_or_else(|error| panic!("{what}: {error}"));
+        scene.settle_back(method, false).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_eq!((scene.get(from, 2), scene.get(from, 3)), (Some(9), Some(5)), "{what}");
         scene.put(to, 9, 9);
-        let error = scene.settle_back(method).expect_err("no room");
-        assert!(matches!(error, TransferError::Full { max_entries: 6, failed: 1, .. }), "{what}: {error}");
+        scene.put(to, 3, 7);
+        for (what_fits, value) in [(false, 5), (true, 7)] {
+            let error = scene.settle_back(method, what_fits).expect_err("no room");
+            assert!(matches!(error, TransferError::Full { max_entries: 6, failed: 1, .. }), "{what}: {error}");
+            assert_eq!(scene.get(from, 3), Some(value), "{what}");
+        }
     });
 }
 

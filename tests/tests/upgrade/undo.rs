@@ -17,11 +17,15 @@ fn def(name: &str, map_type: MapType, max_entries: u32) -> MapDef {
 
 /// A hash of counters, named `hits`.
 fn counters(name: &str, max_entries: u32) -> MapDef {
+    counters_in(name, MapType::HASH, max_entries)
+}
+
+fn counters_in(name: &str, map_type: MapType, max_entries: u32) -> MapDef {
     let int = |size| Arc::new(Layout::new(size, Shape::Int(IntKind::Unsigned)));
     let hits = Member { name: "hits".into(), offset_bits: 0, bits: None, layout: int(8) };
     let value = Composite::new(CompositeKind::Struct, Some("v".into()), vec![hits]).expect("one member");
     let value = Arc::new(Layout::new(8, Shape::Composite(Arc::new(value))));
-    MapDef { key: Some(int(4)), value: Some(value), ..def(name, MapType::HASH, max_entries) }
+    MapDef { key: Some(int(4)), value: Some(value), ..def(name, map_type, max_entries) }
 }
 
 fn options(dir: &Path, maps: &[MapDef]) -> Options {
@@ -86,6 +90,29 @@ fn counts_that_were_moved_before_another_map_failed_come_back() {
     let a = open(&dir, "a");
     assert_eq!((a.info().max_entries, get(&a, 1), get(&a, 2)), (4, Some(100), Some(7)));
     assert_eq!(get(&open(&dir, "z"), 1), Some(1));
+    assert!(!bpffs.path().join("daemon@next").exists());
+}
+
+#[test]
+fn counts_of_a_grown_array_come_back_though_new_programs_wrote_where_the_old_one_has_no_index() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("daemon");
+    let array = |max_entries| counters_in("a", MapType::ARRAY, max_entries);
+    staged(&dir, &[array(4), def("z", MapType::HASH, 4)]).commit().expect("committed");
+    put(&open(&dir, "a"), 1, 100);
+    let staged = staged(&dir, &[array(8), def("z", MapType::HASH, 8)]);
+    put(&open(&dir, "a"), 2, 7);
+    put(staged.map("a").expect("staged"), 5, 3);
+    put(staged.map("a").expect("staged"), 3, 1);
+    spoil(&staged, &dir);
+    let error = staged.commit().expect_err("no room");
+    assert!(error.to_string().contains("map `z`"), "{error}");
+    let a = open(&dir, "a");
+    let counts: Vec<_> = (0..4).map(|index| get(&a, index)).collect();
+    assert_eq!((a.info().max_entries, counts), (4, vec![Some(0), Some(100), Some(7), Some(1)]));
     assert!(!bpffs.path().join("daemon@next").exists());
 }
 

@@ -100,7 +100,7 @@ pub(in crate::transfer) fn parts(map: &Map) -> usize {
     if is_per_cpu(map.info().map_type) { size.next_multiple_of(8) } else { size }
 }
 
-/// How many indexes both of two arrays have. What only the old one has holds nothing: that was checked.
+/// How many indexes both of two arrays have. What only the old one has holds nothing: that is checked.
 fn indexes(from: &Map, to: &Map) -> Option<u32> {
     is_array(from.info().map_type).then(|| from.info().max_entries.min(to.info().max_entries))
 }

@@ -18,7 +18,7 @@ impl Convert<'_> {
     /// As there; [`TransferError::Unfit`] and [`TransferError::ByHand`] where an entry can't be converted,
     /// [`TransferError::Collision`] where two become one and that was not accepted.
     pub fn copy(&self, options: &mut TransferOptions<'_>) -> Result<Copied, TransferError> {
-        self.check()?;
+        self.check(options)?;
         let info = self.from.info();
         if Carrier::of(info.map_type) != Ok(Carrier::Entries) {
             return Ok(Copied::default());
@@ -53,7 +53,7 @@ impl Convert<'_> {
             && !self.to.info().map_type.is_trie()
     }
 
-    fn check(&self) -> Result<(), TransferError> {
+    fn check(&self, options: &TransferOptions<'_>) -> Result<(), TransferError> {
         let (from, to) = (self.from.info(), self.to.info());
         let map = || from.name.clone();
         if !can_convert(from.map_type, to.map_type) {
@@ -86,7 +86,7 @@ impl Convert<'_> {
             };
             return Err(TransferError::Unlike { map: map(), what, old, new });
         }
-        if self.keeps_indexes() {
+        if self.keeps_indexes() && !options.what_fits {
             check_rest_is_zero(self.from, self.to)?;
         }
         check_sums(self.to, self.sums)
@@ -101,12 +101,12 @@ pub(in crate::transfer) enum ConvertPass<'a> {
 }
 
 impl<'a> ConvertPass<'a> {
-    /// Readies the second pass. Of the options, the method counts.
+    /// Readies the second pass. Of the options, the method counts, and whether it is about what fits.
     pub(in crate::transfer) fn new(
         convert: &Convert<'a>,
         options: &TransferOptions<'_>,
     ) -> Result<Self, TransferError> {
-        convert.check()?;
+        convert.check(options)?;
         let mut prepared = match Carrier::of(convert.from.info().map_type) {
             Ok(Carrier::Order) => Some(Self::Queue),
             _ => None,
@@ -133,15 +133,19 @@ impl<'a> ConvertPass<'a> {
         convert: &Convert<'_>,
         options: &mut TransferOptions<'_>,
     ) -> Result<Settled, TransferError> {
-        if convert.keeps_indexes() {
+        if convert.keeps_indexes() && !options.what_fits {
             check_rest_is_zero(convert.from, convert.to)?;
         }
-        match self {
+        let settled = match self {
             Self::Programs(programs) => programs.0.settle(&programs.1, options),
             Self::Entries(converter) => {
                 converter.lock().unwrap_or_else(std::sync::PoisonError::into_inner).settle(options)
             }
             Self::Queue => queues::converted(convert.from, convert.to, convert.there, options),
+        }?;
+        if convert.keeps_indexes() && options.what_fits {
+            check_rest_is_zero(convert.from, convert.to)?;
         }
+        Ok(settled)
     }
 }

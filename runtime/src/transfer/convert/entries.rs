@@ -40,7 +40,7 @@ pub(in crate::transfer) struct Converter<'a> {
     /// Where the snapshot is of the new map: what the old entry brings, over what is there.
     over: Vec<Steps>,
     applier: Option<Applier<'a>>,
-    /// Where entries stay at their indexes: how many the new map has. Behind them, the old one holds nothing: that was checked.
+    /// Where entries stay at their indexes: how many the new map has. Behind them, the old one holds nothing: that is checked.
     indexes: Option<u32>,
     finder: Option<Finder>,
     collide: Option<Collide>,

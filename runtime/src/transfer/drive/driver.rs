@@ -356,7 +356,7 @@ impl<'a> Driver<'a> {
             Over::Iterator { .. } => iterate(prog, over, each),
             Over::Indexes => {
                 let (to, all) = (self.to().info(), over.info().max_entries);
-                // Indexes that only the larger of two arrays has hold nothing: that was checked.
+                // Indexes that only the larger of two arrays has hold nothing: that is checked.
                 let both = if self.programs.keeps_indexes() { all.min(to.max_entries) } else { all };
                 run_over_indexes(prog, over, both, each)
             }
