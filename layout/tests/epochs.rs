@@ -541,6 +541,52 @@ fn a_capacity_that_shrank_twice_is_accepted_for_those_who_skip_a_release() {
     }
 }
 
+#[test]
+fn of_several_shrinks_those_count_that_a_node_has_before_it() {
+    let of = |max_entries| with(map(V1), |def| def.max_entries = max_entries);
+    let v1 = lock([of(100)]);
+    let v2 = accept(&v1, &observed([of(50)]), "m", OnUpgrade::Swap, "it can be rebuilt", &levels()).unwrap();
+    let v3 = accept(&v2, &observed([of(25)]), "m", OnUpgrade::Migrate, "never that full", &levels()).unwrap();
+    for (entries, disposition) in [(25, Disposition::Reuse), (50, Disposition::Migrate), (100, Disposition::Swap)] {
+        assert_eq!(verdict(&lock([of(entries)]), &v3).disposition, disposition, "{entries}");
+    }
+    // A daemon that asks for more than the lock does.
+    let mut larger = v3;
+    larger.maps.get_mut("m").unwrap().def.max_entries = 60;
+    assert_eq!(verdict(&v1, &larger).disposition, Disposition::Swap);
+}
+
+#[test]
+fn an_answer_beside_a_change_that_keeps_every_byte_is_none_to_the_next_such_change() {
+    let of = |value, max_entries| with(map(value), |def| def.max_entries = max_entries);
+    let mut strict = levels();
+    strict.set(&rules::TYPE_SPELLING_CHANGED, Level::Deny);
+    strict.set(&rules::MAX_ENTRIES_INCREASED, Level::Deny);
+    let v1 = lock([of("struct a { u32 n; };", 100)]);
+    let shrunk = observed([of("struct b { u32 n; };", 50)]);
+    let v2 = accept(&v1, &shrunk, "m", OnUpgrade::Swap, "it can be rebuilt", &strict).unwrap();
+    assert_eq!(v2.maps["m"].epochs[0].rules, ["max-entries-decreased", "type-spelling-changed"]);
+    let v3 = update(&v2, &observed([of("struct d { u32 n; };", 200)]), &levels()).unwrap();
+    assert_eq!(verdict(&v1, &v2).disposition, Disposition::Swap);
+    for levels in [strict, levels()] {
+        let comparison = compare(&v2, &v3, &levels);
+        assert_eq!(comparison.maps[0].disposition, Disposition::Grow, "{:?}", lines(&comparison));
+    }
+}
+
+#[test]
+fn a_capacity_that_is_set_at_run_time_stands_in_no_conversions_way() {
+    let of = |value, max_entries| with(map(value), |def| def.max_entries = max_entries);
+    for entries in [0, 1024] {
+        let v1 = lock([of("struct v { u32 n; };", entries)]);
+        let wider = observed([of("struct v { u64 n; };", 0)]);
+        let v2 = accept(&v1, &wider, "m", OnUpgrade::Migrate, "counters to 64 bits", &levels()).unwrap();
+        maplock_layout::epochs::convert(&v2, "m", None).unwrap();
+        let verdict = verdict(&v1, &v2);
+        assert_eq!((verdict.disposition, verdict.cannot.as_slice()), (Disposition::Migrate, [].as_slice()));
+    }
+}
+
 // Epochs that lead nowhere.
 
 #[test]

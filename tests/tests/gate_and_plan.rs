@@ -17,7 +17,7 @@ use maplock::layout::{
     epochs,
 };
 use maplock::plan::{Action, Inputs, Plan, plan};
-use maplock::{Policies, Spec};
+use maplock::{OnMismatch, Policies, Policy, Spec};
 
 fn int(size: u64) -> Arc<Layout> {
     Arc::new(Layout::new(size, Shape::Int(IntKind::Unsigned)))
@@ -174,7 +174,10 @@ fn changes(map_type: T) -> Vec<Change> {
     for (what, value, answers) in values {
         add(what, &old, with_value(old.clone(), &value), answers.clone());
         add(&format!("{what}, grows"), &old, larger(&with_value(old.clone(), &value)), answers.clone());
-        add(&format!("{what}, shrinks"), &old, smaller(&with_value(old.clone(), &value)), answers);
+        add(&format!("{what}, shrinks"), &old, smaller(&with_value(old.clone(), &value)), answers.clone());
+        let at_run_time = |def| MapDef { max_entries: 0, ..def };
+        let new = at_run_time(with_value(old.clone(), &value));
+        add(&format!("{what}, capacity at run time"), &at_run_time(old.clone()), new, answers);
     }
     // Fields of the kernel's in the value.
     for (name, field) in [
@@ -229,9 +232,19 @@ fn taken(change: &Change) -> Vec<(Lock, OnUpgrade)> {
     taken
 }
 
+/// What a daemon asks for where the lock leaves the capacity to it.
+const AT_RUN_TIME: u32 = 16;
+
+/// The policies of a daemon that asks for it.
+fn at_run_time(lock: &Lock) -> Policies {
+    let max_entries = (lock.maps["m"].def.max_entries == 0).then_some(AT_RUN_TIME);
+    Policies { all: Policy { max_entries, ..Policy::default() }, ..Policies::default() }
+}
+
 /// A map of that definition, with entries that fit anywhere.
 fn observed(def: &MapDef, id: u32) -> Observed {
-    let def = MapDef { pinning: Pinning::None, flags: def.effective_flags(), ..def.clone() };
+    let max_entries = if def.max_entries == 0 { AT_RUN_TIME } else { def.max_entries };
+    let def = MapDef { pinning: Pinning::None, flags: def.effective_flags(), max_entries, ..def.clone() };
     Observed {
         pin: "m".to_owned(),
         path: "/bpf/m".into(),
@@ -247,6 +260,10 @@ fn observed(def: &MapDef, id: u32) -> Observed {
 
 /// What a node plans that holds that map, and keeps that one.
 fn planned(live: &MapDef, kept: Option<&MapDef>, lock: &Lock) -> Plan {
+    planned_by(&at_run_time(lock), live, kept, lock)
+}
+
+fn planned_by(policies: &Policies, live: &MapDef, kept: Option<&MapDef>, lock: &Lock) -> Plan {
     plan(&Inputs {
         spec: &Spec::from(lock.clone()),
         dir: Path::new("/bpf"),
@@ -254,7 +271,7 @@ fn planned(live: &MapDef, kept: Option<&MapDef>, lock: &Lock) -> Plan {
         kept: &kept.map(|kept| observed(kept, 3)).into_iter().collect::<Vec<_>>(),
         ways_back: &BTreeSet::new(),
         meta: None,
-        policies: &Policies::default(),
+        policies,
         migrations: None,
         node: Node { cpus: 1, page_size: 4 },
     })
@@ -322,6 +339,26 @@ fn a_plan_that_leaves_entries_behind_for_a_kept_map_never_says_that_nothing_is_l
     }
     // Of the same layout and of another.
     assert!(left.len() == 2 && left.values().all(|count| *count > 2), "{left:?}");
+}
+
+#[test]
+fn a_node_makes_no_map_of_a_capacity_that_nobody_told() {
+    let swap = OnMismatch::Swap;
+    let swaps = Policy { unknown: swap, unverifiable: swap, larger: swap, ..Policy::default() };
+    let policies = Policies { all: swaps, ..Policies::default() };
+    let mut count = 0;
+    for map_type in [T::HASH, T::LRU_HASH, T::ARRAY, T::PROG_ARRAY, T::RINGBUF, T::STACK_TRACE] {
+        for change in changes(map_type).iter().filter(|change| change.new.max_entries == 0) {
+            for (lock, answer) in taken(change) {
+                let plan = planned_by(&policies, &change.old, None, &lock);
+                let (disposition, why) = (plan.maps[0].disposition(), &plan.maps[0].why);
+                let what = format!("{} ({answer}): {why}", change.what);
+                assert!(matches!(disposition, Disposition::Reuse | Disposition::Refuse), "{what}");
+                count += usize::from(why.ends_with("max_entries is 0, and no policy says how many it is to be"));
+            }
+        }
+    }
+    assert!(count > 10, "{count} cases");
 }
 
 #[test]

@@ -293,12 +293,20 @@ impl<'a> Acceptance<'a> {
             }
             let covers = |epoch: &&Epoch| match rule.effect.attribute {
                 Some(Attribute::Pinning) if lessened.is_some() => old.def.pinning == epoch.previous.pinning,
+                // Of several shrinks, those that lie between the two capacities.
+                Some(Attribute::MaxEntries) if lessened.is_some() => {
+                    epoch.max_entries.is_some_and(|most| most < old.def.max_entries)
+                        && epoch.previous.max_entries > new.def.max_entries
+                }
                 _ if rule == &rules::CAPACITY_STAYS => {
                     epoch.max_entries.is_some_and(|most| new.def.max_entries <= most)
                 }
                 _ => true,
             };
-            return answer(&mut self.all().filter(names).filter(covers));
+            let answer = answer(&mut self.all().filter(names).filter(covers));
+            // What keeps every byte was accepted beside something else: the answer is to that, and not to what comes later.
+            let asks = !rule.effect.keeps_bytes || rule == &rules::CAPACITY_STAYS;
+            return if asks { answer } else { answer.map(|_| OnUpgrade::Reuse) };
         }
         let chain = self.chain.as_ref()?;
         let is_accepted = match chain.as_slice() {

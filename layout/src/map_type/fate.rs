@@ -1,6 +1,6 @@
 //! What becomes of a map's entries when another definition takes the place of its own.
 
-use super::{Behaviour, Capacity};
+use super::Behaviour;
 use crate::epoch::OnUpgrade;
 use crate::kernel_field;
 use crate::map::MapDef;
@@ -61,7 +61,6 @@ pub(crate) fn fate_where(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade, is_s
         // A smaller capacity does not keep the kernel from taking the map.
         OnUpgrade::Reuse if new.max_entries <= old.max_entries => Fate::Stay,
         OnUpgrade::Reuse => carried(old, new),
-        OnUpgrade::Migrate if has_no_room(new) => Fate::Refused("max_entries is 0, and no entry fits".to_owned()),
         OnUpgrade::Migrate if is_same() => carried(old, new),
         OnUpgrade::Migrate => converted(old, new),
     }
@@ -94,11 +93,6 @@ pub(crate) fn why_not(old: &MapDef, on_upgrade: OnUpgrade, fate: &Fate) -> Optio
 fn is_same(old: &MapDef, new: &MapDef) -> bool {
     let cheap = |def: &MapDef| (def.map_type, def.key_size, def.value_size, def.map_extra, def.effective_flags());
     cheap(old) == cheap(new) && old.digest() == new.digest()
-}
-
-/// True where somebody has to say at run time how many entries there are to be.
-fn has_no_room(new: &MapDef) -> bool {
-    new.max_entries == 0 && !matches!(new.map_type.row().capacity, Capacity::EachCpu | Capacity::Nothing)
 }
 
 /// Into a map of another capacity.

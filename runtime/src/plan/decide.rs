@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maplock_layout::conversion::Conversion;
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
-use maplock_layout::map_type::{Behaviour, Fate, fate};
+use maplock_layout::map_type::{Behaviour, Capacity, Fate, fate};
 use maplock_layout::rules::{Attribute, Compares};
 use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config::Levels, sum_places};
 
@@ -14,6 +14,7 @@ use super::recognise::{Recognised, is_exactly, lacks_layout, recognise};
 use super::sums;
 use super::types::{Action, Asked, Carry, Inputs, Kept, Live, MapPlan, Since};
 use crate::generation::names::{self, pin_name};
+use crate::inspect::normalise::created_max_entries;
 use crate::inspect::{Observed, Source};
 use crate::plan::policy::{OnMismatch, Policy};
 use crate::sys::consts::LOCAL_FREE_TARGET;
@@ -109,6 +110,7 @@ fn replace(
     };
     let decision = if back.is_some() { decision } else { as_the_type_allows(&known, digest, policy, decision) };
     let (decision, conversion) = with_conversion(inputs, &known, (asked, digest), policy, decision);
+    let decision = with_capacity(inputs, decision);
     let is_copied =
         matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || back == Some(Back::Carried);
     let (decision, may_drop_entries) = match is_copied {
@@ -430,6 +432,18 @@ fn with_conversion(
     };
     let why = format!("{}; its entries can't be converted: {problem}", decision.why);
     (not_converted(policy, why, decision), None)
+}
+
+/// Refuses to make a map of which nobody has said how many entries it is to have room for: the kernel would not make it.
+fn with_capacity(inputs: &Inputs<'_>, decision: Decision) -> Decision {
+    let Decision { disposition, def, .. } = &decision;
+    let is_made = matches!(disposition, Disposition::Migrate | Disposition::Swap);
+    let is_counted = def.map_type.is_known() && def.map_type.row().capacity != Capacity::Nothing;
+    if is_made && is_counted && created_max_entries(def, inputs.node) == 0 {
+        let why = format!("{}; max_entries is 0, and no policy says how many it is to be", decision.why);
+        return Decision { disposition: Disposition::Refuse, why, ..decision };
+    }
+    decision
 }
 
 /// Entries that were to be converted, and can't be.
