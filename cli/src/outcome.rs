@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use maplock_codegen::report::{self, Sides};
 use maplock_codegen::{Inputs, SourceLine};
 use maplock_layout::lock::{self, Epoch, LockedMap, Merge, OnUpgrade};
+use maplock_layout::map_type::Fate;
 use maplock_layout::rules::{Attribute, Compares, Level, Tier};
 use maplock_layout::{Comparison, Disposition, Finding, Lock, Verdict, compare};
 
@@ -204,6 +205,10 @@ impl Outcome {
             (None, _) => "same layout".to_owned(),
             (Some(first), 1) => first.short(),
             (Some(first), more) => format!("{}, and {} more", first.short(), more - 1),
+        };
+        let change = match &verdict.fate {
+            Fate::KeepSize(because) => format!("{change}, but the map keeps its size: {because}"),
+            _ => change,
         };
         let accepted = self.comparison.of_map(&verdict.map).any(|finding| finding.accepted.is_some());
         match verdict.disposition {

@@ -123,8 +123,21 @@ fn what_git_reads_as_its_index_or_as_an_option_is_no_revision() {
     cheat(&sandbox, "v4");
     sandbox.git("add maps.lock");
     let before = sandbox.read("maps.lock");
-    let names =
-        ["", " ", "\t", ":", ":0", ":maps.lock", ":0:maps.lock", ":2:maps.lock", ":./maps.lock", " :0", ":/v1", "-x"];
+    let names = [
+        "",
+        " ",
+        "\t",
+        ":",
+        ":0",
+        ":maps.lock",
+        ":0:maps.lock",
+        ":2:maps.lock",
+        ":./maps.lock",
+        " :0",
+        ":/v1",
+        "^v1",
+        "-x",
+    ];
     for name in names {
         for line in [
             "check --lock maps.lock --against=NAME",

@@ -285,3 +285,21 @@ fn a_manifest_that_is_named_sets_levels_for_files() {
     assert_eq!(named.code, Some(100), "{}", named.stderr);
     assert!(!named.stdout.contains("services"), "{}", named.stdout);
 }
+
+#[test]
+fn a_map_that_keeps_its_size_is_never_told_as_one_that_grows() {
+    use maplock_layout::Lock;
+    use maplock_layout::lock::LockedMap;
+    use maplock_layout::map::{MapDef, MapType};
+    let sandbox = Sandbox::with_minimesh();
+    for (name, max_entries) in [("old.lock", 16), ("new.lock", 64)] {
+        let def = MapDef { key_size: 4, value_size: 8, max_entries, ..MapDef::new("stacks", MapType::STACK_TRACE) };
+        let lock = Lock { maps: [(def.name.clone(), LockedMap::new(def))].into() };
+        sandbox.write(name, lock.to_string());
+    }
+    for format in ["human", "markdown"] {
+        let ran = sandbox.run(&format!("diff old.lock new.lock --message-format {format}"));
+        let line = ran.stdout.lines().find(|line| line.contains("16 -> 64")).unwrap_or_default();
+        assert!(line.contains("max_entries 16 -> 64, but the map keeps its size"), "{format}: {}", ran.stdout);
+    }
+}

@@ -23,6 +23,7 @@ pub(crate) enum NotARevision {
     Empty,
     Index,
     ByMessage,
+    Excluded,
     Option,
 }
 
@@ -34,6 +35,8 @@ impl NotARevision {
             // <https://git-scm.com/docs/gitrevisions>: `:/TEXT` takes all that follows, a path too; `:PATH` and `:N:PATH` are of the index.
             name if name.starts_with(":/") => Some(Self::ByMessage),
             name if name.starts_with(':') => Some(Self::Index),
+            // `git rev-parse --verify` takes it, with the commit's hash behind a `^`, and nothing that is asked of that is there.
+            name if name.starts_with('^') => Some(Self::Excluded),
             name if name.starts_with('-') => Some(Self::Option),
             _ => None,
         }
@@ -46,6 +49,7 @@ impl fmt::Display for NotARevision {
             Self::Empty => "no revision is given, is a variable empty?",
             Self::Index => "git's index is no revision: what is staged is on no node",
             Self::ByMessage => "`:/TEXT` leaves no room for a path, write HEAD^{/TEXT}",
+            Self::Excluded => "`^REV` leaves a revision out, and names none",
             Self::Option => "no revision begins with `-`",
         })?;
         f.write_str("\n\nWrite a branch, a tag or a commit, such as origin/main or v1.2")
@@ -116,8 +120,12 @@ pub(crate) fn files_gone_since(revision: &Revision, path: &Path) -> Result<Vec<S
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let dir = super::parent(path);
     let top = git(&dir, &["rev-parse", "--show-toplevel"])?;
+    let top_found = top.status.success();
     let top = PathBuf::from(String::from_utf8_lossy(&top.stdout).trim_end());
     let listed = git(&dir, &["ls-tree", "-r", "--name-only", "--full-tree", "-z", &revision.0])?;
+    if !(top_found && listed.status.success()) {
+        return Err(unknown(&revision.0, &listed));
+    }
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let of_that_name = |file: &&str| Path::new(file).file_name().is_some_and(|file| file.to_string_lossy() == name);
     Ok(listed.split('\0').filter(of_that_name).filter(|file| !top.join(file).exists()).map(str::to_owned).collect())

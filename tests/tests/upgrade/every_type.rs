@@ -114,7 +114,8 @@ fn fill(map: &Map, keep: &mut Vec<Box<dyn std::any::Any>>) {
     let bytes =
         |number: u32, len: usize| -> Vec<u8> { (0..len).map(|at| (number as usize * 7 + at + 1) as u8).collect() };
     match info.map_type {
-        T::HASH | T::PERCPU_HASH | T::LRU_HASH | T::LRU_PERCPU_HASH | T::ARRAY | T::PERCPU_ARRAY => {
+        // Hashes and arrays of every kind.
+        of if of.row().entries == Behaviour::Copied && !of.is_trie() => {
             for number in 0..count {
                 let mut value = bytes(number, map.value_bytes());
                 // What lies between the values of two CPUs comes back as zero.
