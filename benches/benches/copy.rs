@@ -200,7 +200,7 @@ fn in_a_process_of_its_own() {
 fn memory() {
     let entries = if is_measuring() { 4_000_000 } else { 1_000 };
     let (from, to) = (filled(T::HASH, 16, entries), new_map(T::HASH, 16, entries));
-    let sums = [Sum { offset: 0, width: 8 }, Sum { offset: 8, width: 8 }];
+    let sums = [Sum { offset: 0, width: 8, signed: false }, Sum { offset: 8, width: 8, signed: false }];
     let before = high_water();
     let transfer = Transfer { from: &from, to: &to, base: None, sums: &sums };
     let start = Instant::now();
@@ -228,7 +228,7 @@ fn settling(entries: u32) {
     println!(
         "\n| settling {entries} entries of 8 and 64 bytes, all changed | time | beside writes a second |\n|---|---:|---:|"
     );
-    let all: Vec<Sum> = (0..8).map(|at| Sum { offset: at * 8, width: 8 }).collect();
+    let all: Vec<Sum> = (0..8).map(|at| Sum { offset: at * 8, width: 8, signed: false }).collect();
     for map_type in [T::HASH, T::PERCPU_HASH, T::ARRAY, T::LPM_TRIE] {
         for (name, sums) in [("all added up", &all[..]), ("two added up, with a snapshot", &all[..2])] {
             let from = filled(map_type, 64, entries);

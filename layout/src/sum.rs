@@ -22,6 +22,8 @@ pub struct SumPlace {
     pub offset: u32,
     /// Width in bytes: 4 or 8.
     pub width: u32,
+    /// True where it may be less than nothing.
+    pub signed: bool,
 }
 
 /// Why a member can't be summed.
@@ -210,9 +212,7 @@ impl<'a> Spot<'a> {
             offsets =
                 offsets.into_iter().flat_map(|offset| (0..u64::from(len)).map(move |n| offset + n * stride)).collect();
         }
-        Ok(offsets
-            .into_iter()
-            .map(|offset| SumPlace { offset: offset as u32, width: self.layout.size as u32 })
-            .collect())
+        let (width, signed) = (self.layout.size as u32, self.layout.shape == Shape::Int(IntKind::Signed));
+        Ok(offsets.into_iter().map(|offset| SumPlace { offset: offset as u32, width, signed }).collect())
     }
 }

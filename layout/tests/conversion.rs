@@ -168,7 +168,7 @@ proptest! {
         }
         _ = steps.convert_over(&from, &mut other.clone());
         _ = steps.inverse().convert(&other);
-        _ = steps.sums_back(&[SumPlace { offset: 8, width: 8 }, SumPlace { offset: u32::MAX, width: 4 }]);
+        _ = steps.sums_back(&[SumPlace { offset: 8, width: 8, signed: false }, SumPlace { offset: u32::MAX, width: 4, signed: false }]);
         let leg = DerivedLeg { key: steps.clone(), value: steps, collide: Some(Collide::Sum) };
         let conversion = Conversion { legs: vec![Leg::Derived(leg)] };
         let read = Conversion::parse(&conversion.to_text());

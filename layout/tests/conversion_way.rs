@@ -111,8 +111,13 @@ fn the_way_back_undoes_the_legs_from_the_last_to_the_first() {
 #[test]
 fn a_count_is_found_where_it_was_in_the_oldest_value() {
     let conversion = lead(&migrated(), V1).unwrap();
-    let (packets, bytes) = (SumPlace { offset: 8, width: 8 }, SumPlace { offset: 16, width: 8 });
-    assert_eq!(conversion.sums_back(&[packets, bytes]), [SumPlace { offset: 0, width: 4 }], "bytes are new");
+    let (packets, bytes) =
+        (SumPlace { offset: 8, width: 8, signed: false }, SumPlace { offset: 16, width: 8, signed: false });
+    assert_eq!(
+        conversion.sums_back(&[packets, bytes]),
+        [SumPlace { offset: 0, width: 4, signed: false }],
+        "bytes are new"
+    );
 }
 
 #[test]
@@ -120,9 +125,16 @@ fn counts_in_arrays_are_found_one_by_one_and_none_that_was_cast() {
     let (old, new) = ("struct v { struct { u32 n; u32 m; } x[2]; };", "struct v { struct { u64 n; u32 m; } x[2]; };");
     let steps = DerivedLeg::derive(&map(old), &map(new), &Answers::default()).unwrap().leg.value;
     assert!(matches!(steps.steps.as_slice(), [Step::Repeat { .. }]), "{steps:?}");
-    let place = |offset, width| SumPlace { offset, width };
+    let place = |offset, width| SumPlace { offset, width, signed: false };
     let sums = [place(0, 8), place(8, 4), place(16, 8), place(24, 4)];
     assert_eq!(steps.sums_back(&sums), [place(0, 4), place(4, 4), place(8, 4), place(12, 4)]);
+    let steps = DerivedLeg::derive(
+        &map("struct v { s32 n; s64 m; };"),
+        &map("struct v { s64 m; s64 n; };"),
+        &Answers::default(),
+    );
+    let signed = |offset, width| SumPlace { signed: true, ..place(offset, width) };
+    assert_eq!(steps.unwrap().leg.value.sums_back(&[signed(0, 8), signed(8, 8)]), [signed(0, 4), signed(8, 8)]);
     let cast = Answers { cast: [("value.n".to_owned(), Cast::Saturate)].into(), ..Answers::default() };
     let narrower = DerivedLeg::derive(&map("struct v { u64 n; };"), &map("struct v { u32 n; };"), &cast).unwrap().leg;
     assert_eq!(narrower.value.sums_back(&[place(0, 4)]), []);

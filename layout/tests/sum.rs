@@ -5,7 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
-use maplock_layout::{Composite, CompositeKind, Layout, Member, Shape, SumPlace, sum_places};
+use maplock_layout::{Composite, CompositeKind, Layout, Member, Shape, sum_places};
 use support::{c, quickly};
 
 const FLOW: &str = "
@@ -33,7 +33,7 @@ const FLOW: &str = "
 
 fn places(value: &str, path: &str) -> Vec<(u32, u32)> {
     let places = sum_places(&c::layout(value), path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    places.into_iter().map(|SumPlace { offset, width }| (offset, width)).collect()
+    places.into_iter().map(|place| (place.offset, place.width)).collect()
 }
 
 #[track_caller]
@@ -50,6 +50,8 @@ fn every_count_that_a_path_stands_for_is_found_by_its_bytes() {
     assert_eq!(places(FLOW, "by_port[].packets"), [(48, 4), (64, 4)]);
     assert_eq!(places(FLOW, "counts[][]"), [(72, 4), (76, 4), (80, 4), (84, 4), (88, 4), (92, 4)]);
     assert_eq!(places(FLOW, "inside"), [(96, 4)]);
+    let signed = |path| sum_places(&c::layout(FLOW), path).expect(path).iter().any(|place| place.signed);
+    assert_eq!([signed("balance"), signed("connections"), signed("counts[][]")], [true, false, false]);
 }
 
 #[test]

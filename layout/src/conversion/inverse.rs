@@ -54,27 +54,28 @@ fn source(steps: &[Step], sum: SumPlace, depth: usize) -> Option<SumPlace> {
     let end = sum.offset.checked_add(sum.width)?;
     steps.iter().find_map(|step| match step {
         Step::Copy { from, to, len } if *to <= sum.offset && end <= to.checked_add(*len)? => {
-            aligned(from.checked_add(sum.offset - to)?, sum.width)
+            aligned(from.checked_add(sum.offset - to)?, sum)
         }
         Step::Int(int) if int.to.bytes() == Some((sum.offset, sum.width)) => {
             let (at, width) = int.from.bytes()?;
-            if int.is_lossless() && int.numbers.is_empty() { aligned(at, width) } else { None }
+            let there = SumPlace { width, signed: int.from.signed, ..sum };
+            if int.is_lossless() && int.numbers.is_empty() { aligned(at, there) } else { None }
         }
         Step::Repeat { from, from_stride, to, to_stride, count, steps } if *to <= sum.offset && *to_stride > 0 => {
             let turn = (sum.offset - to) / to_stride;
             if turn >= *count || depth == super::check::MAX_DEPTH {
                 return None;
             }
-            let inside = SumPlace { offset: sum.offset - to - turn * to_stride, width: sum.width };
+            let inside = SumPlace { offset: sum.offset - to - turn * to_stride, ..sum };
             let found = source(steps, inside, depth + 1)?;
-            aligned(from.checked_add(turn.checked_mul(*from_stride)?)?.checked_add(found.offset)?, found.width)
+            aligned(from.checked_add(turn.checked_mul(*from_stride)?)?.checked_add(found.offset)?, found)
         }
         _ => None,
     })
 }
 
-fn aligned(offset: u32, width: u32) -> Option<SumPlace> {
-    (matches!(width, 4 | 8) && offset.is_multiple_of(width)).then_some(SumPlace { offset, width })
+fn aligned(offset: u32, sum: SumPlace) -> Option<SumPlace> {
+    (matches!(sum.width, 4 | 8) && offset.is_multiple_of(sum.width)).then_some(SumPlace { offset, ..sum })
 }
 
 impl DerivedLeg {

@@ -34,11 +34,17 @@ pub(crate) struct Converted {
     pub(crate) old_sums: Vec<Sum>,
 }
 
+/// Behind the width of a sum that may be less than nothing.
+const SIGNED: &str = "s";
+
 impl Derivation {
-    /// `12 34 8:4,16:8`, and for converted entries ` from 0:4,4:4` behind it.
+    /// `12 34 8:4,16:8s`, where the last is signed, and for converted entries ` from 0:4,4:4` behind it.
     pub(crate) fn to_text(&self) -> String {
         let text = |sums: &[Sum]| {
-            let sums: Vec<_> = sums.iter().map(|sum| format!("{}:{}", sum.offset, sum.width)).collect();
+            let sums: Vec<_> = sums
+                .iter()
+                .map(|sum| format!("{}:{}{}", sum.offset, sum.width, if sum.signed { SIGNED } else { "" }))
+                .collect();
             sums.join(",")
         };
         let more = self.converted.as_ref().map_or_else(String::new, |converted| {
@@ -52,7 +58,8 @@ impl Derivation {
         let sums = |text: &str| {
             let sums = text.split(',').filter(|sum| !sum.is_empty()).map(|sum| {
                 let (offset, width) = sum.split_once(':')?;
-                Some(Sum { offset: offset.parse().ok()?, width: width.parse().ok()? })
+                let (width, signed) = width.strip_suffix(SIGNED).map_or((width, false), |width| (width, true));
+                Some(Sum { offset: offset.parse().ok()?, width: width.parse().ok()?, signed })
             });
             sums.collect::<Option<Vec<_>>>()
         };
@@ -149,17 +156,21 @@ mod tests {
 
     #[test]
     fn a_record_is_read_as_it_was_written() {
-        let sums = |places: &[(u32, u32)]| places.iter().map(|&(offset, width)| Sum { offset, width }).collect();
+        let sums = |places: &[(u32, u32, bool)]| {
+            places.iter().map(|&(offset, width, signed)| Sum { offset, width, signed }).collect()
+        };
         for (text, converted) in [
-            ("12 34 8:4,16:8", None),
-            ("12 34 8:4,16:8 from ", Some(Converted { base_of: Side::From, old_sums: Vec::new() })),
-            ("12 34 8:4,16:8 to 0:4", Some(Converted { base_of: Side::To, old_sums: sums(&[(0, 4)]) })),
+            ("12 34 8:4,16:8s", None),
+            ("12 34 8:4,16:8s from ", Some(Converted { base_of: Side::From, old_sums: Vec::new() })),
+            ("12 34 8:4,16:8s to 0:4s", Some(Converted { base_of: Side::To, old_sums: sums(&[(0, 4, true)]) })),
         ] {
-            let record = Derivation { from: 12, to: 34, sums: sums(&[(8, 4), (16, 8)]), converted };
+            let record = Derivation { from: 12, to: 34, sums: sums(&[(8, 4, false), (16, 8, true)]), converted };
             assert_eq!(record.to_text(), text);
             assert_eq!(Derivation::parse(text), Some(record));
         }
-        for damaged in ["", "12", "12 34", "12 34 8", "12 34 8:4 by", "12 34 8:4 to", "12 34 8:4 to 1"] {
+        for damaged in
+            ["", "12", "12 34", "12 34 8", "12 34 8:4 by", "12 34 8:4 to", "12 34 8:4 to 1", "12 34 8:4u", "12 34 8:s"]
+        {
             assert_eq!(Derivation::parse(damaged), None, "{damaged}");
         }
     }

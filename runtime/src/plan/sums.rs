@@ -15,7 +15,11 @@ pub(super) fn resolve(value: Option<&Layout>, paths: &BTreeSet<String>) -> Resul
     for path in paths {
         let value = value.ok_or_else(|| format!("`sum` names `{path}`, but the value says no type"))?;
         let places = sum_places(value, path).map_err(|error| format!("`sum` names `{path}`: {error}"))?;
-        sums.extend(places.into_iter().map(|place| Sum { offset: place.offset, width: place.width }));
+        sums.extend(places.into_iter().map(|place| Sum {
+            offset: place.offset,
+            width: place.width,
+            signed: place.signed,
+        }));
     }
     sums.sort_unstable();
     sums.dedup();

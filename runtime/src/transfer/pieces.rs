@@ -14,6 +14,8 @@ pub(super) struct Run {
     pub(super) end: u32,
     /// Bytes of a step.
     pub(super) width: u32,
+    /// True for sums that may be less than nothing.
+    pub(super) signed: bool,
     /// True where one instruction reads, compares and writes a step: 4 or 8 bytes, aligned.
     pub(super) atomic: bool,
 }
@@ -53,7 +55,7 @@ impl Pieces {
         let mut at = 0;
         for sum in &sums {
             between(at, sum.offset, alignment, &mut pieces.words);
-            add(&mut pieces.sums, sum.offset, sum.width, alignment);
+            add(&mut pieces.sums, *sum, alignment);
             at = sum.offset + sum.width;
         }
         between(at, value_size, alignment, &mut pieces.words);
@@ -91,7 +93,7 @@ impl Pieces {
         }
     }
 
-    /// Adds to the counts of `to` what those of `more` have over those of `less`. One that would go below nothing stays as it is: see
+    /// Adds to the counts of `to` what those of `more` have over those of `less`. An unsigned one that would go below nothing stays as it is: see
     /// [`Settled::not_carried`](super::Settled::not_carried).
     pub(super) fn add_differences(&self, to: &mut [u8], more: &[u8], less: Option<&[u8]>) -> Added {
         let mut added = Added { any: false, all: true };
@@ -104,7 +106,7 @@ impl Pieces {
                 added.any |= by != 0;
                 // By more than half of what it can hold: it was full, and began again.
                 let least = if run.width == 4 { i32::MIN.into() } else { i64::MIN };
-                let is_lower = more < less && (least..0).contains(&by.cast_signed());
+                let is_lower = !run.signed && more < less && (least..0).contains(&by.cast_signed());
                 if is_lower && of(to) < by.wrapping_neg() {
                     added.all = false;
                     continue;
@@ -153,15 +155,17 @@ fn between(mut at: u32, end: u32, alignment: u32, runs: &mut Vec<Run>) {
         while !at.is_multiple_of(width) || at + width > end || width > alignment {
             width /= 2;
         }
-        add(runs, at, width, alignment);
+        add(runs, Sum { offset: at, width, signed: false }, alignment);
         at += width;
     }
 }
 
-fn add(runs: &mut Vec<Run>, at: u32, width: u32, alignment: u32) {
+fn add(runs: &mut Vec<Run>, step: Sum, alignment: u32) {
+    let Sum { offset: start, width, signed } = step;
+    let end = start + width;
     match runs.last_mut() {
-        Some(last) if last.end == at && last.width == width => last.end += width,
-        _ => runs.push(Run { start: at, end: at + width, width, atomic: width >= 4 && width <= alignment }),
+        Some(last) if (last.end, last.width, last.signed) == (start, width, signed) => last.end = end,
+        _ => runs.push(Run { start, end, width, signed, atomic: width >= 4 && width <= alignment }),
     }
 }
 
@@ -190,7 +194,7 @@ mod tests {
     fn every_byte_is_in_one_step_whatever_the_sums() {
         for value_size in 1..40 {
             for offset in (0..value_size).step_by(4) {
-                let sums = [Sum { offset, width: 4 }];
+                let sums = [Sum { offset, width: 4, signed: false }];
                 if offset + 4 > value_size {
                     continue;
                 }
@@ -212,7 +216,7 @@ mod tests {
     #[test]
     fn a_count_goes_down_to_nothing_and_not_below() {
         for width in [4_u32, 8] {
-            let pieces = Pieces::cut(width, &[Sum { offset: 0, width }], 8);
+            let pieces = Pieces::cut(width, &[Sum { offset: 0, width, signed: false }], 8);
             let bytes = |number: u64| match width {
                 4 => (number as u32).to_ne_bytes().to_vec(),
                 _ => number.to_ne_bytes().to_vec(),
@@ -236,15 +240,45 @@ mod tests {
             assert_eq!(settles(7, 5, 5), (7, false, true), "{width}");
         }
         // More than half of what 4 bytes hold was counted.
-        let pieces = Pieces::cut(4, &[Sum { offset: 0, width: 4 }], 8);
+        let pieces = Pieces::cut(4, &[Sum { offset: 0, width: 4, signed: false }], 8);
         let mut to = 1_u32.to_ne_bytes();
         let added = pieces.add_differences(&mut to, &3_000_000_000_u32.to_ne_bytes(), Some(&[0; 4]));
         assert_eq!((u32::from_ne_bytes(to), added.all), (3_000_000_001, true));
     }
 
     #[test]
+    fn a_signed_count_goes_below_nothing() {
+        for (width, signed) in [(4_u32, true), (8, true), (8, false)] {
+            let pieces = Pieces::cut(width, &[Sum { offset: 0, width, signed }], 8);
+            let bytes = |number: i64| number.to_le_bytes()[..width as usize].to_vec();
+            let settles = |to: i64, more: i64, less: i64| {
+                let mut to = bytes(to);
+                let added = pieces.add_differences(&mut to, &bytes(more), Some(&bytes(less)));
+                (to, added.all)
+            };
+            // A gauge of 5 that both releases lower.
+            let expected = if signed { (bytes(-3), true) } else { (bytes(1), false) };
+            assert_eq!(settles(1, 1, 5), expected, "{width}");
+            assert_eq!(settles(-3, 6, 5), (bytes(-2), true), "{width}");
+            assert_eq!(settles(-3, -4, 5), (bytes(-12), true), "{width}");
+        }
+    }
+
+    #[test]
+    fn signed_and_unsigned_counts_side_by_side_are_two_runs() {
+        let sum = |offset, signed| Sum { offset, width: 8, signed };
+        let pieces = Pieces::cut(24, &[sum(0, false), sum(8, true), sum(16, true)], 8);
+        assert_eq!(runs(&pieces.sums), [(0, 8, 8), (8, 24, 8)]);
+        assert_eq!(pieces.sums.iter().map(|run| run.signed).collect::<Vec<_>>(), [false, true]);
+    }
+
+    #[test]
     fn equal_steps_are_one_run() {
-        let pieces = Pieces::cut(4096 + 3, &[Sum { offset: 8, width: 8 }, Sum { offset: 16, width: 8 }], 8);
+        let pieces = Pieces::cut(
+            4096 + 3,
+            &[Sum { offset: 8, width: 8, signed: false }, Sum { offset: 16, width: 8, signed: false }],
+            8,
+        );
         assert_eq!(runs(&pieces.sums), [(8, 24, 8)]);
         assert_eq!(runs(&pieces.words), [(0, 8, 8), (24, 4096, 8), (4096, 4098, 2), (4098, 4099, 1)]);
         assert!(!pieces.is_atomic());
@@ -252,7 +286,7 @@ mod tests {
 
     #[test]
     fn an_unaligned_value_has_no_atomic_steps_that_are_wider_than_its_alignment() {
-        let pieces = Pieces::cut(16, &[Sum { offset: 0, width: 8 }], 4);
+        let pieces = Pieces::cut(16, &[Sum { offset: 0, width: 8, signed: false }], 4);
         assert_eq!(runs(&pieces.words), [(8, 16, 4)]);
         assert!(pieces.words[0].atomic && !pieces.sums[0].atomic);
     }

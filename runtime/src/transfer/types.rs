@@ -13,6 +13,8 @@ pub struct Sum {
     pub offset: u32,
     /// Width in bytes: 4 or 8.
     pub width: u32,
+    /// True where it may be less than nothing.
+    pub signed: bool,
 }
 
 /// Entries of one map that another map takes over.
@@ -108,8 +110,8 @@ pub struct Settled {
     pub dropped: u64,
     /// Entries that old programs changed or deleted, and that are kept as new programs wrote them.
     pub kept_new: u64,
-    /// Entries one of whose counts would have gone below nothing: old programs lowered it since the copy by more than it holds by now, which
-    /// is so where both deleted the entry and made it anew. Such a count is what new programs counted.
+    /// Entries one of whose unsigned counts would have gone below nothing: old programs lowered it since the copy by more than it holds by now, as where
+    /// both deleted the entry and made it anew. Such a count is what new programs counted.
     pub not_carried: u64,
     /// How; `None` where there was nothing to do.
     pub method: Option<Method>,

@@ -322,9 +322,10 @@ impl Staged {
 
 /// Where the counts of the new map were in the old one.
 pub(crate) fn old_sums(ways: &Ways, sums: &[Sum]) -> Vec<Sum> {
-    let places: Vec<_> = sums.iter().map(|sum| SumPlace { offset: sum.offset, width: sum.width }).collect();
+    let places: Vec<_> =
+        sums.iter().map(|sum| SumPlace { offset: sum.offset, width: sum.width, signed: sum.signed }).collect();
     let back = ways.there.sums_back(&places);
-    back.into_iter().map(|place| Sum { offset: place.offset, width: place.width }).collect()
+    back.into_iter().map(|place| Sum { offset: place.offset, width: place.width, signed: place.signed }).collect()
 }
 
 /// A new map, pinned as `pin` with the owner and mode of the pin that it replaces.

@@ -228,7 +228,7 @@ fn entries_that_become_one_are_not_told_as_lost() {
         });
         let base = new_base(&from).expect("memory");
         let there = Way::new(&first_word(Collide::Sum), &Migrations::default(), 0, 0).expect("no code");
-        let (base, sums) = (Some(&base), &[Sum { offset: 0, width: 8 }][..]);
+        let (base, sums) = (Some(&base), &[Sum { offset: 0, width: 8, signed: false }][..]);
         let convert = Convert { from: &from, to: &to, base, base_of: Side::From, there: &there, back: None, sums };
         let copied = convert.copy(&mut by(Some(method))).expect("copied");
         assert_eq!((copied.entries, copied.lost, contents(&to).len()), (8, 0, 2), "{method:?}");

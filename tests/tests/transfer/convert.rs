@@ -59,8 +59,8 @@ fn widened(key: (Steps, Steps), rest: u32) -> Widened {
         },
         old_size,
         new_size,
-        sums: vec![Sum { offset: 0, width: 8 }, Sum { offset: at, width: 8 }],
-        old_sums: vec![Sum { offset: 0, width: 4 }, Sum { offset: 4, width: 4 }],
+        sums: vec![Sum { offset: 0, width: 8, signed: false }, Sum { offset: at, width: 8, signed: false }],
+        old_sums: vec![Sum { offset: 0, width: 4, signed: false }, Sum { offset: 4, width: 4, signed: false }],
     }
 }
 
@@ -349,6 +349,44 @@ fn a_count_never_goes_below_nothing_in_either_direction() {
 }
 
 #[test]
+fn a_signed_count_that_both_sides_lower_goes_below_nothing() {
+    if !can_run() {
+        return;
+    }
+    // The gauge `packets`, by the direction, as above.
+    let (old, new) = ((0, 4), (16, 8));
+    for map_type in [T::HASH, T::PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY] {
+        for method in METHODS {
+            for ((at, width), (to_at, to_width), is_back) in [(old, new, false), (new, old, true)] {
+                let mut scene = Scene::new(map_type, 8, 8);
+                scene.sums.iter_mut().chain(&mut scene.old_sums).for_each(|sum| sum.signed = true);
+                let old_key = key(&scene.from, 0);
+                let new_key = widened_of(&scene).key.convert(&old_key).expect("fits");
+                edit(&scene.from, &old_key, |value| set(value, 0, 4, 5));
+                scene.there().copy(&mut by(Some(method))).expect("copied");
+                if is_back {
+                    scene.there().settle(&mut by(Some(method))).expect("settled");
+                }
+                let (convert, from_key, to_key) = match is_back {
+                    true => (scene.back(), &new_key, &old_key),
+                    false => (scene.there(), &old_key, &new_key),
+                };
+                edit(convert.from, from_key, |value| set(value, at, width, 1));
+                edit(convert.to, to_key, |value| set(value, to_at, to_width, 1));
+                let settled = convert.settle(&mut by(Some(method))).expect("settled");
+                let what = format!("{map_type} {method:?} back: {is_back}, {settled:?}");
+                let mut below = vec![0; to_width];
+                set(&mut below, 0, to_width, (-3_i64).cast_unsigned());
+                for value in contents(convert.to)[to_key].chunks(part(convert.to)) {
+                    assert_eq!(value[to_at..to_at + to_width], below, "{what}");
+                }
+                assert_eq!((settled.not_carried, settled.added > 0), (0, true), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_entry_of_many_counts_is_settled_by_a_program() {
     if !can_run() {
         return;
@@ -356,7 +394,7 @@ fn an_entry_of_many_counts_is_settled_by_a_program() {
     const COUNTS: u32 = 500;
     let value = Steps { from_size: COUNTS * 8, to_size: COUNTS * 8 + 8, steps: vec![copy(0, 8, COUNTS * 8)] };
     let there = way(&[&DerivedLeg { key: same(8), value, collide: None }]);
-    let sums: Vec<_> = (1..=COUNTS).map(|at| Sum { offset: at * 8, width: 8 }).collect();
+    let sums: Vec<_> = (1..=COUNTS).map(|at| Sum { offset: at * 8, width: 8, signed: false }).collect();
     let from = new_map(T::HASH, 8, COUNTS * 8, 1);
     let (to, base) = (new_map(T::HASH, 8, COUNTS * 8 + 8, 1), new_base(&from).expect("memory"));
     let base = Some(&base);
@@ -380,7 +418,7 @@ fn a_count_of_an_entry_that_code_by_hand_converts_never_goes_below_nothing() {
     for method in METHODS {
         let (from, to) = (new_map(T::HASH, 8, 16, 8), new_map(T::HASH, 8, 24, 8));
         let base = new_base(&from).expect("memory");
-        let sums = [Sum { offset: 16, width: 8 }];
+        let sums = [Sum { offset: 16, width: 8, signed: false }];
         let base = Some(&base);
         let convert =
             Convert { from: &from, to: &to, base, base_of: Side::From, there: &there, back: None, sums: &sums };
@@ -459,7 +497,7 @@ fn two_keys_that_become_one_are_put_together_as_accepted() {
             let base = new_base(&from).expect("memory");
             let key = Steps { from_size: 8, to_size: 4, steps: vec![copy(0, 0, 4)] };
             let there = way(&[&DerivedLeg { key, value: same(8), collide: Some(collide) }]);
-            let sums = [Sum { offset: 0, width: 8 }];
+            let sums = [Sum { offset: 0, width: 8, signed: false }];
             let convert = Convert {
                 from: &from,
                 to: &to,
@@ -583,7 +621,7 @@ fn several_stages_are_one_way_there_and_back() {
         (1..=4_u64).for_each(|key| from.update(&key.to_ne_bytes(), &old(10, 20), 0).expect("room"));
         let (to, base) = (new_map(T::HASH, 8, 24, 64), new_base(&from).expect("memory"));
         let (there, back) = (way(&[&first, &second]), way(&[&back_second, &back_first]));
-        let sums = [Sum { offset: 0, width: 8 }];
+        let sums = [Sum { offset: 0, width: 8, signed: false }];
         let convert = Convert {
             from: &from,
             to: &to,
@@ -602,7 +640,7 @@ fn several_stages_are_one_way_there_and_back() {
         assert_eq!(to.lookup(&key(2)).expect("readable"), Some(new(10, 1, 20)), "{method:?}");
 
         to.update(&key(2), &new(17, 9, 22), 0).expect("there");
-        let old_sums = [Sum { offset: 0, width: 4 }];
+        let old_sums = [Sum { offset: 0, width: 4, signed: false }];
         let undo = Convert {
             from: &to,
             to: &from,

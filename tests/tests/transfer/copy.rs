@@ -50,7 +50,7 @@ fn sums_are_carried_over_wherever_they_are_in_the_value() {
     if !can_run() {
         return;
     }
-    let sum = |offset, width| Sum { offset, width };
+    let sum = |offset, width| Sum { offset, width, signed: false };
     for map_type in COPIED {
         for (value_size, sums) in [
             (4, vec![sum(0, 4)]),
@@ -81,7 +81,13 @@ fn maps_of_all_sizes_are_copied() {
                 continue;
             }
             copies(map_type, 16, entries, &[], None);
-            copies(map_type, 16, entries, &[Sum { offset: 0, width: 8 }, Sum { offset: 8, width: 8 }], None);
+            copies(
+                map_type,
+                16,
+                entries,
+                &[Sum { offset: 0, width: 8, signed: false }, Sum { offset: 8, width: 8, signed: false }],
+                None,
+            );
         }
     }
 }
@@ -93,7 +99,7 @@ fn a_hash_of_a_million_entries_and_more_is_copied_whole() {
     }
     // Fact 23: the kernel interrupts an iterator after each million.
     let entries = 1_100_000;
-    let maps = Maps::new(T::HASH, 8, entries, &[Sum { offset: 0, width: 8 }]);
+    let maps = Maps::new(T::HASH, 8, entries, &[Sum { offset: 0, width: 8, signed: false }]);
     let (mut told, mut calls) = (0, 0);
     let mut progress = |done, _| (told, calls) = (done, calls + 1);
     let mut options =
@@ -114,7 +120,7 @@ fn a_copy_that_was_stopped_may_be_run_again() {
         return;
     }
     for map_type in COPIED {
-        let maps = Maps::new(map_type, 16, 100, &[Sum { offset: 0, width: 8 }]);
+        let maps = Maps::new(map_type, 16, 100, &[Sum { offset: 0, width: 8, signed: false }]);
         let before = contents(&maps.from);
         maps.copy(None).expect("copied");
         maps.copy(None).expect("copied again");
@@ -181,7 +187,7 @@ fn an_lru_map_without_room_says_how_many_it_lost() {
     if !can_run() {
         return;
     }
-    let mut maps = Maps::new(T::LRU_HASH, 8, 4000, &[Sum { offset: 0, width: 8 }]);
+    let mut maps = Maps::new(T::LRU_HASH, 8, 4000, &[Sum { offset: 0, width: 8, signed: false }]);
     maps.to = new_map(T::LRU_HASH, 8, 8, 1000);
     let copied = maps.copy(None).expect("copied");
     let there = contents(&maps.to).len() as u64;
@@ -207,13 +213,13 @@ fn maps_that_do_not_fit_each_other_are_refused() {
     assert!(wrong(&|maps| maps.base = Some(new_map(T::HASH, 8, 24, 4))).contains("value_size is 24"));
     for (offset, width) in [(0, 2), (4, 8), (16, 4), (u32::MAX - 3, 4)] {
         assert!(
-            wrong(&|maps| maps.sums = vec![Sum { offset, width }]).contains("can't be added up"),
+            wrong(&|maps| maps.sums = vec![Sum { offset, width, signed: false }]).contains("can't be added up"),
             "{offset} {width}"
         );
     }
-    let overlapping = vec![Sum { offset: 0, width: 8 }, Sum { offset: 4, width: 4 }];
+    let overlapping = vec![Sum { offset: 0, width: 8, signed: false }, Sum { offset: 4, width: 4, signed: false }];
     assert!(wrong(&|maps| maps.sums = overlapping.clone()).contains("bytes 4..8"));
-    let mut maps = Maps::new(T::HASH, 16, 1, &[Sum { offset: 0, width: 8 }]);
+    let mut maps = Maps::new(T::HASH, 16, 1, &[Sum { offset: 0, width: 8, signed: false }]);
     maps.base = None;
     assert!(matches!(maps.transfer().settle(&mut by(None)), Err(TransferError::NeedsBase { .. })));
 }

@@ -12,7 +12,7 @@ use crate::support::*;
 /// Ids of the maps that a child is to settle: `from`, `to`, `base` (0 where there is none).
 const CHILD: &str = "MAPLOCK_TEST_SETTLES";
 const TEST: &str = "killed::a_settlement_that_is_killed_and_run_again_is_exact";
-const SUMS: [Sum; 1] = [Sum { offset: 0, width: 8 }];
+const SUMS: [Sum; 1] = [Sum { offset: 0, width: 8, signed: false }];
 const READY: &str = "ready";
 const ROUNDS: u32 = 50;
 const ENTRIES: u32 = 8_000;

@@ -131,7 +131,7 @@ fn key_size(map_type: T) -> u32 {
 }
 
 fn is_exact(map_type: T, value_size: u32, round: u32) {
-    let sums = [Sum { offset: 0, width: 8 }];
+    let sums = [Sum { offset: 0, width: 8, signed: false }];
     let room = room(map_type, KEYS);
     let new = || new_map(map_type, key_size(map_type), value_size, room);
     let (from, to) = (new(), new());
@@ -149,7 +149,7 @@ fn is_exact_converted(map_type: T, by_hand: bool, round: u32) {
     let (from, to) = (new_map(map_type, key_size(map_type), 16, room), new_map(map_type, key_size(map_type), 24, room));
     let base = maplock::internals::transfer::new_base(&from).expect("memory");
     let there = if by_hand { by_code(map_type) } else { by_steps(key_size(map_type)) };
-    let sums = [Sum { offset: 16, width: 8 }];
+    let sums = [Sum { offset: 16, width: 8, signed: false }];
     let convert = Convert {
         from: &from,
         to: &to,

@@ -7,7 +7,7 @@ use crate::support::*;
 
 /// Values are two counters around a word and a tail: `sum u64, word u64, sum u32, tail 3 bytes`.
 const VALUE_SIZE: u32 = 23;
-const SUMS: [Sum; 2] = [Sum { offset: 0, width: 8 }, Sum { offset: 16, width: 4 }];
+const SUMS: [Sum; 2] = [Sum { offset: 0, width: 8, signed: false }, Sum { offset: 16, width: 4, signed: false }];
 
 /// A value with the same on every CPU.
 fn entry(maps: &Maps, sum: u64, word: u64, tail: u8) -> Vec<u8> {
@@ -255,7 +255,7 @@ fn without_a_snapshot_keys_follow_their_counts() {
     }
     for map_type in KEYED {
         for method in METHODS {
-            let maps = Maps::new(map_type, 8, 0, &[Sum { offset: 0, width: 8 }]);
+            let maps = Maps::new(map_type, 8, 0, &[Sum { offset: 0, width: 8, signed: false }]);
             let count = |count: u64| count.to_ne_bytes().repeat(maps.from.value_bytes() / 8);
             let set = |map: &maplock::internals::sys::Map, number, sum| {
                 map.update(&key(map, number), &count(sum), 0).expect("room")
@@ -296,7 +296,12 @@ fn counts_that_are_taken_out_are_added_whatever_new_programs_counted() {
     for map_type in KEYED {
         for method in METHODS {
             // A counter of 8 bytes, one of 4, and a word.
-            let maps = Maps::new(map_type, 16, 0, &[Sum { offset: 0, width: 8 }, Sum { offset: 8, width: 4 }]);
+            let maps = Maps::new(
+                map_type,
+                16,
+                0,
+                &[Sum { offset: 0, width: 8, signed: false }, Sum { offset: 8, width: 4, signed: false }],
+            );
             let counted = |map: &maplock::internals::sys::Map, wide: u64, narrow: u32| {
                 let mut value = vec![0; map.value_bytes()];
                 for part in value.chunks_mut(part(map)) {
@@ -338,7 +343,7 @@ fn many_deletions_are_all_found() {
     if !can_run() {
         return;
     }
-    for sums in [&[][..], &[Sum { offset: 0, width: 8 }]] {
+    for sums in [&[][..], &[Sum { offset: 0, width: 8, signed: false }]] {
         for map_type in KEYED {
             let maps = Maps::new(map_type, 8, 20_000, sums);
             maps.copy(None).expect("copied");

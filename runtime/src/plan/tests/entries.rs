@@ -116,7 +116,7 @@ fn summed_members_become_offsets_and_spare_the_snapshot() {
         Case::one(&hash(&value, 64), &hash(&value, 128)).policy(Policy { sum, ..Policy::default() }).decide()
     };
     let map = case(&["packets", "cells[].bytes"]);
-    let sum = |offset, width| Sum { offset, width };
+    let sum = |offset, width| Sum { offset, width, signed: false };
     assert_eq!(carry(&map).sums, [sum(0, 8), sum(8, 8), sum(24, 8)]);
     assert!(carry(&map).snapshot > 0, "`frames` must be remembered");
     // Bytes 20 to 24 of each cell are padding.
@@ -133,7 +133,9 @@ fn a_value_that_is_one_integer_or_an_array_of_them_can_be_summed() {
     let sums = |value: &Arc<Layout>, path: &str| {
         crate::plan::sums::resolve(Some(value), &BTreeSet::from([path.to_owned()])).expect("integers")
     };
-    assert_eq!(sums(&uint(8), "value"), [Sum { offset: 0, width: 8 }]);
+    assert_eq!(sums(&uint(8), "value"), [Sum { offset: 0, width: 8, signed: false }]);
+    let gauge = Arc::new(Layout::new(4, Shape::Int(IntKind::Signed)));
+    assert_eq!(sums(&gauge, "value"), [Sum { offset: 0, width: 4, signed: true }]);
     assert_eq!(sums(&array(&uint(4), 3), "value[]").len(), 3);
     assert_eq!(sums(&array(&array(&uint(4), 3), 2), "value[][]").len(), 6);
 }

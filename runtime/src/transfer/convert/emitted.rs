@@ -44,7 +44,8 @@ fn programs_of(map_type: T, base_of: Side, all: &mut Vec<(String, Code)>) {
     };
     let steps = vec![widened(0, 0), widened(32, 64), Step::Copy { from: 8, to: 16, len: 16 }];
     let values = [Steps { from_size: 24, to_size: 32, steps }];
-    let pieces = Pieces::new(&to, &[Sum { offset: 0, width: 8 }, Sum { offset: 16, width: 4 }]);
+    let pieces =
+        Pieces::new(&to, &[Sum { offset: 0, width: 8, signed: false }, Sum { offset: 16, width: 4, signed: false }]);
     let per_cpu = super::super::types::is_per_cpu(map_type);
     let areas = Areas { key: 16, value: 32 };
     let work = map(T::ARRAY, 4, areas.size());

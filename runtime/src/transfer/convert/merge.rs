@@ -36,12 +36,11 @@ impl Writer<'_> {
         self.asm.bind(end);
     }
 
-    /// Adds to the new map's counts what they are to become, less what they are expected to be. A count that would go below nothing
+    /// Adds to the new map's counts what they are to become, less what they are expected to be. An unsigned one that would go below nothing
     /// stays as it is: see [`Settled::not_carried`](crate::transfer::Settled::not_carried).
     fn add_differences(&mut self) {
         self.each_sum(R7, |w, run| {
-            let (next, less, add, below) = (w.asm.label(), w.asm.label(), w.asm.label(), w.asm.label());
-            let size = Size::of(run.width);
+            let (next, size) = (w.asm.label(), Size::of(run.width));
             w.asm.load(size, R0, R2, 0);
             w.asm.mov(R2, R9);
             w.asm.add(R2, R1);
@@ -52,6 +51,12 @@ impl Writer<'_> {
             w.asm.jump_if_imm(R0, If::Eq, 0, next);
             w.asm.mov(R2, R8);
             w.asm.add(R2, R1);
+            if run.signed {
+                w.add_count(run);
+                w.asm.bind(next);
+                return;
+            }
+            let (less, add, below) = (w.asm.label(), w.asm.label(), w.asm.label());
             w.asm.jump_if(R4, If::Lt, R3, less);
             w.asm.bind(add);
             w.add_count(run);

@@ -11,8 +11,8 @@ use super::programs;
 
 fn every_program() -> Vec<(String, Code)> {
     let mut all = Vec::new();
-    let counters = [Sum { offset: 0, width: 8 }, Sum { offset: 16, width: 4 }];
-    let only_counters = [Sum { offset: 0, width: 8 }, Sum { offset: 8, width: 8 }];
+    let counters = [Sum { offset: 0, width: 8, signed: false }, Sum { offset: 16, width: 4, signed: false }];
+    let only_counters = [Sum { offset: 0, width: 8, signed: false }, Sum { offset: 8, width: 8, signed: false }];
     for map_type in [T::HASH, T::PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY, T::LPM_TRIE] {
         for (value_size, sums) in [(16, &only_counters[..]), (23, &counters), (4096, &[])] {
             programs_of(map_type, value_size, sums, &mut all);

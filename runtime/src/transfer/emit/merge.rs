@@ -183,7 +183,7 @@ impl Writer<'_> {
         let whole = size / 8 * 8;
         let runs = [(0, whole, 8), (whole, size, 1)].into_iter().filter(|(start, end, _)| start < end);
         for (start, end, width) in runs {
-            let run = Run { start, end, width, atomic: false };
+            let run = Run { start, end, width, signed: false, atomic: false };
             self.each_step(&[run], |w, run| {
                 w.load_both(run, one, R4, other, R0);
                 w.asm.xor(R0, R4);
