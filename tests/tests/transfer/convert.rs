@@ -482,6 +482,38 @@ fn what_new_programs_wrote_is_carried_back() {
 }
 
 #[test]
+fn a_key_that_cannot_be_looked_for_is_told_also_where_there_was_no_room_at_first() {
+    if !can_run() {
+        return;
+    }
+    // The map that entries go to has wider keys, as after a downgrade, and one that no old entry can have had.
+    let (narrow, wide) = (|number: u32| number.to_ne_bytes(), |number: u64| number.to_ne_bytes());
+    let widen = Steps { from_size: 4, to_size: 8, steps: vec![int(0, 32, 0, 64)] };
+    let Step::Int(narrowed) = int(0, 64, 0, 32) else { unreachable!("an integer") };
+    let narrowed = vec![Step::Int(Int { cast: Some(Cast::Refuse), ..narrowed })];
+    let back = Steps { from_size: 8, to_size: 4, steps: narrowed };
+    let there = way(&[&DerivedLeg { key: widen, value: same(8), collide: None }]);
+    let back = way(&[&DerivedLeg { key: back, value: same(8), collide: None }]);
+    for _ in 0..5 {
+        let (from, to) = (new_map(T::HASH, 4, 8, 200), new_map(T::HASH, 8, 8, 100));
+        let base = new_base(&to).expect("memory");
+        for key in (0..99).map(wide).chain([wide(1 << 40)]) {
+            to.update(&key, &[5; 8], 0).expect("room");
+            base.update(&key, &[5; 8], 0).expect("room");
+        }
+        // 40 entries were deleted, and make room for as many that were inserted.
+        for key in (40..99).chain(1000..1040).map(narrow) {
+            from.update(&key, &[5; 8], 0).expect("room");
+        }
+        let base = Some(&base);
+        let (there, back) = (&there, Some(&back));
+        let convert = Convert { from: &from, to: &to, base, base_of: Side::To, there, back, sums: &[] };
+        let settled = convert.settle(&mut by(Some(Method::Kernel)));
+        assert!(matches!(settled, Err(TransferError::Unfit { .. })), "{settled:?}");
+    }
+}
+
+#[test]
 fn two_keys_that_become_one_are_put_together_as_accepted() {
     if !can_run() {
         return;

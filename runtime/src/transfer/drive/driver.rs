@@ -217,6 +217,9 @@ impl<'a> Driver<'a> {
                 let is_full = matches!(settled, Err(TransferError::Full { .. }));
                 if is_full {
                     counts::forget_failed(counts)?;
+                    // Keys that could not be looked for were forgotten with what found no room: they fail again.
+                    self.drive(find, self.over(), &mut |_, _| Ok(()))?;
+                    self.check_failed()?;
                 } else {
                     settled?;
                 }
