@@ -94,8 +94,8 @@ pub struct Copied {
     pub lost: u64,
 }
 
-/// What a second pass did. In per-CPU maps, each CPU's value counts in `added`, `changed`, `dropped`, `kept_new` and
-/// `not_carried`.
+/// What a second pass did. In per-CPU maps that programs settle ([`Method::Kernel`]), each CPU's value counts in `added`, `changed`,
+/// `dropped`, `kept_new` and `not_carried`; by system calls, each entry does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Settled {
     /// Entries whose counts were moved to the new map.

@@ -44,7 +44,8 @@ pub struct MapReport {
     pub converted: u64,
     /// Entries that are gone; `None` where the map's type can't be counted.
     pub lost: Option<u64>,
-    /// Entries with a count of the old programs that could not be added, since both releases had deleted them and made them anew: see
+    /// Values with a count of the old programs that was not added, since the sum would have gone below nothing: entries, but in a
+    /// per-CPU map that programs settled the values of each CPU. See
     /// [`Settled::not_carried`](crate::transfer::Settled::not_carried).
     pub not_carried: u64,
     /// Bytes that were copied.
@@ -248,8 +249,9 @@ impl fmt::Display for Report {
             }
             if map.not_carried > 0 {
                 notes.push(format!(
-                    "counts of {} not carried over, since both releases made them anew",
-                    map.not_carried
+                    "counts in {} {} not carried over, which would have gone below nothing",
+                    map.not_carried,
+                    if map.not_carried == 1 { "value" } else { "values" }
                 ));
             }
             if !map.exact && (map.not_carried == 0 || map.method != Some("kernel")) {
@@ -371,13 +373,16 @@ done in 1.2 s, of which 9 ms from the first link to the commit";
         let settled = crate::transfer::Settled { not_carried: 3, exact: false, ..Default::default() };
         report.maps[0].settled(&settled, Duration::ZERO);
         let text = report.to_string();
-        assert!(text.contains(", counts of 3 not carried over, since both releases made them anew\n"), "{text}");
+        assert!(
+            text.contains(", counts in 3 values not carried over, which would have gone below nothing\n"),
+            "{text}"
+        );
         let json = serde_json::to_value(&report).expect("plain data");
         assert_eq!((&json["maps"][0]["not_carried"], &json["maps"][0]["exact"]), (&3.into(), &false.into()));
         assert!(report.to_prometheus().contains("disposition=\"grow\",what=\"not_carried\"} 3\n"));
         report.maps[0].method = Some("batch");
         let text = report.to_string();
-        assert!(text.contains("made them anew, settled by system calls, so that a write may be lost\n"), "{text}");
+        assert!(text.contains("below nothing, settled by system calls, so that a write may be lost\n"), "{text}");
     }
 
     #[test]
