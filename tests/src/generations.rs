@@ -133,6 +133,7 @@ impl Daemon {
             self.def("slots", MapType::ARRAY, slot, grown(16)),
             self.def("config", MapType::HASH, uint(8), 16),
             self.def(release.own(), MapType::ARRAY, uint(8), 4),
+            self.def("table", MapType::PERF_EVENT_ARRAY, uint(4), 4),
             swapped(if two { 8 } else { 4 }),
             wide(two),
         ];

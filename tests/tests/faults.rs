@@ -441,3 +441,36 @@ fn an_unprivileged_user_changes_nothing() {
         assert!(text.contains("can't"), "{text}");
     });
 }
+
+#[test]
+fn a_link_that_somebody_puts_in_the_place_of_the_kept_generation_meanwhile_is_not_written_through() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::threaded());
+    let mut daemon = Daemon::new(bpffs.path().join("daemon"), &cgroup);
+    daemon.each_pin = true;
+    daemon.start(Release::One).expect("it is installed");
+    let (prev, theirs) = (truth::beside(&daemon.dir, "prev"), bpffs.path().join("theirs"));
+    std::fs::create_dir(&theirs).expect("made");
+    let mut command = daemon.command(env!("CARGO_BIN_EXE_generation"), "two");
+    let mut made = 0;
+    let ended = trace::run(command.arg("traced"), |call| {
+        if [libc::SYS_mkdir, libc::SYS_mkdirat].contains(&call.number) {
+            made += 1;
+            // The first makes the staged generation.
+            if made == 2 {
+                std::os::unix::fs::symlink(&theirs, &prev).expect("planted");
+            }
+        }
+        Fate::Made
+    });
+    assert!(made >= 2 && ended.code != Some(0), "{ended:?}");
+    let wanted = format!("`{}` was put there by somebody else", prev.display());
+    assert!(ended.stderr.contains(&wanted), "{}", ended.stderr);
+    assert!(truth::names(&theirs).is_empty(), "{:?}", truth::names(&theirs));
+    std::fs::remove_file(&prev).expect("a link");
+    daemon.start(Release::Two).expect("the upgrade is completed");
+    let problems = truth::problems(&daemon, Release::Two, 0);
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}

@@ -172,24 +172,21 @@ pub(super) fn gone(inputs: &Inputs<'_>) -> Vec<MapPlan> {
         let is_spec = |pin: &str| inputs.spec.maps().any(|locked| pin_name(&locked.def.name) == pin);
         let left = inputs.live.iter().filter(|live| !is_spec(&live.pin) && !names::is_own(&live.pin));
         let why = "not in this release, and nothing says whose it is; its pin stays, its entries are left behind";
-        return left.map(|live| given_up(&live.pin, live, why)).collect();
+        return left.map(|live| given_up(&live.pin, live, why, true)).collect();
     };
     let gone = meta.maps.iter().filter(|(name, _)| inputs.spec.map(name).is_none());
     let gone = gone.filter_map(|(name, map)| {
         let pin = pin_name(name);
-        // Under the same name, a map of another number is somebody else's.
-        let live = inputs.live.iter().find(|live| live.pin == pin && live.id == map.id)?;
-        let why = if inputs.spec.lock().maps.contains_key(name) {
-            "no longer pinned; kept for roll-back"
-        } else {
-            "not in this release; kept for roll-back"
-        };
-        Some(given_up(name, live, why))
+        let live = inputs.live.iter().find(|live| live.pin == pin)?;
+        let why = if inputs.spec.lock().maps.contains_key(name) { "no longer pinned" } else { "not in this release" };
+        // Whoever pinned it, a name of this generation goes with it.
+        let whose = if live.id == map.id { "" } else { "; somebody else pinned this map under its name" };
+        Some(given_up(name, live, &format!("{why}{whose}; kept for roll-back"), false))
     });
     gone.collect()
 }
 
-fn given_up(name: &str, live: &Observed, why: &str) -> MapPlan {
+fn given_up(name: &str, live: &Observed, why: &str, pin_stays: bool) -> MapPlan {
     let loses_entries = live.def.map_type.is_state() && live.entries != Some(0);
     let locked = LockedMap::new(MapDef { name: name.to_owned(), ..live.def.clone() });
     let findings = compare(&one(name, &locked), &Lock::default(), &Levels::default()).findings;
@@ -200,7 +197,7 @@ fn given_up(name: &str, live: &Observed, why: &str) -> MapPlan {
         def: live.def.clone(),
         entries: live.entries,
     };
-    let action = Action::GiveUp { live, loses_entries };
+    let action = Action::GiveUp { live, loses_entries, pin_stays };
     MapPlan { map: name.to_owned(), action, why: why.to_owned(), findings }
 }
 

@@ -15,6 +15,8 @@ pub(crate) mod table;
 mod tests;
 mod types;
 
+use maplock_layout::map_type::Behaviour;
+
 #[doc(hidden)]
 pub use types::Inputs;
 pub use types::{Action, Asked, Carry, CommitBy, Kept, Live, MapPlan, Plan, Since};
@@ -35,14 +37,15 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     Plan { dir: inputs.dir.to_owned(), maps, commit: CommitBy::default(), leaves_kept }
 }
 
-/// True where the live generation says that it asked for the very same maps.
+/// True where the live generation says that it asked for the very same maps. What loaders fill is made anew at each start.
 fn changes_nothing(inputs: &Inputs<'_>, maps: &[MapPlan]) -> bool {
     let Some(meta) = inputs.meta else { return false };
     let is_same = |map: &MapPlan| {
         let asked = inputs.spec.map(&map.map).map(|locked| inputs.policies.max_entries(&locked.def));
         let was = meta.maps.get(&map.map).map(|was| (was.id, was.max_entries));
         match &map.action {
-            Action::Reuse { live, new } => {
+            Action::Swap { live, .. } if live.def.map_type.row().entries != Behaviour::Refilled => false,
+            Action::Reuse { live, new } | Action::Swap { live, new, loses_entries: false } => {
                 live.digest == new.digest && was.is_some() && was == Some(live.id).zip(asked)
             }
             _ => false,

@@ -25,8 +25,8 @@ pub struct Plan {
     pub maps: Vec<MapPlan>,
     /// How the pins of the new generation come into the place of the old.
     pub commit: CommitBy,
-    /// True where nothing changes, as the same release starts again: the generation that is kept stays the kept one, and a roll-back
-    /// leads past this one to what was there before. False where none is kept.
+    /// True where nothing changes, as the same release starts again, but for tables that its loader fills anew: the generation that is
+    /// kept stays the kept one, and a roll-back leads past this one to what was there before. False where none is kept.
     pub leaves_kept: bool,
 }
 
@@ -141,6 +141,8 @@ pub enum Action {
         live: Live,
         /// True where it holds entries that nobody fills anew.
         loses_entries: bool,
+        /// True where it stays pinned all the same, since nothing says that it is the daemon's.
+        pin_stays: bool,
     },
 }
 

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::error::{Error, Trying as _};
+use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::derivation::{Derivation, transfers_in};
 use crate::generation::directory::{self, has_record, hooks_in, is_of, is_there, link_at, list, meta_of, same_pin};
 use crate::generation::names;
@@ -206,7 +206,10 @@ impl Changeover<'_> {
         };
         if !moving {
             directory::remove(&left)?;
-            bpffs::make_dir(&left).trying(|| format!("can't make `{}`", left.display()))?;
+            if !bpffs::make_dir(&left).trying(|| format!("can't make `{}`", left.display()))? {
+                let message = format!("`{}` was put there by somebody else meanwhile; remove it", left.display());
+                return Err(Error::new(ErrorKind::Place, message));
+            }
             for name in list(dir)?.iter().filter(|name| in_old(name)) {
                 bpffs::hard_link(&dir.join(name), &left.join(name)).trying(|| failed(name))?;
             }

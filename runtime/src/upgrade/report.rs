@@ -48,12 +48,15 @@ pub struct MapReport {
     /// per-CPU map that programs settled the values of each CPU. See
     /// [`Settled::not_carried`](crate::transfer::Settled::not_carried).
     pub not_carried: u64,
+    /// True of a map that is given up, and stays pinned with its entries all the same: nothing says that it is the daemon's.
+    pub pin_stays: bool,
     /// Bytes that were copied.
     pub bytes: u64,
     /// How they were copied.
     pub method: Option<&'static str>,
-    /// False where a write of the new programs may have been lost as what the old ones wrote was brought over, which was done by
-    /// system calls, not in the kernel; and where counts were not carried over.
+    /// False where a write of the new programs may have been lost at the very moment at which what the old ones wrote was brought over:
+    /// by system calls, not in the kernel; or of bytes that no atomic instruction takes, or of a CPU on which none can run. And where
+    /// counts were not carried over.
     pub exact: bool,
     /// Time that it took.
     #[serde(serialize_with = "seconds")]
@@ -106,6 +109,7 @@ impl MapReport {
             converted: 0,
             lost: Some(0),
             not_carried: 0,
+            pin_stays: false,
             bytes: 0,
             method: None,
             exact: true,
@@ -239,6 +243,9 @@ impl fmt::Display for Report {
                 Some(lost) => notes.push(format!("{lost} lost")),
                 None => notes.push("what was lost can't be counted".to_owned()),
             }
+            if map.pin_stays {
+                notes.push("its pin stays, as nothing says whose it is".to_owned());
+            }
             if let Some(method) = map.method {
                 let how = match method {
                     "kernel" => "in the kernel",
@@ -255,7 +262,7 @@ impl fmt::Display for Report {
                 ));
             }
             if !map.exact && (map.not_carried == 0 || map.method != Some("kernel")) {
-                notes.push("settled by system calls, so that a write may be lost".to_owned());
+                notes.push("not settled exactly: a write at that very moment may be lost".to_owned());
             }
             let entries = (map.kept + map.converted).to_string();
             table.row([map.map.clone(), entries, map.disposition.to_string(), notes.join(", ")]);
@@ -289,6 +296,7 @@ mod tests {
             converted: 0,
             lost,
             not_carried: 0,
+            pin_stays: false,
             bytes: 192,
             method: (disposition == Disposition::Grow).then_some("kernel"),
             exact: name != "stats",
@@ -359,7 +367,7 @@ maplock_upgrade_seconds 1.25
         let expected = "\
 map       entries  what
 backends       12  grow  192 bytes copied in the kernel in 2 ms
-stats           0  swap  812 lost, settled by system calls, so that a write may be lost
+stats           0  swap  812 lost, not settled exactly: a write at that very moment may be lost
 links: connect4 updated
 done in 1.2 s, of which 9 ms from the first link to the commit";
         assert_eq!(report.to_string(), expected);
@@ -382,7 +390,10 @@ done in 1.2 s, of which 9 ms from the first link to the commit";
         assert!(report.to_prometheus().contains("disposition=\"grow\",what=\"not_carried\"} 3\n"));
         report.maps[0].method = Some("batch");
         let text = report.to_string();
-        assert!(text.contains("below nothing, settled by system calls, so that a write may be lost\n"), "{text}");
+        assert!(
+            text.contains("below nothing, not settled exactly: a write at that very moment may be lost\n"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -91,8 +91,13 @@ impl Staged {
         let mut report = MapReport::new(&plan.map, plan.disposition());
         let pin = self.upgrade.site.next.join(pin_name(&plan.map));
         let map = match &plan.action {
+            Action::GiveUp { live, pin_stays: true, .. } => {
+                (report.kept, report.pin_stays) = (live.entries.unwrap_or(0), true);
+                self.report.maps.push(report);
+                return Ok(());
+            }
             // It is unpinned at commit, and kept for a roll-back.
-            Action::GiveUp { live, loses_entries } => {
+            Action::GiveUp { live, loses_entries, .. } => {
                 report.lost = if *loses_entries { live.entries } else { Some(0) };
                 self.report.maps.push(report);
                 return Ok(());

@@ -63,7 +63,7 @@ fn a_roll_back_is_exact_only_where_each_map_was_settled_so() {
     assert_eq!(exact(&upgraded), [("odd".to_owned(), false), ("word".to_owned(), true)]);
     assert_eq!(exact(&back), exact(&upgraded), "{back}");
     assert!(back.maps.iter().all(|map| map.disposition == Disposition::Reuse));
-    assert!(back.to_string().contains("settled by system calls, so that a write may be lost"), "{back}");
+    assert!(back.to_string().contains("not settled exactly: a write at that very moment may be lost"), "{back}");
     assert!(back.to_prometheus().contains("maplock_upgrade_exact{map=\"odd\",disposition=\"reuse\"} 0\n"));
     assert_eq!(serde_json::to_value(&back).expect("plain data")["maps"][0]["exact"], false);
 }
@@ -137,6 +137,32 @@ fn of_a_map_that_is_taken_back_its_own_entries_are_kept_and_those_written_since_
     start_with(&dir, &maps(8)[1..], OnMismatch::Refuse);
     let report = start_with(&dir, &maps(8), OnMismatch::Refuse);
     assert_eq!(counts(&report, "m"), (3, Some(0)), "{report}");
+}
+
+#[test]
+fn a_map_of_another_loader_that_stays_pinned_is_not_told_as_lost() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("daemon");
+    let maps = ["m", "more"].map(|name| def(name, MapType::HASH, 8, 8));
+    start_with(&dir, &maps, OnMismatch::Refuse);
+    put(&dir, "more", 0..1);
+    // As pins are that nothing says the owner of.
+    std::fs::remove_file(dir.join("maplock_meta")).expect("removed");
+    let report = start_with(&dir, &maps[..1], OnMismatch::Refuse);
+    let more = Map::open(&dir.join("more")).expect("its pin stays");
+    assert!(more.lookup(&[0; 4]).expect("a map").is_some());
+    assert_eq!(counts(&report, "more"), (1, Some(0)), "{report}");
+    let told = report.to_string();
+    assert!(told.contains("drop   its pin stays, as nothing says whose it is\n"), "{told}");
+    // Of one that goes, all is lost.
+    let whole = start_with(&dir, &maps, OnMismatch::Refuse);
+    assert_eq!(counts(&whole, "more"), (1, Some(0)), "{whole}");
+    let report = start_with(&dir, &maps[..1], OnMismatch::Refuse);
+    assert_eq!(counts(&report, "more"), (0, Some(1)), "{report}");
+    assert!(!report.to_string().contains("stays") && !dir.join("more").exists(), "{report}");
 }
 
 #[test]
