@@ -104,12 +104,12 @@ pub struct Command {
 #[must_use]
 pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<Command> {
     let breaks: Vec<_> = comparison.of_map(map).filter(|finding| finding.is_break()).collect();
-    if breaks.is_empty() || breaks.iter().any(|finding| finding.rule.effect.answers.is_empty()) {
+    if breaks.is_empty() || breaks.iter().any(|finding| finding.answers().is_empty()) {
         return Vec::new();
     }
     let answers = answers(&comparison.of_map(map).collect::<Vec<_>>());
     let takes = |way| answers.contains(&way) && why_not(comparison, map, way).is_none();
-    let all_bytes_stay = breaks.iter().all(|finding| finding.rule.effect.keeps_bytes);
+    let all_bytes_stay = breaks.iter().all(|finding| finding.keeps_bytes());
     let migrates = takes(OnUpgrade::Migrate);
     let ways = [
         (OnUpgrade::Reuse, "old bytes are right", all_bytes_stay && takes(OnUpgrade::Reuse)),

@@ -8,12 +8,11 @@ use crate::conversion::{Answers, Problems};
 use crate::diff::compare;
 use crate::epoch::{Epoch, Merge, OnUpgrade};
 use crate::finding::{Comparison, Finding, answers};
-use crate::history::{Converting, leads_to};
+use crate::history::{Converting, leading_to};
 use crate::lock::{Lock, LockedMap};
-use crate::map::MapDef;
 use crate::map_type::why_no_node;
 use crate::observe::Observation;
-use crate::rules::{self, Level, Tier};
+use crate::rules::{self, Attribute, Compares, Level, Tier};
 use crate::sum::{SumError, has_member, sum_places};
 
 /// Why a change was not entered.
@@ -102,6 +101,9 @@ impl fmt::Display for EpochError {
                 if *on_upgrade == OnUpgrade::Reuse && *is_refused {
                     f.write_str(", and the kernel would refuse the pinned map")?;
                 }
+                if answers.is_empty() {
+                    return f.write_str("; no answer can be, so take the change back");
+                }
                 let answers: Vec<_> = answers.iter().map(|answer| format!("`{answer}`")).collect();
                 write!(f, "; choose {}", answers.join(" or "))
             }
@@ -174,8 +176,8 @@ fn drop_stale(map: &mut LockedMap) {
             && map.def.pinning == epoch.previous.pinning
             && !map.ephemeral
     };
-    let leads = |epoch: &Epoch| leads_to(&map.epochs, epoch.to, current);
-    let kept = map.epochs.iter().filter(|epoch| leads(epoch) && !is_over(epoch)).cloned().collect();
+    let leading = leading_to(&map.epochs, current);
+    let kept = map.epochs.iter().filter(|epoch| leading.contains(&epoch.to) && !is_over(epoch)).cloned().collect();
     map.epochs = kept;
 }
 
@@ -200,12 +202,9 @@ pub fn accept(
         let names = lock.maps.keys().chain(observed.lock.maps.keys()).map(String::as_str);
         return Err(EpochError::NoSuchMap { map: map.to_owned(), hint: crate::config::did_you_mean(map, names) });
     };
-    let one = |locked: &LockedMap| Lock { maps: BTreeMap::from([(map.to_owned(), locked.clone())]) };
-    let findings = compare(&one(known), &one(now), levels).findings;
     let mut accepted = lock.clone();
-    let rules = rules_of(findings.iter(), |finding| finding.level == Level::Deny || finding.needs_decision());
-
-    if rules.is_empty() {
+    let step = Step { levels, from: known, to: LockedMap { epochs: known.epochs.clone(), ..now.clone() } };
+    if step.asked(None).1.is_empty() {
         if !known.same_definition(now) {
             return Err(EpochError::NothingToDecide(map.to_owned()));
         }
@@ -213,8 +212,12 @@ pub fn accept(
         let entry = accepted.maps.get_mut(map).and_then(|map| map.epochs.last_mut());
         let entry = entry.filter(|epoch| epoch.to == today && !epoch.is_bridge());
         let entry = entry.ok_or_else(|| EpochError::NothingToAccept(map.to_owned()))?;
+        let mut others = known.epochs.clone();
+        others.pop();
         let before = LockedMap::new(entry.previous.clone());
-        can_be(on_upgrade, &before.def, &now.def, &compare(&one(&before), &one(now), levels).findings)?;
+        let step = Step { levels, from: &before, to: LockedMap { epochs: others, ..now.clone() } };
+        let answered = step.answered(on_upgrade, reason, &entry.rules)?;
+        (entry.rules, entry.max_entries) = (answered.rules, entry.max_entries.or(answered.max_entries));
         entry.on_upgrade = on_upgrade;
         if !on_upgrade.keeps_entries() {
             entry.merge.clear();
@@ -225,9 +228,9 @@ pub fn accept(
         reason.clone_into(&mut entry.reason);
         return Ok(accepted);
     }
-    can_be(on_upgrade, &known.def, &now.def, &findings)?;
-    let mut next = LockedMap { epochs: known.epochs.clone(), ..now.clone() };
-    next.epochs.push(epoch(known, now, rules, on_upgrade, reason));
+    let answered = step.answered(on_upgrade, reason, &[])?;
+    let mut next = step.to;
+    next.epochs.push(answered);
     accepted.maps.insert(map.to_owned(), next);
     Ok(accepted)
 }
@@ -328,18 +331,59 @@ fn rules_of<'a>(findings: impl Iterator<Item = &'a Finding>, wanted: impl Fn(&Fi
     rules.into_iter().map(str::to_owned).collect()
 }
 
-/// Whether that is an answer to these findings, and nodes can do it.
-fn can_be(on_upgrade: OnUpgrade, old: &MapDef, new: &MapDef, findings: &[Finding]) -> Result<(), EpochError> {
-    let mut answers = answers(&findings.iter().collect::<Vec<_>>());
-    let no_node = answers.contains(&on_upgrade).then(|| why_no_node(old, new, on_upgrade)).flatten();
-    answers.retain(|answer| why_no_node(old, new, *answer).is_none());
-    if answers.contains(&on_upgrade) {
-        return Ok(());
+/// A change of one map that is to be answered.
+struct Step<'a> {
+    levels: &'a Levels,
+    from: &'a LockedMap,
+    /// With the epochs before it.
+    to: LockedMap,
+}
+
+impl Step<'_> {
+    /// What there is to answer, with that epoch in place: findings, and the rules that ask.
+    fn asked(&self, epoch: Option<&Epoch>) -> (Vec<Finding>, Vec<String>) {
+        let one = |locked: LockedMap| Lock { maps: BTreeMap::from([(self.to.def.name.clone(), locked)]) };
+        let mut to = self.to.clone();
+        to.epochs.extend(epoch.cloned());
+        let mut findings = compare(&one(self.from.clone()), &one(to), self.levels).findings;
+        findings.retain(|finding| finding.rule.effect.compares == Compares::Releases);
+        let rules = rules_of(findings.iter(), |finding| finding.level == Level::Deny || finding.needs_decision());
+        (findings, rules)
     }
-    // That nodes refuse can be said of nearly anything, and is no way on.
-    answers.retain(|answer| *answer != OnUpgrade::Refuse);
-    let against = findings.iter().find(|finding| !finding.rule.effect.answers.contains(&on_upgrade));
-    let is_refused = no_node.is_none() && against.is_some_and(|finding| finding.rule.tier == Tier::Kernel);
-    let because = no_node.or_else(|| against.map(Finding::message)).unwrap_or_default();
-    Err(EpochError::CannotBe { map: new.name.clone(), on_upgrade, because, is_refused, answers })
+
+    /// The epoch of that answer, which may bring up what is asked of no other, and what it is an answer to. It names `more` rules,
+    /// which were accepted before.
+    fn answer(&self, on_upgrade: OnUpgrade, reason: &str, more: &[String]) -> (Epoch, Vec<Finding>) {
+        let of = |rules: Vec<String>| {
+            let rules: BTreeSet<_> = rules.into_iter().chain(more.iter().cloned()).collect();
+            epoch(self.from, &self.to, rules.into_iter().collect(), on_upgrade, reason)
+        };
+        let (findings, rules) = self.asked(Some(&of(self.asked(None).1)));
+        (of(rules), findings)
+    }
+
+    /// The epoch of that answer, if it is one, and nodes can do it.
+    fn answered(&self, on_upgrade: OnUpgrade, reason: &str, more: &[String]) -> Result<Epoch, EpochError> {
+        let (old, new) = (&self.from.def, &self.to.def);
+        let is_one =
+            |way: OnUpgrade, findings: &[Finding]| answers(&findings.iter().collect::<Vec<_>>()).contains(&way);
+        let (epoch, findings) = self.answer(on_upgrade, reason, more);
+        let no_node = why_no_node(old, new, on_upgrade).filter(|_| is_one(on_upgrade, &findings));
+        if no_node.is_none() && is_one(on_upgrade, &findings) {
+            return Ok(epoch);
+        }
+        // That nodes refuse can be said of nearly anything, and is no way on.
+        let ways = OnUpgrade::ALL.into_iter().filter(|way| *way != OnUpgrade::Refuse);
+        let can_be =
+            |way: &OnUpgrade| why_no_node(old, new, *way).is_none() && is_one(*way, &self.answer(*way, reason, more).1);
+        let answers = ways.filter(can_be).collect();
+        let against = findings.iter().find(|finding| !finding.answers().contains(&on_upgrade));
+        // Of a map that is pinned no more, the kernel is not asked.
+        let is_kernels = |finding: &Finding| {
+            finding.rule.tier == Tier::Kernel && finding.rule.effect.attribute != Some(Attribute::Pinning)
+        };
+        let is_refused = no_node.is_none() && against.is_some_and(is_kernels);
+        let because = no_node.or_else(|| against.map(Finding::message)).unwrap_or_default();
+        Err(EpochError::CannotBe { map: new.name.clone(), on_upgrade, because, is_refused, answers })
+    }
 }

@@ -6,7 +6,7 @@ use crate::change::{Change, Subject};
 use crate::digest::Digest;
 use crate::epoch::{Merge, OnUpgrade};
 use crate::map_type::Fate;
-use crate::rules::{Compares, Decision, Effect, Level, Rule};
+use crate::rules::{Compares, Decision, Level, Rule};
 
 /// A rule that applies to one place of one map, with both sides of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,29 @@ impl Finding {
         }
     }
 
+    /// What can be said of it. Another way to be pinned changes nothing of what is, where the map counts as pinned still.
+    #[must_use]
+    pub fn answers(&self) -> &'static [OnUpgrade] {
+        match self.change {
+            Change::Pinning { .. } => &[OnUpgrade::Reuse],
+            _ => self.rule.effect.answers,
+        }
+    }
+
+    /// True where everything that is there stays where it is and what it is.
+    #[must_use]
+    pub fn keeps_bytes(&self) -> bool {
+        self.rule.effect.keeps_bytes || matches!(self.change, Change::Pinning { .. })
+    }
+
+    /// True where the answer decides on entries. What keeps every byte, and no digest tells, goes along with any.
+    fn decides(&self) -> bool {
+        // Room or entries: that was asked for.
+        let stays = matches!(self.change, Change::CapacityStays { .. }) && self.needs_decision();
+        let effect = &self.rule.effect;
+        effect.compares == Compares::Releases && (effect.in_digest || !self.keeps_bytes() || stays)
+    }
+
     /// True where the lock can't follow the objects before somebody has decided.
     #[must_use]
     pub fn holds_back(&self) -> bool {
@@ -56,11 +79,13 @@ impl Finding {
 /// the rest.
 #[must_use]
 pub fn answers(findings: &[&Finding]) -> Vec<OnUpgrade> {
-    let effects: Vec<_> = findings.iter().map(|finding| &finding.rule.effect).collect();
-    let decides = |effect: &&Effect| effect.in_digest || !effect.keeps_bytes;
-    let is_alone = !effects.iter().any(|effect| effect.compares == Compares::Releases && decides(effect));
-    let asked = |effect: &&&Effect| effect.compares != Compares::History && (is_alone || decides(effect));
-    let takes = |answer: &OnUpgrade| effects.iter().filter(asked).all(|effect| effect.answers.contains(answer));
+    let is_alone = !findings.iter().any(|finding| finding.decides());
+    let asked = |finding: &&&Finding| match finding.rule.effect.compares {
+        Compares::Releases => is_alone || finding.decides(),
+        Compares::Objects => true,
+        Compares::History => false,
+    };
+    let takes = |answer: &OnUpgrade| findings.iter().filter(asked).all(|finding| finding.answers().contains(answer));
     OnUpgrade::ALL.into_iter().filter(takes).collect()
 }
 

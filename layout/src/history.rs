@@ -1,6 +1,6 @@
 //! The way from a definition that a node holds to today's, over the epochs between them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use crate::conversion::{self, Conversion, Derived, DerivedLeg, Leg, Problems};
@@ -11,29 +11,42 @@ use crate::map::MapDef;
 
 /// The shortest way over epochs from one digest to another.
 pub(crate) fn chain(epochs: &[Epoch], from: Digest, to: Digest) -> Option<Vec<&Epoch>> {
-    let mut ways: Vec<(Digest, Vec<&Epoch>)> = vec![(from, Vec::new())];
-    let mut seen = BTreeSet::from([from]);
-    let mut next = 0;
-    while let Some((at, way)) = ways.get(next).cloned() {
+    let mut leaving: BTreeMap<Digest, Vec<&Epoch>> = BTreeMap::new();
+    // Of two answers to one step, the newer counts.
+    for epoch in epochs.iter().rev() {
+        leaving.entry(epoch.from).or_default().push(epoch);
+    }
+    let mut reached_by: BTreeMap<Digest, &Epoch> = BTreeMap::new();
+    let mut open = VecDeque::from([from]);
+    while let Some(at) = open.pop_front() {
         if at == to {
+            let back = std::iter::successors(reached_by.get(&to), |epoch| reached_by.get(&epoch.from));
+            let mut way: Vec<_> = back.copied().collect();
+            way.reverse();
             return Some(way);
         }
-        // Of two answers to one step, the newer counts.
-        for epoch in epochs.iter().rev().filter(|epoch| epoch.from == at) {
-            if seen.insert(epoch.to) {
-                let mut longer = way.clone();
-                longer.push(epoch);
-                ways.push((epoch.to, longer));
+        for epoch in leaving.get(&at).into_iter().flatten() {
+            if epoch.to != from && !reached_by.contains_key(&epoch.to) {
+                reached_by.insert(epoch.to, epoch);
+                open.push_back(epoch.to);
             }
         }
-        next += 1;
     }
     None
 }
 
-/// True where epochs lead from one digest to another, or both are the same.
-pub(crate) fn leads_to(epochs: &[Epoch], from: Digest, to: Digest) -> bool {
-    chain(epochs, from, to).is_some()
+/// The digests from which epochs lead to `to`, and `to` itself.
+pub(crate) fn leading_to(epochs: &[Epoch], to: Digest) -> BTreeSet<Digest> {
+    let mut arriving: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
+    for epoch in epochs {
+        arriving.entry(epoch.to).or_default().push(epoch.from);
+    }
+    let mut leading = BTreeSet::from([to]);
+    let mut open = vec![to];
+    while let Some(at) = open.pop() {
+        open.extend(arriving.remove(&at).into_iter().flatten().filter(|from| leading.insert(*from)));
+    }
+    leading
 }
 
 /// Why no conversion leads from a definition to today's.

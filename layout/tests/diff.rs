@@ -659,6 +659,19 @@ fn maps_come_and_go() {
 }
 
 #[test]
+fn what_a_map_that_is_gone_loses_depends_on_its_type() {
+    for (map_type, loses) in [(MapType::HASH, true), (MapType::PROG_ARRAY, false), (MapType::RINGBUF, false)] {
+        let def = MapDef { map_type, ..map("u32") };
+        let found = diff(&lock([def]), &lock([]));
+        assert_eq!(
+            (found.maps[0].disposition, found.maps[0].loses_entries()),
+            (Disposition::Drop, loses),
+            "{map_type}"
+        );
+    }
+}
+
+#[test]
 fn a_map_that_is_not_pinned_is_nobodys_business_until_it_is() {
     let (pinned, mut ephemeral) = (lock([map("u32")]), lock([map("u64")]));
     ephemeral.maps.get_mut("m").unwrap().ephemeral = true;

@@ -108,6 +108,66 @@ fn a_capacity_that_a_map_does_not_get_may_be_worth_its_entries() {
 }
 
 #[test]
+fn a_capacity_that_a_map_does_not_get_is_accepted_beside_another_break() {
+    let stacks = |value, max_entries| {
+        with(map(value), |def| (def.map_type, def.max_entries) = (MapType::STACK_TRACE, max_entries))
+    };
+    let mut denied = levels();
+    denied.set(&rules::CAPACITY_STAYS, Level::Deny);
+    let old = lock([stacks("struct v { u64 a; };", 16)]);
+    let objects = observed([stacks("struct v { u64 b; };", 64)]);
+    let swapped = accept(&old, &objects, "m", OnUpgrade::Swap, "new stacks come", &denied).unwrap();
+    assert_eq!(swapped.maps["m"].epochs[0].rules, ["member-renamed"]);
+    let reused = accept(&old, &objects, "m", OnUpgrade::Reuse, "the stacks count", &denied).unwrap();
+    let amended = accept(&swapped, &objects, "m", OnUpgrade::Reuse, "the stacks count", &denied).unwrap();
+    assert_eq!(amended.to_string(), reused.to_string(), "a second thought is as good");
+    let epoch = &reused.maps["m"].epochs[0];
+    assert_eq!((epoch.max_entries, epoch.rules.join(" ")), (Some(64), "capacity-stays member-renamed".to_owned()));
+    for (new, disposition) in [(&swapped, Disposition::Swap), (&reused, Disposition::Reuse)] {
+        let comparison = compare(&old, new, &denied);
+        assert_eq!((comparison.has_breaks(), comparison.maps[0].disposition), (false, disposition));
+    }
+}
+
+#[test]
+fn room_may_be_worth_the_entries_beside_a_change_of_spelling() {
+    let unknown =
+        |value, max_entries| with(map(value), |def| (def.map_type, def.max_entries) = (MapType(4711), max_entries));
+    let mut denied = levels();
+    denied.set(&rules::TYPE_SPELLING_CHANGED, Level::Deny);
+    let old = lock([unknown("struct a { u32 n; };", 64)]);
+    let objects = observed([unknown("struct b { u32 n; };", 128)]);
+    let error = accept(&old, &objects, "m", OnUpgrade::Reuse, "why", &denied).unwrap_err().to_string();
+    assert!(error.ends_with("nothing is known of this type; choose `swap`"), "{error}");
+    let new = accept(&old, &objects, "m", OnUpgrade::Swap, "why", &denied).unwrap();
+    let comparison = compare(&old, &new, &denied);
+    assert_eq!((comparison.has_breaks(), comparison.maps[0].disposition), (false, Disposition::Swap));
+}
+
+#[test]
+fn where_no_answer_can_be_none_is_named() {
+    let error = EpochError::CannotBe {
+        map: "m".to_owned(),
+        on_upgrade: OnUpgrade::Swap,
+        because: "it is so".to_owned(),
+        is_refused: false,
+        answers: Vec::new(),
+    };
+    assert_eq!(
+        error.to_string(),
+        "`swap` is no answer for map `m`: it is so; no answer can be, so take the change back"
+    );
+}
+
+#[test]
+fn of_a_capacity_that_was_set_at_run_time_nothing_is_said_to_stay() {
+    let of =
+        |max_entries| with(map("u32"), |def| (def.map_type, def.max_entries) = (MapType::BLOOM_FILTER, max_entries));
+    let comparison = diff(&lock([of(0)]), &lock([of(64)]));
+    assert_eq!(lines(&comparison), ["max-entries-increased m: 0 -> 64"]);
+}
+
+#[test]
 fn what_no_node_does_is_not_accepted() {
     let of = |map_type, max_entries| with(map("u32"), |def| (def.map_type, def.max_entries) = (map_type, max_entries));
     let tries = |old: MapDef, new: MapDef, on_upgrade| {
@@ -378,6 +438,27 @@ fn a_map_that_is_no_longer_pinned_is_accepted_as_such() {
     let again = Lock::parse(&new.to_string()).unwrap();
     assert!(!diff(&old, &again).has_breaks());
     assert_eq!(update(&again, &objects, &levels()).unwrap().to_string(), new.to_string());
+}
+
+#[test]
+fn a_map_that_counts_as_pinned_without_its_line_stays_what_it_is() {
+    let unnamed = |value| with(map(value), |def| def.pinning = Pinning::None);
+    let old = lock([map(V1)]);
+    let objects = observed([unnamed(V1)]);
+    let error = accept(&old, &objects, "m", OnUpgrade::Swap, "why", &levels()).unwrap_err().to_string();
+    assert!(error.ends_with("; choose `reuse`"), "{error}");
+    let new = accept(&old, &objects, "m", OnUpgrade::Reuse, "pinned all the same", &levels()).unwrap();
+    let comparison = diff(&old, &new);
+    assert_eq!((comparison.has_breaks(), comparison.maps[0].disposition), (false, Disposition::Reuse));
+    // With a change of its bytes, that one's answers count.
+    let wider = accept(&old, &observed([unnamed(V2)]), "m", OnUpgrade::Migrate, "64 bits", &levels()).unwrap();
+    let comparison = diff(&old, &wider);
+    assert_eq!((comparison.has_breaks(), comparison.maps[0].disposition), (false, Disposition::Migrate));
+    // Of one that is pinned no more, no kernel is asked.
+    let mut gone = observed([unnamed(V1)]);
+    gone.lock.maps.get_mut("m").unwrap().ephemeral = true;
+    let error = accept(&old, &gone, "m", OnUpgrade::Reuse, "why", &levels()).unwrap_err();
+    assert_eq!(error.to_string(), "map `m` cannot be reused: map `m` is no longer pinned; choose `swap`");
 }
 
 // Undo.

@@ -12,6 +12,7 @@ use maplock::layout::conversion::Answers;
 use maplock::layout::lock::{LockedMap, OnUpgrade};
 use maplock::layout::map::{MapType as T, Pinning};
 use maplock::layout::map_type::{Fate, Keys, Values, fate};
+use maplock::layout::rules::{self, Level};
 use maplock::layout::{
     Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, Verdict, compare,
     epochs,
@@ -363,36 +364,58 @@ fn a_node_makes_no_map_of_a_capacity_that_nobody_told() {
 
 #[test]
 fn what_can_become_of_entries_can_be_accepted_so() {
+    let mut count = 0;
     for map_type in T::ALL.iter().copied().chain([T(4711)]) {
         for change in changes(map_type) {
+            let (released, levels) = (lock(&change.old), Levels::default());
+            let observed = Observation { lock: lock(&change.new), ..Observation::default() };
+            let accept = |answer| epochs::accept(&released, &observed, "m", answer, "because", &levels);
             let wants = fate(&change.old, &change.new, OnUpgrade::Migrate);
-            let takes = taken(&change).iter().any(|(_, answer)| *answer == OnUpgrade::Migrate);
-            if takes {
-                assert!(matches!(wants, Fate::Carried | Fate::Converted), "{}: {wants:?}", change.what);
+            let converts = matches!(wants, Fate::Carried | Fate::Converted);
+            // What keeps every byte, and no digest tells, is no conversion.
+            let decides = compare(&released, &observed.lock, &levels).findings.iter().any(|finding| {
+                finding.needs_decision() && !finding.keeps_bytes() && finding.answers().contains(&OnUpgrade::Migrate)
+            });
+            if decides {
+                assert_eq!(accept(OnUpgrade::Migrate).is_ok(), converts, "{}: {wants:?}", change.what);
+                assert!(accept(OnUpgrade::Swap).is_ok(), "{}", change.what);
+                count += usize::from(converts);
+            } else {
+                assert!(converts || accept(OnUpgrade::Migrate).is_err(), "{}: {wants:?}", change.what);
             }
         }
     }
+    assert!(count > 100, "{count} cases");
 }
 
 #[test]
 fn what_the_help_offers_is_accepted() {
-    let levels = Levels::default();
-    let mut offered = BTreeMap::<_, usize>::new();
-    for map_type in T::ALL.iter().copied().chain([T(4711)]) {
-        for change in changes(map_type) {
-            let released = lock(&change.old);
-            let observed = Observation { lock: lock(&change.new), ..Observation::default() };
-            let comparison = compare(&released, &observed.lock, &levels);
-            let commands = maplock_codegen::report::commands(&comparison, "m", "");
-            for answer in [OnUpgrade::Reuse, OnUpgrade::Migrate, OnUpgrade::Swap] {
-                let option = format!(" --on-upgrade {answer} ");
-                if commands.iter().any(|command| command.line.contains(&option)) {
-                    let accepted = epochs::accept(&released, &observed, "m", answer, "because", &levels);
-                    assert!(accepted.is_ok(), "{}: {answer} is offered: {accepted:?}", change.what);
-                    *offered.entry(answer).or_default() += 1;
+    let mut strict = Levels::default();
+    for rule in rules::ALL {
+        strict.set(rule, Level::Deny);
+    }
+    for levels in [Levels::default(), strict] {
+        let mut offered = BTreeMap::<_, usize>::new();
+        for map_type in T::ALL.iter().copied().chain([T(4711)]) {
+            for change in changes(map_type) {
+                let released = lock(&change.old);
+                let observed = Observation { lock: lock(&change.new), ..Observation::default() };
+                let comparison = compare(&released, &observed.lock, &levels);
+                let commands = maplock_codegen::report::commands(&comparison, "m", "");
+                for answer in [OnUpgrade::Reuse, OnUpgrade::Migrate, OnUpgrade::Swap] {
+                    let option = format!(" --on-upgrade {answer} ");
+                    if commands.iter().any(|command| command.line.contains(&option)) {
+                        let what = format!("{}: {answer} is offered", change.what);
+                        let accepted = epochs::accept(&released, &observed, "m", answer, "because", &levels);
+                        let accepted = accepted.unwrap_or_else(|error| panic!("{what}: {error}"));
+                        let again = compare(&released, &accepted, &levels);
+                        let open: Vec<_> = again.findings.iter().filter(|finding| finding.is_break()).collect();
+                        assert!(open.is_empty(), "{what}, and leaves {open:?}");
+                        *offered.entry(answer).or_default() += 1;
+                    }
                 }
             }
         }
+        assert!(offered.len() == 3 && offered.values().all(|count| *count > 20), "{offered:?}");
     }
-    assert!(offered.len() == 3 && offered.values().all(|count| *count > 20), "{offered:?}");
 }

@@ -13,7 +13,7 @@ use crate::config::Levels;
 use crate::digest::Digest;
 use crate::epoch::{Epoch, Merge, OnUpgrade};
 use crate::finding::{Comparison, Disposition, Finding, Verdict};
-use crate::history::{chain, leads_to};
+use crate::history::{chain, leading_to};
 use crate::layout::Layout;
 use crate::lock::{Lock, LockedMap};
 use crate::map::{MapDef, Pinning};
@@ -71,17 +71,16 @@ fn removed(before: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
     }
     let def = &before.def;
     sink.add(&rules::MAP_REMOVED, Subject::MAP, Change::Map { old: Some(Outline::of(def)), new: None });
-    Some(verdict(&def.name, Disposition::Drop, Some(def.digest()), None))
+    // As of an empty map in its place.
+    let fate = fate_where(def, def, OnUpgrade::Swap, || true);
+    Some(Verdict { fate, ..verdict(&def.name, Disposition::Drop, Some(def.digest()), None) })
 }
 
 fn verdict(map: &str, disposition: Disposition, from: Option<Digest>, to: Option<Digest>) -> Verdict {
     let map = map.to_owned();
-    let (answer, fate) = match disposition {
-        Disposition::Drop => (OnUpgrade::Swap, Fate::GivenUp),
-        _ => (OnUpgrade::Reuse, Fate::Stay),
-    };
+    let answer = if disposition == Disposition::Drop { OnUpgrade::Swap } else { OnUpgrade::Reuse };
     let (reason, merge, cannot) = (None, BTreeMap::new(), Vec::new());
-    Verdict { map, disposition, from, to, reason, merge, answer, fate, cannot }
+    Verdict { map, disposition, from, to, reason, merge, answer, fate: Fate::Stay, cannot }
 }
 
 fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
@@ -111,18 +110,19 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
     if before.ephemeral {
         return Some(verdict(&new.name, Disposition::Create, None, Some(to)));
     }
-    let mut answer = answer(&sink.findings, &acceptance, after);
+    let mut answer = answer(&sink.findings, &acceptance);
     let fate_of = |answer| fate_where(old, new, answer, || from == to);
     let mut fate = fate_of(answer);
     let because = match &fate {
-        Fate::KeepSize(because) => Some((because, sink.level(&rules::CAPACITY_STAYS))),
+        // Of none, the capacity was set at run time.
+        Fate::KeepSize(because) if old.max_entries > 0 => Some((because, sink.level(&rules::CAPACITY_STAYS))),
         // Of a type that is not known: a person has to say that its entries may go.
         Fate::Refused(because) if answer == OnUpgrade::Reuse => Some((because, Level::Deny)),
         _ => None,
     };
     if let Some((because, level)) = because {
         keeps_size(sink, (because, level), &acceptance, before, after);
-        answer = self::answer(&sink.findings, &acceptance, after);
+        answer = self::answer(&sink.findings, &acceptance);
         fate = fate_of(answer);
     }
     let mut cannot = Vec::new();
@@ -304,8 +304,10 @@ impl<'a> Acceptance<'a> {
                 _ => true,
             };
             let answer = answer(&mut self.all().filter(names).filter(covers));
-            // What keeps every byte was accepted beside something else: the answer is to that, and not to what comes later.
-            let asks = !rule.effect.keeps_bytes || rule == &rules::CAPACITY_STAYS;
+            // What keeps every byte was accepted beside something else: the answer is to that, and not to what comes later. Another
+            // way to be pinned changes nothing of what is.
+            let is_pinned = rule.effect.attribute == Some(Attribute::Pinning) && !new.ephemeral;
+            let asks = !rule.effect.keeps_bytes && !is_pinned || rule == &rules::CAPACITY_STAYS;
             return if asks { answer } else { answer.map(|_| OnUpgrade::Reuse) };
         }
         let chain = self.chain.as_ref()?;
@@ -361,16 +363,12 @@ impl<'a> Acceptance<'a> {
 }
 
 /// What these findings of a map that is on both sides come to.
-fn answer(findings: &[Finding], acceptance: &Acceptance<'_>, after: &LockedMap) -> OnUpgrade {
+fn answer(findings: &[Finding], acceptance: &Acceptance<'_>) -> OnUpgrade {
     // What was decided counts wherever it is read: a node does not know which levels the build had set.
     let is_decided = |finding: &&Finding| {
         finding.needs_decision() || finding.accepted.is_some() || acceptance.is_answered(finding.rule)
     };
-    let answers = findings.iter().filter(is_decided).map(|finding| match finding.accepted {
-        // Another way to be pinned changes nothing of what is.
-        Some(_) if finding.rule.effect.attribute == Some(Attribute::Pinning) && !after.ephemeral => OnUpgrade::Reuse,
-        accepted => accepted.unwrap_or(OnUpgrade::Refuse),
-    });
+    let answers = findings.iter().filter(is_decided).map(|finding| finding.accepted.unwrap_or(OnUpgrade::Refuse));
     answers.max().unwrap_or(OnUpgrade::Reuse)
 }
 
@@ -388,8 +386,9 @@ fn disposition(fate: &Fate, answer: OnUpgrade) -> Disposition {
 /// Reports epochs from which no way leads to the map's definition.
 fn stale_epochs(map: &LockedMap, sink: &mut Sink<'_>) {
     let current = map.def.digest();
+    let leading = leading_to(&map.epochs, current);
     for epoch in &map.epochs {
-        if !leads_to(&map.epochs, epoch.to, current) {
+        if !leading.contains(&epoch.to) {
             let change = Change::Stale { from: epoch.from, old: epoch.to, new: current };
             sink.add(&rules::STALE_EPOCH, Subject::MAP, change);
         }

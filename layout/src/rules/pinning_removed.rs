@@ -22,7 +22,10 @@ The new release makes an empty map of its own in place of the pinned one, and le
 restart nor the next release finds the entries again.
 
 If the line with `LIBBPF_PIN_BY_NAME` was lost by mistake, put it back. If the state is not needed any more, accept
-the change as `swap`. Where no map of an object is declared with `LIBBPF_PIN_BY_NAME`, all of them count as pinned.
+the change as `swap`.
+
+Where no map of an object is declared with `LIBBPF_PIN_BY_NAME`, all of them count as pinned, and so do those that the
+configuration names. Such a map stays what it is: accept the change as `reuse`, or as what the rest of it takes.
 ",
     example: Example {
         old: "\
