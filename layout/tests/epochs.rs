@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use maplock_layout::config::Levels;
 use maplock_layout::epochs::{EpochError, accept, merge, undo, update};
-use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
+use maplock_layout::lock::{Epoch, LockedMap, Merge, OnUpgrade};
 use maplock_layout::map::{MapDef, MapType, Pinning};
 use maplock_layout::rules::{self, Level};
-use maplock_layout::{Disposition, Lock, Observation, Verdict, compare};
+use maplock_layout::{Digest, Disposition, Lock, Observation, Verdict, compare};
 use support::{diff, lines, lock, map, observed};
 
 const V1: &str = "struct stats { u32 packets; u32 errors; };";
@@ -714,6 +714,25 @@ fn a_long_history_is_followed_quickly() {
     });
     assert!(!check.has_breaks());
     assert_eq!(check.maps[0].disposition, Disposition::Reuse);
+}
+
+#[test]
+fn a_history_of_thousands_of_epochs_is_walked_once() {
+    let stale = support::quickly(|| {
+        let last = 3000;
+        let digest = |release: u32| Digest::parse(&format!("{release:032x}")).unwrap();
+        let one = accepted(&lock([map(V1)]), V2, OnUpgrade::Migrate, "why");
+        let step =
+            |release| Epoch { from: digest(release), to: digest(release + 1), ..one.maps["m"].epochs[0].clone() };
+        let today = one.maps["m"].def.digest();
+        let mut long = one.clone();
+        let epochs = &mut long.maps.get_mut("m").unwrap().epochs;
+        *epochs = (0..last).map(step).collect();
+        epochs.last_mut().unwrap().to = today;
+        epochs.push(step(last + 7));
+        diff(&one, &long).findings.len()
+    });
+    assert_eq!(stale, 1, "all but the last lead on");
 }
 
 #[test]
