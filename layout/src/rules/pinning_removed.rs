@@ -25,7 +25,7 @@ If the line with `LIBBPF_PIN_BY_NAME` was lost by mistake, put it back. If the s
 the change as `swap`.
 
 Where no map of an object is declared with `LIBBPF_PIN_BY_NAME`, all of them count as pinned, and so do those that the
-configuration names. Such a map stays what it is: accept the change as `reuse`, or as what the rest of it takes.
+configuration names. Such a map stays what it is: `accept` takes the change as one that keeps it, or as what the rest takes.
 ",
     example: Example {
         old: "\
