@@ -22,7 +22,9 @@ fn in_each_way(then: impl Fn(&Daemon, &Traffic)) {
         let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::threaded());
         let daemon = Daemon { each_pin, ..Daemon::new(bpffs.path().join("daemon"), &cgroup) };
         Traffic::drive(&cgroup, |traffic| {
-            let still = traffic.hold();
+            let mut still = traffic.hold();
+            // What was made before there was a program is in no map.
+            *still = 0;
             daemon.start(Release::One).expect("it is installed");
             if is_shared {
                 fs::create_dir(daemon.dir.join("neighbour")).expect("made");
