@@ -195,8 +195,10 @@ impl Report {
     /// exporter's textfile collector.
     #[must_use]
     pub fn to_prometheus(&self) -> String {
-        let mut entries =
-            Family::new("maplock_upgrade_entries", "Entries of each map in the last upgrade, by what became of them.");
+        let mut entries = Family::new(
+            "maplock_upgrade_entries",
+            "Entries of each map in the last upgrade, by what became of them; not_carried may count the value of each CPU.",
+        );
         let mut bytes = Family::new("maplock_upgrade_copied_bytes", "Bytes copied for each map in the last upgrade.");
         let mut time = Family::new("maplock_upgrade_map_seconds", "Time taken by each map in the last upgrade.");
         let mut exact = Family::new(
@@ -319,7 +321,7 @@ mod tests {
     #[test]
     fn the_prometheus_text_has_every_count_and_escapes_labels() {
         let text = report().to_prometheus();
-        let expected = r##"# HELP maplock_upgrade_entries Entries of each map in the last upgrade, by what became of them.
+        let expected = r##"# HELP maplock_upgrade_entries Entries of each map in the last upgrade, by what became of them; not_carried may count the value of each CPU.
 # TYPE maplock_upgrade_entries gauge
 maplock_upgrade_entries{map="backends",disposition="grow",what="kept"} 12
 maplock_upgrade_entries{map="backends",disposition="grow",what="converted"} 0
