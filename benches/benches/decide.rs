@@ -48,7 +48,7 @@ fn run(mount: &Path, folder: &Path) -> io::Result<()> {
     for (name, dir, defs) in sets {
         assert_eq!(defs.len(), MAPS);
         let maps = defs.iter().map(|def| (def.name.clone(), LockedMap::new(def.clone()))).collect();
-        let lock = Lock { maps };
+        let lock = Lock { maps, ..Lock::default() };
         let (spec, policies) = (Spec::from(lock.clone()), Policies::default());
         let decide = |source: Source| {
             let found = inspect::directory(&dir).expect("a directory of pins");

@@ -30,7 +30,7 @@ fn main() {
     };
     let mut criterion = Criterion::default().configure_from_args();
     let def = MapDef { key_size: 8, value_size: 64, max_entries: ENTRIES as u32, ..MapDef::new("m", MapType::HASH) };
-    let spec = Spec::from(Lock { maps: [("m".to_owned(), LockedMap::new(def))].into() });
+    let spec = Spec::from(Lock { maps: [("m".to_owned(), LockedMap::new(def))].into(), ..Lock::default() });
     let verified = Verified::of_fd(&spec, "m", &map).expect("as declared");
     let ours = HashMap::<u64, Value>::from_verified(verified).expect("the types fit");
     ours.insert_batch((0..ENTRIES).map(|key| (key, [key; 8]))).expect("they fit");

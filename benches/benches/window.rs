@@ -106,7 +106,7 @@ fn start(dir: &Path, cgroup: &Cgroup, map_type: MapType, entries: u32, room: u32
         value: Some(Arc::new(Layout::new(64, Shape::Composite(Arc::new(value))))),
         ..MapDef::new("counts", map_type)
     };
-    let spec = Spec::from(Lock { maps: [("counts".to_owned(), LockedMap::new(def))].into() });
+    let spec = Spec::from(Lock { maps: [("counts".to_owned(), LockedMap::new(def))].into(), ..Lock::default() });
     let all = Policy { sum: sums.iter().map(|name| (*name).to_owned()).collect(), ..Policy::default() };
     let options = Options::new(spec, dir).policies(Policies { all, ..Policies::default() });
     let mut staged = options.begin().expect("planned").stage().expect("staged");

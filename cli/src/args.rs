@@ -266,6 +266,8 @@ pub(crate) enum OnUpgradeArg {
     Migrate,
     /// Start with an empty map
     Swap,
+    /// Give up a map that is no more
+    Drop,
     /// Do not upgrade: somebody must decide on the node
     Refuse,
 }

@@ -294,7 +294,7 @@ fn definition_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<C
     let name = &after.def.name;
     let alone = |map: &LockedMap| {
         let map = LockedMap { epochs: Vec::new(), ..map.clone() };
-        Lock { maps: [(name.clone(), map)].into() }
+        Lock { maps: [(name.clone(), map)].into(), ..Lock::default() }
     };
     let comparison = compare(&alone(before), &alone(after), &maplock_layout::Config::default().levels);
     let grows = comparison.maps.iter().any(|verdict| verdict.disposition == Disposition::Grow);

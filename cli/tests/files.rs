@@ -294,7 +294,7 @@ fn a_map_that_keeps_its_size_is_never_told_as_one_that_grows() {
     let sandbox = Sandbox::with_minimesh();
     for (name, max_entries) in [("old.lock", 16), ("new.lock", 64)] {
         let def = MapDef { key_size: 4, value_size: 8, max_entries, ..MapDef::new("stacks", MapType::STACK_TRACE) };
-        let lock = Lock { maps: [(def.name.clone(), LockedMap::new(def))].into() };
+        let lock = Lock { maps: [(def.name.clone(), LockedMap::new(def))].into(), ..Lock::default() };
         sandbox.write(name, lock.to_string());
     }
     for format in ["human", "markdown"] {

@@ -84,7 +84,7 @@ fn project() -> Option<Project> {
         let epochs = if old[name].digest() == def.digest() { Vec::new() } else { vec![by_hand(&old[name], def)] };
         (name.clone(), LockedMap { epochs, ..LockedMap::new(def.clone()) })
     };
-    let lock = Lock { maps: new.iter().map(locked).collect() };
+    let lock = Lock { maps: new.iter().map(locked).collect(), ..Lock::default() };
     project.write("maps.lock", lock.to_string());
     let repository = root().display().to_string();
     project.write("Cargo.toml", MANIFEST.replace("ROOT", &repository));

@@ -36,6 +36,6 @@ fuzz_target!(|data: &[u8]| {
         let mut def = MapDef::new("m", MapType::HASH);
         def.value_size = u32::try_from(layout.size).unwrap_or(u32::MAX);
         def.value = Some(layout);
-        check_lock(&Lock { maps: [("m".to_owned(), LockedMap::new(def))].into() });
+        check_lock(&Lock { maps: [("m".to_owned(), LockedMap::new(def))].into(), ..Lock::default() });
     }
 });

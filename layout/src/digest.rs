@@ -1,6 +1,6 @@
 //! A short name for all in a map's definition that can change what its bytes mean.
 //!
-//! In: type, sizes, effective flags, `map_extra`, the key's and value's members with offsets, widths, names, signedness
+//! In: type, sizes, effective flags, `map_extra`, the version of their meaning, the key's and value's members with offsets, widths, names, signedness
 //! and enumerators, and the same of an inner map. Out: what can change without a byte being read otherwise
 //! (`max_entries`, pinning, NUMA node, the names of types, `char` for a byte, the order of members and enumerators).
 
@@ -98,6 +98,10 @@ impl Digester {
             def.map_extra,
         ] {
             hash.update(number.to_le_bytes());
+        }
+        if def.version != 0 {
+            hash.update("version");
+            hash.update(def.version.to_le_bytes());
         }
         for layout in [&def.key, &def.value] {
             match layout {

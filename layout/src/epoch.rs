@@ -40,6 +40,8 @@ pub enum OnUpgrade {
     Migrate,
     /// The state is given up: an empty map takes its place.
     Swap,
+    /// The map is no more: its entries are given up, and its pin is taken away.
+    Drop,
     /// The upgrade does not start; somebody must decide on the node.
     Refuse,
 }
@@ -52,7 +54,10 @@ impl OnUpgrade {
     }
 
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Reuse, Self::Migrate, Self::Swap, Self::Refuse];
+    pub const ALL: [Self; 5] = [Self::Reuse, Self::Migrate, Self::Swap, Self::Drop, Self::Refuse];
+
+    /// Those to a change of a map that is still there.
+    pub const OF_A_CHANGE: [Self; 4] = [Self::Reuse, Self::Migrate, Self::Swap, Self::Refuse];
 
     /// Its name, as in the file and on the command line.
     #[must_use]
@@ -61,6 +66,7 @@ impl OnUpgrade {
             Self::Reuse => "reuse",
             Self::Migrate => "migrate",
             Self::Swap => "swap",
+            Self::Drop => "drop",
             Self::Refuse => "refuse",
         }
     }

@@ -342,7 +342,8 @@ struct Step<'a> {
 impl Step<'_> {
     /// What there is to answer, with that epoch in place: findings, and the rules that ask.
     fn asked(&self, epoch: Option<&Epoch>) -> (Vec<Finding>, Vec<String>) {
-        let one = |locked: LockedMap| Lock { maps: BTreeMap::from([(self.to.def.name.clone(), locked)]) };
+        let one =
+            |locked: LockedMap| Lock { maps: BTreeMap::from([(self.to.def.name.clone(), locked)]), ..Lock::default() };
         let mut to = self.to.clone();
         to.epochs.extend(epoch.cloned());
         let mut findings = compare(&one(self.from.clone()), &one(to), self.levels).findings;

@@ -24,6 +24,8 @@ pub struct MapDef {
     pub flags: u32,
     /// Extra data for some types, such as the number of hash functions of a Bloom filter.
     pub map_extra: u64,
+    /// Version of what the bytes mean, raised by hand where the same bytes get another sense; 0 where none was ever given.
+    pub version: u32,
     /// NUMA node of its memory, which counts where the flags say `BPF_F_NUMA_NODE`.
     pub numa_node: u32,
     /// How the loader is asked to pin it.
@@ -52,6 +54,7 @@ impl MapDef {
             max_entries: 0,
             flags: 0,
             map_extra: 0,
+            version: 0,
             numa_node: 0,
             pinning: Pinning::None,
             origin: Origin::Declared,

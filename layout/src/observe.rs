@@ -107,7 +107,7 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
 /// The finding for a map that two objects define differently, with the first difference.
 fn conflict(known: &LockedMap, first: &str, other: &LockedMap, second: &str) -> Finding {
     let name = &known.def.name;
-    let both = |map: &LockedMap| Lock { maps: BTreeMap::from([(name.clone(), map.clone())]) };
+    let both = |map: &LockedMap| Lock { maps: BTreeMap::from([(name.clone(), map.clone())]), ..Lock::default() };
     let differences = diff::compare(&both(known), &both(other), &Config::default().levels).findings;
     let primary = differences.iter().find(|finding| finding.consequence_of.is_none());
     Finding {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use maplock_layout::config::Levels;
 use maplock_layout::epochs::{accept, update};
-use maplock_layout::lock::{LockProblem, LockedMap, OnUpgrade, line_of};
+use maplock_layout::lock::{Epoch, Gone, LockProblem, LockedMap, OnUpgrade, line_of};
 use maplock_layout::map::{MapDef, MapType, Pinning};
 use maplock_layout::{Composite, CompositeKind, Enumeration, Layout, Lock, Member, Shape};
 use proptest::prelude::*;
@@ -41,6 +41,7 @@ fn everything() -> Lock {
     let mut flows = map_of(FLOW_KEY, FLOW);
     flows.name = "flows".to_owned();
     (flows.map_type, flows.flags, flows.map_extra, flows.numa_node) = (MapType::LRU_HASH, 0x6, u64::MAX, 1);
+    flows.version = 3;
 
     let mut inner = map("u64");
     (inner.map_type, inner.pinning) = (MapType::ARRAY, Pinning::None);
@@ -58,6 +59,11 @@ fn everything() -> Lock {
     let reason = "byte counters to 64 bits:\n\"wrapped\"";
     let mut after = accept(&old, &after, "m", OnUpgrade::Migrate, reason, &Levels::default()).unwrap();
     after.maps.get_mut("events").unwrap().ephemeral = true;
+    let flows = after.maps.get_mut("flows").unwrap();
+    flows.renamed_from = vec!["flow_table".to_owned(), "ft".to_owned()];
+    (flows.optional, flows.runtime_capacity, flows.runtime_flags) = (true, true, true);
+    let given_up = Epoch { on_upgrade: OnUpgrade::Drop, ..after.maps["m"].epochs[0].clone() };
+    after.gone.insert("old".to_owned(), Gone { epochs: vec![given_up] });
     after
 }
 
@@ -100,11 +106,16 @@ value_size = 104
 max_entries = 1024
 flags = 0x6
 map_extra = "0xffffffffffffffff"
+version = 3
 numa_node = 1
 pinning = "by_name"
 key = "struct flow_key"
 value = "struct flow"
-digest = "74e6c053f3f7e44b7c48fc03f9d02494"
+digest = "b5259b3aa3437af19a4b37147dd805bf"
+renamed-from = ["flow_table", "ft"]
+optional = true
+runtime-capacity = true
+runtime-flags = true
 
 [map.flows.types."enum verdict"]
 size = 4
@@ -230,6 +241,29 @@ value_size = 8
 max_entries = 1024
 key = "u32"
 value = "u64"
+
+[[gone.old.epoch]]
+from = "34964539466c86598f4fa855dbe103cd"
+to = "7b81ad0b9c5c180feb2a271d6209527c"
+rules = ["max-entries-decreased", "member-type-changed", "value-size-changed"]
+max_entries = 64
+on-upgrade = "drop"
+reason = "byte counters to 64 bits:\n\"wrapped\""
+
+[gone.old.epoch.previous]
+type = "hash"
+key_size = 4
+value_size = 4
+max_entries = 1024
+pinning = "by_name"
+key = "u32"
+value = "struct v"
+
+[gone.old.epoch.previous.types."struct v"]
+size = 4
+members = [
+  { offset = 0, size = 4, name = "hits", type = "u32" },
+]
 "#;
 
 /// The error for `EVERYTHING` with its first `from` replaced; the text of the line that it names, and its sentence.
@@ -391,7 +425,7 @@ fn a_value_of_another_kind_is_refused() {
         "\"migrate\"",
         "\"migrat\"",
         "on-upgrade = \"migrat\"",
-        "`migrat` is not reuse, migrate, swap or refuse; did you mean `migrate`?",
+        "`migrat` is not reuse, migrate, swap, drop or refuse; did you mean `migrate`?",
     );
     for (merge, sentence) in [
         ("{ a = \"max\" }", "`max` is not a way to merge `a`: only sum is"),

@@ -143,7 +143,7 @@ impl Daemon {
         }
         let observed = Observation { lock: lock.clone(), ..Observation::default() };
         let before = self::lock([swapped(4), wide(false)]);
-        let mut accepted = Lock { maps: lock.maps.into_iter().chain(before.maps).collect() };
+        let mut accepted = Lock { maps: lock.maps.into_iter().chain(before.maps).collect(), ..Lock::default() };
         for (map, on_upgrade) in [("swapped", OnUpgrade::Swap), ("wide", OnUpgrade::Migrate)] {
             let (name, levels) = (self.map(map), Levels::default());
             let entered = epochs::accept(&accepted, &observed, &name, on_upgrade, "for the test", &levels);
@@ -337,7 +337,7 @@ fn structure(name: &str, members: &[(&str, Arc<Layout>)]) -> Arc<Layout> {
 }
 
 fn lock(maps: impl IntoIterator<Item = MapDef>) -> Lock {
-    Lock { maps: maps.into_iter().map(|def| (def.name.clone(), LockedMap::new(def))).collect() }
+    Lock { maps: maps.into_iter().map(|def| (def.name.clone(), LockedMap::new(def))).collect(), ..Lock::default() }
 }
 
 /// A program, by the numbers of Documentation/bpf/standardization/instruction-set.rst.

@@ -210,7 +210,7 @@ fn changes(map_type: T) -> Vec<Change> {
 }
 
 fn lock(def: &MapDef) -> Lock {
-    Lock { maps: BTreeMap::from([(def.name.clone(), LockedMap::new(def.clone()))]) }
+    Lock { maps: BTreeMap::from([(def.name.clone(), LockedMap::new(def.clone()))]), ..Lock::default() }
 }
 
 /// What the gate takes of a change: each lock that it would write, and the answer that it took.

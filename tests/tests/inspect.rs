@@ -85,7 +85,7 @@ fn identity(def: &MapDef) -> (Digest, u32) {
 }
 
 fn lock_of(defs: &[MapDef]) -> Lock {
-    Lock { maps: defs.iter().map(|def| (def.name.clone(), LockedMap::new(def.clone()))).collect() }
+    Lock { maps: defs.iter().map(|def| (def.name.clone(), LockedMap::new(def.clone()))).collect(), ..Lock::default() }
 }
 
 fn minimesh(release: &str) -> Vec<u8> {

@@ -25,6 +25,7 @@ impl From<OnUpgradeArg> for OnUpgrade {
             OnUpgradeArg::Reuse => Self::Reuse,
             OnUpgradeArg::Migrate => Self::Migrate,
             OnUpgradeArg::Swap => Self::Swap,
+            OnUpgradeArg::Drop => Self::Drop,
             OnUpgradeArg::Refuse => Self::Refuse,
         }
     }
@@ -151,7 +152,8 @@ fn accept_against(target: &Target, revision: &Revision, answer: Answer<'_>) -> R
         known.epochs.retain(|epoch| epoch.from == to || (epoch.from, epoch.to) != (from, to));
         let mut observed = now.clone();
         observed.lock.maps.entry(map.clone()).and_modify(|map| map.epochs.clear());
-        let one = |of: &maplock_layout::lock::LockedMap| Lock { maps: [(map.clone(), of.clone())].into() };
+        let one =
+            |of: &maplock_layout::lock::LockedMap| Lock { maps: [(map.clone(), of.clone())].into(), ..Lock::default() };
         let changed = compare(&one(&known), &one(&observed.lock.maps[map]), levels);
         if !changed.findings.iter().any(|finding| finding.is_break() || finding.needs_decision()) {
             return Err(Error::new(format!("map `{map}` broke nothing since {revision}: there is nothing to accept")));
@@ -213,6 +215,7 @@ fn written(
                 .filter(|(name, _)| maps.contains(name))
                 .map(|(name, map)| (name.clone(), map.clone()))
                 .collect(),
+            ..Lock::default()
         };
         outcome.comparison = compare(&only(&before), &only(&after), &target.config.levels);
     }
@@ -227,6 +230,7 @@ fn on_a_node(epoch: &Epoch) -> String {
         OnUpgrade::Reuse => "keeps the map and its entries as they are",
         OnUpgrade::Migrate => "converts every entry to the new layout",
         OnUpgrade::Swap => "puts an empty map in its place: its entries are given up",
+        OnUpgrade::Drop => "takes the map away: its entries are given up",
         OnUpgrade::Refuse => "does not start: somebody must decide there",
     };
     match epoch.on_upgrade {

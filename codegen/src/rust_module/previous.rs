@@ -185,7 +185,7 @@ mod tests {
             epoch(&four, &eight, OnUpgrade::Reuse, false),
         ];
         let locked = LockedMap { epochs, ..LockedMap::new(eight.clone()) };
-        let lock = Lock { maps: [("m".to_owned(), locked)].into() };
+        let lock = Lock { maps: [("m".to_owned(), locked)].into(), ..Lock::default() };
         let settings = |declarations| Settings {
             error_file: None,
             runtime: true,

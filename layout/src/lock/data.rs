@@ -16,6 +16,15 @@ pub const FILE_NAME: &str = "maps.lock";
 pub struct Lock {
     /// Each map and how it came to be as it is.
     pub maps: BTreeMap<String, LockedMap>,
+    /// Maps that are no more, and whose entries were given up. A node may still hold their pins.
+    pub gone: BTreeMap<String, Gone>,
+}
+
+/// A map that is no more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gone {
+    /// How it came to be as it was, oldest first; the newest gave it up ([`OnUpgrade::Drop`](crate::lock::OnUpgrade::Drop)).
+    pub epochs: Vec<Epoch>,
 }
 
 /// One map of a lock.
@@ -26,6 +35,14 @@ pub struct LockedMap {
     /// True where the map is declared but does not count as pinned. In a lockfile: it once did, and its removal from
     /// the pinned ones was accepted.
     pub ephemeral: bool,
+    /// Names under which earlier releases pinned it, newest first.
+    pub renamed_from: Vec<String>,
+    /// True where a build may lack it.
+    pub optional: bool,
+    /// True where the daemon sets its capacity when it loads it.
+    pub runtime_capacity: bool,
+    /// True where the daemon sets its flags when it loads it.
+    pub runtime_flags: bool,
     /// Accepted breaks, oldest first.
     pub epochs: Vec<Epoch>,
 }
@@ -34,6 +51,14 @@ impl LockedMap {
     /// A pinned map without a history.
     #[must_use]
     pub fn new(def: MapDef) -> Self {
-        Self { def, ephemeral: false, epochs: Vec::new() }
+        Self {
+            def,
+            ephemeral: false,
+            renamed_from: Vec::new(),
+            optional: false,
+            runtime_capacity: false,
+            runtime_flags: false,
+            epochs: Vec::new(),
+        }
     }
 }

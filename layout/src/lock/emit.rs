@@ -19,6 +19,11 @@ pub(super) fn lock(lock: &Lock) -> String {
     for (name, map) in &lock.maps {
         locked_map(&mut out, &key(name), map);
     }
+    for (name, gone) in &lock.gone {
+        for epoch in &gone.epochs {
+            self::epoch(&mut out, &format!("gone.{}.epoch", key(name)), epoch);
+        }
+    }
     out
 }
 
@@ -33,6 +38,19 @@ fn locked_map(out: &mut String, name: &str, map: &LockedMap) {
     let mut more = format!("digest = \"{}\"\n", map.def.digest());
     if map.ephemeral {
         more.push_str("ephemeral = true\n");
+    }
+    if !map.renamed_from.is_empty() {
+        let names: Vec<_> = map.renamed_from.iter().map(|name| string(name)).collect();
+        _ = writeln!(more, "renamed-from = [{}]", names.join(", "));
+    }
+    if map.optional {
+        more.push_str("optional = true\n");
+    }
+    if map.runtime_capacity {
+        more.push_str("runtime-capacity = true\n");
+    }
+    if map.runtime_flags {
+        more.push_str("runtime-flags = true\n");
     }
     map_def(out, &format!("map.{name}"), &map.def, &more);
     for epoch in &map.epochs {
@@ -75,6 +93,9 @@ fn map_def(out: &mut String, path: &str, def: &MapDef, more: &str) {
     if def.map_extra != 0 {
         // TOML has no integers beyond 2^63.
         _ = writeln!(out, "map_extra = \"{:#x}\"", def.map_extra);
+    }
+    if def.version != 0 {
+        _ = writeln!(out, "version = {}", def.version);
     }
     if def.numa_node != 0 {
         _ = writeln!(out, "numa_node = {}", def.numa_node);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::answers;
-use super::data::{Lock, LockedMap, VERSION};
+use super::data::{Gone, Lock, LockedMap, VERSION};
 use super::error::{LockError, LockProblem};
 use super::reader::{Reader, Result, Value};
 use super::types::{MAX_DEPTH, Parsed, parse_expression};
@@ -45,7 +45,7 @@ pub(super) fn parse(text: &str) -> Result<Lock> {
         }
         other => return Err(reader.at(version.span(), format!("version {other} was never written by maplock"))),
     }
-    reader.only(document, &["version", "map"])?;
+    reader.only(document, &["version", "map", "gone"])?;
     let mut maps = BTreeMap::new();
     if let Some(table) = document.get("map") {
         for (name, value) in reader.table(table)? {
@@ -53,16 +53,24 @@ pub(super) fn parse(text: &str) -> Result<Lock> {
             maps.insert(name.clone(), reader.locked_map(&name, value)?);
         }
     }
-    Ok(Lock { maps })
+    let mut gone = BTreeMap::new();
+    if let Some(table) = document.get("gone") {
+        for (name, value) in reader.table(table)? {
+            let name = name.get_ref().to_string();
+            gone.insert(name.clone(), reader.gone(&name, value)?);
+        }
+    }
+    Ok(Lock { maps, gone })
 }
 
-const DEF_KEYS: [&str; 12] = [
+const DEF_KEYS: [&str; 13] = [
     "type",
     "key_size",
     "value_size",
     "max_entries",
     "flags",
     "map_extra",
+    "version",
     "numa_node",
     "pinning",
     "key",
@@ -71,25 +79,51 @@ const DEF_KEYS: [&str; 12] = [
     "inner",
 ];
 
+/// What the head of a map has beside its definition.
+const HEAD_KEYS: [&str; 7] =
+    ["digest", "ephemeral", "renamed-from", "optional", "runtime-capacity", "runtime-flags", "epoch"];
+
 const EPOCH_KEYS: [&str; 8] = ["from", "to", "rules", "on-upgrade", "merge", "reason", "max_entries", "previous"];
 
 impl Reader<'_> {
     fn locked_map(&self, name: &str, value: &Value<'_>) -> Result<LockedMap> {
         let table = self.table(value)?;
-        let known: Vec<_> = DEF_KEYS.into_iter().chain(["digest", "ephemeral", "epoch"]).collect();
+        let known: Vec<_> = DEF_KEYS.into_iter().chain(HEAD_KEYS).collect();
         self.only(table, &known)?;
         let def = self.map_def(name, value, 0)?;
         let digest = self.required(table, "digest", value)?;
         self.check_digest(name, &def, digest)?;
-        let ephemeral = match table.get("ephemeral") {
-            None => false,
-            Some(value) => self.bool(value)?,
-        };
-        let epochs = match table.get("epoch") {
+        let is_set = |key| table.get(key).map_or(Ok(false), |value| self.bool(value));
+        let renamed_from = match table.get("renamed-from") {
             None => Vec::new(),
-            Some(epochs) => self.array(epochs)?.iter().map(|epoch| self.epoch(name, epoch)).collect::<Result<_>>()?,
+            Some(names) => {
+                let names = self.array(names)?.iter();
+                names.map(|name| self.string(name).map(str::to_owned)).collect::<Result<_>>()?
+            }
         };
-        Ok(LockedMap { def, ephemeral, epochs })
+        Ok(LockedMap {
+            def,
+            ephemeral: is_set("ephemeral")?,
+            renamed_from,
+            optional: is_set("optional")?,
+            runtime_capacity: is_set("runtime-capacity")?,
+            runtime_flags: is_set("runtime-flags")?,
+            epochs: table.get("epoch").map_or(Ok(Vec::new()), |epochs| self.epochs(name, epochs))?,
+        })
+    }
+
+    fn epochs(&self, map: &str, value: &Value<'_>) -> Result<Vec<Epoch>> {
+        self.array(value)?.iter().map(|epoch| self.epoch(map, epoch)).collect()
+    }
+
+    fn gone(&self, name: &str, value: &Value<'_>) -> Result<Gone> {
+        let table = self.table(value)?;
+        self.only(table, &["epoch"])?;
+        let epochs = self.epochs(name, self.required(table, "epoch", value)?)?;
+        if epochs.last().is_none_or(|last| last.on_upgrade != OnUpgrade::Drop) {
+            return Err(self.at(value.span(), format!("no epoch says that map `{name}` was given up")));
+        }
+        Ok(Gone { epochs })
     }
 
     fn check_digest(&self, name: &str, def: &MapDef, written_at: &Value<'_>) -> Result<Digest> {
@@ -118,7 +152,7 @@ impl Reader<'_> {
             rules: rules.iter().map(|rule| self.string(rule).map(str::to_owned)).collect::<Result<_>>()?,
             on_upgrade: OnUpgrade::from_name(name).ok_or_else(|| {
                 let hint = did_you_mean(name, OnUpgrade::ALL.map(OnUpgrade::name));
-                self.at(on_upgrade.span(), format!("`{name}` is not reuse, migrate, swap or refuse{hint}"))
+                self.at(on_upgrade.span(), format!("`{name}` is not reuse, migrate, swap, drop or refuse{hint}"))
             })?,
             merge: table.get("merge").map(|value| self.merge(value)).transpose()?.unwrap_or_default(),
             convert: self.answers(table)?,
@@ -161,7 +195,9 @@ impl Reader<'_> {
         ] {
             *field = self.number(self.required(table, key, value)?)?;
         }
-        for (key, field) in [("flags", &mut def.flags), ("numa_node", &mut def.numa_node)] {
+        for (key, field) in
+            [("flags", &mut def.flags), ("version", &mut def.version), ("numa_node", &mut def.numa_node)]
+        {
             if let Some(value) = table.get(key) {
                 *field = self.number(value)?;
             }

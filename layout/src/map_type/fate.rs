@@ -53,7 +53,7 @@ pub(crate) fn fate_where(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade, is_s
     match on_upgrade {
         OnUpgrade::Refuse => Fate::Refused("a person has to decide".to_owned()),
         _ if same_type && entries == Behaviour::Refilled => Fate::Refilled,
-        OnUpgrade::Swap => match entries {
+        OnUpgrade::Swap | OnUpgrade::Drop => match entries {
             Behaviour::Refilled => Fate::Refilled,
             Behaviour::Events => Fate::LeftToReader,
             _ => Fate::GivenUp,

@@ -9,7 +9,7 @@ pub const RULE: Rule = Rule {
     tier: Tier::Spelling,
     default_level: Level::Allow,
     // A digest tells where each member ends.
-    effect: Effect { in_digest: true, answers: &OnUpgrade::ALL, ..Effect::SPELLING },
+    effect: Effect { in_digest: true, answers: &OnUpgrade::OF_A_CHANGE, ..Effect::SPELLING },
     purpose: "a struct inside of another has more or less padding at its end",
     explanation: "\
 An `aligned` or `packed` came or went, and no member of the struct is elsewhere for it. Every byte that is read is read

@@ -158,7 +158,7 @@ impl Effect {
         keeps_bytes: false,
         rules_out_reuse: false,
         decision: Decision::Always,
-        answers: &OnUpgrade::ALL,
+        answers: &OnUpgrade::OF_A_CHANGE,
         remedy: None,
     };
 

@@ -34,7 +34,7 @@ pub fn map_of(key: &str, value: &str) -> MapDef {
 
 /// A lock of these maps, without a history.
 pub fn lock(maps: impl IntoIterator<Item = MapDef>) -> Lock {
-    Lock { maps: maps.into_iter().map(|def| (def.name.clone(), LockedMap::new(def))).collect() }
+    Lock { maps: maps.into_iter().map(|def| (def.name.clone(), LockedMap::new(def))).collect(), ..Lock::default() }
 }
 
 /// What objects with these maps, all of them pinned, come to.

@@ -266,9 +266,9 @@ impl At<'_> {
         }
         let one = |def: MapDef| {
             let locked = LockedMap { def, ..locked.clone() };
-            Lock { maps: BTreeMap::from([(locked.def.name.clone(), locked)]) }
+            Lock { maps: BTreeMap::from([(locked.def.name.clone(), locked)]), ..Lock::default() }
         };
-        let bare = Lock { maps: BTreeMap::from([(def.name.clone(), LockedMap::new(old))]) };
+        let bare = Lock { maps: BTreeMap::from([(def.name.clone(), LockedMap::new(old))]), ..Lock::default() };
         let comparison = compare(&bare, &one(def.clone()), &Levels::default());
         let keeps_bytes = |finding: &Finding| !finding.needs_decision() || finding.accepted == Some(OnUpgrade::Reuse);
         let mut findings = comparison.findings;

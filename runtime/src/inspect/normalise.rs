@@ -195,6 +195,7 @@ fn by<'q>(quirks: impl Iterator<Item = &'q Quirk> + Clone, observed: &MapDef, de
         max_entries: words(&observed.max_entries, &shown.max_entries, &declared.max_entries),
         flags: words(&observed.flags, &shown.flags, &declared.flags),
         map_extra: words(&observed.map_extra, &shown.map_extra, &declared.map_extra),
+        version: words(&observed.version, &shown.version, &declared.version),
         numa_node: words(&observed.numa_node, &shown.numa_node, &declared.numa_node),
         pinning: words(&observed.pinning, &shown.pinning, &declared.pinning),
         origin: words(&observed.origin, &shown.origin, &declared.origin),

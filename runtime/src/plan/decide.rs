@@ -202,7 +202,7 @@ fn given_up(name: &str, live: &Observed, why: &str, pin_stays: bool) -> MapPlan 
 }
 
 fn one(name: &str, locked: &LockedMap) -> Lock {
-    Lock { maps: BTreeMap::from([(name.to_owned(), locked.clone())]) }
+    Lock { maps: BTreeMap::from([(name.to_owned(), locked.clone())]), ..Lock::default() }
 }
 
 fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Policy) -> (Decision, Vec<Finding>) {
@@ -221,7 +221,7 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
         OnUpgrade::Reuse if asked.def.max_entries > old.max_entries => Disposition::Grow,
         OnUpgrade::Reuse => Disposition::Reuse,
         OnUpgrade::Migrate => Disposition::Migrate,
-        OnUpgrade::Swap => Disposition::Swap,
+        OnUpgrade::Swap | OnUpgrade::Drop => Disposition::Swap,
         OnUpgrade::Refuse => Disposition::Refuse,
     };
 

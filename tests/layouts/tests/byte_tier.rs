@@ -587,7 +587,7 @@ fn expected(old: &Masks, new: &Masks) -> Expected {
 fn findings(old: &MapDef, new: &MapDef) -> Vec<Finding> {
     let lock = |def: &MapDef| {
         let def = MapDef { name: "map".to_owned(), ..def.clone() };
-        Lock { maps: [("map".to_owned(), LockedMap::new(def))].into() }
+        Lock { maps: [("map".to_owned(), LockedMap::new(def))].into(), ..Lock::default() }
     };
     compare(&lock(old), &lock(new), &Levels::default()).findings
 }

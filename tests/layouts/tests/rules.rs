@@ -147,7 +147,7 @@ fn every_change_is_accepted_as_its_rule_says_and_as_nothing_else() {
                     _ if rule.effect.decision == Decision::Never => continue,
                     OnUpgrade::Reuse => Disposition::Reuse,
                     OnUpgrade::Migrate => Disposition::Migrate,
-                    OnUpgrade::Swap => Disposition::Swap,
+                    OnUpgrade::Swap | OnUpgrade::Drop => Disposition::Swap,
                     OnUpgrade::Refuse => Disposition::Refuse,
                 };
                 assert_eq!(verdict.disposition, fate, "{what}");
@@ -302,8 +302,10 @@ fn an_epoch_that_leads_nowhere_is_stale() {
         max_entries: None,
         previous: from.clone(),
     };
-    let lock =
-        |epochs| Lock { maps: [("flows".to_owned(), LockedMap { epochs, ..LockedMap::new(now.clone()) })].into() };
+    let lock = |epochs| Lock {
+        maps: [("flows".to_owned(), LockedMap { epochs, ..LockedMap::new(now.clone()) })].into(),
+        ..Lock::default()
+    };
     let stale = |lock: &Lock| -> Vec<_> {
         compare(lock, lock, &Levels::default()).findings.iter().map(|finding| finding.rule.id).collect()
     };
@@ -313,7 +315,7 @@ fn an_epoch_that_leads_nowhere_is_stale() {
     assert_eq!(stale(&lock(vec![epoch(&before, &elsewhere), epoch(&before, &now)])), ["stale-epoch"]);
 
     // It is said, and accepts nothing.
-    let released = Lock { maps: [("flows".to_owned(), LockedMap::new(before.clone()))].into() };
+    let released = Lock { maps: [("flows".to_owned(), LockedMap::new(before.clone()))].into(), ..Lock::default() };
     let held = compare(&released, &lock(vec![epoch(&before, &elsewhere)]), &Levels::default());
     assert!(held.has_breaks(), "{held:#?}");
     assert!(!compare(&released, &lock(vec![epoch(&before, &now)]), &Levels::default()).has_breaks());

@@ -9,7 +9,7 @@ use maplock::layout::{Lock, MapDef};
 
 /// The spec of one map that says sizes and no types.
 pub(crate) fn spec_of(def: MapDef) -> Spec {
-    Spec::from(Lock { maps: [(def.name.clone(), LockedMap::new(def))].into() })
+    Spec::from(Lock { maps: [(def.name.clone(), LockedMap::new(def))].into(), ..Lock::default() })
 }
 
 /// A new map called `m`, and its handle.

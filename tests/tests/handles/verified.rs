@@ -111,7 +111,7 @@ fn an_old_layout_that_was_accepted_as_it_is_counts_as_todays() {
     };
     let open = |epochs| {
         let locked = LockedMap { epochs, ..LockedMap::new(def.clone()) };
-        let spec = Spec::from(Lock { maps: [("stats".to_owned(), locked)].into() });
+        let spec = Spec::from(Lock { maps: [("stats".to_owned(), locked)].into(), ..Lock::default() });
         Verified::open(&spec, "stats", &dir.join("stats")).map_err(|error| told(&error, &dir))
     };
     open(vec![epoch(OnUpgrade::Reuse)]).expect("accepted to be reused");

@@ -177,7 +177,7 @@ fn fill(map: &Map, keep: &mut Vec<Box<dyn std::any::Any>>) {
 }
 
 fn spec(def: &MapDef) -> Spec {
-    Spec::from(Lock { maps: BTreeMap::from([(def.name.clone(), LockedMap::new(def.clone()))]) })
+    Spec::from(Lock { maps: BTreeMap::from([(def.name.clone(), LockedMap::new(def.clone()))]), ..Lock::default() })
 }
 
 fn upgrade(dir: &Path, spec: Spec, policy: Policy) -> Result<Report, maplock::Error> {
@@ -409,7 +409,10 @@ fn changes(def: &MapDef, larger: u32) -> Vec<MapDef> {
 
 /// The locks that the gate makes of a change.
 fn taken(old: &MapDef, new: &MapDef) -> Vec<Lock> {
-    let lock = |def: &MapDef| Lock { maps: BTreeMap::from([(def.name.clone(), LockedMap::new(def.clone()))]) };
+    let lock = |def: &MapDef| Lock {
+        maps: BTreeMap::from([(def.name.clone(), LockedMap::new(def.clone()))]),
+        ..Lock::default()
+    };
     let (released, levels) = (lock(old), Levels::default());
     let observed = Observation { lock: lock(new), ..Observation::default() };
     let mut taken: Vec<_> = epochs::update(&released, &observed, &levels).into_iter().collect();
@@ -422,7 +425,8 @@ fn taken(old: &MapDef, new: &MapDef) -> Vec<Lock> {
 
 /// Upgrades, and tells what the gate said, what the plan said, and what was done.
 fn dispositions(case: &Case, lock: &Lock) -> [Disposition; 3] {
-    let released = Lock { maps: BTreeMap::from([("m".to_owned(), LockedMap::new(case.def.clone()))]) };
+    let released =
+        Lock { maps: BTreeMap::from([("m".to_owned(), LockedMap::new(case.def.clone()))]), ..Lock::default() };
     let said = maplock::layout::compare(&released, lock, &Levels::default()).maps[0].disposition;
     let upgrade = Options::new(Spec::from(lock.clone()), &case.dir).begin().expect("it begins");
     let planned = upgrade.plan().maps[0].disposition();
@@ -516,7 +520,7 @@ fn entries_are_converted_without_the_timer_that_was_given_up() {
         let value = [[0; 8], [0; 8], 7_u64.to_ne_bytes()].concat();
         map.update(&1_u32.to_ne_bytes(), &value, 0).expect("it fits");
 
-        let lock = |def| Lock { maps: BTreeMap::from([("m".to_owned(), LockedMap::new(def))]) };
+        let lock = |def| Lock { maps: BTreeMap::from([("m".to_owned(), LockedMap::new(def))]), ..Lock::default() };
         let observed = Observation { lock: lock(def(&new)), ..Observation::default() };
         let migrate = OnUpgrade::Migrate;
         let accepted = epochs::accept(&lock(def(&old)), &observed, "m", migrate, "because", &Levels::default());

@@ -41,7 +41,7 @@ fn spec() -> Spec {
         pinning: Pinning::ByName,
         ..MapDef::new("m", MapType::HASH)
     };
-    Spec::from(Lock { maps: BTreeMap::from([("m".to_owned(), LockedMap::new(def))]) })
+    Spec::from(Lock { maps: BTreeMap::from([("m".to_owned(), LockedMap::new(def))]), ..Lock::default() })
 }
 
 fn staged(dir: &Path) -> Staged {

@@ -19,7 +19,7 @@ fn hash(name: &str, max_entries: u32) -> MapDef {
 
 fn spec(maps: &[MapDef]) -> Spec {
     let maps = maps.iter().map(|def| (def.name.clone(), LockedMap::new(def.clone())));
-    Spec::from(Lock { maps: maps.collect::<BTreeMap<_, _>>() })
+    Spec::from(Lock { maps: maps.collect::<BTreeMap<_, _>>(), ..Lock::default() })
 }
 
 fn options(dir: &Path, maps: &[MapDef]) -> Options {

@@ -40,7 +40,7 @@ fn spec(max_entries: u32) -> Spec {
         let def = MapDef { key_size: 4, value_size, max_entries, pinning: Pinning::ByName, ..def };
         (name.to_owned(), LockedMap::new(def))
     });
-    Spec::from(Lock { maps: BTreeMap::from(maps) })
+    Spec::from(Lock { maps: BTreeMap::from(maps), ..Lock::default() })
 }
 
 fn start(dir: &Path, max_entries: u32) -> Report {
@@ -100,7 +100,8 @@ fn def(name: &str, map_type: MapType, value_size: u32, max_entries: u32) -> MapD
 fn start_with(dir: &Path, maps: &[MapDef], unknown: OnMismatch) -> Report {
     let maps = maps.iter().map(|def| (def.name.clone(), LockedMap::new(def.clone()))).collect();
     let policies = Policies { all: Policy { unknown, ..Policy::default() }, ..Policies::default() };
-    let upgrade = Options::new(Spec::from(Lock { maps }), dir).policies(policies).begin().expect("begun");
+    let upgrade =
+        Options::new(Spec::from(Lock { maps, ..Lock::default() }), dir).policies(policies).begin().expect("begun");
     upgrade.stage().expect("staged").commit().expect("committed")
 }
 

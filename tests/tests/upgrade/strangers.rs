@@ -19,7 +19,7 @@ const SOMEBODY: u32 = 4711;
 fn spec(max_entries: u32) -> Spec {
     let def = MapDef::new("flows", MapType::HASH);
     let def = MapDef { key_size: 4, value_size: 8, max_entries, pinning: Pinning::ByName, ..def };
-    Spec::from(Lock { maps: BTreeMap::from([("flows".to_owned(), LockedMap::new(def))]) })
+    Spec::from(Lock { maps: BTreeMap::from([("flows".to_owned(), LockedMap::new(def))]), ..Lock::default() })
 }
 
 fn start(dir: &Path, max_entries: u32) -> Result<(), Error> {

@@ -34,7 +34,8 @@ fn options(dir: &Path, maps: &[MapDef]) -> Options {
     for def in maps.iter().filter(|def| def.value.is_some()) {
         policies.maps.insert(def.name.clone(), Policy { sum: vec!["hits".to_owned()], ..Policy::default() });
     }
-    Options::new(Spec::from(Lock { maps: locked.collect::<BTreeMap<_, _>>() }), dir).policies(policies)
+    Options::new(Spec::from(Lock { maps: locked.collect::<BTreeMap<_, _>>(), ..Lock::default() }), dir)
+        .policies(policies)
 }
 
 fn staged(dir: &Path, maps: &[MapDef]) -> Staged {

@@ -68,7 +68,7 @@ fn hash(value: &Arc<Layout>, max_entries: u32) -> MapDef {
 }
 
 fn lock(maps: impl IntoIterator<Item = MapDef>) -> Lock {
-    Lock { maps: maps.into_iter().map(|def| (def.name.clone(), LockedMap::new(def))).collect() }
+    Lock { maps: maps.into_iter().map(|def| (def.name.clone(), LockedMap::new(def))).collect(), ..Lock::default() }
 }
 
 /// What the kernel would tell of a map that was made so, with BTF.
