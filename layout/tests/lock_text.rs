@@ -63,7 +63,7 @@ fn everything() -> Lock {
     flows.renamed_from = vec!["flow_table".to_owned(), "ft".to_owned()];
     (flows.optional, flows.runtime_capacity, flows.runtime_flags) = (true, true, true);
     let given_up = Epoch { on_upgrade: OnUpgrade::Drop, ..after.maps["m"].epochs[0].clone() };
-    after.gone.insert("old".to_owned(), Gone { epochs: vec![given_up] });
+    after.gone.insert("old".to_owned(), Gone { renamed_from: vec!["older".to_owned()], epochs: vec![given_up] });
     after
 }
 

@@ -23,6 +23,8 @@ pub struct Lock {
 /// A map that is no more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gone {
+    /// Names under which releases before the last pinned it, newest first.
+    pub renamed_from: Vec<String>,
     /// How it came to be as it was, oldest first; the newest gave it up ([`OnUpgrade::Drop`](crate::lock::OnUpgrade::Drop)).
     pub epochs: Vec<Epoch>,
 }

@@ -20,6 +20,10 @@ pub(super) fn lock(lock: &Lock) -> String {
         locked_map(&mut out, &key(name), map);
     }
     for (name, gone) in &lock.gone {
+        if !gone.renamed_from.is_empty() {
+            _ = write!(out, "\n[gone.{}]\n", key(name));
+            renamed_from(&mut out, &gone.renamed_from);
+        }
         for epoch in &gone.epochs {
             self::epoch(&mut out, &format!("gone.{}.epoch", key(name)), epoch);
         }
@@ -39,10 +43,7 @@ fn locked_map(out: &mut String, name: &str, map: &LockedMap) {
     if map.ephemeral {
         more.push_str("ephemeral = true\n");
     }
-    if !map.renamed_from.is_empty() {
-        let names: Vec<_> = map.renamed_from.iter().map(|name| string(name)).collect();
-        _ = writeln!(more, "renamed-from = [{}]", names.join(", "));
-    }
+    renamed_from(&mut more, &map.renamed_from);
     if map.optional {
         more.push_str("optional = true\n");
     }
@@ -55,6 +56,13 @@ fn locked_map(out: &mut String, name: &str, map: &LockedMap) {
     map_def(out, &format!("map.{name}"), &map.def, &more);
     for epoch in &map.epochs {
         self::epoch(out, &format!("map.{name}.epoch"), epoch);
+    }
+}
+
+fn renamed_from(out: &mut String, names: &[String]) {
+    if !names.is_empty() {
+        let names: Vec<_> = names.iter().map(|name| string(name)).collect();
+        _ = writeln!(out, "renamed-from = [{}]", names.join(", "));
     }
 }
 

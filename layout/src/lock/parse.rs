@@ -94,22 +94,20 @@ impl Reader<'_> {
         let digest = self.required(table, "digest", value)?;
         self.check_digest(name, &def, digest)?;
         let is_set = |key| table.get(key).map_or(Ok(false), |value| self.bool(value));
-        let renamed_from = match table.get("renamed-from") {
-            None => Vec::new(),
-            Some(names) => {
-                let names = self.array(names)?.iter();
-                names.map(|name| self.string(name).map(str::to_owned)).collect::<Result<_>>()?
-            }
-        };
         Ok(LockedMap {
             def,
             ephemeral: is_set("ephemeral")?,
-            renamed_from,
+            renamed_from: self.renamed_from(table)?,
             optional: is_set("optional")?,
             runtime_capacity: is_set("runtime-capacity")?,
             runtime_flags: is_set("runtime-flags")?,
             epochs: table.get("epoch").map_or(Ok(Vec::new()), |epochs| self.epochs(name, epochs))?,
         })
+    }
+
+    fn renamed_from(&self, table: &DeTable<'_>) -> Result<Vec<String>> {
+        let Some(names) = table.get("renamed-from") else { return Ok(Vec::new()) };
+        self.array(names)?.iter().map(|name| self.string(name).map(str::to_owned)).collect()
     }
 
     fn epochs(&self, map: &str, value: &Value<'_>) -> Result<Vec<Epoch>> {
@@ -118,12 +116,12 @@ impl Reader<'_> {
 
     fn gone(&self, name: &str, value: &Value<'_>) -> Result<Gone> {
         let table = self.table(value)?;
-        self.only(table, &["epoch"])?;
+        self.only(table, &["epoch", "renamed-from"])?;
         let epochs = self.epochs(name, self.required(table, "epoch", value)?)?;
         if epochs.last().is_none_or(|last| last.on_upgrade != OnUpgrade::Drop) {
             return Err(self.at(value.span(), format!("no epoch says that map `{name}` was given up")));
         }
-        Ok(Gone { epochs })
+        Ok(Gone { renamed_from: self.renamed_from(table)?, epochs })
     }
 
     fn check_digest(&self, name: &str, def: &MapDef, written_at: &Value<'_>) -> Result<Digest> {
