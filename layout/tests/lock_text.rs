@@ -242,6 +242,9 @@ max_entries = 1024
 key = "u32"
 value = "u64"
 
+[gone.old]
+renamed-from = ["older"]
+
 [[gone.old.epoch]]
 from = "34964539466c86598f4fa855dbe103cd"
 to = "7b81ad0b9c5c180feb2a271d6209527c"
