@@ -105,9 +105,19 @@ impl Outcome {
         }
     }
 
-    /// True where it fails a build or a review.
+    /// True where it fails a build or a review; of a `diff`, also where a node does not upgrade, as was accepted.
     pub(crate) fn fails(&self) -> bool {
-        self.comparison.has_breaks() || matches!(self.ending, Ending::OutOfDate | Ending::Breaks)
+        self.comparison.has_breaks()
+            || matches!(self.ending, Ending::OutOfDate | Ending::Breaks)
+            || self.ending == Ending::Compared && self.refused().is_some()
+    }
+
+    /// The maps for which a node does not upgrade, though all is decided: so it was accepted.
+    fn refused(&self) -> Option<String> {
+        let refused = self.comparison.maps.iter().filter(|verdict| verdict.disposition == Disposition::Refuse);
+        let refused: Vec<_> = refused.map(|verdict| format!("`{}`", verdict.map)).collect();
+        (!refused.is_empty())
+            .then(|| format!("a node does not upgrade: {} is accepted as `refuse`", refused.join(", ")))
     }
 
     /// The outcome in one line.
@@ -125,10 +135,11 @@ impl Outcome {
                     0 => "no break".to_owned(),
                     _ => format!("breaks of {} accepted", count(accepted, "map")),
                 };
-                format!("{lock}{against}: {}, {breaks}", maps())
+                let refused = self.refused().map_or_else(String::new, |refused| format!("; {refused}"));
+                format!("{lock}{against}: {}, {breaks}{refused}", maps())
             }
             Ending::Compared if self.comparison.has_breaks() => report::summary(&self.comparison),
-            Ending::Compared => self.what_is_lost(),
+            Ending::Compared => self.refused().unwrap_or_else(|| self.what_is_lost()),
             Ending::Written if self.changes.is_empty() => format!("{lock} is up to date already"),
             Ending::Written => format!("{lock} is written; commit it"),
         }

@@ -29,7 +29,9 @@ fn the_json_of_diff_has_the_promised_members() {
     let ran = sandbox.run(&format!("diff {} {} --message-format json", object("v1"), object("v3")));
     assert_eq!(ran.code, Some(100));
     let document = ran.json();
-    assert_eq!(keys(&document), ["findings", "maps"]);
+    assert_eq!(keys(&document), ["fails", "findings", "maps", "summary"]);
+    let summary = "pinned state of map `stats` would be misread or lost";
+    assert_eq!((&document["fails"], &document["summary"]), (&true.into(), &summary.into()));
     let findings = document["findings"].as_array().expect("findings");
     for finding in findings {
         let mut expected = [
@@ -65,6 +67,8 @@ fn the_json_of_diff_has_the_promised_members() {
     assert_eq!((&stats["verdict"], &stats["reason"]), (&"refuse".into(), &Value::Null));
 }
 
+const COMPATIBLE: &str = "maps.lock against v1: 5 maps, breaks of 1 map accepted";
+
 #[test]
 fn the_json_of_check_update_and_accept_says_what_became_of_each_lock() {
     let sandbox = project();
@@ -88,6 +92,7 @@ fn the_json_of_check_update_and_accept_says_what_became_of_each_lock() {
     assert_eq!(accepted["maps"][0]["verdict"], "swap");
     let against = result("check --lock maps.lock --against v1");
     assert_eq!((&against["result"], &against["against"]), (&"compatible".into(), &"v1".into()));
+    assert_eq!((&against["fails"], &against["summary"]), (&false.into(), &COMPATIBLE.into()));
     assert_eq!(result("accept stats --undo")["changes"][0]["change"], "undone");
 }
 
@@ -197,6 +202,48 @@ fn every_command_takes_every_format() {
             // The page of a rule is markdown as it is.
             let is_same = seen[at] == seen[0] && (verb, name) != ("explain", "markdown");
             assert_eq!(said.ends_with("; here the same as human"), is_same, "{line} {name}");
+        }
+    }
+}
+
+/// What a level lets pass is refused by a node all the same, and no format says otherwise.
+#[test]
+fn what_a_node_refuses_is_green_at_no_level_and_in_no_format() {
+    let sandbox = project();
+    let levels = "member-type-changed = \"warn\"\nmember-moved = \"allow\"\nvalue-size-changed = \"allow\"\n";
+    sandbox.write(
+        "Cargo.toml",
+        format!("[package]\nname = \"lenient\"\nedition = \"2024\"\n\n[package.metadata.maplock]\n{levels}"),
+    );
+    sandbox.write("src/lib.rs", "");
+    let lost = "pinned state of map `stats` would be misread or lost";
+    for verb in [
+        format!("diff {} {} --manifest-path Cargo.toml", object("v1"), object("v3")),
+        format!("check --object {} --manifest-path Cargo.toml", object("v3")),
+        format!("update --object {} --manifest-path Cargo.toml", object("v3")),
+    ] {
+        for (format, red) in [
+            ("human", "error[member-type-changed]: map `stats`: `connections`"),
+            ("markdown", "| **break**: `member-type-changed` |"),
+            ("github", "::error "),
+            ("json", "\"fails\":true"),
+        ] {
+            let ran = sandbox.run(&format!("{verb} --message-format {format}"));
+            assert_eq!(ran.code, Some(100), "{verb} {format}: {}{}", ran.stdout, ran.stderr);
+            assert!(ran.stdout.contains(red), "{verb} {format}: {}", ran.stdout);
+            assert!(format == "github" || ran.stdout.contains(lost), "{verb} {format}: {}", ran.stdout);
+            assert!(!ran.stdout.contains("no pinned state is"), "{verb} {format}: {}", ran.stdout);
+        }
+    }
+    // Somebody wants to be asked on the node. The lock says so, and is complete; an upgrade does not start.
+    let accept = format!("accept stats --on-upgrade refuse --reason \"ask us\" --object {}", object("v3"));
+    assert_eq!(sandbox.run(&accept).code, Some(0));
+    let refused = "a node does not upgrade: `stats` is accepted as `refuse`";
+    for (line, code) in [("diff v1 maps.lock", 100), ("check --lock maps.lock --against v1", 0)] {
+        for format in ["human", "markdown", "json"] {
+            let ran = sandbox.run(&format!("{line} --message-format {format}"));
+            assert_eq!(ran.code, Some(code), "{line} {format}: {}{}", ran.stdout, ran.stderr);
+            assert!(ran.stdout.contains(refused), "{line} {format}: {}", ran.stdout);
         }
     }
 }

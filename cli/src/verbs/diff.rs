@@ -10,7 +10,7 @@ use super::check::{historic, old_side};
 use crate::Said;
 use crate::args::{Compared, DiffArgs, Input, Project};
 use crate::error::Error;
-use crate::outcome::{Ending, Outcome, Side};
+use crate::outcome::{Ending, Outcome, Side, demand_decisions};
 use crate::project::git::FileAt;
 use crate::project::{self, Target, git, lockfile};
 
@@ -33,6 +33,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
         }
     };
     outcome.comparison = compare(&old.lock, &new.lock, &target.config.levels);
+    // A node knows no levels.
+    demand_decisions(&mut outcome.comparison);
     (outcome.old, outcome.new, outcome.inputs, outcome.notes) = (old, new, inputs, notes);
     Ok(Said { fails: outcome.fails(), text: args.message_format.tell(&outcome)? })
 }

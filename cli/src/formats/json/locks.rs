@@ -11,6 +11,17 @@ use super::to_json;
 use crate::error::Error;
 use crate::outcome::{Change, Ending, Outcome};
 
+/// Of `diff`.
+#[derive(Serialize)]
+struct DiffJson<'a> {
+    /// What comes of it all, as people read it.
+    summary: String,
+    /// True where the exit code is not 0.
+    fails: bool,
+    #[serde(flatten)]
+    comparison: ComparisonJson<'a>,
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     locks: Vec<LockJson<'a>>,
@@ -21,6 +32,8 @@ struct LockJson<'a> {
     package: Option<&'a str>,
     lock: &'a str,
     result: &'static str,
+    summary: String,
+    fails: bool,
     against: Option<&'a str>,
     old: &'a str,
     new: &'a str,
@@ -99,7 +112,8 @@ pub(super) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
 }
 
 pub(super) fn render_diff(outcome: &Outcome) -> Result<String, Error> {
-    to_json(&comparison(&outcome.comparison))
+    let comparison = comparison(&outcome.comparison);
+    to_json(&DiffJson { summary: outcome.headline(), fails: outcome.fails(), comparison })
 }
 
 fn lock(outcome: &Outcome) -> LockJson<'_> {
@@ -115,6 +129,8 @@ fn lock(outcome: &Outcome) -> LockJson<'_> {
             Ending::Written if outcome.changes.is_empty() => "up-to-date",
             Ending::Written => "written",
         },
+        summary: outcome.headline(),
+        fails: outcome.fails(),
         against: outcome.against.as_deref(),
         old: &outcome.old.name,
         new: &outcome.new.name,
