@@ -80,6 +80,10 @@ pub(crate) struct Input {
     /// The lockfile, instead of that of a Cargo package [default with --object: maps.lock]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "workspace"])]
     pub(crate) lock: Option<PathBuf>,
+
+    /// The configuration, without Cargo [default: maplock.toml beside the lock]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "workspace", "manifest_path"])]
+    pub(crate) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -162,6 +166,10 @@ pub(crate) struct DiffArgs {
     /// The lockfile that revisions and the default mean, instead of that of a Cargo package
     #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "workspace"])]
     pub(crate) lock: Option<PathBuf>,
+
+    /// The configuration, without Cargo [default: maplock.toml beside the lock, unless two files are compared]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "workspace", "manifest_path"])]
+    pub(crate) config: Option<PathBuf>,
 
     /// How to say it
     #[arg(long, value_parser = formats::parser::<Outcome>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
@@ -306,6 +314,10 @@ pub(crate) struct RulesArgs {
     /// A package of the workspace
     #[arg(short, long, value_name = "NAME")]
     pub(crate) package: Option<String>,
+
+    /// The configuration, without Cargo [default: the nearest maplock.toml]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "manifest_path"])]
+    pub(crate) config: Option<PathBuf>,
 
     /// How to say it
     #[arg(long, value_parser = formats::parser::<Levels>(), default_value = formats::DEFAULT, value_name = "FORMAT")]

@@ -61,8 +61,9 @@ impl Inputs {
             .collect::<Result<Vec<_>, _>>()?;
         let maps: Vec<_> =
             objects.iter().map(|object| ObjectMaps { name: object.name.clone(), maps: object.maps.clone() }).collect();
+        let home = config.home.as_deref().unwrap_or("Cargo.toml");
         let observation = observe(&maps, config)
-            .map_err(|error| InputError { path: PathBuf::new(), problem: format!("Cargo.toml: {error}") })?;
+            .map_err(|error| InputError { path: PathBuf::new(), problem: format!("{home}: {error}") })?;
         Ok(Self { objects, observation })
     }
 

@@ -1,11 +1,11 @@
-//! A package's configuration, from its `Cargo.toml` and that of its workspace.
+//! A package's configuration, from its `Cargo.toml` or `maplock.toml` and that of its workspace.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use maplock_layout::Config;
-use maplock_layout::config::Scope;
+use maplock_layout::config::{FILE_NAME, Scope};
 
 use crate::file_error::FileError;
 
@@ -14,17 +14,18 @@ use crate::file_error::FileError;
 pub struct Manifest {
     /// The configuration: the workspace's, overruled by the package's.
     pub config: Config,
-    /// Every `Cargo.toml` that was read.
+    /// Every file that was read.
     pub files: Vec<PathBuf>,
     /// The workspace's directory, from which Cargo and rustc show paths; the package's own where it is in none.
     pub root: PathBuf,
 }
 
 impl Manifest {
-    /// Reads the manifest in `package` and, above it, that of the workspace.
+    /// Reads the manifest in `package` or the `maplock.toml` beside it and, above it, that of the workspace.
     ///
     /// # Errors
-    /// Where one can't be read, or says something unknown of maplock: with its path and line.
+    /// Where one can't be read, or says something unknown of maplock: with its path and line. Where both the manifest and a
+    /// `maplock.toml` say something of the package.
     pub fn read(package: &Path) -> Result<Self, FileError> {
         let mut manifest = Self { root: package.to_owned(), ..Self::default() };
         let own = package.join("Cargo.toml");
@@ -32,17 +33,41 @@ impl Manifest {
             root.parent().unwrap_or(package).clone_into(&mut manifest.root);
             manifest.add(root, Scope::Workspace)?;
         }
-        manifest.add(own, Scope::Package)?;
+        let says_something = manifest.add(own, Scope::Package)?;
         manifest.files.dedup();
+        let file = package.join(FILE_NAME);
+        if file.is_file() {
+            if says_something {
+                let problem =
+                    "this package has `[package.metadata.maplock]` in its Cargo.toml too; keep one of the two";
+                return Err(FileError::at(&file, 1, problem));
+            }
+            manifest.add(file, Scope::FileOfPackage)?;
+        }
         Ok(manifest)
     }
 
-    fn add(&mut self, path: PathBuf, scope: Scope) -> Result<(), FileError> {
+    /// Reads a `maplock.toml` that belongs to no Cargo package, whatever it is called.
+    ///
+    /// # Errors
+    /// Where it can't be read, or says something unknown: with its path and line.
+    pub fn read_file(path: &Path) -> Result<Self, FileError> {
+        let root = path.parent().map(Path::to_owned).unwrap_or_default();
+        let mut manifest = Self { root, ..Self::default() };
+        manifest.add(path.to_owned(), Scope::File)?;
+        Ok(manifest)
+    }
+
+    /// Adds what a file says; true where it says anything.
+    fn add(&mut self, path: PathBuf, scope: Scope) -> Result<bool, FileError> {
         let text = std::fs::read_to_string(&path).map_err(|error| FileError::unreadable(&path, error))?;
         let read = self.config.read(&text, scope);
-        read.map_err(|error| FileError::at(&path, error.line, error.problem))?;
+        let says_something = read.map_err(|error| FileError::at(&path, error.line, error.problem))?;
+        if matches!(scope, Scope::File | Scope::FileOfPackage) {
+            self.config.home = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        }
         self.files.push(path);
-        Ok(())
+        Ok(says_something)
     }
 }
 

@@ -1,4 +1,5 @@
-//! `[package.metadata.maplock]` and `[workspace.metadata.maplock]`.
+//! What a project says of its maps: `[package.metadata.maplock]` and `[workspace.metadata.maplock]`, or the file `maplock.toml`. One reader
+//! for all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -8,7 +9,10 @@ use toml::de::{DeTable, DeValue};
 
 use crate::rules::{self, Compares, Level, Rule};
 
-/// What a `Cargo.toml` says of a package's maps.
+/// The usual name of the configuration of those who build without Cargo, beside their lock.
+pub const FILE_NAME: &str = "maplock.toml";
+
+/// What a `Cargo.toml` or a `maplock.toml` says of the maps of one lock.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// Levels of rules.
@@ -19,6 +23,12 @@ pub struct Config {
     pub ephemeral: BTreeSet<String>,
     /// Types of maps that are declared by their sizes alone.
     pub bindings: BTreeMap<String, Binding>,
+    /// The compiled objects, relative to the file. In a `maplock.toml` without a Cargo package alone.
+    pub objects: Vec<String>,
+    /// The lockfile, relative to the file. In a `maplock.toml` without a Cargo package alone.
+    pub lock: Option<String>,
+    /// How messages call the file, where it is no `Cargo.toml`.
+    pub home: Option<String>,
 }
 
 /// C types of a map's key and value.
@@ -67,48 +77,63 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Whose metadata to read from a manifest.
+/// Where in a file the configuration is, and what it may say there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// `[package.metadata.maplock]`
+    /// `[package.metadata.maplock]` of a `Cargo.toml`.
     Package,
-    /// `[workspace.metadata.maplock]`
+    /// `[workspace.metadata.maplock]` of a `Cargo.toml`.
     Workspace,
+    /// A whole `maplock.toml`, without Cargo.
+    File,
+    /// A whole `maplock.toml` beside the `Cargo.toml` of a package.
+    FileOfPackage,
 }
 
 impl Scope {
-    const fn table(self) -> &'static str {
+    /// The tables around the keys, outermost first.
+    const fn tables(self) -> &'static [&'static str] {
         match self {
-            Self::Package => "package",
-            Self::Workspace => "workspace",
+            Self::Package => &["package", "metadata", "maplock"],
+            Self::Workspace => &["workspace", "metadata", "maplock"],
+            Self::File | Self::FileOfPackage => &[],
         }
+    }
+
+    /// The head of a table among the keys, as one writes it.
+    fn head(self, table: &str) -> String {
+        let around = self.tables().iter().map(|table| format!("{table}."));
+        format!("[{}{table}]", around.collect::<String>())
     }
 }
 
+/// Keys of every scope.
 const KEYS: [&str; 3] = ["ephemeral", "pinned", "maps"];
+/// Keys of a `maplock.toml`: Cargo knows the answers itself.
+const KEYS_OF_FILES: [&str; 2] = ["objects", "lock"];
 
 impl Config {
-    /// Adds what the text of a `Cargo.toml` says in `scope`; it wins over what is there. Read the workspace first, then
-    /// the package.
+    /// Adds what the text of a file says in `scope`; it wins over what is there. Read the workspace first, then the package. True where the
+    /// file says anything of maplock.
     ///
     /// # Errors
     /// Where the text is not TOML, or a rule, a level or a key is not known.
-    pub fn read(&mut self, manifest: &str, scope: Scope) -> Result<(), ConfigError> {
-        let reader = Reader { text: manifest };
-        let document = DeTable::parse(manifest).map_err(|error| ConfigError {
-            line: line_of(manifest, error.span().map_or(0, |span| span.start)),
+    pub fn read(&mut self, text: &str, scope: Scope) -> Result<bool, ConfigError> {
+        let reader = Reader { text, scope };
+        let document = DeTable::parse(text).map_err(|error| ConfigError {
+            line: line_of(text, error.span().map_or(0, |span| span.start)),
             problem: error.message().to_owned(),
         })?;
         let mut table = document.get_ref();
-        for key in [scope.table(), "metadata", "maplock"] {
-            let Some(value) = table.get(key) else { return Ok(()) };
+        for key in scope.tables() {
+            let Some(value) = table.get(*key) else { return Ok(false) };
             table = value.get_ref().as_table().ok_or_else(|| reader.error(value, format!("`{key}` is not a table")))?;
         }
         let (mut pinned, mut ephemeral) = (BTreeSet::new(), BTreeSet::new());
         for (key, value) in table {
             match &**key.get_ref() {
                 list @ ("ephemeral" | "pinned") => {
-                    let names = reader.names(value)?;
+                    let names = reader.list(value, "names of maps")?;
                     let (own, other) =
                         if list == "pinned" { (&mut pinned, &ephemeral) } else { (&mut ephemeral, &pinned) };
                     if let Some(name) = names.iter().find(|name| other.contains(*name)) {
@@ -117,9 +142,15 @@ impl Config {
                     own.extend(names);
                 }
                 "maps" => self.bindings.extend(reader.bindings(value)?),
+                of_files if KEYS_OF_FILES.contains(&of_files) && scope != Scope::File => {
+                    return Err(reader.error(key, not_with_cargo(of_files)));
+                }
+                "objects" => self.objects = reader.list(value, "files")?,
+                "lock" => self.lock = Some(reader.string(value)?.to_owned()),
                 id => {
                     let rule = rules::find(id).ok_or_else(|| {
-                        let known = KEYS.into_iter().chain(rules::ALL.iter().map(|rule| rule.id));
+                        let of_files: &[_] = if scope == Scope::File { &KEYS_OF_FILES } else { &[] };
+                        let known = KEYS.iter().chain(of_files).copied().chain(rules::ALL.iter().map(|rule| rule.id));
                         reader.error(key, format!("`{id}` is neither a key nor a rule{}", did_you_mean(id, known)))
                     })?;
                     let level = reader.level(value)?;
@@ -136,12 +167,22 @@ impl Config {
         self.ephemeral.retain(|name| !pinned.contains(name));
         self.pinned.append(&mut pinned);
         self.ephemeral.append(&mut ephemeral);
-        Ok(())
+        Ok(true)
     }
+}
+
+/// Why a key of [`KEYS_OF_FILES`] is none in a Cargo package.
+fn not_with_cargo(key: &str) -> String {
+    let instead = match key {
+        "objects" => "its build script names the objects",
+        _ => "its lock is beside its Cargo.toml",
+    };
+    format!("`{key}` is not for a Cargo package: {instead}")
 }
 
 struct Reader<'a> {
     text: &'a str,
+    scope: Scope,
 }
 
 impl Reader<'_> {
@@ -153,9 +194,9 @@ impl Reader<'_> {
         value.get_ref().as_str().ok_or_else(|| self.error(value, "not a string".to_owned()))
     }
 
-    fn names(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>, ConfigError> {
+    fn list(&self, value: &Spanned<DeValue<'_>>, of: &str) -> Result<Vec<String>, ConfigError> {
         let array = value.get_ref().as_array();
-        let array = array.ok_or_else(|| self.error(value, "not a list of names of maps".to_owned()))?;
+        let array = array.ok_or_else(|| self.error(value, format!("not a list of {of}")))?;
         array.iter().map(|name| self.string(name).map(str::to_owned)).collect()
     }
 
@@ -169,7 +210,7 @@ impl Reader<'_> {
 
     fn bindings(&self, value: &Spanned<DeValue<'_>>) -> Result<Vec<(String, Binding)>, ConfigError> {
         let table = |value: &Spanned<DeValue<'_>>| {
-            self.error(value, "not a table: write `[package.metadata.maplock.maps.NAME]`".to_owned())
+            self.error(value, format!("not a table: write `{}`", self.scope.head("maps.NAME")))
         };
         let maps = value.get_ref().as_table().ok_or_else(|| table(value))?;
         let mut bindings = Vec::with_capacity(maps.len());

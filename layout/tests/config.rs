@@ -1,4 +1,4 @@
-//! `[package.metadata.maplock]` and `[workspace.metadata.maplock]`.
+//! `[package.metadata.maplock]`, `[workspace.metadata.maplock]` and `maplock.toml`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use maplock_layout::Config;
@@ -7,7 +7,7 @@ use maplock_layout::rules::{self, Level};
 
 fn package(text: &str) -> Result<Config, String> {
     let mut config = Config::default();
-    config.read(text, Scope::Package).map_err(|error| error.to_string()).map(|()| config)
+    config.read(text, Scope::Package).map_err(|error| error.to_string()).map(|_| config)
 }
 
 #[test]
@@ -165,4 +165,41 @@ fn a_map_can_not_be_pinned_and_ephemeral_at_once() {
     // Either list is a place to look at; no line is none.
     assert!(["line 2: ", "line 3: ", "line 5: "].iter().any(|line| error.starts_with(line)), "{error}");
     assert!(error.ends_with("map `b` is both `pinned` and `ephemeral`"), "{error}");
+}
+
+fn file(text: &str) -> Result<Config, String> {
+    let mut config = Config::default();
+    config.read(text, Scope::File).map_err(|error| error.to_string()).map(|_| config)
+}
+
+#[test]
+fn a_file_of_its_own_takes_the_keys_of_a_manifest_with_the_same_errors() {
+    let body = "member-renamed = \"warn\"\nephemeral = [\"scratch\"]\npinned = [\"flows\"]\n";
+    let maps = |head: &str| format!("[{head}]\nkey = \"struct a\"\nvalue = \"struct b\"\n");
+    let in_manifest =
+        package(&format!("[package.metadata.maplock]\n{body}{}", maps("package.metadata.maplock.maps.flows")));
+    assert_eq!(file(&format!("{body}{}", maps("maps.flows"))), in_manifest);
+    for (body, expected) in [
+        ("member-movd = \"warn\"", "line 2: `member-movd` is neither a key nor a rule; did you mean `member-moved`?"),
+        ("ephemeral = 1", "line 2: not a list of names of maps"),
+        ("maps = 3", "line 2: not a table: write `[maps.NAME]`"),
+        ("map-conflict = \"warn\"", "line 2: `map-conflict` is denied always: there is no right way to build it"),
+        ("objects = \"a.o\"", "line 2: not a list of files"),
+        ("object = [\"a.o\"]", "line 2: `object` is neither a key nor a rule; did you mean `objects`?"),
+        ("lock = []", "line 2: not a string"),
+    ] {
+        assert_eq!(file(&format!("\n{body}\n")).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn what_cargo_knows_is_not_said_again() {
+    let config = file("objects = [\"bpf/a.o\", \"bpf/b.o\"]\nlock = \"agent/maps.lock\"\n").unwrap();
+    assert_eq!(config.objects, ["bpf/a.o", "bpf/b.o"]);
+    assert_eq!(config.lock.as_deref(), Some("agent/maps.lock"));
+    let objects = "line 2: `objects` is not for a Cargo package: its build script names the objects";
+    assert_eq!(package("[package.metadata.maplock]\nobjects = [\"a.o\"]\n").unwrap_err(), objects);
+    let mut config = Config::default();
+    let error = config.read("\nlock = \"x\"\n", Scope::FileOfPackage).unwrap_err().to_string();
+    assert_eq!(error, "line 2: `lock` is not for a Cargo package: its lock is beside its Cargo.toml");
 }

@@ -1,15 +1,17 @@
 //! Which locks a command is about, and where the maps that they should hold come from.
 
 pub(crate) mod cargo;
+mod files;
 pub(crate) mod git;
 pub(crate) mod lockfile;
 
 use std::env;
 use std::path::{Path, PathBuf};
 
+pub(crate) use files::config_for_files;
 use maplock_codegen::{Inputs, Manifest, object_name};
 use maplock_layout::lock::FILE_NAME;
-use maplock_layout::{Config, Lock};
+use maplock_layout::{Config, Lock, config};
 
 use crate::args::{Input, Project};
 use crate::error::Error;
@@ -66,15 +68,17 @@ impl Target {
 
 /// The locks that the arguments select: at least one.
 pub(crate) fn targets(input: &Input) -> Result<Vec<Target>, Error> {
-    let by_files = !input.object.is_empty() || input.lock.is_some();
-    if by_files {
-        return Ok(vec![files_target(input)?]);
+    if !input.object.is_empty() || input.lock.is_some() || input.config.is_some() {
+        return Ok(vec![files::files_target(input, None)?]);
     }
-    match manifest(&input.project)? {
-        Some(manifest) => package_targets(&manifest, &input.project),
-        None if Path::new(FILE_NAME).exists() => Ok(vec![files_target(input)?]),
-        None => Err(Error::new("no Cargo.toml here or in a directory above")
-            .help("without Cargo, name the objects and the lock: `--object FILE.. --lock FILE`")),
+    match home(&input.project)? {
+        Some(Home::Cargo(manifest)) => package_targets(&manifest, &input.project),
+        Some(Home::File(file)) => Ok(vec![files::files_target(input, Some(file))?]),
+        None if Path::new(FILE_NAME).exists() => Ok(vec![files::files_target(input, None)?]),
+        None => {
+            let nothing = format!("no Cargo.toml and no {} here or in a directory above", config::FILE_NAME);
+            Err(Error::new(nothing).help("without Cargo, name the objects and the lock: `--object FILE.. --lock FILE`"))
+        }
     }
 }
 
@@ -102,7 +106,9 @@ pub(crate) fn inputs(targets: &[Target], project: &Project) -> Result<Vec<Inputs
             let objects = match &target.package {
                 Some(_) => built.next().unwrap_or_default(),
                 None if target.objects.is_empty() => {
-                    return Err(Error::new("no object to read the maps from").help("name it: `--object FILE`"));
+                    let help =
+                        format!("name it: `--object FILE`, or `objects = [\"FILE\"]` in a {}", config::FILE_NAME);
+                    return Err(Error::new("no object to read the maps from").help(help));
                 }
                 None => named(&target.objects),
             };
@@ -130,24 +136,6 @@ pub(crate) fn named(paths: &[PathBuf]) -> Vec<(String, PathBuf)> {
     paths.iter().zip(&names).map(|both| (name(both), both.0.clone())).collect()
 }
 
-fn files_target(input: &Input) -> Result<Target, Error> {
-    let lock = input.lock.clone().unwrap_or_else(|| PathBuf::from(FILE_NAME));
-    let mut selection = String::new();
-    if !input.object.is_empty() {
-        selection.push_str(" --object");
-        for object in &input.object {
-            selection.push(' ');
-            selection.push_str(&shell_word(&object.to_string_lossy()));
-        }
-    }
-    selection.push_str(&format!(" --lock {}", shell_word(&lock.to_string_lossy())));
-    if let Some(path) = &input.project.manifest_path {
-        selection.push_str(&format!(" --manifest-path {}", shell_word(&path.to_string_lossy())));
-    }
-    let config = config_for_files(&input.project)?;
-    Ok(Target { package: None, lock, config, objects: input.object.clone(), selection })
-}
-
 fn package_targets(manifest: &Path, project: &Project) -> Result<Vec<Target>, Error> {
     let packages = cargo::select(manifest, project)?;
     let several = packages.len() > 1 || !project.package.is_empty();
@@ -173,31 +161,36 @@ fn package_targets(manifest: &Path, project: &Project) -> Result<Vec<Target>, Er
 }
 
 /// The manifest that was named, or the nearest.
-pub(crate) fn manifest(project: &Project) -> Result<Option<PathBuf>, Error> {
+fn manifest(project: &Project) -> Result<Option<PathBuf>, Error> {
+    Ok(home(project)?.and_then(|home| match home {
+        Home::Cargo(manifest) => Some(manifest),
+        Home::File(_) => None,
+    }))
+}
+
+/// What says what is true of the maps here.
+pub(crate) enum Home {
+    /// A `Cargo.toml`.
+    Cargo(PathBuf),
+    /// A `maplock.toml`, without a `Cargo.toml` beside it.
+    File(PathBuf),
+}
+
+/// The manifest that was named, or the nearest of both kinds.
+pub(crate) fn home(project: &Project) -> Result<Option<Home>, Error> {
     if let Some(path) = &project.manifest_path {
         return match path.is_file() {
-            true => Ok(Some(path.clone())),
+            true => Ok(Some(Home::Cargo(path.clone()))),
             false => Err(Error::new(format!("no manifest at {}", path.display())).help("name a Cargo.toml")),
         };
     }
     let here = env::current_dir().map_err(|error| Error::new("could not tell the current directory").because(error))?;
-    Ok(here.ancestors().map(|dir| dir.join("Cargo.toml")).find(|path| path.is_file()))
-}
-
-/// The configuration for files that were named: the rules' own levels, unless a project is named as well.
-pub(crate) fn config_for_files(project: &Project) -> Result<Config, Error> {
-    match &project.manifest_path {
-        _ if !project.package.is_empty() => {
-            let project = Project {
-                manifest_path: project.manifest_path.clone(),
-                package: project.package.clone(),
-                ..Project::default()
-            };
-            Ok(target(&Input { project, ..Input::default() })?.config)
-        }
-        Some(_) => manifest(project)?.map_or_else(|| Ok(Config::default()), |manifest| config(&parent(&manifest))),
-        None => Ok(Config::default()),
-    }
+    let means_cargo = project.workspace || !project.package.is_empty();
+    Ok(here.ancestors().find_map(|dir| {
+        let manifest = Some(dir.join("Cargo.toml")).filter(|path| path.is_file());
+        let file = Some(dir.join(config::FILE_NAME)).filter(|path| !means_cargo && path.is_file());
+        manifest.map(Home::Cargo).or(file.map(Home::File))
+    }))
 }
 
 /// What the manifest in `dir`, and that of its workspace, say of maplock.

@@ -47,12 +47,12 @@ fn project_of(args: &DiffArgs) -> Result<Target, Error> {
         workspace: given.workspace,
         ..Project::default()
     };
-    project::target(&Input { project, object: Vec::new(), lock: args.lock.clone() })
+    project::target(&Input { project, object: Vec::new(), lock: args.lock.clone(), config: args.config.clone() })
 }
 
 fn no_project(args: &DiffArgs) -> Result<Target, Error> {
     let lock = args.lock.clone().unwrap_or_else(|| PathBuf::from(maplock_layout::lock::FILE_NAME));
-    let config = project::config_for_files(&args.project)?;
+    let config = project::config_for_files(&args.project, args.config.as_deref())?;
     Ok(Target { package: None, lock, config, objects: Vec::new(), selection: String::new() })
 }
 

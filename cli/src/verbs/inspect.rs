@@ -23,7 +23,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<Said, Error> {
         let targets = project::targets(&args.input)?;
         inputs = project::inputs(&targets, &args.input.project)?;
     } else {
-        let config = project::config_for_files(&args.input.project)?;
+        let config = project::config_for_files(&args.input.project, args.input.config.as_deref())?;
         // One by one: objects that have nothing to do with each other may define maps of one name.
         for object in project::named(paths) {
             inputs.push(project::read(&[object], &config)?);

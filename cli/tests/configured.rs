@@ -1,0 +1,106 @@
+//! `maplock.toml`: the configuration of those who build without Cargo.
+
+mod support;
+
+use std::fs;
+
+use support::{Sandbox, object};
+
+/// A directory `agent` with the object of v1 and a configuration; objects and lock are named in it.
+fn agent(config: &str) -> Sandbox {
+    let sandbox = Sandbox::with_minimesh();
+    sandbox.write("agent/maplock.toml", format!("objects = [\"bpf/mesh.o\"]\n{config}"));
+    put(&sandbox, "v1");
+    sandbox
+}
+
+fn put(sandbox: &Sandbox, release: &str) {
+    sandbox.write("agent/bpf/mesh.o", fs::read(sandbox.path(&object(release))).expect("object"));
+}
+
+#[test]
+fn no_object_and_no_lock_has_to_be_named() {
+    let sandbox = agent("ephemeral = [\"services\"]\n");
+    let mut seen = sandbox.transcript_in("agent", &["init", "check"]);
+    put(&sandbox, "v3");
+    seen.push_str(&sandbox.transcript_in(
+        "agent",
+        &["check", "accept stats --on-upgrade migrate --reason \"counters wrapped at 4 billion\"", "update"],
+    ));
+    insta::assert_snapshot!(seen);
+    let check = |dir: &str, line: &str| {
+        let ran = sandbox.run_in(dir, line);
+        (ran.code, ran.stdout.trim_end().to_owned())
+    };
+    let fresh = |lock: &str| (Some(0), format!("{lock} is up to date: 4 maps"));
+    assert_eq!(check("agent/bpf", "check"), fresh("../maps.lock"));
+    assert_eq!(check("", "check --config agent/maplock.toml"), fresh("agent/maps.lock"));
+    assert_eq!(check("", "check --lock agent/maps.lock"), fresh("agent/maps.lock"));
+    fs::rename(sandbox.path("agent/maplock.toml"), sandbox.path("agent/settings.toml")).expect("rename");
+    assert_eq!(check("", "check --config agent/settings.toml --lock agent/maps.lock"), fresh("agent/maps.lock"));
+    assert_eq!(check("", "check --lock agent/maps.lock").0, Some(101), "no configuration, no object");
+}
+
+#[test]
+fn levels_are_heeded_by_every_verb() {
+    let sandbox = agent("max-entries-increased = \"deny\"\nlock = \"state/maps.lock\"\n");
+    fs::create_dir(sandbox.path("agent/state")).expect("directory");
+    assert_eq!(sandbox.run_in("agent", "init").code, Some(0));
+    sandbox.git_init();
+    sandbox.release("v1");
+    put(&sandbox, "v2");
+    for verb in ["check", "update"] {
+        let ran = sandbox.run_in("agent", verb);
+        assert_eq!(ran.code, Some(100), "{}", ran.stdout);
+        assert!(ran.stdout.contains("error[max-entries-increased]"), "{}", ran.stdout);
+    }
+    let accept = "accept backends --on-upgrade reuse --reason \"grows at run time\"";
+    assert_eq!(sandbox.run_in("agent", accept).code, Some(0));
+    assert_eq!(sandbox.run_in("agent", "update").code, Some(0));
+    let against = sandbox.run_in("agent", "check --against v1");
+    assert_eq!(against.stdout.lines().last(), Some("state/maps.lock against v1: 5 maps, breaks of 1 map accepted"));
+    assert_eq!(sandbox.run_in("agent", "diff v1").code, Some(0));
+    let rules = sandbox.run_in("agent/bpf", "rules").stdout;
+    let grown = rules.lines().find(|line| line.starts_with("max-entries-increased")).unwrap_or_default();
+    assert!(grown.contains("deny*"), "{rules}");
+    assert_eq!(sandbox.run("rules --config agent/maplock.toml").stdout, rules);
+}
+
+#[test]
+fn mistakes_are_told_with_file_and_line() {
+    let sandbox = agent("member-movd = \"warn\"\n");
+    let mut seen = sandbox.transcript_in("agent", &["init"]);
+    sandbox.write("agent/maplock.toml", "objects = [\"bpf/mesh.o\"]\nephemeral = [\"stat\"]\n");
+    seen.push_str(&sandbox.transcript_in("agent", &["init"]));
+    sandbox.write("agent/maplock.toml", "objects = [\"bpf/gone.o\"]\n");
+    seen.push_str(&sandbox.transcript_in("agent", &["init", "check --config none.toml"]));
+    sandbox.write("agent/maplock.toml", "");
+    seen.push_str(&sandbox.transcript_in("agent", &["init"]));
+    insta::assert_snapshot!(seen);
+}
+
+#[test]
+fn a_package_says_it_in_one_of_two_files() {
+    let sandbox = agent("");
+    let configure = |manifest: &str, file: &str| {
+        let package = "[package]\nname = \"agent\"\nversion = \"1.0.0\"\nedition = \"2024\"\n";
+        sandbox.write("agent/Cargo.toml", format!("{package}{manifest}"));
+        sandbox.write("agent/maplock.toml", file);
+        sandbox.write("agent/src/lib.rs", "");
+        sandbox.run_in("agent", "rules")
+    };
+    let alone = configure("", "member-moved = \"warn\"\n");
+    assert_eq!(alone.code, Some(0), "{}", alone.stderr);
+    assert!(alone.stdout.contains("warn*"), "{}", alone.stdout);
+    let both = configure("[package.metadata.maplock]\n", "member-moved = \"warn\"\n");
+    assert_eq!(both.code, Some(101));
+    assert!(both.stderr.contains("maplock.toml:1: this package has `[package.metadata.maplock]`"), "{}", both.stderr);
+    let objects = configure("", "objects = [\"bpf/mesh.o\"]\n");
+    assert!(objects.stderr.contains("maplock.toml:1: `objects` is not for a Cargo package"), "{}", objects.stderr);
+    let named = sandbox.run("check --object agent/bpf/mesh.o --lock agent/maps.lock --manifest-path agent/Cargo.toml");
+    assert!(named.stderr.contains("`objects` is not for a Cargo package"), "{}", named.stderr);
+    sandbox.write("agent/maplock.toml", "");
+    sandbox.write("other/maplock.toml", "");
+    let two = sandbox.run("check --object agent/bpf/mesh.o --lock other/maps.lock --manifest-path agent/Cargo.toml");
+    assert!(two.stderr.contains("both other/maplock.toml and agent/Cargo.toml"), "{}", two.stderr);
+}
