@@ -106,6 +106,11 @@ fn objects(clang: &str) -> Vec<Object> {
     assert!(objects.len() > 40, "only {} objects", objects.len());
     let path = compiled.join("names.o");
     compile_for_bpf(clang, "codegen/tests/roundtrip/names.bpf.c", &path);
+    let mut object = fs::read(&path).expect("it was compiled a moment ago");
+    rename(&mut object, "nameless_in_btf", "");
+    rename(&mut object, "odd_one", "odd 1\u{e9}");
+    rename(&mut object, "odd_two", "odd 1\u{e9}");
+    fs::write(&path, object).expect("a folder of the tests alone");
     objects.push(Object { name: NAMES.to_owned(), path });
     objects
 }
@@ -120,6 +125,18 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
 
 fn stem(path: &Path) -> String {
     path.file_stem().expect("a file").to_string_lossy().into_owned()
+}
+
+/// Gives what is called `from` another name, that is no longer, wherever the object has it.
+fn rename(object: &mut [u8], from: &str, to: &str) {
+    let mut found = 0;
+    while let Some(at) = object.windows(from.len() + 1).position(|name| name == format!("{from}\0").as_bytes()) {
+        let name = &mut object[at..at + from.len()];
+        name.fill(0);
+        name[..to.len()].copy_from_slice(to.as_bytes());
+        found += 1;
+    }
+    assert!(found > 0, "no `{from}` in the object");
 }
 
 /// One crate with a module for each object, and what building it did. None where there is no clang.
@@ -217,6 +234,15 @@ fn names_that_clash_in_rust_alone_are_told_apart() {
     let first = module.split("pub struct Bits {").nth(1).and_then(|rest| rest.split("pub ").nth(1)).unwrap_or(&module);
     let field = first.lines().next().expect("the member `__bits0`");
     assert!(field.ends_with(": u8,"), "the member `__bits0` is taken for the bytes of bit-fields: {field}");
+    for own in [
+        "pub struct SPEC_(pub u32);",
+        "pub const unnamed: Self = Self(0);",
+        "pub const odd_1_: Self = Self(1);",
+        "pub const odd_1__: Self = Self(2);",
+        "pub const crate_: Self = Self(4);",
+    ] {
+        assert!(module.contains(own), "no `{own}`:\n{module}");
+    }
     project.cargo("build").arg("--example=names").run().succeeds();
 }
 

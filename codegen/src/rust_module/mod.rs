@@ -49,8 +49,9 @@ pub(crate) struct Settings<'a> {
 pub(crate) fn render(lock: &Lock, settings: &Settings<'_>) -> String {
     let runtime = settings.runtime;
     let mut types = Types::new(runtime, settings.declarations, settings.externs);
-    if runtime {
-        types.taken.claim("Maps".to_owned());
+    // An enum is a tuple struct, whose constructor would be a second `SPEC`.
+    for own in ["SPEC"].into_iter().chain(runtime.then_some("Maps")) {
+        types.taken.claim(own.to_owned());
     }
     let maps = maps::maps(lock, &mut types);
     let previous = previous::Previous::new(lock, runtime, &maps);

@@ -59,6 +59,7 @@ pub(super) fn identifier(name: &str) -> String {
     ];
     let plain: String = name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }).collect();
     match plain.as_str() {
+        "" => "unnamed".to_owned(),
         "self" | "Self" | "super" | "crate" | "_" => format!("{plain}_"),
         keyword if KEYWORDS.contains(&keyword) => format!("r#{keyword}"),
         other if other.starts_with(|c: char| c.is_ascii_digit()) => format!("_{other}"),

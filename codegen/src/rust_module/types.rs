@@ -204,11 +204,22 @@ impl<'a> Types<'a> {
             let mut names = Names::default();
             for (enumerator, value) in &of.values {
                 let enumerator = names.claim(identifier(enumerator));
-                _ = writeln!(item, "    pub const {enumerator}: Self = Self({value});");
+                _ = writeln!(
+                    item,
+                    "    pub const {enumerator}: Self = Self({});",
+                    fitting(*value, signed, layout.size)
+                );
             }
             item + "}\n"
         })
     }
+}
+
+/// The number as its bytes hold it: BTF may claim any for an enum of one byte.
+fn fitting(value: i128, is_signed: bool, size: u64) -> i128 {
+    let unused = 128 - u32::try_from(size * 8).unwrap_or(128).clamp(1, 128);
+    let shifted = value << unused;
+    if is_signed { shifted >> unused } else { (shifted.cast_unsigned() >> unused).cast_signed() }
 }
 
 /// What follows the usual traits in a `derive` under `runtime`, without its closing bracket.

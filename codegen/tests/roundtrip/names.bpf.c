@@ -51,7 +51,19 @@ struct u32 { __u64 it; };
 struct U32 { __u32 it; };
 struct core { __u32 it; };
 
+/* The constant of the module, beside which the enum's own constructor would stand. */
+enum spec { NAME, DIGEST, Spec, spec_, crate, super, dyn, gen, Type, TYPE, new, clone, as_bytes };
+enum SPEC { SPEC_SELF, Maps, Key, Value, Handle };
+/* The test takes the name from the first, and gives the last two one that C does not take. */
+enum odd { nameless_in_btf, odd_one, odd_two };
+enum Maps { MAPS_NONE, MAPS_SOME };
+enum { unnamed, unnamed_, NONE, None, Some } without_a_name_of_its_own;
+
 struct scope {
+	enum spec spec;
+	enum SPEC constant;
+	enum Maps maps;
+	enum odd odd;
 	struct self self;
 	struct option option;
 	struct copy copy;
