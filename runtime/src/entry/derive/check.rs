@@ -107,7 +107,7 @@ pub const fn padding(offset: usize, size: usize, free: usize, name: &str, member
 pub const fn bits<F: Describe<Role>, Role>(offset: usize, name: &str, start: usize, end: usize, place: &str) {
     let is_bits = match F::SHAPE {
         Shape::Int { signed, .. } => !signed,
-        Shape::Array { element: Shape::Int { size: 1, signed: false }, .. } | Shape::Unknown => true,
+        Shape::Array { element: Shape::Int { size: 1, signed: false, .. }, .. } | Shape::Unknown => true,
         _ => false,
     };
     if !is_bits {

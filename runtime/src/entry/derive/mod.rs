@@ -8,7 +8,7 @@ mod shape;
 mod text;
 
 pub use check::{arm, bits, end, enumerator, member, padding, size};
-pub use shape::{Describe, Key, Shape, Sign, Type, Value};
+pub use shape::{Describe, Key, Order, Shape, Sign, Type, Value};
 
 #[cfg(feature = "aya")]
 pub use aya::Pod;

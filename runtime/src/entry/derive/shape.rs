@@ -26,8 +26,8 @@ pub trait Describe<Role> {
 pub enum Shape {
     /// Not to be judged: another error is there already, or the lock has nothing to say of it.
     Unknown,
-    /// An integer.
-    Int { size: usize, signed: bool },
+    /// An integer, with the order of its bytes where its type fixes that.
+    Int { size: usize, signed: bool, order: Order },
     /// A floating-point number.
     Float { size: usize },
     /// An array.
@@ -41,8 +41,8 @@ pub enum Shape {
 /// A type of the lock.
 #[derive(Debug, Clone, Copy)]
 pub enum Type {
-    /// An integer, or what Rust holds in one: an enum, a pointer, a `bool`. Of network byte order, it may also be held as bytes.
-    Int { size: usize, sign: Sign, is_network: bool },
+    /// An integer, or what Rust holds in one: an enum, a pointer, a `bool`. Of an order of its own, it may also be held as bytes.
+    Int { size: usize, sign: Sign, order: Order },
     /// A floating-point number.
     Float { size: usize },
     /// An array.
@@ -62,13 +62,32 @@ pub enum Sign {
     Any,
 }
 
+/// The order of an integer's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// That of the machine, or of what the bytes came from: nothing says.
+    Untold,
+    /// The most significant first.
+    Big,
+    /// The least significant first.
+    Little,
+}
+
+impl Order {
+    /// False where both are told, and are not the same.
+    const fn fits(self, other: Self) -> bool {
+        !matches!((self, other), (Self::Big, Self::Little) | (Self::Little, Self::Big))
+    }
+}
+
 impl Shape {
     /// Whether bytes of the type `other` are read rightly as this.
     pub(super) const fn is(&self, other: &Type) -> bool {
         match (self, other) {
             (Self::Unknown, _) => true,
-            (Self::Int { size, signed }, Type::Int { size: wanted, sign, .. }) => {
+            (Self::Int { size, signed, order }, Type::Int { size: wanted, sign, order: wanted_order }) => {
                 *size == *wanted
+                    && order.fits(*wanted_order)
                     && match sign {
                         Sign::Any => true,
                         Sign::Signed => *signed,
@@ -79,7 +98,7 @@ impl Shape {
             (Self::Array { len, element, .. }, Type::Array { len: wanted, element: other }) => {
                 *len == *wanted && element.is(other)
             }
-            (Self::Array { .. }, Type::Int { size, is_network: true, .. }) => self.is_bytes(*size),
+            (Self::Array { .. }, Type::Int { size, order: Order::Big | Order::Little, .. }) => self.is_bytes(*size),
             (Self::Array { .. }, Type::Named { size, may_be_bytes: true, .. }) => self.is_bytes(*size),
             (Self::Named { digest, .. }, Type::Named { digest: wanted, .. }) => *digest == *wanted,
             _ => false,
@@ -88,7 +107,7 @@ impl Shape {
 
     const fn is_bytes(&self, size: usize) -> bool {
         match self {
-            Self::Array { len, element: Self::Int { size: 1, signed: false }, .. } => *len == size,
+            Self::Array { len, element: Self::Int { size: 1, signed: false, .. }, .. } => *len == size,
             _ => false,
         }
     }
@@ -98,7 +117,7 @@ macro_rules! integers {
     ($($of:ty, $signed:literal;)*) => {
         $(
             impl<Role> Describe<Role> for $of {
-                const SHAPE: Shape = Shape::Int { size: size_of::<$of>(), signed: $signed };
+                const SHAPE: Shape = Shape::Int { size: size_of::<$of>(), signed: $signed, order: Order::Untold };
             }
         )*
     };
@@ -113,8 +132,11 @@ integers! {
 macro_rules! ordered {
     ($($of:ident, $signed:literal;)*) => {
         $(
-            impl<Role, Order> Describe<Role> for byteorder::$of<Order> {
-                const SHAPE: Shape = Shape::Int { size: size_of::<Self>(), signed: $signed };
+            impl<Role> Describe<Role> for byteorder::$of<byteorder::BigEndian> {
+                const SHAPE: Shape = Shape::Int { size: size_of::<Self>(), signed: $signed, order: Order::Big };
+            }
+            impl<Role> Describe<Role> for byteorder::$of<byteorder::LittleEndian> {
+                const SHAPE: Shape = Shape::Int { size: size_of::<Self>(), signed: $signed, order: Order::Little };
             }
         )*
     };

@@ -1,6 +1,6 @@
 //! Texts that are put together as constants are evaluated.
 
-use super::shape::Shape;
+use super::shape::{Order, Shape};
 
 /// A text of up to 1,024 bytes; what is longer is cut.
 pub(super) struct Text {
@@ -47,7 +47,13 @@ impl Text {
     pub(super) const fn shape(self, shape: &Shape) -> Self {
         match shape {
             Shape::Unknown => self.str("unknown"),
-            Shape::Int { size, signed } => self.str(if *signed { "i" } else { "u" }).number(*size * 8),
+            Shape::Int { size, signed, order } => match order {
+                Order::Untold => self.str(if *signed { "i" } else { "u" }),
+                // zerocopy's names.
+                Order::Big => self.str("big_endian::").str(if *signed { "I" } else { "U" }),
+                Order::Little => self.str("little_endian::").str(if *signed { "I" } else { "U" }),
+            }
+            .number(*size * 8),
             Shape::Float { size } => self.str("f").number(*size * 8),
             Shape::Array { len, element, .. } => self.str("[").shape(element).str("; ").number(*len).str("]"),
             Shape::Named { name, .. } | Shape::Enum { name, .. } => self.str(name),
