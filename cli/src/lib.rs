@@ -14,6 +14,7 @@ mod error;
 mod formats;
 #[cfg(target_os = "linux")]
 pub mod node;
+mod observed;
 mod outcome;
 mod project;
 mod terminal;

@@ -194,7 +194,7 @@ impl Builder {
         let mut outcome = gate::Outcome::default();
         let mut lock = file.lock.as_ref().cloned().unwrap_or_default();
         let mut declarations = Declarations::default();
-        match self.inputs(&package, &out_dir) {
+        match self.inputs(&package, &out_dir, &lock) {
             Ok(Found::Nothing(why)) => {
                 if file.text.is_none() {
                     outcome.error = Some(format!(
@@ -247,7 +247,7 @@ impl Builder {
         write_if_changed(&out_dir.join(format!("{name}.rs")), &module)
     }
 
-    fn inputs(&self, package: &Path, out_dir: &Path) -> Result<Found, String> {
+    fn inputs(&self, package: &Path, out_dir: &Path, lock: &Lock) -> Result<Found, String> {
         let manifest = Manifest::read(package).map_err(|error| error.to_string())?;
         manifest.files.iter().for_each(|file| watch(file));
         if is_set("DOCS_RS") && !mode(package).locked {
@@ -293,7 +293,7 @@ impl Builder {
         }
         let list: String = objects.iter().map(|(name, path)| format!("{name}\t{}\n", path.display())).collect();
         write_if_changed(&out_dir.join(OBJECTS_FILE), &list).map_err(|error| error.to_string())?;
-        let inputs = Inputs::read(&objects, &manifest.config).map_err(|error| error.to_string())?;
+        let inputs = Inputs::read_after(&objects, &manifest.config, lock).map_err(|error| error.to_string())?;
         Ok(Found::Inputs(Box::new(inputs), manifest))
     }
 }

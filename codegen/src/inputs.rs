@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use maplock_layout::rules::Attribute;
-use maplock_layout::{Config, MapDef, ObjectMaps, Observation, observe};
+use maplock_layout::{Config, Lock, MapDef, ObjectMaps, Observation, observe_after};
 
 use crate::object_file::{Object, SourceLine};
 
@@ -50,11 +50,19 @@ impl fmt::Display for InputError {
 impl std::error::Error for InputError {}
 
 impl Inputs {
-    /// Reads objects, each with the name that reports give it.
+    /// Reads objects, each with the name that reports give it, where there is no lock as yet.
     ///
     /// # Errors
     /// Where a file can't be read or understood, or the configuration does not fit it.
     pub fn read(objects: &[(String, PathBuf)], config: &Config) -> Result<Self, InputError> {
+        Self::read_after(objects, config, &Lock::default())
+    }
+
+    /// As [`Self::read`], for a lock that is there: what counts in it as pinned goes on counting.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_after(objects: &[(String, PathBuf)], config: &Config, lock: &Lock) -> Result<Self, InputError> {
         let objects = objects
             .iter()
             .map(|(name, path)| InputObject::read(name.clone(), path.clone(), config))
@@ -62,7 +70,7 @@ impl Inputs {
         let maps: Vec<_> =
             objects.iter().map(|object| ObjectMaps { name: object.name.clone(), maps: object.maps.clone() }).collect();
         let home = config.home.as_deref().unwrap_or("Cargo.toml");
-        let observation = observe(&maps, config)
+        let observation = observe_after(&maps, config, lock)
             .map_err(|error| InputError { path: PathBuf::new(), problem: format!("{home}: {error}") })?;
         Ok(Self { objects, observation })
     }

@@ -4,7 +4,7 @@
 //!
 //! - [`btf`]: BTF bytes to records, and from there to a [`Layout`], a type resolved down to bytes;
 //! - [`MapDef`]: one map's definition, with the layouts of its key and value, and its [`Digest`];
-//! - [`observe()`]: the maps of several objects, put together as a [`Config`] says;
+//! - [`observe()`] and [`observe_after`]: the maps of several objects, put together as a [`Config`] says;
 //! - [`Lock`]: `maps.lock`, read and written;
 //! - [`compare`]: two locks in, [`Finding`]s of [`rules`] out, and what becomes of each map ([`Disposition`]);
 //! - [`epochs`]: accepting a finding, and taking that back;
@@ -48,6 +48,6 @@ pub use layout::{Composite, CompositeKind, Enumeration, FlatMember, IntKind, Lay
 pub use lock::Lock;
 pub use map::MapDef;
 pub use name::Name;
-pub use observe::{ObjectMaps, Observation, observe};
+pub use observe::{ObjectMaps, Observation, observe, observe_after};
 pub use place::Place;
 pub use sum::{SumError, SumPlace, sum_places};

@@ -1,6 +1,6 @@
 //! From the maps of a package's objects to the set that its lock should hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::change::{Change, Subject};
@@ -27,6 +27,8 @@ pub struct Observation {
     pub lock: Lock,
     /// Maps that two objects define differently.
     pub conflicts: Vec<Finding>,
+    /// Maps that objects which pin others don't declare as pinned, and that count all the same, as they did before.
+    pub counted_before: BTreeSet<String>,
 }
 
 /// A configuration that names what is not there.
@@ -41,15 +43,24 @@ impl fmt::Display for ObserveError {
 
 impl std::error::Error for ObserveError {}
 
-/// Puts the maps of all objects together.
+/// Puts the maps of all objects together, where there is no lock as yet. See [`observe_after`].
+///
+/// # Errors
+/// As there.
+pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, ObserveError> {
+    observe_after(objects, config, &Lock::default())
+}
+
+/// Puts the maps of all objects together, for a lock that is there.
 ///
 /// A map counts as pinned where it says so (`pinning`), or, in an object in which no map does, where it is declared at
-/// all: many daemons pin at run time. The configuration's `pinned` and `ephemeral` overrule both. Global data and
-/// `struct_ops` tables never count: loaders fill them anew.
+/// all: many daemons pin at run time. The configuration's `pinned` and `ephemeral` overrule both. What counts in `lock`
+/// without such a word goes on counting, or the first map that says so would take all others out. Global data and `struct_ops`
+/// tables never count: loaders fill them anew.
 ///
 /// # Errors
 /// Where the configuration names a map that no object has.
-pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, ObserveError> {
+pub fn observe_after(objects: &[ObjectMaps], config: &Config, lock: &Lock) -> Result<Observation, ObserveError> {
     let mut observation = Observation::default();
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for object in objects {
@@ -72,12 +83,7 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
                     }
                 }
                 Some(known) => {
-                    // C and Rust may call one struct by two names.
-                    let (one, two) = (&known.def, &map.def);
-                    let differ = one.digest() != two.digest()
-                        || one.max_entries != two.max_entries
-                        || one.pinning != two.pinning;
-                    if pinned && differ {
+                    if pinned && differ(&known.def, &map.def) {
                         let first = owners.get(def.name.as_str()).copied().unwrap_or_default();
                         observation.conflicts.push(conflict(known, first, &map, &object.name));
                     }
@@ -92,6 +98,7 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
     if objects.is_empty() {
         return Ok(observation);
     }
+    count_as_before(&mut observation, objects, config, lock);
     let known = || objects.iter().flat_map(|object| &object.maps).map(|map| map.name.as_str());
     let named = config.pinned.iter().map(|name| ("pinned", name));
     let named = named.chain(config.ephemeral.iter().map(|name| ("ephemeral", name)));
@@ -102,6 +109,35 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
         }
     }
     Ok(observation)
+}
+
+/// Lets maps count that are pinned by no word in the objects, and were not when they were locked.
+fn count_as_before(observation: &mut Observation, objects: &[ObjectMaps], config: &Config, lock: &Lock) {
+    let says_nothing = |map: &LockedMap| map.def.pinning == Pinning::None;
+    let counted = lock
+        .maps
+        .iter()
+        .filter(|(name, known)| !known.ephemeral && says_nothing(known) && !config.ephemeral.contains(*name));
+    for (name, _) in counted {
+        let Some(map) = observation.lock.maps.get_mut(name).filter(|map| map.ephemeral && says_nothing(map)) else {
+            continue;
+        };
+        map.ephemeral = false;
+        observation.counted_before.insert(name.clone());
+        // Private to none of its objects any more.
+        let mut of_objects = objects.iter().filter_map(|object| {
+            let def = object.maps.iter().find(|def| def.name == *name)?;
+            Some((LockedMap::new(def.clone()), object.name.as_str()))
+        });
+        let Some((first, owner)) = of_objects.next() else { continue };
+        let others = of_objects.filter(|(other, _)| differ(&first.def, &other.def));
+        observation.conflicts.extend(others.map(|(other, object)| conflict(&first, owner, &other, object)));
+    }
+}
+
+/// True for what one node can't have both of. C and Rust may call one struct by two names.
+fn differ(one: &MapDef, two: &MapDef) -> bool {
+    one.digest() != two.digest() || one.max_entries != two.max_entries || one.pinning != two.pinning
 }
 
 /// The finding for a map that two objects define differently, with the first difference.

@@ -6,7 +6,7 @@ mod support;
 use maplock_layout::config::Binding;
 use maplock_layout::map::{MapDef, Origin, Pinning};
 use maplock_layout::rules::{self, Level};
-use maplock_layout::{Config, ObjectMaps, Observation, observe};
+use maplock_layout::{Config, Lock, ObjectMaps, Observation, compare, observe, observe_after};
 use support::map;
 
 fn named(name: &str, pinning: Pinning, value: &str) -> MapDef {
@@ -158,4 +158,59 @@ fn a_map_that_one_object_pins_is_pinned_whichever_comes_first() {
         assert_eq!(observation.lock.maps["m"].def.value_size, 8, "the pinned one's definition");
         assert!(observation.conflicts.is_empty());
     }
+}
+
+/// The lock that the objects of the release before had.
+fn locked(objects: &[ObjectMaps], config: &Config) -> Lock {
+    let mut lock = observed(objects, config).lock;
+    lock.maps.retain(|_, map| !map.ephemeral);
+    lock
+}
+
+#[test]
+fn what_counted_before_the_first_pin_goes_on_counting() {
+    let none = || named("b", Pinning::None, "u32");
+    let lock = locked(&[object("o", [named("a", Pinning::None, "u32"), none()])], &Config::default());
+    let next = [object("o", [named("a", Pinning::ByName, "u32"), none(), named("new", Pinning::None, "u32")])];
+    let after = |config: &Config| observe_after(&next, config, &lock).unwrap();
+    let observation = after(&Config::default());
+    assert_eq!(maps(&observation), ["a", "b", "new?"]);
+    assert_eq!(observation.counted_before.iter().collect::<Vec<_>>(), ["b"]);
+    let comparison = compare(&lock, &observation.lock, &Config::default().levels);
+    assert!(!comparison.has_breaks(), "{:?}", comparison.findings);
+
+    // Until somebody says otherwise.
+    let observation = after(&config(&[], &["b"]));
+    assert_eq!(
+        (maps(&observation), observation.counted_before.len()),
+        (vec!["a".into(), "b?".into(), "new?".into()], 0)
+    );
+    let rules: Vec<_> =
+        compare(&lock, &observation.lock, &Config::default().levels).of_map("b").map(|f| f.rule.id).collect();
+    assert_eq!(rules, ["pinning-removed"]);
+    // Whoever says it does count has said so.
+    assert!(after(&config(&["b"], &[])).counted_before.is_empty());
+}
+
+#[test]
+fn what_lost_its_word_or_was_taken_out_does_not_count() {
+    let pinned = |name| named(name, Pinning::ByName, "u32");
+    let mut lock = locked(&[object("o", [pinned("a"), pinned("b")])], &Config::default());
+    let next = [object("o", [pinned("a"), named("b", Pinning::None, "u32")])];
+    assert_eq!(maps(&observe_after(&next, &Config::default(), &lock).unwrap()), ["a", "b?"]);
+    let taken_out = lock.maps.get_mut("b").unwrap();
+    (taken_out.ephemeral, taken_out.def.pinning) = (true, Pinning::None);
+    assert_eq!(maps(&observe_after(&next, &Config::default(), &lock).unwrap()), ["a", "b?"]);
+}
+
+#[test]
+fn what_counts_as_before_is_one_map_in_all_objects() {
+    let private = |value| named("b", Pinning::None, value);
+    let pinned = |name| named(name, Pinning::ByName, "u32");
+    let lock = locked(&[object("x.o", [private("u32")])], &Config::default());
+    let of = |value| [object("x.o", [pinned("a"), private("u32")]), object("y.o", [pinned("c"), private(value)])];
+    let same = observe_after(&of("u32"), &Config::default(), &lock).unwrap();
+    assert_eq!((maps(&same), same.conflicts.len()), (vec!["a".into(), "b".into(), "c".into()], 0));
+    let other = observe_after(&of("u64"), &Config::default(), &lock).unwrap();
+    assert_eq!((other.conflicts.len(), other.conflicts[0].map.as_str()), (1, "b"));
 }

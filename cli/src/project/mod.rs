@@ -112,14 +112,21 @@ pub(crate) fn inputs(targets: &[Target], project: &Project) -> Result<Vec<Inputs
                 }
                 None => named(&target.objects),
             };
-            read(&objects, &target.config)
+            // One that can't be read is told where it is asked for.
+            let lock = target.read_lock().map(|(_, lock)| lock).unwrap_or_default();
+            read_after(&objects, &target.config, &lock)
         })
         .collect()
 }
 
 /// Reads objects, each with its name.
 pub(crate) fn read(objects: &[(String, PathBuf)], config: &Config) -> Result<Inputs, Error> {
-    Inputs::read(objects, config).map_err(|error| {
+    read_after(objects, config, &Lock::default())
+}
+
+/// Reads objects, each with its name, that come after what `lock` holds.
+pub(crate) fn read_after(objects: &[(String, PathBuf)], config: &Config, lock: &Lock) -> Result<Inputs, Error> {
+    Inputs::read_after(objects, config, lock).map_err(|error| {
         if error.path.as_os_str().is_empty() {
             Error::new("could not use the configuration").because(error.problem)
         } else {

@@ -5,6 +5,7 @@ use maplock_layout::{Lock, compare, epochs};
 use crate::Said;
 use crate::args::CheckArgs;
 use crate::error::Error;
+use crate::observed;
 use crate::outcome::{Ending, Outcome, Side, changes, demand_decisions};
 use crate::project::git::Revision;
 use crate::project::{self, Target, git, lockfile};
@@ -47,6 +48,10 @@ fn fresh(target: &Target, inputs: maplock_codegen::Inputs, text: String, lock: L
     outcome.new = Side::of_objects(&inputs);
     outcome.new.lock.maps.retain(|_, map| !map.ephemeral);
     outcome.old = Side::of_lock(target, text, lock);
+    // Once the lock has it, it is known.
+    if outcome.ending != Ending::UpToDate {
+        outcome.notes = observed::notes(observation);
+    }
     outcome.inputs = Some(inputs);
     outcome
 }

@@ -10,6 +10,7 @@ use super::check::{historic, old_side};
 use crate::Said;
 use crate::args::{Compared, DiffArgs, Input, Project};
 use crate::error::Error;
+use crate::observed;
 use crate::outcome::{Ending, Outcome, Side, demand_decisions};
 use crate::project::git::FileAt;
 use crate::project::{self, Target, git, lockfile};
@@ -24,9 +25,9 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
 
     let mut outcome = Outcome::new(&target, Ending::Compared);
     let mut notes = Vec::new();
-    let (old, _) = side(&args.old, &target, &mut notes)?;
+    let (old, _) = side(&args.old, &target, &Lock::default(), &mut notes)?;
     let (new, inputs) = match &args.new {
-        Some(name) => side(name, &target, &mut notes)?,
+        Some(name) => side(name, &target, &old.lock, &mut notes)?,
         None => {
             let (text, lock) = target.read_lock()?;
             (Side::of_lock(&target, text, lock), None)
@@ -56,15 +57,20 @@ fn no_project(args: &DiffArgs) -> Result<Target, Error> {
     Ok(Target { package: None, lock, config, objects: Vec::new(), selection: String::new() })
 }
 
-/// What a side is of, with the sources of an object that lies here.
-fn side(of: &Compared, target: &Target, notes: &mut Vec<String>) -> Result<(Side, Option<Inputs>), Error> {
+/// What a side is of, with the sources of an object that lies here. An object comes after what `before` holds.
+fn side(
+    of: &Compared,
+    target: &Target,
+    before: &Lock,
+    notes: &mut Vec<String>,
+) -> Result<(Side, Option<Inputs>), Error> {
     match of {
-        Compared::File(path) => file(path, target),
+        Compared::File(path) => file(path, target, before, notes),
         Compared::Revision(revision) => {
             let bytes = git::file_at(revision, &target.lock).map_err(|failure| neither(revision, failure))?;
             Ok((old_side(target, revision, bytes, notes)?, None))
         }
-        Compared::FileAt(file) => Ok((of_history(file, target)?, None)),
+        Compared::FileAt(file) => Ok((of_history(file, target, before, notes)?, None)),
     }
 }
 
@@ -79,12 +85,12 @@ fn neither(name: &impl std::fmt::Display, failure: git::Failure) -> Error {
 }
 
 /// An object or a lock.
-fn file(path: &Path, target: &Target) -> Result<(Side, Option<Inputs>), Error> {
+fn file(path: &Path, target: &Target, before: &Lock, notes: &mut Vec<String>) -> Result<(Side, Option<Inputs>), Error> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| Error::new(format!("could not read {name}")).because(error))?;
     if bytes.starts_with(ELF) {
-        let inputs = project::read(&project::named(&[path.to_owned()]), &target.config)?;
-        return Ok((of_object(name, &inputs)?, Some(inputs)));
+        let inputs = project::read_after(&project::named(&[path.to_owned()]), &target.config, before)?;
+        return Ok((of_object(name, &inputs, notes)?, Some(inputs)));
     }
     let text = String::from_utf8(bytes)
         .map_err(|error| Error::new(format!("{name} is neither an eBPF object nor a lockfile")).because(error))?;
@@ -93,7 +99,7 @@ fn file(path: &Path, target: &Target) -> Result<(Side, Option<Inputs>), Error> {
 }
 
 /// An object or a lock that a revision has.
-fn of_history(file: &FileAt, target: &Target) -> Result<Side, Error> {
+fn of_history(file: &FileAt, target: &Target, before: &Lock, notes: &mut Vec<String>) -> Result<Side, Error> {
     let name = file.to_string();
     let bytes = git::object(file).map_err(|failure| neither(file, failure))?;
     if bytes.starts_with(ELF) {
@@ -105,8 +111,8 @@ fn of_history(file: &FileAt, target: &Target) -> Result<Side, Error> {
         };
         let file =
             write().map_err(|error: std::io::Error| Error::new("could not write a temporary file").because(error))?;
-        let inputs = project::read(&[(name.clone(), file.path().to_owned())], &target.config)?;
-        return of_object(name, &inputs);
+        let inputs = project::read_after(&[(name.clone(), file.path().to_owned())], &target.config, before)?;
+        return of_object(name, &inputs, notes);
     }
     let (text, lock) = historic(&name, &bytes)?;
     Ok(Side { name, text: Some(text), file: None, lock })
@@ -121,8 +127,9 @@ fn parse(name: &str, text: &str) -> Result<Lock, Error> {
     }
 }
 
-fn of_object(name: String, inputs: &Inputs) -> Result<Side, Error> {
-    let Observation { lock, conflicts } = &inputs.observation;
+fn of_object(name: String, inputs: &Inputs, notes: &mut Vec<String>) -> Result<Side, Error> {
+    let Observation { lock, conflicts, .. } = &inputs.observation;
+    notes.extend(observed::notes(&inputs.observation));
     match conflicts.first() {
         Some(conflict) => Err(Error::new(conflict.message())),
         None => Ok(Side { name, lock: lock.clone(), ..Side::default() }),

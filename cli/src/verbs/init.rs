@@ -6,6 +6,7 @@ use maplock_layout::{Comparison, Lock, compare};
 use crate::Said;
 use crate::args::InitArgs;
 use crate::error::Error;
+use crate::observed;
 use crate::outcome::{Ending, Outcome, Side, changes};
 use crate::project::lockfile::Editing;
 use crate::project::{self, Target};
@@ -40,6 +41,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<Said, Error> {
             }
             editing.write(&lock.to_string())?;
         }
+        outcome.notes.extend(observed::left_out(&inputs.observation, &target.config));
         outcome.comparison = Comparison { findings, maps: Vec::new() };
         outcome.old.name = target.shown_lock();
         outcome.new = Side::of_objects(&inputs);

@@ -7,6 +7,7 @@ use maplock_layout::{Lock, compare, epochs};
 use crate::Said;
 use crate::args::UpdateArgs;
 use crate::error::Error;
+use crate::observed;
 use crate::outcome::{Change, Ending, Outcome, Side, changes, demand_decisions};
 use crate::project::lockfile::{self, Editing};
 use crate::project::{self, Target};
@@ -65,6 +66,9 @@ fn update(target: &Target, inputs: Inputs) -> Result<Outcome, Error> {
                 editing.write(&written)?;
             }
         }
+    }
+    if outcome.ending == Ending::Breaks || !outcome.changes.is_empty() {
+        outcome.notes = observed::notes(observation);
     }
     outcome.new = Side::of_objects(&inputs);
     outcome.old = Side::of_lock(target, text, lock);

@@ -191,3 +191,28 @@ pub(crate) fn words(line: &str) -> Vec<String> {
 pub(crate) fn object(release: &str) -> String {
     format!("bpf/minimesh/{release}/minimesh.bpf.o")
 }
+
+/// Compiles the declarations of maps in C to an object of the sandbox.
+pub(crate) fn compile(sandbox: &Sandbox, name: &str, maps: &str) {
+    const HEAD: &str = "\
+typedef unsigned int __u32;
+typedef unsigned long long __u64;
+#define SEC(name) __attribute__((section(name), used))
+#define __uint(name, val) int (*name)[val]
+#define __type(name, val) typeof(val) *name
+#define LIBBPF_PIN_BY_NAME 1
+enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4, BPF_MAP_TYPE_RINGBUF = 27 };
+enum { BPF_F_NO_PREALLOC = 1 };
+";
+    let source = format!("{name}.c");
+    sandbox.write(&source, format!("{HEAD}{maps}"));
+    let clang = ["clang-16", "clang", "clang-19", "clang-14"].into_iter().find(|clang| {
+        let has = Command::new(clang).arg("--version").stdout(Stdio::null()).status();
+        has.is_ok_and(|status| status.success())
+    });
+    let mut command = Command::new(clang.expect("a clang is installed"));
+    command.args(["-target", "bpf", "-O2", "-g", "-c"]).arg(sandbox.path(&source)).arg("-o").arg(sandbox.path(name));
+    assert!(command.status().expect("clang runs").success(), "{maps}");
+    // What is said is not to depend on the path of the source.
+    fs::remove_file(sandbox.path(&source)).expect("written above");
+}

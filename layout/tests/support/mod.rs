@@ -39,7 +39,7 @@ pub fn lock(maps: impl IntoIterator<Item = MapDef>) -> Lock {
 
 /// What objects with these maps, all of them pinned, come to.
 pub fn observed(maps: impl IntoIterator<Item = MapDef>) -> Observation {
-    Observation { lock: lock(maps), conflicts: Vec::new() }
+    Observation { lock: lock(maps), ..Observation::default() }
 }
 
 /// Compares by the rules' own levels.

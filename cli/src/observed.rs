@@ -1,0 +1,38 @@
+//! What should be known of how objects are read, beside what was found in them.
+
+use maplock_layout::map::Pinning;
+use maplock_layout::{Config, Observation};
+
+/// What the objects do not say, and counts all the same.
+pub(crate) fn notes(observation: &Observation) -> Vec<String> {
+    let mut notes = Vec::new();
+    let names: Vec<_> = observation.counted_before.iter().map(String::as_str).collect();
+    if !names.is_empty() {
+        let (are, count) = if names.len() == 1 { ("is", "counts") } else { ("are", "count") };
+        let words = quoted(&names, '`');
+        let list = quoted(&names, '"');
+        notes.push(format!(
+            "{words} {are} not pinned in the objects, but {count} as before; `ephemeral = [{list}]` says otherwise"
+        ));
+    }
+    notes
+}
+
+/// The declared maps that a first lock leaves out, though nobody asked for that.
+pub(crate) fn left_out(observation: &Observation, config: &Config) -> Option<String> {
+    let maps = || observation.lock.maps.iter();
+    let left = maps().filter(|(name, map)| map.ephemeral && !config.ephemeral.contains(*name));
+    let left: Vec<_> = left.map(|(name, _)| name.as_str()).collect();
+    let pinned = maps().find(|(_, map)| !map.ephemeral && map.def.pinning != Pinning::None);
+    let because = pinned.map_or_else(String::new, |(name, _)| format!(", as `{name}` is"));
+    let words = quoted(&left, '`');
+    let list = quoted(&left, '"');
+    let (are, them) = if left.len() == 1 { ("is", "it") } else { ("are", "them") };
+    (!left.is_empty()).then(|| {
+        format!("{words} {are} left out: not declared as pinned{because}; `pinned = [{list}]` takes {them} in")
+    })
+}
+
+fn quoted(names: &[&str], quote: char) -> String {
+    names.iter().map(|name| format!("{quote}{name}{quote}")).collect::<Vec<_>>().join(", ")
+}

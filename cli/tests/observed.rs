@@ -1,0 +1,56 @@
+//! Which maps of an object count, and what is said of those that don't say it themselves.
+
+mod support;
+
+use support::{Sandbox, compile};
+
+/// Two maps, and what is declared of each beside its size.
+fn two(a: &str, b: &str) -> String {
+    let map = |name: &str, more: &str| {
+        format!(
+            "struct {{ __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 64); {more} __type(key, __u32); __type(value, __u64); }} {name} SEC(\".maps\");\n"
+        )
+    };
+    map("flows", a) + &map("tokens", b)
+}
+
+const PINNED: &str = "__uint(pinning, LIBBPF_PIN_BY_NAME);";
+
+#[test]
+fn the_first_pin_takes_no_other_map_out() {
+    let sandbox = Sandbox::new();
+    compile(&sandbox, "v1.bpf.o", &two("", ""));
+    compile(&sandbox, "v2.bpf.o", &two(PINNED, ""));
+    insta::assert_snapshot!(sandbox.transcript(&[
+        "init --object v1.bpf.o",
+        "check --object v2.bpf.o",
+        "diff v1.bpf.o v2.bpf.o",
+        "update --object v2.bpf.o",
+        "check --object v2.bpf.o",
+    ]));
+}
+
+#[test]
+fn what_the_note_says_can_be_done() {
+    let sandbox = Sandbox::new();
+    compile(&sandbox, "v1.bpf.o", &two("", ""));
+    compile(&sandbox, "v2.bpf.o", &two(PINNED, ""));
+    assert_eq!(sandbox.run("init --object v1.bpf.o").code, Some(0));
+    let note = sandbox.run("update --object v2.bpf.o").stdout;
+    let line = note.split('`').find(|word| word.starts_with("ephemeral")).expect("a line for the configuration");
+    sandbox.write("Cargo.toml", format!("[package]\nname = \"x\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\npath = \"lib.rs\"\n[workspace]\n[package.metadata.maplock]\n{line}\n"));
+    sandbox.write("lib.rs", "");
+    let of = "--object v2.bpf.o --lock maps.lock --manifest-path Cargo.toml";
+    insta::assert_snapshot!(sandbox.transcript(&[
+        &format!("check {of}"),
+        &format!("accept tokens --on-upgrade swap --reason \"never was pinned\" {of}"),
+        &format!("check {of}"),
+    ]));
+}
+
+#[test]
+fn init_says_which_maps_it_leaves_out() {
+    let sandbox = Sandbox::new();
+    compile(&sandbox, "v1.bpf.o", &two(PINNED, ""));
+    insta::assert_snapshot!(sandbox.transcript(&["init --object v1.bpf.o"]));
+}
