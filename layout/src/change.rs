@@ -143,6 +143,8 @@ pub enum Change {
     TypeTold { old: u64, new: String },
     /// No type is told any more, only bytes.
     TypeUntold { old: String, new: u64 },
+    /// The version of what the same bytes mean; of a struct, with its spelling. 0 where none was ever given.
+    Meaning { old: u32, new: u32, of: Option<String> },
     /// Bytes of a key, a value or a struct.
     Size { old: u64, new: u64 },
     /// Bytes from one element of an array to the next; the subject is the element.

@@ -1,7 +1,7 @@
 //! A short name for all in a map's definition that can change what its bytes mean.
 //!
-//! In: type, sizes, effective flags, `map_extra`, the version of their meaning, the key's and value's members with offsets, widths, names, signedness
-//! and enumerators, and the same of an inner map. Out: what can change without a byte being read otherwise
+//! In: type, sizes, effective flags, `map_extra`, the versions of what map and structs mean, the key's and value's members with
+//! offsets, widths, names, signedness and enumerators, and the same of an inner map. Out: what can change without a byte being read otherwise
 //! (`max_entries`, pinning, NUMA node, the names of types, `char` for a byte, the order of members and enumerators).
 
 use std::collections::HashMap;
@@ -150,6 +150,14 @@ impl Digester {
         hash.update("c");
         hash.update(size.to_le_bytes());
         hash.update(composite.kernel_name().unwrap_or_default());
+        if composite.version() != 0 {
+            hash.update("version");
+            hash.update(composite.version().to_le_bytes());
+        }
+        for version in composite.inner_versions() {
+            hash.update("inner version");
+            hash.update(version.to_le_bytes());
+        }
         let mut members = composite.flat_members();
         members.sort_by(|a, b| (a.offset_bits, &a.member.name).cmp(&(b.offset_bits, &b.member.name)));
         for flat in members {

@@ -80,6 +80,9 @@ pub struct Composite {
     kind: CompositeKind,
     name: Option<Name>,
     members: Vec<Member>,
+    version: u32,
+    /// Versions of its anonymous structs and unions that have one, in the order of their offsets.
+    inner_versions: Vec<u32>,
     flat_len: usize,
 }
 
@@ -109,7 +112,33 @@ impl Composite {
         if flat_len > MAX_FLAT_LEN.max(members.len()) {
             return Err(TooManyMembers(flat_len));
         }
-        Ok(Self { kind, name, members, flat_len })
+        let mut anonymous: Vec<_> =
+            members.iter().filter_map(|member| Some((member.offset_bits, member.promoted()?))).collect();
+        anonymous.sort_by_key(|(offset_bits, _)| *offset_bits);
+        let versions = anonymous.into_iter().flat_map(|(_, inner)| {
+            let own = Some(inner.version).filter(|version| *version != 0);
+            own.into_iter().chain(inner.inner_versions.iter().copied())
+        });
+        let inner_versions = versions.collect();
+        Ok(Self { kind, name, members, version: 0, inner_versions, flat_len })
+    }
+
+    /// The same with a version of what its bytes mean.
+    #[must_use]
+    pub fn with_version(self, version: u32) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Version of what its bytes mean, raised by hand where the same bytes get another sense; 0 where none was ever given.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Those of its anonymous structs and unions that have one. Its members are theirs, and so is what they mean.
+    #[must_use]
+    pub fn inner_versions(&self) -> &[u32] {
+        &self.inner_versions
     }
 
     /// Struct, union or section.

@@ -37,6 +37,7 @@ pub mod rehearsal;
 pub mod rules;
 mod sentence;
 mod sum;
+mod versions;
 
 pub use change::{Change, Outline, Part, Step, Subject, Typed};
 pub use config::Config;
@@ -51,3 +52,4 @@ pub use name::Name;
 pub use observe::{ObjectMaps, Observation, observe, observe_after};
 pub use place::Place;
 pub use sum::{SumError, SumPlace, sum_places};
+pub use versions::{Adopted, said_version, without_versions};

@@ -10,6 +10,7 @@ use crate::finding::Finding;
 use crate::lock::{Lock, LockedMap};
 use crate::map::{MapDef, Origin, Pinning};
 use crate::rules::{self, Level};
+use crate::versions::{self, Adopted};
 
 /// One object's maps.
 #[derive(Debug, Clone)]
@@ -29,6 +30,8 @@ pub struct Observation {
     pub conflicts: Vec<Finding>,
     /// Maps that objects which pin others don't declare as pinned, and that count all the same, as they did before.
     pub counted_before: BTreeSet<String>,
+    /// Structs that no object gives a version, though the lock has one: it goes on counting.
+    pub adopted: Vec<Adopted>,
 }
 
 /// A configuration that names what is not there.
@@ -56,7 +59,7 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
 /// A map counts as pinned where it says so (`pinning`), or, in an object in which no map does, where it is declared at
 /// all: many daemons pin at run time. The configuration's `pinned` and `ephemeral` overrule both. What counts in `lock`
 /// without such a word goes on counting, or the first map that says so would take all others out. Global data and `struct_ops`
-/// tables never count: loaders fill them anew.
+/// tables never count: loaders fill them anew. What no object gives a version of its meaning has that of `lock`.
 ///
 /// # Errors
 /// Where the configuration names a map that no object has.
@@ -83,10 +86,14 @@ pub fn observe_after(objects: &[ObjectMaps], config: &Config, lock: &Lock) -> Re
                     }
                 }
                 Some(known) => {
+                    let known = &alike(known, &map);
+                    let map = alike(&map, known);
                     if pinned && differ(&known.def, &map.def) {
                         let first = owners.get(def.name.as_str()).copied().unwrap_or_default();
                         observation.conflicts.push(conflict(known, first, &map, &object.name));
                     }
+                    let known = known.clone();
+                    observation.lock.maps.insert(def.name.clone(), known);
                 }
                 None => {
                     owners.insert(&def.name, &object.name);
@@ -98,6 +105,7 @@ pub fn observe_after(objects: &[ObjectMaps], config: &Config, lock: &Lock) -> Re
     if objects.is_empty() {
         return Ok(observation);
     }
+    observation.adopt_versions(lock);
     count_as_before(&mut observation, objects, config, lock);
     let known = || objects.iter().flat_map(|object| &object.maps).map(|map| map.name.as_str());
     let named = config.pinned.iter().map(|name| ("pinned", name));
@@ -130,7 +138,8 @@ fn count_as_before(observation: &mut Observation, objects: &[ObjectMaps], config
             Some((LockedMap::new(def.clone()), object.name.as_str()))
         });
         let Some((first, owner)) = of_objects.next() else { continue };
-        let others = of_objects.filter(|(other, _)| differ(&first.def, &other.def));
+        let differ = |other: &LockedMap| differ(&alike(&first, other).def, &alike(other, &first).def);
+        let others = of_objects.filter(|(other, _)| differ(other));
         observation.conflicts.extend(others.map(|(other, object)| conflict(&first, owner, &other, object)));
     }
 }
@@ -138,6 +147,37 @@ fn count_as_before(observation: &mut Observation, objects: &[ObjectMaps], config
 /// True for what one node can't have both of. C and Rust may call one struct by two names.
 fn differ(one: &MapDef, two: &MapDef) -> bool {
     one.digest() != two.digest() || one.max_entries != two.max_entries || one.pinning != two.pinning
+}
+
+impl Observation {
+    /// Gives maps and structs the versions that `lock` has of them, where no object says one.
+    fn adopt_versions(&mut self, lock: &Lock) {
+        for (name, map) in &mut self.lock.maps {
+            let known = lock.maps.get(name);
+            if let Some((def, adopted)) = known.and_then(|known| versions::adopted(&map.def, &known.def)) {
+                map.def = def;
+                self.adopted.extend(adopted);
+            }
+        }
+    }
+
+    /// The same, where the bytes of `map` mean something else than `lock` says: the next version. `None` where one of them has no such
+    /// map.
+    #[must_use]
+    pub fn with_new_meaning(&self, lock: &Lock, map: &str) -> Option<Self> {
+        let known = lock.maps.get(map)?;
+        let mut raised = self.clone();
+        raised.lock.maps.get_mut(map)?.def.version = known.def.version.checked_add(1)?;
+        Some(raised)
+    }
+}
+
+/// `one` with the versions that the other says: an object that says none is not another definition.
+fn alike(one: &LockedMap, other: &LockedMap) -> LockedMap {
+    match versions::adopted(&one.def, &other.def) {
+        Some((def, _)) => LockedMap { def, ..one.clone() },
+        None => one.clone(),
+    }
 }
 
 /// The finding for a map that two objects define differently, with the first difference.

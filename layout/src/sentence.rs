@@ -86,6 +86,11 @@ fn outline(map: &Outline) -> String {
     format!("{} of {}, {} -> {} bytes", map.map_type, map.max_entries, map.key_size, map.value_size)
 }
 
+/// Of what bytes mean.
+fn version(number: u32) -> String {
+    if number == 0 { "no version".to_owned() } else { format!("version {number}") }
+}
+
 fn bytes(size: u64) -> String {
     format!("{size} bytes")
 }
@@ -228,6 +233,7 @@ fn sides(change: &Change) -> (Option<String>, Option<String>) {
         Change::Untyped { new } => (None, Some(bytes(*new))),
         Change::TypeTold { old, new } => both(&bytes(*old), new),
         Change::TypeUntold { old, new } => both(old, &bytes(*new)),
+        Change::Meaning { old, new, .. } => both(&version(*old), &version(*new)),
         Change::Size { old, new } | Change::Stride { old, new } => both(&bytes(*old), &bytes(*new)),
         Change::Spelling { old, new } => both(old, new),
         Change::Length { old, new } => both(&old.1.spelling, &new.1.spelling),
@@ -283,6 +289,12 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         Change::Stride { old, new } => {
             let array = subject.array().words(map, has_map);
             format!("the elements of {array} take {new} bytes, they took {old}")
+        }
+        Change::Meaning { old, new, of } => {
+            let of = of.as_ref().map_or_else(String::new, |of| format!(" ({of})"));
+            let verb = if new < old { "goes back to an older meaning" } else { "means something else now" };
+            let was = if *old == 0 { "had none".to_owned() } else { format!("was {old}") };
+            format!("{what}{of} {verb}: {}, it {was}", version(*new))
         }
         Change::Size { old, new } => format!("{what} takes {new} bytes, it took {old}"),
         Change::Spelling { old, new } => format!("{what} is spelled {new}, it was {old}"),

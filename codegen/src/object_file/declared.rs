@@ -15,7 +15,7 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 use super::{Elf, ObjectError};
 
 /// The section.
-const SECTION: &str = ".maps";
+pub(super) const SECTION: &str = ".maps";
 
 /// How many structs of one member may be around a definition: Rust's `UnsafeCell` and newtypes.
 const MAX_WRAPPERS: usize = 8;

@@ -6,6 +6,7 @@ mod error;
 mod global_data;
 mod legacy;
 mod lines;
+mod versions;
 
 use std::sync::Arc;
 
@@ -61,6 +62,7 @@ impl<'a> Object<'a> {
                 maps.extend(declared::maps(btf, &mut resolver)?);
                 maps.extend(legacy::maps(&elf, Some(btf), &mut resolver)?);
                 maps.extend(global_data::maps(&elf, Some(btf), &mut resolver)?);
+                versions::enter(btf, &mut maps)?;
             }
             None => {
                 declared::none_without_btf(&elf)?;

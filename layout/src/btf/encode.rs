@@ -29,6 +29,8 @@ pub struct Encoded {
     pub key_type_id: u32,
     /// Type of the value; 0 for none.
     pub value_type_id: u32,
+    /// True where a declaration tag is in it.
+    pub is_tagged: bool,
 }
 
 /// Why a layout can't be written as BTF.
@@ -58,18 +60,37 @@ fn fail<T>(problem: String) -> Result<T> {
 /// Where BTF can't say it, or the kernel never takes it: sizes that no compiler gives, members and enumerators without a
 /// valid name, more than 65,535 members, `bpf_list_head` and `bpf_rb_root` (of what they hold, a layout says
 /// nothing), `uptr`; where there is nothing to write.
+///
+/// Versions of structs are declaration tags, which kernels before 5.16 refuse: [`encode_untagged`].
 pub fn encode(key: Option<&Layout>, value: Option<&Layout>) -> Result<Encoded> {
-    let mut encoder = Encoder { strings: vec![0], ..Encoder::default() };
+    write(key, value, true)
+}
+
+/// The same without the versions of structs.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_untagged(key: Option<&Layout>, value: Option<&Layout>) -> Result<Encoded> {
+    write(key, value, false)
+}
+
+fn write(key: Option<&Layout>, value: Option<&Layout>, has_tags: bool) -> Result<Encoded> {
+    let mut encoder = Encoder { strings: vec![0], has_tags, ..Encoder::default() };
     let mut add = |layout: Option<&Layout>| layout.map_or(Ok(0), |layout| encoder.layout(layout, 0));
     let (key_type_id, value_type_id) = (add(key)?, add(value)?);
     if encoder.types.is_empty() {
         return fail("neither key nor value has a layout".to_owned());
     }
-    Ok(Encoded { bytes: encoder.blob(), key_type_id, value_type_id })
+    let is_tagged = encoder.is_tagged;
+    Ok(Encoded { bytes: encoder.blob(), key_type_id, value_type_id, is_tagged })
 }
 
 #[derive(Default)]
 struct Encoder {
+    /// True where versions are to be written.
+    has_tags: bool,
+    /// True where one is.
+    is_tagged: bool,
     types: Vec<u8>,
     strings: Vec<u8>,
     /// Offset of each string.
@@ -291,7 +312,15 @@ impl Encoder {
             CompositeKind::Section => (BtfKind::Datasec, self.string(tag)?),
         };
         let flag = if has_bits { KIND_FLAG } else { 0 };
-        let id = self.record(kind, flag, name, of.members().len(), bytes, &trailer)?;
+        let version = if self.has_tags { of.version() } else { 0 };
+        let (vlen, distinct) = (of.members().len(), (version != 0).then_some(version));
+        let id = self.distinct_record((kind, flag, name, vlen, bytes), &trailer, distinct)?;
+        if version != 0 {
+            let text = self.string(&format!("maplock:version={version}"))?;
+            const THE_TYPE_ITSELF: u32 = u32::MAX;
+            self.record(BtfKind::DeclTag, 0, text, 0, id, &[THE_TYPE_ITSELF])?;
+            self.is_tagged = true;
+        }
         self.done.insert(key, id);
         Ok(id)
     }
@@ -315,16 +344,28 @@ impl Encoder {
         size_or_type: u32,
         trailer: &[u32],
     ) -> Result<u32> {
+        self.distinct_record((kind, flag, name, vlen, size_or_type), trailer, None)
+    }
+
+    /// As [`Self::record`], for one that is told by `distinct` too from others like it.
+    fn distinct_record(
+        &mut self,
+        (kind, flag, name, vlen, size_or_type): (BtfKind, u32, u32, usize, u32),
+        trailer: &[u32],
+        distinct: Option<u32>,
+    ) -> Result<u32> {
         let Ok(vlen) = u16::try_from(vlen) else {
             return fail(format!("a type of {vlen} members, of which BTF can count 65,535"));
         };
         let info = flag | (kind as u32) << 24 | u32::from(vlen);
-        let record = [&[name, info, size_or_type], trailer].concat();
+        let mut record = [&[name, info, size_or_type], trailer].concat();
+        let words = record.len();
+        record.extend(distinct);
         let next = self.records.len() as u32 + 1;
         if let Some(id) = self.records.get(&record) {
             return Ok(*id);
         }
-        self.types.extend(record.iter().flat_map(|word| word.to_ne_bytes()));
+        self.types.extend(record[..words].iter().flat_map(|word| word.to_ne_bytes()));
         if self.types.len() > MAX_SECTION {
             return fail(format!("types take over {} MiB of BTF", MAX_SECTION >> 20));
         }

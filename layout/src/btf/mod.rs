@@ -12,10 +12,12 @@ mod kind;
 mod reader;
 mod record;
 mod resolve;
+mod version_tag;
 
-pub use encode::{EncodeError, Encoded, encode};
+pub use encode::{EncodeError, Encoded, encode, encode_untagged};
 pub use error::BtfError;
 pub use kind::{BtfKind, Endian};
 pub use reader::Btf;
 pub use record::{BtfMember, BtfSecinfo, BtfType, Linkage};
 pub use resolve::Resolver;
+pub use version_tag::VersionTag;

@@ -7,6 +7,7 @@ use super::error::BtfError;
 use super::kind::BtfKind;
 use super::reader::{Btf, MAX_DEPTH};
 use super::record::BtfType;
+use super::version_tag::{Versions, versions};
 use crate::kernel_field;
 use crate::layout::{
     Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape, fixed_width_alias, printable,
@@ -62,6 +63,8 @@ pub struct Resolver<'b, 'a> {
     /// Bytes of names that may still be copied. Many records can point into one long string, each at another offset;
     /// without a bound their copies would grow with the square of the input.
     name_budget: usize,
+    /// What tags say of structs and unions; looked for when there is the first of them.
+    versions: Option<Versions>,
 }
 
 impl<'b, 'a> Resolver<'b, 'a> {
@@ -69,7 +72,15 @@ impl<'b, 'a> Resolver<'b, 'a> {
     #[must_use]
     pub fn new(btf: &'b Btf<'a>) -> Self {
         let name_budget = 64 * 1024 + btf.byte_len().saturating_mul(8);
-        Self { btf, done: Vec::new(), index: Index::default(), height: 0, names: HashMap::new(), name_budget }
+        Self {
+            btf,
+            done: Vec::new(),
+            index: Index::default(),
+            height: 0,
+            names: HashMap::new(),
+            name_budget,
+            versions: None,
+        }
     }
 
     /// The layout of type `id`.
@@ -224,8 +235,23 @@ impl<'b, 'a> Resolver<'b, 'a> {
             member.check(size).map_err(|error| ty.error(error.to_string()))?;
             members.push(member);
         }
-        let composite = Composite::new(kind, self.tag(ty)?, members).map_err(|error| ty.error(error.to_string()))?;
-        Ok(Layout::new(size, Shape::Composite(Arc::new(composite))))
+        let name = self.tag(ty)?;
+        let composite = Composite::new(kind, name, members).map_err(|error| ty.error(error.to_string()))?;
+        let version = self.version(ty, &composite)?;
+        Ok(Layout::new(size, Shape::Composite(Arc::new(composite.with_version(version)))))
+    }
+
+    /// The version that a tag gives to a struct or union; 0 where none does.
+    fn version(&mut self, ty: &BtfType<'a>, composite: &Composite) -> Result<u32, BtfError> {
+        let btf = self.btf;
+        match self.versions.get_or_insert_with(|| versions(btf)).get(&ty.id) {
+            None => Ok(0),
+            Some(Ok(version)) => Ok(*version),
+            Some(Err(problem)) => {
+                let name = composite.name().map_or("(anonymous)", |name| name.as_str());
+                Err(ty.error(format!("`{} {name}`: {problem}", composite.kind().keyword())))
+            }
+        }
     }
 
     /// The variables of a section, which is the type of a map's value once a loader has laid it out.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::check::MAX_SIZE;
 use super::matching::{Deriver, Tried, is_same};
+use super::meaning;
 use super::plan::{Act, Derived, MemberPlan, Mistake, Problems, Question, option};
 use super::tidy::tidy;
 use super::{Answers, DerivedLeg, Step, Steps};
@@ -58,6 +59,9 @@ impl DerivedLeg {
                     flags: ["sum", "keep-one", "refuse"].map(|name| option("collide", name)).to_vec(),
                 }),
             }
+        }
+        if all.questions.is_empty() {
+            all.questions = meaning::unsaid(old, new, &all.plans);
         }
         problems.questions.append(&mut all.questions);
         // What is open may be what an answer is for.

@@ -153,7 +153,14 @@ impl Deriver<'_> {
 
     /// True where nothing but its place differs.
     fn is_as_it_was(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> bool {
-        old.bits == new.bits && is_same_inside((old.name(), old.layout), (new.name(), new.layout))
+        old.bits == new.bits
+            && is_same_inside((old.name(), old.layout), (new.name(), new.layout))
+            && !self.scales_within(&new.path)
+    }
+
+    /// True where elements of an array are of another unit.
+    fn scales_within(&self, path: &str) -> bool {
+        self.answers.scale.keys().any(|scaled| scaled.strip_prefix(path).is_some_and(|rest| rest.starts_with('[')))
     }
 
     /// The change of unit, where there is one; what is asked, where names say that there is one and no answer does.
@@ -367,7 +374,8 @@ impl Deriver<'_> {
         };
         let mut steps = inner.steps.clone();
         // Padding in an element that is as it was is nobody's to drop.
-        let is_kept = is_same(was, is) && inner.is_lossless() && kernel_field::any(is).is_none();
+        let acts_on_it = inner.plans.iter().any(|plan| plan.acts.iter().any(|act| !matches!(act, Act::Reread(..))));
+        let is_kept = is_same(was, is) && inner.is_lossless() && !acts_on_it && kernel_field::any(is).is_none();
         if is_kept && to_stride > 0 {
             steps = vec![Step::Copy { from: 0, to: 0, len: to_stride }];
         }

@@ -8,7 +8,7 @@ use super::plan::{Act, MemberPlan, Question, option};
 use super::{Answers, Step, defaults};
 use crate::diff::rules_between;
 use crate::layout::{Layout, Shape};
-use crate::rules::Tier;
+use crate::rules::{self, Tier};
 
 /// Most members that are looked at. Layouts are shared, so that hostile ones have any number.
 const MAX_LEAVES: usize = 65_536;
@@ -298,9 +298,11 @@ pub(super) fn moved(from: u64, to: u64) -> Vec<Act> {
     if from == to { Vec::new() } else { vec![Act::Moved { from, to }] }
 }
 
-/// True where two layouts are the same bytes in the same sense, however they are spelled.
+/// True where two layouts are the same bytes in the same sense, however they are spelled, and whatever versions they have.
 pub(super) fn is_same(old: &Layout, new: &Layout) -> bool {
-    old.size == new.size && rules_between(old, new).iter().all(|rule| rule.tier == Tier::Spelling)
+    // Whether another meaning is answered for is not looked at here.
+    let is_same = |rule: &&rules::Rule| rule.tier == Tier::Spelling || **rule == rules::MEANING_CHANGED;
+    old.size == new.size && rules_between(old, new).iter().all(is_same)
 }
 
 /// The leaves among `of` by their last name.

@@ -9,6 +9,7 @@ mod derive;
 mod inverse;
 mod leaf;
 mod matching;
+mod meaning;
 mod members;
 mod numbers;
 mod plan;

@@ -10,6 +10,7 @@ use super::sink::Sink;
 use crate::change::{Change, Subject, Typed};
 use crate::config::Levels;
 use crate::digest::Digester;
+use crate::finding::Finding;
 use crate::kernel_field;
 use crate::layout::{Composite, FlatMember, IntKind, Layout, Shape};
 use crate::place::Place;
@@ -70,13 +71,17 @@ impl LayoutDiff {
                     }
                     return;
                 }
+                let start = sink.len();
+                if let Some((was, is)) = versions(a, b) {
+                    new_meaning(was, is, new, at, sink);
+                }
                 let before = sink.len();
                 self.compare_members(a, b, at, sink);
                 if at.role == Role::Inside && old.size != new.size && !sink.since(before).any(is_of_bytes) {
                     let change = Change::Size { old: old.size, new: new.size };
                     sink.add(&rules::PADDING_CHANGED, at.trail.subject(), change);
                 }
-                if sink.len() == before && a.name() == b.name() && old.size == new.size {
+                if sink.len() == start && a.name() == b.name() && old.size == new.size {
                     self.same.insert(pair);
                 }
             }
@@ -139,8 +144,16 @@ impl LayoutDiff {
             | (Shape::Pointer { .. }, Shape::Pointer { .. })
             | (Shape::Opaque { .. }, Shape::Opaque { .. }) => {}
             (a, b) if is_scalar(a) && is_scalar(b) => changed(&rules::SCALAR_KIND_CHANGED, sink),
-            (Shape::Composite(wrapper), _) if self.wraps(wrapper, new) => {}
-            (_, Shape::Composite(wrapper)) if self.wraps(wrapper, old) => {}
+            (Shape::Composite(wrapper), _) if self.wraps(wrapper, new) => {
+                if wrapper.version() != 0 {
+                    new_meaning(wrapper.version(), 0, new, at, sink);
+                }
+            }
+            (_, Shape::Composite(wrapper)) if self.wraps(wrapper, old) => {
+                if wrapper.version() != 0 {
+                    new_meaning(0, wrapper.version(), new, at, sink);
+                }
+            }
             _ => changed(at.role.type_changed(), sink),
         }
     }
@@ -149,7 +162,7 @@ impl LayoutDiff {
     /// which one arm is `inner` and no arm is smaller. `struct in6_addr` is both, around 16 bytes.
     fn wraps(&mut self, wrapper: &Composite, inner: &Layout) -> bool {
         let members = wrapper.flat_members();
-        if wrapper.kernel_name().is_some() {
+        if wrapper.kernel_name().is_some() || !wrapper.inner_versions().is_empty() {
             return false;
         }
         let same_size = members.iter().all(|flat| flat.offset_bits == 0 && flat.member.size_bits() == inner.size * 8);
@@ -161,7 +174,8 @@ impl LayoutDiff {
             let layout = &flat.member.layout;
             flat.member.bits.is_none()
                 && (self.digester.layout(layout) == wanted
-                    || members.len() == 1 && layout.composite().is_some_and(|nested| self.wraps(nested, inner)))
+                    || members.len() == 1
+                        && layout.composite().is_some_and(|nested| nested.version() == 0 && self.wraps(nested, inner)))
         })
     }
 
@@ -313,6 +327,17 @@ struct Pair {
 
 /// The rules that tell two layouts apart.
 pub(crate) fn rules_between(old: &Layout, new: &Layout) -> Vec<&'static Rule> {
+    between(old, new).iter().map(|finding| finding.rule).collect()
+}
+
+/// What means something else in another version, within a key or value.
+pub(crate) fn meanings_between(old: &Layout, new: &Layout) -> Vec<Finding> {
+    let mut findings = between(old, new);
+    findings.retain(|finding| finding.rule == &rules::MEANING_CHANGED);
+    findings
+}
+
+fn between(old: &Layout, new: &Layout) -> Vec<Finding> {
     let levels = Levels::default();
     let mut sink = Sink::new("", &levels);
     LayoutDiff::default().compare(
@@ -321,7 +346,22 @@ pub(crate) fn rules_between(old: &Layout, new: &Layout) -> Vec<&'static Rule> {
         At { trail: Trail::Whole(&Subject::MAP), role: Role::Inside, old_bits: 0, new_bits: 0 },
         &mut sink,
     );
-    sink.findings.iter().map(|finding| finding.rule).collect()
+    sink.findings
+}
+
+/// The versions of two structs, where these differ: their own, or else the first of those within them that do.
+fn versions(old: &Composite, new: &Composite) -> Option<(u32, u32)> {
+    if old.version() != new.version() {
+        return Some((old.version(), new.version()));
+    }
+    let (old, new) = (old.inner_versions(), new.inner_versions());
+    let of = |versions: &[u32], at: usize| versions.get(at).copied().unwrap_or_default();
+    (0..old.len().max(new.len())).map(|at| (of(old, at), of(new, at))).find(|(old, new)| old != new)
+}
+
+fn new_meaning(old: u32, new: u32, layout: &Layout, at: At<'_>, sink: &mut Sink<'_>) {
+    let change = Change::Meaning { old, new, of: Some(layout.spelling()) };
+    sink.add(&rules::MEANING_CHANGED, at.trail.subject(), change);
 }
 
 /// Reports that one struct is another, which only the kernel tells apart.
@@ -354,11 +394,11 @@ fn is_element_spelling(old: &str, new: &str) -> bool {
 }
 
 /// True for a change of bytes that no other change brought about.
-fn is_primary(finding: &crate::finding::Finding) -> bool {
+fn is_primary(finding: &Finding) -> bool {
     is_of_bytes(finding) && finding.consequence_of.is_none()
 }
 
-fn is_of_bytes(finding: &crate::finding::Finding) -> bool {
+fn is_of_bytes(finding: &Finding) -> bool {
     finding.rule.tier == Tier::Bytes
 }
 

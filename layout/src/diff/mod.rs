@@ -24,7 +24,7 @@ use at::{At, Role, Trail};
 use layouts::LayoutDiff;
 use sink::{MAX_SEEN, Sink};
 
-pub(crate) use layouts::rules_between;
+pub(crate) use layouts::{meanings_between, rules_between};
 
 /// Holds `new` against `old`. Breaks that an epoch in `new` leads over are marked as accepted.
 #[must_use]
@@ -207,6 +207,10 @@ fn compare_defs(old: &MapDef, new: &MapDef, subject: &Subject, sink: &mut Sink<'
             &rules::PINNING_ADDED
         };
         sink.add(rule, subject.clone(), Change::Pinning { old: old.pinning, new: new.pinning });
+    }
+    if old.version != new.version {
+        let change = Change::Meaning { old: old.version, new: new.version, of: None };
+        sink.add(&rules::MEANING_CHANGED, subject.clone(), change);
     }
     match (&old.inner, &new.inner) {
         (Some(old), Some(new)) => {

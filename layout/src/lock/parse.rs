@@ -281,7 +281,7 @@ impl Types<'_, '_, '_, '_> {
     fn definition(&mut self, label: &str, value: &Value<'_>) -> Result<Parsed> {
         let reader = self.reader;
         let table = reader.table(value)?;
-        reader.only(table, &["size", "members", "values", "anonymous", "name"])?;
+        reader.only(table, &["size", "version", "members", "values", "anonymous", "name"])?;
         let (keyword, rest) = label.split_once(' ').unwrap_or((label, ""));
         let name: Option<Name> = match (table.get("name"), table.get("anonymous")) {
             (Some(name), _) => Some(reader.string(name)?.into()),
@@ -316,6 +316,10 @@ impl Types<'_, '_, '_, '_> {
             .collect::<Result<_>>()?;
         let composite =
             Composite::new(kind, name, members).map_err(|error| reader.at(value.span(), error.to_string()))?;
+        let composite = match table.get("version") {
+            Some(version) => composite.with_version(reader.number(version)?),
+            None => composite,
+        };
         Ok((Layout::new(size, Shape::Composite(Arc::new(composite))), height))
     }
 

@@ -117,7 +117,11 @@ pub(super) fn type_body(named: &Named, types: &TypeTable) -> String {
     match named {
         Named::Composite(of, size) => {
             let rows: String = of.members().iter().map(|row| format!("  {},\n", member(row, types))).collect();
-            format!("size = {size}\nmembers = [\n{rows}]\n")
+            let version = match of.version() {
+                0 => String::new(),
+                version => format!("version = {version}\n"),
+            };
+            format!("size = {size}\n{version}members = [\n{rows}]\n")
         }
         Named::Enum(of, size) => {
             let rows: String = of
