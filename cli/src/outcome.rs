@@ -159,7 +159,7 @@ impl Outcome {
     /// The report of `codegen`, of all findings that `wanted` keeps.
     pub(crate) fn report(&self, styled: bool, wanted: impl Fn(&Finding) -> bool) -> String {
         let findings = self.comparison.findings.iter().filter(|finding| wanted(finding)).cloned().collect();
-        let comparison = Comparison { findings, maps: self.comparison.maps.clone() };
+        let comparison = Comparison { findings, ..self.comparison.clone() };
         let sides = Sides {
             old_name: &self.old.name,
             old_text: self.old.text.as_deref(),

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use maplock_layout::Lock;
+use maplock_layout::epochs::as_built;
 use maplock_layout::lock::FILE_NAME;
 
 use crate::clang;
@@ -212,7 +213,7 @@ impl Builder {
                 let name = env::var("CARGO_PKG_NAME").unwrap_or_default();
                 let more = if roots[0] == roots[1] { String::new() } else { format!(" -p {name}") };
                 outcome = gate::judge(&file, &inputs, &manifest.config, mode(&package), &roots, &more);
-                lock = with_history(&inputs.observation.lock, &lock);
+                lock = as_built(&lock, &inputs.observation.lock, &manifest.config.levels);
                 declarations = Declarations::read(&inputs, &lock, &roots);
             }
             Err(problem) => {
@@ -323,18 +324,6 @@ fn mode(package: &Path) -> Mode {
 
 fn is_set(name: &str) -> bool {
     env::var(name).is_ok_and(|value| !matches!(value.as_str(), "" | "0" | "false"))
-}
-
-/// The pinned maps of `observed`, each with what the lock knows of its past.
-fn with_history(observed: &Lock, lock: &Lock) -> Lock {
-    let mut spec = observed.clone();
-    spec.maps.retain(|_, map| !map.ephemeral);
-    for (name, map) in &mut spec.maps {
-        if let Some(known) = lock.maps.get(name) {
-            map.epochs.clone_from(&known.epochs);
-        }
-    }
-    spec
 }
 
 fn watch(path: &Path) {

@@ -9,7 +9,7 @@ use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snip
 use maplock_layout::lock::{self, OnUpgrade};
 use maplock_layout::map::Pinning;
 use maplock_layout::rules::{Attribute, Compares, Level, Tier};
-use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Part, Subject, answers};
+use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Part, Rename, Subject, answers};
 
 use crate::object_file::SourceLine;
 
@@ -107,26 +107,57 @@ pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<Command> 
     if breaks.is_empty() || breaks.iter().any(|finding| finding.answers().is_empty()) {
         return Vec::new();
     }
-    let answers = answers(&comparison.of_map(map).collect::<Vec<_>>());
-    let takes = |way| answers.contains(&way) && why_not(comparison, map, way).is_none();
-    let all_bytes_stay = breaks.iter().all(|finding| finding.keeps_bytes());
-    let migrates = takes(OnUpgrade::Migrate);
-    let ways = [
-        (OnUpgrade::Reuse, "old bytes are right", all_bytes_stay && takes(OnUpgrade::Reuse)),
-        (OnUpgrade::Migrate, "keep the entries", takes(OnUpgrade::Migrate)),
-        (OnUpgrade::Swap, if migrates { "start empty" } else { "give them up" }, takes(OnUpgrade::Swap)),
-    ];
+    let gone = comparison.renames.iter().filter(|rename| rename.old == map);
+    let renamed = gone.flat_map(|rename| renamed(rename, more));
+    let answers = ways(comparison, map, &breaks).into_iter();
     let map = shell_word(map);
-    let accept = ways.into_iter().filter(|(.., fits)| *fits).map(|(way, purpose, _)| {
+    let accept = answers.map(|(way, purpose)| {
         let line = format!("cargo maplock accept {map} --on-upgrade {way} --reason \"…\"{more}");
         Command { purpose, line, is_answer: true }
     });
+    let accept = renamed.chain(accept);
     let rules: BTreeSet<_> = breaks.iter().filter(|f| f.consequence_of.is_none()).map(|f| f.rule.id).collect();
     let explain = rules.into_iter().map(|rule| {
         let line = format!("cargo maplock explain {rule}");
         Command { purpose: "more", line, is_answer: false }
     });
     accept.chain(explain).collect()
+}
+
+/// What can be answered to what was found of `map`, and what it is for.
+fn ways(comparison: &Comparison, map: &str, asks: &[&Finding]) -> Vec<(OnUpgrade, &'static str)> {
+    let answers = answers(&comparison.of_map(map).collect::<Vec<_>>());
+    let takes = |way| answers.contains(&way) && why_not(comparison, map, way).is_none();
+    let all_bytes_stay = asks.iter().all(|finding| finding.keeps_bytes());
+    let migrates = takes(OnUpgrade::Migrate);
+    let ways = [
+        (OnUpgrade::Reuse, "old bytes are right", all_bytes_stay && takes(OnUpgrade::Reuse)),
+        (OnUpgrade::Migrate, "keep the entries", takes(OnUpgrade::Migrate)),
+        (OnUpgrade::Swap, if migrates { "start empty" } else { "give them up" }, takes(OnUpgrade::Swap)),
+        (OnUpgrade::Drop, "give its entries up", takes(OnUpgrade::Drop)),
+    ];
+    ways.into_iter().filter(|(.., fits)| *fits).map(|(way, purpose, _)| (way, purpose)).collect()
+}
+
+/// What to type where a map that is gone is a new one under another name, and goes on with its entries.
+fn renamed(rename: &Rename, more: &str) -> Vec<Command> {
+    let Rename { old, new, comparison } = rename;
+    let asks: Vec<_> = comparison.of_map(new).filter(|found| found.is_break() || found.needs_decision()).collect();
+    let ways = match asks.as_slice() {
+        [] => vec![String::new()],
+        asks => {
+            let ways = ways(comparison, new, asks).into_iter();
+            // Who starts empty has no use for the old name.
+            let keeping = ways.filter(|(way, _)| way.keeps_entries());
+            keeping.map(|(way, _)| format!(" --on-upgrade {way}")).collect()
+        }
+    };
+    let (old, new) = (shell_word(old), shell_word(new));
+    let told = |way: String| {
+        let line = format!("cargo maplock accept {new} --renamed-from {old}{way} --reason \"…\"{more}");
+        Command { purpose: "renamed? it goes on", line, is_answer: true }
+    };
+    ways.into_iter().map(told).collect()
 }
 
 /// Why no node could do this with the entries of `map`.

@@ -121,6 +121,8 @@ impl Outline {
 pub enum Change {
     /// A map that one side has.
     Map { old: Option<Outline>, new: Option<Outline> },
+    /// A map under another name: both.
+    MapRenamed { old: String, new: String },
     /// A template of the maps that the map holds, which one side has.
     Template { old: Option<Outline>, new: Option<Outline> },
     /// Whether the map counts as pinned at all.

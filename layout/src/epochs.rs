@@ -1,135 +1,22 @@
 //! How a lock follows its objects: safe changes at once, breaks only as somebody accepted them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use crate::config::Levels;
-use crate::conversion::{Answers, Problems};
+use crate::conversion::Answers;
 use crate::diff::compare;
 use crate::epoch::{Epoch, Merge, OnUpgrade};
 use crate::finding::{Comparison, Finding, answers};
 use crate::history::{Converting, leading_to};
-use crate::lock::{Lock, LockedMap};
+use crate::identity::{before_drop, before_rename};
+use crate::lock::{Gone, Lock, LockedMap};
 use crate::map_type::why_no_node;
 use crate::observe::Observation;
 use crate::rules::{self, Attribute, Compares, Level, Tier};
-use crate::sum::{SumError, has_member, sum_places};
+use crate::sum::{has_member, sum_places};
 
-/// Why a change was not entered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EpochError {
-    /// The lock has no map of that name.
-    NoSuchMap {
-        /// The name asked for.
-        map: String,
-        /// What it may have been meant to be, as a half sentence.
-        hint: String,
-    },
-    /// The map is as the lock has it, and nothing was accepted before that could be changed.
-    NothingToAccept(String),
-    /// The map did change, but in nothing that needs anybody's decision.
-    NothingToDecide(String),
-    /// There is no epoch to take back.
-    NothingToUndo(String),
-    /// The answer is none to this change.
-    CannotBe {
-        /// The map.
-        map: String,
-        /// The answer.
-        on_upgrade: OnUpgrade,
-        /// The change, in words.
-        because: String,
-        /// True where it is one that the kernel or the loader sees.
-        is_refused: bool,
-        /// What can be answered.
-        answers: Vec<OnUpgrade>,
-    },
-    /// An epoch needs a reason, for those who review and run it.
-    NoReason,
-    /// A member of the value can't be merged.
-    CannotMerge {
-        /// The map.
-        map: String,
-        /// The path that was given.
-        path: String,
-        /// True where it is the definition that the epoch leaves in which it does not qualify.
-        was: bool,
-        /// Why not.
-        because: SumError,
-    },
-    /// Nothing is known of the value's members.
-    NoMembers(String),
-    /// Of an epoch that does not convert entries, nothing is to be answered.
-    NothingToConvert {
-        /// The map.
-        map: String,
-        /// What the epoch does.
-        on_upgrade: OnUpgrade,
-    },
-    /// What the two definitions do not tell of a conversion, and no answer does.
-    Unanswered {
-        /// The map.
-        map: String,
-        /// What is open, and which answers fit nothing.
-        problems: Problems,
-    },
-    /// Of an epoch that keeps no entries, none can be merged.
-    NothingToMerge {
-        /// The map.
-        map: String,
-        /// What the epoch does.
-        on_upgrade: OnUpgrade,
-    },
-}
-
-impl fmt::Display for EpochError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuchMap { map, hint } => write!(f, "no map `{map}` in the lock or the objects{hint}"),
-            Self::NothingToAccept(map) => {
-                write!(f, "map `{map}` is as the lock has it: there is nothing to accept")
-            }
-            Self::NothingToDecide(map) => {
-                write!(f, "the change of map `{map}` is safe and needs no decision; run `cargo maplock update`")
-            }
-            Self::NothingToUndo(map) => write!(f, "nothing was accepted for map `{map}`: there is nothing to undo"),
-            Self::CannotBe { map, on_upgrade, because, is_refused, answers } => {
-                match on_upgrade {
-                    OnUpgrade::Reuse => write!(f, "map `{map}` cannot be reused: {because}")?,
-                    other => write!(f, "`{other}` is no answer for map `{map}`: {because}")?,
-                }
-                if *on_upgrade == OnUpgrade::Reuse && *is_refused {
-                    f.write_str(", and the kernel would refuse the pinned map")?;
-                }
-                if answers.is_empty() {
-                    return f.write_str("; no answer can be, so take the change back");
-                }
-                let answers: Vec<_> = answers.iter().map(|answer| format!("`{answer}`")).collect();
-                write!(f, "; choose {}", answers.join(" or "))
-            }
-            Self::NoReason => f.write_str("the reason is empty; say for the reviewers why this break is right"),
-            Self::CannotMerge { map, path, was, because } => {
-                let when = if *was { " as it was" } else { "" };
-                write!(f, "`{path}` of map `{map}`{when} cannot be merged: {because}")
-            }
-            Self::NoMembers(map) => write!(
-                f,
-                "the value of map `{map}` is declared by its size alone, so that it has no member to merge; bind it to a type in Cargo.toml"
-            ),
-            Self::NothingToConvert { map, on_upgrade } => write!(
-                f,
-                "`{on_upgrade}` converts no entry of map `{map}`, so that nothing is to be said of its members; choose `migrate`, or leave the answers out"
-            ),
-            Self::Unanswered { map, problems } => write!(f, "map `{map}` can't be converted as it is: {problems}"),
-            Self::NothingToMerge { map, on_upgrade } => write!(
-                f,
-                "`{on_upgrade}` keeps no entry of map `{map}` that could be merged; choose `reuse` or `migrate`, or merge nothing"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for EpochError {}
+pub use crate::epoch_error::EpochError;
+pub use crate::renaming::rename;
 
 /// The lock with every change that needs nobody's decision. Epochs that lead nowhere are dropped.
 ///
@@ -140,7 +27,7 @@ pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lo
     if comparison.findings.iter().any(Finding::holds_back) {
         return Err(Box::new(comparison));
     }
-    let mut updated = Lock::default();
+    let mut updated = Lock { gone: lock.gone.clone(), ..Lock::default() };
     for (name, observed) in &observed.lock.maps {
         let known = lock.maps.get(name);
         if observed.ephemeral {
@@ -151,8 +38,12 @@ pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lo
             continue;
         }
         let mut map = LockedMap { epochs: Vec::new(), ..observed.clone() };
+        if let Some(gone) = updated.gone.remove(name) {
+            map = come_back(&gone, map, levels);
+        }
         if let Some(known) = known {
             map.epochs.clone_from(&known.epochs);
+            map.renamed_from.clone_from(&known.renamed_from);
             if !known.ephemeral && known.def.digest() != map.def.digest() {
                 let rules = rules_of(comparison.of_map(name), |_| true);
                 map.epochs.push(epoch(known, &map, rules, OnUpgrade::Reuse, ""));
@@ -162,6 +53,42 @@ pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lo
         updated.maps.insert(name.clone(), map);
     }
     Ok(updated)
+}
+
+/// The pinned maps of `observed`, each with what the lock knows of its past, and what it knows of those that are gone: what a release
+/// is built with.
+#[must_use]
+pub fn as_built(lock: &Lock, observed: &Lock, levels: &Levels) -> Lock {
+    let mut built = Lock { gone: lock.gone.clone(), ..Lock::default() };
+    for (name, map) in observed.maps.iter().filter(|(_, map)| !map.ephemeral) {
+        let mut map = map.clone();
+        if let Some(gone) = built.gone.remove(name) {
+            map = come_back(&gone, map, levels);
+        }
+        if let Some(known) = lock.maps.get(name) {
+            map.epochs.clone_from(&known.epochs);
+            map.renamed_from.clone_from(&known.renamed_from);
+        }
+        built.maps.insert(name.clone(), map);
+    }
+    built
+}
+
+/// A map of the name of one that was given up. Nodes that have the old one still start empty, unless it is the same.
+fn come_back(gone: &Gone, now: LockedMap, levels: &Levels) -> LockedMap {
+    let Some(before) = before_drop(&now.def.name, gone) else { return now };
+    let reason = gone.epochs.last().map_or("", |epoch| epoch.reason.as_str());
+    let (epochs, renamed_from) = (before.epochs.clone(), before.renamed_from.clone());
+    let step = Step { levels, from: &before, to: LockedMap { epochs, renamed_from, ..now } };
+    let (findings, asks) = step.asked(None);
+    let epoch = match asks.is_empty() {
+        true if before.def.digest() == step.to.def.digest() => None,
+        true => Some(epoch(&before, &step.to, rules_of(findings.iter(), |_| true), OnUpgrade::Reuse, "")),
+        false => Some(step.answer(OnUpgrade::Swap, reason, &[]).0),
+    };
+    let mut map = step.to;
+    map.epochs.extend(epoch);
+    map
 }
 
 fn drop_stale(map: &mut LockedMap) {
@@ -199,11 +126,13 @@ pub fn accept(
         return Err(EpochError::NoReason);
     }
     let (Some(known), Some(now)) = (lock.maps.get(map), observed.lock.maps.get(map)) else {
-        let names = lock.maps.keys().chain(observed.lock.maps.keys()).map(String::as_str);
-        return Err(EpochError::NoSuchMap { map: map.to_owned(), hint: crate::config::did_you_mean(map, names) });
+        return come_or_gone(lock, observed, map, on_upgrade, reason);
     };
+    if on_upgrade == OnUpgrade::Drop {
+        return Err(EpochError::StillThere(map.to_owned()));
+    }
     let mut accepted = lock.clone();
-    let step = Step { levels, from: known, to: LockedMap { epochs: known.epochs.clone(), ..now.clone() } };
+    let step = Step { levels, from: known, to: with_past(now, known) };
     if step.asked(None).1.is_empty() {
         if !known.same_definition(now) {
             return Err(EpochError::NothingToDecide(map.to_owned()));
@@ -215,7 +144,7 @@ pub fn accept(
         let mut others = known.epochs.clone();
         others.pop();
         let before = LockedMap::new(entry.previous.clone());
-        let step = Step { levels, from: &before, to: LockedMap { epochs: others, ..now.clone() } };
+        let step = Step { levels, from: &before, to: LockedMap { epochs: others, ..with_past(now, known) } };
         let answered = step.answered(on_upgrade, reason, &entry.rules)?;
         (entry.rules, entry.max_entries) = (answered.rules, entry.max_entries.or(answered.max_entries));
         entry.on_upgrade = on_upgrade;
@@ -233,6 +162,46 @@ pub fn accept(
     next.epochs.push(answered);
     accepted.maps.insert(map.to_owned(), next);
     Ok(accepted)
+}
+
+/// What is, with the history of what was.
+fn with_past(now: &LockedMap, known: &LockedMap) -> LockedMap {
+    let (epochs, renamed_from) = (known.epochs.clone(), known.renamed_from.clone());
+    LockedMap { epochs, renamed_from, ..now.clone() }
+}
+
+/// An answer for a map that the lock and the objects do not both have.
+fn come_or_gone(
+    lock: &Lock,
+    observed: &Observation,
+    map: &str,
+    on_upgrade: OnUpgrade,
+    reason: &str,
+) -> Result<Lock, EpochError> {
+    let renames = || compare(lock, &observed.lock, &Levels::default()).renames.into_iter();
+    let is_known = lock.maps.contains_key(map) || lock.gone.contains_key(map);
+    if observed.lock.maps.contains_key(map) {
+        let may_be = renames().find(|rename| rename.new == map).map(|rename| rename.old);
+        return Err(EpochError::NewMap { map: map.to_owned(), may_be });
+    }
+    if is_known && on_upgrade != OnUpgrade::Drop {
+        let may_be = renames().find(|rename| rename.old == map).map(|rename| rename.new);
+        return Err(EpochError::IsGone { map: map.to_owned(), on_upgrade, may_be });
+    }
+    let mut accepted = lock.clone();
+    if let Some(known) = accepted.maps.remove(map) {
+        let rules = vec![rules::MAP_REMOVED.id.to_owned()];
+        let epoch = Epoch { max_entries: None, ..epoch(&known, &known, rules, on_upgrade, reason) };
+        let epochs = known.epochs.into_iter().chain([epoch]).collect();
+        accepted.gone.insert(map.to_owned(), Gone { renamed_from: known.renamed_from, epochs });
+        return Ok(accepted);
+    }
+    if let Some(last) = accepted.gone.get_mut(map).and_then(|gone| gone.epochs.last_mut()) {
+        reason.clone_into(&mut last.reason);
+        return Ok(accepted);
+    }
+    let names = lock.maps.keys().chain(observed.lock.maps.keys()).chain(lock.gone.keys()).map(String::as_str);
+    Err(EpochError::NoSuchMap { map: map.to_owned(), hint: crate::config::did_you_mean(map, names) })
 }
 
 /// The lock in which the newest epoch of `map`, which [`accept`] has written, says how these members are merged and no
@@ -301,6 +270,16 @@ pub fn convert(lock: &Lock, map: &str, answers: Option<&Answers>) -> Result<Lock
 /// Where there is no such map, or nothing was accepted for it.
 pub fn undo(lock: &Lock, map: &str) -> Result<Lock, EpochError> {
     let mut undone = lock.clone();
+    if let Some(before) = lock.gone.get(map).and_then(|gone| before_drop(map, gone)) {
+        undone.gone.remove(map);
+        undone.maps.insert(map.to_owned(), before);
+        return Ok(undone);
+    }
+    if let Some(before) = lock.maps.get(map).and_then(before_rename) {
+        undone.maps.remove(map);
+        undone.maps.insert(before.def.name.clone(), before);
+        return Ok(undone);
+    }
     let hint = || crate::config::did_you_mean(map, lock.maps.keys().map(String::as_str));
     let entry = undone.maps.get_mut(map).ok_or_else(|| EpochError::NoSuchMap { map: map.to_owned(), hint: hint() })?;
     let epoch = entry.epochs.pop().ok_or_else(|| EpochError::NothingToUndo(map.to_owned()))?;
@@ -309,7 +288,13 @@ pub fn undo(lock: &Lock, map: &str) -> Result<Lock, EpochError> {
     Ok(undone)
 }
 
-fn epoch(from: &LockedMap, to: &LockedMap, rules: Vec<String>, on_upgrade: OnUpgrade, reason: &str) -> Epoch {
+pub(crate) fn epoch(
+    from: &LockedMap,
+    to: &LockedMap,
+    rules: Vec<String>,
+    on_upgrade: OnUpgrade,
+    reason: &str,
+) -> Epoch {
     // What no digest tells is accepted up to here.
     let has_bound =
         to.def.max_entries < from.def.max_entries || rules.iter().any(|rule| rule == rules::CAPACITY_STAYS.id);
@@ -326,22 +311,25 @@ fn epoch(from: &LockedMap, to: &LockedMap, rules: Vec<String>, on_upgrade: OnUpg
     }
 }
 
-fn rules_of<'a>(findings: impl Iterator<Item = &'a Finding>, wanted: impl Fn(&Finding) -> bool) -> Vec<String> {
+pub(crate) fn rules_of<'a>(
+    findings: impl Iterator<Item = &'a Finding>,
+    wanted: impl Fn(&Finding) -> bool,
+) -> Vec<String> {
     let rules: BTreeSet<_> = findings.filter(|finding| wanted(finding)).map(|finding| finding.rule.id).collect();
     rules.into_iter().map(str::to_owned).collect()
 }
 
 /// A change of one map that is to be answered.
-struct Step<'a> {
-    levels: &'a Levels,
-    from: &'a LockedMap,
+pub(crate) struct Step<'a> {
+    pub(crate) levels: &'a Levels,
+    pub(crate) from: &'a LockedMap,
     /// With the epochs before it.
-    to: LockedMap,
+    pub(crate) to: LockedMap,
 }
 
 impl Step<'_> {
     /// What there is to answer, with that epoch in place: findings, and the rules that ask.
-    fn asked(&self, epoch: Option<&Epoch>) -> (Vec<Finding>, Vec<String>) {
+    pub(crate) fn asked(&self, epoch: Option<&Epoch>) -> (Vec<Finding>, Vec<String>) {
         let one =
             |locked: LockedMap| Lock { maps: BTreeMap::from([(self.to.def.name.clone(), locked)]), ..Lock::default() };
         let mut to = self.to.clone();
@@ -364,7 +352,7 @@ impl Step<'_> {
     }
 
     /// The epoch of that answer, if it is one, and nodes can do it.
-    fn answered(&self, on_upgrade: OnUpgrade, reason: &str, more: &[String]) -> Result<Epoch, EpochError> {
+    pub(crate) fn answered(&self, on_upgrade: OnUpgrade, reason: &str, more: &[String]) -> Result<Epoch, EpochError> {
         let (old, new) = (&self.from.def, &self.to.def);
         let is_one =
             |way: OnUpgrade, findings: &[Finding]| answers(&findings.iter().collect::<Vec<_>>()).contains(&way);

@@ -168,6 +168,19 @@ pub struct Comparison {
     pub findings: Vec<Finding>,
     /// What becomes of each map, by name.
     pub maps: Vec<Verdict>,
+    /// Maps that are gone without a word, and may be new ones under another name.
+    pub renames: Vec<Rename>,
+}
+
+/// A map that is gone and one that is new, which may be the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    /// The name that is gone.
+    pub old: String,
+    /// The name that is new.
+    pub new: String,
+    /// What would be found if they were: of the one map, under its new name.
+    pub comparison: Comparison,
 }
 
 impl Comparison {

@@ -6,7 +6,7 @@ use std::fmt;
 use crate::conversion::{self, Conversion, Derived, DerivedLeg, Leg, Problems};
 use crate::digest::Digest;
 use crate::epoch::{Epoch, OnUpgrade};
-use crate::lock::LockedMap;
+use crate::lock::{Gone, LockedMap};
 use crate::map::MapDef;
 
 /// The shortest way over epochs from one digest to another.
@@ -47,6 +47,27 @@ pub(crate) fn leading_to(epochs: &[Epoch], to: Digest) -> BTreeSet<Digest> {
         open.extend(arriving.remove(&at).into_iter().flatten().filter(|from| leading.insert(*from)));
     }
     leading
+}
+
+/// What was said of the entries of a map that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// `drop`, or `refuse` where the way leads over a step that a person has to decide on.
+    pub answer: OnUpgrade,
+    /// Why.
+    pub reason: String,
+}
+
+impl Gone {
+    /// What becomes of entries of the definition with the digest `from`; `None` where no epochs lead from there to the one that was
+    /// given up.
+    #[must_use]
+    pub fn given_up(&self, from: Digest) -> Option<GivenUp> {
+        let (last, before) = self.epochs.split_last()?;
+        let way = chain(before, from, last.from)?;
+        let answer = way.iter().map(|epoch| epoch.on_upgrade).max().unwrap_or(OnUpgrade::Drop).max(last.on_upgrade);
+        Some(GivenUp { answer, reason: last.reason.clone() })
+    }
 }
 
 /// Why no conversion leads from a definition to today's.

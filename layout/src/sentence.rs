@@ -191,7 +191,7 @@ impl Finding {
     /// The change in the fewest words: `connections u32 -> u64`.
     #[must_use]
     pub fn brief(&self) -> String {
-        let has_names = matches!(self.change, Change::Renamed { .. });
+        let has_names = matches!(self.change, Change::Renamed { .. } | Change::MapRenamed { .. });
         match (self.subject.member(), sides(&self.change)) {
             (Some(member), (Some(old), Some(new))) if !has_names => format!("{member} {old} -> {new}"),
             _ => self.message(),
@@ -224,6 +224,7 @@ fn sides(change: &Change) -> (Option<String>, Option<String>) {
         Change::Map { old, new } | Change::Template { old, new } => {
             (old.as_ref().map(outline), new.as_ref().map(outline))
         }
+        Change::MapRenamed { old, new } => both(old, new),
         Change::Pinned { new } => (Some(pinned(!new)), Some(pinned(*new))),
         Change::Type { old, new } => both(old, new),
         Change::MaxEntries { old, new } | Change::CapacityStays { old, new, .. } => both(old, new),
@@ -270,6 +271,7 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
             format!("the inner map{} is {}", of(map, has_map), if new.is_some() { "new" } else { "gone" })
         }
         Change::Map { new, .. } => format!("{what} is {}", if new.is_some() { "new" } else { "gone" }),
+        Change::MapRenamed { old, .. } => format!("{what} was called `{old}`"),
         Change::Pinned { new } => format!("{what} is {} pinned", if *new { "now" } else { "no longer" }),
         Change::Type { old, new } => format!("{what} is of type {new}, it was {old}"),
         Change::MaxEntries { old, new } if subject.inner > 0 => format!("{what} has {new} entries, it had {old}"),

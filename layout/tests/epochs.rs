@@ -60,7 +60,7 @@ fn a_lock_begins_as_what_the_objects_say() {
 
 #[test]
 fn what_loses_no_state_is_taken_over() {
-    let old = lock([map(V1), with(map("u32"), |def| def.name = "gone".to_owned())]);
+    let old = lock([map(V1)]);
     let objects = observed([
         with(map(V1), |def| (def.max_entries, def.numa_node) = (4096, 1)),
         with(map("u32"), |def| def.name = "new".to_owned()),

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<Said, Error> {
             editing.write(&lock.to_string())?;
         }
         outcome.notes.extend(observed::left_out(&inputs.observation, &target.config));
-        outcome.comparison = Comparison { findings, maps: Vec::new() };
+        outcome.comparison = Comparison { findings, ..Comparison::default() };
         outcome.old.name = target.shown_lock();
         outcome.new = Side::of_objects(&inputs);
         outcome.inputs = Some(inputs);

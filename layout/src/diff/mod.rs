@@ -4,6 +4,7 @@ mod at;
 mod causes;
 mod enumerators;
 mod layouts;
+mod likeness;
 mod sink;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,10 +13,11 @@ use crate::change::{Change, Outline, Part, Subject};
 use crate::config::Levels;
 use crate::digest::Digest;
 use crate::epoch::{Epoch, Merge, OnUpgrade};
-use crate::finding::{Comparison, Disposition, Finding, Verdict};
+use crate::finding::{Comparison, Disposition, Finding, Rename, Verdict};
 use crate::history::{chain, leading_to};
+use crate::identity::{self, Identities, why_no_rename};
 use crate::layout::Layout;
-use crate::lock::{Lock, LockedMap};
+use crate::lock::{Gone, Lock, LockedMap};
 use crate::map::{MapDef, Pinning};
 use crate::map_type::{Fate, fate_where, why_not};
 use crate::rules::{self, Attribute, Level, Rule, Tier};
@@ -30,22 +32,61 @@ pub(crate) use layouts::{meanings_between, rules_between};
 #[must_use]
 pub fn compare(old: &Lock, new: &Lock, levels: &Levels) -> Comparison {
     let mut comparison = Comparison::default();
+    let is_pinned = |name: &str| old.maps.get(name).is_some_and(|map| !map.ephemeral);
+    let identities = Identities::find(new, is_pinned);
+    let found = identities.names_before();
     let names: BTreeSet<&String> = old.maps.keys().chain(new.maps.keys()).collect();
+    let (mut open, mut fresh) = (Vec::new(), Vec::new());
     for name in names {
         let mut sink = Sink::new(name, levels);
-        let verdict = match (old.maps.get(name), new.maps.get(name)) {
-            (Some(before), Some(after)) => compare_map(before, after, &mut sink),
-            (Some(before), None) => removed(before, &mut sink),
-            (None, Some(after)) => added(after, &mut sink),
-            (None, None) => None,
+        let after = new.maps.get(name);
+        let before = match identities.before(name).filter(|_| after.is_some()) {
+            Some(before) => old.maps.get(before),
+            // What was not pinned is of no account to any other map.
+            None => old.maps.get(name).filter(|before| before.ephemeral),
         };
-        if let Some(after) = new.maps.get(name) {
+        let verdict = match (before, after) {
+            (Some(before), Some(after)) => compare_map(before, after, &mut sink),
+            (None, Some(after)) => {
+                fresh.extend((!after.ephemeral).then_some(&after.def));
+                added(after, &mut sink)
+            }
+            (_, None) => {
+                let gone = identities.now(name).and_then(|now| new.gone.get(now));
+                let is_elsewhere = found.contains(name.as_str()) && gone.is_none();
+                let before = old.maps.get(name).filter(|before| !before.ephemeral && !is_elsewhere);
+                before.map(|before| {
+                    let verdict = removed(before, gone, &mut sink);
+                    open.extend(sink.findings.iter().any(|found| found.accepted.is_none()).then_some(&before.def));
+                    verdict
+                })
+            }
+        };
+        if let Some(after) = after {
             stale_epochs(after, &mut sink);
         }
         comparison.findings.append(&mut sink.findings);
         comparison.maps.extend(verdict);
     }
+    comparison.renames = renames(old, new, (&open, &fresh), levels);
     comparison
+}
+
+/// The maps that may have got another name.
+fn renames(old: &Lock, new: &Lock, (gone, fresh): (&[&MapDef], &[&MapDef]), levels: &Levels) -> Vec<Rename> {
+    let pairs = likeness::pairs(gone, fresh).into_iter();
+    let pairs = pairs.filter(|(was, is)| why_no_rename(old, new, &was.name, &is.name).is_none());
+    let of = |(was, is): (&MapDef, &MapDef)| {
+        let (before, now) = (old.maps.get(&was.name)?, new.maps.get(&is.name)?);
+        let before = identity::renamed(before, &is.name);
+        let after = LockedMap { epochs: before.epochs.clone(), ..now.clone() };
+        let mut sink = Sink::new(&is.name, levels);
+        let verdict = compare_map(&before, &after, &mut sink);
+        let comparison =
+            Comparison { findings: sink.findings, maps: verdict.into_iter().collect(), ..Comparison::default() };
+        Some(Rename { old: was.name.clone(), new: is.name.clone(), comparison })
+    };
+    pairs.filter_map(of).collect()
 }
 
 fn added(after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
@@ -65,26 +106,32 @@ fn added(after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
     Some(verdict(&def.name, Disposition::Create, None, Some(def.digest())))
 }
 
-fn removed(before: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
-    if before.ephemeral {
-        return None;
-    }
+fn removed(before: &LockedMap, gone: Option<&Gone>, sink: &mut Sink<'_>) -> Verdict {
     let def = &before.def;
+    let from = def.digest();
     sink.add(&rules::MAP_REMOVED, Subject::MAP, Change::Map { old: Some(Outline::of(def)), new: None });
+    let given_up = gone.and_then(|gone| gone.given_up(from));
+    let answer = given_up.as_ref().map_or(OnUpgrade::Drop, |given_up| given_up.answer);
+    sink.findings.iter_mut().for_each(|finding| finding.accepted = given_up.as_ref().map(|given_up| given_up.answer));
     // As of an empty map in its place.
-    let fate = fate_where(def, def, OnUpgrade::Swap, || true);
-    Some(Verdict { fate, ..verdict(&def.name, Disposition::Drop, Some(def.digest()), None) })
+    let fate = fate_where(def, def, answer, || true);
+    let disposition = if answer == OnUpgrade::Refuse { Disposition::Refuse } else { Disposition::Drop };
+    let reason = given_up.map(|given_up| given_up.reason);
+    Verdict { fate, answer, reason, ..verdict(&def.name, disposition, Some(from), None) }
 }
 
 fn verdict(map: &str, disposition: Disposition, from: Option<Digest>, to: Option<Digest>) -> Verdict {
     let map = map.to_owned();
-    let answer = if disposition == Disposition::Drop { OnUpgrade::Swap } else { OnUpgrade::Reuse };
     let (reason, merge, cannot) = (None, BTreeMap::new(), Vec::new());
-    Verdict { map, disposition, from, to, reason, merge, answer, fate: Fate::Stay, cannot }
+    Verdict { map, disposition, from, to, reason, merge, answer: OnUpgrade::Reuse, fate: Fate::Stay, cannot }
 }
 
 fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
     let (old, new) = (&before.def, &after.def);
+    if old.name != new.name {
+        let change = Change::MapRenamed { old: old.name.clone(), new: new.name.clone() };
+        sink.add(&rules::MAP_RENAMED, Subject::MAP, change);
+    }
     match (before.ephemeral, after.ephemeral) {
         (true, true) => return None,
         (true, false) => {
@@ -136,7 +183,7 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
     let keeps = matches!(disposition, Disposition::Reuse | Disposition::Grow | Disposition::Migrate);
     let merge = if keeps { acceptance.merge(new) } else { BTreeMap::new() };
     let (from, to) = (Some(from), Some(to));
-    Some(Verdict { map: old.name.clone(), disposition, from, to, reason, merge, answer, fate, cannot })
+    Some(Verdict { map: new.name.clone(), disposition, from, to, reason, merge, answer, fate, cannot })
 }
 
 /// Says of a larger capacity that the map does not get it.

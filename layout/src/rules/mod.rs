@@ -52,6 +52,7 @@ rules! {
     enum_value_renamed ENUM_VALUE_RENAMED,
     layout_added LAYOUT_ADDED,
     layout_removed LAYOUT_REMOVED,
+    map_renamed MAP_RENAMED,
     meaning_changed MEANING_CHANGED,
     member_renamed MEMBER_RENAMED,
     scalar_kind_changed SCALAR_KIND_CHANGED,
