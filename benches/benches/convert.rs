@@ -79,7 +79,7 @@ fn way() -> Way {
     let mut steps: Vec<_> = (0..4).map(widened).collect();
     steps.push(Step::Copy { from: 16, to: 32, len: 48 });
     let key = Steps { from_size: 8, to_size: 8, steps: vec![Step::Copy { from: 0, to: 0, len: 8 }] };
-    let leg = DerivedLeg { key, value: Steps { from_size: OLD, to_size: NEW, steps }, collide: None };
+    let leg = DerivedLeg { key, value: Steps { from_size: OLD, to_size: NEW, steps }, collide: None, keeps_key: true };
     Way::new(&Conversion { legs: vec![Leg::Derived(leg)] }, &Migrations::default(), 8, OLD).expect("no code")
 }
 

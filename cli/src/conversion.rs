@@ -1,6 +1,6 @@
 //! How entries are converted over one epoch: plain data.
 
-use maplock_layout::conversion::{Derived, Problems};
+use maplock_layout::conversion::{Collide, Derived, Problems};
 use maplock_layout::history::Converting;
 
 /// How entries of a map are converted over one epoch.
@@ -31,6 +31,16 @@ impl Conversion {
         };
         Self { map: map.to_owned(), from: step.epoch.from.to_string(), to: step.epoch.to.to_string(), how }
     }
+}
+
+/// What becomes of entries whose keys become one.
+pub(crate) fn of_one_key(collide: Collide) -> String {
+    let what = match collide {
+        Collide::Refuse => "the upgrade does not happen",
+        Collide::Sum => "counts are added up, and of the rest one stays",
+        Collide::KeepOne => "one of them stays",
+    };
+    format!("entries whose keys become one: {what}")
 }
 
 /// What a conversion by hand implements. The generated module calls the types of each map `Key` and `Value`.

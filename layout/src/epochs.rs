@@ -259,7 +259,11 @@ pub fn convert(lock: &Lock, map: &str, answers: Option<&Answers>) -> Result<Lock
     // The same bytes in a smaller map need no conversion.
     if epoch.from != epoch.to {
         let side = Converting { epoch, old: &epoch.previous, new: &entry.def };
-        side.derive().map_err(|problems| EpochError::Unanswered { map: map.to_owned(), problems })?;
+        let derived = side.derive().map_err(|problems| EpochError::Unanswered { map: map.to_owned(), problems })?;
+        // What needed no question is said too: by this a reviewer knows it, and a node.
+        if let Some(derived) = derived {
+            epoch.convert = derived.answers(&epoch.convert);
+        }
     }
     Ok(converting)
 }

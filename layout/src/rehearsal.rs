@@ -1,6 +1,7 @@
 //! Conversions of entries tried, before a node depends on them.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry as Place;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 
@@ -60,7 +61,7 @@ pub struct Rehearsal<'a> {
     pub new: (u32, u32),
     /// What is done.
     pub convert: &'a Convert<'a>,
-    /// What becomes of entries whose keys become one; `None` where no two can.
+    /// What becomes of entries whose keys become one; `None` where no two can: two that do are a problem.
     pub collide: Option<Collide>,
     /// Derived legs there and back, where the way back is to give each entry back, padding aside.
     pub lossless: Option<&'a [&'a DerivedLeg]>,
@@ -114,7 +115,7 @@ impl Rehearsal<'_> {
 
     /// Converts entries of a node, each with its value or those of all CPUs: here, none may be refused.
     pub fn dumped(&self, entries: &[Entry], into: &mut Rehearsed) {
-        let mut keys = BTreeSet::new();
+        let mut keys: BTreeMap<Vec<u8>, &[u8]> = BTreeMap::new();
         for Entry { key, values } in entries {
             // A key is that of all CPUs' values.
             let mut own = BTreeSet::new();
@@ -127,14 +128,15 @@ impl Rehearsal<'_> {
                     Err(error) => into.problem(entry_problem(&error, key, value)),
                 }
             }
-            if self.collide.is_none() {
-                continue;
-            }
             for becomes in own {
-                if !keys.insert(becomes) {
-                    into.collided += 1;
-                    if self.collide == Some(Collide::Refuse) {
-                        into.problem(format!("the key {} becomes one that another entry has", hex(key)));
+                match keys.entry(becomes) {
+                    Place::Vacant(free) => _ = free.insert(key),
+                    Place::Occupied(other) => {
+                        into.collided += 1;
+                        if !matches!(self.collide, Some(Collide::Sum | Collide::KeepOne)) {
+                            let (one, other) = (hex(other.get()), hex(key));
+                            into.problem(format!("two entries get one key: those of {one} and {other}"));
+                        }
                     }
                 }
             }
@@ -238,7 +240,8 @@ mod tests {
         let summed = run(Some(Collide::Sum));
         assert_eq!((summed.dumped, summed.collided, summed.problems.len()), (6, 1, 0));
         let refused = run(Some(Collide::Refuse));
-        assert_eq!(refused.problems, ["the key 0x03 becomes one that another entry has"]);
+        assert_eq!(refused.problems, ["two entries get one key: those of 0x02 and 0x03"]);
+        assert_eq!(run(None), refused, "where none can, one that does is told");
     }
 
     #[test]
@@ -280,7 +283,7 @@ mod tests {
     #[test]
     fn the_way_back_is_tried_where_it_is_to_give_all_back() {
         let cut = Steps { from_size: 2, to_size: 2, steps: vec![Step::Copy { from: 0, to: 1, len: 1 }] };
-        let leg = DerivedLeg { key: same(1), value: cut, collide: None };
+        let leg = DerivedLeg { key: same(1), value: cut, collide: None, keeps_key: true };
         let legs = [&leg];
         let convert = |key: &[u8], value: &[u8], insert: &mut dyn FnMut(&[u8], &[u8])| {
             let (key, value) = through(&legs, key, value)?;

@@ -411,12 +411,93 @@ fn keys_that_may_become_one_are_asked_of() {
     assert_eq!(
         asked_of_key(old, new, &dropped("key.b")),
         [
-            "entries whose keys were different may have one key now: what becomes of them: --collide sum or --collide keep-one or --collide refuse"
+            "entries whose keys were different may have one key now: what becomes of them: --collide refuse or --collide sum or --collide keep-one"
         ]
     );
     let answers = Answers { collide: Some(Collide::Sum), ..dropped("key.b") };
     let leg = DerivedLeg::derive(&map_of(old, "u32"), &map_of(new, "u32"), &answers).unwrap().leg;
     assert_eq!((leg.collide, leg.inverse()), (Some(Collide::Sum), None));
+}
+
+/// The leg of a key, and what is said of its members.
+#[track_caller]
+fn of_key(old: &str, new: &str, answers: &Answers) -> (DerivedLeg, Vec<String>) {
+    let derived = DerivedLeg::derive(&map_of(old, "u32"), &map_of(new, "u32"), answers);
+    let derived = derived.unwrap_or_else(|problems| panic!("{problems}"));
+    let members = derived.members.iter().filter(|plan| plan.is_of_key());
+    let said = members.map(|plan| format!("{}: {plan}", plan.path())).collect();
+    (derived.leg, said)
+}
+
+const PADDED: &str = "struct k { u64 group; u32 cache; };";
+
+#[test]
+fn padding_of_a_key_that_has_no_place_any_more_is_asked_of() {
+    let packed = "struct k { u64 group; u32 cache; } packed;";
+    assert_eq!(
+        asked_of_key(PADDED, packed, &none()),
+        [
+            "old keys may differ in padding alone, for which the new ones have no place: what becomes of them: --collide refuse or --collide sum or --collide keep-one"
+        ]
+    );
+    for (collide, comes_back) in [(Collide::Refuse, true), (Collide::Sum, false), (Collide::KeepOne, false)] {
+        let (leg, _) = of_key(PADDED, packed, &Answers { collide: Some(collide), ..none() });
+        assert_eq!((leg.collide, leg.inverse().is_some()), (Some(collide), comes_back));
+    }
+    let (leg, _) = of_key(packed, PADDED, &none());
+    assert_eq!(leg.collide, None, "that there is more padding makes nothing one");
+}
+
+#[test]
+fn padding_of_a_key_that_is_named_is_zero_and_no_two_keys_may_become_one() {
+    for named in [
+        "struct k { u64 group; u32 cache; u32 flags; };",
+        "struct k { u64 group; u32 cache; u16 a; u8 b[2]; };",
+        "struct k { u32 cache; u32 flags; u64 group; };",
+    ] {
+        let (leg, said) = of_key(PADDED, named, &none());
+        assert_eq!(leg.collide, Some(Collide::Refuse), "{named}");
+        assert!(said.iter().any(|said| said.ends_with("added as 0 where old keys had padding")), "{said:?}");
+        let key = leg.key.convert(&[1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 9, 9, 9, 9]).unwrap();
+        assert!(!key.contains(&9), "{key:?}");
+        assert!(leg.inverse().is_some(), "members come back");
+        let (answered, _) = of_key(PADDED, named, &Answers { collide: Some(Collide::KeepOne), ..none() });
+        assert_eq!(answered.collide, Some(Collide::KeepOne));
+    }
+    let (leg, _) = of_key(PADDED, "struct k { u64 group; u64 cache; };", &none());
+    assert_eq!(leg.collide, Some(Collide::Refuse), "a number that grew over it is there as well");
+    let derived =
+        DerivedLeg::derive(&map_of(PADDED, "u32"), &map_of("struct k { u64 group; u64 cache; };", "u32"), &none());
+    let written = derived.unwrap().answers(&none());
+    assert_eq!(written, Answers { collide: Some(Collide::Refuse), ..none() }, "the epoch says so");
+    // In a value, padding tells entries from each other no more than it is read.
+    assert_eq!(derived_leg(PADDED, "struct k { u64 group; u32 cache; u32 flags; };").collide, None);
+}
+
+#[track_caller]
+fn derived_leg(old: &str, new: &str) -> DerivedLeg {
+    derived(old, new, &none()).leg
+}
+
+#[test]
+fn padding_of_a_key_that_stays_padding_is_carried_with_the_member_before_it() {
+    let key = |old: &str, new: &str, bytes: &[u8]| {
+        let (leg, _) = of_key(old, new, &none());
+        assert_eq!(leg.collide, None, "{new}");
+        leg.key.convert(bytes).unwrap()
+    };
+    let old = "struct k { u8 a; u32 b; u64 c; };";
+    let bytes = [1, 7, 8, 9, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3];
+    let signed = "struct k { u8 a; s32 b; u64 c; };";
+    let answers = cast("key.b", Cast::Refuse);
+    assert_eq!(of_key(old, signed, &answers).0.key.convert(&bytes).unwrap(), bytes);
+    let moved = "struct k { u32 b; u8 a; u64 c; };";
+    assert_eq!(key(old, moved, &bytes), [2, 2, 2, 2, 1, 7, 8, 9, 3, 3, 3, 3, 3, 3, 3, 3]);
+    let inner = "struct k { u64 c; struct { u8 a; u32 b; } in; };";
+    assert_eq!(key(old, inner, &bytes), [3, 3, 3, 3, 3, 3, 3, 3, 1, 7, 8, 9, 2, 2, 2, 2]);
+    // Of bit-fields, bit by bit.
+    let (old, new) = ("struct k { u8 a:3; u8 b; u16 c; };", "struct k { u16 c; u8 b; u8 a:3; };");
+    assert_eq!(key(old, new, &[0b1010_1101, 2, 3, 4]), [3, 4, 2, 0b1010_1101]);
 }
 
 // Maps.

@@ -148,7 +148,7 @@ fn what_a_text_says_that_cannot_be_done_is_refused_at_its_line() {
     assert_eq!(parse("hello\n"), "line 1: `hello` begins no conversion");
     assert_eq!(parse("conversion 1\n"), "line 1: the text ends before its `sum`");
     assert_eq!(parse("conversion 1\nsum 0\n"), "line 2: the text is damaged");
-    let leg = |steps: &str| parse(&format!("conversion 1\nderived none\nkey 4 4\n{steps}value 4 4\nsum 0\n"));
+    let leg = |steps: &str| parse(&format!("conversion 1\nderived none whole\nkey 4 4\n{steps}value 4 4\nsum 0\n"));
     for (steps, problem) in [
         ("copy 0 2 4\n", "line 4: 4 bytes written at 2, where 4 are"),
         ("copy 0 0 x\n", "line 4: `x` is no such number"),

@@ -39,7 +39,7 @@ fn new_map(value_size: u32) -> Map {
 /// Converts `values`, of which each fits, by programs and by system calls.
 fn converted_alike(value: &Steps, values: &[Vec<u8>]) -> Result<(), TestCaseError> {
     let key = Steps { from_size: 8, to_size: 8, steps: vec![Step::Copy { from: 0, to: 0, len: 8 }] };
-    let legs = vec![Leg::Derived(DerivedLeg { key, value: value.clone(), collide: None })];
+    let legs = vec![Leg::Derived(DerivedLeg { key, value: value.clone(), collide: None, keeps_key: true })];
     let way = Way::new(&Conversion { legs }, &Migrations::default(), 8, value.from_size).unwrap();
     let from = new_map(value.from_size);
     let mut expected = Vec::new();

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use super::check::MAX_SIZE;
 use super::matching::{Deriver, Tried, is_same};
 use super::meaning;
+use super::padding::Lost;
 use super::plan::{Act, Derived, MemberPlan, Mistake, Problems, Question, option};
 use super::tidy::tidy;
-use super::{Answers, DerivedLeg, Step, Steps};
+use super::{Answers, Collide, DerivedLeg, Step, Steps};
 use crate::config::did_you_mean;
 use crate::epoch::OnUpgrade;
 use crate::kernel_field;
@@ -43,21 +44,31 @@ impl DerivedLeg {
                 let what = format!("the {what} can't be converted step by step: {problem}");
                 tried.questions.push(Question { path: "value".to_owned(), what, flags: vec!["--by-hand".to_owned()] });
             }
-            let lossless = tried.is_lossless();
+            let (lossless, lost) = (tried.is_lossless(), tried.lost);
             all.take(tried);
-            (steps, lossless)
+            (steps, lossless, lost)
         };
-        let (key, is_own_key) = part(true);
-        let (value, _) = part(false);
+        let (key, keeps_key, lost) = part(true);
+        let (value, ..) = part(false);
+        let is_own_key = keeps_key && lost == Lost::Nothing;
+        let mut collide = answers.collide.filter(|_| !is_own_key);
         let mut used: BTreeSet<_> = all.used.iter().cloned().collect();
         if !is_own_key && all.questions.iter().all(|question| !question.path.starts_with("key")) {
             match answers.collide {
                 Some(_) => _ = used.insert(("collide", String::new())),
-                None => all.questions.push(Question {
-                    path: "key".to_owned(),
-                    what: "entries whose keys were different may have one key now: what becomes of them".to_owned(),
-                    flags: ["sum", "keep-one", "refuse"].map(|name| option("collide", name)).to_vec(),
-                }),
+                // Programs leave nothing in padding, and where they did, a person has to look.
+                None if keeps_key && lost == Lost::Named => collide = Some(Collide::Refuse),
+                None => {
+                    let what = match keeps_key {
+                        true => "old keys may differ in padding alone, for which the new ones have no place",
+                        false => "entries whose keys were different may have one key now",
+                    };
+                    all.questions.push(Question {
+                        path: "key".to_owned(),
+                        what: format!("{what}: what becomes of them"),
+                        flags: ["refuse", "sum", "keep-one"].map(|name| option("collide", name)).to_vec(),
+                    });
+                }
             }
         }
         if all.questions.is_empty() {
@@ -69,8 +80,7 @@ impl DerivedLeg {
         if !problems.questions.is_empty() || !problems.mistakes.is_empty() {
             return Err(problems);
         }
-        let collide = answers.collide.filter(|_| !is_own_key);
-        Ok(Derived { leg: DerivedLeg { key, value, collide }, members: all.plans })
+        Ok(Derived { leg: DerivedLeg { key, value, collide, keeps_key }, members: all.plans })
     }
 }
 
@@ -110,6 +120,7 @@ fn whole(
             // A lock is no byte to be copied, and nothing else of the kernel's gets here.
             if tried.questions.is_empty() && !acts && is_same(was, is) && kernel_field::any(is).is_none() {
                 tried.steps = kept(new_size).steps;
+                tried.lost = Lost::Nothing;
             }
             tried
         }

@@ -1,6 +1,6 @@
 //! The way back, as far as one leads back.
 
-use super::{Cast, Conversion, DerivedLeg, Int, Leg, Step, Steps};
+use super::{Cast, Collide, Conversion, DerivedLeg, Int, Leg, Step, Steps};
 use crate::sum::SumPlace;
 
 impl Steps {
@@ -79,14 +79,18 @@ fn aligned(offset: u32, sum: SumPlace) -> Option<SumPlace> {
 }
 
 impl DerivedLeg {
-    /// The way back: of the key whole, of the value what loses nothing. `None` where keys can't be brought back.
+    /// The way back: of the key each member, with padding that was not carried as 0, of the value what loses nothing. `None` where
+    /// keys can't be brought back.
     #[must_use]
     pub fn inverse(&self) -> Option<Self> {
         // A key of which a member was given up, or cast, may be that of another entry as well.
-        match self.collide {
-            None => Some(Self { key: self.key.inverse(), value: self.value.inverse(), collide: None }),
-            Some(_) => None,
-        }
+        let comes_back = match self.collide {
+            None => true,
+            Some(Collide::Refuse) => self.keeps_key,
+            Some(Collide::Sum | Collide::KeepOne) => false,
+        };
+        let (key, value) = (&self.key, &self.value);
+        comes_back.then(|| Self { key: key.inverse(), value: value.inverse(), collide: None, keeps_key: true })
     }
 }
 

@@ -390,6 +390,7 @@ impl Deriver<'_> {
         tried.questions.extend(inner.questions);
         tried.used.extend(inner.used);
         if !is_kept {
+            tried.lost = inner.lost;
             tried.plans.extend(inner.plans);
         }
         tried

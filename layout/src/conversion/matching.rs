@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 
 use super::members::{Leaf, Scope};
+use super::padding::{Lost, Padding};
 use super::plan::{Act, MemberPlan, Question, option};
 use super::{Answers, Step, defaults};
 use crate::diff::rules_between;
@@ -32,6 +33,8 @@ pub(super) struct Tried {
     pub(super) questions: Vec<Question>,
     /// Answers that were needed: the option and its path.
     pub(super) used: Vec<(&'static str, String)>,
+    /// Of a key: what becomes of its padding.
+    pub(super) lost: Lost,
 }
 
 impl Tried {
@@ -44,6 +47,7 @@ impl Tried {
         self.plans.extend(other.plans);
         self.questions.extend(other.questions);
         self.used.extend(other.used);
+        self.lost = self.lost.max(other.lost);
     }
 
     pub(super) fn is_lossless(&self) -> bool {
@@ -97,7 +101,14 @@ impl<'a> Deriver<'a> {
             }
         }
         tried.take(whole);
-        self.rest(old, new, &pairs, &mut tried);
+        let padding = if self.is_key {
+            Padding::of((old, new), &pairs.of_new, &pairs.new_taken, &[])
+        } else {
+            Padding::default()
+        };
+        self.rest(old, new, &pairs, &padding, &mut tried);
+        tried.steps.extend(padding.steps);
+        tried.lost = tried.lost.max(padding.lost);
         tried
     }
 
@@ -183,7 +194,7 @@ impl<'a> Deriver<'a> {
     }
 
     /// Members that are on one side only.
-    fn rest(&self, old: &Scope<'_>, new: &Scope<'_>, pairs: &Pairs, tried: &mut Tried) {
+    fn rest(&self, old: &Scope<'_>, new: &Scope<'_>, pairs: &Pairs, padding: &Padding, tried: &mut Tried) {
         let mut asked_of_new = BTreeSet::new();
         let mut asked = BTreeSet::new();
         let mut gone = Vec::new();
@@ -229,13 +240,14 @@ impl<'a> Deriver<'a> {
             }
         }
         for index in pairs.free_new() {
-            self.added(&new.leaves[index], asked_of_new.contains(&index), tried);
+            let leaf = &new.leaves[index];
+            self.added(leaf, asked_of_new.contains(&index), padding.is_named(leaf), tried);
         }
         tried.plans.extend(gone);
     }
 
     /// A member that the old definition does not have.
-    fn added(&self, leaf: &Leaf<'_>, may_be_renamed: bool, tried: &mut Tried) {
+    fn added(&self, leaf: &Leaf<'_>, may_be_renamed: bool, was_padding: bool, tried: &mut Tried) {
         let what = match self.answers.default.get(&leaf.path) {
             Some(text) => {
                 tried.used.push(("default", leaf.path.clone()));
@@ -250,7 +262,7 @@ impl<'a> Deriver<'a> {
                 text.clone()
             }
             None if leaf.is_lock() => return,
-            None if self.is_key && leaf.size_bits() > 0 => {
+            None if self.is_key && leaf.size_bits() > 0 && !was_padding => {
                 if !may_be_renamed {
                     let what = format!(
                         "`{}` is new in the key: what is it in old entries, which a program looks up by the whole key",
@@ -263,7 +275,11 @@ impl<'a> Deriver<'a> {
             }
             None => "0".to_owned(),
         };
-        let act = leaf.kernel_field().map_or(Act::Added(what), |field| Act::Emptied(field.to_owned()));
+        let act = match leaf.kernel_field() {
+            Some(field) => Act::Emptied(field.to_owned()),
+            None if self.is_key && was_padding => Act::Named(what),
+            None => Act::Added(what),
+        };
         tried.plans.push(MemberPlan { old: None, new: Some(leaf.path.clone()), acts: vec![act], lossless: true });
     }
 

@@ -11,6 +11,8 @@ use crate::layout::{Composite, CompositeKind, IntKind, Layout, Shape};
 pub(super) struct Scope<'a> {
     /// `value`, `value.items[]`.
     pub(super) path: String,
+    /// Bits that it takes, with padding.
+    pub(super) size_bits: u64,
     /// What has no members of its own to be matched, in the order of the declaration.
     pub(super) leaves: Vec<Leaf<'a>>,
     /// The structs through which the leaves were reached.
@@ -44,7 +46,8 @@ pub(super) struct Node<'a> {
 impl<'a> Scope<'a> {
     /// The members of `layout`; `None` where they are over `most`.
     pub(super) fn of(layout: &'a Layout, path: &str, most: usize) -> Option<Self> {
-        let mut scope = Self { path: path.to_owned(), leaves: Vec::new(), structs: Vec::new() };
+        let size_bits = layout.size.saturating_mul(8);
+        let mut scope = Self { path: path.to_owned(), size_bits, leaves: Vec::new(), structs: Vec::new() };
         scope.add(layout, None, path, 0, most)?;
         Some(scope)
     }

@@ -12,6 +12,7 @@ mod matching;
 mod meaning;
 mod members;
 mod numbers;
+mod padding;
 mod plan;
 mod text;
 mod tidy;
@@ -34,14 +35,18 @@ pub struct Conversion {
 }
 
 impl Conversion {
-    /// What becomes of entries whose keys become one, where that can be: by the first leg that says so. Code by hand says nothing:
-    /// counts are added up, and of the rest one stays.
+    /// What becomes of entries whose keys become one, where that can be: by the first leg of which it was asked, then by one that loses
+    /// padding. Code by hand says nothing: counts are added up, and of the rest one stays.
     #[must_use]
     pub fn collide(&self) -> Option<Collide> {
-        self.legs.iter().find_map(|leg| match leg {
-            Leg::Derived(leg) => leg.collide,
-            Leg::ByHand { .. } => Some(Collide::Sum),
-        })
+        let derived = |keeps_key: bool| {
+            self.legs.iter().find_map(move |leg| match leg {
+                Leg::Derived(leg) if leg.keeps_key == keeps_key => leg.collide,
+                _ => None,
+            })
+        };
+        let by_hand = self.legs.iter().any(|leg| matches!(leg, Leg::ByHand { .. }));
+        derived(false).or_else(|| derived(true)).or(by_hand.then_some(Collide::Sum))
     }
 }
 
@@ -68,6 +73,8 @@ pub struct DerivedLeg {
     pub value: Steps,
     /// What becomes of two entries whose keys become one; `None` where no two can.
     pub collide: Option<Collide>,
+    /// True where each member of a key comes back from the new one: what a key loses, if anything, is padding.
+    pub keeps_key: bool,
 }
 
 /// How bytes of one layout become bytes of another. The steps write different bits, and read what is not written: their order

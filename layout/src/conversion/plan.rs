@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Cast, DerivedLeg, Scale};
+use super::{Answers, Cast, DerivedLeg, Scale};
 
 /// A leg, and what it does to each member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +14,13 @@ pub struct Derived {
 }
 
 impl Derived {
+    /// `given`, and what is done without having been asked for: what keys may not become one, which the epoch says for those who read
+    /// it, and for nodes.
+    #[must_use]
+    pub fn answers(&self, given: &Answers) -> Answers {
+        Answers { collide: self.leg.collide, ..given.clone() }
+    }
+
     /// True where [`DerivedLeg::inverse`] gives back all of an entry but its padding.
     #[must_use]
     pub fn is_lossless(&self) -> bool {
@@ -109,6 +116,8 @@ pub enum Act {
     MoreArms,
     /// A new member, and what it is in a converted entry.
     Added(String),
+    /// A new member of a key, where the old key had padding, and what it is in a converted entry.
+    Named(String),
     /// A field of the kernel's, which starts empty.
     Emptied(String),
     /// Given up.
@@ -148,6 +157,7 @@ impl fmt::Display for Act {
             Self::Elements => f.write_str("converted element by element"),
             Self::MoreArms => f.write_str("old bytes kept, with more arms"),
             Self::Added(what) => write!(f, "added as {what}"),
+            Self::Named(what) => write!(f, "added as {what} where old keys had padding"),
             Self::Emptied(what) => write!(f, "starts empty, being a {what}"),
             Self::Dropped => f.write_str("dropped"),
         }

@@ -40,7 +40,8 @@ impl Conversion {
                 Leg::ByHand { from, to } => _ = writeln!(out, "by-hand {from} {to}"),
                 Leg::Derived(leg) => {
                     let collide = leg.collide.map_or("none", Collide::name);
-                    _ = writeln!(out, "derived {collide}");
+                    let keys = if leg.keeps_key { "whole" } else { "cut" };
+                    _ = writeln!(out, "derived {collide} {keys}");
                     for (what, of) in [("key", &leg.key), ("value", &leg.value)] {
                         _ = writeln!(out, "{what} {} {}", of.from_size, of.to_size);
                         steps(&of.steps, &mut out);
@@ -85,13 +86,14 @@ impl Conversion {
                         |text: &str| Digest::parse(text).ok_or_else(|| lines.wrong(&format!("`{text}` is no digest")));
                     legs.push(Leg::ByHand { from: digest(from)?, to: digest(to)? });
                 }
-                ["derived", collide] => {
+                ["derived", collide, keys @ ("whole" | "cut")] => {
                     let collide = match *collide {
                         "none" => None,
                         name => Some(Collide::from_name(name).ok_or_else(|| lines.no_line(line))?),
                     };
                     let (key, value) = (lines.part("key")?, lines.part("value")?);
-                    legs.push(Leg::Derived(DerivedLeg { key, value, collide }));
+                    let keeps_key = *keys == "whole";
+                    legs.push(Leg::Derived(DerivedLeg { key, value, collide, keeps_key }));
                 }
                 _ => return Err(lines.no_line(line)),
             }

@@ -84,6 +84,8 @@ pub enum TransferError {
         map: String,
         /// How many entries have no key of their own.
         failed: u64,
+        /// The first two of the old keys that become one, in hexadecimal digits; none where one is gone by now.
+        keys: Option<[String; 2]>,
     },
     /// No way leads back from the new map's entries to the old map's.
     NoWayBack {
@@ -152,11 +154,18 @@ impl fmt::Display for TransferError {
             }
             Self::Unfit { map, problem } => write!(f, "map `{map}`: {problem}"),
             Self::ByHand { map, key, source } => write!(f, "map `{map}`: the entry with the key {key}: {source}"),
-            Self::Collision { map, failed } => write!(
-                f,
-                "map `{map}`: {failed} {} the new key of another; say what becomes of them: cargo maplock accept {map} --collide sum",
-                if *failed == 1 { "entry has" } else { "entries have" }
-            ),
+            Self::Collision { map, failed, keys } => {
+                let has = if *failed == 1 { "entry has" } else { "entries have" };
+                write!(f, "map `{map}`: {failed} {has} the new key of another")?;
+                if let Some([one, other]) = keys {
+                    write!(f, ", such as {one} and {other}")?;
+                }
+                write!(
+                    f,
+                    "; delete one of them on this node, or release what becomes of them: cargo maplock accept {map} --on-upgrade \
+                     migrate --collide sum --reason \"…\""
+                )
+            }
             Self::NoSuchCode { map, source } => write!(f, "map `{map}`: {source}"),
             Self::NoWayBack { map } => write!(f, "map `{map}`: no way leads back to the entries that it had before"),
             Self::Kernel { map, what, source } => write!(f, "map `{map}`: {what}: {source}"),

@@ -22,7 +22,7 @@ fn leg(from: u32, to: u32, value: Step, key_size: u32) -> Way {
     let key =
         Steps { from_size: key_size, to_size: key_size, steps: vec![Step::Copy { from: 0, to: 0, len: key_size }] };
     let value = Steps { from_size: from, to_size: to, steps: vec![value] };
-    let legs = vec![Leg::Derived(DerivedLeg { key, value, collide: None })];
+    let legs = vec![Leg::Derived(DerivedLeg { key, value, collide: None, keeps_key: true })];
     Way::new(&Conversion { legs }, &Migrations::default(), 0, 0).expect("nothing by hand")
 }
 
@@ -239,7 +239,7 @@ fn entries_that_become_one_are_not_told_as_lost() {
 fn first_word(collide: Collide) -> Conversion {
     let key = Steps { from_size: 8, to_size: 4, steps: vec![Step::Copy { from: 0, to: 0, len: 4 }] };
     let value = Steps { from_size: 8, to_size: 8, steps: vec![Step::Copy { from: 0, to: 0, len: 8 }] };
-    Conversion { legs: vec![Leg::Derived(DerivedLeg { key, value, collide: Some(collide) })] }
+    Conversion { legs: vec![Leg::Derived(DerivedLeg { key, value, collide: Some(collide), keeps_key: false })] }
 }
 
 #[derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::Immutable)]

@@ -51,11 +51,17 @@ fn widened(key: (Steps, Steps), rest: u32) -> Widened {
     ];
     let back = vec![int(0, 64, 4, 32), copy(8, 8, rest), int(at, 64, 0, 32)];
     Widened {
-        leg: DerivedLeg { key: key.0, value: Steps { from_size: old_size, to_size: new_size, steps }, collide: None },
+        leg: DerivedLeg {
+            key: key.0,
+            value: Steps { from_size: old_size, to_size: new_size, steps },
+            collide: None,
+            keeps_key: true,
+        },
         back: DerivedLeg {
             key: key.1,
             value: Steps { from_size: new_size, to_size: old_size, steps: back },
             collide: None,
+            keeps_key: true,
         },
         old_size,
         new_size,
@@ -393,7 +399,7 @@ fn an_entry_of_many_counts_is_settled_by_a_program() {
     }
     const COUNTS: u32 = 500;
     let value = Steps { from_size: COUNTS * 8, to_size: COUNTS * 8 + 8, steps: vec![copy(0, 8, COUNTS * 8)] };
-    let there = way(&[&DerivedLeg { key: same(8), value, collide: None }]);
+    let there = way(&[&DerivedLeg { key: same(8), value, collide: None, keeps_key: true }]);
     let sums: Vec<_> = (1..=COUNTS).map(|at| Sum { offset: at * 8, width: 8, signed: false }).collect();
     let from = new_map(T::HASH, 8, COUNTS * 8, 1);
     let (to, base) = (new_map(T::HASH, 8, COUNTS * 8 + 8, 1), new_base(&from).expect("memory"));
@@ -492,8 +498,8 @@ fn a_key_that_cannot_be_looked_for_is_told_also_where_there_was_no_room_at_first
     let Step::Int(narrowed) = int(0, 64, 0, 32) else { unreachable!("an integer") };
     let narrowed = vec![Step::Int(Int { cast: Some(Cast::Refuse), ..narrowed })];
     let back = Steps { from_size: 8, to_size: 4, steps: narrowed };
-    let there = way(&[&DerivedLeg { key: widen, value: same(8), collide: None }]);
-    let back = way(&[&DerivedLeg { key: back, value: same(8), collide: None }]);
+    let there = way(&[&DerivedLeg { key: widen, value: same(8), collide: None, keeps_key: true }]);
+    let back = way(&[&DerivedLeg { key: back, value: same(8), collide: None, keeps_key: true }]);
     for _ in 0..5 {
         let (from, to) = (new_map(T::HASH, 4, 8, 200), new_map(T::HASH, 8, 8, 100));
         let base = new_base(&to).expect("memory");
@@ -528,7 +534,7 @@ fn two_keys_that_become_one_are_put_together_as_accepted() {
             let to = new_map(T::HASH, 4, 8, 64);
             let base = new_base(&from).expect("memory");
             let key = Steps { from_size: 8, to_size: 4, steps: vec![copy(0, 0, 4)] };
-            let there = way(&[&DerivedLeg { key, value: same(8), collide: Some(collide) }]);
+            let there = way(&[&DerivedLeg { key, value: same(8), collide: Some(collide), keeps_key: false }]);
             let sums = [Sum { offset: 0, width: 8, signed: false }];
             let convert = Convert {
                 from: &from,
@@ -604,7 +610,7 @@ fn a_number_that_does_not_fit_is_refused_with_its_entry() {
     {
         let int = Int { from: bits(64), to: bits(32), cast: Some(cast), scale: None, numbers: Vec::new() };
         let value = Steps { from_size: 8, to_size: 4, steps: vec![Step::Int(int)] };
-        let there = way(&[&DerivedLeg { key: same(8), value, collide: None }]);
+        let there = way(&[&DerivedLeg { key: same(8), value, collide: None, keeps_key: true }]);
         let convert = Convert {
             from: &from,
             to: &to,
@@ -640,6 +646,7 @@ fn several_stages_are_one_way_there_and_back() {
         key: same(8),
         value: Steps { from_size, to_size, steps },
         collide: None,
+        keeps_key: true,
     };
     let first = leg(8, 16, vec![int(0, 32, 8, 64), int(4, 32, 0, 64)]);
     let set = Step::Set { to: 8, bytes: vec![1] };
@@ -688,5 +695,89 @@ fn several_stages_are_one_way_there_and_back() {
             assert_eq!(from.lookup(&key(2)).expect("readable"), Some(old(17, 22)), "{method:?}");
             assert_eq!(from.lookup(&key(3)).expect("readable"), Some(old(10, 20)), "{method:?}");
         }
+    }
+}
+
+/// Keys of `{ u32 a; u32 padding; u64 b; }`, as many as there are, each with a padding of its own; the first two differ in that alone.
+fn padded(map: &Map, entries: u32) {
+    for number in 0..entries {
+        let mut key = vec![0; 16];
+        key[..4].copy_from_slice(&64_u32.to_ne_bytes());
+        key[4..8].copy_from_slice(&number.to_ne_bytes());
+        key[8..12].copy_from_slice(&number.max(1).to_ne_bytes());
+        map.update(&key, &vec![number as u8; map.value_bytes()], 0).expect("room");
+    }
+}
+
+#[test]
+fn no_entry_takes_the_place_of_another_whose_key_differed_in_padding_alone() {
+    if !can_run() {
+        return;
+    }
+    let packed = Steps { from_size: 16, to_size: 12, steps: vec![copy(0, 0, 4), copy(8, 4, 8)] };
+    let named = Steps { from_size: 16, to_size: 16, steps: vec![copy(0, 0, 4), copy(8, 8, 8)] };
+    for map_type in [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::LRU_PERCPU_HASH, T::LPM_TRIE] {
+        for key in [&packed, &named] {
+            // Also where a conversion says that no two can meet: by then it is wrong, and no entry is lost by it.
+            for collide in [None, Some(Collide::Refuse)] {
+                for method in METHODS.into_iter().map(Some).chain([None]) {
+                    if map_type == T::LPM_TRIE && method == Some(Method::Kernel) {
+                        continue;
+                    }
+                    let said = format!("{map_type} {collide:?} {method:?}");
+                    let from = new_map(map_type, 16, 8, room(map_type, 64));
+                    let there = way(&[&DerivedLeg { key: key.clone(), value: same(8), collide, keeps_key: true }]);
+                    let copied = |to: &Map| {
+                        let base = new_base(&from).expect("memory");
+                        let (base, there) = (Some(&base), &there);
+                        let convert =
+                            Convert { from: &from, to, base, base_of: Side::From, there, back: None, sums: &[] };
+                        convert.copy(&mut by(method))
+                    };
+                    padded(&from, 8);
+                    let to = new_map(map_type, key.to_size, 8, room(map_type, 64));
+                    let Err(error) = copied(&to) else { panic!("{said}: two entries were made one") };
+                    assert!(
+                        matches!(error, TransferError::Collision { failed: 1, keys: Some(_), .. }),
+                        "{said} {error:?}"
+                    );
+                    let named = |number: u32| {
+                        let bytes = [64, number, number.max(1), 0].map(u32::to_ne_bytes).concat();
+                        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+                    };
+                    let told = error.to_string();
+                    assert!(told.contains(&named(0)) && told.contains(&named(1)), "{said} {told}");
+
+                    // Padding that differs where no two keys meet is no hindrance.
+                    let first = [64_u32, 0, 1, 0].map(u32::to_ne_bytes).concat();
+                    assert!(from.delete(&first).expect("there"));
+                    let to = new_map(map_type, key.to_size, 8, room(map_type, 64));
+                    assert_eq!(copied(&to).expect("copied").entries, 7, "{said}");
+                    assert_eq!(contents(&to).len(), 7, "{said}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_old_programs_delete_is_deleted_also_where_keys_might_have_met() {
+    if !can_run() {
+        return;
+    }
+    let key = Steps { from_size: 16, to_size: 16, steps: vec![copy(0, 0, 4), copy(8, 8, 8)] };
+    let collide = Some(Collide::Refuse);
+    let there = way(&[&DerivedLeg { key, value: same(8), collide, keeps_key: true }]);
+    for method in METHODS.into_iter().map(Some).chain([None]) {
+        let (from, to) = (new_map(T::HASH, 16, 8, 64), new_map(T::HASH, 16, 8, 64));
+        padded(&from, 8);
+        assert!(from.delete(&[64_u32, 0, 1, 0].map(u32::to_ne_bytes).concat()).expect("there"));
+        let base = new_base(&from).expect("memory");
+        let (base, there) = (Some(&base), &there);
+        let convert = Convert { from: &from, to: &to, base, base_of: Side::From, there, back: None, sums: &[] };
+        convert.copy(&mut by(method)).expect("copied");
+        assert!(from.delete(&[64_u32, 5, 5, 0].map(u32::to_ne_bytes).concat()).expect("there"));
+        let settled = convert.settle(&mut by(method)).expect("settled");
+        assert_eq!((settled.deleted, contents(&to).len()), (1, 6), "{method:?}");
     }
 }

@@ -175,6 +175,7 @@ fn by_steps(key_size: u32) -> Way {
         key: Steps { from_size: key_size, to_size: key_size, steps: key },
         value: Steps { from_size: 16, to_size: 24, steps: value },
         collide: None,
+        keeps_key: true,
     };
     Way::new(&Conversion { legs: vec![Leg::Derived(leg)] }, &Migrations::default(), 0, 0).expect("no code")
 }

@@ -2,9 +2,7 @@
 
 use std::fmt::Write as _;
 
-use maplock_layout::conversion::Collide;
-
-use crate::conversion::{Conversion, How};
+use crate::conversion::{Conversion, How, of_one_key};
 use crate::formats::table::columns;
 use crate::outcome::count;
 use crate::terminal::{BAD, BOLD, GOOD};
@@ -62,12 +60,7 @@ pub(crate) fn members(of: &Conversion, indent: &str) -> String {
                 _ = writeln!(out, "{indent}members that stay as they are: {kept}");
             }
             if let Some(collide) = derived.leg.collide {
-                let what = match collide {
-                    Collide::Refuse => "the upgrade does not happen",
-                    Collide::Sum => "counts are added up, and of the rest one stays",
-                    Collide::KeepOne => "one of them stays",
-                };
-                _ = writeln!(out, "{indent}entries whose keys become one: {what}");
+                _ = writeln!(out, "{indent}{}", of_one_key(collide));
             }
             let back = match derived.is_lossless() {
                 _ if derived.leg.inverse().is_none() => "a roll-back returns to the entries as they were left",

@@ -7,7 +7,7 @@ use maplock_layout::rules::Level;
 use maplock_layout::{Disposition, Finding};
 
 use super::{cell, code, longest_run, text};
-use crate::conversion::{Conversion, How};
+use crate::conversion::{Conversion, How, of_one_key};
 use crate::outcome::{Ending, OBJECTS, Outcome, merged};
 
 pub(super) fn render(outcomes: &[Outcome]) -> String {
@@ -72,7 +72,8 @@ fn line(of: &Conversion) -> String {
     match &of.how {
         How::Derived(derived) => {
             let changed = derived.members.iter().filter(|member| !member.is_kept());
-            changed.map(|member| format!("{}: {member}", member.name())).collect::<Vec<_>>().join("; ")
+            let changed = changed.map(|member| format!("{}: {member}", member.name()));
+            changed.chain(derived.leg.collide.map(of_one_key)).collect::<Vec<_>>().join("; ")
         }
         How::ByHand(line) => format!("by hand: {line}"),
         How::Open(problems) => {

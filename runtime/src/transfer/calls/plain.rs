@@ -193,6 +193,10 @@ impl<'a> Exact<'a> {
 
     /// Writes an entry; false where it was there, or was not, against `put`.
     pub(in crate::transfer) fn put(&mut self, key: &[u8], value: &[u8], put: Put) -> Result<bool, TransferError> {
+        // An LPM trie heeds the flag since 6.13 (eae6a075e953).
+        if put == Put::IfAbsent && self.keys.as_ref().is_some_and(|keys| keys.contains(&prefix(key))) {
+            return Ok(false);
+        }
         match self.map.update(key, value, put as u64) {
             Ok(()) => {
                 if let Some(keys) = &mut self.keys {
@@ -214,7 +218,7 @@ impl<'a> Exact<'a> {
 }
 
 /// The key of an LPM trie without the bits behind its prefix, which don't count.
-fn prefix(key: &[u8]) -> Vec<u8> {
+pub(in crate::transfer) fn prefix(key: &[u8]) -> Vec<u8> {
     let mut bits = [0; 4];
     bits.copy_from_slice(&key[..4]);
     let bits = u32::from_ne_bytes(bits) as usize;

@@ -14,7 +14,7 @@ use super::super::emit::inputs::{Count, Maps, Over};
 use super::super::emit::writer::{Writer, at, build};
 use super::super::error::TransferError;
 use super::super::pieces::Pieces;
-use super::super::types::Settled;
+use super::super::types::{Settled, is_array};
 use super::types::Convert;
 use crate::sys::consts::BPF_F_MMAPABLE;
 use crate::sys::{Map, Mmap, NewMap, Prog};
@@ -226,10 +226,12 @@ pub(super) fn program(maps: Maps<'_>, base: &Map, slots: &Map, collide: Option<C
 
         // Another entry of the old map became it too, or new programs inserted it.
         w.asm.bind(unexpected);
-        if let Some(collide @ (Collide::Refuse | Collide::KeepOne)) = collide {
+        // An index of an array is always there.
+        let may_meet = matches!(collide, Some(Collide::Sum | Collide::KeepOne));
+        if collide != Some(Collide::Sum) && (may_meet || !is_array(maps.to.info().map_type)) {
             let inserted_by_both = w.asm.label();
             unless(w, op::IS_COPY, inserted_by_both);
-            if collide == Collide::Refuse {
+            if !may_meet {
                 w.asm.mov_imm(R0, EEXIST);
                 w.failed_unless_zero();
             }

@@ -37,7 +37,7 @@ impl Convert<'_> {
             None => Converter::new(*self, options.method)?.copy(options)?,
         };
         // Where entries become one, or as many as code says, fewer need not be lost.
-        if self.there.derived_legs().is_some() && self.there.collide().is_none() {
+        if self.there.derived_legs().is_some() && !self.there.may_meet() {
             copied.lost = evicted(self.to, copied.entries);
         }
         copied.bytes = copied.entries * (u64::from(info.key_size) + self.from.value_bytes() as u64);

@@ -64,11 +64,11 @@ fn programs_of(map_type: T, base_of: Side, all: &mut Vec<(String, Code)>) {
         add("settle own", programs::settle_cpu(converting, over, &Cpus::Own));
         add("settle others", programs::settle_cpu(converting, over, &ALL_CPUS));
         if !is_array {
-            add("insert", programs::insert(converting, over, None));
+            add("insert", programs::insert(converting, over));
         }
     } else {
         add("settle", programs::settle(converting, over, None));
-        for collide in [Collide::Sum, Collide::KeepOne, Collide::Refuse] {
+        for collide in [Collide::Sum, Collide::KeepOne] {
             if base_of == Side::From {
                 add(&format!("copy {collide:?}"), programs::settle(converting, over, Some(collide)));
             }

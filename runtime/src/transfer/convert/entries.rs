@@ -2,7 +2,6 @@
 //!
 //! What the old entries become is told here; it is brought into the new map by a program (`apply.rs`), or by system calls.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 
@@ -23,6 +22,7 @@ use super::apply::{Applier, Change, Changes};
 use super::chain;
 use super::types::{Convert, Side};
 use super::way::Way;
+use super::which::hex;
 use crate::sys::consts::BPF_F_NO_PREALLOC;
 use crate::sys::{Map, NewMap};
 
@@ -43,7 +43,6 @@ pub(in crate::transfer) struct Converter<'a> {
     /// Where entries stay at their indexes: how many the new map has. Behind them, the old one holds nothing: that is checked.
     indexes: Option<u32>,
     finder: Option<Finder>,
-    collide: Option<Collide>,
     method: Method,
 }
 
@@ -73,8 +72,7 @@ impl<'a> Converter<'a> {
         }
         let method = method.filter(|method| *method != Method::Kernel).unwrap_or(Method::Batch);
         let indexes = convert.keeps_indexes().then(|| to.info().max_entries);
-        let collide = there.collide();
-        Ok(Self { convert, base, pieces, over, applier, indexes, finder, collide, method })
+        Ok(Self { convert, base, pieces, over, applier, indexes, finder, method })
     }
 
     /// False where the new map has no place for that index.
@@ -353,9 +351,16 @@ impl<'a> Converter<'a> {
         is_copy: bool,
         settled: &mut Settled,
     ) -> Result<(), TransferError> {
-        // Until it was written, an index of an array holds nothing; and keys that don't meet need no look.
-        let is_new = is_copy && (is_array(self.convert.to.info().map_type) || self.collide.is_none());
-        let there = if is_new { None } else { to.get(&change.key)? };
+        // Until it was written, an index of an array holds nothing.
+        let is_array = is_array(self.convert.to.info().map_type);
+        if let Some(target) = change.target.as_ref().filter(|_| is_copy && !is_array && !self.convert.there.may_meet())
+        {
+            return match to.put(&change.key, target, Put::IfAbsent)? {
+                true => Ok(()),
+                false => Err(self.convert.collision(1)),
+            };
+        }
+        let there = if is_copy && is_array { None } else { to.get(&change.key)? };
         match (there, &change.expected, &change.target) {
             (None, None, Some(target)) => {
                 to.put(&change.key, target, Put::Any)?;
@@ -367,11 +372,7 @@ impl<'a> Converter<'a> {
                 settled.deleted += u64::from(to.delete(&change.key)?)
             }
             (Some(_), Some(_), None) => settled.kept_new += 1,
-            (Some(_), None, Some(_)) if is_copy && self.collide != Some(Collide::Sum) => {
-                if self.collide == Some(Collide::Refuse) {
-                    return Err(TransferError::Collision { map: self.convert.to.info().name.clone(), failed: 1 });
-                }
-            }
+            (Some(_), None, Some(_)) if is_copy && self.convert.there.collide() == Some(Collide::KeepOne) => {}
             (Some(mut new), expected, Some(target)) => {
                 let merging = Merging { pieces: &self.pieces, part: plain::parts(self.convert.to) };
                 let before = Before { counts: expected.as_deref(), words: expected.as_deref() };
@@ -421,27 +422,4 @@ impl Finder {
         clear(found).map_err(TransferError::kernel(over, "forgetting keys"))?;
         Ok(keys.into_iter().collect())
     }
-}
-
-/// Bytes as a person reads them.
-fn hex(bytes: &[u8]) -> String {
-    let bytes: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    bytes.join(" ")
-}
-
-/// The first entry that can't be converted, and why: a phrase.
-pub(super) fn first_unfit(from: &Map, way: &Way) -> Option<String> {
-    let found = Cell::new(None);
-    let (part, size) = (plain::parts(from), from.info().value_size as usize);
-    let looked = plain::each_entry(from, Method::Batch, &mut |key, value| {
-        for value in value.chunks_exact(part) {
-            if let Err(error) = way.convert(key, &value[..size], &mut |_, _| {}) {
-                found.set(Some(format!("the entry with the key {}: {error}", hex(key))));
-                return Err(TransferError::kernel(from, "converting")(io::Error::other("found")));
-            }
-        }
-        Ok(())
-    });
-    drop(looked);
-    found.take()
 }

@@ -33,5 +33,6 @@ mod steps;
 mod supply;
 pub(super) mod types;
 pub(super) mod way;
+mod which;
 
 pub(super) use drive::ConvertPass;

@@ -9,7 +9,7 @@ use std::os::fd::AsFd as _;
 use maplock_layout::conversion::Steps;
 
 use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
-use super::super::emit::asm::{ERANGE, Helper, If, Label, Reg, Size};
+use super::super::emit::asm::{EEXIST, ERANGE, Helper, If, Label, Reg, Size};
 use super::super::emit::inputs::{Count, Maps, Over};
 use super::super::emit::writer::{Writer, at};
 use super::steps::{self, Onto};
@@ -112,6 +112,26 @@ impl Converting<'_> {
             w.asm.store(Size::B8, R10, at::WORK, R0);
         }
         w.asm.label()
+    }
+
+    /// True where a key may become one that another key becomes too.
+    pub(super) fn changes_keys(&self) -> bool {
+        !is_same(self.keys)
+    }
+
+    /// After a write to the new map: done where this very key was met before, and failed where another one has become this one.
+    pub(super) fn failed_unless_met_before(&self, w: &mut Writer<'_>, base: &Map) {
+        if self.changes_keys() {
+            let (written, other) = (w.asm.label(), w.asm.label());
+            w.asm.jump_if_imm(R0, If::Ne, EEXIST, written);
+            self.with_old_key(w);
+            w.lookup(R9, base, other);
+            w.asm.jump(w.done);
+            w.asm.bind(other);
+            w.asm.mov_imm(R0, EEXIST);
+            w.asm.bind(written);
+        }
+        w.failed_unless_zero();
     }
 
     /// Counts an entry that does not fit, if one did not.

@@ -14,21 +14,25 @@ use super::steps::Onto;
 use super::types::Side;
 use crate::sys::Map;
 
-/// Copies an entry to the new map, and as it was to the snapshot, which is of the old map.
+/// Copies an entry to the new map, and as it was to the snapshot, which is of the old map. Where keys change, none may be there that
+/// another key of the old map became.
 pub(super) fn copy(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_convert", |w| {
         let keyed = matches!(source, Over::Iterator { .. });
         let unfit = of.begin(w, source);
         let Maps { from, to, .. } = of.maps;
+        let may_be_there = of.changes_keys() && !is_array(to.info().map_type);
+        let flags = if may_be_there { BPF_NOEXIST } else { BPF_ANY };
         if of.maps.per_cpu {
-            if keyed {
-                w.write(base, BPF_ANY, |asm| asm.map_value(R3, of.maps.zeros));
-                w.failed_unless_zero();
-            }
             of.convert_key(w, of.keys, KEY, unfit);
             if !is_array(to.info().map_type) {
-                w.write(to, BPF_ANY, |asm| asm.map_value(R3, of.maps.zeros));
+                w.write(to, flags, |asm| asm.map_value(R3, of.maps.zeros));
+                of.failed_unless_met_before(w, base);
+            }
+            if keyed {
+                of.with_old_key(w);
+                w.write(base, BPF_ANY, |asm| asm.map_value(R3, of.maps.zeros));
                 w.failed_unless_zero();
             }
             w.each_cpu(&Cpus::Range(0..of.maps.possible_cpus), |w, cpus| {
@@ -51,8 +55,8 @@ pub(super) fn copy(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
             of.read(w);
             of.convert_value(w, of.fresh, Area::Read, Area::Target, Onto::Nothing, unfit);
             of.convert_key(w, of.keys, KEY, unfit);
-            of.write(w, to, Area::Target, BPF_ANY);
-            w.failed_unless_zero();
+            of.write(w, to, Area::Target, flags);
+            of.failed_unless_met_before(w, base);
             of.with_old_key(w);
             of.write(w, base, Area::Read, BPF_ANY);
             w.failed_unless_zero();
@@ -62,7 +66,7 @@ pub(super) fn copy(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
 }
 
 /// Settles an entry of the old map: what changed in it since the snapshot follows into the new map. Where `collide` is given, the
-/// new map is used by nobody yet, and an entry that is there came from another key of the old map.
+/// new map is used by nobody yet, and an entry that is there came from another key of the old map, as it may.
 pub(super) fn settle(of: Converting<'_>, source: Over<'_>, collide: Option<Collide>) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_settle", |w| {
@@ -106,9 +110,6 @@ pub(super) fn settle(of: Converting<'_>, source: Over<'_>, collide: Option<Colli
         w.count(Count::Inserted);
         w.asm.jump(made);
         w.asm.bind(there);
-        if collide == Some(Collide::Refuse) {
-            w.failed_unless_zero();
-        }
         if collide != Some(Collide::KeepOne) {
             // So did new programs: their words stay.
             w.lookup(R8, to, again);
@@ -140,7 +141,7 @@ pub(super) fn settle(of: Converting<'_>, source: Over<'_>, collide: Option<Colli
 
 /// Per-CPU maps: inserts a key that only the old map has, with values as if all of the old were 0, and an empty one into the
 /// snapshot. [`settle_cpu`] fills them.
-pub(super) fn insert(of: Converting<'_>, source: Over<'_>, collide: Option<Collide>) -> io::Result<Code> {
+pub(super) fn insert(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
     let base = of.base()?;
     build(of.maps, source, "maplock_insert", |w| {
         let to = of.maps.to;
@@ -170,9 +171,6 @@ pub(super) fn insert(of: Converting<'_>, source: Over<'_>, collide: Option<Colli
             w.copy_bytes(R8, R7, to.info().value_size);
         });
         w.asm.bind(there);
-        if collide == Some(Collide::Refuse) {
-            w.failed_unless_zero();
-        }
         if of.base_of == Side::From {
             of.with_old_key(w);
         }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use maplock_layout::conversion::{Collide, DerivedLeg, Steps};
+use maplock_layout::conversion::{DerivedLeg, Steps};
 
 use super::super::drive::counts;
 use super::super::drive::programs::{Programs, work};
@@ -11,10 +11,10 @@ use super::super::emit::inputs::{Cpus, Half, Maps, Over};
 use super::super::error::TransferError;
 use super::super::pieces::Pieces;
 use super::super::types::is_per_cpu;
-use super::entries::first_unfit;
 use super::parts::{Areas, Converting};
 use super::programs as emit;
 use super::types::{Convert, Side};
+use super::which::first_unfit;
 use super::{chain, steps};
 use crate::sys::{self, Map};
 
@@ -26,7 +26,6 @@ pub(super) struct Converted<'a> {
     fresh: Vec<Steps>,
     values: Vec<Steps>,
     back: Vec<Steps>,
-    collide: Option<Collide>,
     counts: Map,
     zeros: Map,
     /// Work areas: for each of two programs that run at once, and for one that runs on all CPUs.
@@ -69,7 +68,6 @@ impl<'a> Converted<'a> {
         let per_cpu = is_per_cpu(convert.from.info().map_type);
         Ok(Self {
             pieces: Pieces::new(convert.to, convert.sums),
-            collide: convert.there.collide(),
             counts: counts::new()?,
             zeros: work(areas.value.max(areas.key), 1)?,
             work: [work(areas.size(), 1)?, work(areas.size(), 1)?],
@@ -124,18 +122,18 @@ impl Programs for Converted<'_> {
             Over::Iterator { half: Some(Half::Other), .. } => &self.work[1],
             _ => &self.work[0],
         };
-        match self.collide {
-            None => emit::copy(self.in_area(work), over),
-            Some(_) if self.each_cpu.is_some() => {
-                Err(io::Error::other("per-CPU values of keys that become one are not put together by a program"))
-            }
-            collide => emit::settle(self.in_area(work), over, collide),
+        if !self.convert.there.may_meet() {
+            return emit::copy(self.in_area(work), over);
         }
+        if self.each_cpu.is_some() {
+            return Err(io::Error::other("per-CPU values of keys that become one are not put together by a program"));
+        }
+        emit::settle(self.in_area(work), over, self.convert.there.collide())
     }
 
     /// Of two entries that become one, the second has to see the first.
     fn can_be_halved(&self) -> bool {
-        self.collide.is_none()
+        !self.convert.there.may_meet()
     }
 
     fn settle(&self, over: Over<'_>) -> io::Result<Code> {
@@ -147,12 +145,12 @@ impl Programs for Converted<'_> {
     }
 
     fn insert(&self, over: Over<'_>) -> io::Result<Code> {
-        emit::insert(self.on_each_cpu(), over, None)
+        emit::insert(self.on_each_cpu(), over)
     }
 
     /// Of several keys that became one, none says when all are gone.
     fn follows_deletions(&self) -> bool {
-        self.collide.is_none()
+        !self.convert.there.may_meet()
     }
 
     fn find_gone(&self, over: Over<'_>, gone: Option<&Map>) -> io::Result<Code> {

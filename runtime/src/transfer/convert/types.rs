@@ -2,12 +2,12 @@
 
 use std::io;
 
-use maplock_layout::conversion::Collide;
 use maplock_layout::map::MapType;
 
 use super::super::error::TransferError;
 use super::super::types::{Sum, is_array};
 use super::way::Way;
+use super::which::first_two_of_one_key;
 use crate::sys::Map;
 
 /// One of the two maps of a transfer.
@@ -59,11 +59,15 @@ impl Convert<'_> {
     /// may not meet.
     pub(super) fn unwritten(&self, failed: u64, error: io::Error) -> TransferError {
         match error.raw_os_error() {
-            Some(libc::EEXIST) if self.there.collide() == Some(Collide::Refuse) => {
-                TransferError::Collision { map: self.to.info().name.clone(), failed }
-            }
+            Some(libc::EEXIST) if !self.there.may_meet() => self.collision(failed),
             _ => TransferError::write(self.to, failed, error),
         }
+    }
+
+    /// That so many entries have the new key of another.
+    pub(super) fn collision(&self, failed: u64) -> TransferError {
+        let keys = first_two_of_one_key(self.from, self.to, self.there);
+        TransferError::Collision { map: self.to.info().name.clone(), failed, keys }
     }
 }
 

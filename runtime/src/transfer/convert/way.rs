@@ -76,7 +76,7 @@ impl Way {
         };
         let mut legs = conversion.legs.iter().map(leg).collect::<Result<Vec<_>, _>>()?;
         if legs.is_empty() {
-            let leg = DerivedLeg { key: same(key_size), value: same(value_size), collide: None };
+            let leg = DerivedLeg { key: same(key_size), value: same(value_size), collide: None, keeps_key: true };
             legs.push(WayLeg::Derived(leg));
         }
         Ok(Self { legs, collide: conversion.collide() })
@@ -102,6 +102,11 @@ impl Way {
     /// What becomes of entries whose keys become one, where that can be.
     pub(super) fn collide(&self) -> Option<Collide> {
         self.collide
+    }
+
+    /// True where entries whose keys become one are put together. Elsewhere none do, or the upgrade does not happen.
+    pub(super) fn may_meet(&self) -> bool {
+        matches!(self.collide, Some(Collide::Sum | Collide::KeepOne))
     }
 
     /// Converts an entry, into as many as it becomes.
