@@ -218,8 +218,12 @@ pub(crate) struct AcceptArgs {
     #[command(flatten)]
     pub(crate) convert: ConvertArgs,
 
+    /// The same bytes mean something else now: raise the version of each map's meaning
+    #[arg(long, conflicts_with = "against")]
+    pub(crate) new_meaning: bool,
+
     /// Take back the newest epoch of each map
-    #[arg(long, conflicts_with_all = ["on_upgrade", "reason", "merge", "against"])]
+    #[arg(long, conflicts_with_all = ["on_upgrade", "reason", "merge", "new_meaning", "against"])]
     pub(crate) undo: bool,
 
     /// Accept what maps.lock changes against this git revision, for a release that no epoch leads from

@@ -1,7 +1,7 @@
 //! What should be known of how objects are read, beside what was found in them.
 
 use maplock_layout::map::Pinning;
-use maplock_layout::{Config, Observation};
+use maplock_layout::{Adopted, Config, Observation};
 
 /// What the objects do not say, and counts all the same.
 pub(crate) fn notes(observation: &Observation) -> Vec<String> {
@@ -15,7 +15,19 @@ pub(crate) fn notes(observation: &Observation) -> Vec<String> {
             "{words} {are} not pinned in the objects, but {count} as before; `ephemeral = [{list}]` says otherwise"
         ));
     }
+    notes.extend(notes_of_versions(observation));
     notes
+}
+
+/// The structs that lost their version in the objects, and keep it all the same.
+pub(crate) fn notes_of_versions(observation: &Observation) -> Vec<String> {
+    let note = |of: &Adopted| {
+        let Adopted { map, spelling, version } = of;
+        format!(
+            "`{spelling}` of map `{map}` has no version any more in the objects; version {version} goes on counting"
+        )
+    };
+    observation.adopted.iter().map(note).collect()
 }
 
 /// The declared maps that a first lock leaves out, though nobody asked for that.

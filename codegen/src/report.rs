@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snippet};
 use maplock_layout::lock::{self, OnUpgrade};
 use maplock_layout::map::Pinning;
-use maplock_layout::rules::{Attribute, Compares, Level, Tier};
+use maplock_layout::rules::{self, Attribute, Compares, Level, Tier};
 use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Part, Rename, Subject, answers};
 
 use crate::object_file::SourceLine;
@@ -111,8 +111,12 @@ pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<Command> 
     let renamed = gone.flat_map(|rename| renamed(rename, more));
     let answers = ways(comparison, map, &breaks).into_iter();
     let map = shell_word(map);
+    // Of the same bytes nothing can be derived. A number of another unit can be scaled; which one, nobody knows here.
+    let primary = || breaks.iter().filter(|finding| finding.consequence_of.is_none());
+    let is_by_hand = primary().all(|finding| finding.rule == &rules::MEANING_CHANGED);
     let accept = answers.map(|(way, purpose)| {
-        let line = format!("cargo maplock accept {map} --on-upgrade {way} --reason \"…\"{more}");
+        let by_hand = if is_by_hand && way == OnUpgrade::Migrate { " --by-hand" } else { "" };
+        let line = format!("cargo maplock accept {map} --on-upgrade {way}{by_hand} --reason \"…\"{more}");
         Command { purpose, line, is_answer: true }
     });
     let accept = renamed.chain(accept);

@@ -113,7 +113,9 @@ pub(crate) fn inputs(targets: &[Target], project: &Project) -> Result<Vec<Inputs
                 None => named(&target.objects),
             };
             // One that can't be read is told where it is asked for.
-            let lock = target.read_lock().map(|(_, lock)| lock).unwrap_or_default();
+            let text = lockfile::read(&target.lock).ok().flatten().unwrap_or_default();
+            // `update` mends the ends of lines.
+            let lock = Lock::parse(&text.replace("\r\n", "\n")).unwrap_or_default();
             read_after(&objects, &target.config, &lock)
         })
         .collect()

@@ -10,10 +10,12 @@ use maplock_layout::lock::{Epoch, Merge, OnUpgrade};
 use maplock_layout::{Lock, Observation, compare};
 
 use super::check::old_side;
+use super::new_meaning;
 use crate::Said;
 use crate::args::{AcceptArgs, OnUpgradeArg};
 use crate::conversion::Conversion;
 use crate::error::Error;
+use crate::observed;
 use crate::outcome::{Change, Ending, Outcome, Side, demand_decisions};
 use crate::project::git::Revision;
 use crate::project::lockfile::{self, Editing};
@@ -92,10 +94,13 @@ impl Answer<'_> {
 fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outcome, Error> {
     target.read_lock()?;
     let inputs = project::inputs(std::slice::from_ref(target), &args.input.project)?;
-    let inputs = inputs.into_iter().next().unwrap_or_default();
-    let observed = &inputs.observation;
+    let mut inputs = inputs.into_iter().next().unwrap_or_default();
     let editing = Editing::begin(&target.lock)?;
     let (text, before) = parse(target, &editing)?;
+    if args.new_meaning {
+        new_meaning::raise(&mut inputs, &before, answer.maps)?;
+    }
+    let observed = &inputs.observation;
     let levels = &target.config.levels;
     if let Some(conflict) = observed.conflicts.iter().find(|conflict| answer.maps.contains(&conflict.map)) {
         return Err(Error::new(conflict.message())
@@ -103,7 +108,10 @@ fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outc
     }
     let mut after = before.clone();
     for map in answer.maps {
-        after = answer.entered(&after, observed, map, levels).map_err(|error| refused(&error))?;
+        after = answer.entered(&after, observed, map, levels).map_err(|error| match error {
+            EpochError::NothingToAccept(_) => refused(&error).help(new_meaning::hint(map, &target.selection)),
+            error => refused(&error),
+        })?;
     }
     let mut outcome = written(target, editing, text, before, after, "accepted", answer.maps)?;
     let mut rest = compare(&outcome.new.lock, &observed.lock, levels);
@@ -116,6 +124,7 @@ fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outc
     } else if epochs::update(&outcome.new.lock, observed, levels).is_ok_and(|updated| updated != outcome.new.lock) {
         outcome.notes.push(format!("safe changes wait for `cargo maplock update{}`", target.selection));
     }
+    outcome.notes.extend(observed::notes_of_versions(observed));
     outcome.inputs = Some(inputs);
     Ok(outcome)
 }

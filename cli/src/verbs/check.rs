@@ -51,6 +51,8 @@ fn fresh(target: &Target, inputs: maplock_codegen::Inputs, text: String, lock: L
     // Once the lock has it, it is known.
     if outcome.ending != Ending::UpToDate {
         outcome.notes = observed::notes(observation);
+    } else {
+        outcome.notes = observed::notes_of_versions(observation);
     }
     outcome.inputs = Some(inputs);
     outcome

@@ -7,5 +7,6 @@ pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod migrate;
+mod new_meaning;
 pub(crate) mod rules;
 pub(crate) mod update;

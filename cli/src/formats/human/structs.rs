@@ -91,6 +91,9 @@ fn attributes(def: &MapDef) -> String {
     if def.map_extra != 0 {
         said.push(format!("map_extra {:#x}", def.map_extra));
     }
+    if def.version != 0 {
+        said.push(format!("version {}", def.version));
+    }
     if def.numa_node != 0 {
         said.push(format!("NUMA node {}", def.numa_node));
     }
@@ -205,7 +208,8 @@ impl<'a> Types<'a> {
         let head = head(composite);
         let mut rows = vec![Row { code: format!("{before}{head} {{"), note: "offset  size".to_owned() }];
         self.members(composite, layout.size, 0, 1, &mut rows)?;
-        rows.push(Row { code: format!("}}{after};"), note: bytes(layout.size) });
+        let note = format!("{}{}", bytes(layout.size), version(composite));
+        rows.push(Row { code: format!("}}{after};"), note });
         Ok(aligned(&rows))
     }
 
@@ -234,7 +238,7 @@ impl<'a> Types<'a> {
                     let element = if dims.is_empty() { member.layout.size } else { element_size(&member.layout) };
                     self.members(inner, element, at, depth + 1, rows)?;
                     let name = if member.name.is_empty() { String::new() } else { format!(" {}", member.name) };
-                    let note = place(at, member);
+                    let note = place(at, member) + &version(inner);
                     rows.push(Row { code: format!("{indent}}}{name}{dims};"), note });
                 }
                 None => {
@@ -299,6 +303,11 @@ fn element_size(layout: &Layout) -> u64 {
         Shape::Array { element, .. } => element_size(element),
         _ => layout.size,
     }
+}
+
+/// `, version 2`
+fn version(composite: &Composite) -> String {
+    if composite.version() == 0 { String::new() } else { format!(", version {}", composite.version()) }
 }
 
 /// What stands before and after a definition that a typedef names.

@@ -31,6 +31,8 @@ struct MapJson<'a> {
     max_entries: u32,
     flags: u32,
     map_extra: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    version: u32,
     pinning: PinningJson,
     key: Option<LayoutJson<'a>>,
     value: Option<LayoutJson<'a>>,
@@ -63,7 +65,11 @@ enum DetailJson<'a> {
     Enum { values: Vec<ValueJson<'a>> },
     Pointer { target: &'a str },
     Array { length: u32, element: Box<LayoutJson<'a>> },
-    Composite { members: Vec<MemberJson<'a>> },
+    Composite {
+        #[serde(skip_serializing_if = "is_zero")]
+        version: u32,
+        members: Vec<MemberJson<'a>>,
+    },
     Nothing {},
 }
 
@@ -145,6 +151,7 @@ fn map_json<'a>(def: &'a MapDef, object: &'a str) -> MapJson<'a> {
         max_entries: def.max_entries,
         flags: def.flags,
         map_extra: def.map_extra,
+        version: def.version,
         pinning: match def.pinning {
             Pinning::None => PinningJson::Name("none"),
             Pinning::ByName => PinningJson::Name("by_name"),
@@ -185,11 +192,17 @@ pub(crate) fn layout_json(layout: &Layout) -> LayoutJson<'_> {
                 CompositeKind::Section => "section",
             };
             let members = composite.members().iter().map(member_json).collect();
-            (kind, composite.name().map(|name| name.to_string()), DetailJson::Composite { members })
+            (kind, composite.name().map(|name| name.to_string()), DetailJson::Composite { version: composite.version(), members })
         }
         Shape::Opaque { name } => ("opaque", Some(name.to_string()), DetailJson::Nothing {}),
     };
     LayoutJson { kind, name, size: layout.size, typedef: layout.typedef.as_deref(), detail }
+}
+
+/// True of what was never given.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(version: &u32) -> bool {
+    *version == 0
 }
 
 fn member_json(member: &Member) -> MemberJson<'_> {
