@@ -163,6 +163,8 @@ pub enum Change {
     Added { new: Typed, in_union: bool },
     /// As above.
     Removed { old: Typed, in_union: bool },
+    /// A member of 0 bytes, as it is spelled on the sides that have it.
+    Empty { old: Option<String>, new: Option<String> },
     /// A member under another name.
     Renamed { old: (String, Place), new: (String, Place) },
     /// A member in another place.

@@ -2,7 +2,8 @@
 //!
 //! In: type, sizes, effective flags, `map_extra`, the versions of what map and structs mean, the key's and value's members with
 //! offsets, widths, names, signedness and enumerators, and the same of an inner map. Out: what can change without a byte being read otherwise
-//! (`max_entries`, pinning, NUMA node, the names of types, `char` for a byte, the order of members and enumerators).
+//! (`max_entries`, pinning, NUMA node, the names of types, `char` for a byte, the order of members and enumerators, members of 0 bytes),
+//! and of enumerators of more than 4 bytes, what not every compiler tells: all but the low 32 bits (`wide_enum`).
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,6 +14,7 @@ use hmac_sha256::Hash;
 use crate::kernel_field;
 use crate::layout::{Composite, Enumeration, IntKind, Layout, Shape};
 use crate::map::MapDef;
+use crate::wide_enum;
 
 /// The first 128 bits of a SHA-256, written as 32 hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -131,7 +133,7 @@ impl Digester {
                 hash.update(kernel_field::tag(target).unwrap_or_default());
             }
             Shape::Opaque { .. } => hash.update("o"),
-            Shape::Enum(of) => enumerators(&mut hash, of),
+            Shape::Enum(of) => enumerators(&mut hash, of, layout.size),
             Shape::Array { element, len } => {
                 hash.update("a");
                 hash.update(len.to_le_bytes());
@@ -159,6 +161,8 @@ impl Digester {
             hash.update(version.to_le_bytes());
         }
         let mut members = composite.flat_members();
+        // What takes no bytes holds nothing.
+        members.retain(|flat| flat.member.size_bits() > 0);
         members.sort_by(|a, b| (a.offset_bits, &a.member.name).cmp(&(b.offset_bits, &b.member.name)));
         for flat in members {
             named(&mut hash, &flat.member.name);
@@ -171,7 +175,7 @@ impl Digester {
                 (Some(_), Shape::Int(_)) => hash.update("u"),
                 (Some(_), Shape::Enum(of)) => {
                     let mut names = Hash::new();
-                    enumerators(&mut names, of);
+                    enumerators(&mut names, of, flat.member.layout.size);
                     hash.update(names.finalize());
                 }
                 _ => hash.update(self.layout(&flat.member.layout)),
@@ -183,8 +187,8 @@ impl Digester {
     }
 }
 
-fn enumerators(hash: &mut Hash, of: &Enumeration) {
-    let mut values: Vec<_> = of.values.iter().collect();
+fn enumerators(hash: &mut Hash, of: &Enumeration, size: u64) {
+    let mut values: Vec<_> = of.values.iter().map(|(name, value)| (name, wide_enum::number(*value, size))).collect();
     values.sort_unstable();
     hash.update("e");
     for (name, value) in values {

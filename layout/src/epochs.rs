@@ -44,6 +44,10 @@ pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lo
         if let Some(known) = known {
             map.epochs.clone_from(&known.epochs);
             map.renamed_from.clone_from(&known.renamed_from);
+            // Another compiler may tell less of it.
+            if known.same_definition(observed) {
+                map.def.clone_from(&known.def);
+            }
             if !known.ephemeral && known.def.digest() != map.def.digest() {
                 let rules = rules_of(comparison.of_map(name), |_| true);
                 map.epochs.push(epoch(known, &map, rules, OnUpgrade::Reuse, ""));

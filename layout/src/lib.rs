@@ -41,6 +41,7 @@ pub mod rules;
 mod sentence;
 mod sum;
 mod versions;
+mod wide_enum;
 
 pub use change::{Change, Outline, Part, Step, Subject, Typed};
 pub use config::Config;

@@ -241,6 +241,7 @@ fn sides(change: &Change) -> (Option<String>, Option<String>) {
         Change::Retyped { old, new, .. } | Change::Width { old, new } => both(&old.spelling, &new.spelling),
         Change::Added { new, .. } => (None, Some(new.spelling.clone())),
         Change::Removed { old, .. } => (Some(old.spelling.clone()), None),
+        Change::Empty { old, new } => (old.clone(), new.clone()),
         Change::Renamed { old, new } => both(&old.0, &new.0),
         Change::Moved { old, new } => both(old, new),
         Change::Enumerator { old, new } => (old.map(|old| old.to_string()), new.map(|new| new.to_string())),
@@ -316,6 +317,11 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         Change::Added { .. } => format!("{what} was added"),
         Change::Removed { in_union: true, .. } => format!("{what} is no longer an arm of the union"),
         Change::Removed { .. } => format!("{what} was removed"),
+        Change::Empty { old: None, .. } => format!("{what}, which takes no bytes, was added"),
+        Change::Empty { new: None, .. } => format!("{what}, which takes no bytes, was removed"),
+        Change::Empty { old: Some(old), new: Some(new) } => {
+            format!("{what}, which takes no bytes, is spelled {new}, it was {old}")
+        }
         Change::Renamed { old, new } => format!("`{}` was renamed to `{}`", old.0, new.0),
         Change::Moved { old, new } => format!("{what} moved from {old} to {new}"),
         Change::Enumerator { old: Some(old), new: Some(new) } => {

@@ -5,6 +5,7 @@ mod support;
 
 use std::sync::Arc;
 
+use maplock_layout::config::Levels;
 use maplock_layout::map::{MapDef, MapType, Pinning};
 use maplock_layout::rules::{Level, Tier};
 use maplock_layout::{Comparison, Composite, CompositeKind, Disposition, Finding, IntKind, Layout, Member, Shape};
@@ -57,6 +58,93 @@ fn what_makes_no_difference_is_not_reported() {
         finds(old, new, &[]);
         assert_eq!(map(old).digest(), map(new).digest(), "\n{old}\n{new}");
     }
+}
+
+// What holds nothing, and what not every compiler tells.
+
+#[test]
+fn a_member_of_no_bytes_is_spelling_wherever_it_comes_from() {
+    for (old, new, expected) in [
+        ("struct v { u32 a; u8 data[0]; };", "struct v { u32 a; };", "empty-member-changed m.value.data: u8[0] -> -"),
+        (
+            "struct v { u32 a; };",
+            "struct v { u32 a; struct none { } n; };",
+            "empty-member-changed m.value.n: - -> struct none",
+        ),
+        (
+            "struct v { u8 d[0]; u32 a; };",
+            "struct v { u32 a; u16 d[0][2]; };",
+            "empty-member-changed m.value.d: u8[0] -> u16[0][2]",
+        ),
+        (
+            "struct v { struct { u32 a; u8 data[0]; } in; };",
+            "struct v { struct { u32 a; } in; };",
+            "empty-member-changed m.value.in.data: u8[0] -> -",
+        ),
+        (
+            "struct v { union { u32 a; struct { } none; }; };",
+            "struct v { union { u32 a; }; };",
+            "empty-member-changed m.value.none: struct (anonymous) -> -",
+        ),
+    ] {
+        let found = value(old, new);
+        assert_eq!(lines(&found), [expected], "\n{old}\n{new}");
+        assert_eq!((found.has_breaks(), found.maps[0].disposition), (false, Disposition::Reuse));
+        assert!(!found.findings[0].needs_decision());
+        assert_eq!(map(old).digest(), map(new).digest(), "\n{old}\n{new}");
+    }
+    // Where it is matters to nobody.
+    finds("struct v { u8 d[0]; u32 a; };", "struct v { u32 a; u8 d[0]; };", &[]);
+    // A struct around one number, and nothing more.
+    finds(
+        "struct v { u32 a; };",
+        "struct v { struct { u32 len; u8 data[0]; } a; };",
+        &["type-spelling-changed m.value.a: u32 -> struct (anonymous)"],
+    );
+    // What takes bytes on one side is state.
+    finds(
+        "struct v { u32 a; u8 data[0]; };",
+        "struct v { u32 a; u8 data[4]; };",
+        &[
+            "array-length-changed m.value.data: u8[0] -> u8[4]",
+            "value-size-changed m.value: 4 bytes -> 8 bytes <- m.value.data",
+        ],
+    );
+    assert_ne!(map("struct v { u8 data[0]; u64 a; };").digest(), map("struct v { u8 data[8]; };").digest());
+}
+
+/// A value that is an enumeration of 8 bytes, beside a number.
+fn wide(values: &[(&str, i128)]) -> MapDef {
+    let values = values.iter().map(|(name, value)| ((*name).into(), *value)).collect();
+    let of = maplock_layout::Enumeration { name: Some("kind".into()), values };
+    let layout = Arc::new(Layout::new(8, Shape::Enum(Arc::new(of))));
+    let member =
+        |name: &str, offset_bits| Member { name: name.into(), offset_bits, bits: None, layout: Arc::clone(&layout) };
+    let of =
+        Composite::new(CompositeKind::Struct, Some("v".into()), vec![member("one", 0), member("two", 64)]).unwrap();
+    let value = Arc::new(Layout::new(16, Shape::Composite(Arc::new(of))));
+    MapDef { value: Some(value), value_size: 16, ..map("u64") }
+}
+
+#[test]
+fn of_an_enumerator_of_eight_bytes_what_every_compiler_writes_counts() {
+    let (full, low) = (wide(&[("BIG", 0x1_ffff_ffff), ("SMALL", 1)]), wide(&[("BIG", -1), ("SMALL", 1)]));
+    for (old, new) in [(&full, &low), (&low, &full)] {
+        assert_eq!(lines(&changes(old, new)), [""; 0]);
+        assert_eq!(old.digest(), new.digest());
+        // The lock stays as it is, whoever compiles.
+        let locked = lock([old.clone()]);
+        let updated =
+            maplock_layout::epochs::update(&locked, &support::observed([new.clone()]), &Levels::default()).unwrap();
+        assert_eq!(updated.to_string(), locked.to_string());
+        assert!(locked.maps["m"].same_definition(&lock([new.clone()]).maps["m"]));
+    }
+    let renumbered = wide(&[("BIG", -2), ("SMALL", 1)]);
+    assert_eq!(lines(&changes(&full, &renumbered))[0], "enum-value-changed m.value.one.BIG: 8589934591 -> -2");
+    assert_ne!(full.digest(), renumbered.digest());
+    assert!(!lock([full.clone()]).maps["m"].same_definition(&lock([renumbered]).maps["m"]));
+    // The low 32 bits are not told apart from others; of 4 bytes, that is all there is.
+    assert_eq!(lines(&changes(&full, &wide(&[("BIG", 0x2_ffff_ffff), ("SMALL", 1)]))), [""; 0]);
 }
 
 // Members that come, go, grow and move.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use maplock::internals::sys::{Btf, Map, NewMap};
 use maplock_layout::btf::{self, Encoded, Resolver, encode};
 use maplock_layout::map::{MapDef, MapType as T};
-use maplock_layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
+use maplock_layout::{Composite, CompositeKind, Enumeration, IntKind, Layout, Member, Shape};
 use maplock_tests::maps_of;
 use maplock_tests::toolchain::{Clang, Fixture, Order, file_name, files, root, skip};
 
@@ -225,6 +225,27 @@ fn the_kernel_takes_what_c_rarely_declares() {
         let map = create(&def, &encoded).unwrap_or_else(|error| panic!("{value:?}: {error}"));
         let [key, value] = read_back(&map);
         assert_eq!(MapDef { key, value, ..def.clone() }.digest(), def.digest());
+    }
+}
+
+/// clang before 15 knows no `BTF_KIND_ENUM64`: what it compiled and what later ones do is one map to a node.
+#[test]
+fn a_map_made_of_an_older_compilers_object_is_the_one_that_the_lock_has() {
+    if !kernel() {
+        return;
+    }
+    let of = |number: i128| {
+        let of = Enumeration { name: Some("limit".into()), values: vec![("NEVER".into(), number), ("NOW".into(), 1)] };
+        let limit = Arc::new(Layout::new(8, Shape::Enum(Arc::new(of))));
+        hash_of(&structure("v", 16, &[("limit", 0, &limit), ("n", 8, &int(8))]))
+    };
+    let (locked, older) = (of(0xff_ffff_fffe), of(-2));
+    for made in [&older, &locked] {
+        let encoded = encode(made.key.as_deref(), made.value.as_deref()).expect("BTF");
+        let [key, value] = read_back(&create(made, &encoded).expect("the kernel takes both"));
+        let observed = MapDef { key, value, ..made.clone() };
+        assert_eq!(observed.value, made.value, "the kernel tells what it was given");
+        assert_eq!(observed.digest(), locked.digest());
     }
 }
 

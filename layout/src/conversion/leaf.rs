@@ -10,6 +10,7 @@ use super::units::Unit;
 use super::{Cast, Int, Scale, Step, defaults};
 use crate::kernel_field;
 use crate::layout::{Composite, CompositeKind, Enumeration, Layout, Shape};
+use crate::wide_enum;
 
 /// Most enumerators that get other numbers one by one.
 const MAX_NUMBERS: usize = 256;
@@ -215,7 +216,8 @@ impl Deriver<'_> {
         }
         let mut int = Int { from: was.bits, to: is.bits, cast: None, scale, numbers: Vec::new() };
         if let (Shape::Enum(before), Shape::Enum(after)) = (&old.layout.shape, &new.layout.shape) {
-            match self.enumerators(path, before, after, &mut acts, &mut used) {
+            let size = old.layout.size.min(new.layout.size);
+            match self.enumerators(path, (before, after, size), &mut acts, &mut used) {
                 Ok(numbers) => int.numbers = numbers,
                 Err(asks) => return *asks,
             }
@@ -287,8 +289,7 @@ impl Deriver<'_> {
     fn enumerators(
         &self,
         path: &str,
-        before: &Enumeration,
-        after: &Enumeration,
+        (before, after, size): (&Enumeration, &Enumeration, u64),
         acts: &mut Vec<Act>,
         used: &mut Vec<(&'static str, String)>,
     ) -> Result<Vec<(u64, u64)>, Box<Tried>> {
@@ -300,12 +301,14 @@ impl Deriver<'_> {
         }
         // A name that is new under the number of one that is gone is another name for it; one that had another number is not.
         let is_new = |name: &str| before.values.iter().all(|(old, _)| &**old != name);
+        // What counts of a number, as for the rule.
+        let counts = |value: i128| wide_enum::number(value, size);
         let is_renamed = |number: i128| after.values.iter().any(|(name, value)| *value == number && is_new(name));
         let (mut numbers, mut retired) = (BTreeMap::new(), Vec::new());
         for (number, now) in &numbers_now {
             let names = || before.values.iter().filter(|(_, value)| value == number).map(|(name, _)| name.to_string());
             match (now.first(), now.len()) {
-                (Some(now), 1) if now == number => {}
+                (Some(now), 1) if counts(*now) == counts(*number) => {}
                 (Some(now), 1) => _ = numbers.insert(*number as u64, *now as u64),
                 (None, _) if is_renamed(*number) => {}
                 (None, _) => retired.extend(names().map(|name| (name, *number))),

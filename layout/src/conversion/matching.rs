@@ -92,6 +92,10 @@ impl<'a> Deriver<'a> {
         for (index, leaf) in new.leaves.iter().enumerate() {
             let Some(from) = pairs.of_new[index] else { continue };
             let was = &old.leaves[from];
+            // Nothing is in either.
+            if was.size_bits() == 0 && leaf.size_bits() == 0 {
+                continue;
+            }
             let one = self.leaf(was, leaf);
             // What can't be derived may be given up.
             if !one.questions.is_empty() && self.dropping(&was.path).is_some() {
@@ -207,6 +211,10 @@ impl<'a> Deriver<'a> {
                 tried.used.push(("drop", answer.to_owned()));
                 let old = Some(leaf.path.clone());
                 gone.push(MemberPlan { old, new: None, acts: vec![Act::Dropped], lossless: false });
+                continue;
+            }
+            // Nothing is in it.
+            if leaf.size_bits() == 0 {
                 continue;
             }
             let alike = pairs.free_new().find(|&at| {

@@ -7,9 +7,10 @@ use super::sink::Sink;
 use crate::change::Change;
 use crate::layout::Enumeration;
 use crate::rules;
+use crate::wide_enum;
 
-/// Reports how `new` differs from `old`.
-pub(super) fn compare_enumerators(old: &Enumeration, new: &Enumeration, at: At<'_>, sink: &mut Sink<'_>) {
+/// Reports how `new`, an enumeration of `size` bytes, differs from `old`.
+pub(super) fn compare_enumerators(old: &Enumeration, new: &Enumeration, size: u64, at: At<'_>, sink: &mut Sink<'_>) {
     let values = |of: &Enumeration| -> BTreeMap<String, i128> {
         of.values.iter().map(|(name, value)| (name.to_string(), *value)).collect()
     };
@@ -22,16 +23,18 @@ pub(super) fn compare_enumerators(old: &Enumeration, new: &Enumeration, at: At<'
     let subject = |name: &str| Trail::Member(&at.trail, name).subject();
     // An end marker moves with the others; on its own it is an enumerator like any other.
     let others_change = !added.is_empty() || old.keys().any(|name| !new.contains_key(name));
+    let counts = |value: i128| wide_enum::number(value, size);
     for (name, &was) in &old {
         match new.get(name) {
-            Some(&is) if is == was => {}
+            Some(&is) if counts(is) == counts(was) => {}
             Some(&is) if others_change && is_sentinel(name) && Some(was) == old_highest && Some(is) == new_highest => {}
             Some(&is) => {
                 let change = Change::Enumerator { old: Some(was), new: Some(is) };
                 sink.add(&rules::ENUM_VALUE_CHANGED, subject(name), change);
             }
             None => {
-                let renamed = added.iter().find(|(_, value)| **value == was).map(|(name, _)| (*name).clone());
+                let renamed =
+                    added.iter().find(|(_, value)| counts(**value) == counts(was)).map(|(name, _)| (*name).clone());
                 if let Some(to) = renamed {
                     added.remove(&to);
                     let subject = subject(&to);

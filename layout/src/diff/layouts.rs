@@ -132,7 +132,7 @@ impl LayoutDiff {
                 (Some(_), Some(_)) => changed(&rules::SIGNEDNESS_CHANGED, sink),
                 _ => changed(&rules::SCALAR_KIND_CHANGED, sink),
             },
-            (Shape::Enum(a), Shape::Enum(b)) => compare_enumerators(a, b, at, sink),
+            (Shape::Enum(a), Shape::Enum(b)) => compare_enumerators(a, b, old.size.max(new.size), at, sink),
             // The numbers are the same; only their names came or went.
             (Shape::Enum(_), Shape::Int(kind)) | (Shape::Int(kind), Shape::Enum(_)) if *kind != IntKind::Bool => {}
             (Shape::Pointer { target: a }, Shape::Pointer { target: b })
@@ -161,7 +161,8 @@ impl LayoutDiff {
     /// True where a composite is another name for the same bytes: a struct whose one member is `inner`, or a union of
     /// which one arm is `inner` and no arm is smaller. `struct in6_addr` is both, around 16 bytes.
     fn wraps(&mut self, wrapper: &Composite, inner: &Layout) -> bool {
-        let members = wrapper.flat_members();
+        let mut members = wrapper.flat_members();
+        members.retain(|flat| flat.member.size_bits() > 0);
         if wrapper.kernel_name().is_some() || !wrapper.inner_versions().is_empty() {
             return false;
         }
@@ -180,10 +181,10 @@ impl LayoutDiff {
     }
 
     fn compare_members(&mut self, old: &Composite, new: &Composite, at: At<'_>, sink: &mut Sink<'_>) {
-        let (old, new) = (old.flat_members(), new.flat_members());
-        let pairs = self.pair_members(&old, &new);
+        let (mut old, mut new) = (old.flat_members(), new.flat_members());
         let start = sink.len();
-        let mut order = Vec::new();
+        let mut order = compare_empty(&mut old, &mut new, at, sink);
+        let pairs = self.pair_members(&old, &new);
 
         // What each pair says of itself, and which pairs changed in size and so pushed others along.
         let mut causes = Causes::default();
@@ -433,6 +434,49 @@ const fn place(offset_bits: u64, size_bits: u64) -> Place {
 
 fn member_place(base: u64, flat: FlatMember<'_>) -> Place {
     place(base + flat.offset_bits, flat.member.size_bits())
+}
+
+/// Reports members of 0 bytes, which hold nothing, and takes them away. One that holds something on the other side is left: it grew from
+/// nothing, or shrank to it. Returns the offset of each finding.
+fn compare_empty(
+    old: &mut Vec<FlatMember<'_>>,
+    new: &mut Vec<FlatMember<'_>>,
+    at: At<'_>,
+    sink: &mut Sink<'_>,
+) -> Vec<u64> {
+    let is_empty = |flat: &FlatMember<'_>| flat.member.size_bits() == 0;
+    if !old.iter().any(is_empty) && !new.iter().any(is_empty) {
+        return Vec::new();
+    }
+    let of = |all: &[FlatMember<'_>]| -> HashMap<String, (bool, String)> {
+        all.iter().map(|flat| (flat.member.name.to_string(), (is_empty(flat), spelling(*flat)))).collect()
+    };
+    let (before, after) = (of(old), of(new));
+    let start = sink.len();
+    let mut order = Vec::new();
+    let mut report = |flat: &FlatMember<'_>, old: Option<&str>, new: Option<&str>| {
+        if old != new {
+            let subject = Trail::Member(&at.trail, &flat.member.name).subject();
+            let change = Change::Empty { old: old.map(str::to_owned), new: new.map(str::to_owned) };
+            sink.add(&rules::EMPTY_MEMBER_CHANGED, subject, change);
+            order.resize(sink.len() - start, flat.offset_bits);
+        }
+    };
+    old.retain(|flat| {
+        let is_left = !is_empty(flat) || after.get(&*flat.member.name).is_some_and(|(is_empty, _)| !is_empty);
+        if !is_left {
+            report(flat, Some(&spelling(*flat)), after.get(&*flat.member.name).map(|(_, new)| new.as_str()));
+        }
+        is_left
+    });
+    new.retain(|flat| {
+        let is_left = !is_empty(flat) || before.get(&*flat.member.name).is_some_and(|(is_empty, _)| !is_empty);
+        if !is_left && !before.contains_key(&*flat.member.name) {
+            report(flat, None, Some(&spelling(*flat)));
+        }
+        is_left
+    });
+    order
 }
 
 fn unpaired<'m>(all: &[FlatMember<'m>], paired: impl Iterator<Item = usize>) -> Vec<FlatMember<'m>> {

@@ -17,13 +17,25 @@ pub use data::{FILE_NAME, Gone, Lock, LockedMap, VERSION};
 pub use error::{LockError, LockProblem};
 pub use locate::{line_of, line_of_attribute};
 
+use crate::wide_enum;
+
 impl LockedMap {
     /// True where a lock that holds `self` would hold `other` in the same words, histories aside. What a map that is not
     /// pinned looks like is of no account.
     #[must_use]
     pub fn same_definition(&self, other: &Self) -> bool {
         self.ephemeral == other.ephemeral
-            && (self.ephemeral || emit::definition(&self.def) == emit::definition(&other.def))
+            && (self.ephemeral
+                || emit::definition(&self.def) == emit::definition(&other.def)
+                || self.is_narrowed(other))
+    }
+
+    /// True where no more differs than what one compiler tells of wide enumerations, and another does not.
+    fn is_narrowed(&self, other: &Self) -> bool {
+        let (one, two) = (wide_enum::narrowed(&self.def), wide_enum::narrowed(&other.def));
+        (one.is_some() || two.is_some())
+            && emit::definition(one.as_ref().unwrap_or(&self.def))
+                == emit::definition(two.as_ref().unwrap_or(&other.def))
     }
 }
 

@@ -15,6 +15,9 @@ another, or for none.
 
 Mostly an enumerator was put between others: put it at the end instead, or give each its number by hand. If the new
 numbers are meant, accept the change as `migrate` to keep the entries, or as `swap` if they can be rebuilt.
+
+Of an enum of 8 bytes, the low 32 bits of a number count: clang before 15 writes no more of it, and another compiler is no
+change. So an enumerator that is renumbered by a multiple of 2^32 is not found.
 ",
     example: Example {
         old: "\

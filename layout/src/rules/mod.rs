@@ -59,6 +59,7 @@ rules! {
     signedness_changed SIGNEDNESS_CHANGED,
     stale_epoch STALE_EPOCH,
     // spelling
+    empty_member_changed EMPTY_MEMBER_CHANGED,
     padding_changed PADDING_CHANGED,
     type_spelling_changed TYPE_SPELLING_CHANGED,
     untyped_map UNTYPED_MAP,

@@ -216,6 +216,15 @@ fn alter(members: &mut Vec<Member>, (what, which, how): Change, count: &mut u32)
     }
 }
 
+/// True for what takes no bytes, so that nothing is to be said of it.
+fn is_empty(ty: &Ty) -> bool {
+    match ty {
+        Ty::Array { of, len } => *len == 0 || is_empty(of),
+        Ty::Struct(members) => members.iter().all(|member| is_empty(&member.ty)),
+        _ => false,
+    }
+}
+
 fn range(ty: &Ty) -> (i128, i128) {
     match ty {
         Ty::Int { signed: false, bits } | Ty::BitField { signed: false, bits } => (0, (1 << bits) - 1),
@@ -254,8 +263,8 @@ fn answer_scope(
     let (mut olds, mut news) = (Vec::new(), Vec::new());
     leaves(old, "", &mut olds);
     leaves(new, "", &mut news);
-    for (path, _) in &olds {
-        if !news.iter().any(|(_, new)| new.was.as_ref().is_some_and(|(was, _)| was == path)) {
+    for (path, member) in &olds {
+        if !is_empty(&member.ty) && !news.iter().any(|(_, new)| new.was.as_ref().is_some_and(|(was, _)| was == path)) {
             answers.drop.insert(format!("{old_path}{path}"));
         }
     }
@@ -267,6 +276,9 @@ fn answer_scope(
             }
             continue;
         };
+        if is_empty(was_ty) && is_empty(&member.ty) {
+            continue;
+        }
         let was = format!("{old_path}{was}");
         let last = |path: &str| path.rsplit('.').next().map(str::to_owned);
         if last(&was) != last(&path) {

@@ -1,16 +1,17 @@
 //! What a lock says of an object does not depend on who compiled it, for which byte order, and what was stripped since.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use maplock_codegen::{Object, SourceLine};
-use maplock_layout::Lock;
+use maplock_layout::config::Levels;
 use maplock_layout::map::{MapDef, Origin};
 use maplock_layout::rules::Attribute;
+use maplock_layout::{Lock, compare};
 use maplock_layout_tests::toolchain::{Clang, Fixture, Order, objcopy, root, run};
-use maplock_layout_tests::{lock_text, maps_of};
+use maplock_layout_tests::{lock, lock_text, maps_of};
 
 fn maps(object: &Path) -> Vec<MapDef> {
     let bytes = fs::read(object).unwrap_or_else(|error| panic!("{}: {error}", object.display()));
@@ -38,6 +39,34 @@ fn every_compiler_and_byte_order_gives_the_same_lock() {
         }
     }
     assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
+}
+
+/// clang before 15 writes the low 32 bits of an enumerator, whatever the enumeration takes.
+#[test]
+fn no_compiler_makes_a_change_of_an_enumeration_of_eight_bytes() {
+    const SOURCE: &str = "#include \"bpf_min.h\"
+enum limit { NEVER = 0xffffffffffULL, SOON = 0x80000000ULL, NOW = 1 };
+struct timer { enum limit left; enum limit right:34; __u32 count; };
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8); __uint(pinning, 1); __type(key, __u32); __type(value, struct timer); } timers SEC(\".maps\");
+";
+    let Some(compilers) = Clang::at_least(2) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().join("wide.bpf.c");
+    fs::write(&source, SOURCE).expect("a source");
+    let mut texts = BTreeSet::new();
+    let mut first: Option<MapDef> = None;
+    for clang in compilers {
+        let object = folder.path().join(format!("{}.o", clang.version));
+        clang.compile(Order::Little, &source, &object);
+        let def = maps(&object).remove(0);
+        texts.insert(lock(std::slice::from_ref(&def)).to_string());
+        let first = first.get_or_insert_with(|| def.clone());
+        let locks = [&*first, &def].map(|def| lock(std::slice::from_ref(def)));
+        let found = compare(&locks[0], &locks[1], &Levels::default()).findings;
+        assert_eq!((first.digest(), found), (def.digest(), Vec::new()), "clang {}", clang.version);
+        assert!(locks[0].maps["timers"].same_definition(&locks[1].maps["timers"]), "clang {}", clang.version);
+    }
+    assert!(texts.len() > 1, "no compiler that is here tells less than another");
 }
 
 #[test]
