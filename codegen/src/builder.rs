@@ -251,6 +251,7 @@ impl Builder {
     fn inputs(&self, package: &Path, out_dir: &Path, lock: &Lock) -> Result<Found, String> {
         let manifest = Manifest::read(package).map_err(|error| error.to_string())?;
         manifest.files.iter().for_each(|file| watch(file));
+        manifest.config.types.iter().for_each(|object| watch(Path::new(object)));
         if is_set("DOCS_RS") && !mode(package).locked {
             return Ok(Found::Nothing("docs.rs has no eBPF objects".to_owned()));
         }
@@ -295,12 +296,12 @@ impl Builder {
         let list: String = objects.iter().map(|(name, path)| format!("{name}\t{}\n", path.display())).collect();
         write_if_changed(&out_dir.join(OBJECTS_FILE), &list).map_err(|error| error.to_string())?;
         let inputs = Inputs::read_after(&objects, &manifest.config, lock).map_err(|error| error.to_string())?;
-        Ok(Found::Inputs(Box::new(inputs), manifest))
+        Ok(Found::Inputs(Box::new(inputs), Box::new(manifest)))
     }
 }
 
 enum Found {
-    Inputs(Box<Inputs>, Manifest),
+    Inputs(Box<Inputs>, Box<Manifest>),
     /// There are no objects, rightly.
     Nothing(String),
 }

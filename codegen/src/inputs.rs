@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use maplock_layout::rules::Attribute;
 use maplock_layout::{Config, Lock, MapDef, ObjectMaps, Observation, observe_after};
 
-use crate::object_file::{Object, SourceLine};
+use crate::object_file::{Object, SourceLine, TypesObject};
 
 /// Objects and what they define.
 #[derive(Debug, Default)]
@@ -63,9 +63,17 @@ impl Inputs {
     /// # Errors
     /// As there.
     pub fn read_after(objects: &[(String, PathBuf)], config: &Config, lock: &Lock) -> Result<Self, InputError> {
+        let files = config.types.iter().map(|path| Ok((Path::new(path), read(Path::new(path))?)));
+        let files: Vec<_> = files.collect::<Result<_, InputError>>()?;
+        let types = files.iter().map(|(path, bytes)| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let fail = |error| InputError { path: path.into(), problem: format!("named in `types`: {error}") };
+            TypesObject::parse(name, bytes).map_err(fail)
+        });
+        let types: Vec<_> = types.collect::<Result<_, _>>()?;
         let objects = objects
             .iter()
-            .map(|(name, path)| InputObject::read(name.clone(), path.clone(), config))
+            .map(|(name, path)| InputObject::read(name.clone(), path.clone(), config, &types))
             .collect::<Result<Vec<_>, _>>()?;
         let maps: Vec<_> =
             objects.iter().map(|object| ObjectMaps { name: object.name.clone(), maps: object.maps.clone() }).collect();
@@ -98,16 +106,20 @@ impl InputObject {
         &self.bytes
     }
 
-    fn read(name: String, path: PathBuf, config: &Config) -> Result<Self, InputError> {
+    fn read(name: String, path: PathBuf, config: &Config, types: &[TypesObject<'_>]) -> Result<Self, InputError> {
         let fail = |problem| InputError { path: path.clone(), problem };
-        let bytes = std::fs::read(&path).map_err(|error| fail(error.to_string()))?;
+        let bytes = read(&path)?;
         let mut object = Object::parse(&bytes).map_err(|error| fail(error.to_string()))?;
         for (map, binding) in &config.bindings {
-            object.bind(map, binding).map_err(|error| fail(error.to_string()))?;
+            object.bind(map, binding, types).map_err(|error| fail(error.to_string()))?;
         }
         let maps = object.maps;
         Ok(Self { name, path, maps, bytes })
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, InputError> {
+    std::fs::read(path).map_err(|error| InputError { path: path.to_owned(), problem: error.to_string() })
 }
 
 /// The name that reports give an object without one of its own: its file's, up to the first dot.

@@ -21,4 +21,4 @@ pub use builder::{BuildError, Builder, LINES_FILE, OBJECTS_FILE};
 pub use file_error::FileError;
 pub use inputs::{InputError, InputObject, Inputs, object_name};
 pub use manifest::Manifest;
-pub use object_file::{Locations, Object, ObjectError, SourceLine};
+pub use object_file::{Locations, Object, ObjectError, SourceLine, TypesObject};

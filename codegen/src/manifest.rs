@@ -61,8 +61,13 @@ impl Manifest {
     /// Adds what a file says; true where it says anything.
     fn add(&mut self, path: PathBuf, scope: Scope) -> Result<bool, FileError> {
         let text = std::fs::read_to_string(&path).map_err(|error| FileError::unreadable(&path, error))?;
+        let known = self.config.types.len();
         let read = self.config.read(&text, scope);
         let says_something = read.map_err(|error| FileError::at(&path, error.line, error.problem))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for object in &mut self.config.types[known..] {
+            *object = folder.join(&*object).to_string_lossy().into_owned();
+        }
         if matches!(scope, Scope::File | Scope::FileOfPackage) {
             self.config.home = path.file_name().map(|name| name.to_string_lossy().into_owned());
         }

@@ -14,7 +14,7 @@ use maplock_codegen::{Inputs, Manifest};
 use maplock_layout::lock::OnUpgrade;
 use maplock_layout::{Config, Lock, epochs};
 
-use support::{Build, Project, clang, compile_for_bpf, root, times};
+use support::{Build, Project, clang, compile_for_bpf, root, run, times};
 
 const MANIFEST: &str = r#"[package]
 name = "NAME"
@@ -655,6 +655,32 @@ fn a_map_declared_by_its_sizes_is_bound_to_types_of_those_sizes() {
         ("bound to another size", wrong),
         ("bound to what is not there", unknown),
     ]));
+}
+
+#[test]
+fn a_map_declared_by_its_sizes_gets_types_of_an_object_that_is_built_for_them() {
+    let Some(project) = flowtop() else { return };
+    let Some(clang) = clang() else { return };
+    let types = |body: &str| {
+        project.write("bpf/types.c", format!("struct totals {{ {body} }}; struct totals one;\n"));
+        let mut command = Command::new(&clang);
+        command.args(["-target", "bpf", "-g", "-c"]).arg(project.path("bpf/types.c"));
+        run(command.arg("-o").arg(project.path("bpf/types.o")));
+    };
+    types("unsigned long long packets, bytes;");
+    configure(
+        &project,
+        "[package.metadata.maplock]\ntypes = [\"bpf/types.o\"]\n\
+         [package.metadata.maplock.maps.recent]\nvalue = \"struct totals\"\n",
+    );
+    let bound = project.build().warns("the value of `recent` now says its type: struct totals");
+    assert!(bound.generated("maps.rs").contains("pub type Value = super::Totals;"));
+    // A change of that object alone is a change of the map.
+    types("unsigned long long bytes; unsigned packets, drops;");
+    let changed = project.build().warns("the value of `recent`");
+    assert!(changed.generated("maps.rs").contains("pub drops: u32"));
+    project.remove("bpf/types.o");
+    project.build().fails("bpf/types.o: No such file");
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub struct Config {
     pub ephemeral: BTreeSet<String>,
     /// Types of maps that are declared by their sizes alone.
     pub bindings: BTreeMap<String, Binding>,
+    /// Objects that are read for their types alone, as written: relative to the file that says so.
+    pub types: Vec<String>,
     /// The compiled objects, relative to the file. In a `maplock.toml` without a Cargo package alone.
     pub objects: Vec<String>,
     /// The lockfile, relative to the file. In a `maplock.toml` without a Cargo package alone.
@@ -31,12 +33,12 @@ pub struct Config {
     pub home: Option<String>,
 }
 
-/// C types of a map's key and value.
+/// Types of a map's key and value, named as in C or in Rust.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Binding {
     /// Such as `struct frontend_key`.
     pub key: Option<String>,
-    /// Such as `struct frontend_value`.
+    /// Such as `struct frontend_value`, or `frontends::Value`.
     pub value: Option<String>,
 }
 
@@ -108,7 +110,7 @@ impl Scope {
 }
 
 /// Keys of every scope.
-const KEYS: [&str; 3] = ["ephemeral", "pinned", "maps"];
+const KEYS: [&str; 4] = ["ephemeral", "pinned", "maps", "types"];
 /// Keys of a `maplock.toml`: Cargo knows the answers itself.
 const KEYS_OF_FILES: [&str; 2] = ["objects", "lock"];
 
@@ -142,6 +144,7 @@ impl Config {
                     own.extend(names);
                 }
                 "maps" => self.bindings.extend(reader.bindings(value)?),
+                "types" => self.types.extend(reader.list(value, "objects")?),
                 of_files if KEYS_OF_FILES.contains(&of_files) && scope != Scope::File => {
                     return Err(reader.error(key, not_with_cargo(of_files)));
                 }

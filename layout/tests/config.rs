@@ -27,6 +27,7 @@ max-entries-increased = "deny"
 stale-epoch = "allow"
 ephemeral = ["scratch", "events"]
 pinned = [".bss"]
+types = ["types.o"]
 
 [package.metadata.maplock.maps.frontends]
 key = "struct frontend_key"
@@ -43,6 +44,7 @@ backends.value = "struct backend"
     assert_eq!(config.levels.of(&rules::MEMBER_MOVED), Level::Deny, "the rule's own");
     assert_eq!(config.ephemeral.iter().collect::<Vec<_>>(), ["events", "scratch"]);
     assert_eq!(config.pinned.iter().collect::<Vec<_>>(), [".bss"]);
+    assert_eq!(config.types, ["types.o"]);
     let frontends = &config.bindings["frontends"];
     assert_eq!(frontends.key.as_deref(), Some("struct frontend_key"));
     assert_eq!(frontends.value.as_deref(), Some("struct frontend_value"));

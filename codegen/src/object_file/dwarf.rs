@@ -9,9 +9,9 @@ use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarge
 
 use super::Elf;
 
-type Slice<'a> = EndianSlice<'a, RunTimeEndian>;
+pub(super) type Slice<'a> = EndianSlice<'a, RunTimeEndian>;
 type Dwarf<'a> = gimli::Dwarf<Slice<'a>>;
-type Entry<'u, 'a> = DebuggingInformationEntry<Slice<'a>>;
+pub(super) type Entry<'u, 'a> = DebuggingInformationEntry<Slice<'a>>;
 
 /// How many modifiers, wrappers and anonymous levels are followed before a type counts as endless.
 pub(super) const MAX_STEPS: usize = 64;
@@ -52,15 +52,37 @@ impl Locations {
 
     /// Gives each compilation unit to `look`.
     pub(super) fn walk(&self, mut look: impl FnMut(&Walk<'_, '_>)) {
+        self.units(|units| (0..units.units.len()).for_each(|unit| look(&units.walk(unit))));
+    }
+
+    /// Gives all compilation units to `look`; none where there is no DWARF.
+    pub(super) fn units<T>(&self, look: impl FnOnce(&Units<'_, '_>) -> T) -> Option<T> {
         let endian = if self.big_endian { RunTimeEndian::Big } else { RunTimeEndian::Little };
-        let Some(sections) = &self.sections else { return };
+        let sections = self.sections.as_ref()?;
         let dwarf = sections.borrow(|section| EndianSlice::new(section, endian));
-        let mut units = dwarf.units();
-        while let Ok(Some(header)) = units.next() {
-            if let Ok(unit) = dwarf.unit(header) {
-                look(&Walk { dwarf: &dwarf, unit: &unit });
-            }
+        let (mut headers, mut units) = (dwarf.units(), Vec::new());
+        while let Ok(Some(header)) = headers.next() {
+            units.extend(dwarf.unit(header));
         }
+        Some(look(&Units { dwarf: &dwarf, units, big_endian: self.big_endian }))
+    }
+
+    /// True where there is nothing to look up.
+    pub(super) fn is_empty(&self) -> bool {
+        self.units(|units| units.units.is_empty()).unwrap_or(true)
+    }
+}
+
+/// All compilation units.
+pub(super) struct Units<'u, 'a> {
+    dwarf: &'u Dwarf<'a>,
+    pub(super) units: Vec<Unit<Slice<'a>>>,
+    pub(super) big_endian: bool,
+}
+
+impl<'a> Units<'_, 'a> {
+    pub(super) fn walk(&self, unit: usize) -> Walk<'_, 'a> {
+        Walk { dwarf: self.dwarf, unit: &self.units[unit] }
     }
 }
 
@@ -86,6 +108,10 @@ fn relocated<'a>(
         let width = match r_type.0 {
             2 => 8,
             3 | 4 => 4,
+            // Of other machines, whose objects may have types: R_AARCH64_ABS64 and R_AARCH64_ABS32. Those of x86-64 have the
+            // numbers and widths of the next two.
+            257 => 8,
+            258 => 4,
             // clang before 13 marked 32-bit offsets with R_BPF_64_32 (10), 64-bit addresses with R_BPF_64_64 (1).
             10 => 4,
             1 => 8,
@@ -171,7 +197,7 @@ impl<'a> Walk<'_, 'a> {
         self.follow(self.type_of(&member)?, parts).or_else(|| self.line(&member))
     }
 
-    fn variable(&self, map: &str) -> Option<Entry<'_, 'a>> {
+    pub(super) fn variable(&self, map: &str) -> Option<Entry<'_, 'a>> {
         let offset = self.entries_where(gimli::DW_TAG_variable, |entry| {
             let linkage = entry.attr_value(gimli::DW_AT_linkage_name);
             self.name(entry).as_deref() == Some(map)
@@ -264,7 +290,7 @@ impl<'a> Walk<'_, 'a> {
         self.text(entry.attr_value(gimli::DW_AT_name)?)
     }
 
-    fn text(&self, value: AttributeValue<Slice<'a>>) -> Option<Cow<'a, str>> {
+    pub(super) fn text(&self, value: AttributeValue<Slice<'a>>) -> Option<Cow<'a, str>> {
         Some(self.dwarf.attr_string(self.unit, value).ok()?.to_string_lossy())
     }
 

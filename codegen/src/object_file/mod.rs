@@ -2,24 +2,27 @@
 
 mod declared;
 mod dwarf;
+mod dwarf_names;
+mod dwarf_types;
 mod error;
 mod global_data;
 mod legacy;
 mod lines;
+mod rust_maps;
+mod types;
 mod versions;
 
-use std::sync::Arc;
-
-use maplock_layout::Layout;
-use maplock_layout::btf::{Btf, BtfKind, Resolver};
+use maplock_layout::btf::{Btf, Resolver};
 use maplock_layout::config::Binding;
 use maplock_layout::map::MapDef;
 use maplock_layout::map_type::Capacity;
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object as _, ObjectSection as _};
+use types::Types;
 
 pub use dwarf::{Locations, SourceLine};
 pub use error::ObjectError;
+pub use types::TypesObject;
 
 /// `EM_BPF`.
 const MACHINE: u16 = 247;
@@ -72,23 +75,22 @@ impl<'a> Object<'a> {
                 maps.extend(global_data::maps(&elf, None, &mut resolver)?);
             }
         }
+        rust_maps::add_types(&elf, &mut maps);
         maps.iter_mut().for_each(as_libbpf_adjusts);
         unique_names(&mut maps)?;
         Ok(Self { maps, elf, btf })
     }
 
-    /// Gives the map `name` the types of a binding, looked up in the object's BTF.
+    /// Gives the map `name` the types of a binding, looked up in the object's BTF, in its DWARF, and in `others`.
     ///
     /// # Errors
-    /// Where there is no such map or type, or its size is not that of the map's key or value.
-    pub fn bind(&mut self, name: &str, binding: &Binding) -> Result<(), ObjectError> {
+    /// Where there is no such type, or its size is not that of the map's key or value.
+    pub fn bind(&mut self, name: &str, binding: &Binding, others: &[TypesObject<'_>]) -> Result<(), ObjectError> {
+        if !self.maps.iter().any(|map| map.name == name) {
+            return Ok(());
+        }
+        let own = Types { btf: self.btf.as_ref(), locations: &self.locations() };
         let Some(map) = self.maps.iter_mut().find(|map| map.name == name) else { return Ok(()) };
-        let btf = self.btf.as_ref().ok_or_else(|| {
-            ObjectError::new(
-                "has no BTF in which to look up the types of `[..maplock.maps]`; compile it with -g".into(),
-            )
-            .of_map(name)
-        })?;
         for (what, wanted, size, place) in [
             ("key", &binding.key, map.key_size, &mut map.key),
             ("value", &binding.value, map.value_size, &mut map.value),
@@ -101,7 +103,7 @@ impl<'a> Object<'a> {
                 );
                 return Err(ObjectError::new(problem).of_map(name));
             }
-            let layout = named_type(btf, wanted).map_err(|error| error.of_map(name))?;
+            let layout = types::find(wanted, &own, others).map_err(|error| error.of_map(name))?;
             if layout.size != u64::from(size) {
                 return Err(ObjectError::new(format!(
                     "its {what} takes {size} bytes, but `{wanted}`, to which it is bound, takes {}",
@@ -119,22 +121,6 @@ impl<'a> Object<'a> {
     pub fn locations(&self) -> Locations {
         Locations::read(&self.elf)
     }
-}
-
-/// The layout of a type named as in C: `struct flow_key`, `flow_key_t`, `__u64`.
-fn named_type(btf: &Btf<'_>, wanted: &str) -> Result<Arc<Layout>, ObjectError> {
-    let (kinds, name): (&[BtfKind], &str) = match wanted.trim().split_once(' ') {
-        Some(("struct", name)) => (&[BtfKind::Struct], name),
-        Some(("union", name)) => (&[BtfKind::Union], name),
-        Some(("enum", name)) => (&[BtfKind::Enum, BtfKind::Enum64], name),
-        _ => (&[BtfKind::Typedef, BtfKind::Struct, BtfKind::Int], wanted),
-    };
-    let ty = btf.find(kinds, name.trim()).ok_or_else(|| {
-        ObjectError::new(format!(
-            "type `{wanted}` is not in the object's BTF; the compiler keeps only what a program or a map uses"
-        ))
-    })?;
-    Ok(Resolver::new(btf).resolve(ty.id)?)
 }
 
 /// What libbpf changes in a definition when it opens an object.

@@ -20,6 +20,21 @@ the declaration has to stay, bind its types in `Cargo.toml`:
 key = \"struct stats_key\"
 value = \"struct stats\"
 ```
+
+They are looked up in the object's BTF, then in its DWARF. A compiler keeps only the types that are used: others come from an
+object that is built for them, of C or of Rust, which `types = [\"bpf/types.o\"]` names under `[package.metadata.maplock]`. A type
+of Rust is named by its path: `flowtop_common::Flow`.
+
+In Rust, aya's `#[map]` declares a map by its sizes. `#[btf_map]` has BTF:
+
+```rust,ignore
+#[btf_map]
+static STATS: aya_ebpf::btf_maps::HashMap<StatsKey, Stats, 1024> = aya_ebpf::btf_maps::HashMap::new();
+```
+
+Where `#[map]` has to stay, build the eBPF crate with `debug = 2`: maplock takes the types from the DWARF. Nothing there shows
+whether a struct is `#[repr(C)]`, and Rust may lay out any other anew with each compiler. `#[derive(maplock::MapValue)]` on the
+struct refuses it without.
 ",
     example: Example {
         old: "\
