@@ -14,6 +14,7 @@ use crate::error::NoAnswer;
 use crate::formats::{self, Format};
 use crate::outcome::Outcome;
 use crate::project::git::{FileAt, NotARevision, Revision};
+use crate::undone::Undone;
 use crate::verbs::inspect::Objects;
 use crate::verbs::migrate::Conversions;
 
@@ -57,6 +58,32 @@ pub(crate) enum Verb {
     Explain(ExplainArgs),
     /// List the rules, with their levels here
     Rules(RulesArgs),
+}
+
+impl Verb {
+    /// How it is told.
+    pub(crate) fn message_format(&self) -> &'static Format {
+        match self {
+            Self::Init(args) => args.message_format,
+            Self::Check(args) => args.message_format,
+            Self::Update(args) => args.message_format,
+            Self::Diff(args) => args.message_format,
+            Self::Accept(args) => args.message_format,
+            Self::Migrate(args) => args.message_format,
+            Self::Inspect(args) => args.message_format,
+            Self::Explain(args) => args.message_format,
+            Self::Rules(args) => args.message_format,
+        }
+    }
+
+    /// What did not happen where it could not be done.
+    pub(crate) const fn undone(&self) -> Undone {
+        match self {
+            Self::Check(_) | Self::Diff(_) => Undone::Compared,
+            Self::Init(_) | Self::Update(_) | Self::Accept(_) => Undone::Written,
+            Self::Migrate(_) | Self::Inspect(_) | Self::Explain(_) | Self::Rules(_) => Undone::Told,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -134,6 +161,10 @@ pub(crate) struct CheckArgs {
     #[arg(long, value_name = "REV")]
     pub(crate) against: Vec<Revision>,
 
+    /// A revision from before the first maps.lock is right: nothing is compared with it
+    #[arg(long, requires = "against")]
+    pub(crate) allow_new: bool,
+
     #[command(flatten)]
     pub(crate) input: Input,
 
@@ -159,6 +190,10 @@ pub(crate) struct DiffArgs {
 
     /// The newer side [default: maps.lock as it is now]
     pub(crate) new: Option<Compared>,
+
+    /// A revision from before the first maps.lock is right: it has no map
+    #[arg(long)]
+    pub(crate) allow_new: bool,
 
     #[command(flatten)]
     pub(crate) project: Project,

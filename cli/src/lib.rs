@@ -18,6 +18,7 @@ mod observed;
 mod outcome;
 mod project;
 mod terminal;
+mod undone;
 mod verbs;
 
 use std::ffi::OsString;
@@ -26,7 +27,10 @@ use std::process::ExitCode;
 pub use args::Cli;
 use args::Verb;
 use error::Error;
+use formats::Format;
 pub use formats::page::book;
+use outcome::Outcome;
+use undone::{Failure, Undone};
 
 /// How a run ended, as its exit code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +57,20 @@ impl From<Ended> for ExitCode {
 struct Said {
     text: String,
     fails: bool,
+    /// What could not be done, beside all else; the text says so too.
+    undone: Vec<Error>,
 }
 
 impl Said {
     fn well(text: String) -> Self {
-        Self { text, fails: false }
+        Self { text, fails: false, undone: Vec::new() }
+    }
+
+    /// What became of locks.
+    fn of(outcomes: Vec<Outcome>, format: &Format) -> Result<Self, Error> {
+        let text = format.tell(&outcomes[..])?;
+        let fails = outcomes.iter().any(Outcome::fails);
+        Ok(Self { text, fails, undone: outcomes.into_iter().filter_map(|outcome| outcome.undone).collect() })
     }
 }
 
@@ -70,20 +83,35 @@ pub fn without_plugin_name(args: impl Iterator<Item = OsString>) -> impl Iterato
 #[must_use]
 pub fn main(cli: &Cli) -> Ended {
     terminal::choose_color(cli.color);
-    end(run(&cli.verb))
+    end(run(&cli.verb), Some((cli.verb.message_format(), cli.verb.undone())))
 }
 
-/// Prints what a verb has to say.
-fn end(said: Result<Said, Error>) -> Ended {
-    let said = said.and_then(|said| {
-        terminal::result(&said.text).map_err(|error| Error::new("could not write to stdout").because(error))?;
-        Ok(said.fails)
-    });
-    match said {
-        Ok(false) => Ended::Well,
-        Ok(true) => Ended::WithFindings,
+/// Prints what a verb has to say. What could not be done is told on stderr, and on stdout in a format that is read by programs.
+fn end(said: Result<Said, Error>, failing: Option<(&Format, Undone)>) -> Ended {
+    let written =
+        |text: &str| terminal::result(text).map_err(|error| Error::new("could not write to stdout").because(error));
+    match said.and_then(|said| written(&said.text).map(|()| said)) {
+        Ok(Said { fails, undone, .. }) if undone.is_empty() => {
+            if fails {
+                Ended::WithFindings
+            } else {
+                Ended::Well
+            }
+        }
+        Ok(Said { undone, .. }) => {
+            undone.iter().for_each(terminal::error);
+            Ended::Incomplete
+        }
         Err(error) => {
+            let told =
+                failing.and_then(|(format, undone)| format.failed.map(|form| form(&Failure { undone, error: &error })));
+            if let Some(Err(error)) = told.map(|text| text.and_then(|text| written(&text))) {
+                terminal::error(&error);
+            }
             terminal::error(&error);
+            if let Some((_, undone @ Undone::Compared)) = failing {
+                terminal::note(undone.words());
+            }
             Ended::Incomplete
         }
     }

@@ -11,7 +11,9 @@ use maplock_layout::rules::{Attribute, Compares, Level, Tier};
 use maplock_layout::{Comparison, Disposition, Finding, Lock, Verdict, compare};
 
 use crate::conversion::Conversion;
+use crate::error::Error;
 use crate::project::{self, Target};
+use crate::undone::Undone;
 
 /// How reports name a side that is what the objects of today define.
 pub(crate) const OBJECTS: &str = "the objects";
@@ -40,6 +42,8 @@ pub(crate) struct Outcome {
     pub(crate) inputs: Option<Inputs>,
     /// Directories to which the paths of sources may be relative.
     pub(crate) roots: Vec<PathBuf>,
+    /// Why it could not be done, where that is its ending.
+    pub(crate) undone: Option<Error>,
 }
 
 /// One side of a comparison.
@@ -67,8 +71,12 @@ pub(crate) enum Ending {
     Compatible,
     /// `diff`.
     Compared,
+    /// `check --against`: that revision has no lock yet, and so it was said to be right.
+    New,
     /// `update`, `accept`: the lock was written.
     Written,
+    /// It could not be done.
+    Undone(Undone),
 }
 
 /// One change of a lock.
@@ -102,13 +110,19 @@ impl Outcome {
             notes: Vec::new(),
             inputs: None,
             roots: target.roots(),
+            undone: None,
         }
+    }
+
+    /// What could not be done with one lock, though others could.
+    pub(crate) fn undone(target: &Target, undone: Undone, error: Error) -> Self {
+        Self { undone: Some(error), ..Self::new(target, Ending::Undone(undone)) }
     }
 
     /// True where it fails a build or a review; of a `diff`, also where a node does not upgrade, as was accepted.
     pub(crate) fn fails(&self) -> bool {
         self.comparison.has_breaks()
-            || matches!(self.ending, Ending::OutOfDate | Ending::Breaks)
+            || matches!(self.ending, Ending::OutOfDate | Ending::Breaks | Ending::Undone(_))
             || self.ending == Ending::Compared && self.refused().is_some()
     }
 
@@ -140,6 +154,8 @@ impl Outcome {
             }
             Ending::Compared if self.comparison.has_breaks() => report::summary(&self.comparison),
             Ending::Compared => self.refused().unwrap_or_else(|| self.what_is_lost()),
+            Ending::New => format!("{lock}{against}: nothing to compare with, {} are new since", maps()),
+            Ending::Undone(undone) => format!("{lock}{against}: {}", undone.words()),
             Ending::Written if self.changes.is_empty() => format!("{lock} is up to date already"),
             Ending::Written => format!("{lock} is written; commit it"),
         }

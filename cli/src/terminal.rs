@@ -38,6 +38,11 @@ pub(crate) fn error(error: &Error) {
     stderr(&block(error));
 }
 
+/// What else is true, below an error.
+pub(crate) fn note(text: &str) {
+    stderr(&format!("{BOLD}note{BOLD:#}: {text}\n"));
+}
+
 /// An error with its cause and help, as text.
 pub(crate) fn block(error: &Error) -> String {
     let mut text = format!("{BAD}error{BAD:#}{BOLD}: {}{BOLD:#}\n", error.what);

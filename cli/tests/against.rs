@@ -42,7 +42,7 @@ fn cheat(sandbox: &Sandbox, release: &str) {
 fn every_break_since_each_revision_is_accounted_for() {
     insta::assert_snapshot!(history().transcript(&[
         "check --lock maps.lock --against v2",
-        "check --lock maps.lock --against v0 --against v1 --against v2 --against v3",
+        "check --lock maps.lock --against v0 --against v1 --against v2 --against v3 --allow-new",
         "check --against v1",
     ]));
 }
@@ -192,12 +192,12 @@ fn diff_takes_two_of_anything() {
     }
     // Objects know nothing of what was accepted.
     assert_eq!(verdicts("v1", &format!("HEAD:{}", object("v3")))[4], "stats: refuse");
-    assert_eq!(verdicts("v0", "v1")[0], "backends: create");
+    assert_eq!(verdicts("--allow-new v0", "v1")[0], "backends: create");
 }
 
 #[test]
 fn diff_of_revisions() {
-    insta::assert_snapshot!(history().transcript(&["diff v1", "diff v0 v1", "diff v3"]));
+    insta::assert_snapshot!(history().transcript(&["diff v1", "diff v0 v1 --allow-new", "diff v3"]));
 }
 
 #[test]

@@ -219,6 +219,43 @@ fn a_build_script_that_fails_is_shown() {
 }
 
 #[test]
+fn a_member_that_fails_hides_no_other_and_is_hidden_by_none() {
+    let sandbox = workspace(["sound", "broken"]);
+    assert_eq!(sandbox.run("init").code, Some(0));
+    let check = |sandbox: &Sandbox| {
+        let ran = sandbox.run("check --workspace --message-format json");
+        let locks = ran.json()["locks"].as_array().cloned().unwrap_or_default();
+        let results = locks.iter().map(|lock| format!("{}: {}", lock["package"], lock["result"]).replace('"', ""));
+        (ran.code, results.collect::<Vec<_>>())
+    };
+    assert_eq!(check(&sandbox), (Some(0), vec!["sound: up-to-date".to_owned(), "broken: up-to-date".to_owned()]));
+    let undone = (Some(101), vec!["sound: up-to-date".to_owned(), "broken: not-compared".to_owned()]);
+    let lock = sandbox.read("broken/maps.lock");
+    // Its lock, its object, its build script.
+    fs::remove_file(sandbox.path("broken/maps.lock")).expect("lock");
+    assert_eq!(check(&sandbox), undone);
+    sandbox.write("broken/maps.lock", lock);
+    sandbox.write("broken/minimesh.bpf.o", "hello");
+    assert_eq!(check(&sandbox), undone);
+    let update = sandbox.run("update");
+    assert_eq!(update.code, Some(101));
+    assert_eq!(update.stdout.matches("sound/maps.lock is up to date already").count(), 1, "{}", update.stdout);
+    assert_eq!(update.stdout.matches("broken/maps.lock: nothing was written\n").count(), 1, "{}", update.stdout);
+    sandbox.write("broken/build.rs", "fn main() {}\n");
+    sandbox.write("broken/src/lib.rs", "");
+    assert_eq!(check(&sandbox), undone);
+    fs::remove_file(sandbox.path("broken/build.rs")).expect("build script");
+    assert_eq!(check(&sandbox), undone);
+    // The package itself, which the workspace still names.
+    fs::remove_dir_all(sandbox.path("broken")).expect("package");
+    for (format, says) in [("markdown", "### maplock: nothing was compared\n"), ("github", "::error title=")] {
+        let ran = sandbox.run(&format!("check --workspace --message-format {format}"));
+        assert_eq!(ran.code, Some(101), "{}", ran.stdout);
+        assert!(ran.stdout.starts_with(says), "{}", ran.stdout);
+    }
+}
+
+#[test]
 fn cargo_runs_it_as_a_plugin() {
     let sandbox = alone("plugged");
     let bin = PathBuf::from(env!("CARGO_BIN_EXE_cargo-maplock"));

@@ -9,15 +9,18 @@ use maplock_codegen::report::Command;
 use maplock_layout::rules::Level;
 
 use super::Format;
+use crate::error::Error;
 #[cfg(target_os = "linux")]
 use super::Node;
 #[cfg(target_os = "linux")]
 use crate::node::Foreseen;
 use crate::outcome::{Ending, Outcome, in_repository};
+use crate::undone::Failure;
 
 pub(crate) const FORMAT: Format = Format {
     name: "github",
     about: "Workflow commands that annotate lines",
+    failed: Some(|Failure { undone, error }| Ok(failed(undone.words(), "", error))),
     locks: Some(|outcomes| Ok(outcomes.iter().map(annotations).collect())),
     diff: Some(|outcome| Ok(annotations(outcome))),
     conversions: None,
@@ -28,8 +31,19 @@ pub(crate) const FORMAT: Format = Format {
     node: Node { plan: Some(|plan| Ok(self::plan(plan))), pins: None, entries: None, returned: None, confirmed: None },
 };
 
+/// What could not be done: on no line, for none was reached.
+fn failed(words: &str, whose: &str, error: &Error) -> String {
+    let message = std::iter::once(format!("{whose}{words}: {error}"));
+    let message: Vec<_> = message.chain(error.cause()).chain(error.help.iter().cloned()).collect();
+    annotation("error", None, &format!("maplock: {words}"), &message.join("\n"))
+}
+
 fn annotations(outcome: &Outcome) -> String {
     let mut out = String::new();
+    if let (Ending::Undone(undone), Some(error)) = (&outcome.ending, &outcome.undone) {
+        let against = outcome.against.as_ref().map_or_else(String::new, |against| format!(" against {against}"));
+        return failed(undone.words(), &format!("{}{against}: ", outcome.lock), error);
+    }
     let told = outcome
         .comparison
         .findings

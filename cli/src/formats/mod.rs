@@ -19,6 +19,7 @@ use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::node;
 use crate::outcome::Outcome;
+use crate::undone::Failure;
 use crate::verbs::inspect::Objects;
 use crate::verbs::migrate::Conversions;
 
@@ -41,12 +42,17 @@ formats! {
 /// How a format tells what a verb found; `None` where it has no form of its own.
 pub(crate) type Form<T> = Option<fn(&T) -> Result<String, Error>>;
 
+/// How a format tells a run that could not be done.
+pub(crate) type FormOfFailure = Option<fn(&Failure<'_>) -> Result<String, Error>>;
+
 /// A format: of each verb, how it is told.
 pub(crate) struct Format {
     /// What it is called on the command line.
     pub(crate) name: &'static str,
     /// What it is for.
     pub(crate) about: &'static str,
+    /// A run that could not be done; `None` where stderr, which people read, is enough.
+    pub(crate) failed: FormOfFailure,
     /// What became of locks: `init`, `check`, `update`, `accept`.
     pub(crate) locks: Form<[Outcome]>,
     /// `diff`.

@@ -21,6 +21,7 @@ pub(crate) use plan::{Denied, Foreseen, Samples};
 pub(crate) use rollback::Returned;
 
 use crate::error::Error;
+use crate::undone::Undone;
 use crate::{Ended, terminal};
 
 /// Does what the command line asks, and prints it: results on stdout, errors, warnings and progress on stderr.
@@ -28,13 +29,19 @@ use crate::{Ended, terminal};
 pub fn main(cli: &Cli) -> Ended {
     terminal::choose_color(cli.color);
     log::to_stderr(cli.verbose);
-    crate::end(match &cli.verb {
+    // Others tell on stderr alone: of what a roll-back or a dump did before it failed, nothing is claimed.
+    let failing = match &cli.verb {
+        Verb::Plan(args) => Some((args.message_format, Undone::Told)),
+        _ => None,
+    };
+    let said = match &cli.verb {
         Verb::Plan(args) => plan::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Dump(args) => dump::run(args),
         Verb::Rollback(args) => rollback::run(args),
         Verb::Confirm(args) => confirm::run(args),
-    })
+    };
+    crate::end(said, failing)
 }
 
 /// What could not be done, with what the runtime says of it.

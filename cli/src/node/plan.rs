@@ -44,7 +44,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<Said, Error> {
     let asking = Asking { args, spec: &spec };
     let plan = asking.plan(&policies)?;
     let told = asking.told(plan, &policies, text)?;
-    Ok(Said { text: args.message_format.tell(&told)?, fails: !told.denied.is_empty() })
+    Ok(Said { text: args.message_format.tell(&told)?, fails: !told.denied.is_empty(), undone: Vec::new() })
 }
 
 impl Foreseen {

@@ -103,23 +103,23 @@ pub(crate) fn build_arguments(project: &Project) -> Vec<String> {
     arguments
 }
 
-/// The objects that the build script of each package used, as (name, path).
-pub(crate) fn objects(packages: &[&Package], project: &Project) -> Result<Vec<Vec<(String, PathBuf)>>, Error> {
-    if let Some(package) = packages.iter().find(|package| !package.has_gate || !package.has_build_script) {
-        return Err(without_gate(package));
-    }
-    let Some(first) = packages.first() else { return Ok(Vec::new()) };
-    let built = build(first, packages, project)?;
-    packages
-        .iter()
-        .map(|package| {
-            let out_dir = built.out_dirs.get(&package.id).ok_or_else(|| {
-                Error::new(format!("the build script of `{}` did not run to its end", package.name))
-                    .because(built.said.as_str())
-            })?;
-            objects_in(package, out_dir)
-        })
-        .collect()
+/// Objects, as (name, path).
+type Objects = Vec<(String, PathBuf)>;
+
+/// The objects that the build script of each package used.
+pub(crate) fn objects(packages: &[&Package], project: &Project) -> Result<Vec<Result<Objects, Error>>, Error> {
+    let with_gate = |package: &&&Package| package.has_gate && package.has_build_script;
+    let gated: Vec<_> = packages.iter().filter(with_gate).copied().collect();
+    let built = gated.first().map(|first| build(first, &gated, project)).transpose()?;
+    let objects = packages.iter().map(|package| {
+        let built = built.as_ref().filter(|_| with_gate(&package)).ok_or_else(|| without_gate(package))?;
+        let out_dir = built.out_dirs.get(&package.id).ok_or_else(|| {
+            Error::new(format!("the build script of `{}` did not run to its end", package.name))
+                .because(built.said.as_str())
+        })?;
+        objects_in(package, out_dir)
+    });
+    Ok(objects.collect())
 }
 
 struct Built {

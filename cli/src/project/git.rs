@@ -115,20 +115,31 @@ pub(crate) fn file_at(revision: &Revision, path: &Path) -> Result<Option<Vec<u8>
     if commit.status.success() { Ok(None) } else { Err(unknown(&revision.0, &shown)) }
 }
 
-/// Lockfiles of the name of `path` that a revision has and the working tree no longer has.
-pub(crate) fn files_gone_since(revision: &Revision, path: &Path) -> Result<Vec<String>, Failure> {
+/// Lockfiles of the name of `path` that a revision has, from the root of the repository.
+pub(crate) fn locks_at(revision: &Revision, path: &Path) -> Result<Vec<String>, Failure> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-    let dir = super::parent(path);
-    let top = git(&dir, &["rev-parse", "--show-toplevel"])?;
-    let top_found = top.status.success();
-    let top = PathBuf::from(String::from_utf8_lossy(&top.stdout).trim_end());
-    let listed = git(&dir, &["ls-tree", "-r", "--name-only", "--full-tree", "-z", &revision.0])?;
-    if !(top_found && listed.status.success()) {
+    let listed = git(&super::parent(path), &["ls-tree", "-r", "--name-only", "--full-tree", "-z", &revision.0])?;
+    if !listed.status.success() {
         return Err(unknown(&revision.0, &listed));
     }
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let of_that_name = |file: &&str| Path::new(file).file_name().is_some_and(|file| file.to_string_lossy() == name);
-    Ok(listed.split('\0').filter(of_that_name).filter(|file| !top.join(file).exists()).map(str::to_owned).collect())
+    Ok(listed.split('\0').filter(of_that_name).map(str::to_owned).collect())
+}
+
+/// The root of the working tree around the directory of `path`.
+pub(crate) fn top(path: &Path) -> Result<PathBuf, Failure> {
+    let top = git(&super::parent(path), &["rev-parse", "--show-toplevel"])?;
+    if top.status.success() {
+        return Ok(PathBuf::from(String::from_utf8_lossy(&top.stdout).trim_end_matches('\n')));
+    }
+    Err(unknown("--show-toplevel", &top))
+}
+
+/// Lockfiles of the name of `path` that a revision has and the working tree no longer has.
+pub(crate) fn files_gone_since(revision: &Revision, path: &Path) -> Result<Vec<String>, Failure> {
+    let top = top(path)?;
+    Ok(locks_at(revision, path)?.into_iter().filter(|file| !top.join(file).exists()).collect())
 }
 
 /// The bytes of a file at a revision.

@@ -96,15 +96,20 @@ pub(crate) fn target(input: &Input) -> Result<Target, Error> {
     }
 }
 
-/// The objects of each target, read.
-pub(crate) fn inputs(targets: &[Target], project: &Project) -> Result<Vec<Inputs>, Error> {
+/// The objects of one target, read.
+pub(crate) fn inputs_of(target: &Target, project: &Project) -> Result<Inputs, Error> {
+    inputs(&[target], project)?.pop().unwrap_or_else(|| Err(Error::new("there are no objects")))
+}
+
+/// The objects of each target, read. What can't be had of one hinders no other.
+pub(crate) fn inputs(targets: &[&Target], project: &Project) -> Result<Vec<Result<Inputs, Error>>, Error> {
     let packages: Vec<_> = targets.iter().filter_map(|target| target.package.as_ref()).collect();
     let mut built = cargo::objects(&packages, project)?.into_iter();
-    targets
+    let inputs = targets
         .iter()
         .map(|target| {
             let objects = match &target.package {
-                Some(_) => built.next().unwrap_or_default(),
+                Some(_) => built.next().unwrap_or_else(|| Ok(Vec::new()))?,
                 None if target.objects.is_empty() => {
                     let help =
                         format!("name it: `--object FILE`, or `objects = [\"FILE\"]` in a {}", config::FILE_NAME);
@@ -118,7 +123,8 @@ pub(crate) fn inputs(targets: &[Target], project: &Project) -> Result<Vec<Inputs
             let lock = Lock::parse(&text.replace("\r\n", "\n")).unwrap_or_default();
             read_after(&objects, &target.config, &lock)
         })
-        .collect()
+        .collect();
+    Ok(inputs)
 }
 
 /// Reads objects, each with its name.

@@ -93,8 +93,7 @@ impl Answer<'_> {
 
 fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outcome, Error> {
     target.read_lock()?;
-    let inputs = project::inputs(std::slice::from_ref(target), &args.input.project)?;
-    let mut inputs = inputs.into_iter().next().unwrap_or_default();
+    let mut inputs = project::inputs_of(target, &args.input.project)?;
     let editing = Editing::begin(&target.lock)?;
     let (text, before) = parse(target, &editing)?;
     if args.new_meaning {
@@ -133,7 +132,7 @@ fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outc
 /// branch, or one whose lock was written anew since.
 fn accept_against(target: &Target, revision: &Revision, answer: Answer<'_>) -> Result<Outcome, Error> {
     let mut notes = Vec::new();
-    let base = old_side(target, revision, git::file_at(revision, &target.lock)?, &mut notes)?.lock;
+    let base = old_side(target, revision, git::file_at(revision, &target.lock)?, false, &mut notes)?.lock;
     let editing = Editing::begin(&target.lock)?;
     let (text, before) = parse(target, &editing)?;
     let now = Observation { lock: before.clone(), ..Observation::default() };

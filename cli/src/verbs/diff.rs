@@ -25,9 +25,9 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
 
     let mut outcome = Outcome::new(&target, Ending::Compared);
     let mut notes = Vec::new();
-    let (old, _) = side(&args.old, &target, &Lock::default(), &mut notes)?;
+    let (old, _) = side(&args.old, args, &target, &Lock::default(), &mut notes)?;
     let (new, inputs) = match &args.new {
-        Some(name) => side(name, &target, &old.lock, &mut notes)?,
+        Some(name) => side(name, args, &target, &old.lock, &mut notes)?,
         None => {
             let (text, lock) = target.read_lock()?;
             (Side::of_lock(&target, text, lock), None)
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
     // A node knows no levels.
     demand_decisions(&mut outcome.comparison);
     (outcome.old, outcome.new, outcome.inputs, outcome.notes) = (old, new, inputs, notes);
-    Ok(Said { fails: outcome.fails(), text: args.message_format.tell(&outcome)? })
+    Ok(Said { fails: outcome.fails(), text: args.message_format.tell(&outcome)?, undone: Vec::new() })
 }
 
 fn project_of(args: &DiffArgs) -> Result<Target, Error> {
@@ -60,6 +60,7 @@ fn no_project(args: &DiffArgs) -> Result<Target, Error> {
 /// What a side is of, with the sources of an object that lies here. An object comes after what `before` holds.
 fn side(
     of: &Compared,
+    args: &DiffArgs,
     target: &Target,
     before: &Lock,
     notes: &mut Vec<String>,
@@ -68,7 +69,7 @@ fn side(
         Compared::File(path) => file(path, target, before, notes),
         Compared::Revision(revision) => {
             let bytes = git::file_at(revision, &target.lock).map_err(|failure| neither(revision, failure))?;
-            Ok((old_side(target, revision, bytes, notes)?, None))
+            Ok((old_side(target, revision, bytes, args.allow_new, notes)?, None))
         }
         Compared::FileAt(file) => Ok((of_history(file, target, before, notes)?, None)),
     }

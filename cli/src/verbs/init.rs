@@ -1,5 +1,6 @@
 //! `cargo maplock init`: the first lock.
 
+use maplock_codegen::Inputs;
 use maplock_layout::rules::{self, Compares, Level};
 use maplock_layout::{Comparison, Lock, compare};
 
@@ -10,6 +11,7 @@ use crate::observed;
 use crate::outcome::{Ending, Outcome, Side, changes};
 use crate::project::lockfile::Editing;
 use crate::project::{self, Target};
+use crate::undone::Undone;
 
 pub(crate) fn run(args: &InitArgs) -> Result<Said, Error> {
     // Of a workspace, those that have none yet. Asked before a build that may take minutes.
@@ -18,37 +20,42 @@ pub(crate) fn run(args: &InitArgs) -> Result<Said, Error> {
     if let (Some(target), true) = (there.first(), targets.is_empty()) {
         return Err(exists(target));
     }
-    let inputs = project::inputs(&targets, &args.input.project)?;
+    let inputs = project::inputs(&targets.iter().collect::<Vec<_>>(), &args.input.project)?;
     let mut outcomes = Vec::new();
     for (target, inputs) in targets.iter().zip(inputs) {
-        let mut lock = inputs.observation.lock.clone();
-        lock.maps.retain(|_, map| !map.ephemeral);
-        let mut findings = inputs.observation.conflicts.clone();
-        let conflicts = !findings.is_empty();
-        findings.extend(compare(&Lock::default(), &lock, &target.config.levels).findings);
-        // There is no older release for which a map could be new.
-        findings.retain(|finding| finding.rule != &rules::MAP_ADDED);
-        findings.iter_mut().filter(|finding| finding.rule.effect.compares != Compares::Objects).for_each(|finding| {
-            finding.level = finding.level.min(Level::Warn);
-        });
-
-        let mut outcome = Outcome::new(target, if conflicts { Ending::Breaks } else { Ending::Written });
-        if !conflicts {
-            outcome.changes = changes(&Lock::default(), &lock);
-            let editing = Editing::begin(&target.lock)?;
-            if editing.text.is_some() {
-                return Err(exists(target));
-            }
-            editing.write(&lock.to_string())?;
-        }
-        outcome.notes.extend(observed::left_out(&inputs.observation, &target.config));
-        outcome.comparison = Comparison { findings, ..Comparison::default() };
-        outcome.old.name = target.shown_lock();
-        outcome.new = Side::of_objects(&inputs);
-        outcome.inputs = Some(inputs);
-        outcomes.push(outcome);
+        let written = inputs.and_then(|inputs| first(target, inputs));
+        outcomes.push(written.unwrap_or_else(|error| Outcome::undone(target, Undone::Written, error)));
     }
-    Ok(Said { text: args.message_format.tell(&outcomes[..])?, fails: outcomes.iter().any(Outcome::fails) })
+    Said::of(outcomes, args.message_format)
+}
+
+fn first(target: &Target, inputs: Inputs) -> Result<Outcome, Error> {
+    let mut lock = inputs.observation.lock.clone();
+    lock.maps.retain(|_, map| !map.ephemeral);
+    let mut findings = inputs.observation.conflicts.clone();
+    let conflicts = !findings.is_empty();
+    findings.extend(compare(&Lock::default(), &lock, &target.config.levels).findings);
+    // There is no older release for which a map could be new.
+    findings.retain(|finding| finding.rule != &rules::MAP_ADDED);
+    findings.iter_mut().filter(|finding| finding.rule.effect.compares != Compares::Objects).for_each(|finding| {
+        finding.level = finding.level.min(Level::Warn);
+    });
+
+    let mut outcome = Outcome::new(target, if conflicts { Ending::Breaks } else { Ending::Written });
+    if !conflicts {
+        outcome.changes = changes(&Lock::default(), &lock);
+        let editing = Editing::begin(&target.lock)?;
+        if editing.text.is_some() {
+            return Err(exists(target));
+        }
+        editing.write(&lock.to_string())?;
+    }
+    outcome.notes.extend(observed::left_out(&inputs.observation, &target.config));
+    outcome.comparison = Comparison { findings, ..Comparison::default() };
+    outcome.old.name = target.shown_lock();
+    outcome.new = Side::of_objects(&inputs);
+    outcome.inputs = Some(inputs);
+    Ok(outcome)
 }
 
 fn exists(target: &Target) -> Error {

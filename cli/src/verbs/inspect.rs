@@ -21,7 +21,8 @@ pub(crate) fn run(args: &InspectArgs) -> Result<Said, Error> {
     let paths = if args.objects.is_empty() { &args.input.object } else { &args.objects };
     if paths.is_empty() {
         let targets = project::targets(&args.input)?;
-        inputs = project::inputs(&targets, &args.input.project)?;
+        let read = project::inputs(&targets.iter().collect::<Vec<_>>(), &args.input.project)?;
+        inputs = read.into_iter().collect::<Result<_, _>>()?;
     } else {
         let config = project::config_for_files(&args.input.project, args.input.config.as_deref())?;
         // One by one: objects that have nothing to do with each other may define maps of one name.

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &MigrateArgs) -> Result<Said, Error> {
     }
     let fails = rows.iter().any(Row::fails);
     let text = args.message_format.tell(&Conversions { rows, tested: args.test })?;
-    Ok(Said { text, fails })
+    Ok(Said { text, fails, undone: Vec::new() })
 }
 
 /// A file of entries.

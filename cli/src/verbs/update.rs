@@ -11,6 +11,7 @@ use crate::observed;
 use crate::outcome::{Change, Ending, Outcome, Side, changes, demand_decisions};
 use crate::project::lockfile::{self, Editing};
 use crate::project::{self, Target};
+use crate::undone::Undone;
 
 pub(crate) fn run(args: &UpdateArgs) -> Result<Said, Error> {
     let targets = project::targets(&args.input)?;
@@ -18,12 +19,13 @@ pub(crate) fn run(args: &UpdateArgs) -> Result<Said, Error> {
         let text = lockfile::read(&target.lock)?.ok_or_else(|| target.no_lock())?;
         parse(target, &text)?;
     }
-    let inputs = project::inputs(&targets, &args.input.project)?;
+    let inputs = project::inputs(&targets.iter().collect::<Vec<_>>(), &args.input.project)?;
     let mut outcomes = Vec::new();
     for (target, inputs) in targets.iter().zip(inputs) {
-        outcomes.push(update(target, inputs)?);
+        let written = inputs.and_then(|inputs| update(target, inputs));
+        outcomes.push(written.unwrap_or_else(|error| Outcome::undone(target, Undone::Written, error)));
     }
-    Ok(Said { text: args.message_format.tell(&outcomes[..])?, fails: outcomes.iter().any(Outcome::fails) })
+    Said::of(outcomes, args.message_format)
 }
 
 /// Reads a lock of which the ends of lines may be wrong: this verb mends them.

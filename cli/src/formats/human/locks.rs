@@ -47,7 +47,7 @@ fn block(outcome: &Outcome) -> String {
 
 fn headline(outcome: &Outcome, out: &mut String) {
     let (style, word) = match outcome.ending {
-        Ending::Breaks | Ending::OutOfDate => (BAD, "error: "),
+        Ending::Breaks | Ending::OutOfDate | Ending::Undone(_) => (BAD, "error: "),
         Ending::Compared if outcome.fails() => (BAD, "error: "),
         _ => (GOOD, ""),
     };

@@ -7,6 +7,7 @@ use maplock_layout::{Comparison, Finding, Place};
 use serde::Serialize;
 
 use super::conversions::{ConversionJson, conversion};
+use super::failed::{self, ErrorJson};
 use super::to_json;
 use crate::error::Error;
 use crate::outcome::{Change, Ending, Outcome};
@@ -39,6 +40,8 @@ struct LockJson<'a> {
     new: &'a str,
     changes: Vec<ChangeJson<'a>>,
     notes: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorJson<'a>>,
     #[serde(flatten)]
     comparison: ComparisonJson<'a>,
 }
@@ -126,6 +129,8 @@ fn lock(outcome: &Outcome) -> LockJson<'_> {
             Ending::Breaks => "breaks",
             Ending::Compatible => "compatible",
             Ending::Compared => "compared",
+            Ending::New => "new",
+            Ending::Undone(undone) => undone.result(),
             Ending::Written if outcome.changes.is_empty() => "up-to-date",
             Ending::Written => "written",
         },
@@ -136,6 +141,7 @@ fn lock(outcome: &Outcome) -> LockJson<'_> {
         new: &outcome.new.name,
         changes: outcome.changes.iter().map(change).collect(),
         notes: &outcome.notes,
+        error: outcome.undone.as_ref().map(failed::error),
         comparison: comparison(&outcome.comparison),
     }
 }

@@ -1,6 +1,7 @@
 //! One JSON document.
 
 mod conversions;
+mod failed;
 pub(crate) mod layouts;
 mod locks;
 #[cfg(target_os = "linux")]
@@ -13,6 +14,7 @@ use crate::error::Error;
 pub(crate) const FORMAT: Format = Format {
     name: "json",
     about: "One document",
+    failed: Some(failed::render),
     locks: Some(locks::render),
     diff: Some(locks::render_diff),
     conversions: Some(conversions::render),

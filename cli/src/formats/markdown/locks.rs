@@ -6,7 +6,7 @@ use maplock_codegen::report::Command;
 use maplock_layout::rules::Level;
 use maplock_layout::{Disposition, Finding};
 
-use super::{cell, code, longest_run, text};
+use super::{cell, code, longest_run, text, why};
 use crate::conversion::{Conversion, How, of_one_key};
 use crate::outcome::{Ending, OBJECTS, Outcome, merged};
 
@@ -21,6 +21,7 @@ fn section(outcome: &Outcome) -> String {
         let side = |name: &str| if name == OBJECTS { name.to_owned() } else { code(name) };
         _ = writeln!(out, "\nFrom {} to {}.", side(&outcome.old.name), side(&outcome.new.name));
     }
+    outcome.undone.iter().for_each(|error| out.push_str(&why(error)));
     for note in &outcome.notes {
         _ = writeln!(out, "\n{}", text(note));
     }

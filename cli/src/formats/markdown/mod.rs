@@ -10,10 +10,13 @@ pub(crate) use rules::table as rule_table;
 #[cfg(target_os = "linux")]
 use super::Node;
 use super::{Format, page};
+use crate::error::Error;
+use crate::undone::Failure;
 
 pub(crate) const FORMAT: Format = Format {
     name: "markdown",
     about: "For a comment on a pull request, or a document",
+    failed: Some(|failure| Ok(failed(failure))),
     locks: Some(|outcomes| Ok(locks::render(outcomes))),
     diff: Some(|outcome| Ok(locks::render(std::slice::from_ref(outcome)))),
     conversions: None,
@@ -29,6 +32,17 @@ pub(crate) const FORMAT: Format = Format {
         confirmed: None,
     },
 };
+
+fn failed(failure: &Failure<'_>) -> String {
+    let Failure { undone, error } = failure;
+    format!("### maplock: {}\n{}", undone.words(), why(error))
+}
+
+/// An error, its cause and what to do about it, below a heading.
+fn why(error: &Error) -> String {
+    let parts = std::iter::once(error.what.clone()).chain(error.cause()).chain(error.help.iter().cloned());
+    parts.map(|part| format!("\n{}\n", part.lines().map(text).collect::<Vec<_>>().join("\n"))).collect()
+}
 
 /// A code span, whatever it holds.
 fn code(content: &str) -> String {
