@@ -329,7 +329,11 @@ fn definition_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<C
     for finding in findings.iter().filter(|finding| finding.consequence_of.is_none()) {
         let effect = &finding.rule.effect;
         let kind = match effect.attribute {
-            Some(Attribute::MaxEntries) if effect.keeps_bytes && grows => "grew",
+            Some(Attribute::MaxEntries)
+                if matches!(finding.change, maplock_layout::Change::MaxEntries { .. }) && grows =>
+            {
+                "grew"
+            }
             Some(Attribute::MaxEntries) if !effect.keeps_bytes => "shrank",
             _ if finding.rule.tier == Tier::Spelling => "respelled",
             _ => "changed",
@@ -377,7 +381,8 @@ pub(crate) fn merged(members: &BTreeMap<String, Merge>) -> Option<String> {
 /// `hash of 64, 8 -> 16 bytes`
 pub(crate) fn describe(map: &LockedMap) -> String {
     let def = &map.def;
-    format!("{} of {}, {} -> {} bytes", def.map_type, def.max_entries, def.key_size, def.value_size)
+    let capacity = def.map_type.capacity_words(def.max_entries);
+    format!("{} {capacity}, {} -> {} bytes", def.map_type, def.key_size, def.value_size)
 }
 
 /// `1 map`, `2 maps`

@@ -416,3 +416,38 @@ fn decisions_are_told_to_those_who_ask() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(ran.stderr.lines().all(|line| line.trim_start().starts_with("info ")), "{}", ran.stderr);
 }
+
+#[test]
+fn a_capacity_that_only_the_daemon_knows_is_asked_for_before_anything_is_made() {
+    let Some(node) = Node::new() else { return };
+    let mut lock = node.spec("v1.lock").lock().clone();
+    lock.maps.get_mut("stats").expect("a map of v1").def.max_entries = 0;
+    node.sandbox.write("v1.lock", lock.to_string());
+    let plan = "plan --lock v1.lock --pins fs/minimesh --deny refuse";
+    let told = node.run(plan);
+    assert_eq!(told.code, Some(100), "{}{}", told.stdout, told.stderr);
+    let wanted = "maps.lock says no capacity: the daemon chooses it: `Policy::max_entries`, `--max-entries stats=N`";
+    assert!(told.stdout.contains(wanted), "{}", told.stdout);
+    assert!(!(told.stdout.clone() + &told.stderr).contains("BTF"), "{}{}", told.stdout, told.stderr);
+    // What it says can be said.
+    let options = |max_entries| {
+        let mut policies = Policies::default();
+        policies.maps.insert("stats".to_owned(), maplock::Policy { max_entries, ..maplock::Policy::default() });
+        policies
+    };
+    let says = |line: &str| node.run(line).stdout.lines().find(|line| line.starts_with("stats")).map(str::to_owned);
+    assert!(says(&format!("{plan} --max-entries stats=512")).is_some_and(|line| line.contains("create")));
+    let room = || Map::open(&node.pins().join("stats")).expect("a map").info().max_entries;
+    let upgrade = |max_entries| node.stage("v1.lock", options(max_entries)).commit().expect("an upgrade");
+    upgrade(Some(512));
+    assert_eq!(room(), 512);
+    node.fill("stats", 3);
+    // Nobody says it any more: it stays what it is.
+    let again = says(plan).expect("a line");
+    assert!(again.contains("reuse") && again.contains("max_entries stays at 512: nobody says another"), "{again}");
+    upgrade(None);
+    assert_eq!(room(), 512);
+    let report = upgrade(Some(2048));
+    let kept = report.maps.iter().find(|map| map.map == "stats").map(|map| map.kept);
+    assert_eq!((room(), kept), (2048, Some(3)));
+}

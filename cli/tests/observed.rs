@@ -54,3 +54,33 @@ fn init_says_which_maps_it_leaves_out() {
     compile(&sandbox, "v1.bpf.o", &two(PINNED, ""));
     insta::assert_snapshot!(sandbox.transcript(&["init --object v1.bpf.o"]));
 }
+
+/// One map of that type, and what is declared of it besides.
+fn one(map_type: &str, more: &str) -> String {
+    format!(
+        "struct {{ __uint(type, BPF_MAP_TYPE_{map_type}); {PINNED} {more} __type(key, __u32); __type(value, __u64); }} flows SEC(\".maps\");\n"
+    )
+}
+
+#[test]
+fn a_capacity_that_the_daemon_sets_is_none_that_shrank() {
+    let sandbox = Sandbox::new();
+    compile(&sandbox, "v1.bpf.o", &one("HASH", "__uint(max_entries, 1024);"));
+    compile(&sandbox, "v2.bpf.o", &one("HASH", ""));
+    compile(&sandbox, "v3.bpf.o", &one("HASH", "__uint(max_entries, 64);"));
+    let mut seen = sandbox.transcript(&[
+        "init --object v1.bpf.o",
+        "check --object v2.bpf.o",
+        "diff v1.bpf.o v2.bpf.o",
+        "update --object v2.bpf.o",
+        "check --object v2.bpf.o",
+    ]);
+    seen.push_str(&sandbox.read("maps.lock"));
+    seen.push('\n');
+    seen.push_str(&sandbox.transcript(&[
+        "check --object v3.bpf.o",
+        "update --object v3.bpf.o",
+        "check --object v3.bpf.o",
+    ]));
+    insta::assert_snapshot!(seen);
+}

@@ -133,6 +133,8 @@ pub enum Change {
     MaxEntries { old: u32, new: u32 },
     /// Its capacity, which the map does not get, and why.
     CapacityStays { old: u32, new: u32, because: String },
+    /// Its capacity, which the daemon sets on the side that has 0.
+    CapacityAtRunTime { old: u32, new: u32 },
     /// Its flags, as the kernel has them.
     Flags { old: u32, new: u32 },
     /// What depends on its type.

@@ -21,7 +21,7 @@ pub struct Config {
     pub pinned: BTreeSet<String>,
     /// Maps that do not, for nothing keeps them beyond the daemon's life.
     pub ephemeral: BTreeSet<String>,
-    /// Types of maps that are declared by their sizes alone.
+    /// What is said of single maps, such as the types of those that are declared by their sizes alone.
     pub bindings: BTreeMap<String, Binding>,
     /// Objects that are read for their types alone, as written: relative to the file that says so.
     pub types: Vec<String>,
@@ -33,13 +33,15 @@ pub struct Config {
     pub home: Option<String>,
 }
 
-/// Types of a map's key and value, named as in C or in Rust.
+/// What is said of one map: types of its key and value, named as in C or in Rust, and what the daemon sets when it loads it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Binding {
     /// Such as `struct frontend_key`.
     pub key: Option<String>,
     /// Such as `struct frontend_value`, or `frontends::Value`.
     pub value: Option<String>,
+    /// True where the daemon sets the capacity when it loads the map, whatever stands in the object.
+    pub runtime_capacity: bool,
 }
 
 /// Levels of the rules: the rules' own, but for those that a configuration names.
@@ -111,6 +113,8 @@ impl Scope {
 
 /// Keys of every scope.
 const KEYS: [&str; 4] = ["ephemeral", "pinned", "maps", "types"];
+/// Keys of one map.
+const KEYS_OF_A_MAP: [&str; 3] = ["key", "value", "capacity"];
 /// Keys of a `maplock.toml`: Cargo knows the answers itself.
 const KEYS_OF_FILES: [&str; 2] = ["objects", "lock"];
 
@@ -223,17 +227,25 @@ impl Reader<'_> {
                 match &**key.get_ref() {
                     "key" => binding.key = Some(self.string(value)?.to_owned()),
                     "value" => binding.value = Some(self.string(value)?.to_owned()),
+                    at @ "capacity" => binding.runtime_capacity = self.at_run_time(at, value)?,
                     other => {
-                        let hint = did_you_mean(other, ["key", "value"]);
-                        return Err(
-                            self.error(key, format!("`{other}` is not known here: only `key` and `value`{hint}"))
-                        );
+                        let hint = did_you_mean(other, KEYS_OF_A_MAP);
+                        let known = KEYS_OF_A_MAP.map(|key| format!("`{key}`")).join(", ");
+                        return Err(self.error(key, format!("`{other}` is not known here: only {known}{hint}")));
                     }
                 }
             }
             bindings.push((name.get_ref().to_string(), binding));
         }
         Ok(bindings)
+    }
+
+    /// `"runtime"`, which is all that can be said of what an object has a number for.
+    fn at_run_time(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Result<bool, ConfigError> {
+        match value.get_ref().as_str() {
+            Some("runtime") => Ok(true),
+            _ => Err(self.error(value, format!("`{key}` can be \"runtime\" alone: the object has the number"))),
+        }
     }
 }
 

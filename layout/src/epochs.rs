@@ -304,8 +304,8 @@ pub(crate) fn epoch(
     reason: &str,
 ) -> Epoch {
     // What no digest tells is accepted up to here.
-    let has_bound =
-        to.def.max_entries < from.def.max_entries || rules.iter().any(|rule| rule == rules::CAPACITY_STAYS.id);
+    let shrinks = to.def.max_entries < from.def.max_entries && !to.def.lacks_capacity();
+    let has_bound = shrinks || rules.iter().any(|rule| rule == rules::CAPACITY_STAYS.id);
     Epoch {
         from: from.def.digest(),
         to: to.def.digest(),

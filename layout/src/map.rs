@@ -85,6 +85,12 @@ impl MapDef {
         }
     }
 
+    /// True where it does not say how many entries it holds, though such a map needs a capacity: the daemon sets it.
+    #[must_use]
+    pub fn lacks_capacity(&self) -> bool {
+        self.max_entries == 0 && self.map_type.needs_capacity()
+    }
+
     /// True where keys are data of the user's own, not an index, and so have a layout worth knowing.
     #[must_use]
     pub fn key_has_layout(&self) -> bool {

@@ -76,7 +76,7 @@ pub fn observe_after(objects: &[ObjectMaps], config: &Config, lock: &Lock) -> Re
             if !declared && !pinned {
                 continue;
             }
-            let map = LockedMap { ephemeral: !pinned, ..LockedMap::new(def.clone()) };
+            let map = LockedMap { ephemeral: !pinned, ..at_run_time(def, config, lock) };
             match observation.lock.maps.get(&def.name) {
                 // Pinned in one object is pinned; two private maps may share a name and nothing else.
                 Some(known) if known.ephemeral != map.ephemeral => {
@@ -135,13 +135,26 @@ fn count_as_before(observation: &mut Observation, objects: &[ObjectMaps], config
         // Private to none of its objects any more.
         let mut of_objects = objects.iter().filter_map(|object| {
             let def = object.maps.iter().find(|def| def.name == *name)?;
-            Some((LockedMap::new(def.clone()), object.name.as_str()))
+            Some((at_run_time(def, config, lock), object.name.as_str()))
         });
         let Some((first, owner)) = of_objects.next() else { continue };
         let differ = |other: &LockedMap| differ(&alike(&first, other).def, &alike(other, &first).def);
         let others = of_objects.filter(|(other, _)| differ(other));
         observation.conflicts.extend(others.map(|(other, object)| conflict(&first, owner, &other, object)));
     }
+}
+
+/// The definition, without what the daemon sets when it loads the map. A placeholder in the object is none of its words.
+fn at_run_time(def: &MapDef, config: &Config, lock: &Lock) -> LockedMap {
+    let mut map = LockedMap::new(def.clone());
+    let said = config.bindings.get(&def.name).is_some_and(|said| said.runtime_capacity);
+    if said {
+        map.def.max_entries = 0;
+    }
+    // Nodes hold maps of every capacity that daemons have chosen, whatever the objects say from now on.
+    let was_so = lock.maps.get(&def.name).is_some_and(|known| known.runtime_capacity);
+    map.runtime_capacity = said || map.def.lacks_capacity() || was_so;
+    map
 }
 
 /// True for what one node can't have both of. C and Rust may call one struct by two names.

@@ -83,7 +83,8 @@ fn of(map: &str, has_map: bool) -> String {
 }
 
 fn outline(map: &Outline) -> String {
-    format!("{} of {}, {} -> {} bytes", map.map_type, map.max_entries, map.key_size, map.value_size)
+    let capacity = map.map_type.capacity_words(map.max_entries);
+    format!("{} {capacity}, {} -> {} bytes", map.map_type, map.key_size, map.value_size)
 }
 
 /// Of what bytes mean.
@@ -228,6 +229,10 @@ fn sides(change: &Change) -> (Option<String>, Option<String>) {
         Change::Pinned { new } => (Some(pinned(!new)), Some(pinned(*new))),
         Change::Type { old, new } => both(old, new),
         Change::MaxEntries { old, new } | Change::CapacityStays { old, new, .. } => both(old, new),
+        Change::CapacityAtRunTime { old, new } => {
+            let said = |most: &u32| if *most == 0 { "set at run time".to_owned() } else { most.to_string() };
+            both(&said(old), &said(new))
+        }
         Change::Flags { old, new } => both(&format!("{old:#x}"), &format!("{new:#x}")),
         Change::MapExtra { old, new } => both(old, new),
         Change::Pinning { old, new } => both(old, new),
@@ -282,6 +287,12 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         }
         Change::CapacityStays { old, new, because } => {
             format!("`{map}` keeps its {old} entries, though max_entries is {new}: {because}")
+        }
+        Change::CapacityAtRunTime { new: 0, .. } => {
+            format!("the object no longer says how many entries {owner} holds: the daemon does")
+        }
+        Change::CapacityAtRunTime { new, .. } => {
+            format!("the object says how many entries {owner} holds, {new}, where the daemon did; a larger map stays")
         }
         Change::Flags { old, new } => format!("map_flags of {owner} are {new:#x}, they were {old:#x}"),
         Change::MapExtra { old, new } => format!("map_extra of {owner} is {new}, it was {old}"),

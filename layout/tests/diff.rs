@@ -678,7 +678,8 @@ type Change = fn(&mut MapDef);
 
 #[test]
 fn each_attribute_has_a_rule_of_its_own() {
-    let cases: [(Change, &str, Disposition); 9] = [
+    let cases: [(Change, &str, Disposition); 10] = [
+        (|def| def.max_entries = 0, "capacity-at-run-time m: 1024 -> set at run time", Disposition::Reuse),
         (|def| def.max_entries = 4096, "max-entries-increased m: 1024 -> 4096", Disposition::Grow),
         (|def| def.max_entries = 64, "max-entries-decreased m: 1024 -> 64", Disposition::Refuse),
         (|def| def.map_type = MapType::LRU_HASH, "map-type-changed m: hash -> lru_hash", Disposition::Refuse),
@@ -699,6 +700,20 @@ fn each_attribute_has_a_rule_of_its_own() {
         let found = changes(&old, &new);
         assert_eq!((lines(&found), found.maps[0].disposition), (vec![expected.to_owned()], disposition));
     }
+}
+
+#[test]
+fn a_capacity_that_the_daemon_sets_is_compared_with_none() {
+    let of = |max_entries| MapDef { max_entries, ..map("u32") };
+    let found = |old: u32, new: u32| {
+        let found = changes(&of(old), &of(new));
+        assert!(!found.has_breaks(), "{found:?}");
+        found.findings.iter().map(Finding::message).collect::<Vec<_>>()
+    };
+    assert_eq!(found(1024, 0), ["the object no longer says how many entries map `m` holds: the daemon does"]);
+    let again = "the object says how many entries map `m` holds, 1024, where the daemon did; a larger map stays";
+    assert_eq!(found(0, 1024), [again]);
+    assert_eq!(found(0, 0), [""; 0]);
 }
 
 #[test]

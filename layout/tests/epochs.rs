@@ -164,7 +164,7 @@ fn of_a_capacity_that_was_set_at_run_time_nothing_is_said_to_stay() {
     let of =
         |max_entries| with(map("u32"), |def| (def.map_type, def.max_entries) = (MapType::BLOOM_FILTER, max_entries));
     let comparison = diff(&lock([of(0)]), &lock([of(64)]));
-    assert_eq!(lines(&comparison), ["max-entries-increased m: 0 -> 64"]);
+    assert_eq!(lines(&comparison), ["capacity-at-run-time m: set at run time -> 64"]);
 }
 
 #[test]
@@ -877,4 +877,13 @@ fn a_merge_that_cannot_be_is_refused_with_what_could() {
     let untyped = with(map(V2), |def| def.value = None);
     let untyped = accept(&lock([map(V1)]), &observed([untyped]), "m", OnUpgrade::Migrate, "x", &levels()).unwrap();
     assert_eq!(merge(&untyped, "m", &summed(["packets"])), Err(EpochError::NoMembers("m".to_owned())));
+}
+
+#[test]
+fn what_is_accepted_beside_a_capacity_at_run_time_accepts_no_smaller_one() {
+    let old = map("u32");
+    let now = observed([MapDef { max_entries: 0, ..map("u64") }]);
+    let lock = lock([old]);
+    let lock = accept(&lock, &now, "m", OnUpgrade::Swap, "because", &Levels::default()).unwrap();
+    assert_eq!(lock.maps["m"].epochs[0].max_entries, None);
 }

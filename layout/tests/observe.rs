@@ -3,8 +3,8 @@
 
 mod support;
 
-use maplock_layout::config::Binding;
-use maplock_layout::map::{MapDef, Origin, Pinning};
+use maplock_layout::config::{Binding, Scope};
+use maplock_layout::map::{MapDef, MapType, Origin, Pinning};
 use maplock_layout::rules::{self, Level};
 use maplock_layout::{Config, Lock, ObjectMaps, Observation, compare, observe, observe_after};
 use support::map;
@@ -213,4 +213,28 @@ fn what_counts_as_before_is_one_map_in_all_objects() {
     assert_eq!((maps(&same), same.conflicts.len()), (vec!["a".into(), "b".into(), "c".into()], 0));
     let other = observe_after(&of("u64"), &Config::default(), &lock).unwrap();
     assert_eq!((other.conflicts.len(), other.conflicts[0].map.as_str()), (1, "b"));
+}
+
+#[test]
+fn a_capacity_of_0_is_set_at_run_time_and_so_is_a_placeholder_that_the_configuration_names() {
+    let of = |max_entries| [object("o", [MapDef { max_entries, ..named("m", Pinning::ByName, "u32") }])];
+    let seen = |observation: &Observation| {
+        let map = &observation.lock.maps["m"];
+        (map.def.max_entries, map.runtime_capacity)
+    };
+    assert_eq!(seen(&observed(&of(0), &Config::default())), (0, true));
+    assert_eq!(seen(&observed(&of(64), &Config::default())), (64, false));
+    let mut config = Config::default();
+    config.read("[package.metadata.maplock.maps.m]\ncapacity = \"runtime\"\n", Scope::Package).unwrap();
+    let lock = locked(&of(1), &config);
+    assert_eq!(seen(&observed(&of(1), &config)), (0, true));
+    // Another placeholder is no change.
+    let next = observe_after(&of(2), &config, &lock).unwrap();
+    assert!(next.lock.maps["m"].same_definition(&lock.maps["m"]));
+    // Where the object says it again, nodes may have larger ones all the same.
+    let again = observe_after(&of(64), &Config::default(), &lock).unwrap();
+    assert_eq!(seen(&again), (64, true));
+    // Loaders take 0 for the number of CPUs.
+    let per_cpu = MapDef { max_entries: 0, map_type: MapType::PERF_EVENT_ARRAY, ..named("m", Pinning::ByName, "u32") };
+    assert_eq!(seen(&observed(&[object("o", [per_cpu])], &Config::default())), (0, false));
 }

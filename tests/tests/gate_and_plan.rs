@@ -100,7 +100,18 @@ fn changes(map_type: T) -> Vec<Change> {
     add("nothing", &old, old.clone(), none());
     add("grows", &old, larger(&old), none());
     add("shrinks", &old, smaller(&old), none());
-    add("to nothing", &old, MapDef { max_entries: 0, ..old.clone() }, none());
+    let at_run_time = MapDef { max_entries: 0, ..old.clone() };
+    match map_type.needs_capacity() {
+        true => {
+            let fewer = MapDef { max_entries: AT_RUN_TIME / 2, ..old.clone() };
+            add("capacity at run time from now on", &old, at_run_time.clone(), none());
+            add("capacity no longer at run time", &at_run_time, old.clone(), none());
+            add("capacity no longer at run time, fewer than a daemon chose", &at_run_time, fewer, none());
+        }
+        // Their loaders take it for the number of CPUs, which is the node's to know.
+        false if map_type == T::CPUMAP => {}
+        false => add("to nothing", &old, at_run_time, none()),
+    }
     for flags in [1, 2, 0x8, 0x80, 0x400, 0x1000] {
         add(&format!("flags {flags:#x}"), &old, MapDef { flags, ..old.clone() }, none());
         add(&format!("flags {flags:#x}, grows"), &old, MapDef { flags, ..larger(&old) }, none());
@@ -210,13 +221,22 @@ fn changes(map_type: T) -> Vec<Change> {
 }
 
 fn lock(def: &MapDef) -> Lock {
-    Lock { maps: BTreeMap::from([(def.name.clone(), LockedMap::new(def.clone()))]), ..Lock::default() }
+    let map = LockedMap { runtime_capacity: def.lacks_capacity(), ..LockedMap::new(def.clone()) };
+    Lock { maps: BTreeMap::from([(def.name.clone(), map)]), ..Lock::default() }
+}
+
+/// What the objects come to after the change.
+fn observation(change: &Change) -> Observation {
+    let mut lock = lock(&change.new);
+    // As `observe_after` has it: a daemon's choice is remembered.
+    lock.maps.values_mut().for_each(|map| map.runtime_capacity |= change.old.lacks_capacity());
+    Observation { lock, ..Observation::default() }
 }
 
 /// What the gate takes of a change: each lock that it would write, and the answer that it took.
 fn taken(change: &Change) -> Vec<(Lock, OnUpgrade)> {
     let (released, levels) = (lock(&change.old), Levels::default());
-    let observed = Observation { lock: lock(&change.new), ..Observation::default() };
+    let observed = observation(change);
     let mut taken = Vec::new();
     if let Ok(updated) = epochs::update(&released, &observed, &levels) {
         taken.push((updated, OnUpgrade::Reuse));
@@ -233,18 +253,12 @@ fn taken(change: &Change) -> Vec<(Lock, OnUpgrade)> {
     taken
 }
 
-/// What a daemon asks for where the lock leaves the capacity to it.
+/// What a daemon asked for where the lock left the capacity to it.
 const AT_RUN_TIME: u32 = 16;
-
-/// The policies of a daemon that asks for it.
-fn at_run_time(lock: &Lock) -> Policies {
-    let max_entries = (lock.maps["m"].def.max_entries == 0).then_some(AT_RUN_TIME);
-    Policies { all: Policy { max_entries, ..Policy::default() }, ..Policies::default() }
-}
 
 /// A map of that definition, with entries that fit anywhere.
 fn observed(def: &MapDef, id: u32) -> Observed {
-    let max_entries = if def.max_entries == 0 { AT_RUN_TIME } else { def.max_entries };
+    let max_entries = if def.lacks_capacity() { AT_RUN_TIME } else { def.max_entries };
     let def = MapDef { pinning: Pinning::None, flags: def.effective_flags(), max_entries, ..def.clone() };
     Observed {
         pin: "m".to_owned(),
@@ -261,15 +275,20 @@ fn observed(def: &MapDef, id: u32) -> Observed {
 
 /// What a node plans that holds that map, and keeps that one.
 fn planned(live: &MapDef, kept: Option<&MapDef>, lock: &Lock) -> Plan {
-    planned_by(&at_run_time(lock), live, kept, lock)
+    planned_by(&Policies::default(), live, kept, lock)
 }
 
 fn planned_by(policies: &Policies, live: &MapDef, kept: Option<&MapDef>, lock: &Lock) -> Plan {
+    let kept: Vec<_> = kept.map(|kept| observed(kept, 3)).into_iter().collect();
+    plan_of(policies, &[observed(live, 7)], &kept, lock)
+}
+
+fn plan_of(policies: &Policies, live: &[Observed], kept: &[Observed], lock: &Lock) -> Plan {
     plan(&Inputs {
         spec: &Spec::from(lock.clone()),
         dir: Path::new("/bpf"),
-        live: &[observed(live, 7)],
-        kept: &kept.map(|kept| observed(kept, 3)).into_iter().collect::<Vec<_>>(),
+        live,
+        kept,
         ways_back: &BTreeSet::new(),
         meta: None,
         policies,
@@ -304,7 +323,13 @@ fn what_the_gate_takes_no_node_refuses_and_what_it_says_a_node_does() {
                     does.disposition(),
                     does.why
                 );
-                if does.disposition() == Disposition::Refuse || says.disposition != does.disposition() {
+                // The gate can't know how large a map a daemon has made: it stays, or it grows.
+                let is_chosen = change.old.lacks_capacity() && !change.new.lacks_capacity();
+                let is_other = match is_chosen && says.disposition == Disposition::Reuse {
+                    true => does.disposition() == Disposition::Refuse || does.action.loses_entries(),
+                    false => says.disposition != does.disposition(),
+                };
+                if does.disposition() == Disposition::Refuse || is_other {
                     wrong.push(what);
                 } else if says.loses_entries() != does.action.loses_entries() {
                     wrong.push(format!(
@@ -347,19 +372,24 @@ fn a_node_makes_no_map_of_a_capacity_that_nobody_told() {
     let swap = OnMismatch::Swap;
     let swaps = Policy { unknown: swap, unverifiable: swap, larger: swap, ..Policy::default() };
     let policies = Policies { all: swaps, ..Policies::default() };
-    let mut count = 0;
-    for map_type in [T::HASH, T::LRU_HASH, T::ARRAY, T::PROG_ARRAY, T::RINGBUF, T::STACK_TRACE] {
+    let (mut told, mut untold) = (0, 0);
+    for map_type in T::ALL.iter().copied().filter(|map_type| map_type.needs_capacity()) {
         for change in changes(map_type).iter().filter(|change| change.new.max_entries == 0) {
-            for (lock, answer) in taken(change) {
+            for (lock, _) in taken(change) {
+                // That of the map which is there.
                 let plan = planned_by(&policies, &change.old, None, &lock);
-                let (disposition, why) = (plan.maps[0].disposition(), &plan.maps[0].why);
-                let what = format!("{} ({answer}): {why}", change.what);
-                assert!(matches!(disposition, Disposition::Reuse | Disposition::Refuse), "{what}");
-                count += usize::from(why.ends_with("max_entries is 0, and no policy says how many it is to be"));
+                let room = observed(&change.old, 7).def.max_entries;
+                let asked = plan.maps[0].action.new_map().expect("it is in the lock").def.max_entries;
+                assert_eq!(asked, room, "{}:\n{plan}", change.what);
+                told += 1;
             }
         }
+        let plan = plan_of(&policies, &[], &[], &lock(&MapDef { max_entries: 0, ..def(map_type) }));
+        let (disposition, why) = (plan.maps[0].disposition(), &plan.maps[0].why);
+        assert!(disposition == Disposition::Refuse && why.starts_with("maps.lock says no capacity: "), "{plan}");
+        untold += 1;
     }
-    assert!(count > 10, "{count} cases");
+    assert!(told > 100 && untold > 15, "{told} and {untold} cases");
 }
 
 #[test]
@@ -368,7 +398,7 @@ fn what_can_become_of_entries_can_be_accepted_so() {
     for map_type in T::ALL.iter().copied().chain([T(4711)]) {
         for change in changes(map_type) {
             let (released, levels) = (lock(&change.old), Levels::default());
-            let observed = Observation { lock: lock(&change.new), ..Observation::default() };
+            let observed = observation(&change);
             let accept = |answer| epochs::accept(&released, &observed, "m", answer, "because", &levels);
             let wants = fate(&change.old, &change.new, OnUpgrade::Migrate);
             let converts = matches!(wants, Fate::Carried | Fate::Converted);
@@ -399,7 +429,7 @@ fn what_the_help_offers_is_accepted() {
         for map_type in T::ALL.iter().copied().chain([T(4711)]) {
             for change in changes(map_type) {
                 let released = lock(&change.old);
-                let observed = Observation { lock: lock(&change.new), ..Observation::default() };
+                let observed = observation(&change);
                 let comparison = compare(&released, &observed.lock, &levels);
                 let commands = maplock_codegen::report::commands(&comparison, "m", "");
                 for answer in [OnUpgrade::Reuse, OnUpgrade::Migrate, OnUpgrade::Swap] {

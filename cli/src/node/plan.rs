@@ -169,6 +169,10 @@ impl Asking<'_> {
         let error = Error::new(format!("map `{name}` would be {becomes}, which is denied")).because(map.why.as_str());
         let mut error =
             error.help(format!("see what is pinned: maplock inspect {} --layouts", self.args.pins.display()));
+        if map.action.new_map().is_some_and(|new| new.def.lacks_capacity()) {
+            error =
+                error.help(format!("say how many: --max-entries {name}=N, and `Policy::max_entries` in the daemon"));
+        }
         for WayOut { option, answer } in ways.into_iter().flatten() {
             let effect = if *answer == "swap" { "start empty" } else { "keep it as it is" };
             error = error.help(format!("{effect}: --{option} {name}={answer}, and the same policy in the daemon"));

@@ -86,7 +86,8 @@ impl<'a> Object<'a> {
     /// # Errors
     /// Where there is no such type, or its size is not that of the map's key or value.
     pub fn bind(&mut self, name: &str, binding: &Binding, others: &[TypesObject<'_>]) -> Result<(), ObjectError> {
-        if !self.maps.iter().any(|map| map.name == name) {
+        let binds = binding.key.is_some() || binding.value.is_some();
+        if !binds || !self.maps.iter().any(|map| map.name == name) {
             return Ok(());
         }
         let own = Types { btf: self.btf.as_ref(), locations: &self.locations() };

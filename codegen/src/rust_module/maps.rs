@@ -44,7 +44,8 @@ fn text(def: &MapDef, module: &str, types: &mut Types<'_>) -> String {
         layout.map(|layout| types.ty(layout, &format!("{}{role}", camel_case(name)), &Home::default()).text)
     };
     let (key, value) = (ty(def.key.as_deref(), "Key"), ty(def.value.as_deref(), "Value"));
-    let title = format!("Map `{name}`: {} of {} entries.", def.map_type, def.max_entries);
+    let entries = if def.lacks_capacity() { "" } else { " entries" };
+    let title = format!("Map `{name}`: {} {}{entries}.", def.map_type, def.map_type.capacity_words(def.max_entries));
     let mut text = format!(
         "\n{}{QUIET}\npub mod {module} {{\n    \
          /// Its name in the object.\n    pub const NAME: &str = {name:?};\n    \

@@ -158,7 +158,10 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
         return Some(verdict(&new.name, Disposition::Create, None, Some(to)));
     }
     let mut answer = answer(&sink.findings, &acceptance);
-    let fate_of = |answer| fate_where(old, new, answer, || from == to);
+    // What a daemon set is as large as is asked for, or larger, or grows.
+    let is_sized = old.lacks_capacity() == new.lacks_capacity();
+    let sized = (!is_sized).then(|| MapDef { max_entries: new.max_entries, ..old.clone() });
+    let fate_of = |answer| fate_where(sized.as_ref().unwrap_or(old), new, answer, || from == to);
     let mut fate = fate_of(answer);
     let because = match &fate {
         // Of none, the capacity was set at run time.
@@ -234,6 +237,9 @@ fn compare_defs(old: &MapDef, new: &MapDef, subject: &Subject, sink: &mut Sink<'
         if fixed && old.max_entries != new.max_entries {
             sink.add(&rules::INNER_MAP_CHANGED, subject.clone(), capacity);
         }
+    } else if old.lacks_capacity() != new.lacks_capacity() {
+        let change = Change::CapacityAtRunTime { old: old.max_entries, new: new.max_entries };
+        sink.add(&rules::CAPACITY_AT_RUN_TIME, subject.clone(), change);
     } else if new.max_entries > old.max_entries {
         sink.add(&rules::MAX_ENTRIES_INCREASED, subject.clone(), capacity);
     } else if new.max_entries < old.max_entries {

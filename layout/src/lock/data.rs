@@ -41,7 +41,7 @@ pub struct LockedMap {
     pub renamed_from: Vec<String>,
     /// True where a build may lack it.
     pub optional: bool,
-    /// True where the daemon sets its capacity when it loads it.
+    /// True where the daemon sets its capacity when it loads it, or has done so: a larger map than is asked for stays.
     pub runtime_capacity: bool,
     /// True where the daemon sets its flags when it loads it.
     pub runtime_flags: bool,

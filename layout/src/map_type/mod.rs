@@ -206,6 +206,22 @@ impl MapType {
         self.row().entries == Behaviour::InnerMapsById
     }
 
+    /// True where the kernel makes no map without a capacity, and no loader takes 0 for one.
+    #[must_use]
+    pub fn needs_capacity(self) -> bool {
+        let counts = !matches!(self.row().capacity, Capacity::Nothing | Capacity::EachCpu | Capacity::UpToEachCpu);
+        self.is_known() && counts
+    }
+
+    /// A capacity as a definition has it: `of 1024`, or `sized at run time`.
+    #[must_use]
+    pub fn capacity_words(self, max_entries: u32) -> String {
+        match max_entries {
+            0 if self.needs_capacity() => "sized at run time".to_owned(),
+            most => format!("of {most}"),
+        }
+    }
+
     /// True where the entries are state that an upgrade can lose: no records on their way, and nothing that each loader fills
     /// anew.
     #[must_use]

@@ -31,6 +31,7 @@ rules! {
     union_arm_removed UNION_ARM_REMOVED,
     value_type_changed VALUE_TYPE_CHANGED,
     // kernel
+    capacity_at_run_time CAPACITY_AT_RUN_TIME,
     capacity_stays CAPACITY_STAYS,
     flags_changed FLAGS_CHANGED,
     inner_map_changed INNER_MAP_CHANGED,

@@ -4,44 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use maplock_layout::conversion::Conversion;
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
-use maplock_layout::map_type::{Behaviour, Capacity, Fate, fate};
+use maplock_layout::map_type::{Behaviour, Fate, fate};
 use maplock_layout::rules::{Attribute, Compares};
 use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config::Levels, sum_places};
 
+use super::capacity;
 use super::cost::{entry_bytes, estimate};
+use super::decision::{By, Decision};
 use super::phrases::{change, reuse_reason, why};
 use super::recognise::{Recognised, is_exactly, lacks_layout, recognise};
 use super::sums;
 use super::types::{Action, Asked, Carry, Inputs, Kept, Live, MapPlan, Since};
 use crate::generation::names::{self, pin_name};
-use crate::inspect::normalise::created_max_entries;
 use crate::inspect::{Observed, Source};
 use crate::plan::policy::{OnMismatch, Policy};
 use crate::sys::consts::LOCAL_FREE_TARGET;
 use crate::transfer::{self, Sum, Way};
-
-/// A decision, while it is made.
-struct Decision {
-    disposition: Disposition,
-    why: String,
-    /// What the map will be.
-    def: MapDef,
-    /// Who answered.
-    by: By,
-}
-
-/// Why there is an answer, or none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum By {
-    /// The rules and the epochs of the lock.
-    Lock,
-    /// No epoch leads here.
-    Unknown,
-    /// Nothing tells the layout.
-    Unverifiable,
-    /// Only the capacity is less.
-    Larger,
-}
 
 /// How a map of the kept generation is returned to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,24 +42,33 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
     let digest = inputs.spec.digest(name).unwrap_or_else(|| asked.def.digest());
     let pin = pin_name(name);
     let live = inputs.live.iter().find(|map| map.pin == pin);
-    let kept = inputs.kept.iter().find(|map| map.pin == pin).filter(|kept| is_exactly(inputs, kept, &asked));
+    let kept = inputs.kept.iter().find(|map| map.pin == pin);
+    let is_told = !asked.def.lacks_capacity();
+    if let Some(pinned) = live.or(kept).filter(|_| !is_told) {
+        asked.def.max_entries = capacity::of_pinned(&asked.def, &pinned.def).unwrap_or_default();
+    }
+    let kept = kept.filter(|kept| is_exactly(inputs, kept, &asked));
 
     let (sums, problem) = match sums::resolve(asked.def.value.as_deref(), &summed(policy, locked)) {
         Ok(sums) => (sums, None),
         Err(problem) => (Vec::new(), Some(problem)),
     };
     let (action, why, findings) = match (live, kept) {
-        (Some(live), kept) => replace(inputs, (live, kept), (&asked, digest), policy, sums),
+        (Some(live), kept) => replace(inputs, (live, kept), (&asked, digest), (policy, is_told), sums),
         (None, kept) => {
             let new = Asked { def: asked.def, digest };
             let (action, why) = match kept {
                 Some(kept) => {
                     let action = Action::TakeBack { kept: kept_map(kept), new, since: Since::Nothing };
-                    (action, "returns to the map kept since the last upgrade")
+                    (action, "returns to the map kept since the last upgrade".to_owned())
                 }
-                None => (Action::Create { new }, "new in this release"),
+                None if !is_told => {
+                    let def = MapDef { max_entries: 0, ..new.def };
+                    (Action::Refuse { live: None, new: Asked { def, digest } }, capacity::untold(name))
+                }
+                None => (Action::Create { new }, "new in this release".to_owned()),
             };
-            (action, why.to_owned(), Vec::new())
+            (action, why, Vec::new())
         }
     };
     match (problem, action.new_map()) {
@@ -99,7 +86,7 @@ fn replace(
     inputs: &Inputs<'_>,
     (live, kept): (&Observed, Option<&Observed>),
     (asked, digest): (&LockedMap, Digest),
-    policy: &Policy,
+    (policy, is_told): (&Policy, bool),
     sums: Vec<Sum>,
 ) -> (Action, String, Vec<Finding>) {
     let known = recognise(inputs, live, asked, digest);
@@ -110,7 +97,7 @@ fn replace(
     };
     let decision = if back.is_some() { decision } else { as_the_type_allows(&known, digest, policy, decision) };
     let (decision, conversion) = with_conversion(inputs, &known, (asked, digest), policy, decision);
-    let decision = with_capacity(inputs, decision);
+    let decision = capacity::told(inputs, is_told, decision);
     let is_copied =
         matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || back == Some(Back::Carried);
     let (decision, may_drop_entries) = match is_copied {
@@ -255,6 +242,7 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
             };
             by_policy(policy.unverifiable, by, nothing, &findings, old, asked)
         }
+        By::Larger if capacity::was_chosen(asked, policy) => capacity::stays(old, &asked.def),
         By::Larger => {
             let why = format!("holds up to {} entries, {} asked", old.max_entries, asked.def.max_entries);
             by_policy(policy.larger, by, why, &findings, old, asked)
@@ -429,18 +417,6 @@ fn with_conversion(
     };
     let why = format!("{}; its entries can't be converted: {problem}", decision.why);
     (not_converted(policy, why, decision), None)
-}
-
-/// Refuses to make a map of which nobody has said how many entries it is to have room for: the kernel would not make it.
-fn with_capacity(inputs: &Inputs<'_>, decision: Decision) -> Decision {
-    let Decision { disposition, def, .. } = &decision;
-    let is_made = matches!(disposition, Disposition::Migrate | Disposition::Swap);
-    let is_counted = def.map_type.is_known() && def.map_type.row().capacity != Capacity::Nothing;
-    if is_made && is_counted && created_max_entries(def, inputs.node) == 0 {
-        let why = format!("{}; max_entries is 0, and no policy says how many it is to be", decision.why);
-        return Decision { disposition: Disposition::Refuse, why, ..decision };
-    }
-    decision
 }
 
 /// Entries that were to be converted, and can't be.

@@ -1,7 +1,9 @@
 //! What an upgrade will do to each map, decided before anything is touched.
 
+mod capacity;
 mod cost;
 mod decide;
+mod decision;
 mod phrases;
 pub(crate) mod policy;
 mod recognise;

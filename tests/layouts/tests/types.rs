@@ -197,7 +197,7 @@ fn a_map_declared_by_its_sizes_gets_types_that_only_the_dwarf_or_another_object_
     let others = [TypesObject::parse("types.o".to_owned(), &types).expect("types")];
     let bind = |value: &str| {
         let mut object = Object::parse(&object).expect("an object");
-        let binding = Binding { key: None, value: Some(value.to_owned()) };
+        let binding = Binding { value: Some(value.to_owned()), ..Binding::default() };
         object.bind("recent", &binding, &others).map_err(|error| error.to_string())?;
         Ok::<_, String>(object.maps[0].value.as_ref().map(|value| value.spelling()).unwrap_or_default())
     };

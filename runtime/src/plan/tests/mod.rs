@@ -1,6 +1,7 @@
 //! Every disposition, and who decides it. The releases of minimesh are in `tests/tests/plan.rs`.
 
 mod answers;
+mod capacity;
 mod entries;
 mod generations;
 mod shown;

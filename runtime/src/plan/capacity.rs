@@ -1,0 +1,55 @@
+//! How many entries a map has room for, where the lock leaves that to the daemon.
+
+use maplock_layout::lock::LockedMap;
+use maplock_layout::map_type::Capacity;
+use maplock_layout::{Disposition, MapDef};
+
+use super::decision::{By, Decision};
+use super::policy::{OnMismatch, Policy};
+use super::types::Inputs;
+use crate::inspect::normalise::created_max_entries;
+
+/// The capacity of what is pinned, where it counts the same. A map that is reused at its size loses nothing.
+pub(super) fn of_pinned(asked: &MapDef, pinned: &MapDef) -> Option<u32> {
+    let counts = |def: &MapDef| match def.map_type.row().capacity {
+        Capacity::EvenOverCpus => Capacity::Entries,
+        other => other,
+    };
+    let is_alike = asked.map_type.row().kind == pinned.map_type.row().kind && counts(asked) == counts(pinned);
+    is_alike.then_some(pinned.max_entries)
+}
+
+/// That nobody has said it, and who can.
+pub(super) fn untold(map: &str) -> String {
+    format!("maps.lock says no capacity: the daemon chooses it: `Policy::max_entries`, `--max-entries {map}=N`")
+}
+
+/// Refuses to make a map of which nobody has said how many entries it is to have room for: the kernel would not make it. Where the
+/// pinned one has told it, that is said.
+pub(super) fn told(inputs: &Inputs<'_>, is_told: bool, decision: Decision) -> Decision {
+    let Decision { disposition, def, .. } = &decision;
+    let is_made = matches!(disposition, Disposition::Migrate | Disposition::Swap);
+    let is_counted = def.map_type.is_known() && def.map_type.row().capacity != Capacity::Nothing;
+    if is_made && is_counted && created_max_entries(def, inputs.node) == 0 {
+        let why = format!("{}; {}", decision.why, untold(&def.name));
+        return Decision { disposition: Disposition::Refuse, why, ..decision };
+    }
+    if is_told || *disposition == Disposition::Refuse {
+        return decision;
+    }
+    let why = format!("{}; max_entries stays at {}: nobody says another", decision.why, def.max_entries);
+    Decision { why, ..decision }
+}
+
+/// True where a daemon chose the capacity of the pinned map, and no policy says what is to become of one that is larger than asked.
+pub(super) fn was_chosen(asked: &LockedMap, policy: &Policy) -> bool {
+    asked.runtime_capacity && policy.max_entries.is_none() && policy.larger == OnMismatch::Refuse
+}
+
+/// The larger map stays.
+pub(super) fn stays(old: &MapDef, asked: &MapDef) -> Decision {
+    let (room, wanted) = (old.max_entries, asked.max_entries);
+    let why = format!("same layout; max_entries stays at {room}, as a daemon chose it: {wanted} asked");
+    let def = MapDef { max_entries: room, ..asked.clone() };
+    Decision { disposition: Disposition::Reuse, why, def, by: By::Lock }
+}
