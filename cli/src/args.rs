@@ -239,8 +239,12 @@ pub(crate) struct AcceptArgs {
     pub(crate) maps: Vec<String>,
 
     /// What a node does with the entries that it has
-    #[arg(long, value_enum, value_name = "WAY", required_unless_present = "undo")]
+    #[arg(long, value_enum, value_name = "WAY", required_unless_present_any = ["undo", "renamed_from"])]
     pub(crate) on_upgrade: Option<OnUpgradeArg>,
+
+    /// The name that the map had: it goes on with the entries of that one
+    #[arg(long, value_name = "OLD")]
+    pub(crate) renamed_from: Option<String>,
 
     /// Why, for those who review the change and run the upgrade
     #[arg(long, value_name = "TEXT", required_unless_present = "undo")]
@@ -254,11 +258,14 @@ pub(crate) struct AcceptArgs {
     pub(crate) convert: ConvertArgs,
 
     /// The same bytes mean something else now: raise the version of each map's meaning
-    #[arg(long, conflicts_with = "against")]
+    #[arg(long, conflicts_with_all = ["against", "renamed_from"])]
     pub(crate) new_meaning: bool,
 
     /// Take back the newest epoch of each map
-    #[arg(long, conflicts_with_all = ["on_upgrade", "reason", "merge", "new_meaning", "against"])]
+    #[arg(
+        long,
+        conflicts_with_all = ["on_upgrade", "renamed_from", "reason", "merge", "new_meaning", "against"]
+    )]
     pub(crate) undo: bool,
 
     /// Accept what maps.lock changes against this git revision, for a release that no epoch leads from

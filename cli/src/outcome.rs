@@ -240,6 +240,10 @@ impl Outcome {
         let accepted = self.comparison.of_map(&verdict.map).any(|finding| finding.accepted.is_some());
         match verdict.disposition {
             Disposition::Create => "new in this release".to_owned(),
+            Disposition::Drop if accepted => {
+                let reason = verdict.reason.as_ref().map_or_else(String::new, |reason| format!(": \"{reason}\""));
+                format!("gone from this release (accepted{reason}): unpinned at commit, kept for roll-back")
+            }
             Disposition::Drop => "gone from this release: unpinned at commit, kept for roll-back".to_owned(),
             Disposition::Grow if !accepted => format!("{change}, every entry kept"),
             Disposition::Refuse if !accepted => format!("{change}; not accepted"),
@@ -303,7 +307,16 @@ pub(crate) fn changes(old: &Lock, new: &Lock) -> Vec<Change> {
     for name in names {
         match (old.maps.get(name), new.maps.get(name)) {
             (Some(before), Some(after)) => definition_changes(before, after, &mut changes),
-            (None, Some(after)) => changes.push(Change::new(name, "created", describe(after))),
+            (None, Some(after)) => {
+                // A node may still have what was given up under that name.
+                let swaps = after.epochs.last().is_some_and(|epoch| epoch.on_upgrade == OnUpgrade::Swap);
+                let since = match old.gone.contains_key(name) {
+                    true if swaps => "; nodes that still have the one that was given up start empty",
+                    true => "; nodes that still have the one that was given up go on with it",
+                    false => "",
+                };
+                changes.push(Change::new(name, "created", format!("{}{since}", describe(after))));
+            }
             (Some(before), None) => changes.push(Change::new(name, "dropped", describe(before))),
             (None, None) => {}
         }

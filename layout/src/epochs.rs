@@ -16,7 +16,7 @@ use crate::rules::{self, Attribute, Compares, Level, Tier};
 use crate::sum::{has_member, sum_places};
 
 pub use crate::epoch_error::EpochError;
-pub use crate::renaming::rename;
+pub use crate::renaming::{gone_since, rename, renamed_since};
 
 /// The lock with every change that needs nobody's decision. Epochs that lead nowhere are dropped.
 ///

@@ -6,8 +6,10 @@ use maplock_layout::config::Levels;
 use maplock_layout::conversion::Answers;
 use maplock_layout::epochs::{self, EpochError};
 use maplock_layout::history::Converting;
+use maplock_layout::identity::Identities;
 use maplock_layout::lock::{Epoch, Merge, OnUpgrade};
-use maplock_layout::{Lock, Observation, compare};
+use maplock_layout::rules;
+use maplock_layout::{Lock, MapDef, Observation, compare};
 
 use super::check::old_side;
 use super::new_meaning;
@@ -35,11 +37,16 @@ impl From<OnUpgradeArg> for OnUpgrade {
 
 pub(crate) fn run(args: &AcceptArgs) -> Result<Said, Error> {
     let target = chosen(args)?;
-    let outcome = match (args.undo, &args.on_upgrade, &args.reason) {
-        (false, Some(way), Some(reason)) => {
+    if let (Some(old), [_, _, ..]) = (&args.renamed_from, args.maps.as_slice()) {
+        return Err(Error::new(format!("only one map can be `{old}` under another name")));
+    }
+    let outcome = match (args.undo, &args.reason) {
+        (false, Some(reason)) => {
             let merge = args.merge.iter().cloned().collect();
             let answers = args.convert.answers();
-            let answer = Answer { maps: &args.maps, on_upgrade: (*way).into(), merge, answers, reason };
+            let on_upgrade = args.on_upgrade.map(OnUpgrade::from);
+            let renamed_from = args.renamed_from.as_deref();
+            let answer = Answer { maps: &args.maps, on_upgrade, renamed_from, merge, answers, reason };
             match &args.against {
                 Some(revision) => accept_against(&target, revision, answer)?,
                 None => accept(&target, args, answer)?,
@@ -56,7 +63,8 @@ fn chosen(args: &AcceptArgs) -> Result<Target, Error> {
     if targets.len() > 1 {
         let has_all = |target: &Target| {
             let lock = target.read_lock().map(|(_, lock)| lock).unwrap_or_default();
-            args.maps.iter().all(|map| lock.maps.contains_key(map))
+            let named = args.renamed_from.as_ref().map_or(args.maps.as_slice(), std::slice::from_ref);
+            named.iter().all(|map| lock.maps.contains_key(map) || lock.gone.contains_key(map))
         };
         let with = targets.iter().filter(|target| has_all(target)).count();
         if with == 1 {
@@ -75,7 +83,9 @@ fn chosen(args: &AcceptArgs) -> Result<Target, Error> {
 #[derive(Clone)]
 struct Answer<'a> {
     maps: &'a [String],
-    on_upgrade: OnUpgrade,
+    /// `None` where a map goes on under another name, and nothing else is said.
+    on_upgrade: Option<OnUpgrade>,
+    renamed_from: Option<&'a str>,
     merge: BTreeMap<String, Merge>,
     answers: Option<Answers>,
     reason: &'a str,
@@ -84,10 +94,32 @@ struct Answer<'a> {
 impl Answer<'_> {
     /// The lock in which the change of `map` is accepted so.
     fn entered(&self, lock: &Lock, observed: &Observation, map: &str, levels: &Levels) -> Result<Lock, EpochError> {
-        let accepted = epochs::accept(lock, observed, map, self.on_upgrade, self.reason, levels)?;
+        let accepted = match self.renamed_from {
+            Some(old) => epochs::rename(lock, observed, (old, map), self.on_upgrade, self.reason, levels)?,
+            None => epochs::accept(lock, observed, map, self.way(), self.reason, levels)?,
+        };
+        if accepted.gone.contains_key(map) {
+            return self.only_given_up(map).map(|()| accepted);
+        }
         let accepted = epochs::convert(&accepted, map, self.answers.as_ref())?;
         // Another answer to what was accepted before does not take back how members are merged.
         if self.merge.is_empty() { Ok(accepted) } else { epochs::merge(&accepted, map, &self.merge) }
+    }
+}
+
+impl Answer<'_> {
+    fn way(&self) -> OnUpgrade {
+        self.on_upgrade.unwrap_or(OnUpgrade::Reuse)
+    }
+
+    /// Of a map that is no more, nothing else can be said.
+    fn only_given_up(&self, map: &str) -> Result<(), EpochError> {
+        let (map, on_upgrade) = (map.to_owned(), OnUpgrade::Drop);
+        match (&self.answers, self.merge.is_empty()) {
+            (Some(_), _) => Err(EpochError::NothingToConvert { map, on_upgrade }),
+            (None, false) => Err(EpochError::NothingToMerge { map, on_upgrade }),
+            (None, true) => Ok(()),
+        }
     }
 }
 
@@ -139,7 +171,19 @@ fn accept_against(target: &Target, revision: &Revision, answer: Answer<'_>) -> R
     let levels = &target.config.levels;
     let mut after = before.clone();
     for map in answer.maps {
-        let (Some(released), Some(current)) = (base.maps.get(map), before.maps.get(map)) else {
+        if let Some(old) = answer.renamed_from {
+            let known = epochs::renamed_since(&after, &base, (old, map)).map_err(|error| refused(&error))?;
+            after = answer.entered(&known, &now, map, levels).map_err(|error| refused(&error))?;
+            continue;
+        }
+        if answer.on_upgrade == Some(OnUpgrade::Drop) {
+            answer.only_given_up(map).map_err(|error| refused(&error))?;
+            after = epochs::gone_since(&after, &base, map, answer.reason).map_err(|error| refused(&error))?;
+            continue;
+        }
+        let was = |name: &str| base.maps.get(name).is_some_and(|map| !map.ephemeral);
+        let was = Identities::find(&before, was).before(map).unwrap_or(map);
+        let (Some(released), Some(current)) = (base.maps.get(was), before.maps.get(map)) else {
             let known: Vec<_> =
                 base.maps.keys().filter(|name| before.maps.contains_key(*name)).map(String::as_str).collect();
             return Err(Error::new(format!("map `{map}` is not in both {} and {revision}", target.shown_lock()))
@@ -149,14 +193,14 @@ fn accept_against(target: &Target, revision: &Revision, answer: Answer<'_>) -> R
         // What was accepted for this very step before is said anew, but for what it sums.
         let mut answer = answer.clone();
         let before = current.epochs.iter().rfind(|epoch| (epoch.from, epoch.to) == (from, to));
-        if let Some(before) = before.filter(|_| answer.merge.is_empty() && answer.on_upgrade.keeps_entries()) {
+        if let Some(before) = before.filter(|_| answer.merge.is_empty() && answer.way().keeps_entries()) {
             answer.merge.clone_from(&before.merge);
         }
-        if let Some(before) = before.filter(|_| answer.answers.is_none() && answer.on_upgrade == OnUpgrade::Migrate) {
+        if let Some(before) = before.filter(|_| answer.answers.is_none() && answer.way() == OnUpgrade::Migrate) {
             answer.answers = Some(before.convert.clone());
         }
         let mut known = current.clone();
-        known.def.clone_from(&released.def);
+        known.def = MapDef { name: map.clone(), ..released.def.clone() };
         known.epochs.retain(|epoch| epoch.from == to || (epoch.from, epoch.to) != (from, to));
         let mut observed = now.clone();
         observed.lock.maps.entry(map.clone()).and_modify(|map| map.epochs.clear());
@@ -204,9 +248,18 @@ fn written(
     editing.write(&new_text)?;
     let mut outcome = Outcome::new(target, Ending::Written);
     for map in maps {
-        let newest = |lock: &Lock| lock.maps.get(map).and_then(|map| map.epochs.last().cloned());
+        let newest = |lock: &Lock| {
+            let epochs =
+                lock.maps.get(map).map(|map| &map.epochs).or_else(|| lock.gone.get(map).map(|gone| &gone.epochs));
+            epochs.and_then(|epochs| epochs.last().cloned())
+        };
         let epoch = newest(if kind == "undone" { &before } else { &after });
-        let what = epoch.as_ref().map_or_else(String::new, on_a_node);
+        let mut what = epoch.as_ref().map_or_else(String::new, on_a_node);
+        let is_renamed = epoch.as_ref().is_some_and(|epoch| epoch.rules.iter().any(|id| id == rules::MAP_RENAMED.id));
+        let old = after.maps.get(map).and_then(|map| map.renamed_from.first()).filter(|_| is_renamed);
+        if let Some(old) = old.filter(|_| kind == "accepted") {
+            what.push_str(&format!("; it finds them under the old name, `{old}`"));
+        }
         let conversion = match (kind, after.maps.get(map)) {
             ("accepted", Some(locked)) => Converting::all(locked).pop().map(|step| Conversion::of(map, &step)),
             _ => None,
@@ -216,14 +269,13 @@ fn written(
         outcome.changes.push(Change { epoch, conversion, ..Change::new(map, kind, what) });
     }
     if kind == "accepted" {
-        let only = |lock: &Lock| Lock {
-            maps: lock
-                .maps
-                .iter()
-                .filter(|(name, _)| maps.contains(name))
-                .map(|(name, map)| (name.clone(), map.clone()))
-                .collect(),
-            ..Lock::default()
+        let older = |name: &String| after.maps.get(name).into_iter().flat_map(|map| &map.renamed_from);
+        let is_told = |name: &String| maps.contains(name) || maps.iter().flat_map(older).any(|older| older == name);
+        let only = |lock: &Lock| {
+            let mut lock = lock.clone();
+            lock.maps.retain(|name, _| is_told(name));
+            lock.gone.retain(|name, _| is_told(name));
+            lock
         };
         outcome.comparison = compare(&only(&before), &only(&after), &target.config.levels);
     }
