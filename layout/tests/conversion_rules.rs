@@ -4,7 +4,7 @@
 mod support;
 
 use maplock_layout::MapDef;
-use maplock_layout::conversion::{Answers, Cast, Collide, Derived, DerivedLeg, Problems, Scale};
+use maplock_layout::conversion::{Answers, Cast, Choice, Collide, Derived, DerivedLeg, Problems, Scale};
 use maplock_layout::map::MapType;
 use support::{map, map_of};
 
@@ -233,14 +233,43 @@ fn a_number_that_may_not_fit_is_asked_of() {
 }
 
 #[test]
-fn a_member_that_is_gone_is_asked_of() {
-    let (old, new) = ("struct v { u32 a; u32 b; };", "struct v { u32 b; };");
-    assert_eq!(
-        asked(old, new, &none()),
-        ["`value.a` is gone: is it to be given up, or has it another name: --drop value.a"]
-    );
-    assert_eq!(said(old, new, &dropped("value.a")), ["value.b: moved from byte 4 to byte 0", "value.a: dropped"]);
-    assert!(!derived(old, new, &dropped("value.a")).is_lossless());
+fn a_member_that_is_gone_is_asked_of_where_a_new_one_may_be_it() {
+    let old = "struct v { u32 first; u32 other; };";
+    let gone = "`value.first` is gone: is it to be given up, or has it another name";
+    for (new, what, choices) in [
+        ("struct v { u32 other; u32 z; };", "of its type", "--drop value.first or --rename value.z=value.first"),
+        (
+            "struct v { u64 other; u64 first_ns; };",
+            "of a like name",
+            "--rename value.first_ns=value.first or --drop value.first",
+        ),
+        ("struct v { u16 z; u32 other; };", "over its bytes", "--drop value.first"),
+    ] {
+        assert_eq!(asked(old, new, &none()), [format!("{gone}: {choices}")], "{what}");
+    }
+}
+
+#[test]
+fn a_member_that_is_gone_and_can_be_nothing_new_is_given_up_and_the_epoch_says_so() {
+    for (old, new, path) in [
+        ("struct v { u32 a; u32 b; };", "struct v { u32 b; };", "value.a"),
+        ("struct v { u32 b; u32 a; };", "struct v { u32 b; struct { u64 at; } seen[2]; };", "value.a"),
+        ("struct v { u32 b; struct { u32 x; u32 y; } in; };", "struct v { u32 b; };", "value.in"),
+        // Members that stand where nothing is are never what a new one was.
+        ("struct v { u32 b; u32 _pad; };", "struct v { u32 b; u32 flags; };", "value._pad"),
+        ("struct v { u32 b; u8 pad0[4]; };", "struct v { u32 b; u32 flags; };", "value.pad0"),
+        ("struct v { u32 b; u8 _pad[3]; };", "struct v { u32 b; u8 x; u8 y; u8 _pad; };", "value._pad"),
+    ] {
+        let derived = derived(old, new, &none());
+        assert_eq!(derived.answers(&none()), dropped(path), "{new}");
+        assert!(said(old, new, &none()).contains(&format!("{path}: dropped")), "{new}");
+        assert!(!derived.is_lossless());
+        // What the epoch says is what is derived from it.
+        let again = DerivedLeg::derive(&map(old), &map(new), &derived.answers(&none())).unwrap();
+        assert_eq!(again, derived);
+    }
+    let moved = said("struct v { u32 a; u32 b; };", "struct v { u32 b; };", &none());
+    assert_eq!(moved, ["value.b: moved from byte 4 to byte 0", "value.a: dropped"]);
 }
 
 #[test]
@@ -266,13 +295,58 @@ fn a_struct_is_renamed_with_all_that_is_in_it() {
 }
 
 #[test]
-fn fewer_elements_are_asked_of() {
-    let (old, new) = ("struct v { u8 a[4]; };", "struct v { u8 a[2]; };");
+fn fewer_elements_are_asked_of_where_a_new_member_has_their_bytes() {
+    let (old, new) = ("struct v { u8 a[4]; };", "struct v { u8 a[2]; u16 b; };");
     assert_eq!(
         asked(old, new, &none()),
         ["`value.a` has 2 elements, it had 4: are the last to be given up: --drop 'value.a[]' or --by-hand"]
     );
-    assert_eq!(converted(old, new, &dropped("value.a[]"), &[1, 2, 3, 4]), [1, 2]);
+    assert_eq!(converted(old, new, &dropped("value.a[]"), &[1, 2, 3, 4]), [1, 2, 0, 0]);
+    for new in ["struct v { u8 a[2]; };", "struct v { u8 a[2]; u8 _pad[2]; };"] {
+        assert_eq!(said(old, new, &none())[0], "value.a: shortened from 4 to 2 elements, the rest given up");
+        assert_eq!(derived(old, new, &none()).answers(&none()), dropped("value.a[]"));
+    }
+    assert_eq!(
+        asked_of_key("struct k { u8 a[4]; u8 b; };", "struct k { u8 a[2]; u8 b; };", &none())[0],
+        "`key.a` has 2 elements, it had 4: are the last to be given up: --drop 'key.a[]' or --by-hand"
+    );
+}
+
+#[test]
+fn the_same_bytes_in_another_shape_are_carried_where_somebody_says_so() {
+    let bytes: Vec<u8> = (1..=20).collect();
+    for (of, old, new, to, from) in [
+        ("regrouped", "u32 a[4]; u32 n;", "u64 a[2]; u32 n;", "a", "a"),
+        ("regrouped", "u64 a[2]; u32 n;", "u32 a[4]; u32 n;", "a", "a"),
+        ("bytes of a number", "u128 a; u32 n;", "u8 a[16]; u32 n;", "a", "a"),
+        ("bytes of a union", "union { u32 v4; u8 v6[16]; } u; u32 n;", "u8 ip[16]; u32 n;", "ip", "u"),
+        ("bytes of a union without a name", "union { u32 v4; u8 v6[16]; }; u32 n;", "u8 ip[16]; u32 n;", "ip", "v4"),
+        ("a union of bytes", "u8 ip[16]; u32 n;", "union { u32 v4; u8 v6[16]; } u; u32 n;", "u.v6", "ip"),
+        ("bytes of a struct", "struct { u64 hi; u64 lo; } in; u32 n;", "u8 raw[16]; u32 n;", "raw", "in"),
+        ("a struct of bytes", "u8 raw[16]; u32 n;", "struct { u64 hi; u64 lo; } in; u32 n;", "in", "raw"),
+        ("a struct of other numbers", "struct { u32 w[4]; } in; u32 n;", "struct { u64 q[2]; } in; u32 n;", "in", "in"),
+        ("other arms", "union { u64 a; u64 b[2]; } u; u32 n;", "union { u32 c; u8 d[16]; } u; u32 n;", "u", "u"),
+    ] {
+        let of_struct = |members: &str| format!("struct v {{ {members} }} packed;");
+        let (old, new) = (of_struct(old), of_struct(new));
+        for part in ["value", "key"] {
+            let maps = match part {
+                "key" => [map_of(&old, "u32"), map_of(&new, "u32")],
+                _ => [map(&old), map(&new)],
+            };
+            let problems = problems(&maps[0], &maps[1], &none());
+            let first = &problems.questions[0].choices[0];
+            let rename = Choice::Rename(format!("{part}.{to}"), format!("{part}.{from}"));
+            assert_eq!((problems.questions.len(), first), (1, &rename), "{of}: {problems}");
+            let is_drop = |choice: &Choice| matches!(choice, Choice::Drop(_) | Choice::Default(..));
+            assert!(part == "value" || !problems.questions[0].choices.iter().any(is_drop), "{of}: {problems}");
+            let leg = DerivedLeg::derive(&maps[0], &maps[1], &first.with(&none()).unwrap()).unwrap();
+            assert!(leg.is_lossless() && leg.leg.collide.is_none(), "{of}");
+            let steps = if part == "key" { &leg.leg.key } else { &leg.leg.value };
+            assert_eq!(steps.convert(&bytes).unwrap(), bytes, "{of}");
+            assert_eq!(steps.inverse().convert(&bytes).unwrap(), bytes, "{of}");
+        }
+    }
 }
 
 #[test]
@@ -430,6 +504,65 @@ fn of_key(old: &str, new: &str, answers: &Answers) -> (DerivedLeg, Vec<String>) 
 }
 
 const PADDED: &str = "struct k { u64 group; u32 cache; };";
+
+#[test]
+fn a_key_is_a_member_of_the_union_or_struct_that_it_became() {
+    let cookie = 7_u64.to_ne_bytes();
+    for new in [
+        "struct k { union { u64 cookie; struct { u32 ip6[4]; } addr; }; };",
+        "struct k { union { u64 cookie; u32 ip6[4]; } of; };",
+        "struct k { u64 cookie; u64 more; };",
+    ] {
+        let of = |text| map_of(text, "u32");
+        let problems = problems(&of("u64"), &of(new), &none());
+        let first = &problems.questions[0].choices[0];
+        assert!(matches!(first, Choice::Rename(new, old) if new.ends_with("cookie") && old == "key"), "{problems}");
+        let mut answers = first.with(&none()).unwrap();
+        if new.contains("more") {
+            answers.default.insert(of_text("key.more"), of_text("0"));
+        }
+        let leg = DerivedLeg::derive(&of("u64"), &of(new), &answers).unwrap().leg;
+        assert_eq!((leg.key.convert(&cookie).unwrap(), leg.collide), ([&cookie[..], &[0; 8]].concat(), None), "{new}");
+        assert_eq!(leg.inverse().unwrap().key.convert(&[&cookie[..], &[0; 8]].concat()).unwrap(), cookie, "{new}");
+    }
+}
+
+#[test]
+fn a_key_of_which_nothing_is_left_is_not_converted_whatever_is_answered() {
+    let (old, new) = ("struct k { char path[64]; };", "struct k { u32 inode; u32 device; };");
+    let refused = "no member of the old key is in the new one, so that all entries would have one key: --by-hand or --on-upgrade swap";
+    assert_eq!(asked_of_key(old, new, &none()), [refused]);
+    let answers = Answers {
+        default: [(of_text("key.inode"), of_text("0")), (of_text("key.device"), of_text("0"))].into(),
+        collide: Some(Collide::Sum),
+        ..dropped("key.path")
+    };
+    assert_eq!(asked_of_key(old, new, &answers), [refused]);
+    let (old, new) = ("struct k { u32 prefix; u64 a; };", "struct k { u32 prefix; u32 b[3]; };");
+    for question in problems(&map_of(old, "u32"), &map_of(new, "u32"), &none()).questions {
+        assert!(question.choices.iter().all(|choice| !matches!(choice, Choice::Drop(path) if path == "key")));
+    }
+}
+
+#[test]
+fn a_member_of_a_key_in_the_place_of_another_is_not_made_zero_in_all_of_them() {
+    let old = "struct k { char path[64]; u32 mode; };";
+    let new = "struct k { u32 inode; u32 mode; };";
+    let problems = problems(&map_of(old, "u32"), &map_of(new, "u32"), &none());
+    assert_eq!(problems.questions.len(), 2);
+    assert!(problems.questions.iter().all(|question| question.choices == [Choice::ByHand]), "{problems}");
+    // What somebody says all the same is done.
+    let answers = Answers {
+        default: [(of_text("key.inode"), of_text("0"))].into(),
+        collide: Some(Collide::Refuse),
+        ..dropped("key.path")
+    };
+    assert_eq!(of_key(old, new, &answers).0.collide, Some(Collide::Refuse));
+}
+
+fn of_text(text: &str) -> String {
+    text.to_owned()
+}
 
 #[test]
 fn padding_of_a_key_that_has_no_place_any_more_is_asked_of() {

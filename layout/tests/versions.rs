@@ -269,7 +269,10 @@ fn reuse_of_a_new_meaning_is_taken_with_its_reason_and_migrate_with_its_answers(
     let Err(EpochError::Unanswered { problems, .. }) = epochs::convert(&migrated, "m", None) else {
         panic!("nothing is converted, and nothing is asked")
     };
-    assert_eq!(problems.questions[0].flags, ["--scale MEMBER=FACTOR", "--by-hand", "--on-upgrade swap"]);
+    assert_eq!(
+        problems.questions[0].choices.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["--scale MEMBER=FACTOR", "--by-hand", "--on-upgrade swap"]
+    );
     let by_hand = Answers { by_hand: true, ..Answers::default() };
     epochs::convert(&migrated, "m", Some(&by_hand)).unwrap();
 }

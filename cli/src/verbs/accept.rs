@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use maplock_layout::config::Levels;
-use maplock_layout::conversion::Answers;
+use maplock_layout::conversion::{Answers, Choice};
 use maplock_layout::epochs::{self, EpochError};
 use maplock_layout::history::Converting;
 use maplock_layout::identity::Identities;
@@ -306,9 +306,10 @@ fn refused(error: &EpochError) -> Error {
     let mut help = Vec::new();
     for question in &problems.questions {
         lines.push(question.what.clone());
-        help.push(format!("{}: {}", question.path, question.flags.join(" | ")));
+        let choices: Vec<_> = question.choices.iter().map(ToString::to_string).collect();
+        help.push(format!("{}: {}", question.path, choices.join(" | ")));
     }
-    if problems.questions.iter().any(|question| !question.flags.iter().any(|flag| flag == "--by-hand")) {
+    if problems.questions.iter().any(|question| !question.choices.contains(&Choice::ByHand)) {
         help.push("or write the conversion yourself: --by-hand".to_owned());
     }
     let what = match problems.questions.len() {

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::check::MAX_SIZE;
+use super::choice::option;
 use super::matching::{Deriver, Tried, is_same};
 use super::meaning;
 use super::padding::Lost;
-use super::plan::{Act, Derived, MemberPlan, Mistake, Problems, Question, option};
+use super::plan::{Act, Derived, MemberPlan, Mistake, Problems, Question};
 use super::tidy::tidy;
-use super::{Answers, Collide, DerivedLeg, Step, Steps};
+use super::{Answers, Choice, Collide, DerivedLeg, Step, Steps};
 use crate::config::did_you_mean;
 use crate::epoch::OnUpgrade;
 use crate::kernel_field;
@@ -37,12 +38,15 @@ impl DerivedLeg {
             for (known, more) in known.iter_mut().zip(deriver.known.into_inner()) {
                 known.extend(more);
             }
+            if tried.nothing_survives {
+                none_survives(&mut tried);
+            }
             let steps = Steps { from_size: sizes.0, to_size: sizes.1, steps: tidy(std::mem::take(&mut tried.steps)) };
             if let Err(problem) = steps.check()
                 && tried.questions.is_empty()
             {
                 let what = format!("the {what} can't be converted step by step: {problem}");
-                tried.questions.push(Question { path: "value".to_owned(), what, flags: vec!["--by-hand".to_owned()] });
+                tried.questions.push(Question { path: "value".to_owned(), what, choices: vec![Choice::ByHand] });
             }
             let (lossless, lost) = (tried.is_lossless(), tried.lost);
             all.take(tried);
@@ -66,7 +70,7 @@ impl DerivedLeg {
                     all.questions.push(Question {
                         path: "key".to_owned(),
                         what: format!("{what}: what becomes of them"),
-                        flags: ["refuse", "sum", "keep-one"].map(|name| option("collide", name)).to_vec(),
+                        choices: Collide::ALL.map(Choice::Collide).to_vec(),
                     });
                 }
             }
@@ -81,6 +85,18 @@ impl DerivedLeg {
             return Err(problems);
         }
         Ok(Derived { leg: DerivedLeg { key, value, collide, keeps_key }, members: all.plans })
+    }
+}
+
+/// Of a key of which nothing is in the new one, only what is said of its bytes helps: with any other answer, all entries would have one
+/// key.
+fn none_survives(tried: &mut Tried) {
+    let is_of_bytes = |question: &Question| question.choices.iter().any(|choice| matches!(choice, Choice::Rename(..)));
+    tried.questions.retain(is_of_bytes);
+    if tried.questions.is_empty() {
+        let what = "no member of the old key is in the new one, so that all entries would have one key".to_owned();
+        let choices = vec![Choice::ByHand, Choice::Swap];
+        tried.questions.push(Question { path: "key".to_owned(), what, choices });
     }
 }
 
@@ -132,7 +148,7 @@ fn whole(
                 side(was, old_size),
                 side(is, new_size)
             );
-            Tried::asks(what, words, vec!["--by-hand".to_owned()])
+            Tried::asks(what, words, vec![Choice::ByHand])
         }
     }
 }
@@ -140,7 +156,7 @@ fn whole(
 /// What no answer helps against.
 fn impossible(old: &MapDef, new: &MapDef) -> Option<Question> {
     let what = why_no_node(old, new, OnUpgrade::Migrate)?;
-    Some(Question { path: "map".to_owned(), what, flags: vec!["--on-upgrade swap".to_owned()] })
+    Some(Question { path: "map".to_owned(), what, choices: vec![Choice::Swap] })
 }
 
 /// All answers: option, path, and text.

@@ -5,9 +5,9 @@ use std::ptr;
 
 use super::matching::{Deriver, Tried, is_same, moved};
 use super::members::{Leaf, Number, Order, last_name, number, order};
-use super::plan::{Act, MemberPlan, option};
+use super::plan::{Act, MemberPlan};
 use super::units::Unit;
-use super::{Cast, Int, Scale, Step, defaults};
+use super::{Answers, Cast, Choice, Int, Scale, Step, defaults};
 use crate::kernel_field;
 use crate::layout::{Composite, CompositeKind, Enumeration, Layout, Shape};
 use crate::wide_enum;
@@ -67,7 +67,7 @@ impl Deriver<'_> {
         }
         if let Some(field) = new.kernel_field().or_else(|| old.kernel_field()) {
             let what = format!("`{path}` is a {field}, which belongs to the kernel, and no entry can bring it along");
-            return Tried::asks(path, what, vec![option("drop", &old.path)]);
+            return Tried::asks(path, what, vec![Choice::Drop(old.path.clone())]);
         }
         let scale = match self.unit(old, new) {
             Ok(scale) => scale,
@@ -89,6 +89,13 @@ impl Deriver<'_> {
         if self.is_as_it_was(old, new) {
             return done(old, new, copy(old, new, 0, 0, new.len()), acts, true);
         }
+        if self.has_right_bytes(old, new) {
+            acts.push(Act::Reread(old.spelling(), new.spelling()));
+            let mut tried = done(old, new, copy(old, new, 0, 0, new.len()), acts, true);
+            tried.used.push(("rename", path.to_owned()));
+            return tried;
+        }
+        let same_bytes = Choice::Rename(path.to_owned(), old.path.clone());
         match (&old.layout.shape, &new.layout.shape) {
             (Shape::Array { element: was, len: m }, Shape::Array { element: is, len: n }) => {
                 self.array(old, new, (was, *m), (is, *n), acts)
@@ -108,8 +115,13 @@ impl Deriver<'_> {
                     acts.push(Act::MoreArms);
                     return done(old, new, copy(old, new, 0, 0, old.len()), acts, true);
                 }
+                if new.len() == old.len() {
+                    let what =
+                        format!("`{path}` is a union, of which arms have changed: are its bytes right as they are");
+                    return Tried::asks(path, what, self.choices(old, &[same_bytes, Choice::ByHand]));
+                }
                 let what = format!("`{path}` is a union, of which arms have changed");
-                Tried::asks(path, what, flags(old, &["--by-hand".to_owned()]))
+                Tried::asks(path, what, self.choices(old, &[Choice::ByHand]))
             }
             (Shape::Pointer { .. }, Shape::Pointer { .. }) | (Shape::Opaque { .. }, Shape::Opaque { .. })
                 if old.len() == new.len() =>
@@ -119,15 +131,8 @@ impl Deriver<'_> {
             }
             _ if old.layout.size == new.layout.size && old.bits.is_none() && new.bits.is_none() => {
                 let (was, is) = (old.spelling(), new.spelling());
-                let answer = option("cast", &format!("{path}=truncate"));
-                if self.answers.cast.get(path) != Some(&Cast::Truncate) {
-                    let what = format!("`{path}` was {was} and is {is}: are the bytes right as they are");
-                    return Tried::asks(path, what, flags(old, &[answer, "--by-hand".to_owned()]));
-                }
-                acts.push(Act::Reread(was, is));
-                let mut tried = done(old, new, copy(old, new, 0, 0, new.len()), acts, true);
-                tried.used.push(("cast", path.to_owned()));
-                tried
+                let what = format!("`{path}` was {was} and is {is}: are the bytes right as they are");
+                Tried::asks(path, what, self.choices(old, &[same_bytes, Choice::ByHand]))
             }
             _ => {
                 let what = format!(
@@ -135,9 +140,31 @@ impl Deriver<'_> {
                     old.spelling(),
                     new.spelling()
                 );
-                Tried::asks(path, what, flags(old, &["--by-hand".to_owned()]))
+                Tried::asks(path, what, self.choices(old, &[Choice::ByHand]))
             }
         }
+    }
+
+    /// Answers, and always that the member is given up: not of a key, of which others may depend on it.
+    fn choices(&self, old: &Leaf<'_>, ways: &[Choice]) -> Vec<Choice> {
+        let mut choices = ways.to_vec();
+        if !self.is_key && last_name(&old.path) != old.path {
+            choices.push(Choice::Drop(old.path.clone()));
+        }
+        choices
+    }
+
+    /// True where the epoch says of bytes in another shape that they are right as they are.
+    fn has_right_bytes(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> bool {
+        let is_said = self.answers.rename.get(&new.path) == Some(&old.path);
+        let is_regrouped = match (&old.layout.shape, &new.layout.shape) {
+            (Shape::Array { element: was, .. }, Shape::Array { element: is, .. }) => {
+                self.is_regrouped((old, was), (new, is))
+            }
+            _ => true,
+        };
+        let is_whole = old.bits.is_none() && new.bits.is_none() && old.len() == new.len() && old.len() > 0;
+        is_said && is_whole && is_regrouped && (number(old).is_none() || number(new).is_none())
     }
 
     /// That a member has another name, or is in another struct.
@@ -184,9 +211,12 @@ impl Deriver<'_> {
             old.path,
             was.name()
         );
-        let scale = was.scale_to(is).map_or_else(|| "N/M".to_owned(), |scale| scale.to_string());
-        let same = option("scale", &format!("{path}=1"));
-        Err(Box::new(Tried::asks(path, what, vec![option("scale", &format!("{path}={scale}")), same])))
+        let scale = match was.scale_to(is) {
+            Some(scale) => Choice::Scale(path.clone(), scale),
+            None => Choice::Open("scale", format!("{path}=N/M")),
+        };
+        let same = Choice::Scale(path.clone(), Scale::ONE);
+        Err(Box::new(Tried::asks(path, what, vec![scale, same])))
     }
 
     fn number(
@@ -212,7 +242,7 @@ impl Deriver<'_> {
         }
         if scale.is_some() && (was.bits.signed || is.bits.signed) {
             let what = format!("`{path}` is signed, and only unsigned numbers can be scaled");
-            return Tried::asks(path, what, vec!["--by-hand".to_owned()]);
+            return Tried::asks(path, what, vec![Choice::ByHand]);
         }
         let mut int = Int { from: was.bits, to: is.bits, cast: None, scale, numbers: Vec::new() };
         if let (Shape::Enum(before), Shape::Enum(after)) = (&old.layout.shape, &new.layout.shape) {
@@ -232,8 +262,8 @@ impl Deriver<'_> {
                 } else {
                     format!("`{path}` was {from} and is narrower now, {to}: what becomes of a number that does not fit")
                 };
-                let cast = Cast::ALL.map(|cast| option("cast", &format!("{path}={cast}")));
-                return Tried::asks(path, what, flags(old, &cast));
+                let cast = Cast::ALL.map(|cast| Choice::Cast(path.to_owned(), cast));
+                return Tried::asks(path, what, self.choices(old, &cast));
             };
             used.push(("cast", path.to_owned()));
             int.cast = Some(*cast);
@@ -271,12 +301,12 @@ impl Deriver<'_> {
             return done(old, new, copy(old, new, 0, skip, old.len()), acts, true);
         }
         let same_width = whole && was.bits.width == is.bits.width;
-        let answer = option("cast", &format!("{path}=truncate"));
+        let answer = Choice::Cast(path.to_owned(), Cast::Truncate);
         let mut ways = if same_width { vec![answer] } else { Vec::new() };
-        ways.push("--by-hand".to_owned());
+        ways.push(Choice::ByHand);
         if !same_width || self.answers.cast.get(path) != Some(&Cast::Truncate) {
             let what = format!("`{path}` was {from} and is {to}: are the bytes right as they are");
-            return Tried::asks(path, what, flags(old, &ways));
+            return Tried::asks(path, what, self.choices(old, &ways));
         }
         used.push(("cast", path.to_owned()));
         acts.push(Act::Reread(from, to));
@@ -315,7 +345,7 @@ impl Deriver<'_> {
                 (Some(_), _) => {
                     let names = names().collect::<Vec<_>>().join(", ");
                     let what = format!("{names} of `{path}` were one number, {number}, and are several now");
-                    return Err(Box::new(Tried::asks(path, what, vec!["--by-hand".to_owned()])));
+                    return Err(Box::new(Tried::asks(path, what, vec![Choice::ByHand])));
                 }
             }
         }
@@ -327,7 +357,7 @@ impl Deriver<'_> {
             if let Some(text) = self.answers.default.get(path) {
                 used.push(("default", path.to_owned()));
                 let number = defaults::parse(text).map_err(|problem| {
-                    Box::new(Tried::asks(path, problem, vec![option("default", &format!("{path}=0"))]))
+                    Box::new(Tried::asks(path, problem, vec![Choice::Default(path.to_owned(), "0".to_owned())]))
                 })?;
                 numbers.extend(retired.iter().map(|(_, old)| (*old as u64, number as u64)));
                 acts.push(Act::Retired(names, Some(text.clone())));
@@ -340,15 +370,29 @@ impl Deriver<'_> {
                     names.join(", "),
                     if names.len() == 1 { "is" } else { "are" }
                 );
-                let flags = vec![option("default", &format!("{path}=N")), option("cast", &format!("{path}=truncate"))];
-                return Err(Box::new(Tried::asks(path, what, flags)));
+                let number = Choice::Open("default", format!("{path}=N"));
+                let choices = vec![number, Choice::Cast(path.to_owned(), Cast::Truncate)];
+                return Err(Box::new(Tried::asks(path, what, choices)));
             }
         }
         if numbers.len() > MAX_NUMBERS {
             let what = format!("{} enumerators of `{path}` have other numbers, over {MAX_NUMBERS}", numbers.len());
-            return Err(Box::new(Tried::asks(path, what, vec!["--by-hand".to_owned()])));
+            return Err(Box::new(Tried::asks(path, what, vec![Choice::ByHand])));
         }
         Ok(numbers.into_iter().collect())
+    }
+
+    /// True for the same bytes in groups of another size, unless the epoch says what becomes of their elements.
+    fn is_regrouped(&self, (old, was): (&Leaf<'_>, &Layout), (new, is): (&Leaf<'_>, &Layout)) -> bool {
+        let Answers { drop, cast, scale, .. } = self.answers;
+        let paths = drop.iter().chain(cast.keys()).chain(scale.keys());
+        let is_of_elements = |path: &String| {
+            let rest = path.strip_prefix(&old.path).or_else(|| path.strip_prefix(&new.path));
+            rest.is_some_and(|rest| rest.starts_with("[]"))
+        };
+        let are_structs = was.composite().is_some() && is.composite().is_some();
+        let other_size = was.size != is.size && old.len() == new.len() && old.len() > 0;
+        other_size && !are_structs && !paths.into_iter().any(is_of_elements)
     }
 
     fn array(
@@ -361,19 +405,27 @@ impl Deriver<'_> {
     ) -> Tried {
         let elements = (format!("{}[]", old.path), format!("{}[]", new.path));
         let mut tried = Tried::default();
+        let is_dropped = self.answers.drop.contains(&elements.0);
+        if self.is_regrouped((old, was), (new, is)) {
+            let (path, was, is) = (&new.path, old.spelling(), new.spelling());
+            let what = format!("`{path}` was {was}, and is the same bytes as {is}: are they right as they are");
+            let same_bytes = Choice::Rename(path.clone(), old.path.clone());
+            return Tried::asks(path, what, self.choices(old, &[same_bytes, Choice::ByHand]));
+        }
         if n < m {
-            if !self.answers.drop.contains(&elements.0) {
+            if is_dropped {
+                tried.used.push(("drop", elements.0.clone()));
+            } else if !self.given_up.borrow().contains(&elements.0) {
                 let what = format!("`{}` has {n} elements, it had {m}: are the last to be given up", new.path);
-                return Tried::asks(&elements.0, what, vec![option("drop", &elements.0), "--by-hand".to_owned()]);
+                return Tried::asks(&elements.0, what, vec![Choice::Drop(elements.0.clone()), Choice::ByHand]);
             }
-            tried.used.push(("drop", elements.0.clone()));
             acts.push(Act::Shortened(m, n));
         } else if n > m {
             acts.push(Act::Lengthened(m, n));
         }
         let inner = self.layouts((was, &elements.0), (is, &elements.1));
         let (Ok(from_stride), Ok(to_stride)) = (u32::try_from(was.size), u32::try_from(is.size)) else {
-            return Tried::asks(&new.path, format!("`{}` is too large", new.path), vec!["--by-hand".to_owned()]);
+            return Tried::asks(&new.path, format!("`{}` is too large", new.path), vec![Choice::ByHand]);
         };
         let mut steps = inner.steps.clone();
         // Padding in an element that is as it was is nobody's to drop.
@@ -408,13 +460,4 @@ fn done(old: &Leaf<'_>, new: &Leaf<'_>, step: Option<Step>, acts: Vec<Act>, loss
 
 fn copy(old: &Leaf<'_>, new: &Leaf<'_>, skip_old: u32, skip_new: u32, len: u32) -> Option<Step> {
     (len > 0).then(|| Step::Copy { from: old.byte() + skip_old, to: new.byte() + skip_new, len })
-}
-
-/// Answers, and always that the member is given up.
-fn flags(old: &Leaf<'_>, ways: &[String]) -> Vec<String> {
-    let mut flags = ways.to_vec();
-    if last_name(&old.path) != old.path {
-        flags.push(option("drop", &old.path));
-    }
-    flags
 }

@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 
-use super::members::{Leaf, Scope};
+use super::members::{Leaf, Scope, is_padding};
 use super::padding::{Lost, Padding};
-use super::plan::{Act, MemberPlan, Question, option};
-use super::{Answers, Step, defaults};
+use super::parts::Part;
+use super::plan::{Act, MemberPlan, Question};
+use super::{Answers, Choice, Step};
 use crate::diff::rules_between;
 use crate::layout::{Layout, Shape};
 use crate::rules::{self, Tier};
@@ -22,6 +23,8 @@ pub(super) struct Deriver<'a> {
     pub(super) is_key: bool,
     /// The paths that were met on either side.
     pub(super) known: RefCell<[BTreeSet<String>; 2]>,
+    /// Arrays of which the end is given up, though nobody was asked.
+    pub(super) given_up: RefCell<BTreeSet<String>>,
     leaves_left: Cell<usize>,
 }
 
@@ -35,11 +38,13 @@ pub(super) struct Tried {
     pub(super) used: Vec<(&'static str, String)>,
     /// Of a key: what becomes of its padding.
     pub(super) lost: Lost,
+    /// True where no member of a key is in the new one.
+    pub(super) nothing_survives: bool,
 }
 
 impl Tried {
-    pub(super) fn asks(path: &str, what: String, flags: Vec<String>) -> Self {
-        Self { questions: vec![Question { path: path.to_owned(), what, flags }], ..Self::default() }
+    pub(super) fn asks(path: &str, what: String, choices: Vec<Choice>) -> Self {
+        Self { questions: vec![Question { path: path.to_owned(), what, choices }], ..Self::default() }
     }
 
     pub(super) fn take(&mut self, other: Self) {
@@ -48,6 +53,7 @@ impl Tried {
         self.questions.extend(other.questions);
         self.used.extend(other.used);
         self.lost = self.lost.max(other.lost);
+        self.nothing_survives |= other.nothing_survives;
     }
 
     pub(super) fn is_lossless(&self) -> bool {
@@ -57,7 +63,13 @@ impl Tried {
 
 impl<'a> Deriver<'a> {
     pub(super) fn new(answers: &'a Answers, is_key: bool) -> Self {
-        Self { answers, is_key, known: RefCell::default(), leaves_left: Cell::new(MAX_LEAVES) }
+        Self {
+            answers,
+            is_key,
+            known: RefCell::default(),
+            given_up: RefCell::default(),
+            leaves_left: Cell::new(MAX_LEAVES),
+        }
     }
 
     /// What becomes of all members of two keys or values, or of two elements.
@@ -67,7 +79,7 @@ impl<'a> Deriver<'a> {
             Some((old, new)) => self.scopes(&old, &new),
             None => {
                 let what = format!("`{}` has over {MAX_LEAVES} members, too many to derive", new.1);
-                Tried::asks(new.1, what, vec!["--by-hand".to_owned()])
+                Tried::asks(new.1, what, vec![Choice::ByHand])
             }
         }
     }
@@ -76,18 +88,20 @@ impl<'a> Deriver<'a> {
         let scope = Scope::of(layout, path, self.leaves_left.get())?;
         self.leaves_left.set(self.leaves_left.get().checked_sub(scope.leaves.len() + 1)?);
         let known = &mut self.known.borrow_mut()[side];
-        known.extend(scope.leaves.iter().map(|leaf| leaf.path.clone()));
+        known.extend(scope.leaves.iter().flat_map(|leaf| leaf.arms.iter().chain([&leaf.path])).cloned());
+        known.extend(scope.leaves.iter().flat_map(Leaf::arms_of_it));
         known.extend(scope.structs.iter().map(|node| node.path.clone()));
         Some(scope)
     }
 
     fn scopes(&self, old: &Scope<'_>, new: &Scope<'_>) -> Tried {
-        let mut tried = Tried::default();
         let mut pairs = Pairs::new(old, new);
+        let mut tried = self.by_bytes(old, new, &mut pairs);
         self.by_rename(old, new, &mut pairs, &mut tried);
         pairs.by_path(old, new);
         let whole = self.by_wrapping(old, new, &mut pairs);
         self.by_name(old, new, &mut pairs);
+        self.shortened(old, new, &pairs);
 
         for (index, leaf) in new.leaves.iter().enumerate() {
             let Some(from) = pairs.of_new[index] else { continue };
@@ -97,8 +111,9 @@ impl<'a> Deriver<'a> {
                 continue;
             }
             let one = self.leaf(was, leaf);
-            // What can't be derived may be given up.
-            if !one.questions.is_empty() && self.dropping(&was.path).is_some() {
+            // What can't be derived may be given up, and what stands where nothing is holds nothing.
+            let is_nothing = is_padding(&was.path) && is_padding(&leaf.path);
+            if !one.questions.is_empty() && (is_nothing || self.dropping(&was.path).is_some()) {
                 pairs.part(from, index);
             } else {
                 tried.take(one);
@@ -106,7 +121,7 @@ impl<'a> Deriver<'a> {
         }
         tried.take(whole);
         let padding = if self.is_key {
-            Padding::of((old, new), &pairs.of_new, &pairs.new_taken, &[])
+            Padding::of((old, new), &pairs.of_new, &pairs.new_taken, &pairs.whole)
         } else {
             Padding::default()
         };
@@ -126,7 +141,7 @@ impl<'a> Deriver<'a> {
             let Some((to, from)) = renamed.filter(|(to, from)| to != from) else { continue };
             let path = format!("{from}{}", &leaf.path[to.len()..]);
             let found = old.leaves.iter().position(|old| old.path == path);
-            if let Some(found) = found.filter(|&found| !pairs.old_is_taken(found)) {
+            if let Some(found) = found.filter(|&found| !pairs.old_is_taken(found) && !pairs.new_is_taken(index)) {
                 pairs.join(found, index);
                 tried.used.push(("rename", to.clone()));
             }
@@ -197,105 +212,6 @@ impl<'a> Deriver<'a> {
         }
     }
 
-    /// Members that are on one side only.
-    fn rest(&self, old: &Scope<'_>, new: &Scope<'_>, pairs: &Pairs, padding: &Padding, tried: &mut Tried) {
-        let mut asked_of_new = BTreeSet::new();
-        let mut asked = BTreeSet::new();
-        let mut gone = Vec::new();
-        for index in pairs.free_old() {
-            let leaf = &old.leaves[index];
-            if leaf.is_lock() {
-                continue;
-            }
-            if let Some(answer) = self.dropping(&leaf.path) {
-                tried.used.push(("drop", answer.to_owned()));
-                let old = Some(leaf.path.clone());
-                gone.push(MemberPlan { old, new: None, acts: vec![Act::Dropped], lossless: false });
-                continue;
-            }
-            // Nothing is in it.
-            if leaf.size_bits() == 0 {
-                continue;
-            }
-            let alike = pairs.free_new().find(|&at| {
-                let other = &new.leaves[at];
-                let place = |leaf: &Leaf<'_>| (leaf.offset_bits, leaf.size_bits());
-                place(other) == place(leaf) && leaf.bits == other.bits && is_same(leaf.layout, other.layout)
-            });
-            if let Some(alike) = alike {
-                let to = &new.leaves[alike].path;
-                asked_of_new.insert(alike);
-                let what = format!("`{}` is gone, and `{to}` is at its bytes: is it another name for it", leaf.path);
-                let flags = vec![rename(to, &leaf.path), option("drop", &leaf.path)];
-                tried.questions.push(Question { path: leaf.path.clone(), what, flags });
-                continue;
-            }
-            // A struct of which nothing is left is asked of once.
-            let free = |at: usize| !pairs.old_is_taken(at);
-            let around = old.structs.iter().filter(|node| node.path != old.path && node.leaves.contains(&index));
-            let around = around.filter(|node| node.leaves.clone().all(free)).max_by_key(|node| node.leaves.len());
-            let path = around.map_or(&leaf.path, |node| &node.path);
-            if asked.insert(path.clone()) {
-                let mut flags = vec![option("drop", path)];
-                flags.extend(
-                    pairs
-                        .free_new()
-                        .find(|&at| around.is_none() && self.could_be(leaf, &new.leaves[at]))
-                        .map(|at| rename(&new.leaves[at].path, path)),
-                );
-                let what = format!("`{path}` is gone: is it to be given up, or has it another name");
-                tried.questions.push(Question { path: path.clone(), what, flags });
-            }
-        }
-        for index in pairs.free_new() {
-            let leaf = &new.leaves[index];
-            self.added(leaf, asked_of_new.contains(&index), padding.is_named(leaf), tried);
-        }
-        tried.plans.extend(gone);
-    }
-
-    /// A member that the old definition does not have.
-    fn added(&self, leaf: &Leaf<'_>, may_be_renamed: bool, was_padding: bool, tried: &mut Tried) {
-        let what = match self.answers.default.get(&leaf.path) {
-            Some(text) => {
-                tried.used.push(("default", leaf.path.clone()));
-                match defaults::set(leaf, text) {
-                    Ok(step) => tried.steps.extend(step),
-                    Err(problem) => {
-                        let what = format!("`{}` can't begin as {text}: {problem}", leaf.path);
-                        let flags = vec![option("default", &format!("{}=0", leaf.path))];
-                        tried.questions.push(Question { path: leaf.path.clone(), what, flags });
-                    }
-                }
-                text.clone()
-            }
-            None if leaf.is_lock() => return,
-            None if self.is_key && leaf.size_bits() > 0 && !was_padding => {
-                if !may_be_renamed {
-                    let what = format!(
-                        "`{}` is new in the key: what is it in old entries, which a program looks up by the whole key",
-                        leaf.path
-                    );
-                    let flags = vec![option("default", &format!("{}=0", leaf.path))];
-                    tried.questions.push(Question { path: leaf.path.clone(), what, flags });
-                }
-                return;
-            }
-            None => "0".to_owned(),
-        };
-        let act = match leaf.kernel_field() {
-            Some(field) => Act::Emptied(field.to_owned()),
-            None if self.is_key && was_padding => Act::Named(what),
-            None => Act::Added(what),
-        };
-        tried.plans.push(MemberPlan { old: None, new: Some(leaf.path.clone()), acts: vec![act], lossless: true });
-    }
-
-    fn could_be(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> bool {
-        std::mem::discriminant(&old.layout.shape) == std::mem::discriminant(&new.layout.shape)
-            && self.leaf(old, new).questions.is_empty()
-    }
-
     /// The answer that gives this member up: its path, or that of a struct around it.
     pub(super) fn dropping(&self, path: &str) -> Option<&'a str> {
         covering(path, |path| self.answers.drop.get(path)).map(String::as_str)
@@ -311,10 +227,6 @@ fn covering<T>(path: &str, mut answer: impl FnMut(&str) -> Option<T>) -> Option<
         }
         at = at.rsplit_once('.')?.0;
     }
-}
-
-fn rename(to: &str, from: &str) -> String {
-    option("rename", &format!("{to}={from}"))
 }
 
 /// That a member is at another place, if it is.
@@ -340,18 +252,21 @@ fn named<'l>(leaves: &'l [Leaf<'_>], of: impl Iterator<Item = usize>) -> HashMap
 
 /// Which leaves belong together.
 #[derive(Debug)]
-struct Pairs {
+pub(super) struct Pairs {
     /// For each new leaf the old one.
     of_new: Vec<Option<usize>>,
     /// Leaves that are done with.
     old_taken: Vec<bool>,
     new_taken: Vec<bool>,
+    /// Old bits that are carried as they are, with all that they have in them.
+    whole: Vec<(u64, u64)>,
 }
 
 impl Pairs {
     fn new(old: &Scope<'_>, new: &Scope<'_>) -> Self {
         let (old, new) = (old.leaves.len(), new.leaves.len());
-        Self { of_new: vec![None; new], old_taken: vec![false; old], new_taken: vec![false; new] }
+        let whole = Vec::new();
+        Self { of_new: vec![None; new], old_taken: vec![false; old], new_taken: vec![false; new], whole }
     }
 
     fn join(&mut self, old: usize, new: usize) {
@@ -366,6 +281,23 @@ impl Pairs {
         self.new_taken[new] = false;
     }
 
+    /// Bytes that are carried as they are, with the members that they are.
+    pub(super) fn carry(&mut self, old: &Part<'_>, new: &Part<'_>) {
+        old.leaves.clone().for_each(|old| self.settle_old(old));
+        new.leaves.clone().for_each(|new| self.settle_new(new));
+        self.whole.push(old.bits());
+    }
+
+    /// True where anything old is in the new side.
+    pub(super) fn any(&self) -> bool {
+        !self.whole.is_empty() || self.new_taken.iter().any(|taken| *taken)
+    }
+
+    /// Old and new leaves that belong together.
+    pub(super) fn joined(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.of_new.iter().enumerate().filter_map(|(new, old)| Some(((*old)?, new)))
+    }
+
     fn settle_old(&mut self, old: usize) {
         self.old_taken[old] = true;
     }
@@ -374,19 +306,19 @@ impl Pairs {
         self.new_taken[new] = true;
     }
 
-    fn old_is_taken(&self, old: usize) -> bool {
+    pub(super) fn old_is_taken(&self, old: usize) -> bool {
         self.old_taken[old]
     }
 
-    fn new_is_taken(&self, new: usize) -> bool {
+    pub(super) fn new_is_taken(&self, new: usize) -> bool {
         self.new_taken[new]
     }
 
-    fn free_old(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn free_old(&self) -> impl Iterator<Item = usize> {
         self.old_taken.iter().enumerate().filter(|(_, taken)| !**taken).map(|(at, _)| at)
     }
 
-    fn free_new(&self) -> impl Iterator<Item = usize> {
+    pub(super) fn free_new(&self) -> impl Iterator<Item = usize> {
         self.new_taken.iter().enumerate().filter(|(_, taken)| !**taken).map(|(at, _)| at)
     }
 

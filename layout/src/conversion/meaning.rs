@@ -1,5 +1,6 @@
 //! Whether a conversion has a part in what means something else now.
 
+use super::Choice;
 use super::plan::{Act, MemberPlan, Question};
 use crate::diff::meanings_between;
 use crate::layout::Layout;
@@ -32,8 +33,8 @@ pub(super) fn unsaid(old: &MapDef, new: &MapDef, plans: &[MemberPlan]) -> Vec<Qu
 
 fn question(path: &str, of: String) -> Question {
     let what = format!("{of} means something else now, and nothing says how its old entries get that meaning");
-    let flags = ["--scale MEMBER=FACTOR", "--by-hand", "--on-upgrade swap"].map(str::to_owned).to_vec();
-    Question { path: path.to_owned(), what, flags }
+    let choices = vec![Choice::Open("scale", "MEMBER=FACTOR".to_owned()), Choice::ByHand, Choice::Swap];
+    Question { path: path.to_owned(), what, choices }
 }
 
 /// True where a member is not what it was. Another name or place gives a number no other meaning.

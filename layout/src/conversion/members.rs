@@ -98,6 +98,13 @@ impl<'a> Scope<'a> {
 }
 
 impl Leaf<'_> {
+    /// Paths of the arms of a union that has a name.
+    pub(super) fn arms_of_it(&self) -> Vec<String> {
+        let union = self.layout.composite().filter(|of| of.kind() == CompositeKind::Union && self.arms.is_empty());
+        let arms = union.map(Composite::flat_members).unwrap_or_default();
+        arms.iter().map(|arm| format!("{}.{}", self.path, arm.member.name)).collect()
+    }
+
     /// Bits that it takes.
     pub(super) fn size_bits(&self) -> u64 {
         self.bits.map_or(self.layout.size * 8, u64::from)
@@ -126,6 +133,14 @@ impl Leaf<'_> {
         }
     }
 
+    /// Of an array: the size of an element, and how many there are.
+    pub(super) fn elements(&self) -> Option<(u64, u32)> {
+        match &self.layout.shape {
+            Shape::Array { element, len } => Some((element.size, *len)),
+            _ => None,
+        }
+    }
+
     /// The kernel's own field that it is, or that is in a union: `bpf_timer`, `kptr`.
     pub(super) fn kernel_field(&self) -> Option<&str> {
         match &self.layout.shape {
@@ -139,6 +154,14 @@ impl Leaf<'_> {
     pub(super) fn is_lock(&self) -> bool {
         self.kernel_field().is_some_and(kernel_field::is_lock)
     }
+}
+
+/// True for a member that stands where nothing is, by its name: `_pad`, `padding2`, `reserved`.
+pub(super) fn is_padding(path: &str) -> bool {
+    const WORDS: [&str; 8] = ["pad", "padding", "reserved", "resvd", "rsvd", "unused", "filler", "spare"];
+    let name = last_name(path).to_ascii_lowercase();
+    let mut words = name.split('_').map(|word| word.trim_end_matches(|digit: char| digit.is_ascii_digit()));
+    name.chars().any(char::is_alphabetic) && words.all(|word| word.is_empty() || WORDS.contains(&word))
 }
 
 /// `bytes` of `value.items[].bytes[]`.

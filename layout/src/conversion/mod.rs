@@ -3,6 +3,7 @@
 
 mod answers;
 mod check;
+mod choice;
 mod convert;
 mod defaults;
 mod derive;
@@ -13,7 +14,9 @@ mod meaning;
 mod members;
 mod numbers;
 mod padding;
+mod parts;
 mod plan;
+mod rest;
 mod text;
 mod tidy;
 mod units;
@@ -22,6 +25,7 @@ use crate::digest::Digest;
 
 pub use answers::Answers;
 pub use check::StepsError;
+pub use choice::Choice;
 pub use convert::Unfit;
 pub(crate) use derive::by_hand;
 pub use plan::{Act, Derived, MemberPlan, Mistake, Problems, Question};

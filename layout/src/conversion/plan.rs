@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Answers, Cast, DerivedLeg, Scale};
+use super::{Answers, Cast, Choice, DerivedLeg, Scale};
 
 /// A leg, and what it does to each member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,11 +14,22 @@ pub struct Derived {
 }
 
 impl Derived {
-    /// `given`, and what is done without having been asked for: what keys may not become one, which the epoch says for those who read
-    /// it, and for nodes.
+    /// `given`, and what is done without having been asked: what is given up, and that no two keys may become one. The epoch says it
+    /// for those who read it, and for nodes.
     #[must_use]
     pub fn answers(&self, given: &Answers) -> Answers {
-        Answers { collide: self.leg.collide, ..given.clone() }
+        let mut answers = Answers { collide: self.leg.collide, ..given.clone() };
+        for member in &self.members {
+            let Some(old) = &member.old else { continue };
+            for act in &member.acts {
+                match act {
+                    Act::Dropped => _ = answers.drop.insert(old.clone()),
+                    Act::Shortened(..) => _ = answers.drop.insert(format!("{old}[]")),
+                    _ => {}
+                }
+            }
+        }
+        answers
     }
 
     /// True where [`DerivedLeg::inverse`] gives back all of an entry but its padding.
@@ -180,8 +191,8 @@ pub struct Question {
     pub path: String,
     /// What is asked, in words.
     pub what: String,
-    /// The options of `cargo maplock accept` that answer it, one of them each.
-    pub flags: Vec<String>,
+    /// What answers it, the best first.
+    pub choices: Vec<Choice>,
 }
 
 /// An answer that fits nothing.
@@ -195,7 +206,8 @@ pub struct Mistake {
 
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.flags.join(" or "))
+        let choices: Vec<_> = self.choices.iter().map(ToString::to_string).collect();
+        write!(f, "{}: {}", self.what, choices.join(" or "))
     }
 }
 
@@ -214,9 +226,3 @@ impl fmt::Display for Problems {
 }
 
 impl std::error::Error for Problems {}
-
-/// An option with its text, as a shell takes it.
-pub(super) fn option(name: &str, text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.=/,:".contains(&byte);
-    if text.bytes().all(plain) { format!("--{name} {text}") } else { format!("--{name} '{text}'") }
-}
