@@ -13,7 +13,7 @@ use crate::answers::ConvertArgs;
 use crate::error::NoAnswer;
 use crate::formats::{self, Format};
 use crate::outcome::Outcome;
-use crate::project::git::{FileAt, NotARevision, Revision};
+use crate::project::git::{Base, FileAt, NotARevision, Revision};
 use crate::undone::Undone;
 use crate::verbs::inspect::Objects;
 use crate::verbs::migrate::Conversions;
@@ -157,11 +157,11 @@ pub(crate) struct InitArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Hold maps.lock against that of a git revision; every break needs an epoch. Builds nothing
+    /// Hold maps.lock against that of a git revision, or against REV:PATH; every break needs an epoch. Builds nothing
     #[arg(long, value_name = "REV")]
-    pub(crate) against: Vec<Revision>,
+    pub(crate) against: Vec<Base>,
 
-    /// A revision from before the first maps.lock is right: nothing is compared with it
+    /// The lock may be newer than the revision: nothing is compared with it then
     #[arg(long, requires = "against")]
     pub(crate) allow_new: bool,
 
@@ -191,7 +191,7 @@ pub(crate) struct DiffArgs {
     /// The newer side [default: maps.lock as it is now]
     pub(crate) new: Option<Compared>,
 
-    /// A revision from before the first maps.lock is right: it has no map
+    /// The lock may be newer than the revision, which then has no map
     #[arg(long)]
     pub(crate) allow_new: bool,
 
@@ -226,8 +226,10 @@ impl FromStr for Compared {
     fn from_str(name: &str) -> Result<Self, NotARevision> {
         match name {
             _ if Path::new(name).is_file() => Ok(Self::File(name.into())),
-            _ if name.contains(':') => name.parse().map(Self::FileAt),
-            _ => name.parse().map(Self::Revision),
+            _ => name.parse().map(|base| match base {
+                Base::Revision(revision) => Self::Revision(revision),
+                Base::File(file) => Self::FileAt(file),
+            }),
         }
     }
 }
@@ -268,9 +270,9 @@ pub(crate) struct AcceptArgs {
     )]
     pub(crate) undo: bool,
 
-    /// Accept what maps.lock changes against this git revision, for a release that no epoch leads from
+    /// Accept what maps.lock changes against this git revision, or REV:PATH, for a release that no epoch leads from
     #[arg(long, value_name = "REV")]
-    pub(crate) against: Option<Revision>,
+    pub(crate) against: Option<Base>,
 
     #[command(flatten)]
     pub(crate) input: Input,

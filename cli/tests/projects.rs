@@ -256,6 +256,45 @@ fn a_member_that_fails_hides_no_other_and_is_hidden_by_none() {
 }
 
 #[test]
+fn a_member_that_vanished_is_not_forgotten() {
+    let sandbox = workspace(["stays", "goes"]);
+    assert_eq!(sandbox.run("init").code, Some(0));
+    sandbox.git_init();
+    sandbox.release("v1");
+    let members = |more: &str| {
+        sandbox.write("Cargo.toml", format!("[workspace]\nresolver = \"3\"\nmembers = [\"stays\", \"plain\"{more}]\n"));
+    };
+    fs::remove_dir_all(sandbox.path("goes")).expect("package");
+    members("");
+    for format in ["human", "markdown", "github", "json"] {
+        let ran = sandbox.run(&format!("check --workspace --against v1 --message-format {format}"));
+        assert_eq!(ran.code, Some(101), "{}", ran.stdout);
+        assert!(ran.stdout.contains("goes/maps.lock"), "{}", ran.stdout);
+    }
+    let ran = sandbox.run("check --against v1");
+    assert_eq!(
+        ran.stdout,
+        "stays/maps.lock against v1: 4 maps, no break\nerror: goes/maps.lock against v1: nothing was compared\n"
+    );
+    assert_eq!(sandbox.run("check -p stays --against v1").code, Some(0), "one that was chosen answers for itself");
+    // It became another package, with the same lock in another directory.
+    package(&sandbox, "came", "came", "v1");
+    let lock = sandbox.read("stays/maps.lock");
+    sandbox.write("came/maps.lock", lock);
+    members(", \"came\"");
+    let moved = sandbox.run("check --workspace --against v1");
+    assert_eq!(moved.code, Some(0), "{}{}", moved.stdout, moved.stderr);
+    assert!(moved.stdout.contains("note: compared with goes/maps.lock, which was moved\n"), "{}", moved.stdout);
+    // It is given up.
+    fs::remove_dir_all(sandbox.path("came")).expect("package");
+    members("");
+    let manifest = sandbox.read("Cargo.toml");
+    sandbox.write("Cargo.toml", format!("{manifest}\n[workspace.metadata.maplock]\nretired = [\"goes/maps.lock\"]\n"));
+    let retired = sandbox.run("check --workspace --against v1");
+    assert_eq!((retired.code, retired.stdout.as_str()), (Some(0), "stays/maps.lock against v1: 4 maps, no break\n"));
+}
+
+#[test]
 fn cargo_runs_it_as_a_plugin() {
     let sandbox = alone("plugged");
     let bin = PathBuf::from(env!("CARGO_BIN_EXE_cargo-maplock"));

@@ -29,6 +29,8 @@ pub struct Config {
     pub objects: Vec<String>,
     /// The lockfile, relative to the file. In a `maplock.toml` without a Cargo package alone.
     pub lock: Option<String>,
+    /// Locks of packages that the workspace gave up, relative to its root.
+    pub retired: BTreeSet<String>,
     /// How messages call the file, where it is no `Cargo.toml`.
     pub home: Option<String>,
 }
@@ -149,6 +151,9 @@ impl Config {
                 }
                 "maps" => self.bindings.extend(reader.bindings(value)?),
                 "types" => self.types.extend(reader.list(value, "objects")?),
+                "retired" if scope == Scope::Workspace => {
+                    self.retired = reader.list(value, "lockfiles")?.into_iter().collect();
+                }
                 of_files if KEYS_OF_FILES.contains(&of_files) && scope != Scope::File => {
                     return Err(reader.error(key, not_with_cargo(of_files)));
                 }
@@ -156,8 +161,12 @@ impl Config {
                 "lock" => self.lock = Some(reader.string(value)?.to_owned()),
                 id => {
                     let rule = rules::find(id).ok_or_else(|| {
-                        let of_files: &[_] = if scope == Scope::File { &KEYS_OF_FILES } else { &[] };
-                        let known = KEYS.iter().chain(of_files).copied().chain(rules::ALL.iter().map(|rule| rule.id));
+                        let more: &[_] = match scope {
+                            Scope::File => &KEYS_OF_FILES,
+                            Scope::Workspace => &["retired"],
+                            Scope::Package | Scope::FileOfPackage => &[],
+                        };
+                        let known = KEYS.iter().chain(more).copied().chain(rules::ALL.iter().map(|rule| rule.id));
                         reader.error(key, format!("`{id}` is neither a key nor a rule{}", did_you_mean(id, known)))
                     })?;
                     let level = reader.level(value)?;

@@ -207,3 +207,11 @@ fn what_cargo_knows_is_not_said_again() {
     let error = config.read("\nlock = \"x\"\n", Scope::FileOfPackage).unwrap_err().to_string();
     assert_eq!(error, "line 2: `lock` is not for a Cargo package: its lock is beside its Cargo.toml");
 }
+
+#[test]
+fn packages_are_given_up_by_their_workspace() {
+    let mut config = Config::default();
+    config.read("[workspace.metadata.maplock]\nretired = [\"agent/maps.lock\"]\n", Scope::Workspace).unwrap();
+    assert!(config.retired.contains("agent/maps.lock"));
+    assert!(package("[package.metadata.maplock]\nretired = []\n").unwrap_err().contains("neither a key nor a rule"));
+}

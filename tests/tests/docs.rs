@@ -8,6 +8,7 @@ use std::process::Command;
 
 use maplock::internals::sys::Map;
 use maplock::{Options, Spec};
+use maplock_layout::config::Scope;
 use maplock_layout::lock::OnUpgrade;
 use maplock_layout::{Config, Lock};
 use maplock_tests::{kernel, toolchain};
@@ -165,7 +166,7 @@ fn the_readme_builds_a_project_step_by_step() {
                 consoles += 1;
             }
             ("toml", _) => {
-                Config::default().read(&block.text, maplock_layout::config::Scope::Package).unwrap();
+                Config::default().read(&block.text, Scope::Package).unwrap();
             }
             // The command that runs this test.
             ("sh", _) => assert_eq!(block.text, ".ci/packages && cargo test --workspace\n"),
@@ -188,7 +189,10 @@ fn the_lock_in_the_docs_is_one() {
 fn the_commands_for_ci_do_what_they_show() {
     for block in blocks("docs/ci.md") {
         match block.language.as_str() {
-            "toml" => _ = Config::default().read(&block.text, maplock_layout::config::Scope::File).unwrap(),
+            "toml" => {
+                let scope = if block.text.contains("[workspace.") { Scope::Workspace } else { Scope::File };
+                assert!(Config::default().read(&block.text, scope).unwrap(), "{}", block.text);
+            }
             language => {
                 assert_eq!(language, "console");
                 run_console(&block, &toolchain::root());
@@ -257,7 +261,7 @@ fn the_page_for_those_who_run_upgrades_shows_a_node() {
 #[test]
 fn the_setting_in_the_page_of_rules_is_one() {
     for block in blocks("docs/rules.md").iter().filter(|block| block.language == "toml") {
-        Config::default().read(&block.text, maplock_layout::config::Scope::Package).unwrap();
+        Config::default().read(&block.text, Scope::Package).unwrap();
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) struct Package {
     pub(crate) workspace: PathBuf,
     id: PackageId,
     manifest: PathBuf,
+    /// True where all packages of the workspace were asked for.
+    pub(crate) is_one_of_all: bool,
     has_gate: bool,
     has_build_script: bool,
 }
@@ -57,6 +59,7 @@ pub(crate) fn select(manifest: &Path, project: &Project) -> Result<Vec<Package>,
         let what = format!("no package of the workspace has a {FILE_NAME} or a build script with maplock");
         return Err(Error::new(what).help("choose one with -p"));
     }
+    members.iter_mut().for_each(|member| member.is_one_of_all = true);
     Ok(members)
 }
 
@@ -78,6 +81,7 @@ fn members(manifest: &Path) -> Result<Vec<Package>, Error> {
             workspace: metadata.workspace_root.clone().into_std_path_buf(),
             id: package.id.clone(),
             manifest,
+            is_one_of_all: false,
             has_gate: package.dependencies.iter().any(depends),
             has_build_script: package.targets.iter().any(|target| target.kind.contains(&TargetKind::CustomBuild)),
         }

@@ -25,6 +25,7 @@ pub(crate) enum NotARevision {
     ByMessage,
     Excluded,
     Option,
+    NoPath,
 }
 
 impl NotARevision {
@@ -51,6 +52,7 @@ impl fmt::Display for NotARevision {
             Self::ByMessage => "`:/TEXT` leaves no room for a path, write HEAD^{/TEXT}",
             Self::Excluded => "`^REV` leaves a revision out, and names none",
             Self::Option => "no revision begins with `-`",
+            Self::NoPath => "no path is behind the `:`, is a variable empty?",
         })?;
         f.write_str("\n\nWrite a branch, a tag or a commit, such as origin/main or v1.2")
     }
@@ -76,7 +78,51 @@ impl FromStr for FileAt {
     type Err = NotARevision;
 
     fn from_str(name: &str) -> Result<Self, NotARevision> {
-        NotARevision::of(name).map_or_else(|| Ok(Self(name.to_owned())), Err)
+        match (NotARevision::of(name), path_of(name)) {
+            (Some(problem), _) => Err(problem),
+            (None, Some(path)) if path.trim().is_empty() => Err(NotARevision::NoPath),
+            _ => Ok(Self(name.to_owned())),
+        }
+    }
+}
+
+/// What stands behind the `:` of `REV:PATH`. One in braces belongs to the revision: `HEAD@{2026-01-02 03:04}`.
+fn path_of(name: &str) -> Option<&str> {
+    let mut depth = 0_usize;
+    for (at, c) in name.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 => return name.get(at + 1..),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// What a lock is held against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Base {
+    /// The same lock at a revision.
+    Revision(Revision),
+    /// A lock that is named.
+    File(FileAt),
+}
+
+impl FromStr for Base {
+    type Err = NotARevision;
+
+    fn from_str(name: &str) -> Result<Self, NotARevision> {
+        if path_of(name).is_some() { name.parse().map(Self::File) } else { name.parse().map(Self::Revision) }
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Revision(revision) => revision.fmt(f),
+            Self::File(file) => file.fmt(f),
+        }
     }
 }
 
@@ -92,6 +138,12 @@ pub(crate) enum Failure {
     Unknown(Error),
     /// It did not get to look.
     Other(Error),
+}
+
+impl From<NotARevision> for Error {
+    fn from(problem: NotARevision) -> Self {
+        Self::new("no revision is named").because(problem)
+    }
 }
 
 impl From<Failure> for Error {
@@ -140,6 +192,22 @@ pub(crate) fn top(path: &Path) -> Result<PathBuf, Failure> {
 pub(crate) fn files_gone_since(revision: &Revision, path: &Path) -> Result<Vec<String>, Failure> {
     let top = top(path)?;
     Ok(locks_at(revision, path)?.into_iter().filter(|file| !top.join(file).exists()).collect())
+}
+
+/// Where git says that the file at `path` was at a revision, from the root of the repository: by what both have in common.
+pub(crate) fn name_before(revision: &Revision, path: &Path) -> Result<Option<String>, Failure> {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let args = ["diff", "--name-status", "-z", "--find-renames", "--diff-filter=R", &revision.0, "--"];
+    let pathspec = format!(":(top,glob)**/{name}");
+    let shown = git(&super::parent(path), &args.into_iter().chain([pathspec.as_str()]).collect::<Vec<_>>())?;
+    if !shown.status.success() {
+        return Err(unknown(&revision.0, &shown));
+    }
+    let (top, path) = (super::absolute(&top(path)?), super::absolute(path));
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    let fields: Vec<_> = shown.split('\0').collect();
+    let mut renames = fields.chunks_exact(3);
+    Ok(renames.find(|rename| top.join(rename[2]) == path).map(|rename| rename[1].to_owned()))
 }
 
 /// The bytes of a file at a revision.

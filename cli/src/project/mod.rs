@@ -41,6 +41,11 @@ impl Target {
         self.package.as_ref().map(|package| package.name.as_str())
     }
 
+    /// True where all packages of the workspace were asked for.
+    pub(crate) fn is_one_of_all(&self) -> bool {
+        self.package.as_ref().is_some_and(|package| package.is_one_of_all)
+    }
+
     /// The lock, which must be there.
     pub(crate) fn read_lock(&self) -> Result<(String, Lock), Error> {
         let text = lockfile::read(&self.lock)?.ok_or_else(|| self.no_lock())?;

@@ -11,7 +11,7 @@ use maplock_layout::lock::{Epoch, Merge, OnUpgrade};
 use maplock_layout::rules;
 use maplock_layout::{Lock, MapDef, Observation, compare};
 
-use super::check::old_side;
+use super::base;
 use super::new_meaning;
 use crate::Said;
 use crate::args::{AcceptArgs, OnUpgradeArg};
@@ -19,9 +19,9 @@ use crate::conversion::Conversion;
 use crate::error::Error;
 use crate::observed;
 use crate::outcome::{Change, Ending, Outcome, Side, demand_decisions};
-use crate::project::git::Revision;
+use crate::project::git::Base;
 use crate::project::lockfile::{self, Editing};
-use crate::project::{self, Target, git};
+use crate::project::{self, Target};
 
 impl From<OnUpgradeArg> for OnUpgrade {
     fn from(arg: OnUpgradeArg) -> Self {
@@ -162,9 +162,9 @@ fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outc
 
 /// Accepts how the lock of today follows from that of a revision from which no epoch leads here: a release of another
 /// branch, or one whose lock was written anew since.
-fn accept_against(target: &Target, revision: &Revision, answer: Answer<'_>) -> Result<Outcome, Error> {
+fn accept_against(target: &Target, revision: &Base, answer: Answer<'_>) -> Result<Outcome, Error> {
     let mut notes = Vec::new();
-    let base = old_side(target, revision, git::file_at(revision, &target.lock)?, false, &mut notes)?.lock;
+    let base = base::of(target, revision, false, &mut notes)?.lock;
     let editing = Editing::begin(&target.lock)?;
     let (text, before) = parse(target, &editing)?;
     let now = Observation { lock: before.clone(), ..Observation::default() };

@@ -2,13 +2,14 @@
 
 use maplock_layout::{Lock, compare, epochs};
 
+use super::base;
 use crate::Said;
 use crate::args::CheckArgs;
 use crate::error::Error;
 use crate::observed;
 use crate::outcome::{Ending, Outcome, Side, changes, demand_decisions};
-use crate::project::git::Revision;
-use crate::project::{self, Target, git, lockfile};
+use crate::project::git::Base;
+use crate::project::{self, Target};
 use crate::undone::Undone;
 
 pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
@@ -17,16 +18,32 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
     if args.against.is_empty() || !args.input.object.is_empty() {
         outcomes = all_fresh(&targets, args)?;
     }
+    let refuse_several = targets.len() > 1 && args.against.iter().any(|base| matches!(base, Base::File(_)));
+    if refuse_several {
+        return Err(Error::new("REV:PATH is one lock, and several packages have one now")
+            .help("choose the package that it became with -p"));
+    }
+    let from = outcomes.len();
     for target in &targets {
-        for revision in &args.against {
-            let compared = against(target, revision, args.allow_new);
-            outcomes.push(compared.unwrap_or_else(|error| {
-                let undone = Outcome::undone(target, Undone::Compared, error);
-                Outcome { against: Some(revision.to_string()), ..undone }
-            }));
+        for base in &args.against {
+            let compared = against(target, base, args.allow_new);
+            outcomes.push(compared.unwrap_or_else(|error| not_compared(target, base, error)));
+        }
+    }
+    if targets.iter().any(Target::is_one_of_all) {
+        let compared: Vec<_> = outcomes[from..].iter().map(|outcome| outcome.old.name.clone()).collect();
+        for base in &args.against {
+            let Base::Revision(revision) = base else { continue };
+            // A revision that git does not know was told above.
+            let vanished = base::vanished(&targets, revision, &compared).unwrap_or_default();
+            outcomes.extend(vanished.into_iter().map(|(target, error)| not_compared(&target, base, error)));
         }
     }
     Said::of(outcomes, args.message_format)
+}
+
+fn not_compared(target: &Target, base: &Base, error: Error) -> Outcome {
+    Outcome { against: Some(base.to_string()), ..Outcome::undone(target, Undone::Compared, error) }
 }
 
 /// Holds the objects of each target against its lock. What can't be done for one hinders no other.
@@ -75,12 +92,11 @@ fn fresh(target: &Target, inputs: maplock_codegen::Inputs, text: String, lock: L
 }
 
 /// Holds the lock against that of another revision.
-fn against(target: &Target, revision: &Revision, allow_new: bool) -> Result<Outcome, Error> {
+fn against(target: &Target, revision: &Base, allow_new: bool) -> Result<Outcome, Error> {
     let (text, lock) = target.read_lock()?;
     let mut outcome = Outcome::new(target, Ending::Compatible);
     outcome.against = Some(revision.to_string());
-    let base = git::file_at(revision, &target.lock)?;
-    outcome.old = old_side(target, revision, base, allow_new, &mut outcome.notes)?;
+    outcome.old = base::of(target, revision, allow_new, &mut outcome.notes)?;
     outcome.comparison = compare(&outcome.old.lock, &lock, &target.config.levels);
     // The levels are those of the tree that is under review; they don't decide whether its breaks count.
     demand_decisions(&mut outcome.comparison);
@@ -93,43 +109,4 @@ fn against(target: &Target, revision: &Revision, allow_new: bool) -> Result<Outc
         outcome.ending = Ending::Breaks;
     }
     Ok(outcome)
-}
-
-/// The lock that a target had at another revision; an empty one, with a note, where it had none.
-pub(crate) fn old_side(
-    target: &Target,
-    revision: &Revision,
-    bytes: Option<Vec<u8>>,
-    allow_new: bool,
-    notes: &mut Vec<String>,
-) -> Result<Side, Error> {
-    let shown = target.shown_lock();
-    let Some(bytes) = bytes else {
-        let moved = git::files_gone_since(revision, &target.lock)?;
-        if !moved.is_empty() {
-            return Err(Error::new(format!("{revision} has no {shown}, but {}, which is no more", moved.join(", ")))
-                .because("a lock that moved has to be moved with what it says; `git mv` it, and don't `init` anew")
-                .help(format!("compare the two: `cargo maplock diff {revision}:{} {shown}`", moved[0])));
-        }
-        // A lock that is new beside others of that revision is one of a new package. Where there is none, most likely the wrong revision
-        // was named, or the lock was never committed.
-        if !allow_new && git::locks_at(revision, &target.lock)?.is_empty() {
-            return Err(Error::new(format!("{revision} has no {shown}, nor any other"))
-                .help("name a revision that has one, or say by --allow-new that the lock is newer than it"));
-        }
-        notes.push(format!("{revision} has no {shown}: every map is new since"));
-        return Ok(Side { name: revision.to_string(), ..Side::default() });
-    };
-    let name = format!("{revision}:{shown}");
-    let (text, lock) = historic(&name, &bytes)?;
-    Ok(Side { name, text: Some(text), file: None, lock })
-}
-
-/// A lockfile out of git's history, where nobody can mend the ends of its lines any more.
-pub(crate) fn historic(name: &str, bytes: &[u8]) -> Result<(String, Lock), Error> {
-    let text = String::from_utf8(bytes.to_vec())
-        .map_err(|error| Error::new(format!("could not read {name}")).because(error))?;
-    let text = text.replace("\r\n", "\n");
-    let lock = lockfile::parse(name, &text)?;
-    Ok((text, lock))
 }

@@ -6,7 +6,7 @@ use maplock_codegen::Inputs;
 use maplock_layout::lock::{LockError, LockProblem};
 use maplock_layout::{Lock, Observation, compare};
 
-use super::check::{historic, old_side};
+use super::base::{at_revision, historic};
 use crate::Said;
 use crate::args::{Compared, DiffArgs, Input, Project};
 use crate::error::Error;
@@ -21,7 +21,11 @@ const ELF: &[u8] = b"\x7fELF";
 pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
     let two_files = matches!((&args.old, &args.new), (Compared::File(_), Some(Compared::File(_))));
     // Two files are what they are wherever they lie: no project is needed, and none has a say unless it is named.
-    let target = if two_files { no_project(args)? } else { project_of(args)? };
+    let no_revision = |of: &Compared| !matches!(of, Compared::Revision(_));
+    let are_named = no_revision(&args.old) && args.new.as_ref().is_some_and(no_revision);
+    let is_alone =
+        || Ok::<_, Error>(args.lock.is_none() && args.config.is_none() && project::home(&args.project)?.is_none());
+    let target = if two_files || are_named && is_alone()? { no_project(args)? } else { project_of(args)? };
 
     let mut outcome = Outcome::new(&target, Ending::Compared);
     let mut notes = Vec::new();
@@ -69,7 +73,7 @@ fn side(
         Compared::File(path) => file(path, target, before, notes),
         Compared::Revision(revision) => {
             let bytes = git::file_at(revision, &target.lock).map_err(|failure| neither(revision, failure))?;
-            Ok((old_side(target, revision, bytes, args.allow_new, notes)?, None))
+            Ok((at_revision(target, revision, bytes, args.allow_new, notes)?, None))
         }
         Compared::FileAt(file) => Ok((of_history(file, target, before, notes)?, None)),
     }

@@ -1,6 +1,7 @@
 //! A file for each verb: from arguments to outcomes.
 
 pub(crate) mod accept;
+mod base;
 pub(crate) mod check;
 pub(crate) mod diff;
 pub(crate) mod explain;
