@@ -56,4 +56,4 @@ pub use name::Name;
 pub use observe::{ObjectMaps, Observation, observe, observe_after};
 pub use place::Place;
 pub use sum::{SumError, SumPlace, sum_places};
-pub use versions::{Adopted, said_version, without_versions};
+pub use versions::{Adopted, said_version, versioned_as, without_versions};

@@ -10,6 +10,7 @@ use crate::lock::{Gone, Lock, LockedMap};
 use crate::map_type::why_no_node;
 use crate::observe::Observation;
 use crate::rules;
+use crate::versions::versioned_as;
 
 /// The lock in which `map` is the map that it has as `old`, under another name, with its history. Where that was accepted before, it is
 /// answered anew. What else changed is answered by `on_upgrade`, which may be left out where nothing else asks for an answer.
@@ -35,6 +36,8 @@ pub fn rename(
         return Err(EpochError::NoRename { map: map.to_owned(), old: old.to_owned(), because });
     }
     let (known, now) = (&lock.maps[old], &observed.lock.maps[map]);
+    // What no object gives a version has that of the lock, whatever it is called.
+    let now = &LockedMap { def: versioned_as(&now.def, &known.def), ..now.clone() };
     let from = renamed(known, map);
     let to = LockedMap { epochs: from.epochs.clone(), renamed_from: from.renamed_from.clone(), ..now.clone() };
     let step = Step { levels, from: &from, to };

@@ -31,6 +31,12 @@ pub(crate) fn adopted(def: &MapDef, from: &MapDef) -> Option<(MapDef, Vec<Adopte
     Some((taken, adopted))
 }
 
+/// `def` with the versions of `from` where it says none itself.
+#[must_use]
+pub fn versioned_as(def: &MapDef, from: &MapDef) -> MapDef {
+    adopted(def, from).map_or_else(|| def.clone(), |(def, _)| def)
+}
+
 /// `def` without any version: told apart by its bytes alone.
 #[must_use]
 pub fn without_versions(def: &MapDef) -> MapDef {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use maplock::internals::inspect::{Observed, Source};
 use maplock::internals::normalise::Node;
 use maplock::layout::config::Levels;
-use maplock::layout::conversion::Answers;
+use maplock::layout::conversion::{Answers, Scale};
 use maplock::layout::lock::{LockedMap, OnUpgrade};
 use maplock::layout::map::{MapType as T, Pinning};
 use maplock::layout::map_type::{Fate, Keys, Values, fate};
@@ -34,6 +34,17 @@ fn structure(name: &str, members: &[(&str, Arc<Layout>)]) -> Arc<Layout> {
     });
     let of = Composite::new(CompositeKind::Struct, Some(name.into()), members.collect()).expect("few members");
     Arc::new(Layout::new(offset, Shape::Composite(Arc::new(of))))
+}
+
+/// The same struct with another meaning.
+fn versioned(layout: &Layout, version: u32) -> Arc<Layout> {
+    let of = layout.composite().expect("a struct").clone().with_version(version);
+    Arc::new(Layout { shape: Shape::Composite(Arc::new(of)), ..layout.clone() })
+}
+
+fn halved(path: &str) -> Answers {
+    let scale = Scale { multiply: 1, divide: 2 };
+    Answers { scale: BTreeMap::from([(path.to_owned(), scale)]), ..Answers::default() }
 }
 
 /// A struct of the kernel's.
@@ -116,6 +127,11 @@ fn changes(map_type: T) -> Vec<Change> {
         add(&format!("flags {flags:#x}"), &old, MapDef { flags, ..old.clone() }, none());
         add(&format!("flags {flags:#x}, grows"), &old, MapDef { flags, ..larger(&old) }, none());
     }
+    add("another meaning", &old, MapDef { version: 1, ..old.clone() }, Answers { by_hand: true, ..none() });
+    add("another meaning, grows", &old, MapDef { version: 1, ..larger(&old) }, Answers { by_hand: true, ..none() });
+    add("another meaning, shrinks", &old, MapDef { version: 1, ..smaller(&old) }, Answers { by_hand: true, ..none() });
+    let newer = MapDef { version: 2, ..old.clone() };
+    add("an older meaning", &newer, MapDef { version: 1, ..old.clone() }, Answers { by_hand: true, ..none() });
     add("map_extra", &old, MapDef { map_extra: 3, ..old.clone() }, none());
     add("no longer by name", &old, MapDef { pinning: Pinning::None, ..old.clone() }, none());
     for to in T::ALL.iter().copied().chain([T(4711)]).filter(|to| *to != map_type) {
@@ -141,6 +157,9 @@ fn changes(map_type: T) -> Vec<Change> {
             MapDef { inner: Some(Box::new(def(T::ARRAY))), ..larger(&old) },
             none(),
         );
+        let newer = of(MapDef { version: 1, ..(**inner).clone() });
+        add("another meaning of inner maps", &old, newer.clone(), none());
+        add("another meaning of inner maps, grows", &old, larger(&newer), none());
         add("inner is gone", &old, MapDef { inner: None, ..old.clone() }, none());
     }
     if map_type.row().keys != Keys::None {
@@ -175,6 +194,17 @@ fn changes(map_type: T) -> Vec<Change> {
         (
             "timer added",
             structure("stats", &[("packets", int(8)), ("bytes", int(8)), ("t", kernels("bpf_timer"))]),
+            none(),
+        ),
+        ("another meaning of the struct", versioned(&stats(), 1), halved("value.bytes")),
+        (
+            "another meaning within the value",
+            structure("stats", &[("packets", int(8)), ("of", versioned(&structure("of", &[("bytes", int(8))]), 1))]),
+            dropped("value.bytes"),
+        ),
+        (
+            "member added, another meaning",
+            versioned(&structure("stats", &[("packets", int(8)), ("bytes", int(8)), ("drops", int(8))]), 1),
             none(),
         ),
         (
@@ -265,6 +295,7 @@ fn observed(def: &MapDef, id: u32) -> Observed {
         path: "/bpf/m".into(),
         id,
         source: Source::Meta,
+        tells_version: true,
         frozen: false,
         entries: Some(if def.map_type.is_array() { def.max_entries.into() } else { 3 }),
         memory: 0,
@@ -447,5 +478,29 @@ fn what_the_help_offers_is_accepted() {
             }
         }
         assert!(offered.len() == 3 && offered.values().all(|count| *count > 20), "{offered:?}");
+    }
+}
+
+/// A map that nobody wrote down: no meta map names it, and its BTF may have lost its tags, or never had any.
+#[test]
+fn what_tells_no_version_never_passes_for_what_it_may_not_be() {
+    let untold = |def: &MapDef| {
+        let def = maplock::layout::without_versions(def);
+        Observed { source: Source::Btf, tells_version: false, ..observed(&def, 7) }
+    };
+    let mut by_disposition = BTreeMap::<_, usize>::new();
+    for map_type in T::ALL.iter().copied() {
+        for change in changes(map_type).iter().filter(|change| change.what.contains("meaning")) {
+            for (lock, answer) in taken(change) {
+                let plan = plan_of(&Policies::default(), &[untold(&change.old)], &[], &lock);
+                let (says, does) = (verdict(change, &lock), &plan.maps[0]);
+                let what = format!("{} ({answer}): {}", change.what, does.why);
+                assert_eq!(does.disposition(), says.disposition, "{what}");
+                *by_disposition.entry(does.disposition()).or_default() += 1;
+            }
+        }
+    }
+    for disposition in [Disposition::Reuse, Disposition::Migrate, Disposition::Swap] {
+        assert!(by_disposition.get(&disposition).is_some_and(|count| *count > 10), "{by_disposition:?}");
     }
 }

@@ -47,6 +47,7 @@ fn pinned(release: usize) -> Vec<Observed> {
         path: Path::new("/bpf/minimesh").join(&def.name),
         id: u32::try_from(release * 10 + id).expect("few maps"),
         source: Source::Btf,
+        tells_version: false,
         frozen: false,
         entries: Some(12),
         memory: 0,

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::meta::Meta;
 use crate::generation::names::pin_name;
 use crate::inspect::normalise::{Node, attributes_agree, normalise};
-use crate::inspect::{Layouts, Source, observe};
+use crate::inspect::{Layouts, Source, observe, with_version};
 use crate::plan::spec::Spec;
 use crate::plan::{lacks_layout, same_but_for_capacity};
 use crate::sys::Map;
@@ -249,7 +249,9 @@ impl At<'_> {
         let def = &locked.def;
         let observed = observe(self.pin, map, meta, layouts)?;
         // The capacity is no part of the layout.
-        let old = MapDef { max_entries: def.max_entries, ..normalise(&observed.def, def, this_node()?) };
+        let node = this_node()?;
+        let (counted, _) = with_version(&observed, locked, node);
+        let old = MapDef { max_entries: def.max_entries, ..normalise(&counted, def, node) };
         if same_but_for_capacity(&old, def) || old.digest() == def.digest() {
             return Ok(());
         }

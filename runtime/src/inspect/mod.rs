@@ -6,9 +6,11 @@ mod generations;
 mod layouts;
 pub mod normalise;
 mod observe;
+mod version;
 
 pub use directory::{Inventory, Pinned, directory};
 pub use error::InspectError;
 pub use generations::{Generations, generations};
 pub use layouts::Layouts;
 pub use observe::{Observed, Source, observe};
+pub(crate) use version::with_version;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use maplock_layout::{Digest, MapDef};
+use maplock_layout::{Digest, MapDef, said_version};
 
 use super::error::InspectError;
 use super::layouts::Layouts;
@@ -25,6 +25,8 @@ pub struct Observed {
     pub def: MapDef,
     /// Where the layouts in `def` were read from.
     pub source: Source,
+    /// True where it is known which version of its meaning it has; else `def` has those of structs whose tags its BTF kept.
+    pub tells_version: bool,
     /// True where system calls can't change it any more.
     pub frozen: bool,
     /// How many entries it holds, where that can be told in little time.
@@ -91,9 +93,13 @@ pub fn observe(
     let mut source = if def.key.is_some() || def.value.is_some() { Source::Btf } else { Source::Attributes };
     if let Some(counts) = meta.and_then(|meta| counts_as(meta, &pin, info.id, &def, node)) {
         (def.key, def.value, def.inner) = (counts.key.clone(), counts.value.clone(), counts.inner.clone());
+        def.version = counts.version;
         source = Source::Meta;
     }
+    // What a generation says nothing of, its BTF tells word for word.
+    let tells_version = meta.is_some_and(|meta| named_by(meta, &pin, info.id).is_some());
     Ok(Observed {
+        tells_version,
         path: path.to_owned(),
         id: info.id,
         source,
@@ -109,9 +115,13 @@ pub fn observe(
 
 /// What a map counts as by its generation's word: by name and number, and only where the kernel agrees.
 fn counts_as<'m>(meta: &'m Meta, pin: &str, id: u32, def: &MapDef, node: Node) -> Option<&'m MapDef> {
-    let (name, _) = meta.maps.iter().find(|(name, map)| map.id == id && pin_name(name) == pin)?;
-    let counts = &meta.lock.maps.get(name)?.def;
+    let counts = &meta.lock.maps.get(named_by(meta, pin, id)?)?.def;
     attributes_agree(def, counts, node).then_some(counts)
+}
+
+/// The name that a generation has for a map of its own.
+fn named_by<'m>(meta: &'m Meta, pin: &str, id: u32) -> Option<&'m String> {
+    meta.maps.iter().find(|(name, map)| map.id == id && pin_name(name) == pin).map(|(name, _)| name)
 }
 
 fn definition(name: &str, info: &sys::MapInfo, layouts: &Layouts) -> MapDef {
@@ -148,10 +158,12 @@ impl Meta {
     pub fn leave_out_what_btf_tells(&mut self, observed: &[Observed], node: Node) {
         let tells = |name: &str, def: &MapDef| {
             let pin = pin_name(name);
-            observed
-                .iter()
-                .find(|map| map.pin == pin && map.source == Source::Btf)
-                .is_some_and(|map| normalise(&map.def, def, node).digest() == def.digest())
+            let found = observed.iter().find(|map| map.pin == pin && map.source == Source::Btf);
+            // Of inner maps that can't be seen yet, nothing else tells the version.
+            let hides_version = |map: &Observed| {
+                map.def.inner.is_none() && def.inner.as_deref().is_some_and(|inner| said_version(inner).is_some())
+            };
+            found.is_some_and(|map| !hides_version(map) && normalise(&map.def, def, node).digest() == def.digest())
         };
         self.lock.maps.retain(|name, map| !tells(name, &map.def));
     }

@@ -106,6 +106,10 @@ fn replace(
     };
 
     let Decision { disposition, why, def, .. } = decision;
+    let why = match &known.note {
+        Some(note) => format!("{why}; {note}"),
+        None => why,
+    };
     let has_entries = live.entries != Some(0);
     let is_state = known.old.map_type.is_state();
     let live =

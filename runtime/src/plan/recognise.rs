@@ -7,6 +7,7 @@ use super::same::same_but_for_capacity;
 use super::types::Inputs;
 use crate::inspect::Observed;
 use crate::inspect::normalise::normalise;
+use crate::inspect::with_version;
 
 /// What is pinned.
 pub(super) struct Recognised {
@@ -17,30 +18,33 @@ pub(super) struct Recognised {
     pub(super) is_known: bool,
     /// True where it is today's, but for the capacity.
     pub(super) is_asked: bool,
+    /// Which version of its meaning it counts as, where nothing tells: a phrase.
+    pub(super) note: Option<String>,
 }
 
 pub(super) fn recognise(inputs: &Inputs<'_>, live: &Observed, asked: &LockedMap, asked_digest: Digest) -> Recognised {
-    let old = normalise(&live.def, &asked.def, inputs.node);
+    let (live, note) = with_version(live, asked, inputs.node);
+    let old = normalise(&live, &asked.def, inputs.node);
     if same_but_for_capacity(&old, &asked.def) {
-        return Recognised { old, digest: asked_digest, is_known: true, is_asked: true };
+        return Recognised { old, digest: asked_digest, is_known: true, is_asked: true, note };
     }
     let digest = old.digest();
     if digest == asked_digest {
-        return Recognised { old, digest, is_known: true, is_asked: false };
+        return Recognised { old, digest, is_known: true, is_asked: false, note };
     }
     for previous in asked.epochs.iter().rev().map(|epoch| &epoch.previous) {
-        let words = normalise(&live.def, previous, inputs.node);
+        let words = normalise(&live, previous, inputs.node);
         let digest = words.digest();
         if digest == previous.digest() {
-            return Recognised { old: words, digest, is_known: true, is_asked: false };
+            return Recognised { old: words, digest, is_known: true, is_asked: false, note };
         }
     }
-    Recognised { old, digest, is_known: false, is_asked: false }
+    Recognised { old, digest, is_known: false, is_asked: false, note }
 }
 
 /// True for a map that the new release could have made.
 pub(super) fn is_exactly(inputs: &Inputs<'_>, kept: &Observed, asked: &LockedMap) -> bool {
-    let words = normalise(&kept.def, &asked.def, inputs.node);
+    let words = normalise(&with_version(kept, asked, inputs.node).0, &asked.def, inputs.node);
     words.max_entries == asked.def.max_entries
         && (same_but_for_capacity(&words, &asked.def) || words.digest() == asked.def.digest())
 }

@@ -17,7 +17,8 @@ pub(crate) fn same_but_for_capacity(one: &MapDef, other: &MapDef) -> bool {
 
 fn same(one: &MapDef, other: &MapDef, seen: &mut Seen) -> bool {
     let attributes = |of: &MapDef| {
-        (of.map_type, of.key_size, of.value_size, of.effective_flags(), of.map_extra, of.numa_node, of.pinning)
+        let sizes = (of.key_size, of.value_size);
+        (of.map_type, sizes, of.effective_flags(), of.map_extra, of.version, of.numa_node, of.pinning)
     };
     attributes(one) == attributes(other)
         && both(one.key.as_deref(), other.key.as_deref(), |a, b| layouts(a, b, seen))
@@ -53,6 +54,7 @@ fn composites(one: &Arc<Composite>, other: &Arc<Composite>, seen: &mut Seen) -> 
     let (a, b) = (one.members(), other.members());
     let is_same = one.kind() == other.kind()
         && one.name() == other.name()
+        && one.version() == other.version()
         && a.len() == b.len()
         && a.iter().zip(b).all(|(a, b)| {
             (&a.name, a.offset_bits, a.bits) == (&b.name, b.offset_bits, b.bits) && layouts(&a.layout, &b.layout, seen)

@@ -1,7 +1,9 @@
 //! A map in the kernel from a definition.
 
+use std::io;
+
 use maplock_layout::MapDef;
-use maplock_layout::btf::encode;
+use maplock_layout::btf::{Encoded, encode, encode_untagged};
 
 use crate::error::{Error, Trying as _};
 use crate::inspect::normalise::{Node, created_max_entries};
@@ -61,7 +63,67 @@ fn btf_for(def: &MapDef, like: Option<&Map>) -> Option<(Btf, u32, u32)> {
     {
         return Some((btf, info.btf_key_type_id, info.btf_value_type_id));
     }
-    let encoded = encode(def.key.as_deref(), def.value.as_deref()).ok()?;
-    let btf = Btf::load(&encoded.bytes).ok()?;
-    Some((btf, encoded.key_type_id, encoded.value_type_id))
+    loaded(def, Btf::load)
+}
+
+/// BTF of the layouts in `def`, by the kernel's answer `load`. Before Linux 5.16 it refuses the tags that tell versions of structs
+/// (`BTF_KIND_DECL_TAG`): it gets the rest. The meta map tells all of it then.
+fn loaded<B>(def: &MapDef, load: impl Fn(&[u8]) -> io::Result<B>) -> Option<(B, u32, u32)> {
+    let (key, value) = (def.key.as_deref(), def.value.as_deref());
+    let encoded = encode(key, value).ok()?;
+    let ids = |encoded: Encoded, btf: B| (btf, encoded.key_type_id, encoded.value_type_id);
+    match load(&encoded.bytes) {
+        Ok(btf) => Some(ids(encoded, btf)),
+        Err(_) if encoded.is_tagged => {
+            let untagged = encode_untagged(key, value).ok()?;
+            let btf = load(&untagged.bytes).ok()?;
+            Some(ids(untagged, btf))
+        }
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use maplock_layout::btf::{Btf, BtfKind};
+    use maplock_layout::map::MapType;
+    use maplock_layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
+
+    use super::*;
+
+    fn versioned(version: u32) -> MapDef {
+        let layout = Arc::new(Layout::new(8, Shape::Int(IntKind::Unsigned)));
+        let members = vec![Member { name: "seen".into(), offset_bits: 0, bits: None, layout }];
+        let of = Composite::new(CompositeKind::Struct, Some("flow".into()), members).expect("one member");
+        let value = Layout::new(8, Shape::Composite(Arc::new(of.with_version(version))));
+        MapDef { value: Some(Arc::new(value)), value_size: 8, ..MapDef::new("flows", MapType::HASH) }
+    }
+
+    fn tags(bytes: &[u8]) -> usize {
+        Btf::parse(bytes).expect("BTF").of_kinds(&[BtfKind::DeclTag]).count()
+    }
+
+    /// How often a kernel is asked that knows tags, or does not, and how many it takes at last.
+    fn asked(def: &MapDef, knows_tags: bool) -> (usize, Option<usize>) {
+        let count = std::cell::Cell::new(0);
+        let load = |bytes: &[u8]| {
+            count.set(count.get() + 1);
+            match tags(bytes) {
+                0 => Ok(0),
+                tags if knows_tags => Ok(tags),
+                _ => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+            }
+        };
+        let taken = loaded(def, load);
+        (count.get(), taken.map(|(tags, ..)| tags))
+    }
+
+    #[test]
+    fn a_kernel_that_refuses_declaration_tags_gets_the_rest() {
+        assert_eq!(asked(&versioned(2), true), (1, Some(1)));
+        assert_eq!(asked(&versioned(2), false), (2, Some(0)));
+        assert_eq!(asked(&versioned(0), false), (1, Some(0)));
+    }
 }

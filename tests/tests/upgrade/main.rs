@@ -4,6 +4,7 @@ mod converted_back;
 mod every_type;
 mod hooks;
 mod loaders;
+mod meaning;
 mod pins;
 mod releases;
 mod report;

@@ -201,7 +201,7 @@ pub(crate) fn layout_json(layout: &Layout) -> LayoutJson<'_> {
 
 /// True of what was never given.
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(version: &u32) -> bool {
+pub(crate) fn is_zero(version: &u32) -> bool {
     *version == 0
 }
 

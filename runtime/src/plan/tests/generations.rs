@@ -8,7 +8,7 @@ fn what_the_meta_map_says_a_map_counts_as_wins_over_its_making() {
     let case = Case::one(&old, &new);
     assert_eq!(case.decide().disposition(), D::Refuse);
     // As `inspect` tells it where the meta map names its id.
-    let counts = Observed { source: Source::Meta, ..pinned(&new, 7, 12) };
+    let counts = Observed { source: Source::Meta, tells_version: true, ..pinned(&new, 7, 12) };
     assert_is(&Case { live: vec![counts], ..case }.decide(), D::Reuse, "same layout");
 }
 

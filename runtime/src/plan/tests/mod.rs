@@ -5,6 +5,7 @@ mod capacity;
 mod entries;
 mod generations;
 mod shown;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,7 @@ fn pinned(def: &MapDef, id: u32, entries: u64) -> Observed {
         path: Path::new("/bpf/mesh").join(&def.name),
         id,
         source: Source::Btf,
+        tells_version: false,
         frozen: false,
         entries: Some(entries),
         memory: 0,

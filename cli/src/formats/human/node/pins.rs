@@ -29,7 +29,13 @@ pub(super) fn render(pins: &Pins) -> Result<String, Error> {
         }
     }
     if pins.with_layouts && !live.maps.is_empty() {
-        let said = |map: &Observed| format!("{} entries, digest {}", entries(map), map.digest());
+        let said = |map: &Observed| {
+            let version = match map.def.version {
+                0 => String::new(),
+                version => format!(", version {version}"),
+            };
+            format!("{} entries{version}, digest {}", entries(map), map.digest())
+        };
         let maps = live.maps.values().map(|map| (&map.observed.def, said(&map.observed)));
         _ = write!(out, "\n{}", structs::of_maps(maps)?);
     }
@@ -74,7 +80,10 @@ fn maps(inventory: &Inventory, out: &mut String) {
             map.def.value_size.to_string(),
             entries(map),
             names::bytes(map.memory),
-            map.source.name().to_owned(),
+            match map.def.version {
+                0 => map.source.name().to_owned(),
+                version => format!("{}, version {version}", map.source.name()),
+            },
             map.id.to_string(),
             map.digest().short().to_string(),
         ]

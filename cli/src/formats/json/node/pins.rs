@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::Error;
-use crate::formats::json::layouts::{LayoutJson, layout_json, limit};
+use crate::formats::json::layouts::{LayoutJson, is_zero, layout_json, limit};
 use crate::formats::json::to_json;
 use crate::node::{Link, Pins, Program};
 
@@ -21,6 +21,8 @@ struct MapJson<'a> {
     max_entries: u32,
     flags: u32,
     map_extra: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    version: u32,
     entries: Option<u64>,
     memory: u64,
     frozen: bool,
@@ -65,6 +67,7 @@ fn map_json(map: &Observed) -> MapJson<'_> {
         max_entries: map.def.max_entries,
         flags: map.def.flags,
         map_extra: map.def.map_extra,
+        version: map.def.version,
         entries: map.entries,
         memory: map.memory,
         frozen: map.frozen,
