@@ -143,6 +143,10 @@ pub enum Change {
     Pinning { old: Pinning, new: Pinning },
     /// Nothing is told of a type but its bytes.
     Untyped { new: u64 },
+    /// Rust may lay a type out anew: which member of it shows that, and why.
+    Unpromised { new: String, member: String, because: &'static str },
+    /// The kernel refuses the types of a map with such a key.
+    TypesDropped { new: String, because: &'static str },
     /// A type is told now, where it was only bytes.
     TypeTold { old: u64, new: String },
     /// No type is told any more, only bytes.

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::layout::Layout;
+use crate::layout::{CompositeKind, Layout, Shape};
 pub use crate::map_type::MapType;
-use crate::map_type::{InnerCapacity, Keys, Values};
+use crate::map_type::{InnerCapacity, Keys, Kind, Values};
 
 /// What an object, a lockfile or the kernel says of one map.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +89,22 @@ impl MapDef {
     #[must_use]
     pub fn lacks_capacity(&self) -> bool {
         self.max_entries == 0 && self.map_type.needs_capacity()
+    }
+
+    /// Why the kernel refuses the BTF of such a key, though it keeps that of other maps of the type; loaders then make the map without.
+    #[must_use]
+    pub fn kernel_drops_types(&self) -> Option<&'static str> {
+        let key = self.key.as_deref().filter(|_| self.map_type.keeps_btf() && self.value_has_layout())?;
+        let is_struct = matches!(&key.shape, Shape::Composite(of) if of.kind() == CompositeKind::Struct);
+        match self.map_type.row().kind {
+            // `array_map_check_btf`
+            Kind::Array if !matches!(key.shape, Shape::Int(_)) || key.size != 4 => {
+                Some("the kernel keeps types of an array only where its key is an integer of 32 bits")
+            }
+            // `trie_check_btf`
+            Kind::LpmTrie if !is_struct => Some("the kernel keeps types of a trie only where its key is a struct"),
+            _ => None,
+        }
     }
 
     /// True where keys are data of the user's own, not an index, and so have a layout worth knowing.

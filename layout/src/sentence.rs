@@ -237,6 +237,7 @@ fn sides(change: &Change) -> (Option<String>, Option<String>) {
         Change::MapExtra { old, new } => both(old, new),
         Change::Pinning { old, new } => both(old, new),
         Change::Untyped { new } => (None, Some(bytes(*new))),
+        Change::Unpromised { new, .. } | Change::TypesDropped { new, .. } => (None, Some(new.clone())),
         Change::TypeTold { old, new } => both(&bytes(*old), new),
         Change::TypeUntold { old, new } => both(old, &bytes(*new)),
         Change::Meaning { old, new, .. } => both(&version(*old), &version(*new)),
@@ -298,6 +299,11 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         Change::MapExtra { old, new } => format!("map_extra of {owner} is {new}, it was {old}"),
         Change::Pinning { old, new } => format!("pinning{} is {new}, it was {old}", of(map, has_map)),
         Change::Untyped { new } => format!("{what} is declared by its size alone: {}", bytes(*new)),
+        Change::Unpromised { new, member, because } if member.is_empty() => format!("{what}: `{new}` {because}"),
+        Change::Unpromised { new, member, because } => format!("{what}: `{member}` of `{new}` {because}"),
+        Change::TypesDropped { new, because } => {
+            format!("{what} is `{new}`, and {because}: a pin that something else made can't be verified")
+        }
         Change::TypeTold { new, .. } => format!("{what} now says its type: {new}"),
         Change::TypeUntold { .. } => format!("{what} no longer says its type"),
         Change::Stride { old, new } => {

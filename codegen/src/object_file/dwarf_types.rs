@@ -266,6 +266,13 @@ impl<'e, 'u, 'a> Encoder<'e, 'u, 'a> {
                     let record = composite_record(0, BtfKind::Union, size, &variants)?;
                     members.push(Member { name: 0, ty: self.add(record), offset_bits: 0, bits: 0 });
                 }
+                // A version of what the bytes mean, perhaps.
+                ANNOTATION if walk.name(&child).as_deref() == Some("btf_decl_tag") => {
+                    let text = child.attr_value(gimli::DW_AT_const_value).and_then(|value| walk.text(value));
+                    let text = self.string(&text.unwrap_or_default());
+                    let own = self.ids.get(&place).copied().unwrap_or(0);
+                    self.add(vec![text, head(BtfKind::DeclTag, 0), own, u32::MAX]);
+                }
                 _ => {}
             }
         }

@@ -1,5 +1,6 @@
 //! What differs between two sets of maps, and what that does to pinned state.
 
+mod alone;
 mod at;
 mod causes;
 mod enumerators;
@@ -95,14 +96,7 @@ fn added(after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
     }
     let def = &after.def;
     sink.add(&rules::MAP_ADDED, Subject::MAP, Change::Map { old: None, new: Some(Outline::of(def)) });
-    for (part, missing, size) in [
-        (Part::Key, def.key.is_none() && def.key_has_layout(), def.key_size),
-        (Part::Value, def.value.is_none() && def.value_has_layout(), def.value_size),
-    ] {
-        if missing {
-            sink.add(&rules::UNTYPED_MAP, Subject::MAP.part(part), Change::Untyped { new: size.into() });
-        }
-    }
+    alone::new_map(def, sink);
     Some(verdict(&def.name, Disposition::Create, None, Some(def.digest())))
 }
 

@@ -60,9 +60,11 @@ rules! {
     signedness_changed SIGNEDNESS_CHANGED,
     stale_epoch STALE_EPOCH,
     // spelling
+    btf_refused BTF_REFUSED,
     empty_member_changed EMPTY_MEMBER_CHANGED,
     padding_changed PADDING_CHANGED,
     type_spelling_changed TYPE_SPELLING_CHANGED,
+    unpromised_layout UNPROMISED_LAYOUT,
     untyped_map UNTYPED_MAP,
 }
 

@@ -9,9 +9,9 @@ use maplock_codegen::{Object, TypesObject};
 use maplock_layout::btf::{Btf, BtfKind};
 use maplock_layout::config::Binding;
 use maplock_layout::map::MapDef;
-use maplock_layout::{Layout, Shape};
-use maplock_layout_tests::maps_of;
+use maplock_layout::{Composite, Config, Layout, Lock, Shape, compare};
 use maplock_layout_tests::toolchain::{Clang, Fixture, Order, file_name, objcopy, root, run};
+use maplock_layout_tests::{lock, maps_of};
 
 /// The names of all types that have one, as a binding writes them.
 fn names(btf: &Btf<'_>) -> BTreeSet<String> {
@@ -141,13 +141,42 @@ fn a_type_of_rust_is_found_by_its_path() {
     assert!(missing.contains("did you mean `fixture::flow::FlowKey`?"), "{missing}");
 }
 
+/// What is said of the maps of an object by themselves.
+fn said_of(object: &[u8], types: &[TypesObject<'_>], bindings: &[(&str, &str)]) -> Vec<String> {
+    let mut object = Object::parse(object).unwrap_or_else(|error| panic!("{error}"));
+    for (map, value) in bindings {
+        let binding = Binding { key: None, value: Some((*value).to_owned()) };
+        object.bind(map, &binding, types).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let found = compare(&Lock::default(), &lock(&object.maps), &Config::default().levels).findings;
+    let found = found.iter().filter(|finding| finding.rule.id == "unpromised-layout");
+    found.map(maplock_layout::Finding::message).collect()
+}
+
+#[test]
+fn types_of_rust_that_no_compiler_promises_are_told_as_far_as_they_show() {
+    let object = fs::read(root().join("bpf/rust/objects/odd_types.o")).expect("it is committed");
+    let said = said_of(&object, &[], &[]);
+    let told = |map: &str, words: &str| said.iter().any(|said| said.contains(map) && said.contains(words));
+    assert!(told("the key of `TUPLES`", "is a tuple"), "{said:#?}");
+    assert!(told("the value of `TUPLES`", "is an enum with data"), "{said:#?}");
+    assert!(told("the value of `TAGGED`", "is an enum with data"), "{said:#?}");
+    assert!(told("the value of `NESTED`", "`item.item` of"), "{said:#?}");
+    assert!(told("the value of `MIXTURE`", "`pair` of `struct Mixture` is a tuple"), "{said:#?}");
+    // bpf-linker has sorted its members.
+    assert!(!told("`UNORDERED`", ""), "{said:#?}");
+
+    let object = fs::read(root().join("bpf/rust/objects/btf_maps.o")).expect("it is committed");
+    assert_eq!(said_of(&object, &[], &[]), [""; 0]);
+}
+
 /// A types object that another machine's compiler made: this one's.
 #[test]
 fn types_may_come_from_an_object_of_this_machine() {
     let folder = tempfile::tempdir().expect("a folder");
     let source = "pub mod wire { #[repr(C)] pub struct Flow { pub packets: u64, pub window: [Window; 2], pub kind: Kind } \
                   #[repr(C)] pub struct Window { pub first: u32, pub last: i16 } #[repr(u8)] pub enum Kind { A, B = 200 } }\n\
-                  pub struct Loose { pub small: u8, pub large: u64 }\n\
+                  pub struct Loose { pub small: u8, pub large: u32 }\n\
                   #[used] static FLOW: wire::Flow = wire::Flow { packets: 0, window: [const { wire::Window { first: 0, last: 0 } }; 2], kind: wire::Kind::B };\n\
                   #[used] static LOOSE: Loose = Loose { small: 0, large: 0 };\n";
     fs::write(folder.path().join("common.rs"), source).expect("a file");
@@ -192,7 +221,8 @@ fn a_map_declared_by_its_sizes_gets_types_that_only_the_dwarf_or_another_object_
                  struct { int (*type)[1]; int (*max_entries)[8]; int (*key_size)[4]; int (*value_size)[8]; } recent \
                  __attribute__((section(\".maps\"), used));\n\
                  int program(void *ctx) { struct used used = {}; __builtin_memcpy(&used, ctx, 8); return used.a + used.b; }\n";
-    let types = "struct elsewhere { unsigned long long both; }; struct elsewhere one;\n";
+    let types = "struct elsewhere { unsigned long long both; } __attribute__((btf_decl_tag(\"maplock:version=2\")));\n\
+                 struct elsewhere one;\n";
     let (object, types) = (compile("sized", sized), compile("types", types));
     let others = [TypesObject::parse("types.o".to_owned(), &types).expect("types")];
     let bind = |value: &str| {
@@ -203,6 +233,21 @@ fn a_map_declared_by_its_sizes_gets_types_that_only_the_dwarf_or_another_object_
     };
     assert_eq!(bind("struct used").as_deref(), Ok("struct used"));
     assert_eq!(bind("struct elsewhere").as_deref(), Ok("struct elsewhere"));
+    let types = "struct odd { unsigned first; unsigned char none[0]; unsigned last; }; struct odd one;\n";
+    let types = compile("odd", types);
+    let types = [TypesObject::parse("odd.o".to_owned(), &types).expect("types")];
+    let said = said_of(&object, &types, &[("recent", "struct odd")]);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].contains("`none` of `struct odd` has no bytes"), "{said:?}");
+
+    let Some(objcopy) = objcopy() else { return };
+    let path = folder.path().join("types.o");
+    let (bare, _) = apart(&objcopy, &path, folder.path());
+    let bare = TypesObject::parse("bare".to_owned(), &bare).expect("types");
+    let [versioned, of_btf] = [&bare, &others[0]].map(|types| types.find("struct elsewhere").expect("a struct"));
+    assert_eq!(versioned, of_btf, "the version, too");
+    assert_eq!(versioned.composite().map(Composite::version), Some(2));
+
     let missing = bind("struct elsewere").expect_err("there is none");
     assert_eq!(
         missing,

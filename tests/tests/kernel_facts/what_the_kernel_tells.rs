@@ -95,6 +95,30 @@ fn fact_13_a_spin_lock_before_an_odd_bit_field_costs_the_map_its_btf() {
 }
 
 #[test]
+fn fact_13_types_of_an_array_are_refused_unless_its_key_is_a_number_and_of_a_trie_unless_it_is_a_struct() {
+    needs_kernel!();
+    let source = "enum direction { INGRESS, EGRESS }; typedef __u32 index; struct key { __u32 bits, of; };
+        struct of_one { __u32 it; };
+        MAP(by_number, BPF_MAP_TYPE_ARRAY, index, __u64, 2, 0);
+        MAP(by_sign, BPF_MAP_TYPE_PERCPU_ARRAY, int, __u64, 2, 0);
+        MAP(by_enum, BPF_MAP_TYPE_ARRAY, enum direction, __u64, 2, 0);
+        MAP(by_struct, BPF_MAP_TYPE_PERCPU_ARRAY, struct of_one, __u64, 2, 0);
+        MAP(hashed, BPF_MAP_TYPE_HASH, enum direction, __u64, 2, 0);
+        MAP(routes, BPF_MAP_TYPE_LPM_TRIE, struct key, __u64, 2, 1);
+        MAP(numbers, BPF_MAP_TYPE_LPM_TRIE, __u64, __u64, 2, 1);";
+    let Some(object) = compile(source) else { return };
+    let loaded = Loaded::from_object(&object);
+    let definitions = maplock_codegen::Object::parse(&object).unwrap().maps;
+    assert_eq!(definitions.len(), 7);
+    for def in definitions {
+        // What the gate says of the definition is what the kernel does.
+        assert_eq!(loaded.map(&def.name).info().btf_id == 0, def.kernel_drops_types().is_some(), "{}", def.name);
+    }
+    assert_eq!(loaded.map("by_enum").info().btf_id, 0);
+    assert_ne!(loaded.map("by_number").info().btf_id, 0);
+}
+
+#[test]
 fn fact_14_legacy_maps_have_no_btf() {
     needs_kernel!();
     // One object of Rust's that has both kinds of section.

@@ -1,0 +1,46 @@
+//! `btf-refused`
+
+use super::rule::{Decision, Effect, Example, Level, Rule, Tier};
+
+/// A map whose types the kernel does not keep.
+pub const RULE: Rule = Rule {
+    id: "btf-refused",
+    tier: Tier::Spelling,
+    default_level: Level::Warn,
+    // The map is new: nothing is there to be decided on.
+    effect: Effect { decision: Decision::Never, answers: &[], ..Effect::SPELLING },
+    purpose: "the kernel keeps no types of a map with such a key",
+    explanation: "\
+The kernel keeps the types of an array only where the key is an integer of 32 bits, and those of a trie only where the key is
+a struct. With another key, such as an enum, it refuses them, and libbpf makes the map without. Then nothing on the node
+tells what a pin holds, unless maplock made it, and wrote that down beside the pins. The plan calls such a pin
+unverifiable, and refuses it.
+
+Declare the key of an array as `__u32`. The index may still be an enumerator in the program.
+",
+    example: Example {
+        old: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+",
+        new: "\
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1024);
+    __type(key, __u32);
+    __type(value, __u64);
+} flows SEC(\".maps\");
+enum direction { INGRESS, EGRESS };
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 2);
+    __type(key, enum direction);
+    __type(value, __u64);
+} bytes SEC(\".maps\");
+",
+    },
+};
