@@ -145,7 +145,7 @@ fn a_type_of_rust_is_found_by_its_path() {
 fn said_of(object: &[u8], types: &[TypesObject<'_>], bindings: &[(&str, &str)]) -> Vec<String> {
     let mut object = Object::parse(object).unwrap_or_else(|error| panic!("{error}"));
     for (map, value) in bindings {
-        let binding = Binding { key: None, value: Some((*value).to_owned()) };
+        let binding = Binding { value: Some((*value).to_owned()), ..Binding::default() };
         object.bind(map, &binding, types).unwrap_or_else(|error| panic!("{error}"));
     }
     let found = compare(&Lock::default(), &lock(&object.maps), &Config::default().levels).findings;
