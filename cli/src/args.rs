@@ -26,7 +26,7 @@ use crate::verbs::migrate::Conversions;
     version,
     after_help = "\
 Exit codes: 0 nothing is wrong, 100 findings that fail, 101 could not complete, 2 usage.
-Without Cargo, name the objects and the lock: `cargo maplock check --object FILE.. --lock FILE`."
+Without Cargo, name the objects and the lock by `--object FILE.. --lock FILE`, or in a maplock.toml."
 )]
 pub struct Cli {
     /// What to do.

@@ -9,6 +9,7 @@
 
 mod answers;
 mod args;
+mod called;
 mod conversion;
 mod error;
 mod formats;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 
 pub use args::Cli;
 use args::Verb;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use error::Error;
 use formats::Format;
 pub use formats::page::book;
@@ -74,8 +76,16 @@ impl Said {
     }
 }
 
+/// Takes the command line. Ends the process where it is none, or where help is asked for.
+pub fn parse(args: impl Iterator<Item = OsString>) -> Cli {
+    let args: Vec<_> = args.collect();
+    called::by(&args);
+    let matches = Cli::command().bin_name(called::name()).get_matches_from(without_plugin_name(args.into_iter()));
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
 /// The arguments without the one that cargo puts in front: `cargo maplock check` runs `cargo-maplock maplock check`.
-pub fn without_plugin_name(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+fn without_plugin_name(args: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
     args.enumerate().filter(|(index, arg)| *index != 1 || arg != "maplock").map(|(_, arg)| arg)
 }
 
@@ -88,8 +98,12 @@ pub fn main(cli: &Cli) -> Ended {
 
 /// Prints what a verb has to say. What could not be done is told on stderr, and on stdout in a format that is read by programs.
 fn end(said: Result<Said, Error>, failing: Option<(&Format, Undone)>) -> Ended {
-    let written =
-        |text: &str| terminal::result(text).map_err(|error| Error::new("could not write to stdout").because(error));
+    // A document for programs has no commands to type, and is kept as it is.
+    let is_text = failing.is_none_or(|(format, _)| format.is_text);
+    let written = |text: &str| {
+        let text = if is_text { called::named(text) } else { text.to_owned() };
+        terminal::result(&text).map_err(|error| Error::new("could not write to stdout").because(error))
+    };
     match said.and_then(|said| written(&said.text).map(|()| said)) {
         Ok(Said { fails, undone, .. }) if undone.is_empty() => {
             if fails {

@@ -7,6 +7,7 @@ use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 
 use crate::args::When;
+use crate::called;
 use crate::error::Error;
 
 pub(crate) const BOLD: Style = Style::new().bold();
@@ -35,7 +36,7 @@ pub(crate) fn result(text: &str) -> io::Result<()> {
 }
 
 pub(crate) fn error(error: &Error) {
-    stderr(&block(error));
+    stderr(&called::named(&block(error)));
 }
 
 /// What else is true, below an error.
@@ -62,6 +63,11 @@ pub(crate) fn progress(text: &str) {
     if io::stderr().is_terminal() {
         stderr(&format!("{GOOD}{text}{GOOD:#}\n"));
     }
+}
+
+/// What cargo says while it waits, in a log too.
+pub(crate) fn waits(line: &str) {
+    stderr(&format!("{line}\n"));
 }
 
 fn stderr(text: &str) {

@@ -20,6 +20,7 @@ use crate::undone::Failure;
 pub(crate) const FORMAT: Format = Format {
     name: "github",
     about: "Workflow commands that annotate lines",
+    is_text: true,
     failed: Some(|Failure { undone, error }| Ok(failed(undone.words(), "", error))),
     locks: Some(|outcomes| Ok(outcomes.iter().map(annotations).collect())),
     diff: Some(|outcome| Ok(annotations(outcome))),

@@ -51,6 +51,8 @@ pub(crate) struct Format {
     pub(crate) name: &'static str,
     /// What it is for.
     pub(crate) about: &'static str,
+    /// True where a person reads it.
+    pub(crate) is_text: bool,
     /// A run that could not be done; `None` where stderr, which people read, is enough.
     pub(crate) failed: FormOfFailure,
     /// What became of locks: `init`, `check`, `update`, `accept`.

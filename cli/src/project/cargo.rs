@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::env;
 use std::fs;
-use std::io::BufReader;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use cargo_metadata::{DependencyKind, Message, MetadataCommand, PackageId, TargetKind};
 use maplock_codegen::OBJECTS_FILE;
@@ -137,6 +138,31 @@ pub(crate) fn command() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// How cargo begins what it says while it waits for another one.
+const WAITS: &str = "Blocking waiting for file lock";
+
+/// Runs cargo and keeps what it writes; but that it waits for another cargo is told at once, for that may take minutes.
+pub(crate) fn output(command: &mut Command) -> io::Result<Output> {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let said = child.stderr.take();
+    let said = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let Some(said) = said else { return bytes };
+        for line in BufReader::new(said).split(b'\n').map_while(Result::ok) {
+            let text = String::from_utf8_lossy(&line);
+            if text.trim_start().starts_with(WAITS) {
+                terminal::waits(&text);
+            }
+            bytes.extend(line);
+            bytes.push(b'\n');
+        }
+        bytes
+    });
+    let mut output = child.wait_with_output()?;
+    output.stderr = said.join().unwrap_or_default();
+    Ok(output)
+}
+
 /// Runs the build scripts. That the packages themselves may fail to compile is no matter: a gate that found a break does
 /// just that.
 fn build(first: &Package, packages: &[&Package], project: &Project) -> Result<Built, Error> {
@@ -151,7 +177,7 @@ fn build(first: &Package, packages: &[&Package], project: &Project) -> Result<Bu
         command.arg("-p").arg(&package.id.repr);
     }
     command.args(build_arguments(project));
-    let output = command.output().map_err(|error| Error::new("could not run `cargo check`").because(error))?;
+    let output = output(&mut command).map_err(|error| Error::new("could not run `cargo check`").because(error))?;
     let mut out_dirs = HashMap::new();
     for message in Message::parse_stream(BufReader::new(output.stdout.as_slice())) {
         if let Ok(Message::BuildScriptExecuted(script)) = message {

@@ -1,5 +1,6 @@
 //! Objects and a lock that are no Cargo package's, with the configuration beside them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use maplock_codegen::Manifest;
@@ -39,8 +40,9 @@ fn selection(input: &Input, lock: &Path, has_config: bool) -> String {
     let word = |path: &Path| shell_word(&path.to_string_lossy());
     let mut selection = String::new();
     if !input.object.is_empty() {
-        selection.push_str(" --object");
-        input.object.iter().for_each(|object| selection.push_str(&format!(" {}", word(object))));
+        selection.push_str(" --object ");
+        let words = || input.object.iter().map(|object| word(object)).collect::<Vec<_>>().join(" ");
+        selection.push_str(&pattern(&input.object).unwrap_or_else(words));
     }
     if input.lock.is_some() || !has_config {
         selection.push_str(&format!(" --lock {}", word(lock)));
@@ -51,6 +53,29 @@ fn selection(input: &Input, lock: &Path, has_config: bool) -> String {
         }
     }
     selection
+}
+
+/// A pattern that a shell makes exactly these objects of, where they are many: all files of their directory with their ending.
+fn pattern(objects: &[PathBuf]) -> Option<String> {
+    const MANY: usize = 3;
+    let [first, ..] = objects else { return None };
+    let dir = first.parent()?;
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let named: BTreeSet<_> =
+        objects.iter().filter(|object| object.parent() == Some(dir)).filter_map(|path| name(path)).collect();
+    if named.len() < MANY || named.len() != objects.len() {
+        return None;
+    }
+    let dir_word = match dir.to_string_lossy() {
+        dir if dir.is_empty() => String::new(),
+        dir => format!("{}/", shell_word(dir.trim_end_matches('/'))),
+    };
+    [".bpf.o", ".o"].into_iter().find_map(|ending| {
+        let listed = std::fs::read_dir(if dir.as_os_str().is_empty() { Path::new(".") } else { dir }).ok()?;
+        let listed = listed.flatten().filter_map(|entry| name(&entry.path()));
+        let listed: BTreeSet<_> = listed.filter(|name| name.ends_with(ending) && !name.starts_with('.')).collect();
+        (listed == named).then(|| format!("{dir_word}*{ending}"))
+    })
 }
 
 /// What the `maplock.toml` says, which lies beside the lock or was named; with the workspace's say where it is a Cargo package's.

@@ -199,7 +199,7 @@ fn by_code<'a>(
     command.args(cargo::build_arguments(project));
     command.args(["maplock_migrations", "--", "--nocapture"]);
     command.env("MAPLOCK_DUMPS", join(dumps, ":")).env("MAPLOCK_REHEARSED", told.path());
-    let output = command.output();
+    let output = cargo::output(&mut command);
     let lines = fs::read_to_string(told.path()).unwrap_or_default();
     let lines: Vec<Line> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let mut untried = Rehearsed::default();

@@ -14,6 +14,7 @@ use super::{Format, page};
 pub(crate) const FORMAT: Format = Format {
     name: "human",
     about: "Text for a terminal",
+    is_text: true,
     failed: None,
     locks: Some(|outcomes| Ok(locks::render(outcomes))),
     diff: Some(|outcome| Ok(locks::render(std::slice::from_ref(outcome)))),

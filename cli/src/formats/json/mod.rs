@@ -14,6 +14,7 @@ use crate::error::Error;
 pub(crate) const FORMAT: Format = Format {
     name: "json",
     about: "One document",
+    is_text: false,
     failed: Some(failed::render),
     locks: Some(locks::render),
     diff: Some(locks::render_diff),

@@ -16,6 +16,7 @@ use crate::undone::Failure;
 pub(crate) const FORMAT: Format = Format {
     name: "markdown",
     about: "For a comment on a pull request, or a document",
+    is_text: true,
     failed: Some(|failure| Ok(failed(failure))),
     locks: Some(|outcomes| Ok(locks::render(outcomes))),
     diff: Some(|outcome| Ok(locks::render(std::slice::from_ref(outcome)))),
