@@ -84,3 +84,18 @@ fn a_capacity_that_the_daemon_sets_is_none_that_shrank() {
     ]));
     insta::assert_snapshot!(seen);
 }
+
+#[test]
+fn a_build_that_lacks_an_optional_map_is_up_to_date() {
+    let sandbox = Sandbox::new();
+    compile(&sandbox, "all.bpf.o", &two(PINNED, PINNED));
+    let flows = two(PINNED, "");
+    compile(&sandbox, "less.bpf.o", flows.lines().next().expect("a map"));
+    sandbox.write("maplock.toml", "optional = [\"tokens\"]\n");
+    let lines = ["init --object all.bpf.o", "check --object less.bpf.o", "update --object less.bpf.o"];
+    let mut seen = sandbox.transcript(&lines);
+    assert!(sandbox.read("maps.lock").contains("optional = true\n"));
+    sandbox.write("maplock.toml", "");
+    seen.push_str(&sandbox.transcript(&["check --object less.bpf.o"]));
+    insta::assert_snapshot!(seen);
+}

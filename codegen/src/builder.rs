@@ -214,6 +214,7 @@ impl Builder {
                 let more = if roots[0] == roots[1] { String::new() } else { format!(" -p {name}") };
                 outcome = gate::judge(&file, &inputs, &manifest.config, mode(&package), &roots, &more);
                 lock = as_built(&lock, &inputs.observation.lock, &manifest.config.levels);
+                inputs.observation.leave_out_absent(&mut lock);
                 declarations = Declarations::read(&inputs, &lock, &roots);
             }
             Err(problem) => {

@@ -788,3 +788,20 @@ fn a_published_package_builds_from_its_lock_and_does_not_fail_others_for_drift()
     theirs.touch("maps.lock");
     build().warns("maps.lock is behind the objects");
 }
+
+#[test]
+fn a_build_without_an_optional_map_has_no_module_for_it_and_tells_the_node() {
+    let project = minimesh();
+    let mut lock = Lock::parse(&project.read("maps.lock")).expect("a good lock");
+    let mut dns = lock.maps["stats"].clone();
+    (dns.def.name, dns.optional) = ("dns".to_owned(), true);
+    lock.maps.insert("dns".to_owned(), dns);
+    project.write("maps.lock", lock.to_string());
+    configure(&project, "[package.metadata.maplock]\noptional = [\"dns\"]\n");
+    let built = project.build_with("CI", "1").succeeds_silently();
+    let module = built.generated("maps.rs");
+    assert!(module.contains("pub mod stats {") && !module.contains("pub mod dns {"), "{module}");
+    assert!(module.contains("optional = true"), "{module}");
+    configure(&project, "");
+    project.build_with("CI", "1").fails("map `dns`");
+}

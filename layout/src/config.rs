@@ -21,6 +21,8 @@ pub struct Config {
     pub pinned: BTreeSet<String>,
     /// Maps that do not, for nothing keeps them beyond the daemon's life.
     pub ephemeral: BTreeSet<String>,
+    /// Maps that a build may lack, such as one without a feature of the package.
+    pub optional: BTreeSet<String>,
     /// What is said of single maps, such as the types of those that are declared by their sizes alone.
     pub bindings: BTreeMap<String, Binding>,
     /// Objects that are read for their types alone, as written: relative to the file that says so.
@@ -114,7 +116,7 @@ impl Scope {
 }
 
 /// Keys of every scope.
-const KEYS: [&str; 4] = ["ephemeral", "pinned", "maps", "types"];
+const KEYS: [&str; 5] = ["ephemeral", "pinned", "optional", "maps", "types"];
 /// Keys of one map.
 const KEYS_OF_A_MAP: [&str; 3] = ["key", "value", "capacity"];
 /// Keys of a `maplock.toml`: Cargo knows the answers itself.
@@ -149,6 +151,7 @@ impl Config {
                     }
                     own.extend(names);
                 }
+                "optional" => self.optional.extend(reader.list(value, "names of maps")?),
                 "maps" => self.bindings.extend(reader.bindings(value)?),
                 "types" => self.types.extend(reader.list(value, "objects")?),
                 "retired" if scope == Scope::Workspace => {

@@ -30,6 +30,8 @@ pub struct Observation {
     pub conflicts: Vec<Finding>,
     /// Maps that objects which pin others don't declare as pinned, and that count all the same, as they did before.
     pub counted_before: BTreeSet<String>,
+    /// Maps that this build lacks, as it may. They are in [`Self::lock`] as they were locked.
+    pub absent: BTreeSet<String>,
     /// Structs that no object gives a version, though the lock has one: it goes on counting.
     pub adopted: Vec<Adopted>,
 }
@@ -107,16 +109,43 @@ pub fn observe_after(objects: &[ObjectMaps], config: &Config, lock: &Lock) -> Re
     }
     observation.adopt_versions(lock);
     count_as_before(&mut observation, objects, config, lock);
+    observation.allow_to_lack(objects, config, lock);
     let known = || objects.iter().flat_map(|object| &object.maps).map(|map| map.name.as_str());
     let named = config.pinned.iter().map(|name| ("pinned", name));
     let named = named.chain(config.ephemeral.iter().map(|name| ("ephemeral", name)));
     for (key, name) in named.chain(config.bindings.keys().map(|name| ("maps", name))) {
-        if !known().any(|map| map == name) {
+        if !known().any(|map| map == name) && !config.optional.contains(name) {
             let hint = did_you_mean(name, known());
             return Err(ObserveError(format!("`{key}` names map `{name}`, which no object has{hint}")));
         }
     }
     Ok(observation)
+}
+
+impl Observation {
+    /// Marks maps that a build may lack. One that no object of this build has is as it was locked, so that each build is held against
+    /// what it has.
+    fn allow_to_lack(&mut self, objects: &[ObjectMaps], config: &Config, lock: &Lock) {
+        for name in &config.optional {
+            if let Some(map) = self.lock.maps.get_mut(name) {
+                map.optional = !map.ephemeral;
+            }
+            let is_there = objects.iter().flat_map(|object| &object.maps).any(|def| def.name == *name);
+            if let Some(known) = lock.maps.get(name).filter(|known| !is_there && !known.ephemeral) {
+                let known = LockedMap { optional: true, epochs: Vec::new(), ..known.clone() };
+                self.lock.maps.insert(name.clone(), known);
+                self.absent.insert(name.clone());
+            }
+        }
+    }
+
+    /// Says of the maps that this build lacks that they are none of its own: their pins go along as they are.
+    pub fn leave_out_absent(&self, built: &mut Lock) {
+        for (_, map) in built.maps.iter_mut().filter(|(name, _)| self.absent.contains(*name)) {
+            map.ephemeral = true;
+            map.epochs.clear();
+        }
+    }
 }
 
 /// Lets maps count that are pinned by no word in the objects, and were not when they were locked.

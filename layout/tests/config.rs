@@ -27,6 +27,7 @@ max-entries-increased = "deny"
 stale-epoch = "allow"
 ephemeral = ["scratch", "events"]
 pinned = [".bss"]
+optional = ["dns"]
 types = ["types.o"]
 
 [package.metadata.maplock.maps.frontends]
@@ -45,6 +46,7 @@ backends.value = "struct backend"
     assert_eq!(config.levels.of(&rules::MEMBER_MOVED), Level::Deny, "the rule's own");
     assert_eq!(config.ephemeral.iter().collect::<Vec<_>>(), ["events", "scratch"]);
     assert_eq!(config.pinned.iter().collect::<Vec<_>>(), [".bss"]);
+    assert_eq!(config.optional.iter().collect::<Vec<_>>(), ["dns"]);
     assert_eq!(config.types, ["types.o"]);
     let frontends = &config.bindings["frontends"];
     assert_eq!(frontends.key.as_deref(), Some("struct frontend_key"));

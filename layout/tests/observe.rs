@@ -6,8 +6,8 @@ mod support;
 use maplock_layout::config::{Binding, Scope};
 use maplock_layout::map::{MapDef, MapType, Origin, Pinning};
 use maplock_layout::rules::{self, Level};
-use maplock_layout::{Config, Lock, ObjectMaps, Observation, compare, observe, observe_after};
-use support::map;
+use maplock_layout::{Config, Lock, ObjectMaps, Observation, compare, epochs, observe, observe_after};
+use support::{lines, map};
 
 fn named(name: &str, pinning: Pinning, value: &str) -> MapDef {
     let mut def = map(value);
@@ -237,4 +237,55 @@ fn a_capacity_of_0_is_set_at_run_time_and_so_is_a_placeholder_that_the_configura
     // Loaders take 0 for the number of CPUs.
     let per_cpu = MapDef { max_entries: 0, map_type: MapType::PERF_EVENT_ARRAY, ..named("m", Pinning::ByName, "u32") };
     assert_eq!(seen(&observed(&[object("o", [per_cpu])], &Config::default())), (0, false));
+}
+
+fn optional(names: &[&str]) -> Config {
+    Config { optional: names.iter().map(|&name| name.to_owned()).collect(), ..Config::default() }
+}
+
+#[test]
+fn a_build_that_lacks_an_optional_map_is_not_behind() {
+    let map = |name: &str| named(name, Pinning::ByName, "u32");
+    let (with, without) = ([object("o", [map("flows"), map("dns")])], [object("o", [map("flows")])]);
+    let config = optional(&["dns"]);
+    let levels = &config.levels;
+    let lock = locked(&with, &config);
+    assert!(lock.maps["dns"].optional && !lock.maps["flows"].optional);
+    let update = |lock: &Lock, objects: &[ObjectMaps], config: &Config| {
+        let observation = observe_after(objects, config, lock).unwrap();
+        epochs::update(lock, &observation, levels).map_err(|comparison| lines(&comparison))
+    };
+    // Either build leaves the lock as it is.
+    assert_eq!(update(&lock, &with, &config).as_ref(), Ok(&lock));
+    assert_eq!(update(&lock, &without, &config).as_ref(), Ok(&lock));
+    let lacking = observe_after(&without, &config, &lock).unwrap();
+    assert_eq!(lacking.absent.iter().collect::<Vec<_>>(), ["dns"]);
+    // What it is built with says that it is another build's.
+    let mut built = epochs::as_built(&lock, &lacking.lock, levels);
+    lacking.leave_out_absent(&mut built);
+    assert!(built.maps["dns"].ephemeral && built.maps["dns"].optional && !built.maps["flows"].ephemeral);
+    // Each build is held against what it has.
+    let changed = [object("o", [named("flows", Pinning::ByName, "u64")])];
+    assert_eq!(update(&lock, &changed, &config).unwrap_err().len(), 2);
+    let changed = [object("o", [map("flows"), named("dns", Pinning::ByName, "u64")])];
+    assert_eq!(update(&lock, &changed, &config).unwrap_err().len(), 2);
+    // A lock of before, and one of a build that never had it.
+    let lock_before = locked(&with, &Config::default());
+    assert_eq!(update(&lock_before, &without, &config).as_ref(), Ok(&lock));
+    let first = locked(&without, &config);
+    assert_eq!(first.maps.keys().collect::<Vec<_>>(), ["flows"]);
+    assert_eq!(update(&first, &with, &config).as_ref(), Ok(&lock));
+    // Where no build has it any more, it is a map that is gone.
+    let gone = observe_after(&without, &Config::default(), &lock).unwrap();
+    let rules: Vec<_> = compare(&lock, &gone.lock, levels).findings.iter().map(|finding| finding.rule.id).collect();
+    assert_eq!(rules, ["map-removed"]);
+}
+
+#[test]
+fn an_optional_map_may_be_named_where_a_build_lacks_it() {
+    let without = [object("o", [named("flows", Pinning::None, "u32")])];
+    let mut config = optional(&["dns"]);
+    config.pinned.insert("dns".to_owned());
+    config.bindings.insert("dns".to_owned(), Binding::default());
+    assert_eq!(maps(&observed(&without, &config)), ["flows"]);
 }

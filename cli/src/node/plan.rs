@@ -159,6 +159,7 @@ impl Asking<'_> {
             Action::Create { .. } => "made",
             Action::TakeBack { .. } | Action::CarryBack { .. } => "exchanged for the kept one",
             Action::Reuse { .. } => "reused",
+            Action::GoAlong { .. } => "left as it is",
             Action::Grow { .. } => "grown",
             Action::Shrink { .. } | Action::Convert { .. } => "converted",
             Action::Swap { .. } => "swapped for an empty one",

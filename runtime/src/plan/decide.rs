@@ -163,12 +163,21 @@ pub(super) fn gone(inputs: &Inputs<'_>) -> Vec<MapPlan> {
         let is_spec = |pin: &str| inputs.spec.maps().any(|locked| pin_name(&locked.def.name) == pin);
         let left = inputs.live.iter().filter(|live| !is_spec(&live.pin) && !names::is_own(&live.pin));
         let why = "not in this release, and nothing says whose it is; its pin stays, its entries are left behind";
-        return left.map(|live| given_up(&live.pin, live, why, true)).collect();
+        let lacked = |pin: &str| inputs.spec.lacked().find(|name| pin_name(name) == pin);
+        return left
+            .map(|live| match lacked(&live.pin) {
+                Some(name) => goes_along(name, live),
+                None => given_up(&live.pin, live, why, true),
+            })
+            .collect();
     };
     let gone = meta.maps.iter().filter(|(name, _)| inputs.spec.map(name).is_none());
     let gone = gone.filter_map(|(name, map)| {
         let pin = pin_name(name);
         let live = inputs.live.iter().find(|live| live.pin == pin)?;
+        if inputs.spec.lacked().any(|lacked| lacked == name) {
+            return Some(goes_along(name, live));
+        }
         let why = if inputs.spec.lock().maps.contains_key(name) { "no longer pinned" } else { "not in this release" };
         // Whoever pinned it, a name of this generation goes with it.
         let whose = if live.id == map.id { "" } else { "; somebody else pinned this map under its name" };
@@ -177,18 +186,24 @@ pub(super) fn gone(inputs: &Inputs<'_>) -> Vec<MapPlan> {
     gone.collect()
 }
 
+/// A map of another build of the release, which finds it again.
+fn goes_along(name: &str, live: &Observed) -> MapPlan {
+    let action = Action::GoAlong { live: as_it_is(live) };
+    let why = "this build lacks it, as it may; it stays pinned as it is";
+    MapPlan { map: name.to_owned(), action, why: why.to_owned(), findings: Vec::new() }
+}
+
+/// A live map, in the kernel's words.
+fn as_it_is(live: &Observed) -> Live {
+    let (id, pin, digest) = (live.id, live.path.clone(), live.digest());
+    Live { id, pin, digest, def: live.def.clone(), entries: live.entries }
+}
+
 fn given_up(name: &str, live: &Observed, why: &str, pin_stays: bool) -> MapPlan {
     let loses_entries = live.def.map_type.is_state() && live.entries != Some(0);
     let locked = LockedMap::new(MapDef { name: name.to_owned(), ..live.def.clone() });
     let findings = compare(&one(name, &locked), &Lock::default(), &Levels::default()).findings;
-    let live = Live {
-        id: live.id,
-        pin: live.path.clone(),
-        digest: live.digest(),
-        def: live.def.clone(),
-        entries: live.entries,
-    };
-    let action = Action::GiveUp { live, loses_entries, pin_stays };
+    let action = Action::GiveUp { live: as_it_is(live), loses_entries, pin_stays };
     MapPlan { map: name.to_owned(), action, why: why.to_owned(), findings }
 }
 

@@ -50,6 +50,7 @@ fn changes_nothing(inputs: &Inputs<'_>, maps: &[MapPlan]) -> bool {
             Action::Reuse { live, new } | Action::Swap { live, new, loses_entries: false } => {
                 live.digest == new.digest && was.is_some() && was == Some(live.id).zip(asked)
             }
+            Action::GoAlong { live } => was.is_some_and(|(id, _)| id == live.id),
             _ => false,
         }
     };

@@ -56,6 +56,12 @@ impl Spec {
         self.lock.maps.get(name).filter(|map| !map.ephemeral)
     }
 
+    /// The maps that this build lacks, and another build of the release has.
+    pub fn lacked(&self) -> impl Iterator<Item = &str> {
+        let lacked = self.lock.maps.iter().filter(|(_, map)| map.optional && map.ephemeral);
+        lacked.map(|(name, _)| name.as_str())
+    }
+
     /// The digest of one of them.
     #[must_use]
     pub fn digest(&self, name: &str) -> Option<Digest> {

@@ -135,6 +135,11 @@ pub enum Action {
         /// What was asked for.
         new: Asked,
     },
+    /// The build lacks the map, as it may: the live one goes along, untouched.
+    GoAlong {
+        /// The live map.
+        live: Live,
+    },
     /// The new release has no such map.
     GiveUp {
         /// The live map.
@@ -244,7 +249,9 @@ impl Action {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Create { .. } => Disposition::Create,
-            Self::Reuse { .. } | Self::TakeBack { .. } | Self::CarryBack { .. } => Disposition::Reuse,
+            Self::Reuse { .. } | Self::GoAlong { .. } | Self::TakeBack { .. } | Self::CarryBack { .. } => {
+                Disposition::Reuse
+            }
             Self::Grow { .. } => Disposition::Grow,
             Self::Shrink { .. } | Self::Convert { .. } => Disposition::Migrate,
             Self::Swap { .. } => Disposition::Swap,
@@ -265,6 +272,7 @@ impl Action {
             | Self::Swap { live, .. }
             | Self::TakeBack { since: Since::ConvertedBack { live } | Since::Left { live, .. }, .. }
             | Self::CarryBack { live, .. }
+            | Self::GoAlong { live }
             | Self::GiveUp { live, .. } => Some(live),
             Self::Refuse { live, .. } => live.as_ref(),
         }
@@ -283,7 +291,7 @@ impl Action {
             | Self::TakeBack { new, .. }
             | Self::CarryBack { new, .. }
             | Self::Refuse { new, .. } => Some(new),
-            Self::GiveUp { .. } => None,
+            Self::GoAlong { .. } | Self::GiveUp { .. } => None,
         }
     }
 
@@ -300,6 +308,7 @@ impl Action {
             | Self::Swap { .. }
             | Self::TakeBack { .. }
             | Self::Refuse { .. }
+            | Self::GoAlong { .. }
             | Self::GiveUp { .. } => None,
         }
     }
@@ -328,6 +337,7 @@ impl Action {
             | Self::Convert { .. }
             | Self::TakeBack { since: Since::Nothing | Since::ConvertedBack { .. }, .. }
             | Self::CarryBack { .. }
+            | Self::GoAlong { .. }
             | Self::Refuse { .. } => false,
         }
     }

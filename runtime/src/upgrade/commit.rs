@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory;
 use crate::generation::meta::{self, Meta, MetaMap};
-use crate::generation::names::{self, pin_name};
+use crate::generation::names;
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
 use crate::inspect::normalise::Node;
@@ -58,7 +58,7 @@ impl Staged {
     fn unpin_strangers(&self) -> Result<(), Error> {
         let next = &self.upgrade.site.next;
         for name in directory::list(next)? {
-            if !names::is_own(&name) && !self.maps.keys().any(|map| pin_name(map) == name) {
+            if !names::is_own(&name) && !self.is_staged(&name) {
                 tracing::warn!(
                     map = name,
                     "pinned by the loader, but not in the spec: it is not kept; run `cargo maplock update`"
@@ -117,6 +117,13 @@ impl Staged {
     fn write_meta(&self) -> Result<(), Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
         let Upgrade { spec, policies, .. } = &self.upgrade;
+        let before = directory::meta_of(dir)?;
+        let along = self.along.iter().map(|(name, staged)| {
+            let info = staged.map.info();
+            let was = before.as_ref().and_then(|meta| meta.maps.get(name));
+            let max_entries = was.map_or(info.max_entries, |was| was.max_entries);
+            (name.clone(), MetaMap { id: info.id, max_entries })
+        });
         let maps = self.maps.iter().map(|(name, staged)| {
             let info = staged.map.info();
             let max_entries = spec.map(name).map_or(info.max_entries, |locked| policies.max_entries(&locked.def));
@@ -129,14 +136,20 @@ impl Staged {
             .collect::<Result<_, _>>()
             .map_err(|error| Error::because(ErrorKind::Kernel, "can't look at a staged map", error))?;
         let mut meta = Meta {
-            generation: directory::meta_of(dir)?.map_or(0, |meta| meta.generation) + 1,
-            maps: maps.collect(),
+            generation: before.as_ref().map_or(0, |meta| meta.generation) + 1,
+            maps: maps.chain(along).collect(),
             links: self.hooks.keys().cloned().collect(),
             lock: spec.lock().clone(),
         };
         // How the definitions came about is the release's to know; what the maps are, the kernel tells of most.
         meta.lock.maps.values_mut().for_each(|map| map.epochs.clear());
         meta.leave_out_what_btf_tells(&observed, Node::this().trying(|| "can't look at this machine".to_owned())?);
+        // What this build lacks counts as what it did.
+        spec.lacked().for_each(|name| _ = meta.lock.maps.remove(name));
+        for name in self.along.keys() {
+            let counted = before.as_ref().and_then(|meta| meta.lock.maps.get(name));
+            meta.lock.maps.extend(counted.map(|map| (name.clone(), map.clone())));
+        }
         meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
     }
 }

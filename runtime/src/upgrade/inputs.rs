@@ -63,7 +63,8 @@ pub(super) fn look(
         migrations,
         node: Node::this().trying(|| "can't look at this machine".to_owned())?,
     });
-    let foreign = directory::foreign_in(&site.dir, is_spec)?;
+    let is_lacked = |pin: &str| spec.lacked().any(|name| pin_name(name) == pin);
+    let foreign = directory::foreign_in(&site.dir, |pin| is_spec(pin) || is_lacked(pin))?;
     plan.commit = match foreign {
         _ if site.is_root => plan::CommitBy::EachPin { why: "the directory is the root of a mount".to_owned() },
         Some(name) if live.meta.is_none() => {

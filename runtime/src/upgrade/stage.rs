@@ -29,6 +29,8 @@ use crate::upgrade::settle::{needs_base, return_converted};
 pub struct Staged {
     pub(super) upgrade: Upgrade,
     pub(super) maps: BTreeMap<String, StagedMap>,
+    /// Maps that this build lacks, which go along: no loader sees them.
+    pub(super) along: BTreeMap<String, StagedMap>,
     pub(super) hooks: BTreeMap<String, (Prog, Hook)>,
     /// Maps that entries were copied from, held open: their counts are moved only at the commit, whatever becomes of the pins.
     sources: Vec<Map>,
@@ -68,6 +70,7 @@ impl Staged {
         let mut staged = Self {
             upgrade,
             maps: BTreeMap::new(),
+            along: BTreeMap::new(),
             hooks: BTreeMap::new(),
             sources: Vec::new(),
             report: Report::default(),
@@ -100,6 +103,13 @@ impl Staged {
             Action::GiveUp { live, loses_entries, .. } => {
                 report.lost = if *loses_entries { live.entries } else { Some(0) };
                 self.report.maps.push(report);
+                return Ok(());
+            }
+            Action::GoAlong { live } => {
+                report.kept = live.entries.unwrap_or(0);
+                let map = linked(plan, (&live.pin, live.id), &pin)?;
+                self.report.maps.push(report);
+                self.along.insert(plan.map.clone(), StagedMap { map, pin });
                 return Ok(());
             }
             Action::Refuse { .. } => return Err(refused(plan)),
@@ -276,8 +286,7 @@ impl Staged {
     /// Where the name can't be a pin's, or the program uses a map that is not the staged one: the loader made or opened one
     /// by itself.
     pub fn hook(&mut self, name: &str, prog: impl AsFd, hook: Hook) -> Result<(), Error> {
-        let taken =
-            self.maps.keys().any(|map| pin_name(map) == name) || names::is_own(name) || self.hooks.contains_key(name);
+        let taken = self.is_staged(name) || names::is_own(name) || self.hooks.contains_key(name);
         if taken || name.is_empty() || name.contains(['.', '/', '@']) {
             let message = format!(
                 "a hook can't be called `{name}`: its link is pinned under that name, which is taken, empty, or has one of `. / @`"
@@ -292,6 +301,11 @@ impl Staged {
         }
         self.hooks.insert(name.to_owned(), (prog, hook));
         Ok(())
+    }
+
+    /// True for the name of a pin in the staged directory that is a map's.
+    pub(super) fn is_staged(&self, pin: &str) -> bool {
+        self.maps.keys().chain(self.along.keys()).any(|map| pin_name(map) == pin)
     }
 
     /// A map that a program uses is a staged one, or none of the spec's.

@@ -5,6 +5,7 @@ mod every_type;
 mod hooks;
 mod loaders;
 mod meaning;
+mod optional;
 mod pins;
 mod releases;
 mod report;
