@@ -205,8 +205,36 @@ fn the_commands_for_ci_do_what_they_show() {
 fn the_page_of_conversions_shows_what_is_asked_and_tried() {
     let all = blocks("docs/migrate.md");
     let consoles: Vec<_> = all.iter().filter(|block| block.language == "console").collect();
-    consoles.iter().for_each(|block| run_console(block, &toolchain::root()));
-    assert_eq!(consoles.len(), 2);
+    let of_meaning = |block: &Block| block.text.contains("--new-meaning");
+    consoles.iter().filter(|block| !of_meaning(block)).for_each(|block| run_console(block, &toolchain::root()));
+    assert_eq!(consoles.len(), 3);
+    // Of the struct that the page shows, as it was before.
+    let [structure] = all.iter().filter(|block| block.language == "c").collect::<Vec<_>>()[..] else {
+        panic!("one struct")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let object = |name: &str, structure: &str| {
+        let map = "struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8); __type(key, __u32); __type(value, struct flow_stats); } flows SEC(\".maps\");";
+        let (source, out) = (folder.path().join("flows.c"), folder.path().join(name));
+        fs::write(&source, format!("#include \"bpf_min.h\"\n{structure}\n{map}\n")).unwrap();
+        toolchain::Clang::newest().unwrap().compile(toolchain::Order::Little, &source, &out);
+        fs::read(out).unwrap()
+    };
+    let untagged = structure.text.replace(" __attribute__((btf_decl_tag(\"maplock:version=2\")))", "");
+    assert_ne!(untagged, structure.text);
+    let version = |object: &[u8]| {
+        let maps = maplock_tests::maps_of(object).unwrap();
+        maps[0].value.as_ref().unwrap().composite().unwrap().version()
+    };
+    assert_eq!(version(&object("tagged.o", &structure.text)), 2);
+    assert_eq!(version(&object("flows.o", &untagged)), 0);
+    let with_files = |block: &Block| {
+        let text = block.text.replace(" --reason", " --object flows.o --reason");
+        Block { language: block.language.clone(), intro: block.intro.clone(), text }
+    };
+    let init = "$ cargo maplock init --object flows.o\n...\n".to_owned();
+    run_console(&Block { language: "console".to_owned(), intro: String::new(), text: init }, folder.path());
+    consoles.iter().filter(|block| of_meaning(block)).for_each(|block| run_console(&with_files(block), folder.path()));
     // A doctest of `maplock`.
     assert_eq!(all.iter().filter(|block| block.language == "rust").count(), 1);
 }

@@ -13,6 +13,8 @@ use crate::sys;
 pub struct Layouts {
     known: HashMap<(u32, u32), Arc<Layout>>,
     problems: HashMap<u32, String>,
+    /// Versions that tags on the variables of maps say, by BTF, with the names of the variables.
+    versions: HashMap<u32, Vec<(String, u32)>>,
 }
 
 impl Layouts {
@@ -47,6 +49,12 @@ impl Layouts {
                 };
                 self.known.insert((btf_id, id), layout);
             }
+            for tag in btf.version_tags().filter(|tag| tag.component == -1) {
+                let on = btf.get(tag.on)?;
+                if let (BtfKind::Var, Ok(version)) = (on.kind, tag.version) {
+                    self.versions.entry(btf_id).or_default().push((btf.name(&on)?.to_owned(), version));
+                }
+            }
             Ok(())
         };
         resolve().map_err(|error: maplock_layout::btf::BtfError| format!("its BTF, id {btf_id}, is damaged: {error}"))
@@ -56,6 +64,17 @@ impl Layouts {
     pub(super) fn of(&self, info: &sys::MapInfo) -> (Option<Arc<Layout>>, Option<Arc<Layout>>) {
         let of = |id| self.known.get(&(info.btf_id, id)).cloned();
         (of(info.btf_key_type_id), of(info.btf_value_type_id))
+    }
+
+    /// The version that a tag on a map's variable says; 0 where there is none, or several maps could be meant. Loaders that give the
+    /// kernel all of an object's BTF, as libbpf does, give it that too.
+    pub(super) fn version(&self, info: &sys::MapInfo) -> u32 {
+        /// Bytes of a map's name that the kernel keeps (`BPF_OBJ_NAME_LEN`, with its NUL).
+        const KEPT: usize = 15;
+        let is_meant = |name: &str| name.as_bytes().iter().take(KEPT).eq(info.name.as_bytes());
+        let mut said = self.versions.get(&info.btf_id).into_iter().flatten().filter(|(name, _)| is_meant(name));
+        let first = said.next().map_or(0, |(_, version)| *version);
+        if said.all(|(_, version)| *version == first) { first } else { 0 }
     }
 
     /// Why the BTF of a map says nothing, where that is so.

@@ -25,7 +25,7 @@ pub struct Observed {
     pub def: MapDef,
     /// Where the layouts in `def` were read from.
     pub source: Source,
-    /// True where it is known which version of its meaning it has; else `def` has those of structs whose tags its BTF kept.
+    /// True where it is known which version of its meaning it has; else `def` has those whose tags its BTF kept.
     pub tells_version: bool,
     /// True where system calls can't change it any more.
     pub frozen: bool,
@@ -132,6 +132,7 @@ fn definition(name: &str, info: &sys::MapInfo, layouts: &Layouts) -> MapDef {
         max_entries: info.max_entries,
         flags: info.flags,
         map_extra: info.map_extra,
+        version: layouts.version(info),
         key,
         value,
         ..MapDef::new(name, info.map_type)

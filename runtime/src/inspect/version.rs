@@ -1,7 +1,7 @@
 //! Which version of what bytes mean a pinned map counts as.
 //!
-//! The generation's meta map tells it by the number of the map. Else a struct's own tag does, in the BTF that the kernel keeps; loaders
-//! leave it out before Linux 5.16, which refuses it, and that on a map's variable reaches no kernel. What neither tells was made before
+//! The generation's meta map tells it by the number of the map. Else the tags do that are in the BTF which the kernel keeps: loaders
+//! leave them out before Linux 5.16, which refuses them, and most give it those of structs alone. What neither tells was made before
 //! there was a version, as far as anybody knows.
 
 use maplock_layout::lock::LockedMap;
@@ -22,7 +22,7 @@ pub(crate) fn with_version(observed: &Observed, asked: &LockedMap, node: Node) -
         known().filter(is_like).map(|def| (as_known(&observed.def, def), def)).collect()
     };
     let mut candidates = alike(as_tagged);
-    if candidates.is_empty() && said_version(&observed.def).is_none() {
+    if candidates.is_empty() {
         candidates = alike(as_made);
     }
     let Some((oldest, of)) = candidates.first() else { return (observed.def.clone(), None) };
@@ -35,17 +35,18 @@ pub(crate) fn with_version(observed: &Observed, asked: &LockedMap, node: Node) -
     (oldest.clone(), note)
 }
 
-/// With what no BTF has: the versions of maps, and all of an inner map that can't be seen.
+/// With what hardly any BTF has: the versions of maps, and all of an inner map that can't be seen.
 fn as_tagged(observed: &MapDef, known: &MapDef) -> MapDef {
     let inner = match (&observed.inner, &known.inner) {
         (Some(inner), Some(known)) => Some(Box::new(as_tagged(inner, known))),
         (None, known) => known.clone(),
         (inner, None) => inner.clone(),
     };
-    MapDef { version: known.version, inner, ..observed.clone() }
+    let version = if observed.version == 0 { known.version } else { observed.version };
+    MapDef { version, inner, ..observed.clone() }
 }
 
-/// With the versions of structs besides.
+/// With the versions of structs besides that have no tag.
 fn as_made(observed: &MapDef, known: &MapDef) -> MapDef {
     versioned_as(&as_tagged(observed, known), known)
 }

@@ -1,4 +1,4 @@
-//! Facts 11, 13, 14, 16 to 20: what the kernel says of a map, and what it does not.
+//! Facts 11, 13, 14, 16 to 20, 41: what the kernel says of a map, and what it does not.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -7,6 +7,7 @@ use std::{fs, slice};
 
 use libbpf_rs::{MapHandle, MapType as LibbpfMapType, ObjectBuilder};
 use maplock::internals::sys::{Btf, Map, Mmap, NewMap};
+use maplock::layout::btf::BtfKind;
 use maplock::layout::map::MapType;
 use maplock_tests::kernel::Bpffs;
 use maplock_tests::toolchain;
@@ -288,4 +289,25 @@ fn fact_20_the_sizes_are_the_kernels_not_the_callers() {
     let refused = map.update(&key(0), slice::from_ref(&1), 0).unwrap_err();
     assert!(refused.to_string().contains("1 bytes was given, it takes 4"), "{refused}");
     assert_ne!(refused.raw_os_error(), Some(ENOTSUPP));
+}
+
+#[test]
+fn fact_41_libbpf_gives_the_kernel_the_tags_of_structs_and_of_maps() {
+    needs_kernel!();
+    let clang = toolchain::Clang::newest().filter(|clang| clang.version >= 14);
+    let Some(clang) = clang else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let object = toolchain::Fixture::named("versions").compile(&clang, toolchain::Order::Little, folder.path());
+    let loaded = Loaded::from_object(&fs::read(object.unwrap()).unwrap());
+    let tags = |name: &str| -> Vec<(BtfKind, String)> {
+        let bytes = Btf::from_id(loaded.map(name).info().btf_id).unwrap().bytes().unwrap();
+        let btf = maplock::layout::btf::Btf::parse(&bytes).unwrap();
+        btf.version_tags().map(|tag| (btf.get(tag.on).unwrap().kind, tag.text)).collect()
+    };
+    let all = tags("flows");
+    for (kind, version) in [(BtfKind::Struct, 2), (BtfKind::Struct, 3), (BtfKind::Union, 7), (BtfKind::Var, 5)] {
+        let tag = (kind, format!("maplock:version={version}"));
+        assert!(all.contains(&tag), "{tag:?} of {all:?}");
+    }
+    assert_eq!(tags("totals"), all, "they share it");
 }

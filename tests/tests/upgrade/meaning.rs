@@ -20,13 +20,23 @@ const SEEN: u64 = 7_000;
 
 /// An object with a map `flows`, with a version of its struct or none.
 fn object(version: Option<u32>) -> Option<Vec<u8>> {
+    tagged(version, None)
+}
+
+/// The same with one of the map.
+fn tagged(of_struct: Option<u32>, of_map: Option<u32>) -> Option<Vec<u8>> {
     let clang = Clang::newest()?;
     let folder = tempfile::tempdir().expect("a folder");
     let (file, object) = (folder.path().join("flows.c"), folder.path().join("flows.o"));
-    let tag = version
-        .map_or_else(String::new, |version| format!(" __attribute__((btf_decl_tag(\"maplock:version={version}\")))"));
+    let tag = |version: Option<u32>| {
+        version.map_or_else(String::new, |version| {
+            format!(" __attribute__((btf_decl_tag(\"maplock:version={version}\")))")
+        })
+    };
     let source = format!(
-        "#include \"bpf_min.h\"\nstruct flow {{ __u64 seen; __u64 hits; }}{tag};\nstruct {{ __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 64); __type(key, __u32); __type(value, struct flow); }} flows SEC(\".maps\");\n"
+        "#include \"bpf_min.h\"\nstruct flow {{ __u64 seen; __u64 hits; }}{};\nstruct {{ __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 64); __type(key, __u32); __type(value, struct flow); }} flows SEC(\".maps\"){};\n",
+        tag(of_struct),
+        tag(of_map)
     );
     std::fs::write(&file, source).expect("a file");
     clang.compile(Order::Little, &file, &object);
@@ -252,4 +262,23 @@ fn old_bytes_that_are_right_as_they_are_count_as_the_new_meaning() {
     let twice = raised(&lock, &second, OnUpgrade::Swap);
     let (plans, why) = planned(&twice, &dir);
     assert_eq!((plans, why.contains(OLDEST)), (Disposition::Swap, false), "{why}");
+}
+
+#[test]
+fn the_tag_of_a_map_tells_a_pin_that_libbpf_made() {
+    let (Some(first), Some(second)) = (tagged(None, Some(1)), tagged(None, Some(2))) else { return };
+    if !kernel::available() {
+        return;
+    }
+    let before = locked(&first);
+    let lock = followed(&before, &second, OnUpgrade::Swap);
+    for (object, disposition) in [(&first, Disposition::Swap), (&second, Disposition::Reuse)] {
+        let bpffs = Bpffs::mount();
+        let dir = bpffs.dir("daemon");
+        libbpf::pin_maps(object, &dir, &[]).expect("a good object");
+        let (plans, why) = planned(&lock, &dir);
+        assert_eq!((plans, why.contains(OLDEST)), (disposition, false), "{why}");
+        start(&lock, &dir);
+        assert_eq!(planned(&lock, &dir), (Disposition::Reuse, "same layout".to_owned()));
+    }
 }
