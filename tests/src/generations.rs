@@ -9,7 +9,9 @@
 //! | `state` | hash of 64 | hash of 256 | 12 bytes that are not added up; keys come and go |
 //! | `slots` | array of 16 | array of 64 | one counter, added up |
 //! | `config` | hash of 16 | the same | |
-//! | `old` | array | | |
+//! | `first`, then `second` | hash of 64 | hash of 256 | renamed; two counters, both added up |
+//! | `before`, then `after` | hash of 16 | the same | renamed |
+//! | `old` | array | | accepted as `drop` |
 //! | `new` | | array | |
 //! | `swapped` | values of 4 bytes | of 8 | accepted as `swap` |
 //! | `wide` | `{ u32 n; u32 more; }` | `{ u64 more; u64 n; }` | accepted as `migrate`, `n` added up |
@@ -62,6 +64,24 @@ impl Release {
         match self {
             Self::One => [("post_bind4", AttachType::CGROUP_INET4_POST_BIND), created],
             Self::Two => [created, ("sock_release", AttachType::CGROUP_INET_SOCK_RELEASE)],
+        }
+    }
+
+    /// The map of counters that the other release calls otherwise.
+    #[must_use]
+    pub fn counters(self) -> &'static str {
+        match self {
+            Self::One => "first",
+            Self::Two => "second",
+        }
+    }
+
+    /// The map without counters that the other release calls otherwise.
+    #[must_use]
+    pub fn settings(self) -> &'static str {
+        match self {
+            Self::One => "before",
+            Self::Two => "after",
         }
     }
 
@@ -120,7 +140,11 @@ impl Daemon {
     pub fn spec(&self, release: Release) -> Spec {
         let two = release == Release::Two;
         let grown = |old: u32| if two { old * 4 } else { old };
-        let counts = structure("counts", &[("a", uint(8)), ("b", uint(8))]);
+        let counts = || structure("counts", &[("a", uint(8)), ("b", uint(8))]);
+        let renamed = |release: Release, max_entries| {
+            let counters = self.def(release.counters(), MapType::HASH, counts(), max_entries);
+            [counters, self.def(release.settings(), MapType::HASH, uint(8), 16)]
+        };
         let state = structure("state", &[("x", uint(4)), ("y", uint(4)), ("z", uint(4))]);
         let slot = structure("slot", &[("hits", uint(8))]);
         let swapped = |size| self.def("swapped", MapType::HASH, uint(size), 16);
@@ -128,7 +152,7 @@ impl Daemon {
         let wide = || structure("wide", &[("more", uint(8)), ("n", uint(8))]);
         let wide = |two| self.def("wide", MapType::HASH, if two { wide() } else { narrow() }, 64);
         let maps = [
-            self.def("counts", MapType::HASH, counts, grown(64)),
+            self.def("counts", MapType::HASH, counts(), grown(64)),
             self.def("state", MapType::HASH, state, grown(64)),
             self.def("slots", MapType::ARRAY, slot, grown(16)),
             self.def("config", MapType::HASH, uint(8), 16),
@@ -137,13 +161,23 @@ impl Daemon {
             swapped(if two { 8 } else { 4 }),
             wide(two),
         ];
-        let lock = lock(maps);
+        let lock = lock(maps.into_iter().chain(renamed(release, grown(64))));
         if !two {
             return Spec::from(lock);
         }
         let observed = Observation { lock: lock.clone(), ..Observation::default() };
-        let before = self::lock([swapped(4), wide(false)]);
+        let old = self.def(Release::One.own(), MapType::ARRAY, uint(8), 4);
+        let before = self::lock([swapped(4), wide(false), old].into_iter().chain(renamed(Release::One, 64)));
         let mut accepted = Lock { maps: lock.maps.into_iter().chain(before.maps).collect(), ..Lock::default() };
+        for name in [Release::counters, Release::settings] {
+            let (old, new) = (self.map(name(Release::One)), self.map(name(Release::Two)));
+            accepted.maps.remove(&new);
+            let renamed = epochs::rename(&accepted, &observed, (&old, &new), None, "for the test", &Levels::default());
+            accepted = renamed.expect("another name, and no more");
+        }
+        let old = self.map(Release::One.own());
+        accepted = epochs::accept(&accepted, &observed, &old, OnUpgrade::Drop, "for the test", &Levels::default())
+            .expect("it is gone");
         for (map, on_upgrade) in [("swapped", OnUpgrade::Swap), ("wide", OnUpgrade::Migrate)] {
             let (name, levels) = (self.map(map), Levels::default());
             let entered = epochs::accept(&accepted, &observed, &name, on_upgrade, "for the test", &levels);
@@ -172,7 +206,9 @@ impl Daemon {
             |paths: &[&str]| Policy { sum: paths.iter().map(|path| (*path).to_owned()).collect(), ..Policy::default() };
         let mut policies = Policies::default();
         let larger = if self.keeps_larger { OnMismatch::Reuse } else { OnMismatch::Refuse };
-        policies.maps.insert(self.map("counts"), Policy { larger, ..sum(&["a", "b"]) });
+        for map in ["counts", Release::One.counters(), Release::Two.counters()] {
+            policies.maps.insert(self.map(map), Policy { larger, ..sum(&["a", "b"]) });
+        }
         policies.maps.insert(self.map("state"), Policy { larger, ..Policy::default() });
         // An array is always full, and can't return to less.
         policies.maps.insert(self.map("slots"), Policy { larger: OnMismatch::Reuse, ..sum(&["hits"]) });
@@ -255,6 +291,8 @@ impl Daemon {
                 program.count(map("slots"), COUNTED, &[(0, 1)]);
                 program.churn(map("state"));
                 program.count(map("config"), COUNTED, &[]);
+                program.count(map(release.counters()), COUNTED, &[(0, 1), (8, 2)]);
+                program.count(map(release.settings()), COUNTED, &[]);
                 program.count(map("swapped"), COUNTED, &[]);
                 match release {
                     Release::One => program.count_narrow(map("wide"), COUNTED),
@@ -273,12 +311,12 @@ pub fn filling(name: &str) -> Vec<(u32, Vec<u8>)> {
     let words = |words: &[u64]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
     let at_rest = |key: u32, value: u64| if key == COUNTED { 0 } else { value };
     match name {
-        "counts" => (0..FILLED)
+        "counts" | "first" | "second" => (0..FILLED)
             .map(|key| (key, words(&[at_rest(key, u64::from(key) * 10), at_rest(key, u64::from(key) + 7)])))
             .collect(),
         "state" => (0..FILLED).map(|key| (key, state(&[key, key + 1, key * key]))).collect(),
         "slots" => (0..16).map(|key| (key, words(&[at_rest(key, u64::from(key) * 100)]))).collect(),
-        "config" => (0..10).map(|key| (key, words(&[u64::from(key) << 40]))).collect(),
+        "config" | "before" | "after" => (0..10).map(|key| (key, words(&[u64::from(key) << 40]))).collect(),
         "swapped" => (0..5).map(|key: u32| (key, (key + 1000).to_ne_bytes().to_vec())).collect(),
         _ => Vec::new(),
     }

@@ -153,14 +153,17 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
             let ending = if is_live || pins.links.contains_key(hook) { "" } else { "@target" };
             wanted.insert(format!("{hook}{ending}"));
         }
-        let derived: BTreeSet<_> =
-            ["counts", "state", "slots", "wide"].map(|map| format!("{}@transfer", daemon.map(map))).into();
+        let names = ["counts", "state", "slots", "wide", Release::One.counters(), Release::Two.counters()];
+        let derived: BTreeSet<_> = names.map(|map| format!("{}@transfer", daemon.map(map))).into();
         let ways = format!("{}@conversion", daemon.map("wide"));
         let found: BTreeSet<_> = pins.names().difference(&derived).filter(|name| **name != ways).cloned().collect();
         check(&format!("{which}: pins"), &(&found, &wanted), found == wanted);
         for (record, text) in pins.records.iter().filter(|(record, _)| is_live && derived.contains(*record)) {
             let map = record.trim_end_matches("@transfer");
-            let ids = [kept_ids.get(map), live_ids.get(map)].map(|id| id.map(u32::to_string).unwrap_or_default());
+            let other = if release == Release::One { Release::Two } else { Release::One };
+            let is_renamed = map == daemon.map(release.counters());
+            let was = if is_renamed { daemon.map(other.counters()) } else { map.to_owned() };
+            let ids = [kept_ids.get(&was), live_ids.get(map)].map(|id| id.map(u32::to_string).unwrap_or_default());
             check("record", &(record, text, &ids), text.starts_with(&format!("{} {} ", ids[0], ids[1])));
         }
     }
@@ -215,7 +218,15 @@ fn contents(
 ) {
     let two = release == Release::Two;
     let capacity = |name: &str| Map::open(&daemon.dir.join(daemon.map(name))).map(|map| map.info().max_entries).ok();
-    for (name, one, other) in [("counts", 64, 256), ("state", 64, 256), ("slots", 16, 64), ("config", 16, 16)] {
+    let capacities = [
+        ("counts", 64, 256),
+        (release.counters(), 64, 256),
+        ("state", 64, 256),
+        ("slots", 16, 64),
+        ("config", 16, 16),
+        (release.settings(), 16, 16),
+    ];
+    for (name, one, other) in capacities {
         let capacity = capacity(name);
         // An array that has grown stays so.
         let may_be_larger = daemon.keeps_larger || name == "slots";
@@ -233,6 +244,7 @@ fn contents(
     let mut wanted = as_filled("counts");
     wanted.insert(key(COUNTED), words(&[sockets, 2 * sockets]));
     differ("counts", of("counts"), &wanted, check);
+    differ(release.counters(), of(release.counters()), &wanted, check);
 
     let mut wanted = as_filled("slots");
     wanted.insert(key(COUNTED), words(&[sockets]));
@@ -259,6 +271,7 @@ fn contents(
     }
 
     differ("config", of("config"), &as_filled("config"), check);
+    differ(release.settings(), of(release.settings()), &as_filled("config"), check);
     // Without a kept map to return to, one that was swapped starts anew.
     let is_new = two || daemon.keeps_larger && of("swapped").is_empty();
     differ("swapped", of("swapped"), &if is_new { BTreeMap::new() } else { as_filled("swapped") }, check);

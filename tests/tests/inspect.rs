@@ -99,7 +99,7 @@ fn meta_of(inventory: &Inventory, defs: &[MapDef]) -> Meta {
         .iter()
         .filter_map(|def| Some((def.name.clone(), MetaMap { id: id(def)?, max_entries: def.max_entries })))
         .collect();
-    Meta { generation: 1, maps, links: BTreeSet::new(), lock: lock_of(defs) }
+    Meta { generation: 1, maps, lock: lock_of(defs), ..Meta::default() }
 }
 
 /// Maps for which the kernel keeps no BTF, though their keys or values are data: of some types (fact 12), and hashes of which only

@@ -178,8 +178,11 @@ impl Asking<'_> {
             let effect = if *answer == "swap" { "start empty" } else { "keep it as it is" };
             error = error.help(format!("{effect}: --{option} {name}={answer}, and the same policy in the daemon"));
         }
-        if ways.into_iter().flatten().any(|way| way.option == "on-unknown") {
-            let accept = format!("cargo maplock accept {name} --against REV --on-upgrade swap --reason \"…\"");
+        // No lock says which of two pins has the entries.
+        let is_open = map.findings.iter().any(|finding| finding.needs_decision() && finding.accepted.is_none());
+        if is_open && ways.into_iter().flatten().any(|way| way.option == "on-unknown") {
+            let way = if map.action.new_map().is_some() { "swap" } else { "drop" };
+            let accept = format!("cargo maplock accept {name} --against REV --on-upgrade {way} --reason \"…\"");
             error = error.help(format!("or by the lock, where REV made the pin: {accept}"));
         }
         if map.disposition() != Disposition::Refuse {

@@ -19,6 +19,8 @@ pub(crate) struct Derivation {
     pub(crate) from: u32,
     /// Id of the map itself.
     pub(crate) to: u32,
+    /// The pin of the map that it was copied from, where that had another name.
+    pub(crate) was: Option<String>,
     /// Members that are added up, of the map itself.
     pub(crate) sums: Vec<Sum>,
     /// Where entries were converted: what else has to be known. The conversion itself is in a text of its own ([`Ways`]).
@@ -34,11 +36,19 @@ pub(crate) struct Converted {
     pub(crate) old_sums: Vec<Sum>,
 }
 
+/// Before the older name of the pin.
+const WAS: &str = " was ";
+
 /// Behind the width of a sum that may be less than nothing.
 const SIGNED: &str = "s";
 
 impl Derivation {
-    /// `12 34 8:4,16:8s`, where the last is signed, and for converted entries ` from 0:4,4:4` behind it.
+    /// The name of the pin of the map that the map `name` was derived from.
+    pub(crate) fn old_name<'a>(&'a self, name: &'a str) -> &'a str {
+        self.was.as_deref().unwrap_or(name)
+    }
+
+    /// `12 34 8:4,16:8s`, where the last is signed, and for converted entries ` from 0:4,4:4` behind it, and ` was NAME` at the end.
     pub(crate) fn to_text(&self) -> String {
         let text = |sums: &[Sum]| {
             let sums: Vec<_> = sums
@@ -51,7 +61,8 @@ impl Derivation {
             let side = if converted.base_of == Side::From { "from" } else { "to" };
             format!(" {side} {}", text(&converted.old_sums))
         });
-        format!("{} {} {}{more}", self.from, self.to, text(&self.sums))
+        let was = self.was.as_ref().map_or_else(String::new, |was| format!("{WAS}{was}"));
+        format!("{} {} {}{more}{was}", self.from, self.to, text(&self.sums))
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
@@ -63,6 +74,7 @@ impl Derivation {
             });
             sums.collect::<Option<Vec<_>>>()
         };
+        let (text, was) = text.split_once(WAS).map_or((text, None), |(text, was)| (text, Some(was.to_owned())));
         let mut words = text.split(' ');
         let (from, to) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
         let of_new = sums(words.next()?)?;
@@ -77,7 +89,7 @@ impl Derivation {
                 Some(Converted { base_of, old_sums: sums(words.next()?)? })
             }
         };
-        Some(Self { from, to, sums: of_new, converted })
+        Some(Self { from, to, was, sums: of_new, converted })
     }
 }
 
@@ -159,12 +171,19 @@ mod tests {
         let sums = |places: &[(u32, u32, bool)]| {
             places.iter().map(|&(offset, width, signed)| Sum { offset, width, signed }).collect()
         };
-        for (text, converted) in [
-            ("12 34 8:4,16:8s", None),
-            ("12 34 8:4,16:8s from ", Some(Converted { base_of: Side::From, old_sums: Vec::new() })),
-            ("12 34 8:4,16:8s to 0:4s", Some(Converted { base_of: Side::To, old_sums: sums(&[(0, 4, true)]) })),
+        for (text, was, converted) in [
+            ("12 34 8:4,16:8s", None, None),
+            ("12 34 8:4,16:8s was the flows", Some("the flows"), None),
+            ("12 34 8:4,16:8s from ", None, Some(Converted { base_of: Side::From, old_sums: Vec::new() })),
+            (
+                "12 34 8:4,16:8s from  was flows",
+                Some("flows"),
+                Some(Converted { base_of: Side::From, old_sums: Vec::new() }),
+            ),
+            ("12 34 8:4,16:8s to 0:4s", None, Some(Converted { base_of: Side::To, old_sums: sums(&[(0, 4, true)]) })),
         ] {
-            let record = Derivation { from: 12, to: 34, sums: sums(&[(8, 4, false), (16, 8, true)]), converted };
+            let was = was.map(str::to_owned);
+            let record = Derivation { from: 12, to: 34, was, sums: sums(&[(8, 4, false), (16, 8, true)]), converted };
             assert_eq!(record.to_text(), text);
             assert_eq!(Derivation::parse(text), Some(record));
         }

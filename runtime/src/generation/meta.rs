@@ -29,6 +29,10 @@ pub struct Meta {
     pub maps: BTreeMap<String, MetaMap>,
     /// The names of its links.
     pub links: BTreeSet<String>,
+    /// Names under which earlier releases pinned its maps, newest first.
+    pub renamed: BTreeMap<String, Vec<String>>,
+    /// Pins of the generation before that were taken over under another name, or given up.
+    pub former: BTreeSet<String>,
     /// What the maps count as. One that is not in it counts as its own BTF says.
     pub lock: Lock,
 }
@@ -82,16 +86,22 @@ impl std::error::Error for MetaError {
 }
 
 impl Meta {
-    /// Its text: a line for the format, the generation, each map and each link, then a line `---` and the lock.
+    /// Its text: a line for the format, the generation, each map, each of its older names, each link and each former pin, then a line `---` and the lock.
     #[must_use]
     pub fn to_text(&self) -> String {
         use fmt::Write as _;
         let mut text = format!("{NAME} {VERSION}\ngeneration {}\n", self.generation);
         for (name, map) in &self.maps {
             _ = writeln!(text, "map {} {} {}", map.id, map.max_entries, escape(name));
+            for older in self.renamed.get(name).into_iter().flatten() {
+                _ = writeln!(text, "was {}", escape(older));
+            }
         }
         for link in &self.links {
             _ = writeln!(text, "link {}", escape(link));
+        }
+        for pin in &self.former {
+            _ = writeln!(text, "former {}", escape(pin));
         }
         _ = write!(text, "---\n{}", self.lock);
         text
@@ -106,6 +116,7 @@ impl Meta {
             .split_once("\n---\n")
             .ok_or_else(|| MetaError::Line(1, "it has no line `---`, and so no definitions".to_owned()))?;
         let mut meta = Self::default();
+        let mut last = None;
         for (index, line) in head.lines().enumerate() {
             let wrong = || MetaError::Line(index + 1, format!("`{line}` is no line of it"));
             let (word, rest) = line.split_once(' ').ok_or_else(wrong)?;
@@ -123,7 +134,14 @@ impl Meta {
                     let number = |text: &str| text.parse().map_err(|_| wrong());
                     let map = MetaMap { id: number(id)?, max_entries: number(max_entries)? };
                     meta.maps.insert(unescape(name), map);
+                    last = Some(unescape(name));
                 }
+                // Of the map on the line above.
+                (_, "was") => {
+                    let map = last.clone().ok_or_else(wrong)?;
+                    meta.renamed.entry(map).or_default().push(unescape(rest));
+                }
+                (_, "former") => _ = meta.former.insert(unescape(rest)),
                 (_, "link") => _ = meta.links.insert(unescape(rest)),
                 _ => return Err(wrong()),
             }
@@ -198,6 +216,8 @@ mod tests {
             meta.maps.insert(name.to_owned(), MetaMap { id, max_entries: 8 });
         }
         meta.links = ["connect4", "a \\ b"].map(str::to_owned).into();
+        meta.renamed.insert("backends".to_owned(), vec!["hosts".to_owned(), "two\nlines".to_owned()]);
+        meta.former = ["hosts".to_owned()].into();
         let def = MapDef { key_size: 4, value_size: 4, max_entries: 8, ..MapDef::new("backends", MapType::HASH) };
         meta.lock.maps.insert("backends".to_owned(), LockedMap::new(def));
         meta

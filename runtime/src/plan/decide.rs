@@ -11,11 +11,12 @@ use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config
 use super::capacity;
 use super::cost::{entry_bytes, estimate};
 use super::decision::{By, Decision};
+use super::names::Found;
 use super::phrases::{change, reuse_reason, why};
 use super::recognise::{Recognised, is_exactly, lacks_layout, recognise};
 use super::sums;
 use super::types::{Action, Asked, Carry, Inputs, Kept, Live, MapPlan, Since};
-use crate::generation::names::{self, pin_name};
+use crate::generation::names::pin_name;
 use crate::inspect::{Observed, Source};
 use crate::plan::policy::{OnMismatch, Policy};
 use crate::sys::consts::LOCAL_FREE_TARGET;
@@ -33,7 +34,7 @@ enum Back {
 }
 
 /// A map that the spec has.
-pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
+pub(super) fn map(inputs: &Inputs<'_>, found: &Found<'_>, locked: &LockedMap) -> MapPlan {
     let name = locked.def.name.as_str();
     let policy = inputs.policies.of(name);
     let mut asked = locked.clone();
@@ -41,7 +42,8 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
     // The capacity is no part of it.
     let digest = inputs.spec.digest(name).unwrap_or_else(|| asked.def.digest());
     let pin = pin_name(name);
-    let live = inputs.live.iter().find(|map| map.pin == pin);
+    let live = found.live(name);
+    let was = live.filter(|live| live.pin != pin).map(|live| live.pin.clone());
     let kept = inputs.kept.iter().find(|map| map.pin == pin);
     let is_told = !asked.def.lacks_capacity();
     if let Some(pinned) = live.or(kept).filter(|_| !is_told) {
@@ -54,7 +56,10 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
         Err(problem) => (Vec::new(), Some(problem)),
     };
     let (action, why, findings) = match (live, kept) {
-        (Some(live), kept) => replace(inputs, (live, kept), (&asked, digest), (policy, is_told), sums),
+        (Some(live), kept) => {
+            let rival = found.rival(name);
+            replace(inputs, (live, kept, rival), (&asked, digest), (policy, is_told), sums)
+        }
         (None, kept) => {
             let new = Asked { def: asked.def, digest };
             let (action, why) = match kept {
@@ -64,7 +69,7 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
                 }
                 None if !is_told => {
                     let def = MapDef { max_entries: 0, ..new.def };
-                    (Action::Refuse { live: None, new: Asked { def, digest } }, capacity::untold(name))
+                    (Action::Refuse { live: None, new: Some(Asked { def, digest }) }, capacity::untold(name))
                 }
                 None => (Action::Create { new }, "new in this release".to_owned()),
             };
@@ -74,23 +79,27 @@ pub(super) fn map(inputs: &Inputs<'_>, locked: &LockedMap) -> MapPlan {
     match (problem, action.new_map()) {
         // Whatever happens to the map today: a later upgrade would fail.
         (Some(why), Some(new)) => {
-            let action = Action::Refuse { live: action.live().cloned(), new: new.clone() };
-            MapPlan { map: name.to_owned(), action, why, findings }
+            let action = Action::Refuse { live: action.live().cloned(), new: Some(new.clone()) };
+            MapPlan { map: name.to_owned(), was, action, why, findings }
         }
-        _ => MapPlan { map: name.to_owned(), action, why, findings },
+        _ => MapPlan { map: name.to_owned(), was, action, why, findings },
     }
 }
 
 /// A map that the spec has, where one is live.
 fn replace(
     inputs: &Inputs<'_>,
-    (live, kept): (&Observed, Option<&Observed>),
+    (live, kept, rival): (&Observed, Option<&Observed>, Option<&Observed>),
     (asked, digest): (&LockedMap, Digest),
     (policy, is_told): (&Policy, bool),
     sums: Vec<Sum>,
 ) -> (Action, String, Vec<Finding>) {
     let known = recognise(inputs, live, asked, digest);
     let (decision, findings) = decide(live, &known, asked, policy);
+    let decision = match rival {
+        Some(rival) => by_names((live, rival), policy, decision),
+        None => decision,
+    };
     let (decision, back) = match kept {
         Some(kept) if kept.id != live.id => take_up_kept(inputs, live, &known.old, decision),
         _ => (decision, None),
@@ -146,7 +155,7 @@ fn replace(
         }
         // Of a map that is there on both sides, no comparison says that it is new or gone.
         (None, Disposition::Refuse | Disposition::Create | Disposition::Drop) => {
-            Action::Refuse { live: Some(live), new: Asked { def, digest } }
+            Action::Refuse { live: Some(live), new: Some(Asked { def, digest }) }
         }
     };
     (action, why, findings)
@@ -154,57 +163,6 @@ fn replace(
 
 fn kept_map(kept: &Observed) -> Kept {
     Kept { id: kept.id, pin: kept.path.clone() }
-}
-
-/// The maps of the old generation that the spec has no more.
-pub(super) fn gone(inputs: &Inputs<'_>) -> Vec<MapPlan> {
-    let Some(meta) = inputs.meta else {
-        // Nothing says which pins are the old release's: all that might be, or a map that was renamed is lost without a word.
-        let is_spec = |pin: &str| inputs.spec.maps().any(|locked| pin_name(&locked.def.name) == pin);
-        let left = inputs.live.iter().filter(|live| !is_spec(&live.pin) && !names::is_own(&live.pin));
-        let why = "not in this release, and nothing says whose it is; its pin stays, its entries are left behind";
-        let lacked = |pin: &str| inputs.spec.lacked().find(|name| pin_name(name) == pin);
-        return left
-            .map(|live| match lacked(&live.pin) {
-                Some(name) => goes_along(name, live),
-                None => given_up(&live.pin, live, why, true),
-            })
-            .collect();
-    };
-    let gone = meta.maps.iter().filter(|(name, _)| inputs.spec.map(name).is_none());
-    let gone = gone.filter_map(|(name, map)| {
-        let pin = pin_name(name);
-        let live = inputs.live.iter().find(|live| live.pin == pin)?;
-        if inputs.spec.lacked().any(|lacked| lacked == name) {
-            return Some(goes_along(name, live));
-        }
-        let why = if inputs.spec.lock().maps.contains_key(name) { "no longer pinned" } else { "not in this release" };
-        // Whoever pinned it, a name of this generation goes with it.
-        let whose = if live.id == map.id { "" } else { "; somebody else pinned this map under its name" };
-        Some(given_up(name, live, &format!("{why}{whose}; kept for roll-back"), false))
-    });
-    gone.collect()
-}
-
-/// A map of another build of the release, which finds it again.
-fn goes_along(name: &str, live: &Observed) -> MapPlan {
-    let action = Action::GoAlong { live: as_it_is(live) };
-    let why = "this build lacks it, as it may; it stays pinned as it is";
-    MapPlan { map: name.to_owned(), action, why: why.to_owned(), findings: Vec::new() }
-}
-
-/// A live map, in the kernel's words.
-fn as_it_is(live: &Observed) -> Live {
-    let (id, pin, digest) = (live.id, live.path.clone(), live.digest());
-    Live { id, pin, digest, def: live.def.clone(), entries: live.entries }
-}
-
-fn given_up(name: &str, live: &Observed, why: &str, pin_stays: bool) -> MapPlan {
-    let loses_entries = live.def.map_type.is_state() && live.entries != Some(0);
-    let locked = LockedMap::new(MapDef { name: name.to_owned(), ..live.def.clone() });
-    let findings = compare(&one(name, &locked), &Lock::default(), &Levels::default()).findings;
-    let action = Action::GiveUp { live: as_it_is(live), loses_entries, pin_stays };
-    MapPlan { map: name.to_owned(), action, why: why.to_owned(), findings }
 }
 
 fn one(name: &str, locked: &LockedMap) -> Lock {
@@ -268,6 +226,24 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
         }
     };
     (fits(decision, live, old), findings)
+}
+
+/// Of a map that is pinned under two of its names, nothing says which of the two has the entries.
+fn by_names((live, rival): (&Observed, &Observed), policy: &Policy, decision: Decision) -> Decision {
+    let (one, other) = (&live.pin, &rival.pin);
+    let why = format!("another map is pinned as `{other}`, its name before, and nothing says which has the entries");
+    match policy.unknown {
+        OnMismatch::Refuse => {
+            let why = format!("{why}; remove the pin that is not needed, `{one}` or `{other}`");
+            Decision { disposition: Disposition::Refuse, why, by: By::Unknown, ..decision }
+        }
+        OnMismatch::Swap => {
+            Decision { disposition: Disposition::Swap, why: format!("{why} (policy: swap)"), ..decision }
+        }
+        OnMismatch::Reuse => {
+            Decision { why: format!("{}; `{other}` is given up (policy: reuse)", decision.why), ..decision }
+        }
+    }
 }
 
 /// Entries that somebody accepted to bring into less room must fit it.

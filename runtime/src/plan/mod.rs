@@ -4,6 +4,8 @@ mod capacity;
 mod cost;
 mod decide;
 mod decision;
+mod gone;
+mod names;
 mod phrases;
 pub(crate) mod policy;
 mod recognise;
@@ -32,8 +34,9 @@ pub(crate) use same::same_but_for_capacity;
 #[doc(hidden)]
 #[must_use]
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
-    let mut maps: Vec<_> = inputs.spec.maps().map(|locked| decide::map(inputs, locked)).collect();
-    maps.extend(decide::gone(inputs));
+    let found = names::Found::find(inputs);
+    let mut maps: Vec<_> = inputs.spec.maps().map(|locked| decide::map(inputs, &found, locked)).collect();
+    maps.extend(gone::gone(inputs, &found));
     maps.sort_by(|a, b| a.map.cmp(&b.map));
     let leaves_kept = !inputs.kept.is_empty() && changes_nothing(inputs, &maps);
     Plan { dir: inputs.dir.to_owned(), maps, commit: CommitBy::default(), leaves_kept }

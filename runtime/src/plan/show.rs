@@ -16,6 +16,12 @@ impl fmt::Display for Plan {
 }
 
 impl MapPlan {
+    /// Its name: `old -> new` where it was renamed.
+    #[must_use]
+    pub fn name_text(&self) -> String {
+        self.was.as_ref().map_or_else(|| self.map.clone(), |was| format!("{was} -> {}", self.map))
+    }
+
     /// `12/64`: entries and capacity of the live map; `-` where there is none, `?` where the number is not known.
     #[must_use]
     pub fn entries_text(&self) -> String {
@@ -35,7 +41,7 @@ impl Plan {
     pub fn table(&self) -> Vec<String> {
         let mut table = Table::new(["map", "entries", "what", "why"]);
         for map in &self.maps {
-            table.row([map.map.clone(), map.entries_text(), map.disposition().to_string(), map.why.clone()]);
+            table.row([map.name_text(), map.entries_text(), map.disposition().to_string(), map.why.clone()]);
         }
         table.lines()
     }
@@ -90,7 +96,7 @@ impl Plan {
     /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true where the upgrade does not start), `leaves_kept`, `estimate_ms`, and `maps`: a
     /// list of objects, by name, with
     ///
-    /// - `map`, `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
+    /// - `map`, `was` (the name of its pin so far, where it was renamed, or null), `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
     /// - `from`, `to`: digests of what is pinned and of what will be, or null;
     /// - `id`, `pin`: of the map that the state comes from, or null; `from_kept`, `carried_back`, `loses_entries`,
     ///   `may_drop_entries`;
@@ -138,6 +144,7 @@ impl MapPlan {
         let sums = carry.iter().flat_map(|carry| &carry.sums);
         json!({
             "map": self.map,
+            "was": self.was,
             "disposition": self.disposition().name(),
             "why": self.why,
             "from": from.map(|digest| digest.to_string()),

@@ -62,6 +62,13 @@ impl Spec {
         lacked.map(|(name, _)| name.as_str())
     }
 
+    /// The names under which earlier releases pinned them, and those of maps that were given up.
+    pub(crate) fn older_names(&self) -> impl Iterator<Item = &str> {
+        let renamed = self.lock.maps.values().flat_map(|map| &map.renamed_from);
+        let gone = self.lock.gone.iter().flat_map(|(name, gone)| std::iter::once(name).chain(&gone.renamed_from));
+        renamed.chain(gone).map(String::as_str)
+    }
+
     /// The digest of one of them.
     #[must_use]
     pub fn digest(&self, name: &str) -> Option<Digest> {

@@ -49,6 +49,8 @@ pub enum CommitBy {
 pub struct MapPlan {
     /// Name of the map.
     pub map: String,
+    /// The name of its live pin, where that is another: it was renamed.
+    pub was: Option<String>,
     /// What is done, with all that it takes.
     pub action: Action,
     /// Why: a phrase.
@@ -132,8 +134,8 @@ pub enum Action {
     Refuse {
         /// The live map, where there is one.
         live: Option<Live>,
-        /// What was asked for.
-        new: Asked,
+        /// What was asked for; `None` of a map that the new release does not have.
+        new: Option<Asked>,
     },
     /// The build lacks the map, as it may: the live one goes along, untouched.
     GoAlong {
@@ -289,8 +291,8 @@ impl Action {
             | Self::Convert { new, .. }
             | Self::Swap { new, .. }
             | Self::TakeBack { new, .. }
-            | Self::CarryBack { new, .. }
-            | Self::Refuse { new, .. } => Some(new),
+            | Self::CarryBack { new, .. } => Some(new),
+            Self::Refuse { new, .. } => new.as_ref(),
             Self::GoAlong { .. } | Self::GiveUp { .. } => None,
         }
     }
@@ -356,6 +358,11 @@ impl MapPlan {
         self.action.disposition()
     }
 
+    /// The name of the pin that the map is copied from, where it is another than its own.
+    pub(crate) fn old_pin(&self) -> Option<String> {
+        self.was.clone()
+    }
+
     /// Entries at stake, where that is known: those of the live map.
     #[must_use]
     pub fn entries(&self) -> Option<u64> {
@@ -374,6 +381,13 @@ impl Plan {
     #[must_use]
     pub fn map(&self, name: &str) -> Option<&MapPlan> {
         self.maps.iter().find(|map| map.map == name)
+    }
+
+    /// The live pins that are not there after the upgrade: those of maps that go, or that got another name.
+    pub(crate) fn former(&self) -> impl Iterator<Item = &str> {
+        let goes = |map: &&MapPlan| matches!(map.action, Action::GiveUp { pin_stays: false, .. }) || map.was.is_some();
+        let pins = self.maps.iter().filter(goes).filter_map(|map| map.action.live());
+        pins.filter_map(|live| live.pin.file_name()?.to_str())
     }
 
     /// The maps for which the upgrade does what must not be: `plan --deny swap,refuse`. A swap is denied also where the map is empty

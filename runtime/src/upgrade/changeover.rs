@@ -17,6 +17,7 @@ use std::time::Instant;
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::derivation::{Derivation, transfers_in};
 use crate::generation::directory::{self, has_record, hooks_in, is_of, is_there, link_at, list, meta_of, same_pin};
+use crate::generation::meta::Meta;
 use crate::generation::names;
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
@@ -73,7 +74,7 @@ impl Changeover<'_> {
         let records = self.staged_transfers()?;
         let mut derived = Vec::new();
         for (name, record) in &records {
-            match record.open(&self.site.dir.join(name), next, name, self.migrations)? {
+            match record.open(&self.site.dir.join(record.old_name(name)), next, name, self.migrations)? {
                 Some(open) => derived.push((name, open)),
                 None => tracing::warn!(map = name, "the map that it was copied from is gone"),
             }
@@ -138,7 +139,9 @@ impl Changeover<'_> {
         if switched || is_settling || !ended.links.is_empty() {
             grace_period()?;
             for (name, record) in self.staged_transfers()? {
-                let Some(staged) = record.open(&dir.join(&name), next, &name, self.migrations)? else { continue };
+                let Some(staged) = record.open(&dir.join(record.old_name(&name)), next, &name, self.migrations)? else {
+                    continue;
+                };
                 let settled = staged.prepare(true).and_then(|prepared| staged.settle(&prepared, true));
                 match settled {
                     // The old map is whole all the same: entries are converted without taking anything out of it.
@@ -198,9 +201,16 @@ impl Changeover<'_> {
             false => meta_of(dir)?,
         };
         let staged = list(next)?;
+        // Pins that no generation speaks of, and that the new one has taken over under another name or given up.
+        let is_former = |new: &Option<Meta>, name: &String| new.as_ref().is_some_and(|new| new.former.contains(name));
+        let coming = meta_of(next)?;
         let in_old = |name: &String| {
             old.as_ref().map_or_else(
-                || staged.contains(name) || names::is_own(name) && !names::is_scaffold(name),
+                || {
+                    staged.contains(name)
+                        || is_former(&coming, name)
+                        || names::is_own(name) && !names::is_scaffold(name)
+                },
                 |old| is_of(old, name),
             )
         };
@@ -225,11 +235,19 @@ impl Changeover<'_> {
             }
         }
         // What the old generation had and the new one has not. By now the new meta map is in its place.
-        if let (Some(old), Some(new)) = (&old, meta_of(dir)?) {
+        let new = meta_of(dir)?;
+        if old.is_none() {
+            for name in list(dir)?.iter().filter(|name| is_former(&new, name)) {
+                if !new.as_ref().is_some_and(|new| is_of(new, name)) && same_pin(&dir.join(name), &left.join(name))? {
+                    bpffs::unlink(&dir.join(name)).trying(|| failed(name))?;
+                }
+            }
+        }
+        if let (Some(old), Some(new)) = (&old, &new) {
             for name in list(dir)?.iter().filter(|name| is_of(old, name)) {
                 // How an old map was derived is not how the new one was, which may have no such record.
                 let is_record = self.commit.what != What::Restart && names::map_of_derivation(name).is_some();
-                let is_over = !is_of(&new, name) || is_record && same_pin(&dir.join(name), &left.join(name))?;
+                let is_over = !is_of(new, name) || is_record && same_pin(&dir.join(name), &left.join(name))?;
                 if is_over {
                     bpffs::unlink(&dir.join(name)).trying(|| failed(name))?;
                 }
@@ -286,8 +304,10 @@ impl Changeover<'_> {
 fn give_back_foreign(old: &Path, live: &Path) -> Result<(), Error> {
     let (Some(new_meta), old_meta) = (meta_of(live)?, meta_of(old)?) else { return Ok(()) };
     for name in list(old)? {
-        let known =
-            names::is_own(&name) || is_of(&new_meta, &name) || old_meta.as_ref().is_some_and(|meta| is_of(meta, &name));
+        let known = names::is_own(&name)
+            || is_of(&new_meta, &name)
+            || new_meta.former.contains(&name)
+            || old_meta.as_ref().is_some_and(|meta| is_of(meta, &name));
         if !known && !is_there(&live.join(&name))? {
             bpffs::rename_new(&old.join(&name), &live.join(&name))
                 .trying(|| format!("can't put `{}` back", live.join(&name).display()))?;

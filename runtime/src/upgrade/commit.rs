@@ -135,14 +135,18 @@ impl Staged {
         let observed: Vec<_> = observed
             .collect::<Result<_, _>>()
             .map_err(|error| Error::because(ErrorKind::Kernel, "can't look at a staged map", error))?;
+        let renamed = spec.maps().map(|map| (map.def.name.clone(), map.renamed_from.clone()));
         let mut meta = Meta {
             generation: before.as_ref().map_or(0, |meta| meta.generation) + 1,
             maps: maps.chain(along).collect(),
             links: self.hooks.keys().cloned().collect(),
+            renamed: renamed.filter(|(_, older)| !older.is_empty()).collect(),
+            former: self.upgrade.plan.former().map(str::to_owned).collect(),
             lock: spec.lock().clone(),
         };
         // How the definitions came about is the release's to know; what the maps are, the kernel tells of most.
         meta.lock.maps.values_mut().for_each(|map| map.epochs.clear());
+        meta.lock.gone.clear();
         meta.leave_out_what_btf_tells(&observed, Node::this().trying(|| "can't look at this machine".to_owned())?);
         // What this build lacks counts as what it did.
         spec.lacked().for_each(|name| _ = meta.lock.maps.remove(name));

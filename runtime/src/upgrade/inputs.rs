@@ -41,15 +41,16 @@ pub(super) fn look(
     }
     // Between the very maps that are there.
     let is_pair = |name: &String, record: &Derivation| {
-        let id = |maps: &inspect::Inventory| maps.maps.get(name).map(|map| map.observed.id);
-        (id(&kept), id(&live)) == (Some(record.from), Some(record.to))
+        let id = |maps: &inspect::Inventory, name: &str| maps.maps.get(name).map(|map| map.observed.id);
+        (id(&kept, record.old_name(name)), id(&live, name)) == (Some(record.from), Some(record.to))
     };
     let ways_back = derivation::ways_back(&site.dir)?.into_iter();
     let ways_back = ways_back.filter(|(name, record)| is_pair(name, record)).map(|(name, _)| name).collect();
     let is_spec = |pin: &str| spec.maps().any(|map| pin_name(&map.def.name) == pin);
+    let is_older = |pin: &str| spec.older_names().any(|name| pin_name(name) == pin);
     let mut observed = live.observed();
     // The root of a mount is everybody's: who has nothing there yet has given nothing up.
-    if site.is_root && live.meta.is_none() && !observed.iter().any(|map| is_spec(&map.pin)) {
+    if site.is_root && live.meta.is_none() && !observed.iter().any(|map| is_spec(&map.pin) || is_older(&map.pin)) {
         observed.clear();
     }
     let mut plan = plan::plan(&plan::Inputs {
@@ -64,7 +65,9 @@ pub(super) fn look(
         node: Node::this().trying(|| "can't look at this machine".to_owned())?,
     });
     let is_lacked = |pin: &str| spec.lacked().any(|name| pin_name(name) == pin);
-    let foreign = directory::foreign_in(&site.dir, |pin| is_spec(pin) || is_lacked(pin))?;
+    let former: Vec<String> = plan.former().map(str::to_owned).collect();
+    let is_former = |pin: &str| former.iter().any(|former| former == pin);
+    let foreign = directory::foreign_in(&site.dir, |pin| is_spec(pin) || is_lacked(pin) || is_former(pin))?;
     plan.commit = match foreign {
         _ if site.is_root => plan::CommitBy::EachPin { why: "the directory is the root of a mount".to_owned() },
         Some(name) if live.meta.is_none() => {

@@ -1,5 +1,6 @@
 //! Back to the kept generation, or away with it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -140,6 +141,40 @@ fn left_behind(live: &Map) -> Option<u64> {
     if live.info().map_type.is_state() { transfer::count(live, COUNTING) } else { Some(0) }
 }
 
+/// The maps in a generation, by the names of their pins.
+fn maps_in(dir: &Path) -> Result<Vec<(String, Map)>, Error> {
+    let mut maps = Vec::new();
+    for name in directory::list(dir)?.into_iter().filter(|name| !names::is_own(name)) {
+        if let Some(Object::Map(map)) = directory::object_at(&dir.join(&name))? {
+            maps.push((name, map));
+        }
+    }
+    Ok(maps)
+}
+
+/// What took the place of a kept map, with the name of its pin: the map that was derived from it, or the very same one, which may have
+/// got another name; else the one of its name.
+fn counterpart<'a>(
+    name: &str,
+    kept: &Map,
+    derived: &[(String, Derivation)],
+    live: &'a [(String, Map)],
+) -> Option<(&'a String, &'a Map)> {
+    let id = kept.info().id;
+    let came_of = |pin: &str, map: &Map| {
+        let is_it = |(of, record): &(String, Derivation)| {
+            of == pin && record.old_name(of) == name && (record.from, record.to) == (id, map.info().id)
+        };
+        derived.iter().any(is_it)
+    };
+    let of = |wanted: &dyn Fn(&str, &Map) -> bool| live.iter().find(|(pin, map)| wanted(pin, map));
+    let found = of(&|pin, map| came_of(pin, map))
+        .or_else(|| of(&|pin, map| pin == name && map.info().id == id))
+        .or_else(|| of(&|_, map| map.info().id == id))
+        .or_else(|| of(&|pin, _| pin == name));
+    found.map(|(pin, map)| (pin, map))
+}
+
 /// The kept generation, staged again. Put back where it is dropped.
 struct Returning<'a> {
     site: &'a Site,
@@ -160,14 +195,15 @@ impl Returning<'_> {
         self.write_meta_if_none()?;
         let mut report = Report::default();
         let derived = transfers_in(dir)?;
+        let live_maps = maps_in(dir)?;
+        let mut returned = BTreeSet::new();
         for name in directory::list(next)?.iter().filter(|name| !names::is_own(name)) {
             let path = next.join(name);
             let Some(Object::Map(kept)) = directory::object_at(&path)? else { continue };
-            let live = match directory::object_at(&dir.join(name))? {
-                Some(Object::Map(live)) => Some(live),
-                _ => None,
-            };
-            let record = derived.iter().find(|(map, _)| map == name).map(|(_, record)| record);
+            let (was, live) = counterpart(name, &kept, &derived, &live_maps).unzip();
+            let was = was.unwrap_or(name);
+            returned.insert(was.clone());
+            let record = derived.iter().find(|(map, _)| map == was).map(|(_, record)| record);
             let started = Instant::now();
             let mut map = MapReport::new(name, Disposition::Reuse);
             map.kept = transfer::count(&kept, COUNTING).unwrap_or(0);
@@ -175,8 +211,7 @@ impl Returning<'_> {
                 && (record.from, record.to) == (kept.info().id, live.info().id)
             {
                 if record.converted.is_some() {
-                    let dirs = (dir.as_path(), next.as_path());
-                    match return_converted(record, dirs, name, (live, &kept), self.migrations)? {
+                    match return_converted(record, (&dir.join(was), &path), (live, &kept), self.migrations)? {
                         Some(settled) => {
                             map.method = settled.method.map(transfer::Method::name);
                             map.carried(&settled);
@@ -188,18 +223,18 @@ impl Returning<'_> {
                         }
                     }
                 } else {
-                    let copied = self.carry_back(name, (live, &kept), record, progress)?;
+                    let copied = self.carry_back((was, name), (live, &kept), record, progress)?;
                     map.copied(&copied);
                 }
             } else if let Some(live) = live.filter(|live| live.info().id != kept.info().id) {
-                map.lost = left_behind(&live);
+                map.lost = left_behind(live);
             }
             map.time = started.elapsed();
             report.maps.push(map);
         }
         // Those that the generation does not have.
         let mut left = directory::meta_of(dir)?.map(|meta| meta.maps).unwrap_or_default();
-        left.retain(|name, _| !report.maps.iter().any(|map| map.map == pin_name(name)));
+        left.retain(|name, _| !returned.contains(&pin_name(name)));
         for name in left.keys() {
             if let Some(Object::Map(live)) = directory::object_at(&dir.join(pin_name(name)))? {
                 let lost = left_behind(&live);
@@ -243,7 +278,7 @@ impl Returning<'_> {
     /// The entries of the live map, into the smaller one that it had grown from.
     fn carry_back(
         &self,
-        name: &str,
+        (was, name): (&str, &str),
         (live, kept): (&Map, &Map),
         record: &Derivation,
         progress: &mut dyn FnMut(Progress<'_>),
@@ -269,7 +304,8 @@ impl Returning<'_> {
             false => None,
         };
         let (from, to) = (live.info().id, kept.info().id);
-        let back = Derivation { from, to, sums: record.sums.clone(), converted: None };
+        let was = (was != name).then(|| was.to_owned());
+        let back = Derivation { from, to, was, sums: record.sums.clone(), converted: None };
         bpffs::write_record(&next.join(names::transfer_of(name)), &back.to_text()).trying(|| failed("no record"))?;
         let transfer = Transfer { from: live, to: kept, base: base.as_ref(), sums: &record.sums };
         let mut tell = |done, total| progress(Progress { map: name, done, total });

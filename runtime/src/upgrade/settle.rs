@@ -111,17 +111,20 @@ impl Open<'_> {
     }
 }
 
-/// A kept map of another layout, taken up again: what was written to `live` since it was converted is converted back into it. This
+/// A kept map of another layout, taken up again, as it is pinned: what was written to `live` since it was converted is converted back into it. This
 /// settles what is there by now; the record that it leaves in `next` settles the rest after the switch. `None` where no way leads back.
 pub(crate) fn return_converted(
     record: &Derivation,
-    (live_dir, next): (&Path, &Path),
-    name: &str,
+    (live_pin, kept_pin): (&Path, &Path),
     (live, kept): (&Map, &Map),
     migrations: &Migrations,
 ) -> Result<Option<Settled>, Error> {
     let Some(converted) = &record.converted else { return Ok(None) };
-    let Some(ways) = Ways::read(live_dir, name)?.reversed() else { return Ok(None) };
+    let of = |pin: &Path| pin.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (was, name) = (of(live_pin), of(kept_pin));
+    let (name, nowhere) = (name.as_str(), Path::new(""));
+    let (live_dir, next) = (live_pin.parent().unwrap_or(nowhere), kept_pin.parent().unwrap_or(nowhere));
+    let Some(ways) = Ways::read(live_dir, &was)?.reversed() else { return Ok(None) };
     let failed = |error: TransferError| {
         Error::because(ErrorKind::Kernel, format!("can't convert the entries of map `{name}` back"), error)
     };
@@ -136,12 +139,13 @@ pub(crate) fn return_converted(
     let back = Derivation {
         from: live.info().id,
         to: kept.info().id,
+        was: (was != name).then(|| was.clone()),
         sums: converted.old_sums.clone(),
         converted: Some(Converted { base_of: Side::To, old_sums: record.sums.clone() }),
     };
     let path = next.join(names::transfer_of(name));
     bpffs::write_record(&path, &back.to_text()).trying(|| format!("can't write `{}`", path.display()))?;
-    let Some(open) = back.open(&live_dir.join(name), next, name, migrations)? else { return Ok(None) };
+    let Some(open) = back.open(live_pin, next, name, migrations)? else { return Ok(None) };
     // Entries without keys are moved when nobody writes them any more.
     if is_keyless {
         return Ok(Some(Settled { exact: true, ..Settled::default() }));

@@ -121,8 +121,8 @@ impl Staged {
             Action::TakeBack { kept, since, .. } => {
                 let map = linked(plan, (&kept.pin, kept.id), &pin)?;
                 match since {
-                    Since::ConvertedBack { .. } => {
-                        let settled = self.settle_back(&plan.map, &map)?;
+                    Since::ConvertedBack { live } => {
+                        let settled = self.settle_back(&plan.map, live, &map)?;
                         report.method = settled.method.map(transfer::Method::name);
                         report.carried(&settled);
                     }
@@ -135,7 +135,7 @@ impl Staged {
             Action::Convert { live, new, conversion, carry } => {
                 let old = open_live(plan, live)?;
                 let map = pinned(&new.def, &pin, Some(&live.pin), None)?;
-                let copied = self.convert(&plan.map, (&old, &map), conversion, &carry.sums)?;
+                let copied = self.convert(plan, (&old, &map), conversion, &carry.sums)?;
                 report.converted(&copied);
                 self.sources.push(old);
                 map
@@ -145,7 +145,7 @@ impl Staged {
             | Action::CarryBack { live, new, carry } => {
                 let old = open_live(plan, live)?;
                 let map = pinned(&new.def, &pin, Some(&live.pin), Some(&old))?;
-                let copied = self.copy(&plan.map, (&old, &map), &carry.sums)?;
+                let copied = self.copy(plan, (&old, &map), &carry.sums)?;
                 report.copied(&copied);
                 self.sources.push(old);
                 map
@@ -163,7 +163,8 @@ impl Staged {
     }
 
     /// Every entry of `old` to `new`, which nobody uses yet; and a record of it, by which the rest is settled later.
-    fn copy(&mut self, name: &str, (old, new): (&Map, &Map), sums: &[Sum]) -> Result<transfer::Copied, Error> {
+    fn copy(&mut self, plan: &MapPlan, (old, new): (&Map, &Map), sums: &[Sum]) -> Result<transfer::Copied, Error> {
+        let name = plan.map.as_str();
         let next = &self.upgrade.site.next;
         let base = if needs_base(old, sums) {
             let base = transfer::new_base(old).trying(|| format!("can't make a snapshot of map `{name}`"))?;
@@ -175,7 +176,7 @@ impl Staged {
         };
         let record = next.join(names::transfer_of(&pin_name(name)));
         let (from, to) = (old.info().id, new.info().id);
-        let derivation = Derivation { from, to, sums: sums.to_vec(), converted: None };
+        let derivation = Derivation { from, to, was: plan.old_pin(), sums: sums.to_vec(), converted: None };
         bpffs::write_record(&record, &derivation.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         let progress = &mut self.upgrade.progress;
         let mut tell = |done, total| progress(Progress { map: name, done, total });
@@ -186,16 +187,17 @@ impl Staged {
     }
 
     /// What was written since the kept map was left, converted back into it.
-    fn settle_back(&mut self, name: &str, kept: &Map) -> Result<transfer::Settled, Error> {
+    fn settle_back(&mut self, name: &str, live: &Live, kept: &Map) -> Result<transfer::Settled, Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
         let pin = pin_name(name);
-        let path = dir.join(&pin);
-        let live = Map::open(&path).trying(|| format!("can't open map `{}`", path.display()))?;
+        let was = live.pin.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let live = Map::open(&live.pin).trying(|| format!("can't open map `{}`", live.pin.display()))?;
         let ids = (kept.info().id, live.info().id);
         let records = ways_back(dir)?;
-        let record = records.iter().find(|(map, record)| *map == pin && (record.from, record.to) == ids);
+        let record = records.iter().find(|(map, record)| *map == was && (record.from, record.to) == ids);
         let settled = record.map(|(_, record)| {
-            return_converted(record, (dir.as_path(), next.as_path()), &pin, (&live, kept), &self.upgrade.migrations)
+            let pins = (dir.join(&was), next.join(&pin));
+            return_converted(record, (&pins.0, &pins.1), (&live, kept), &self.upgrade.migrations)
         });
         let settled = settled.transpose()?.flatten().ok_or_else(|| {
             let message = format!("no way leads back from map `{name}` any more; start again");
@@ -208,12 +210,12 @@ impl Staged {
     /// As [`Self::copy`], every entry in its new layout.
     fn convert(
         &mut self,
-        name: &str,
+        plan: &MapPlan,
         (old, new): (&Map, &Map),
         there: &Conversion,
         sums: &[Sum],
     ) -> Result<transfer::Copied, Error> {
-        let pin_name = pin_name(name);
+        let (name, pin_name) = (plan.map.as_str(), pin_name(&plan.map));
         let next = &self.upgrade.site.next;
         let what = || format!("can't convert map `{name}`");
         let info = old.info();
@@ -235,6 +237,7 @@ impl Staged {
         let derivation = Derivation {
             from: info.id,
             to: new.info().id,
+            was: plan.old_pin(),
             sums: sums.to_vec(),
             converted: Some(Converted { base_of: Side::From, old_sums }),
         };

@@ -8,6 +8,7 @@ mod meaning;
 mod optional;
 mod pins;
 mod releases;
+mod renames;
 mod report;
 mod restart;
 mod strangers;

@@ -22,7 +22,7 @@ pub(super) fn render(told: &Foreseen) -> String {
             what if told.denied(&map.map).is_some() => format!("**{what}**, denied"),
             what => what.to_string(),
         };
-        let name = cell(&code(&map.map));
+        let name = cell(&code(&map.name_text()));
         _ = writeln!(out, "| {name} | {} | {what} | {} |", map.entries_text(), cell(&text(&map.why)));
     }
     for Denied { error, .. } in &told.denied {

@@ -4,6 +4,7 @@ mod answers;
 mod capacity;
 mod entries;
 mod generations;
+mod names;
 mod shown;
 mod versions;
 

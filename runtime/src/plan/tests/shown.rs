@@ -63,6 +63,7 @@ fn the_json_has_the_documented_names() {
         "snapshot_bytes",
         "sums",
         "to",
+        "was",
         "why",
     ];
     assert_eq!(keys, documented);
