@@ -3,8 +3,9 @@
 mod support;
 
 use std::fs;
+use std::process::Command;
 
-use support::{Sandbox, object};
+use support::{Sandbox, compile, object};
 
 const V1: &str = "bpf/minimesh/v1/minimesh.bpf.o";
 const V2: &str = "bpf/minimesh/v2/minimesh.bpf.o";
@@ -213,6 +214,32 @@ fn objects_that_are_none_are_errors() {
         "diff notes.o maps.lock",
         "check"
     ]));
+}
+
+#[test]
+fn an_object_without_dwarf_is_told_with_the_lines_of_its_source() {
+    let sandbox = Sandbox::new();
+    let names = (14..30).map(|version| format!("llvm-objcopy-{version}")).chain(["llvm-objcopy".to_owned()]);
+    let is_there = |name: &String| Command::new(name).arg("--version").output().is_ok();
+    let objcopy = names.into_iter().find(is_there).expect("an llvm-objcopy is installed");
+    let build = |member: &str| {
+        let source = format!(
+            "struct flow {{\n\t__u64 bytes;\n{member}}};\nstruct {{\n\t__uint(type, BPF_MAP_TYPE_HASH);\n\t__uint(max_entries, 8);\n\
+             \t__type(key, __u32);\n\t__type(value, struct flow);\n}} flows SEC(\".maps\");\n"
+        );
+        compile(&sandbox, "flow.bpf.o", &source);
+        // Where libbpf-cargo has it.
+        sandbox.write("src/bpf/flow.bpf.c", source);
+        let mut command = Command::new(&objcopy);
+        command.args(["--strip-debug", "--keep-section=.BTF"]).arg(sandbox.path("flow.bpf.o"));
+        assert!(command.status().expect("it is there").success());
+    };
+    build("");
+    assert_eq!(sandbox.run("init --object flow.bpf.o").code, Some(0));
+    build("\t__u64 drops;\n");
+    let check = sandbox.run("check --object flow.bpf.o");
+    let said = check.stdout + &check.stderr;
+    assert!(said.contains("src/bpf/flow.bpf.c:3:"), "{said}");
 }
 
 #[test]

@@ -32,6 +32,11 @@ pub const OBJECTS_FILE: &str = "maplock.objects";
 /// ```
 pub const LINES_FILE: &str = "maplock.lines";
 
+/// The file in `OUT_DIR` in which the builder leaves, while a build fails, the lock as the objects would have it. The derives hold types
+/// against it then: those that are written for the new layout are right, and the report is not buried under errors that say they
+/// are not those of the release before.
+pub const BUILT_FILE: &str = "maplock.built.lock";
+
 /// Generates a Rust module for a package's pinned maps, and holds the maps against `maps.lock`.
 ///
 /// ```no_run
@@ -55,6 +60,8 @@ pub const LINES_FILE: &str = "maplock.lines";
 #[derive(Debug, Default)]
 pub struct Builder {
     inputs: Vec<Input>,
+    /// The C sources of objects that something else compiles, by the object's name.
+    sources: BTreeMap<String, Vec<PathBuf>>,
     clang_args: Vec<OsString>,
     module: Option<String>,
     runtime: bool,
@@ -99,6 +106,17 @@ impl Builder {
     #[must_use]
     pub fn object(mut self, name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         self.inputs.push(Input::Object { name: name.into(), path: path.into() });
+        self
+    }
+
+    /// Names a C source of the object that was added last, relative to the package. Reports and docs show the lines of its declarations,
+    /// and of headers that it includes in quotes, where the object has no DWARF: libbpf-cargo strips it. Without this, the file of the
+    /// object's name is looked for in `src/bpf`, `bpf`, `src`, `ebpf` and the package itself.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<PathBuf>) -> Self {
+        if let Some(Input::Object { name, .. }) = self.inputs.last() {
+            self.sources.entry(name.clone()).or_default().push(source.into());
+        }
         self
     }
 
@@ -233,6 +251,14 @@ impl Builder {
             write_if_changed(&out_dir.join(&error_file), error)?;
         }
         let error_file = outcome.error.is_some().then_some(error_file.as_str());
+        let built = out_dir.join(BUILT_FILE);
+        match error_file {
+            Some(_) if !declarations.is_empty() => write_if_changed(&built, &lock.to_string())?,
+            _ if built.exists() => {
+                fs::remove_file(&built).map_err(|error| BuildError(format!("{}: {error}", built.display())))?;
+            }
+            _ => {}
+        }
         let labels = declarations::labels(&lock);
         for label in self.externs.keys().filter(|label| !labels.contains(*label)) {
             println!("cargo::warning=maplock: no pinned map has a `{label}`, for which build.rs has an `extern_type`");
@@ -247,6 +273,14 @@ impl Builder {
         write_if_changed(&out_dir.join(LINES_FILE), &declarations.to_lines(&lock))?;
         write_if_changed(&out_dir.join(format!("{name}.mod.rs")), &rust_module::wrapper(name))?;
         write_if_changed(&out_dir.join(format!("{name}.rs")), &module)
+    }
+
+    /// The folders of `-I`, in one argument or two.
+    fn include_folders(&self, package: &Path) -> Vec<PathBuf> {
+        let args: Vec<_> = self.clang_args.iter().map(|arg| arg.to_string_lossy()).collect();
+        let glued = args.iter().filter_map(|arg| arg.strip_prefix("-I")).filter(|folder| !folder.is_empty());
+        let apart = args.windows(2).filter(|pair| pair[0] == "-I").map(|pair| &*pair[1]);
+        glued.chain(apart).map(|folder| package.join(folder)).collect()
     }
 
     fn inputs(&self, package: &Path, out_dir: &Path, lock: &Lock) -> Result<Found, String> {
@@ -296,7 +330,10 @@ impl Builder {
         }
         let list: String = objects.iter().map(|(name, path)| format!("{name}\t{}\n", path.display())).collect();
         write_if_changed(&out_dir.join(OBJECTS_FILE), &list).map_err(|error| error.to_string())?;
-        let inputs = Inputs::read_after(&objects, &manifest.config, lock).map_err(|error| error.to_string())?;
+        let mut inputs = Inputs::read_after(&objects, &manifest.config, lock).map_err(|error| error.to_string())?;
+        let in_package = |paths: &Vec<PathBuf>| paths.iter().map(|path| package.join(path)).collect();
+        let sources = self.sources.iter().map(|(name, paths)| (name.clone(), in_package(paths))).collect();
+        inputs.find_sources(package, &sources, &self.include_folders(package)).iter().for_each(|file| watch(file));
         Ok(Found::Inputs(Box::new(inputs), Box::new(manifest)))
     }
 }

@@ -35,7 +35,8 @@ impl Declarations {
     /// Reads the sources of the pinned maps of `lock` and of the types that they reach. Paths are shown from the first of `roots`
     /// that they are in; what is in none of them, such as a system's header, is left out, as it differs between machines.
     pub(crate) fn read(inputs: &Inputs, lock: &Lock, roots: &[PathBuf]) -> Self {
-        let labels = labels(lock);
+        let types = types(lock);
+        let labels = types.keys().cloned().collect();
         let mut found = Self::default();
         let mut sources = Sources { roots, texts: BTreeMap::new() };
         for object in inputs.objects() {
@@ -43,7 +44,10 @@ impl Declarations {
                 object.maps.iter().map(|map| &*map.name).filter(|map| lock.maps.contains_key(*map)).collect();
             found.objects.extend(maps.iter().map(|map| ((*map).to_owned(), object.name.clone())));
             let Ok(parsed) = Object::parse(object.bytes()) else { continue };
-            let lines = parsed.locations().lines(&labels, &maps);
+            let mut lines = parsed.locations().lines(&labels, &maps);
+            if lines.is_empty() {
+                lines = object.sources().lines(&types, &maps);
+            }
             // What several objects have is told of the first.
             for (label, line) in lines.types {
                 let name = label.split(' ').next_back().unwrap_or_default().to_owned();
@@ -64,6 +68,11 @@ impl Declarations {
             }
         }
         found
+    }
+
+    /// True where no object was read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.objects.is_empty()
     }
 
     /// Of a type, by its label.
@@ -108,29 +117,34 @@ impl Declarations {
 
 /// The labels of the types that the pinned maps reach.
 pub(crate) fn labels(lock: &Lock) -> BTreeSet<String> {
-    let (mut labels, mut seen) = (BTreeSet::new(), BTreeSet::new());
-    for map in lock.maps.values().filter(|map| !map.ephemeral) {
-        for layout in [&map.def.key, &map.def.value].into_iter().flatten() {
-            add_labels(layout, &mut labels, &mut seen);
-        }
-    }
-    labels
+    types(lock).into_keys().collect()
 }
 
-/// The labels of the types that a layout reaches.
-fn add_labels<'l>(layout: &'l Layout, labels: &mut BTreeSet<String>, seen: &mut BTreeSet<*const ()>) {
+/// The types that the pinned maps reach, by their labels.
+fn types(lock: &Lock) -> BTreeMap<String, &Layout> {
+    let (mut types, mut seen) = (BTreeMap::new(), BTreeSet::new());
+    for map in lock.maps.values().filter(|map| !map.ephemeral) {
+        for layout in [&map.def.key, &map.def.value].into_iter().flatten() {
+            add_types(layout, &mut types, &mut seen);
+        }
+    }
+    types
+}
+
+/// The types that a layout reaches.
+fn add_types<'l>(layout: &'l Layout, types: &mut BTreeMap<String, &'l Layout>, seen: &mut BTreeSet<*const ()>) {
     let typedef = layout.typedef.as_deref();
     match &layout.shape {
-        Shape::Array { element, .. } => add_labels(element, labels, seen),
+        Shape::Array { element, .. } => add_types(element, types, seen),
         Shape::Enum(of) => {
-            labels.extend(of.name.as_deref().or(typedef).map(|name: &'l str| format!("enum {name}")));
+            types.extend(of.name.as_deref().or(typedef).map(|name| (format!("enum {name}"), layout)));
         }
         Shape::Composite(of) => {
             let name = of.name().map(|name| &**name).or(typedef);
-            labels.extend(name.map(|name| format!("{} {name}", of.kind().keyword())));
+            types.extend(name.map(|name| (format!("{} {name}", of.kind().keyword()), layout)));
             // The number of ways to one can be exponential.
             if seen.insert(std::sync::Arc::as_ptr(of).cast()) {
-                of.members().iter().for_each(|member| add_labels(&member.layout, labels, seen));
+                of.members().iter().for_each(|member| add_types(&member.layout, types, seen));
             }
         }
         _ => {}

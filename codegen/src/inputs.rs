@@ -1,5 +1,6 @@
 //! The objects of a package, read from their files and put together.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -7,6 +8,7 @@ use maplock_layout::rules::Attribute;
 use maplock_layout::{Config, Lock, MapDef, ObjectMaps, Observation, observe_after};
 
 use crate::object_file::{Object, SourceLine, TypesObject};
+use crate::source_text::SourceText;
 
 /// Objects and what they define.
 #[derive(Debug, Default)]
@@ -26,7 +28,12 @@ pub struct InputObject {
     /// All maps that it defines, with the types that the configuration binds to them.
     pub maps: Vec<MapDef>,
     bytes: Vec<u8>,
+    /// The text of its C sources, where it has no DWARF to tell lines.
+    sources: SourceText,
 }
+
+/// Where projects keep the C source of an object, from the package; the first is libbpf-cargo's.
+const SOURCE_FOLDERS: [&str; 5] = ["src/bpf", "bpf", "src", "ebpf", ""];
 
 /// An object that can't be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +90,34 @@ impl Inputs {
         Ok(Self { objects, observation })
     }
 
+    /// Gives objects without DWARF their lines from C sources: those of `named`, by the object's name, or else the file of an object's name
+    /// in a folder where `package` would have it, and what it includes. `folders` are where includes are looked for. Returns the files.
+    pub fn find_sources(
+        &mut self,
+        package: &Path,
+        named: &BTreeMap<String, Vec<PathBuf>>,
+        folders: &[PathBuf],
+    ) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for object in &mut self.objects {
+            let has_lines = Object::parse(&object.bytes).is_ok_and(|parsed| !parsed.locations().is_empty());
+            if has_lines {
+                continue;
+            }
+            let name = object_name(&object.path);
+            let usual = || {
+                let files = SOURCE_FOLDERS.iter().flat_map(|folder| {
+                    [".bpf.c", ".c"].map(|ending| package.join(folder).join(format!("{name}{ending}")))
+                });
+                files.into_iter().find(|file| file.is_file()).into_iter().collect()
+            };
+            let own = named.get(&object.name).cloned().filter(|own| !own.is_empty()).unwrap_or_else(usual);
+            object.sources = SourceText::read(&own, folders);
+            files.extend(object.sources.paths().map(Path::to_owned));
+        }
+        files
+    }
+
     /// The objects, in the order in which they were given.
     #[must_use]
     pub fn objects(&self) -> &[InputObject] {
@@ -95,7 +130,8 @@ impl Inputs {
         let of_map = |object: &&InputObject| object.maps.iter().any(|def| def.name == map);
         self.objects.iter().filter(of_map).find_map(|object| {
             let parsed = Object::parse(&object.bytes).ok()?;
-            parsed.locations().find(map, path, attribute)
+            let def = object.maps.iter().find(|def| def.name == map)?;
+            parsed.locations().find(map, path, attribute).or_else(|| object.sources.find(def, path, attribute))
         })
     }
 }
@@ -106,6 +142,11 @@ impl InputObject {
         &self.bytes
     }
 
+    /// The text of its sources; nothing where it has DWARF.
+    pub(crate) fn sources(&self) -> &SourceText {
+        &self.sources
+    }
+
     fn read(name: String, path: PathBuf, config: &Config, types: &[TypesObject<'_>]) -> Result<Self, InputError> {
         let fail = |problem| InputError { path: path.clone(), problem };
         let bytes = read(&path)?;
@@ -114,7 +155,7 @@ impl InputObject {
             object.bind(map, binding, types).map_err(|error| fail(error.to_string()))?;
         }
         let maps = object.maps;
-        Ok(Self { name, path, maps, bytes })
+        Ok(Self { name, path, maps, bytes, sources: SourceText::default() })
     }
 }
 

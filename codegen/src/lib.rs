@@ -16,8 +16,9 @@ mod manifest;
 mod object_file;
 pub mod report;
 mod rust_module;
+mod source_text;
 
-pub use builder::{BuildError, Builder, LINES_FILE, OBJECTS_FILE};
+pub use builder::{BUILT_FILE, BuildError, Builder, LINES_FILE, OBJECTS_FILE};
 pub use file_error::FileError;
 pub use inputs::{InputError, InputObject, Inputs, object_name};
 pub use manifest::Manifest;

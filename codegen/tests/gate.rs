@@ -14,7 +14,7 @@ use maplock_codegen::{Inputs, Manifest};
 use maplock_layout::lock::OnUpgrade;
 use maplock_layout::{Config, Lock, epochs};
 
-use support::{Build, Project, clang, compile_for_bpf, root, run, times};
+use support::{Build, Project, clang, compile_for_bpf, root, run, skip, times};
 
 const MANIFEST: &str = r#"[package]
 name = "NAME"
@@ -681,6 +681,54 @@ fn a_map_declared_by_its_sizes_gets_types_of_an_object_that_is_built_for_them() 
     assert!(changed.generated("maps.rs").contains("pub drops: u32"));
     project.remove("bpf/types.o");
     project.build().fails("bpf/types.o: No such file");
+}
+
+/// Where libbpf-cargo has made the object, which leaves BTF and no DWARF.
+#[test]
+fn an_object_without_dwarf_is_told_with_the_lines_of_its_sources() {
+    let Some(clang) = clang() else { return };
+    let is_there = |name: &String| Command::new(name).arg("--version").output().is_ok();
+    let names = (14..30).map(|version| format!("llvm-objcopy-{version}")).chain(["llvm-objcopy".to_owned()]);
+    let Some(objcopy) = names.into_iter().find(is_there) else { return skip("llvm-objcopy (apt-get install llvm-16)") };
+    let project = Project::kept("stripped");
+    project.write("src/lib.rs", FLOW_LIBRARY);
+    project.write("Cargo.toml", manifest("stripped"));
+    project.copy("bpf/include/bpf_min.h", "src/bpf/bpf_min.h");
+    project.write("build.rs", build_script(".object(\"flowtop\", \"flowtop.bpf.o\")"));
+    let compile = |header: &str, strip: bool| {
+        project.write("src/bpf/flow keys.h", header);
+        // Words that are like a declaration, and are none.
+        let source =
+            format!("/* struct flow {{ int drops; }} */\n{FLOW_SOURCE}struct flow *drops(struct flow *flow);\n");
+        project.write("src/bpf/flowtop.bpf.c", source);
+        let mut command = Command::new(&clang);
+        command.current_dir(project.path("")).args(["-target", "bpf", "-O2", "-g", "-c", "src/bpf/flowtop.bpf.c"]);
+        run(command.args(["-o", "flowtop.bpf.o"]));
+        if strip {
+            let mut command = Command::new(&objcopy);
+            command.args(["--strip-debug", "--keep-section=.BTF", "--keep-section=.BTF.ext"]);
+            run(command.arg(project.path("flowtop.bpf.o")));
+        }
+    };
+    let first = FLOW_HEADER.replace("__u64 packets;", "__u64 packets; /* since boot */");
+    compile(&first, true);
+    project.remove("maps.lock");
+    project.build().warns("cargo maplock init");
+    let inputs = Inputs::read(&[("flowtop".to_owned(), project.path("flowtop.bpf.o"))], &Config::default());
+    let observation = inputs.expect("a good object").observation;
+    let lock = epochs::update(&Lock::default(), &observation, &Config::default().levels).expect("all is new");
+    project.write("maps.lock", lock.to_string());
+    let module = project.build().succeeds_silently().generated("maps.rs");
+    assert!(module.contains("/// since boot") && module.contains("src/bpf/flow keys.h:10."), "{module}");
+
+    let second = first.replace("\t__u64 bytes;", "\tstruct {\n\t\t__u32 drops;\n\t} lost;\n\t__u64 bytes;");
+    compile(&second, true);
+    let stripped = project.build().fails("`lost` was added");
+    compile(&second, false);
+    let whole = project.build().fails("`lost` was added");
+    assert_eq!(stripped.told(), whole.told());
+    assert!(stripped.told().contains("--> src/bpf/flow keys.h:"), "{}", stripped.told());
+    assert_eq!(stripped.generated("maps.rs"), whole.generated("maps.rs"));
 }
 
 #[test]

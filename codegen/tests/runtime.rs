@@ -82,3 +82,67 @@ fn without_a_name_the_module_is_maps() {
     project.copy("minimesh/maps.lock", "maps.lock");
     project.build().succeeds();
 }
+
+/// A daemon with a handle, a generated type, and one of its own.
+const USER: &str = r#"//! A daemon.
+use maplock::MapValue;
+use maplock::zerocopy::{FromBytes, Immutable, IntoBytes};
+
+maplock::include_maps!("minimesh");
+
+#[derive(Clone, Copy, MapValue, FromBytes, IntoBytes, Immutable)]
+#[zerocopy(crate = "maplock::zerocopy")]
+#[repr(C)]
+#[maplock(map = "stats")]
+struct Stats {
+MEMBERS
+}
+
+fn main() {
+    let maps = minimesh::Maps::open("/sys/fs/bpf/minimesh").unwrap();
+    for entry in maps.stats().iter() {
+        let (_, value): (minimesh::stats::Key, minimesh::stats::Value) = entry.unwrap();
+        let connections: WIDTH = value.connections;
+        println!("{connections} {}", size_of::<Stats>());
+    }
+}
+"#;
+
+const OLD_STATS: &str = "    passed_over: u32,
+    connections: u32,
+    last_seen: u64,";
+const NEW_STATS: &str = "    passed_over: u64,
+    connections: u64,
+    last_seen: u64,";
+
+#[test]
+fn a_break_is_not_buried_under_errors_that_follow_from_it() {
+    let project = Project::kept("broken");
+    project.write("Cargo.toml", MANIFEST.replace("ROOT", &root().display().to_string()).replace("daemon", "broken"));
+    project.write("build.rs", BUILD_SCRIPT);
+    let old = USER.replace("MEMBERS", OLD_STATS).replace("WIDTH", "u32");
+    project.write("src/main.rs", &old);
+    project.copy("bpf/minimesh/v1/minimesh.bpf.o", "minimesh.bpf.o");
+    project.copy("minimesh/maps.lock", "maps.lock");
+    project.build().succeeds();
+
+    // Whoever has written the daemon for the new layout is told of the break alone.
+    project.copy("bpf/minimesh/v3/minimesh.bpf.o", "minimesh.bpf.o");
+    project.write("src/main.rs", USER.replace("MEMBERS", NEW_STATS).replace("WIDTH", "u64"));
+    project.build().fails("pinned state of map `stats` would be misread or lost");
+
+    // Whoever has not has the break first, and then what is wrong in the daemon: nothing in what is generated.
+    project.write("src/main.rs", &old);
+    let build = project.build();
+    let told = build.told();
+    assert!(!build.is_success, "{told}");
+    let errors: Vec<_> = told.lines().filter(|line| line.starts_with("error")).collect();
+    assert!(errors[0].contains("pinned state of map `stats`"), "{told}");
+    let places: Vec<_> = told.lines().filter(|line| line.trim_start().starts_with("--> ")).collect();
+    let elsewhere = places.iter().skip_while(|place| !place.contains("minimesh.rs"));
+    assert!(elsewhere.skip(1).all(|place| place.contains("src/main.rs")), "{told}");
+
+    // What follows is judged by the lock again.
+    project.copy("bpf/minimesh/v1/minimesh.bpf.o", "minimesh.bpf.o");
+    project.build().succeeds();
+}

@@ -15,6 +15,9 @@ use crate::types::Types;
 /// Where `maplock-codegen` leaves the lines of the C headers: `KIND<TAB>NAME<TAB>MEMBER OR OBJECT<TAB>FILE:LINE`.
 const LINES_FILE: &str = "maplock.lines";
 
+/// What it leaves while the build fails: the lock as the objects would have it. The error tells what the lock does not have yet.
+const BUILT_FILE: &str = "maplock.built.lock";
+
 /// When a file was written, and its length.
 type Stamp = Option<(SystemTime, u64)>;
 
@@ -24,6 +27,12 @@ static CACHE: Mutex<Option<Cache>> = Mutex::new(None);
 
 /// The path of the lock, absolute.
 pub(crate) fn path(input: &Input) -> Result<PathBuf, String> {
+    if input.attribute.lock.is_none()
+        && let Some(built) = env::var_os("OUT_DIR").map(|folder| Path::new(&folder).join(BUILT_FILE))
+        && built.exists()
+    {
+        return Ok(built);
+    }
     let folder = env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set; build it with Cargo")?;
     let name = input.attribute.lock.as_ref().map_or_else(|| FILE_NAME.to_owned(), syn::LitStr::value);
     Ok(Path::new(&folder).join(name))

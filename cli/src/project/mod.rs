@@ -5,6 +5,7 @@ mod files;
 pub(crate) mod git;
 pub(crate) mod lockfile;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
 
@@ -126,7 +127,10 @@ pub(crate) fn inputs(targets: &[&Target], project: &Project) -> Result<Vec<Resul
             let text = lockfile::read(&target.lock).ok().flatten().unwrap_or_default();
             // `update` mends the ends of lines.
             let lock = Lock::parse(&text.replace("\r\n", "\n")).unwrap_or_default();
-            read_after(&objects, &target.config, &lock)
+            let mut inputs = read_after(&objects, &target.config, &lock)?;
+            let dir = target.package.as_ref().map_or_else(|| parent(&target.lock), |package| package.dir.clone());
+            inputs.find_sources(&dir, &BTreeMap::new(), &[]);
+            Ok(inputs)
         })
         .collect();
     Ok(inputs)

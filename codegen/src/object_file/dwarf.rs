@@ -68,7 +68,7 @@ impl Locations {
     }
 
     /// True where there is nothing to look up.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.units(|units| units.units.is_empty()).unwrap_or(true)
     }
 }

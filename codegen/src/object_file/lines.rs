@@ -18,6 +18,12 @@ pub(crate) struct Lines {
     pub(crate) maps: BTreeMap<String, SourceLine>,
 }
 
+impl Lines {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.types.is_empty() && self.members.is_empty() && self.maps.is_empty()
+    }
+}
+
 impl Locations {
     /// The lines of these types and maps. Of what is declared several times, the first counts.
     pub(crate) fn lines(&self, labels: &BTreeSet<String>, maps: &BTreeSet<&str>) -> Lines {

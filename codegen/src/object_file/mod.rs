@@ -22,6 +22,7 @@ use types::Types;
 
 pub use dwarf::{Locations, SourceLine};
 pub use error::ObjectError;
+pub(crate) use lines::Lines;
 pub use types::TypesObject;
 
 /// `EM_BPF`.

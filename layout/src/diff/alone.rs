@@ -34,7 +34,7 @@ pub(super) fn new_map(def: &MapDef, sink: &mut Sink<'_>) {
 }
 
 /// A member that may lie elsewhere with the next compiler, by its path, and why; of the type itself the path is empty.
-fn unpromised<'l>(layout: &'l Layout, seen: &mut HashSet<*const Composite>) -> Option<(String, &'static str)> {
+fn unpromised(layout: &Layout, seen: &mut HashSet<*const Composite>) -> Option<(String, &'static str)> {
     let mut layout = layout;
     while let Shape::Array { element, .. } = &layout.shape {
         layout = element;
