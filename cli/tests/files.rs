@@ -5,6 +5,7 @@ mod support;
 use std::fs;
 use std::process::Command;
 
+use maplock_layout::Lock;
 use support::{Sandbox, compile, object};
 
 const V1: &str = "bpf/minimesh/v1/minimesh.bpf.o";
@@ -60,7 +61,7 @@ fn a_break_is_accepted_amended_and_undone() {
     insta::assert_snapshot!("undo", sandbox.transcript(&["accept stats --undo", "accept stats --undo"]));
     let undone = sandbox.run(&format!("check --object {V1}"));
     assert_ne!(undone.code, Some(0), "`update` entered what v2 brought as well");
-    let stats = |lock: &str| lock[lock.find("[map.stats]").expect("stats")..].to_owned();
+    let stats = |lock: &str| Lock::parse(lock).expect("a lock").maps["stats"].clone();
     assert_eq!(stats(&sandbox.read("maps.lock")), stats(&before));
 }
 
@@ -80,7 +81,7 @@ fn members_that_both_releases_count_are_summed_as_accepted() {
         "diff bpf/minimesh/v1/minimesh.bpf.o maps.lock",
     ]));
     let lock = sandbox.read("maps.lock");
-    assert!(lock.contains("\nmerge = { connections = \"sum\", passed_over = \"sum\" }\nreason = "), "{lock}");
+    assert!(lock.contains(", merge = { connections = \"sum\", passed_over = \"sum\" }, from = "), "{lock}");
     let json = |line: &str| sandbox.run(&format!("{line} --message-format json")).json();
     let sums = serde_json::json!({ "connections": "sum", "passed_over": "sum" });
     let again = json(&of("migrate", ""));

@@ -10,6 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use maplock::Policies;
 use maplock::internals::meta;
 use maplock::internals::sys::{Map, NewMap, bpffs};
+use maplock::layout::Lock;
 use maplock::layout::map::MapType;
 use serde_json::Value;
 use support::node::{Cgroup, Node, stable};
@@ -67,8 +68,10 @@ fn a_map_that_was_renamed_is_given_up_and_denied() {
             // As another loader leaves the pins.
             bpffs::unlink(&node.pins().join(meta::NAME)).expect("a pin");
         }
-        let lock = node.sandbox.read("v1.lock").replace("[map.stats", "[map.statistics");
-        node.sandbox.write("renamed.lock", lock);
+        let mut lock = Lock::parse(&node.sandbox.read("v1.lock")).expect("a lock");
+        let stats = lock.maps.remove("stats").expect("stats");
+        lock.maps.insert("statistics".to_owned(), stats);
+        node.sandbox.write("renamed.lock", lock.to_string());
         let plan = |deny: &str| node.run(&format!("plan --lock renamed.lock --pins fs/minimesh --deny {deny}"));
         let told = plan("refuse");
         assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);

@@ -96,13 +96,12 @@ type = "99"
 key_size = 0
 value_size = 0
 max_entries = 4096
-digest = "1a8c1c513e0bf5c9ec44e0ef253a8895"
 ephemeral = true
+digest = "1a8c1c513e0bf5c9ec44e0ef253a8895"
+checksum = "4262e2e2b7375e10"
 
 [map.flows]
 type = "lru_hash"
-key_size = 20
-value_size = 104
 max_entries = 1024
 flags = 0x6
 map_extra = "0xffffffffffffffff"
@@ -111,13 +110,42 @@ numa_node = 1
 pinning = "by_name"
 key = "struct flow_key"
 value = "struct flow"
-digest = "b5259b3aa3437af19a4b37147dd805bf"
 renamed-from = ["flow_table", "ft"]
 optional = true
 runtime-capacity = true
 runtime-flags = true
+digest = "b5259b3aa3437af19a4b37147dd805bf"
+checksum = "4301151d7ce9b5b8"
 
-[map.flows.types."enum verdict"]
+[map.m]
+type = "hash"
+max_entries = 64
+pinning = "by_name"
+key = "u32"
+value = "struct v"
+digest = "7b81ad0b9c5c180feb2a271d6209527c"
+checksum = "c07f9fec9563d0fd"
+
+[map."my map"]
+type = "hash_of_maps"
+value_size = 4
+max_entries = 8
+pinning = 16
+key = "u32"
+digest = "85a3f721ab2aaf9b44d9ab966e48c7a6"
+checksum = "e59ca2eeec063cb2"
+
+[map."my map".inner]
+type = "array"
+max_entries = 1024
+key = "u32"
+value = "u64"
+
+[gone.old]
+renamed-from = ["older"]
+checksum = "822f30c07324a10a"
+
+[type."enum verdict"]
 size = 4
 values = [
   "DROP = -1",
@@ -125,14 +153,14 @@ values = [
   "VERDICT_MAX = 1",
 ]
 
-[map.flows.types."struct counter"]
+[type."struct counter"]
 size = 16
 members = [
   { offset = 0, size = 8, name = "packets", type = "u64" },
   { offset = 8, size = 8, name = "bytes", type = "u64" },
 ]
 
-[map.flows.types."struct flow"]
+[type."struct flow"]
 size = 104
 members = [
   { offset = 0, size = 32, name = "stats", type = "struct counter[2]" },
@@ -147,7 +175,7 @@ members = [
   { offset = 98, size = 4, name = "port", type = "struct flow.port" },
 ]
 
-[map.flows.types."struct flow.port"]
+[type."struct flow.port"]
 anonymous = true
 size = 4
 members = [
@@ -155,7 +183,7 @@ members = [
   { offset = 2, size = 2, name = "low", type = "u16" },
 ]
 
-[map.flows.types."struct flow_key"]
+[type."struct flow_key"]
 size = 20
 members = [
   { offset = 0, size = 16, name = "", type = "union flow_key.<v4>" },
@@ -164,13 +192,19 @@ members = [
   { offset = 19, size = 1, name = "pad", type = "u8" },
 ]
 
-[map.flows.types."struct in6_addr"]
+[type."struct in6_addr"]
 size = 16
 members = [
   { offset = 0, size = 16, name = "u", type = "union in6_addr.u" },
 ]
 
-[map.flows.types."union flow_key.<v4>"]
+[type."struct v"]
+size = 8
+members = [
+  { offset = 0, size = 8, name = "hits", type = "u64" },
+]
+
+[type."union flow_key.<v4>"]
 anonymous = true
 size = 16
 members = [
@@ -178,7 +212,7 @@ members = [
   { offset = 0, size = 16, name = "v6", type = "struct in6_addr" },
 ]
 
-[map.flows.types."union in6_addr.u"]
+[type."union in6_addr.u"]
 anonymous = true
 size = 16
 members = [
@@ -186,87 +220,31 @@ members = [
   { offset = 0, size = 16, name = "words", type = "u32[4]" },
 ]
 
-[map.m]
-type = "hash"
-key_size = 4
-value_size = 8
-max_entries = 64
-pinning = "by_name"
-key = "u32"
-value = "struct v"
-digest = "7b81ad0b9c5c180feb2a271d6209527c"
-
-[map.m.types."struct v"]
-size = 8
-members = [
-  { offset = 0, size = 8, name = "hits", type = "u64" },
+[map.events.history]
+epochs = [
 ]
 
-[[map.m.epoch]]
-from = "34964539466c86598f4fa855dbe103cd"
-to = "7b81ad0b9c5c180feb2a271d6209527c"
-rules = ["max-entries-decreased", "member-type-changed", "value-size-changed"]
-max_entries = 64
-on-upgrade = "migrate"
-reason = "byte counters to 64 bits:\n\"wrapped\""
-
-[map.m.epoch.previous]
-type = "hash"
-key_size = 4
-value_size = 4
-max_entries = 1024
-pinning = "by_name"
-key = "u32"
-value = "struct v"
-
-[map.m.epoch.previous.types."struct v"]
-size = 4
-members = [
-  { offset = 0, size = 4, name = "hits", type = "u32" },
+[map.flows.history]
+epochs = [
 ]
 
-[map."my map"]
-type = "hash_of_maps"
-key_size = 4
-value_size = 4
-max_entries = 8
-pinning = 16
-key = "u32"
-digest = "85a3f721ab2aaf9b44d9ab966e48c7a6"
-
-[map."my map".inner]
-type = "array"
-key_size = 4
-value_size = 8
-max_entries = 1024
-key = "u32"
-value = "u64"
-
-[gone.old]
-renamed-from = ["older"]
-
-[[gone.old.epoch]]
-from = "34964539466c86598f4fa855dbe103cd"
-to = "7b81ad0b9c5c180feb2a271d6209527c"
-rules = ["max-entries-decreased", "member-type-changed", "value-size-changed"]
-max_entries = 64
-on-upgrade = "drop"
-reason = "byte counters to 64 bits:\n\"wrapped\""
-
-[gone.old.epoch.previous]
-type = "hash"
-key_size = 4
-value_size = 4
-max_entries = 1024
-pinning = "by_name"
-key = "u32"
-value = "struct v"
-
-[gone.old.epoch.previous.types."struct v"]
-size = 4
-members = [
-  { offset = 0, size = 4, name = "hits", type = "u32" },
+[map.m.history]
+epochs = [
+  { on-upgrade = "migrate", reason = "byte counters to 64 bits:\n\"wrapped\"", rules = ["max-entries-decreased", "member-type-changed", "value-size-changed"], max_entries = 64, from = "34964539466c86598f4fa855dbe103cd", to = "7b81ad0b9c5c180feb2a271d6209527c", previous = "d65c65d42a5f" },
 ]
+definitions.d65c65d42a5f = { type = "hash", max_entries = 1024, pinning = "by_name", key = "u32", value = "struct v#cf54cf67d12e" }
+types."struct v#cf54cf67d12e" = { size = 4, members = [{ offset = 0, size = 4, name = "hits", type = "u32" }] }
+
+[map."my map".history]
+epochs = [
+]
+
+[gone.old.history]
+epochs = [
+  { on-upgrade = "drop", reason = "byte counters to 64 bits:\n\"wrapped\"", rules = ["max-entries-decreased", "member-type-changed", "value-size-changed"], max_entries = 64, from = "34964539466c86598f4fa855dbe103cd", to = "7b81ad0b9c5c180feb2a271d6209527c", previous = "d65c65d42a5f" },
+]
+definitions.d65c65d42a5f = { type = "hash", max_entries = 1024, pinning = "by_name", key = "u32", value = "struct v#cf54cf67d12e" }
+types."struct v#cf54cf67d12e" = { size = 4, members = [{ offset = 0, size = 4, name = "hits", type = "u32" }] }
 "#;
 
 /// The error for `EVERYTHING` with its first `from` replaced; the text of the line that it names, and its sentence.
@@ -341,10 +319,13 @@ fn text_that_is_no_toml_is_refused_where_it_breaks() {
     }
 }
 
+/// What is to be done about a text that is not as it was written.
+const RESTORE: &str = "the file was edited by hand, or git merged it wrongly; take it whole from a commit in which it was right (`git checkout HEAD -- maps.lock`, after a merge `git checkout HEAD^1 -- maps.lock`), run `cargo maplock update`, and accept again what is missing then";
+
 #[test]
 fn an_edit_by_hand_breaks_the_digest_and_says_of_which_map() {
     for (from, to, map) in [
-        ("key_size = 20", "key_size = 24", "flows"),
+        ("key_size = 0", "key_size = 4", "events"),
         ("flags = 0x6", "flags = 0x4", "flows"),
         ("\"PASS = 0\"", "\"PASS = 2\"", "flows"),
         ("name = \"hits\", type = \"u64\"", "name = \"hits\", type = \"i64\"", "m"),
@@ -357,28 +338,94 @@ fn an_edit_by_hand_breaks_the_digest_and_says_of_which_map() {
         assert_eq!(
             error.to_string(),
             format!(
-                "line {}: the definition of map `{map}` has digest {computed}, but {written} is written there: the file was edited by hand, or merged; restore it (`git checkout maps.lock`), then run `cargo maplock update` or `cargo maplock accept {map}`",
+                "line {}: the definition of map `{map}` has digest {computed}, but {written} is written there: {RESTORE}",
                 error.line
             )
         );
         let line = EVERYTHING.lines().nth(error.line - 1).unwrap();
         assert_eq!(line, format!("digest = \"{written}\""));
+        assert_eq!(Lock::parse_embedded(&EVERYTHING.replacen(from, to, 1)).unwrap_err(), error);
     }
 }
 
 #[test]
 fn an_edit_of_an_old_definition_breaks_the_digest_that_its_epoch_leaves() {
     let (line, sentence) = refused("name = \"hits\", type = \"u32\"", "name = \"hits\", type = \"i32\"");
-    assert!(line.starts_with("from = "), "{line}");
+    assert!(line.contains("from = "), "{line}");
     assert!(sentence.starts_with("the definition of map `m` has digest "), "{sentence}");
 }
 
 #[test]
+fn an_edit_of_what_no_digest_covers_breaks_the_checksum_and_says_of_which_map() {
+    for (from, to, map) in [
+        ("max_entries = 4096", "max_entries = 4097", "events"),
+        ("ephemeral = true\n", "", "events"),
+        ("numa_node = 1", "numa_node = 2", "flows"),
+        ("renamed-from = [\"flow_table\", \"ft\"]", "renamed-from = [\"flow_table\"]", "flows"),
+        ("optional = true\n", "", "flows"),
+        ("runtime-capacity = true\n", "", "flows"),
+        ("runtime-flags = true\n", "", "flows"),
+        ("pinning = 16", "pinning = 17", "my map"),
+        // a type by its name, and the order of members
+        ("be32 (u32)", "le32 (u32)", "flows"),
+        ("  \"DROP = -1\",\n  \"PASS = 0\",\n", "  \"PASS = 0\",\n  \"DROP = -1\",\n", "flows"),
+        // the history
+        ("\"migrate\"", "\"reuse\"", "m"),
+        ("byte counters", "bit counters", "m"),
+        ("\"value-size-changed\"], max_entries = 64", "\"value-size-changed\"], max_entries = 63", "m"),
+        ("rules = [\"max-entries-decreased\", ", "rules = [", "m"),
+        ("to = \"7b81ad", "to = \"8b81ad", "m"),
+        (
+            "definitions.d65c65d42a5f = { type = \"hash\", max_entries = 1024",
+            "definitions.d65c65d42a5f = { type = \"hash\", max_entries = 1023",
+            "m",
+        ),
+        // a map that is gone
+        ("renamed-from = [\"older\"]\n", "", "old"),
+    ] {
+        let text = EVERYTHING.replacen(from, to, 1);
+        assert_ne!(text, EVERYTHING, "{from}");
+        let error = Lock::parse(&text).unwrap_err();
+        let LockProblem::Checksum { map: named, written, computed } = &error.problem else { panic!("{from}: {error}") };
+        assert_eq!(named, map, "{from}");
+        assert_eq!(text.lines().nth(error.line - 1).unwrap(), format!("checksum = \"{written}\""));
+        assert_eq!(
+            error.problem.to_string(),
+            format!(
+                "what is written of map `{map}` has checksum {computed}, but {written} is written there: {RESTORE}"
+            )
+        );
+        // A node asks what the bytes mean, and no more.
+        Lock::parse_embedded(&text).unwrap();
+    }
+}
+
+#[test]
+fn a_history_is_of_its_own_map_alone() {
+    let (before, section) = EVERYTHING.split_once("[map.m.history]\n").unwrap();
+    let (section, after) = section.split_once("\n\n").unwrap();
+    let moved = format!("{before}[map.m.history]\nepochs = [\n]\n\n{after}").replacen(
+        "[map.flows.history]\nepochs = [\n]\n",
+        &format!("[map.flows.history]\n{section}\n"),
+        1,
+    );
+    let error = Lock::parse(&moved).unwrap_err();
+    assert!(matches!(&error.problem, LockProblem::Checksum { map, .. } if map == "flows"), "{error}");
+
+    let (line, sentence) = refused("\ndefinitions.", "\ndefinitions.x");
+    assert!(line.contains("previous = \"d65c65d42a5f\""), "{line}");
+    assert_eq!(sentence, "the history of map `m` has no definition `d65c65d42a5f`; restore the file from git");
+    let (line, sentence) = refused("\ntypes.\"struct v#", "\ntypes.\"struct w#");
+    assert!(line.starts_with("definitions."), "{line}");
+    assert_eq!(sentence, "`struct v#cf54cf67d12e` is not a type");
+}
+
+#[test]
 fn members_that_are_merged_are_one_line_with_a_name_for_each() {
-    let line = "merge = { \"by_port[].packets\" = \"sum\", \"stats.bytes\" = \"sum\", total = \"sum\" }";
-    let text = EVERYTHING.replacen("reason = ", &format!("{line}\nreason = "), 1);
-    let lock = Lock::parse(&text).unwrap();
-    assert_eq!(lock.to_string(), text);
+    let fact = "merge = { \"by_port[].packets\" = \"sum\", \"stats.bytes\" = \"sum\", total = \"sum\" }";
+    let text = EVERYTHING.replacen("max_entries = 64, from", &format!("max_entries = 64, {fact}, from"), 1);
+    let lock = Lock::parse_embedded(&text).unwrap();
+    assert!(lock.to_string().contains(&format!(", {fact}, from = ")));
     let paths: Vec<_> = lock.maps["m"].epochs[0].merge.keys().map(String::as_str).collect();
     assert_eq!(paths, ["by_port[].packets", "stats.bytes", "total"]);
 }
@@ -392,12 +439,9 @@ fn an_unknown_key_is_refused_with_what_was_meant() {
         "`max_entires` is not known here; did you mean `max_entries`?",
     );
     says("version = 1", "version = 1\nmaps = 2", "maps = 2", "`maps` is not known here; did you mean `map`?");
-    says(
-        "on-upgrade =",
-        "on_upgrade =",
-        "on_upgrade = \"migrate\"",
-        "`on_upgrade` is not known here; did you mean `on-upgrade`?",
-    );
+    let (line, sentence) = refused("on-upgrade =", "on_upgrade =");
+    assert!(line.contains("on_upgrade = \"migrate\""), "{line}");
+    assert_eq!(sentence, "`on_upgrade` is not known here; did you mean `on-upgrade`?");
     says("flags = 0x6", "zzz = 0x6", "zzz = 0x6", "`zzz` is not known here");
     let (line, sentence) = refused("bits = 3, name", "bit = 3, name");
     assert!(line.contains("bit = 3"), "{line}");
@@ -408,8 +452,16 @@ fn an_unknown_key_is_refused_with_what_was_meant() {
 fn a_missing_key_is_named_at_the_table_that_lacks_it() {
     says("type = \"99\"\n", "", "[map.events]", "`type` is missing");
     says("\ndigest = \"1a8c1c513e0bf5c9ec44e0ef253a8895\"", "", "[map.events]", "`digest` is missing");
-    says("reason = ", "# reason = ", "[[map.m.epoch]]", "`reason` is missing");
-    says("size = 16\nmembers", "members", "[map.flows.types.\"struct counter\"]", "`size` is missing");
+    says("checksum = \"4262", "# checksum = \"4262", "[map.events]", "`checksum` is missing");
+    says("key_size = 0\n", "", "[map.events]", "`key_size` is missing");
+    says("size = 16\nmembers", "members", "[type.\"struct counter\"]", "`size` is missing");
+    let (line, sentence) = refused("reason = ", "because = ");
+    assert!(line.contains("because = "), "{line}");
+    assert_eq!(sentence, "`because` is not known here");
+    let (line, sentence) =
+        refused("rules = [\"max-entries-decreased\", \"member-type-changed\", \"value-size-changed\"], ", "");
+    assert!(line.contains("byte counters"), "{line}");
+    assert_eq!(sentence, "`rules` is missing");
     let (line, sentence) = refused("bit_offset = 320, ", "");
     assert!(line.contains("\"seen\""), "{line}");
     assert_eq!(sentence, "`bit_offset` is missing");
@@ -417,35 +469,27 @@ fn a_missing_key_is_named_at_the_table_that_lacks_it() {
 
 #[test]
 fn a_value_of_another_kind_is_refused() {
-    says("key_size = 20", "key_size = \"20\"", "key_size = \"20\"", "not an integer");
-    says("key_size = 20", "key_size = -1", "key_size = -1", "-1 is out of range");
-    says("key_size = 20", "key_size = 4294967296", "key_size = 4294967296", "4294967296 is out of range");
+    says("key_size = 0", "key_size = \"0\"", "key_size = \"0\"", "not an integer");
+    says("key_size = 0", "key_size = -1", "key_size = -1", "-1 is out of range");
+    says("key_size = 0", "key_size = 4294967296", "key_size = 4294967296", "4294967296 is out of range");
     says("ephemeral = true", "ephemeral = 1", "ephemeral = 1", "not true or false");
     says("\"lru_hash\"", "\"lru_hsah\"", "type = \"lru_hsah\"", "`lru_hsah` is not a type of map");
     says("pinning = 16", "pinning = \"16\"", "pinning = \"16\"", "`16` is neither `by_name` nor a number");
     says("\"0xffffffffffffffff\"", "\"255\"", "map_extra = \"255\"", "`255` is not a hexadecimal number");
-    says(
-        "\"migrate\"",
-        "\"migrat\"",
-        "on-upgrade = \"migrat\"",
-        "`migrat` is not reuse, migrate, swap, drop or refuse; did you mean `migrate`?",
-    );
-    for (merge, sentence) in [
-        ("{ a = \"max\" }", "`max` is not a way to merge `a`: only sum is"),
-        ("{ a = 1 }", "not a string"),
-        ("{ a.b = \"sum\" }", "not a string"),
-        ("{}", "`merge` names no member"),
-        ("[\"a\"]", "not a table"),
+    for (from, to, sentence) in [
+        ("\"migrate\"", "\"migrat\"", "`migrat` is not reuse, migrate, swap, drop or refuse; did you mean `migrate`?"),
+        ("max_entries = 64, from", "merge = { a = \"max\" }, from", "`max` is not a way to merge `a`: only sum is"),
+        ("max_entries = 64, from", "merge = { a = 1 }, from", "not a string"),
+        ("max_entries = 64, from", "merge = { a.b = \"sum\" }, from", "not a string"),
+        ("max_entries = 64, from", "merge = {}, from", "`merge` names no member"),
+        ("max_entries = 64, from", "merge = [\"a\"], from", "not a table"),
+        ("rules = [", "rules = [1, ", "not a string"),
+        ("previous = \"d65c65d42a5f\"", "previous = 1", "not a string"),
     ] {
-        let line = format!("merge = {merge}");
-        says("reason = ", &format!("{line}\nreason = "), &line, sentence);
+        let (line, said) = refused(from, to);
+        assert!(line.contains(to), "{line}");
+        assert_eq!(said, sentence);
     }
-    says(
-        "rules = [",
-        "rules = [1, ",
-        "rules = [1, \"max-entries-decreased\", \"member-type-changed\", \"value-size-changed\"]",
-        "not a string",
-    );
     says("1a8c1c513e0bf5c9ec44e0ef253a8895", "1a8c", "digest = \"1a8c\"", "`1a8c` is not a digest of 32 hex digits");
     says(
         "1a8c1c51",
@@ -459,10 +503,7 @@ fn a_value_of_another_kind_is_refused() {
 #[test]
 fn types_that_can_not_be_are_refused() {
     let (line, sentence) = refused("type = \"struct in6_addr\"", "type = \"struct flow_key\"");
-    assert_eq!(
-        (line.as_str(), sentence.as_str()),
-        ("[map.flows.types.\"struct flow_key\"]", "`struct flow_key` contains itself")
-    );
+    assert_eq!((line.as_str(), sentence.as_str()), ("[type.\"struct flow_key\"]", "`struct flow_key` contains itself"));
     says(
         "key = \"struct flow_key\"",
         "key = \"struct flow_kye\"",
@@ -478,9 +519,9 @@ fn types_that_can_not_be_are_refused() {
         "`u32[65536][65536]` is larger than 4 GiB",
     );
     says(
-        "types.\"enum verdict\"]\nsize = 4",
-        "types.\"enum verdict\"]\nsize = 3",
-        "[map.flows.types.\"enum verdict\"]",
+        "type.\"enum verdict\"]\nsize = 4",
+        "type.\"enum verdict\"]\nsize = 3",
+        "[type.\"enum verdict\"]",
         "an enum of 3 bytes",
     );
 }
@@ -604,10 +645,7 @@ fn two_types_of_one_name_are_told_apart() {
         map_of("struct s { u32 a; }; struct k { struct s s; };", "struct s { u64 b; }; struct v { struct s s; };");
     round_trips(def.clone());
     let text = lock([def]).to_string();
-    assert!(
-        text.contains("[map.m.types.\"struct s\"]") && text.contains("[map.m.types.\"struct s#2\"]\nname = \"s\""),
-        "{text}"
-    );
+    assert!(text.contains("[type.\"struct s\"]\n") && text.contains("[type.\"struct s#263b636f2b7f\"]\n"), "{text}");
 }
 
 #[test]
@@ -656,15 +694,19 @@ fn deep_nesting_is_refused_and_overflows_no_stack() {
         let (line, _) = refused("key = \"struct flow_key\"", &format!("key = \"{expression}\""));
         assert!(line.starts_with("key = "));
     }
-    let inner: String = (1..=200)
-        .map(|depth| {
+    let of_inner = |depth: usize| -> String {
+        let table = |depth| {
             format!(
                 "\n[map.m{}]\ntype = \"array_of_maps\"\nkey_size = 4\nvalue_size = 4\nmax_entries = 1\n",
                 ".inner".repeat(depth)
             )
-        })
-        .collect();
-    Lock::parse(&EVERYTHING.replacen("\n[[map.m.epoch]]", &format!("{inner}\n[[map.m.epoch]]"), 1)).unwrap_err();
+        };
+        let inner: String = (1..=depth).map(table).collect();
+        let text = EVERYTHING.replacen("\n[map.m.history]", &format!("{inner}\n[map.m.history]"), 1);
+        Lock::parse(&text).unwrap_err().to_string()
+    };
+    assert!(of_inner(20).contains("nested over 8 deep"), "{}", of_inner(20));
+    assert!(of_inner(2000).contains("not TOML"), "{}", of_inner(2000));
 }
 
 #[test]
@@ -676,7 +718,7 @@ fn arrays_within_arrays_within_structs_are_refused_where_they_nest_too_deep() {
         let next = if level == 1 { "u8".to_owned() } else { format!("struct s{}", level + 1) };
         let ty = (0..15).fold(next, |inner, _| format!("t ({inner}){dimensions}"));
         types.push_str(&format!(
-            "\n[map.m.types.\"struct s{level}\"]\nsize = 1\nmembers = [\n  {{ offset = 0, size = 1, name = \"a\", type = \"{ty}\" }},\n]\n"
+            "\n[type.\"struct s{level}\"]\nsize = 1\nmembers = [\n  {{ offset = 0, size = 1, name = \"a\", type = \"{ty}\" }},\n]\n"
         ));
     }
     let text = format!(

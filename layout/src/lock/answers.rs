@@ -1,7 +1,7 @@
 //! The answers of an epoch that migrates, as lines of a lockfile.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{Display, Write as _};
+use std::fmt::Display;
 
 use toml::de::DeTable;
 
@@ -13,29 +13,27 @@ use crate::conversion::{Answers, Cast, Collide, Scale};
 /// The keys of an epoch that hold answers.
 pub(super) const KEYS: [&str; 7] = ["by-hand", "rename", "default", "drop", "cast", "scale", "collide"];
 
-pub(super) fn emit(out: &mut String, answers: &Answers) {
+pub(super) fn facts(answers: &Answers) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
     if answers.by_hand {
-        out.push_str("by-hand = true\n");
+        facts.push(("by-hand", "true".to_owned()));
     }
-    table(out, "rename", &answers.rename);
-    table(out, "default", &answers.default);
+    facts.extend(table("rename", &answers.rename));
+    facts.extend(table("default", &answers.default));
     if !answers.drop.is_empty() {
         let paths: Vec<_> = answers.drop.iter().map(|path| string(path)).collect();
-        _ = writeln!(out, "drop = [{}]", paths.join(", "));
+        facts.push(("drop", format!("[{}]", paths.join(", "))));
     }
-    table(out, "cast", &answers.cast);
-    table(out, "scale", &answers.scale);
-    if let Some(collide) = answers.collide {
-        _ = writeln!(out, "collide = \"{collide}\"");
-    }
+    facts.extend(table("cast", &answers.cast));
+    facts.extend(table("scale", &answers.scale));
+    facts.extend(answers.collide.map(|collide| ("collide", format!("\"{collide}\""))));
+    facts
 }
 
-fn table<T: Display>(out: &mut String, name: &str, answers: &BTreeMap<String, T>) {
-    if !answers.is_empty() {
-        let rows: Vec<_> =
-            answers.iter().map(|(path, answer)| format!("{} = {}", key(path), string(&answer.to_string()))).collect();
-        _ = writeln!(out, "{name} = {{ {} }}", rows.join(", "));
-    }
+fn table<T: Display>(name: &'static str, answers: &BTreeMap<String, T>) -> Option<(&'static str, String)> {
+    let rows: Vec<_> =
+        answers.iter().map(|(path, answer)| format!("{} = {}", key(path), string(&answer.to_string()))).collect();
+    (!rows.is_empty()).then(|| (name, format!("{{ {} }}", rows.join(", "))))
 }
 
 impl Reader<'_> {

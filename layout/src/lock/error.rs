@@ -32,6 +32,16 @@ pub enum LockProblem {
         /// That of the definition in the file.
         computed: Digest,
     },
+    /// What the file says of a map does not have the checksum that stands there: somebody edited it, or git merged two
+    /// changes of it into one that nobody made.
+    Checksum {
+        /// The map.
+        map: String,
+        /// The checksum in the file.
+        written: String,
+        /// That of what the file says.
+        computed: String,
+    },
     /// Anything else.
     Malformed(String),
 }
@@ -41,6 +51,10 @@ impl fmt::Display for LockError {
         write!(f, "line {}: {}", self.line, self.problem)
     }
 }
+
+/// What to do about a text that is not as it was written. `HEAD` has the text before an edit, or before a merge that is not
+/// committed; `HEAD^1` has that before one that is.
+const RESTORE: &str = "the file was edited by hand, or git merged it wrongly; take it whole from a commit in which it was right (`git checkout HEAD -- maps.lock`, after a merge `git checkout HEAD^1 -- maps.lock`), run `cargo maplock update`, and accept again what is missing then";
 
 impl fmt::Display for LockProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,8 +72,11 @@ impl fmt::Display for LockProblem {
             ),
             Self::Digest { map, written, computed } => write!(
                 f,
-                "the definition of map `{map}` has digest {computed}, but {written} is written there: the file was edited by hand, or merged; restore it (`git checkout maps.lock`), then run `cargo maplock update` or `cargo maplock accept {map}`"
+                "the definition of map `{map}` has digest {computed}, but {written} is written there: {RESTORE}"
             ),
+            Self::Checksum { map, written, computed } => {
+                write!(f, "what is written of map `{map}` has checksum {computed}, but {written} is written there: {RESTORE}")
+            }
             Self::Malformed(problem) => f.write_str(problem),
         }
     }

@@ -11,7 +11,9 @@ use crate::rules::Attribute;
 #[must_use]
 pub fn line_of(text: &str, map: &str, path: &str) -> Option<usize> {
     let document = DeTable::parse(text).ok()?;
-    let (name, map_table) = document.get_ref().get("map")?.get_ref().as_table()?.get_key_value(map)?;
+    let document = document.get_ref();
+    let of = |kind| document.get(kind)?.get_ref().as_table()?.get_key_value(map);
+    let (name, map_table) = of("map").or_else(|| of("gone"))?;
     let mut best = name.span().start;
     let mut def = map_table.get_ref().as_table()?;
     let rest = path.strip_prefix(map).unwrap_or(path);
@@ -27,7 +29,7 @@ pub fn line_of(text: &str, map: &str, path: &str) -> Option<usize> {
         }
         if let Some((key, mut expression)) = def.get_key_value(role) {
             best = key.span().start;
-            let types = def.get("types").and_then(|types| types.get_ref().as_table());
+            let types = document.get("type").and_then(|types| types.get_ref().as_table());
             for part in parts {
                 let Some((row, next)) = types.and_then(|types| find_member(types, expression, part)) else { break };
                 best = row;

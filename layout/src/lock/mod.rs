@@ -4,10 +4,15 @@ mod answers;
 mod data;
 mod emit;
 mod error;
+mod facts;
+mod hash;
 mod locate;
 mod parse;
+mod parse_types;
+mod past;
 mod quote;
 mod reader;
+mod type_table;
 mod types;
 
 use std::fmt;
@@ -16,6 +21,7 @@ pub use crate::epoch::{Epoch, Merge, OnUpgrade};
 pub use data::{FILE_NAME, Gone, Lock, LockedMap, VERSION};
 pub use error::{LockError, LockProblem};
 pub use locate::{line_of, line_of_attribute};
+use parse::Checksums;
 
 use crate::wide_enum;
 
@@ -44,9 +50,18 @@ impl Lock {
     /// Reads a lockfile.
     ///
     /// # Errors
-    /// Where it is not one that `cargo maplock` wrote: the error says which line, and what to do.
+    /// Where it is not one that `cargo maplock` wrote, whole and as it was written: the error says which line, and what to do.
     pub fn parse(text: &str) -> Result<Self, LockError> {
-        parse::parse(text)
+        parse::parse(text, Checksums::Compared)
+    }
+
+    /// Reads a lock that a program carries with it, or that lies beside its pins. Whoever put it there has [parsed](Self::parse) it;
+    /// a node compares the digests alone, and starts also where another version of maplock would make another checksum.
+    ///
+    /// # Errors
+    /// Where it is not a lock.
+    pub fn parse_embedded(text: &str) -> Result<Self, LockError> {
+        parse::parse(text, Checksums::Ignored)
     }
 }
 

@@ -8,19 +8,27 @@ use toml::de::DeTable;
 use super::answers;
 use super::data::{Gone, Lock, LockedMap, VERSION};
 use super::error::{LockError, LockProblem};
+use super::parse_types::Types;
+use super::past::Past;
 use super::reader::{Reader, Result, Value};
-use super::types::{MAX_DEPTH, Parsed, parse_expression};
 use crate::config::did_you_mean;
 use crate::digest::Digest;
 use crate::epoch::{Epoch, Merge, OnUpgrade};
-use crate::layout::{Composite, CompositeKind, Enumeration, Layout, Member, Shape};
 use crate::map::{MapDef, MapType, Pinning};
-use crate::name::Name;
 
 /// How deep definitions of inner maps may nest. The kernel allows 1.
 const MAX_INNER: usize = 8;
 
-pub(super) fn parse(text: &str) -> Result<Lock> {
+/// What is done about the checksums of a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checksums {
+    /// Each must be there, and be that of its map.
+    Compared,
+    /// They are of no account.
+    Ignored,
+}
+
+pub(super) fn parse(text: &str, checksums: Checksums) -> Result<Lock> {
     let at_line = |index, problem| Err(LockError { line: index + 1, problem });
     for (index, line) in text.split('\n').enumerate() {
         if ["<<<<<<<", "=======", ">>>>>>>", "|||||||"].iter().any(|marker| line.starts_with(marker)) {
@@ -30,7 +38,7 @@ pub(super) fn parse(text: &str) -> Result<Lock> {
             return at_line(index, LockProblem::CrLf);
         }
     }
-    let reader = Reader { text };
+    let reader = Reader { text, compares_checksums: checksums == Checksums::Compared };
     let document = DeTable::parse(text).map_err(|error| {
         reader.at(error.span().unwrap_or(0..0), format!("not TOML: {}; restore the file from git", error.message()))
     })?;
@@ -45,12 +53,13 @@ pub(super) fn parse(text: &str) -> Result<Lock> {
         }
         other => return Err(reader.at(version.span(), format!("version {other} was never written by maplock"))),
     }
-    reader.only(document, &["version", "map", "gone"])?;
+    reader.only(document, &["version", "map", "gone", "type"])?;
+    let mut types = Types::new(&reader, document.get("type"))?;
     let mut maps = BTreeMap::new();
     if let Some(table) = document.get("map") {
         for (name, value) in reader.table(table)? {
             let name = name.get_ref().to_string();
-            maps.insert(name.clone(), reader.locked_map(&name, value)?);
+            maps.insert(name.clone(), reader.locked_map(&name, value, &mut types)?);
         }
     }
     let mut gone = BTreeMap::new();
@@ -63,7 +72,7 @@ pub(super) fn parse(text: &str) -> Result<Lock> {
     Ok(Lock { maps, gone })
 }
 
-const DEF_KEYS: [&str; 13] = [
+const DEF_KEYS: [&str; 12] = [
     "type",
     "key_size",
     "value_size",
@@ -75,34 +84,38 @@ const DEF_KEYS: [&str; 13] = [
     "pinning",
     "key",
     "value",
-    "types",
     "inner",
 ];
 
 /// What the head of a map has beside its definition.
-const HEAD_KEYS: [&str; 7] =
-    ["digest", "ephemeral", "renamed-from", "optional", "runtime-capacity", "runtime-flags", "epoch"];
+const HEAD_KEYS: [&str; 8] =
+    ["digest", "checksum", "ephemeral", "renamed-from", "optional", "runtime-capacity", "runtime-flags", "history"];
+
+const HISTORY_KEYS: [&str; 3] = ["epochs", "definitions", "types"];
 
 const EPOCH_KEYS: [&str; 8] = ["from", "to", "rules", "on-upgrade", "merge", "reason", "max_entries", "previous"];
 
 impl Reader<'_> {
-    fn locked_map(&self, name: &str, value: &Value<'_>) -> Result<LockedMap> {
+    fn locked_map(&self, name: &str, value: &Value<'_>, types: &mut Types<'_, '_, '_, '_>) -> Result<LockedMap> {
         let table = self.table(value)?;
         let known: Vec<_> = DEF_KEYS.into_iter().chain(HEAD_KEYS).collect();
         self.only(table, &known)?;
-        let def = self.map_def(name, value, 0)?;
+        let def = self.map_def(name, value, 0, types)?;
         let digest = self.required(table, "digest", value)?;
         self.check_digest(name, &def, digest)?;
         let is_set = |key| table.get(key).map_or(Ok(false), |value| self.bool(value));
-        Ok(LockedMap {
+        let epochs = self.history(name, table, Some(&def))?;
+        let map = LockedMap {
             def,
             ephemeral: is_set("ephemeral")?,
             renamed_from: self.renamed_from(table)?,
             optional: is_set("optional")?,
             runtime_capacity: is_set("runtime-capacity")?,
             runtime_flags: is_set("runtime-flags")?,
-            epochs: table.get("epoch").map_or(Ok(Vec::new()), |epochs| self.epochs(name, epochs))?,
-        })
+            epochs,
+        };
+        self.check_checksum(name, (table, value), || Past::of_map(name, &map))?;
+        Ok(map)
     }
 
     fn renamed_from(&self, table: &DeTable<'_>) -> Result<Vec<String>> {
@@ -110,18 +123,52 @@ impl Reader<'_> {
         self.array(names)?.iter().map(|name| self.string(name).map(str::to_owned)).collect()
     }
 
-    fn epochs(&self, map: &str, value: &Value<'_>) -> Result<Vec<Epoch>> {
-        self.array(value)?.iter().map(|epoch| self.epoch(map, epoch)).collect()
-    }
-
     fn gone(&self, name: &str, value: &Value<'_>) -> Result<Gone> {
         let table = self.table(value)?;
-        self.only(table, &["epoch", "renamed-from"])?;
-        let epochs = self.epochs(name, self.required(table, "epoch", value)?)?;
+        self.only(table, &["checksum", "renamed-from", "history"])?;
+        let epochs = self.history(name, table, None)?;
         if epochs.last().is_none_or(|last| last.on_upgrade != OnUpgrade::Drop) {
             return Err(self.at(value.span(), format!("no epoch says that map `{name}` was given up")));
         }
-        Ok(Gone { renamed_from: self.renamed_from(table)?, epochs })
+        let gone = Gone { renamed_from: self.renamed_from(table)?, epochs };
+        self.check_checksum(name, (table, value), || Past::of_gone(name, &gone))?;
+        Ok(gone)
+    }
+
+    /// The epochs of a map, of which `def` is what it is today.
+    fn history(&self, map: &str, of: &DeTable<'_>, def: Option<&MapDef>) -> Result<Vec<Epoch>> {
+        let Some(value) = of.get("history") else { return Ok(Vec::new()) };
+        let history = self.table(value)?;
+        self.only(history, &HISTORY_KEYS)?;
+        let rows = self.array(self.required(history, "epochs", value)?)?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut types = Types::new(self, history.get("types"))?;
+        if let Some(def) = def {
+            types.know(def);
+        }
+        let definitions = self.required(history, "definitions", value)?;
+        let mut past = Definitions { table: self.table(definitions)?, types, done: HashMap::new() };
+        rows.iter().map(|row| self.epoch(map, row, &mut past)).collect()
+    }
+
+    fn check_checksum(
+        &self,
+        name: &str,
+        (table, value): (&DeTable<'_>, &Value<'_>),
+        past: impl FnOnce() -> Past,
+    ) -> Result<()> {
+        if !self.compares_checksums {
+            return Ok(());
+        }
+        let checksum = self.required(table, "checksum", value)?;
+        let (written, computed) = (self.string(checksum)?, past().checksum);
+        if *written == computed {
+            return Ok(());
+        }
+        let problem = LockProblem::Checksum { map: name.to_owned(), written: written.to_owned(), computed };
+        Err(LockError { line: self.line(&checksum.span()), problem })
     }
 
     fn check_digest(&self, name: &str, def: &MapDef, written_at: &Value<'_>) -> Result<Digest> {
@@ -133,15 +180,13 @@ impl Reader<'_> {
         Err(LockError { line: self.line(&written_at.span()), problem })
     }
 
-    fn epoch(&self, map: &str, value: &Value<'_>) -> Result<Epoch> {
+    fn epoch(&self, map: &str, value: &Value<'_>, past: &mut Definitions<'_, '_, '_, '_>) -> Result<Epoch> {
         let table = self.table(value)?;
         let known: Vec<_> = EPOCH_KEYS.into_iter().chain(answers::KEYS).collect();
         self.only(table, &known)?;
         let on_upgrade = self.required(table, "on-upgrade", value)?;
         let name = self.string(on_upgrade)?;
-        let previous = self.required(table, "previous", value)?;
-        self.only(self.table(previous)?, &DEF_KEYS)?;
-        let previous = self.map_def(map, previous, 0)?;
+        let previous = self.definition(map, self.required(table, "previous", value)?, past)?;
         let from = self.check_digest(map, &previous, self.required(table, "from", value)?)?;
         let rules = self.array(self.required(table, "rules", value)?)?;
         Ok(Epoch {
@@ -160,6 +205,24 @@ impl Reader<'_> {
         })
     }
 
+    /// The definition of that name in a history.
+    fn definition(&self, map: &str, name: &Value<'_>, past: &mut Definitions<'_, '_, '_, '_>) -> Result<MapDef> {
+        let of = self.string(name)?;
+        if let Some(done) = past.done.get(of) {
+            return Ok(done.clone());
+        }
+        let value = past.table.get(of).ok_or_else(|| {
+            self.at(
+                name.span(),
+                format!("the history of map `{map}` has no definition `{of}`; restore the file from git"),
+            )
+        })?;
+        self.only(self.table(value)?, &DEF_KEYS)?;
+        let def = self.map_def(map, value, 0, &mut past.types)?;
+        past.done.insert(of.to_owned(), def.clone());
+        Ok(def)
+    }
+
     fn merge(&self, value: &Value<'_>) -> Result<BTreeMap<String, Merge>> {
         let table = self.table(value)?;
         if table.is_empty() {
@@ -176,7 +239,13 @@ impl Reader<'_> {
         Ok(merges)
     }
 
-    fn map_def(&self, name: &str, value: &Value<'_>, depth: usize) -> Result<MapDef> {
+    fn map_def(
+        &self,
+        name: &str,
+        value: &Value<'_>,
+        depth: usize,
+        types: &mut Types<'_, '_, '_, '_>,
+    ) -> Result<MapDef> {
         if depth > MAX_INNER {
             return Err(self.at(value.span(), format!("inner maps are nested over {MAX_INNER} deep")));
         }
@@ -186,13 +255,21 @@ impl Reader<'_> {
         let map_type = MapType::from_name(map_type)
             .ok_or_else(|| self.at(type_name.span(), format!("`{map_type}` is not a type of map")))?;
         let mut def = MapDef::new(name, map_type);
-        for (key, field) in [
-            ("key_size", &mut def.key_size),
-            ("value_size", &mut def.value_size),
-            ("max_entries", &mut def.max_entries),
+        for (role, size_key, layout, size) in [
+            ("key", "key_size", &mut def.key, &mut def.key_size),
+            ("value", "value_size", &mut def.value, &mut def.value_size),
         ] {
-            *field = self.number(self.required(table, key, value)?)?;
+            if let Some(value) = table.get(role) {
+                *layout = Some(Arc::new(types.expression(value)?.0));
+            }
+            *size = match (table.get(size_key), layout) {
+                // A type tells its own size.
+                (None, Some(layout)) => u32::try_from(layout.size)
+                    .map_err(|_| self.at(value.span(), format!("`{role}` is larger than 4 GiB")))?,
+                (size, _) => self.number(size.map_or_else(|| self.required(table, size_key, value), Ok)?)?,
+            };
         }
+        def.max_entries = self.number(self.required(table, "max_entries", value)?)?;
         for (key, field) in
             [("flags", &mut def.flags), ("version", &mut def.version), ("numa_node", &mut def.numa_node)]
         {
@@ -215,142 +292,17 @@ impl Reader<'_> {
                 None => Pinning::from_number(self.number(value)?),
             };
         }
-        let mut types = Types { reader: self, table: None, done: HashMap::new(), depth: 0 };
-        if let Some(table) = table.get("types") {
-            types.table = Some(self.table(table)?);
-        }
-        for (key, field) in [("key", &mut def.key), ("value", &mut def.value)] {
-            if let Some(value) = table.get(key) {
-                *field = Some(Arc::new(types.expression(value)?.0));
-            }
-        }
         if let Some(value) = table.get("inner") {
             self.only(self.table(value)?, &DEF_KEYS)?;
-            def.inner = Some(Box::new(self.map_def(name, value, depth + 1)?));
+            def.inner = Some(Box::new(self.map_def(name, value, depth + 1, types)?));
         }
         Ok(def)
     }
 }
 
-/// Resolves the named types of one map, each once.
-struct Types<'r, 't, 'v, 'a> {
-    reader: &'r Reader<'t>,
-    table: Option<&'v DeTable<'a>>,
-    /// `None` while a type's members are being resolved.
-    done: HashMap<String, Option<Parsed>>,
-    depth: usize,
-}
-
-impl Types<'_, '_, '_, '_> {
-    fn expression(&mut self, value: &Value<'_>) -> Result<Parsed> {
-        let text = self.reader.string(value)?;
-        let mut failed = None;
-        let parsed = parse_expression(text, &mut |label| {
-            self.named(label).map_err(|error| {
-                failed = Some(error);
-                String::new()
-            })
-        });
-        parsed.map_err(|problem| failed.unwrap_or_else(|| self.reader.at(value.span(), problem)))
-    }
-
-    fn named(&mut self, label: &str) -> Result<Option<Parsed>> {
-        let Some(value) = self.table.and_then(|table| table.get(label)) else { return Ok(None) };
-        match self.done.get(label) {
-            Some(Some(parsed)) => return Ok(Some(parsed.clone())),
-            Some(None) => return Err(self.reader.at(value.span(), format!("`{label}` contains itself"))),
-            None => {}
-        }
-        // Made only where it is needed: an error knows its line, for which all text before it is read.
-        let reader = self.reader;
-        let too_deep = || reader.at(value.span(), format!("types are nested over {MAX_DEPTH} levels deep"));
-        if self.depth == MAX_DEPTH {
-            return Err(too_deep());
-        }
-        self.done.insert(label.to_owned(), None);
-        self.depth += 1;
-        let (layout, height) = self.definition(label, value)?;
-        self.depth -= 1;
-        if height > MAX_DEPTH {
-            return Err(too_deep());
-        }
-        self.done.insert(label.to_owned(), Some((layout.clone(), height)));
-        Ok(Some((layout, height)))
-    }
-
-    fn definition(&mut self, label: &str, value: &Value<'_>) -> Result<Parsed> {
-        let reader = self.reader;
-        let table = reader.table(value)?;
-        reader.only(table, &["size", "version", "members", "values", "anonymous", "name"])?;
-        let (keyword, rest) = label.split_once(' ').unwrap_or((label, ""));
-        let name: Option<Name> = match (table.get("name"), table.get("anonymous")) {
-            (Some(name), _) => Some(reader.string(name)?.into()),
-            (None, Some(_)) => None,
-            (None, None) => Some(rest.into()),
-        };
-        let size: u32 = reader.number(reader.required(table, "size", value)?)?;
-        let size = u64::from(size);
-        let kind = match keyword {
-            "enum" => {
-                let values = reader.array(reader.required(table, "values", value)?)?;
-                let values = values.iter().map(|value| self.enumerator(value)).collect::<Result<_>>()?;
-                if !matches!(size, 1 | 2 | 4 | 8) {
-                    return Err(reader.at(value.span(), format!("an enum of {size} bytes")));
-                }
-                return Ok((Layout::new(size, Shape::Enum(Arc::new(Enumeration { name, values }))), 1));
-            }
-            "struct" => CompositeKind::Struct,
-            "union" => CompositeKind::Union,
-            "section" => CompositeKind::Section,
-            _ => return Err(reader.at(value.span(), format!("`{label}` does not begin with struct, union or enum"))),
-        };
-        let members = reader.array(reader.required(table, "members", value)?)?;
-        let mut height = 1;
-        let members = members
-            .iter()
-            .map(|row| {
-                let (member, inner) = self.member(row, size)?;
-                height = height.max(inner + 1);
-                Ok(member)
-            })
-            .collect::<Result<_>>()?;
-        let composite =
-            Composite::new(kind, name, members).map_err(|error| reader.at(value.span(), error.to_string()))?;
-        let composite = match table.get("version") {
-            Some(version) => composite.with_version(reader.number(version)?),
-            None => composite,
-        };
-        Ok((Layout::new(size, Shape::Composite(Arc::new(composite))), height))
-    }
-
-    fn enumerator(&self, value: &Value<'_>) -> Result<(Name, i128)> {
-        let text = self.reader.string(value)?;
-        let parsed = text.rsplit_once(" = ").and_then(|(name, value)| Some((name.into(), value.parse().ok()?)));
-        parsed.ok_or_else(|| self.reader.at(value.span(), format!("`{text}` is not `NAME = NUMBER`")))
-    }
-
-    fn member(&mut self, value: &Value<'_>, size: u64) -> Result<(Member, usize)> {
-        let reader = self.reader;
-        let table = reader.table(value)?;
-        reader.only(table, &["offset", "size", "bit_offset", "bits", "name", "type"])?;
-        let (layout, height) = self.expression(reader.required(table, "type", value)?)?;
-        let name: Name = reader.string(reader.required(table, "name", value)?)?.into();
-        let (offset_bits, bits) = match table.get("bits") {
-            Some(bits) => {
-                (reader.number::<u32>(reader.required(table, "bit_offset", value)?)?.into(), Some(reader.number(bits)?))
-            }
-            None => {
-                let offset: u32 = reader.number(reader.required(table, "offset", value)?)?;
-                let written: u32 = reader.number(reader.required(table, "size", value)?)?;
-                if u64::from(written) != layout.size {
-                    let problem = format!("`{name}` says {written} bytes, but its type takes {}", layout.size);
-                    return Err(reader.at(value.span(), problem));
-                }
-                (u64::from(offset) * 8, None)
-            }
-        };
-        let member = Member { name, offset_bits, bits, layout: Arc::new(layout) };
-        member.check(size).map_err(|problem| reader.at(value.span(), problem))?;
-        Ok((member, height))
-    }
+/// The definitions that a history names.
+struct Definitions<'r, 't, 'v, 'a> {
+    table: &'v DeTable<'a>,
+    types: Types<'r, 't, 'v, 'a>,
+    done: HashMap<String, MapDef>,
 }

@@ -14,6 +14,7 @@ pub(super) type Result<T> = std::result::Result<T, LockError>;
 
 pub(super) struct Reader<'t> {
     pub(super) text: &'t str,
+    pub(super) compares_checksums: bool,
 }
 
 impl Reader<'_> {

@@ -1,150 +1,34 @@
-//! How a lockfile names types.
+//! What a type is called in a lockfile, and back.
 //!
-//! Structs, unions and enums of a map stand in a table of the map's own, under a label such as `struct flow_key`. A
-//! member's `type` is then a short text: `u32`, `struct flow_key`, `char[16]`, `struct task_struct *`,
-//! `__be32 (u32)` for a typedef and what is behind it.
+//! Structs, unions and enums stand in tables of their own, under a label such as `struct flow_key`. A member's `type` is
+//! then a short text: `u32`, `struct flow_key`, `char[16]`, `struct task_struct *`, `__be32 (u32)` for a typedef and what
+//! is behind it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ptr;
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::quote::string;
-use crate::layout::{Composite, Enumeration, IntKind, Layout, Member, Shape, printable};
+use crate::layout::{Composite, IntKind, Layout, Shape};
 
-/// A type that has a table of its own.
-#[derive(Debug, Clone)]
-pub(super) enum Named {
-    Composite(Arc<Composite>, u64),
-    Enum(Arc<Enumeration>, u64),
+/// What a type is called for what it is, without the mark by which a label is told from another like it.
+pub(super) fn plain(label: &str) -> &str {
+    label.rsplit_once('#').map_or(label, |(plain, _)| plain)
 }
 
-/// The named types of one map, and the labels that they go by.
-#[derive(Debug, Default)]
-pub(super) struct TypeTable {
-    labels: HashMap<(*const u8, u64), String>,
-    pub(super) by_label: BTreeMap<String, Named>,
-    /// Labels of definitions that are the same though not shared, by their text.
-    texts: HashMap<String, String>,
-}
-
-impl TypeTable {
-    /// Enters what `layout` reaches. `role` names an anonymous struct that is the whole key or value.
-    pub(super) fn add(&mut self, layout: &Layout, role: &str) {
-        match &layout.shape {
-            Shape::Array { element, .. } => self.add(element, role),
-            Shape::Enum(of) => {
-                let fallback = layout.typedef.as_deref().unwrap_or(role);
-                let key = (ptr::from_ref(of.as_ref()).cast(), layout.size);
-                self.enter(key, "enum", of.name.as_deref(), fallback, Named::Enum(Arc::clone(of), layout.size));
+/// The height of a layout: 1 more than that of the highest of its parts. `known` has those of structs.
+pub(super) fn height(layout: &Layout, known: &mut HashMap<*const Composite, usize>) -> usize {
+    match &layout.shape {
+        Shape::Array { element, .. } => 1 + height(element, known),
+        Shape::Composite(of) => {
+            if let Some(height) = known.get(&Arc::as_ptr(of)) {
+                return *height;
             }
-            Shape::Composite(of) => {
-                let key = (ptr::from_ref(of.as_ref()).cast(), layout.size);
-                if self.labels.contains_key(&key) {
-                    return;
-                }
-                let fallback = layout.typedef.as_deref().unwrap_or(role);
-                // Members first, so that this definition can be compared by its text.
-                for member in of.members() {
-                    let inner = match (&*member.name, member.promoted().and_then(first_name)) {
-                        ("", Some(first)) => format!("{}.<{first}>", of.name().map_or(fallback, |name| name)),
-                        ("", None) => format!("{}.<>", of.name().map_or(fallback, |name| name)),
-                        (name, _) => format!("{}.{name}", of.name().map_or(fallback, |name| name)),
-                    };
-                    self.add(&member.layout, &inner);
-                }
-                let named = Named::Composite(Arc::clone(of), layout.size);
-                self.enter(key, of.kind().keyword(), of.name().map(|name| &**name), fallback, named);
-            }
-            _ => {}
+            let inner = of.members().iter().map(|member| height(&member.layout, known)).max();
+            let own = 1 + inner.unwrap_or_default();
+            known.insert(Arc::as_ptr(of), own);
+            own
         }
+        _ => 1,
     }
-
-    fn enter(&mut self, key: (*const u8, u64), keyword: &str, name: Option<&str>, fallback: &str, named: Named) {
-        if self.labels.contains_key(&key) {
-            return;
-        }
-        let text = type_body(&named, self);
-        let wanted = format!("{keyword} {}", printable(name.unwrap_or(fallback)));
-        let identity = format!("{wanted}\n{name:?}\n{text}");
-        if let Some(label) = self.texts.get(&identity) {
-            self.labels.insert(key, label.clone());
-            return;
-        }
-        let mut label = wanted.clone();
-        let mut number = 2;
-        while self.by_label.contains_key(&label) {
-            label = format!("{wanted}#{number}");
-            number += 1;
-        }
-        self.texts.insert(identity, label.clone());
-        self.labels.insert(key, label.clone());
-        self.by_label.insert(label, named);
-    }
-
-    /// The text for a type in a member's row.
-    pub(super) fn expression(&self, layout: &Layout) -> String {
-        match &layout.typedef {
-            Some(name) => format!("{name} ({})", self.shape(layout)),
-            None => self.shape(layout),
-        }
-    }
-
-    fn shape(&self, layout: &Layout) -> String {
-        let label = |pointer: *const u8| self.labels.get(&(pointer, layout.size)).cloned().unwrap_or_default();
-        match &layout.shape {
-            Shape::Composite(of) => label(ptr::from_ref(of.as_ref()).cast()),
-            Shape::Enum(of) => label(ptr::from_ref(of.as_ref()).cast()),
-            Shape::Array { .. } => {
-                let (mut dims, mut inner) = (String::new(), layout);
-                while let Shape::Array { element, len } = &inner.shape {
-                    if !dims.is_empty() && inner.typedef.is_some() {
-                        break;
-                    }
-                    dims.push_str(&format!("[{len}]"));
-                    inner = element;
-                }
-                self.expression(inner) + &dims
-            }
-            Shape::Pointer { target } => format!("{target} *"),
-            Shape::Opaque { name } => format!("opaque {name}"),
-            _ => layout.spelling_without_typedef(),
-        }
-    }
-}
-
-/// Size and members of a named type. Every type that it names has a label in `types` already.
-pub(super) fn type_body(named: &Named, types: &TypeTable) -> String {
-    match named {
-        Named::Composite(of, size) => {
-            let rows: String = of.members().iter().map(|row| format!("  {},\n", member(row, types))).collect();
-            let version = match of.version() {
-                0 => String::new(),
-                version => format!("version = {version}\n"),
-            };
-            format!("size = {size}\n{version}members = [\n{rows}]\n")
-        }
-        Named::Enum(of, size) => {
-            let rows: String = of
-                .values
-                .iter()
-                .map(|(name, value)| format!("  {},\n", string(&format!("{name} = {value}"))))
-                .collect();
-            format!("size = {size}\nvalues = [\n{rows}]\n")
-        }
-    }
-}
-
-fn member(member: &Member, types: &TypeTable) -> String {
-    let place = match member.bits {
-        Some(bits) => format!("bit_offset = {}, bits = {bits}", member.offset_bits),
-        None => format!("offset = {}, size = {}", member.offset_bits / 8, member.layout.size),
-    };
-    let (name, expression) = (string(&member.name), string(&types.expression(&member.layout)));
-    format!("{{ {place}, name = {name}, type = {expression} }}")
-}
-
-fn first_name(composite: &Composite) -> Option<&str> {
-    composite.flat_members().first().map(|flat| &*flat.member.name)
 }
 
 /// How deep types may nest, as for [`crate::btf::Resolver`].

@@ -146,7 +146,7 @@ impl Meta {
                 _ => return Err(wrong()),
             }
         }
-        meta.lock = Lock::parse(lock).map_err(MetaError::Lock)?;
+        meta.lock = Lock::parse_embedded(lock).map_err(MetaError::Lock)?;
         Ok(meta)
     }
 

@@ -36,7 +36,7 @@ impl Spec {
     /// # Errors
     /// Where it is neither.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
-        Lock::parse(text).map(Self::from).map_err(SpecError)
+        Lock::parse_embedded(text).map(Self::from).map_err(SpecError)
     }
 
     /// The lock, whole.
