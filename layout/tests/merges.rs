@@ -1,0 +1,418 @@
+//! What git makes of two branches that both changed the lock.
+//!
+//! `MAPLOCK_MERGES=1000 cargo test -p maplock-layout --test merges -- --nocapture` makes 1,000 merges, and tells how they ended.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use maplock_layout::Lock;
+use maplock_layout::config::Levels;
+use maplock_layout::epochs::{accept, rename, update};
+use maplock_layout::lock::{Gone, LockedMap, OnUpgrade};
+use maplock_layout::map::MapDef;
+use support::{lock, map_of, observed};
+
+/// Merges in an ordinary run of the tests.
+const MERGES: usize = 100;
+
+/// Maps of each lock.
+const MAPS: usize = 20;
+
+/// Numbers that are the same in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % end
+    }
+
+    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len())]
+    }
+}
+
+/// What C sources say of the maps of a project.
+#[derive(Clone, Default)]
+struct Source {
+    maps: BTreeMap<String, SourceMap>,
+    /// Members of the structs that several maps may use.
+    shared: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Clone)]
+struct SourceMap {
+    key: String,
+    value: Vec<String>,
+    capacity: u32,
+    optional: bool,
+}
+
+const SHARED: [&str; 3] = ["flow_key", "addr", "stamp"];
+
+impl Source {
+    fn def(&self, name: &str) -> MapDef {
+        let map = &self.maps[name];
+        let shared: String = (self.shared.iter())
+            .map(|(name, members)| format!("struct {name} {{ {} }};\n", members.join(" ")))
+            .collect();
+        let key = if self.shared.contains_key(&map.key) { format!("struct {}", map.key) } else { map.key.clone() };
+        let mut def =
+            map_of(&format!("{shared}{key}"), &format!("{shared}struct {name}_entry {{ {} }};", map.value.join(" ")));
+        (def.name, def.max_entries) = (name.to_owned(), map.capacity);
+        def
+    }
+
+    fn defs(&self) -> impl Iterator<Item = MapDef> {
+        self.maps.keys().map(|name| self.def(name))
+    }
+
+    fn new_name(&self, random: &mut Random) -> String {
+        const FIRST: [&str; 12] =
+            ["acl", "backend", "conn", "dns", "egress", "flow", "nat", "policy", "route", "svc", "tunnel", "xdp"];
+        const SECOND: [&str; 8] = ["cache", "count", "map", "meta", "rules", "state", "stats", "table"];
+        loop {
+            let name = format!("{}_{}", random.of(&FIRST), random.of(&SECOND));
+            if !self.maps.contains_key(&name) {
+                return name;
+            }
+        }
+    }
+
+    fn any_map(&self, random: &mut Random) -> String {
+        self.maps.keys().nth(random.below(self.maps.len())).unwrap().clone()
+    }
+
+    fn new_map(random: &mut Random) -> SourceMap {
+        let key = *random.of(&["u32", "u32", "u64", "flow_key", "flow_key", "addr"]);
+        let value = (0..1 + random.below(6)).map(|n| member(n, random)).collect();
+        SourceMap { key: key.to_owned(), value, capacity: 1 << (4 + random.below(12)), optional: false }
+    }
+}
+
+/// A member called after where it was put first.
+fn member(number: usize, random: &mut Random) -> String {
+    let ty = *random.of(&["u8", "u16", "u32", "u64", "u64", "struct stamp"]);
+    format!("{ty} m{number};")
+}
+
+/// A release: the sources, and the lock that was committed with them.
+#[derive(Clone)]
+struct Release {
+    source: Source,
+    lock: Lock,
+}
+
+impl Release {
+    fn first(random: &mut Random) -> Self {
+        let mut source = Source::default();
+        for name in SHARED {
+            let members = (0..2 + random.below(3)).map(|n| format!("u{} {name}{n};", random.of(&[16, 32, 64])));
+            source.shared.insert(name.to_owned(), members.collect());
+        }
+        for _ in 0..MAPS {
+            source.maps.insert(source.new_name(random), Source::new_map(random));
+        }
+        let mut first = Self { lock: lock(source.defs()), source };
+        for _ in 0..random.below(8) {
+            first.change_a_map(random);
+        }
+        first
+    }
+
+    /// What `cargo maplock` writes once the sources have changed. `renamed` is a map under its old name and its new one.
+    fn follow(&mut self, renamed: Option<(&str, &str)>, random: &mut Random) {
+        let levels = Levels::default();
+        let mut observed = observed(self.source.defs());
+        for (name, map) in &mut observed.lock.maps {
+            map.optional = self.source.maps[name].optional;
+        }
+        let known: Vec<_> = self.lock.maps.keys().cloned().collect();
+        for name in known.iter().filter(|name| !self.source.maps.contains_key(*name)) {
+            let (way, reason) = (OnUpgrade::Drop, "nobody reads it");
+            self.lock = match renamed {
+                Some((old, new)) if old == name => {
+                    rename(&self.lock, &observed, (old, new), None, "a better name", &levels)
+                }
+                _ => accept(&self.lock, &observed, name, way, reason, &levels),
+            }
+            .unwrap();
+        }
+        for (name, now) in &observed.lock.maps {
+            // What did not change would be answered anew.
+            if self.lock.maps.get(name).is_none_or(|known| known.same_definition(now)) {
+                continue;
+            }
+            let way = *random.of(&[OnUpgrade::Swap, OnUpgrade::Migrate, OnUpgrade::Refuse]);
+            let reason = *random.of(&["counters wrapped", "as agreed", "the daemon fills it again"]);
+            if let Ok(accepted) = accept(&self.lock, &observed, name, way, reason, &levels) {
+                self.lock = accepted;
+            }
+        }
+        self.lock = update(&self.lock, &observed, &levels).unwrap();
+    }
+
+    fn change_a_map(&mut self, random: &mut Random) {
+        let name = self.source.any_map(random);
+        let map = self.source.maps.get_mut(&name).unwrap();
+        match random.below(8) {
+            0 | 1 => {
+                let number = 10 + random.below(80);
+                map.value.push(member(number, random));
+            }
+            2 => {
+                let (at, number) = (random.below(map.value.len()), 10 + random.below(80));
+                map.value.insert(at, member(number, random));
+            }
+            3 => {
+                let at = random.below(map.value.len());
+                map.value[at] = map.value[at].replace("u32", "u64").replace("u16", "u32").replace("u8", "u16");
+            }
+            4 if map.value.len() > 1 => _ = map.value.remove(random.below(map.value.len())),
+            5 => map.capacity /= 2,
+            6 => map.optional ^= true,
+            _ => map.capacity *= 2,
+        }
+        self.follow(None, random);
+    }
+
+    fn change(&mut self, random: &mut Random) {
+        match random.below(20) {
+            0 | 1 => {
+                self.source.maps.insert(self.source.new_name(random), Source::new_map(random));
+                self.follow(None, random);
+            }
+            2 => {
+                self.source.maps.remove(&self.source.any_map(random));
+                self.follow(None, random);
+            }
+            3 => {
+                let (old, new) = (self.source.any_map(random), self.source.new_name(random));
+                let map = self.source.maps.remove(&old).unwrap();
+                self.source.maps.insert(new.clone(), map);
+                self.follow(Some((&old, &new)), random);
+            }
+            4 => {
+                // All maps that use it change.
+                let name = *random.of(&SHARED);
+                let number = 10 + random.below(80);
+                self.source.shared.get_mut(name).unwrap().push(format!("u64 {name}{number};"));
+                self.follow(None, random);
+            }
+            5 => {
+                let accepted =
+                    self.lock.maps.values_mut().filter(|map| map.epochs.iter().any(|epoch| !epoch.is_bridge()));
+                let mut accepted: Vec<_> = accepted.collect();
+                if !accepted.is_empty() {
+                    let at = random.below(accepted.len());
+                    accepted[at].epochs.last_mut().unwrap().reason = "as everybody agreed".to_owned();
+                }
+            }
+            _ => self.change_a_map(random),
+        }
+    }
+
+    /// A branch of one to three changes.
+    fn branch(&self, random: &mut Random) -> Self {
+        let mut branch = self.clone();
+        for _ in 0..=random.below(3) {
+            branch.change(random);
+        }
+        branch
+    }
+}
+
+/// A map as a lock has it: in use, or gone.
+#[derive(Clone, PartialEq)]
+enum Entry {
+    Map(LockedMap),
+    Gone(Gone),
+}
+
+type Entries = BTreeMap<(bool, String), Entry>;
+
+fn entries(lock: &Lock) -> Entries {
+    let maps = lock.maps.iter().map(|(name, map)| ((false, name.clone()), Entry::Map(map.clone())));
+    let gone = lock.gone.iter().map(|(name, gone)| ((true, name.clone()), Entry::Gone(gone.clone())));
+    maps.chain(gone).collect()
+}
+
+fn touched(base: &Entries, branch: &Entries) -> BTreeSet<String> {
+    let names = base.keys().chain(branch.keys());
+    names.filter(|name| base.get(*name) != branch.get(*name)).map(|(_, name)| name.clone()).collect()
+}
+
+/// What both branches mean together; `None` where they say two things of one map.
+fn together(base: &Entries, ours: &Entries, theirs: &Entries) -> Option<Entries> {
+    let names: BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+    let mut merged = Entries::new();
+    for name in names {
+        let (was, our, their) = (base.get(name), ours.get(name), theirs.get(name));
+        let entry = if our == their || their == was {
+            our
+        } else if our == was {
+            their
+        } else {
+            return None;
+        };
+        merged.extend(entry.map(|entry| (name.clone(), entry.clone())));
+    }
+    Some(merged)
+}
+
+/// A repository with the three sides of each merge.
+struct Repository(PathBuf);
+
+impl Repository {
+    fn git(&self) -> Command {
+        let mut git = Command::new("git");
+        git.current_dir(&self.0).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+        for who in ["AUTHOR", "COMMITTER"] {
+            git.env(format!("GIT_{who}_NAME"), "a").env(format!("GIT_{who}_EMAIL"), "a@example.org");
+        }
+        git
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.git().args(args).output().expect("git is installed")
+    }
+
+    fn new(dir: &Path, merges: &[[String; 3]]) -> Self {
+        _ = fs::remove_dir_all(dir);
+        fs::create_dir_all(dir).unwrap();
+        let repository = Self(dir.to_owned());
+        assert!(repository.run(&["init", "-q"]).status.success());
+        let mut import = String::new();
+        for (at, texts) in merges.iter().enumerate() {
+            for (branch, text) in ["base", "ours", "theirs"].iter().zip(texts) {
+                _ = write!(import, "commit refs/heads/{branch}{at}\ncommitter a <a@example.org> 0 +0000\ndata 1\nx\n");
+                if *branch != "base" {
+                    _ = writeln!(import, "from refs/heads/base{at}");
+                }
+                _ = write!(import, "M 100644 inline maps.lock\ndata {}\n{text}\n", text.len());
+            }
+        }
+        let mut child = repository.git().args(["fast-import", "--quiet"]).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(import.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+        repository
+    }
+
+    /// The text in which `git merge` ends; `None` where it ends in a conflict.
+    fn merge(&self, at: usize, options: &[&str]) -> Option<String> {
+        let checkout = self.run(&["checkout", "-q", "-f", "--detach", &format!("ours{at}")]);
+        assert!(checkout.status.success(), "{}", String::from_utf8_lossy(&checkout.stderr));
+        let theirs = format!("theirs{at}");
+        let merge = self.run(&[&["merge", "-q", "--no-edit"], options, &[&theirs]].concat());
+        let text = fs::read_to_string(self.0.join("maps.lock")).unwrap();
+        assert_eq!(merge.status.success(), !text.contains("<<<<<<<"), "{}", String::from_utf8_lossy(&merge.stdout));
+        merge.status.success().then_some(text)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Ends {
+    /// Clean, and what both branches mean.
+    right: usize,
+    /// Of these, how many `cargo maplock update` would write otherwise.
+    untidy: usize,
+    conflicts: usize,
+    /// Clean, and refused by whoever reads it.
+    seen: usize,
+    /// Clean, wrong, and taken.
+    unseen: Vec<String>,
+}
+
+impl Ends {
+    fn all(&self) -> usize {
+        self.right + self.conflicts + self.seen + self.unseen.len()
+    }
+
+    fn add(&mut self, merged: Option<String>, right: Option<&Entries>, name: &str) {
+        let Some(text) = merged else {
+            self.conflicts += 1;
+            return;
+        };
+        match Lock::parse(&text) {
+            Err(_) => self.seen += 1,
+            Ok(lock) if right == Some(&entries(&lock)) => {
+                self.right += 1;
+                self.untidy += usize::from(lock.to_string() != text);
+            }
+            Ok(_) => self.unseen.push(name.to_owned()),
+        }
+    }
+}
+
+#[test]
+fn git_merges_locks_right_or_somebody_sees_that_it_did_not() {
+    let count = std::env::var("MAPLOCK_MERGES").map_or(MERGES, |count| count.parse().expect("a number of merges"));
+    let read = |release: &Release| {
+        let text = release.lock.to_string();
+        (entries(&Lock::parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))), text)
+    };
+    let (mut sides, mut texts) = (Vec::new(), Vec::new());
+    for at in 0..count {
+        let random = &mut Random(u64::try_from(at).unwrap());
+        let base = Release::first(random);
+        let (ours, theirs) = (read(&base.branch(random)), read(&base.branch(random)));
+        let base = read(&base);
+        texts.push([base.1, ours.1, theirs.1]);
+        sides.push([base.0, ours.0, theirs.0]);
+    }
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("merges-{}", std::process::id()));
+    let repository = Repository::new(&dir, &texts);
+    let (mut apart, mut same) = (Ends::default(), Ends::default());
+    for (at, [base, ours, theirs]) in sides.iter().enumerate() {
+        let right = together(base, ours, theirs);
+        let ends = if touched(base, ours).is_disjoint(&touched(base, theirs)) { &mut apart } else { &mut same };
+        // The way of today's git, and that of older ones.
+        for options in [&[] as &[&str], &["-X", "diff-algorithm=myers"]] {
+            ends.add(repository.merge(at, options), right.as_ref(), &format!("{at} {options:?}"));
+        }
+    }
+    println!("different maps: {apart:?}\nsome map in common: {same:?}");
+    let unseen: Vec<_> = apart.unseen.iter().chain(&same.unseen).collect();
+    assert!(unseen.is_empty(), "see {}: {unseen:?}", dir.display());
+    assert!(apart.all() >= count / 2, "{apart:?}");
+    assert!((apart.conflicts + apart.seen) * 20 < apart.all(), "{apart:?}");
+    fs::remove_dir_all(dir).unwrap();
+}
+
+/// Lines that a diff of two locks adds, and those that it takes away.
+fn diff_of(old: &Lock, new: &Lock, name: &str) -> (usize, usize) {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let texts = [old.to_string(), new.to_string(), new.to_string()];
+    let repository = Repository::new(&dir, &[texts]);
+    let output = repository.run(&["diff", "--numstat", "base0", "ours0"]);
+    fs::remove_dir_all(dir).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let numbers: Vec<usize> = text.split('\t').take(2).map(|number| number.parse().unwrap()).collect();
+    (numbers[0], numbers[1])
+}
+
+#[test]
+fn accepting_one_added_member_changes_ten_lines_of_the_lock() {
+    const KEY: &str = "struct flow_key { u32 from; u32 to; };";
+    let others = ["a", "z"].map(|name| MapDef { name: name.to_owned(), ..map_of(KEY, "struct other { u64 n; };") });
+    let value = |more: &str| {
+        let mut def = map_of(
+            KEY,
+            &format!("struct seen {{ u64 first; u64 last; }}; struct v {{ struct seen seen; u64 n; {more} }};"),
+        );
+        def.name = "m".to_owned();
+        def
+    };
+    let old = lock(others.iter().cloned().chain([value("")]));
+    let observed = observed(others.iter().cloned().chain([value("u64 errors;")]));
+    let new = accept(&old, &observed, "m", OnUpgrade::Migrate, "errors are counted", &Levels::default()).unwrap();
+    let (added, removed) = diff_of(&old, &new, "one-member");
+    assert!(added + removed <= 10, "{added} lines more, {removed} fewer:\n{new}");
+}
