@@ -1,6 +1,6 @@
 //! How entries are converted over one epoch: plain data.
 
-use maplock_layout::conversion::{Collide, Derived, Problems};
+use maplock_layout::conversion::{Act, Collide, Derived, MemberPlan, Problems};
 use maplock_layout::history::Converting;
 
 /// How entries of a map are converted over one epoch.
@@ -23,6 +23,15 @@ pub(crate) enum How {
 }
 
 impl Conversion {
+    /// What was answered of it, a phrase each.
+    pub(crate) fn answers(&self) -> Vec<String> {
+        match &self.how {
+            How::Derived(derived) => answers(derived).collect(),
+            How::ByHand(_) => vec!["converted by hand".to_owned()],
+            How::Open(_) => Vec::new(),
+        }
+    }
+
     pub(crate) fn of(map: &str, step: &Converting<'_>) -> Self {
         let how = match step.derive() {
             Ok(Some(derived)) => How::Derived(Box::new(derived)),
@@ -31,6 +40,36 @@ impl Conversion {
         };
         Self { map: map.to_owned(), from: step.epoch.from.to_string(), to: step.epoch.to.to_string(), how }
     }
+}
+
+/// What the two layouts did not tell of the conversions that entries go through, or was done unasked: a phrase each.
+pub(crate) fn answered(steps: &[Converting<'_>]) -> Vec<String> {
+    let mut phrases = Vec::new();
+    for step in steps {
+        match step.derive() {
+            Ok(Some(derived)) => phrases.extend(answers(&derived)),
+            Ok(None) => phrases.push("converted by hand".to_owned()),
+            Err(_) => {}
+        }
+    }
+    phrases
+}
+
+fn answers(derived: &Derived) -> impl Iterator<Item = String> {
+    let members = derived.members.iter().filter(|member| member.acts.iter().any(Act::is_answer));
+    let members = members.map(|member| format!("{}: {member}", member.name()));
+    members.chain(derived.leg.collide.map(of_one_key))
+}
+
+/// True where entries lose a part on their way, or one of them may be put together with another.
+pub(crate) fn loses_parts(steps: &[Converting<'_>]) -> bool {
+    let loses = |derived: &Derived| {
+        let may_meet = matches!(derived.leg.collide, Some(Collide::Sum | Collide::KeepOne));
+        // What stood where nothing is was nothing.
+        let lost = |member: &MemberPlan| !member.lossless && !member.is_padding();
+        may_meet || derived.members.iter().any(lost)
+    };
+    steps.iter().any(|step| matches!(step.derive(), Ok(Some(derived)) if loses(&derived)))
 }
 
 /// What becomes of entries whose keys become one.

@@ -9,6 +9,7 @@
 
 mod answers;
 mod args;
+mod asked;
 mod called;
 mod conversion;
 mod error;

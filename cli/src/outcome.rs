@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use maplock_codegen::report::{self, Sides};
 use maplock_codegen::{Inputs, SourceLine};
+use maplock_layout::history::Converting;
 use maplock_layout::lock::{self, Epoch, LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::Fate;
 use maplock_layout::rules::{Attribute, Compares, Level, Tier};
 use maplock_layout::{Comparison, Disposition, Finding, Lock, Verdict, compare};
 
-use crate::conversion::Conversion;
+use crate::conversion::{Conversion, answered, loses_parts};
 use crate::error::Error;
 use crate::project::{self, Target};
 use crate::undone::Undone;
@@ -166,9 +167,15 @@ impl Outcome {
         let maps = self.comparison.maps.iter();
         let lost = maps.filter(|verdict| verdict.loses_entries());
         let lost: Vec<_> = lost.map(|verdict| format!("`{}`", verdict.map)).collect();
-        match lost.as_slice() {
-            [] => "no pinned state is lost".to_owned(),
-            _ => format!("no pinned state is misread; that of {} is given up", lost.join(", ")),
+        let parts = self.comparison.maps.iter().filter(|verdict| verdict.disposition == Disposition::Migrate);
+        let parts = parts.filter(|verdict| loses_parts(&self.steps(verdict)));
+        let parts: Vec<_> = parts.map(|verdict| format!("`{}`", verdict.map)).collect();
+        let of_parts = || format!("of that of {}, a part is given up", parts.join(", "));
+        match (lost.as_slice(), parts.as_slice()) {
+            ([], []) => "no pinned state is lost".to_owned(),
+            ([], _) => format!("no pinned state is misread; {}", of_parts()),
+            (_, []) => format!("no pinned state is misread; that of {} is given up", lost.join(", ")),
+            _ => format!("no pinned state is misread; that of {} is given up, and {}", lost.join(", "), of_parts()),
         }
     }
 
@@ -254,11 +261,23 @@ impl Outcome {
             },
             _ if accepted => {
                 let reason = verdict.reason.as_ref().map_or_else(String::new, |reason| format!(": \"{reason}\""));
-                let merged = merged(&verdict.merge).map_or_else(String::new, |merged| format!("; {merged}"));
-                format!("{change} (accepted{reason}{merged})")
+                let more: String = self.answers(verdict).iter().map(|answer| format!("; {answer}")).collect();
+                format!("{change} (accepted{reason}{more})")
             }
             _ => change,
         }
+    }
+
+    /// What was answered beside the reason: how members are merged, and how they are converted.
+    pub(crate) fn answers(&self, verdict: &Verdict) -> Vec<String> {
+        merged(&verdict.merge).into_iter().chain(answered(&self.steps(verdict))).collect()
+    }
+
+    /// The epochs that convert entries on their way.
+    fn steps(&self, verdict: &Verdict) -> Vec<Converting<'_>> {
+        let map = self.new.lock.maps.get(&verdict.map);
+        let steps = map.zip(verdict.from).map(|(map, from)| Converting::on_way(map, from));
+        steps.unwrap_or_default()
     }
 
     /// What to do about the breaks of `map`.

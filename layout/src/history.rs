@@ -131,6 +131,18 @@ impl<'a> Converting<'a> {
         migrates.filter_map(with_sides).collect()
     }
 
+    /// Those that an entry of the definition with the digest `from` goes through to be one of today's; none where no way leads there.
+    #[must_use]
+    pub fn on_way(map: &'a LockedMap, from: Digest) -> Vec<Self> {
+        let way = chain(&map.epochs, from, map.def.digest()).unwrap_or_default();
+        let side = |(at, epoch): (usize, &&'a Epoch)| {
+            let new = way.get(at + 1).map_or(&map.def, |next| &next.previous);
+            Self { epoch, old: &epoch.previous, new }
+        };
+        let all = way.iter().enumerate().map(side);
+        all.filter(|of| of.epoch.on_upgrade == OnUpgrade::Migrate && of.epoch.from != of.epoch.to).collect()
+    }
+
     /// What becomes of entries and of each member; `None` where that is written by hand.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::error::Error;
 use super::Node;
 #[cfg(target_os = "linux")]
 use crate::node::Foreseen;
+use crate::conversion::Conversion;
 use crate::outcome::{Ending, Outcome, in_repository};
 use crate::undone::Failure;
 
@@ -50,7 +51,7 @@ fn annotations(outcome: &Outcome) -> String {
         .findings
         .iter()
         .filter(|finding| finding.level != Level::Allow && finding.consequence_of.is_none());
-    let mut commanded = Vec::new();
+    let (mut commanded, mut answered) = (Vec::new(), Vec::new());
     for finding in told {
         let severity = match finding.accepted {
             Some(_) => "notice",
@@ -60,6 +61,12 @@ fn annotations(outcome: &Outcome) -> String {
         let mut message = finding.message();
         if let Some(way) = finding.accepted {
             message.push_str(&format!("\naccepted: {way}"));
+            // What was answered is about the whole map, too.
+            let verdict = outcome.comparison.maps.iter().find(|verdict| verdict.map == finding.map);
+            if let Some(verdict) = verdict.filter(|_| !answered.contains(&&finding.map)) {
+                answered.push(&finding.map);
+                outcome.answers(verdict).iter().for_each(|answer| message.push_str(&format!("\n{answer}")));
+            }
         }
         // The answer is about the whole map, and is given once.
         if finding.is_break() && !commanded.contains(&&finding.map) {
@@ -70,6 +77,14 @@ fn annotations(outcome: &Outcome) -> String {
         }
         let title = format!("map {}: {}", finding.map, finding.rule.id);
         out.push_str(&annotation(severity, outcome.place(finding).as_ref(), &title, &message));
+    }
+    // Another answer to what was accepted before: nothing is found any more.
+    let accepted = outcome.changes.iter().filter(|change| change.kind == "accepted");
+    for change in accepted.filter(|change| !answered.contains(&&change.map)) {
+        let mut message = change.what.clone();
+        let answers = change.conversion.iter().flat_map(Conversion::answers);
+        answers.for_each(|answer| message.push_str(&format!("\n{answer}")));
+        out.push_str(&annotation("notice", None, &format!("map {}: accepted", change.map), &message));
     }
     if outcome.ending == Ending::OutOfDate {
         let file = outcome.old.file.as_ref().map(|file| file.to_string_lossy().into_owned());

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use maplock_layout::config::Levels;
-use maplock_layout::conversion::{Answers, Choice};
+use maplock_layout::conversion::Answers;
 use maplock_layout::epochs::{self, EpochError};
 use maplock_layout::history::Converting;
 use maplock_layout::identity::Identities;
@@ -15,6 +15,7 @@ use super::base;
 use super::new_meaning;
 use crate::Said;
 use crate::args::{AcceptArgs, OnUpgradeArg};
+use crate::asked;
 use crate::conversion::Conversion;
 use crate::error::Error;
 use crate::observed;
@@ -300,23 +301,8 @@ fn on_a_node(epoch: &Epoch) -> String {
 }
 
 fn refused(error: &EpochError) -> Error {
-    let EpochError::Unanswered { map, problems } = error else { return Error::new(error.to_string()) };
-    let mut lines: Vec<_> =
-        problems.mistakes.iter().map(|mistake| format!("{}: {}", mistake.answer, mistake.what)).collect();
-    let mut help = Vec::new();
-    for question in &problems.questions {
-        lines.push(question.what.clone());
-        let choices: Vec<_> = question.choices.iter().map(ToString::to_string).collect();
-        help.push(format!("{}: {}", question.path, choices.join(" | ")));
+    match error {
+        EpochError::Unanswered { map, problems } => asked::error(map, problems),
+        _ => Error::new(error.to_string()),
     }
-    if problems.questions.iter().any(|question| !question.choices.contains(&Choice::ByHand)) {
-        help.push("or write the conversion yourself: --by-hand".to_owned());
-    }
-    let what = match problems.questions.len() {
-        0 => format!("an answer for map `{map}` fits nothing"),
-        1 => format!("entries of map `{map}` can't be converted before a question is answered"),
-        more => format!("entries of map `{map}` can't be converted before {more} questions are answered"),
-    };
-    let error = Error::new(what).because(lines.join("\n"));
-    if problems.questions.is_empty() { error } else { error.help(help.join("\n")) }
 }

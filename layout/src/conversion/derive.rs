@@ -23,69 +23,74 @@ impl DerivedLeg {
     /// # Errors
     /// What the two do not tell and `answers` does not say, and the answers that fit nothing.
     pub fn derive(old: &MapDef, new: &MapDef, answers: &Answers) -> Result<Derived, Problems> {
-        let mut problems = Problems::default();
-        problems.questions.extend(impossible(old, new));
-        let mut all = Tried::default();
-        let mut known = [BTreeSet::new(), BTreeSet::new()];
-        let mut part = |is_key: bool| {
-            let (what, was, is, sizes) = if is_key {
-                ("key", &old.key, &new.key, (old.key_size, new.key_size))
-            } else {
-                ("value", &old.value, &new.value, (old.value_size, new.value_size))
-            };
-            let deriver = Deriver::new(answers, is_key);
-            let mut tried = whole(&deriver, what, (was.as_deref(), is.as_deref()), sizes);
-            for (known, more) in known.iter_mut().zip(deriver.known.into_inner()) {
-                known.extend(more);
-            }
-            if tried.nothing_survives {
-                none_survives(&mut tried);
-            }
-            let steps = Steps { from_size: sizes.0, to_size: sizes.1, steps: tidy(std::mem::take(&mut tried.steps)) };
-            if let Err(problem) = steps.check()
-                && tried.questions.is_empty()
-            {
-                let what = format!("the {what} can't be converted step by step: {problem}");
-                tried.questions.push(Question { path: "value".to_owned(), what, choices: vec![Choice::ByHand] });
-            }
-            let (lossless, lost) = (tried.is_lossless(), tried.lost);
-            all.take(tried);
-            (steps, lossless, lost)
-        };
-        let (key, keeps_key, lost) = part(true);
-        let (value, ..) = part(false);
-        let is_own_key = keeps_key && lost == Lost::Nothing;
-        let mut collide = answers.collide.filter(|_| !is_own_key);
-        let mut used: BTreeSet<_> = all.used.iter().cloned().collect();
-        if !is_own_key && all.questions.iter().all(|question| !question.path.starts_with("key")) {
-            match answers.collide {
-                Some(_) => _ = used.insert(("collide", String::new())),
-                // Programs leave nothing in padding, and where they did, a person has to look.
-                None if keeps_key && lost == Lost::Named => collide = Some(Collide::Refuse),
-                None => {
-                    let what = match keeps_key {
-                        true => "old keys may differ in padding alone, for which the new ones have no place",
-                        false => "entries whose keys were different may have one key now",
-                    };
-                    all.questions.push(Question {
-                        path: "key".to_owned(),
-                        what: format!("{what}: what becomes of them"),
-                        choices: Collide::ALL.map(Choice::Collide).to_vec(),
-                    });
-                }
-            }
-        }
-        if all.questions.is_empty() {
-            all.questions = meaning::unsaid(old, new, &all.plans);
-        }
-        problems.questions.append(&mut all.questions);
-        // What is open may be what an answer is for.
-        problems.mistakes.extend(mistakes(answers, &used, &known, !problems.questions.is_empty()));
-        if !problems.questions.is_empty() || !problems.mistakes.is_empty() {
-            return Err(problems);
-        }
-        Ok(Derived { leg: DerivedLeg { key, value, collide, keeps_key }, members: all.plans })
+        let derive = |answers: &Answers| derived(old, new, answers);
+        derive(answers).map_err(|problems| problems.completed(answers, derive))
     }
+}
+
+fn derived(old: &MapDef, new: &MapDef, answers: &Answers) -> Result<Derived, Problems> {
+    let mut problems = Problems::default();
+    problems.questions.extend(impossible(old, new));
+    let mut all = Tried::default();
+    let mut known = [BTreeSet::new(), BTreeSet::new()];
+    let mut part = |is_key: bool| {
+        let (what, was, is, sizes) = if is_key {
+            ("key", &old.key, &new.key, (old.key_size, new.key_size))
+        } else {
+            ("value", &old.value, &new.value, (old.value_size, new.value_size))
+        };
+        let deriver = Deriver::new(answers, is_key);
+        let mut tried = whole(&deriver, what, (was.as_deref(), is.as_deref()), sizes);
+        for (known, more) in known.iter_mut().zip(deriver.known.into_inner()) {
+            known.extend(more);
+        }
+        if tried.nothing_survives {
+            none_survives(&mut tried);
+        }
+        let steps = Steps { from_size: sizes.0, to_size: sizes.1, steps: tidy(std::mem::take(&mut tried.steps)) };
+        if let Err(problem) = steps.check()
+            && tried.questions.is_empty()
+        {
+            let what = format!("the {what} can't be converted step by step: {problem}");
+            tried.questions.push(Question { path: "value".to_owned(), what, choices: vec![Choice::ByHand] });
+        }
+        let (lossless, lost) = (tried.is_lossless(), tried.lost);
+        all.take(tried);
+        (steps, lossless, lost)
+    };
+    let (key, keeps_key, lost) = part(true);
+    let (value, ..) = part(false);
+    let is_own_key = keeps_key && lost == Lost::Nothing;
+    let mut collide = answers.collide.filter(|_| !is_own_key);
+    let mut used: BTreeSet<_> = all.used.iter().cloned().collect();
+    if !is_own_key && all.questions.iter().all(|question| !question.path.starts_with("key")) {
+        match answers.collide {
+            Some(_) => _ = used.insert(("collide", String::new())),
+            // Programs leave nothing in padding, and where they did, a person has to look.
+            None if keeps_key && lost == Lost::Named => collide = Some(Collide::Refuse),
+            None => {
+                let what = match keeps_key {
+                    true => "old keys may differ in padding alone, for which the new ones have no place",
+                    false => "entries whose keys were different may have one key now",
+                };
+                all.questions.push(Question {
+                    path: "key".to_owned(),
+                    what: format!("{what}: what becomes of them"),
+                    choices: Collide::ALL.map(Choice::Collide).to_vec(),
+                });
+            }
+        }
+    }
+    if all.questions.is_empty() {
+        all.questions = meaning::unsaid(old, new, &all.plans);
+    }
+    problems.questions.append(&mut all.questions);
+    // What is open may be what an answer is for.
+    problems.mistakes.extend(mistakes(answers, &used, &known, !problems.questions.is_empty()));
+    if !problems.questions.is_empty() || !problems.mistakes.is_empty() {
+        return Err(problems);
+    }
+    Ok(Derived { leg: DerivedLeg { key, value, collide, keeps_key }, members: all.plans })
 }
 
 /// Of a key of which nothing is in the new one, only what is said of its bytes helps: with any other answer, all entries would have one

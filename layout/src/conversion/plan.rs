@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::members::is_padding;
 use super::{Answers, Cast, Choice, DerivedLeg, Scale};
 
 /// A leg, and what it does to each member.
@@ -72,6 +73,12 @@ impl MemberPlan {
         self.path().starts_with("key")
     }
 
+    /// True for a member that stands where nothing is, by its name.
+    #[must_use]
+    pub fn is_padding(&self) -> bool {
+        is_padding(self.path())
+    }
+
     /// True for a member that is where it was, as it was.
     #[must_use]
     pub fn is_kept(&self) -> bool {
@@ -88,6 +95,20 @@ impl fmt::Display for MemberPlan {
             write!(f, "{}{act}", if at == 0 { "" } else { ", " })?;
         }
         Ok(())
+    }
+}
+
+impl Act {
+    /// True for what somebody answered, or what was done unasked: the two layouts do not tell it.
+    #[must_use]
+    pub fn is_answer(&self) -> bool {
+        match self {
+            Self::Added(what) => what != "0",
+            Self::Renamed(_) | Self::Reread(..) | Self::Cast(..) | Self::Scaled(_) | Self::Retired(..) => true,
+            Self::Shortened(..) | Self::Named(_) | Self::Dropped => true,
+            Self::Nested(_) | Self::Moved { .. } | Self::Widened(..) | Self::Renumbered(_) => false,
+            Self::Lengthened(..) | Self::Elements | Self::MoreArms | Self::Emptied(_) => false,
+        }
     }
 }
 
@@ -182,7 +203,46 @@ pub struct Problems {
     pub questions: Vec<Question>,
     /// Answers to what is not asked.
     pub mistakes: Vec<Mistake>,
+    /// The first answer to each question, where these and the given ones leave none open.
+    pub first_answers: Option<Vec<Choice>>,
 }
+
+impl Problems {
+    /// With what is asked once these questions have their first answers, and those answers. `derive` is what found them.
+    pub(super) fn completed(mut self, given: &Answers, derive: impl Fn(&Answers) -> Result<Derived, Self>) -> Self {
+        let (mut answers, mut first) = (given.clone(), Vec::new());
+        let mut next = 0;
+        // Each round answers what the one before brought up.
+        for _ in 0..MOST_ROUNDS {
+            for question in &self.questions[next..] {
+                let choice = question.choices.first();
+                if let Some((choice, with)) = choice.and_then(|choice| Some((choice, choice.with(&answers)?))) {
+                    answers = with;
+                    first.push(choice.clone());
+                }
+            }
+            next = self.questions.len();
+            match derive(&answers) {
+                Ok(_) => {
+                    self.first_answers = Some(first).filter(|_| self.mistakes.is_empty());
+                    break;
+                }
+                Err(problems) => {
+                    let more = problems.questions.into_iter().filter(|question| !self.questions.contains(question));
+                    let more: Vec<_> = more.collect();
+                    self.questions.extend(more);
+                }
+            }
+            if next == self.questions.len() {
+                break;
+            }
+        }
+        self
+    }
+}
+
+/// Most times that answers bring up questions.
+const MOST_ROUNDS: usize = 4;
 
 /// Something that the two definitions do not tell.
 #[derive(Debug, Clone, PartialEq, Eq)]

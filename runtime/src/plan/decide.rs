@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use maplock_layout::conversion::Conversion;
+use maplock_layout::conversion::{Collide, Conversion, Leg};
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::{Behaviour, Fate, fate};
 use maplock_layout::rules::{Attribute, Compares};
@@ -123,6 +123,7 @@ fn replace(
     let is_state = known.old.map_type.is_state();
     let live =
         Live { id: live.id, pin: live.path.clone(), digest: known.digest, def: known.old, entries: live.entries };
+    let may_drop_entries = may_drop_entries || conversion.as_ref().is_some_and(puts_together);
     let carry = || carry(inputs, &live, &def, conversion.is_some(), sums, may_drop_entries);
     let action = match (back.zip(kept), disposition) {
         (Some((Back::Carried, _)), _) => {
@@ -423,6 +424,13 @@ fn not_converted(policy: &Policy, why: String, decision: Decision) -> Decision {
         }
         OnMismatch::Refuse | OnMismatch::Reuse => Decision { disposition: Disposition::Refuse, why, ..decision },
     }
+}
+
+/// True where entries whose keys become one are put together, so that there are fewer.
+fn puts_together(conversion: &Conversion) -> bool {
+    let is_derived = |leg: &Leg| matches!(leg, Leg::Derived(_));
+    let may_meet = matches!(conversion.collide(), Some(Collide::Sum | Collide::KeepOne));
+    may_meet && conversion.legs.iter().all(is_derived)
 }
 
 /// What it takes to carry the entries over.

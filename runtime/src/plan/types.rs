@@ -218,7 +218,7 @@ pub struct Carry {
     pub snapshot: u64,
     /// An estimate of the time.
     pub estimate: Duration,
-    /// True where a full LRU may drop some entries on the way.
+    /// True where a full LRU may drop some entries on the way, or entries whose keys become one are put together.
     pub may_drop_entries: bool,
 }
 

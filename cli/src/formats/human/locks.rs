@@ -72,8 +72,8 @@ fn accepted(outcome: &Outcome, out: &mut String) {
         .iter()
         .filter_map(|verdict| Some((verdict, outcome.accepted(verdict)?)))
         .map(|(verdict, (way, reason))| {
-            let merged = merged(&verdict.merge).map_or_else(String::new, |merged| format!("; {merged}"));
-            ["accepted".to_owned(), verdict.map.clone(), way.to_string(), format!("\"{reason}\"{merged}")]
+            let more: String = outcome.answers(verdict).iter().map(|answer| format!("; {answer}")).collect();
+            ["accepted".to_owned(), verdict.map.clone(), way.to_string(), format!("\"{reason}\"{more}")]
         })
         .collect();
     out.push_str(&columns("  ", &rows));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use maplock_layout::lock::Merge;
-use maplock_layout::{Comparison, Finding, Place};
+use maplock_layout::{Finding, Place};
 use serde::Serialize;
 
 use super::conversions::{ConversionJson, conversion};
@@ -108,6 +108,9 @@ struct VerdictJson<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     merge: MergeJson<'a>,
+    /// How entries are converted, as far as it was answered: phrases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    answers: Vec<String>,
 }
 
 pub(super) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
@@ -115,7 +118,7 @@ pub(super) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
 }
 
 pub(super) fn render_diff(outcome: &Outcome) -> Result<String, Error> {
-    let comparison = comparison(&outcome.comparison);
+    let comparison = comparison(outcome);
     to_json(&DiffJson { summary: outcome.headline(), fails: outcome.fails(), comparison })
 }
 
@@ -142,7 +145,7 @@ fn lock(outcome: &Outcome) -> LockJson<'_> {
         changes: outcome.changes.iter().map(change).collect(),
         notes: &outcome.notes,
         error: outcome.undone.as_ref().map(failed::error),
-        comparison: comparison(&outcome.comparison),
+        comparison: comparison(outcome),
     }
 }
 
@@ -164,7 +167,8 @@ fn change(change: &Change) -> ChangeJson<'_> {
     }
 }
 
-fn comparison(comparison: &Comparison) -> ComparisonJson<'_> {
+fn comparison(outcome: &Outcome) -> ComparisonJson<'_> {
+    let comparison = &outcome.comparison;
     let maps = comparison.maps.iter().map(|verdict| VerdictJson {
         name: &verdict.map,
         verdict: verdict.disposition.name(),
@@ -172,6 +176,7 @@ fn comparison(comparison: &Comparison) -> ComparisonJson<'_> {
         to: verdict.to.map(|digest| digest.to_string()),
         reason: verdict.reason.as_deref(),
         merge: merge(&verdict.merge),
+        answers: outcome.answers(verdict),
     });
     ComparisonJson { findings: comparison.findings.iter().map(finding).collect(), maps: maps.collect() }
 }
