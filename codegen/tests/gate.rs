@@ -853,3 +853,19 @@ fn a_build_without_an_optional_map_has_no_module_for_it_and_tells_the_node() {
     configure(&project, "");
     project.build_with("CI", "1").fails("map `dns`");
 }
+
+#[test]
+fn an_object_without_a_version_is_built_with_that_of_the_lock() {
+    let project = minimesh();
+    let lock = Lock::parse(&project.read("maps.lock")).expect("a good lock");
+    let objects = [("minimesh".to_owned(), project.path(OBJECT))];
+    let config = Config::default();
+    let observation = Inputs::read_after(&objects, &config, &lock).expect("a good object").observation;
+    let raised = observation.with_new_meaning(&lock, "stats").expect("it is in both");
+    let reason = "last_seen is in seconds";
+    let lock = epochs::accept(&lock, &raised, "stats", OnUpgrade::Swap, reason, &config.levels).expect("a new meaning");
+    project.write("maps.lock", lock.to_string());
+    let build = project.build_with("CI", "1").succeeds_silently();
+    let spec = build.generated("maps.rs");
+    assert!(spec.contains("\nversion = 1\npinning"), "{spec}");
+}

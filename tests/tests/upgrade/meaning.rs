@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use maplock::handles::Verified;
 use maplock::internals::inspect::{self, Source};
 use maplock::internals::meta;
 use maplock::internals::sys::{Btf, Map, NewMap, bpffs};
@@ -123,8 +124,12 @@ fn a_pin_of_somebody_else_gets_the_meaning_that_was_accepted_and_is_known_from_t
         let (plans, why) = planned(&lock, &dir);
         assert_eq!(plans, disposition);
         assert!(why.ends_with(&format!("{OLDEST}no version")), "{why}");
+        let open = || Verified::open(&Spec::from(lock.clone()), "flows", &dir.join("flows"));
+        let error = open().expect_err("a handle would read old entries as new ones").to_string();
+        assert!(error.contains("means something else now: version 1, it had none"), "{error}");
         start(&lock, &dir);
         assert_eq!(seen(&dir), left);
+        open().expect("the generation tells what it is");
 
         // The generation knows: no second time.
         put(&dir);
