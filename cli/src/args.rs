@@ -49,7 +49,7 @@ pub(crate) enum Verb {
     /// Tell what an upgrade from one release to another keeps, converts or loses
     Diff(DiffArgs),
     /// Record in maps.lock that a break is right, and what nodes are to do about it
-    Accept(AcceptArgs),
+    Accept(Box<AcceptArgs>),
     /// Tell how entries are converted, member by member; with --test, try it on entries
     Migrate(MigrateArgs),
     /// Show the maps of objects: offsets, sizes, holes, padding
