@@ -46,6 +46,8 @@ pub struct Binding {
     pub value: Option<String>,
     /// True where the daemon sets the capacity when it loads the map, whatever stands in the object.
     pub runtime_capacity: bool,
+    /// True where the daemon sets the flags when it loads the map.
+    pub runtime_flags: bool,
 }
 
 /// Levels of the rules: the rules' own, but for those that a configuration names.
@@ -118,7 +120,7 @@ impl Scope {
 /// Keys of every scope.
 const KEYS: [&str; 5] = ["ephemeral", "pinned", "optional", "maps", "types"];
 /// Keys of one map.
-const KEYS_OF_A_MAP: [&str; 3] = ["key", "value", "capacity"];
+const KEYS_OF_A_MAP: [&str; 4] = ["key", "value", "capacity", "flags"];
 /// Keys of a `maplock.toml`: Cargo knows the answers itself.
 const KEYS_OF_FILES: [&str; 2] = ["objects", "lock"];
 
@@ -240,6 +242,7 @@ impl Reader<'_> {
                     "key" => binding.key = Some(self.string(value)?.to_owned()),
                     "value" => binding.value = Some(self.string(value)?.to_owned()),
                     at @ "capacity" => binding.runtime_capacity = self.at_run_time(at, value)?,
+                    at @ "flags" => binding.runtime_flags = self.at_run_time(at, value)?,
                     other => {
                         let hint = did_you_mean(other, KEYS_OF_A_MAP);
                         let known = KEYS_OF_A_MAP.map(|key| format!("`{key}`")).join(", ");

@@ -176,13 +176,18 @@ fn count_as_before(observation: &mut Observation, objects: &[ObjectMaps], config
 /// The definition, without what the daemon sets when it loads the map. A placeholder in the object is none of its words.
 fn at_run_time(def: &MapDef, config: &Config, lock: &Lock) -> LockedMap {
     let mut map = LockedMap::new(def.clone());
-    let said = config.bindings.get(&def.name).is_some_and(|said| said.runtime_capacity);
-    if said {
+    let (said, known) = (config.bindings.get(&def.name), lock.maps.get(&def.name));
+    let capacity_is_set = said.is_some_and(|said| said.runtime_capacity);
+    if capacity_is_set {
         map.def.max_entries = 0;
     }
-    // Nodes hold maps of every capacity that daemons have chosen, whatever the objects say from now on.
-    let was_so = lock.maps.get(&def.name).is_some_and(|known| known.runtime_capacity);
-    map.runtime_capacity = said || map.def.lacks_capacity() || was_so;
+    // Nodes hold maps of every capacity and with all flags that daemons have chosen, whatever is said from now on.
+    let was_so = known.is_some_and(|known| known.runtime_capacity);
+    map.runtime_capacity = capacity_is_set || map.def.lacks_capacity() || was_so;
+    map.runtime_flags = said.is_some_and(|said| said.runtime_flags) || known.is_some_and(|known| known.runtime_flags);
+    if map.runtime_flags {
+        map.def = map.def.without_flags_of_memory();
+    }
     map
 }
 

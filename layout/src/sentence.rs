@@ -2,6 +2,7 @@
 
 use crate::change::{Change, Outline, Part, Step, Subject};
 use crate::finding::Finding;
+use crate::map_type::flag_names;
 use crate::place::Place;
 
 impl Subject {
@@ -233,7 +234,7 @@ fn sides(change: &Change) -> (Option<String>, Option<String>) {
             let said = |most: &u32| if *most == 0 { "set at run time".to_owned() } else { most.to_string() };
             both(&said(old), &said(new))
         }
-        Change::Flags { old, new } => both(&format!("{old:#x}"), &format!("{new:#x}")),
+        Change::Flags { old, new } => both(&flag_names(*old), &flag_names(*new)),
         Change::MapExtra { old, new } => both(old, new),
         Change::Pinning { old, new } => both(old, new),
         Change::Untyped { new } => (None, Some(bytes(*new))),
@@ -295,7 +296,9 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         Change::CapacityAtRunTime { new, .. } => {
             format!("the object says how many entries {owner} holds, {new}, where the daemon did; a larger map stays")
         }
-        Change::Flags { old, new } => format!("map_flags of {owner} are {new:#x}, they were {old:#x}"),
+        Change::Flags { old, new } => {
+            format!("map_flags of {owner} are {}, they were {}", flag_names(*new), flag_names(*old))
+        }
         Change::MapExtra { old, new } => format!("map_extra of {owner} is {new}, it was {old}"),
         Change::Pinning { old, new } => format!("pinning{} is {new}, it was {old}", of(map, has_map)),
         Change::Untyped { new } => format!("{what} is declared by its size alone: {}", bytes(*new)),

@@ -683,7 +683,7 @@ fn each_attribute_has_a_rule_of_its_own() {
         (|def| def.max_entries = 4096, "max-entries-increased m: 1024 -> 4096", Disposition::Grow),
         (|def| def.max_entries = 64, "max-entries-decreased m: 1024 -> 64", Disposition::Refuse),
         (|def| def.map_type = MapType::LRU_HASH, "map-type-changed m: hash -> lru_hash", Disposition::Refuse),
-        (|def| def.flags = 1, "flags-changed m: 0x0 -> 0x1", Disposition::Refuse),
+        (|def| def.flags = 1, "flags-changed m: 0 -> BPF_F_NO_PREALLOC", Disposition::Refuse),
         (|def| def.map_extra = 7, "map-extra-changed m: 0 -> 7", Disposition::Refuse),
         (|def| def.pinning = Pinning::None, "pinning-removed m: by_name -> none", Disposition::Refuse),
         (|def| def.value_size = 16, "value-size-changed m.value: 4 bytes -> 16 bytes", Disposition::Refuse),
@@ -802,7 +802,10 @@ fn the_maps_that_a_map_holds_are_compared_inside_and_out() {
     );
     let mut flagged = map("u32");
     flagged.flags = 1;
-    assert_eq!(lines(&changes(&of_maps(map("u32")), &of_maps(flagged))), ["flags-changed outer.inner: 0x0 -> 0x1"]);
+    assert_eq!(
+        lines(&changes(&of_maps(map("u32")), &of_maps(flagged))),
+        ["flags-changed outer.inner: 0 -> BPF_F_NO_PREALLOC"]
+    );
 }
 
 #[test]

@@ -360,7 +360,7 @@ fn what_the_kernel_would_not_reuse_can_not_be_accepted_as_reuse() {
     let changes: [(Change, &str, &str); 6] = [
         (|def| *def = map(V4), "the value of `m` takes 24 bytes, it took 8", either),
         (|def| def.map_type = MapType::LRU_HASH, "map `m` is of type lru_hash, it was hash", either),
-        (|def| def.flags = 1, "map_flags of map `m` are 0x1, they were 0x0", either),
+        (|def| def.flags = 1, "map_flags of map `m` are BPF_F_NO_PREALLOC, they were 0", either),
         // Only of maps that can't be copied does the kernel take one (`map_create`).
         (|def| def.map_extra = 3, "map_extra of map `m` is 3, it was 0", "`swap`"),
         (|def| def.max_entries = 64, "max_entries of `m` shrank from 1024 to 64", either),
@@ -890,4 +890,27 @@ fn what_is_accepted_beside_a_capacity_at_run_time_accepts_no_smaller_one() {
     let lock = lock([old]);
     let lock = accept(&lock, &now, "m", OnUpgrade::Swap, "because", &Levels::default()).unwrap();
     assert_eq!(lock.maps["m"].epochs[0].max_entries, None);
+}
+
+#[test]
+fn flags_that_the_daemon_sets_are_compared_with_none() {
+    let of = |flags, runtime_flags| {
+        let mut lock = lock([with(map("u32"), |def| def.flags = flags)]);
+        lock.maps.values_mut().for_each(|map| map.runtime_flags = runtime_flags);
+        lock
+    };
+    // From the first lock that says so, which is found again by those before.
+    let (before, now) = (of(1, false), Observation { lock: of(0, true), ..Observation::default() });
+    assert_eq!(lines(&diff(&before, &now.lock)), [""; 0]);
+    let updated = update(&before, &now, &levels()).unwrap();
+    let [bridge] = updated.maps["m"].epochs.as_slice() else { panic!("{updated}") };
+    assert!(bridge.is_bridge() && (bridge.from, bridge.to) == (digest(&before), digest(&updated)), "{updated}");
+    assert!(!diff(&before, &updated).has_breaks());
+    // Others decide what the map can be used for.
+    let found = lines(&diff(&now.lock, &of(0x80, true)));
+    assert_eq!(found, ["flags-changed m: 0 -> BPF_F_RDONLY_PROG"]);
+}
+
+fn digest(lock: &Lock) -> Digest {
+    lock.maps["m"].def.digest()
 }

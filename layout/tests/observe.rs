@@ -134,7 +134,7 @@ fn a_conflict_is_found_in_every_attribute_and_for_each_further_object() {
     let observation = observed(&objects, &Config::default());
     let sides: Vec<_> =
         observation.conflicts.iter().map(|found| (found.old_text().unwrap(), found.new_text().unwrap())).collect();
-    let expected = [("a.o: 1024", "b.o: 1"), ("a.o: 0x0", "d.o: 0x1")];
+    let expected = [("a.o: 1024", "b.o: 1"), ("a.o: 0", "d.o: BPF_F_NO_PREALLOC")];
     assert_eq!(sides, expected.map(|(old, new)| (old.to_owned(), new.to_owned())));
 }
 
@@ -288,4 +288,21 @@ fn an_optional_map_may_be_named_where_a_build_lacks_it() {
     config.pinned.insert("dns".to_owned());
     config.bindings.insert("dns".to_owned(), Binding::default());
     assert_eq!(maps(&observed(&without, &config)), ["flows"]);
+}
+
+#[test]
+fn flags_that_the_configuration_leaves_to_the_daemon_are_not_locked() {
+    let of = |map_type, flags| [object("o", [MapDef { flags, map_type, ..named("m", Pinning::ByName, "u32") }])];
+    let mut config = Config::default();
+    config.read("[package.metadata.maplock.maps.m]\nflags = \"runtime\"\n", Scope::Package).unwrap();
+    let seen = |observation: &Observation| {
+        let map = &observation.lock.maps["m"];
+        (map.def.flags, map.runtime_flags)
+    };
+    assert_eq!(seen(&observed(&of(MapType::HASH, 0x81), &config)), (0x80, true));
+    assert_eq!(seen(&observed(&of(MapType::HASH, 1), &Config::default())), (1, false));
+    // No trie can be made without it.
+    assert_eq!(seen(&observed(&of(MapType::LPM_TRIE, 1), &config)), (1, true));
+    let lock = locked(&of(MapType::HASH, 1), &config);
+    assert_eq!(seen(&observe_after(&of(MapType::HASH, 1), &Config::default(), &lock).unwrap()), (0, true));
 }

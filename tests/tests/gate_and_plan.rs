@@ -424,6 +424,25 @@ fn a_node_makes_no_map_of_a_capacity_that_nobody_told() {
 }
 
 #[test]
+fn flags_that_the_daemon_sets_are_no_break_at_the_gate_and_none_on_a_node() {
+    for map_type in T::ALL.iter().copied() {
+        for flags in [0, 0x1, 0x4, 0x40, 0x45] {
+            let old = MapDef { flags, ..def(map_type) };
+            let mut at_run_time = lock(&old.without_flags_of_memory());
+            at_run_time.maps.values_mut().for_each(|map| map.runtime_flags = true);
+            let observed = Observation { lock: at_run_time, ..Observation::default() };
+            for released in [lock(&old), observed.lock.clone()] {
+                let updated = epochs::update(&released, &observed, &Levels::default()).expect("no break");
+                let comparison = compare(&released, &updated, &Levels::default());
+                let (says, does) = (&comparison.maps[0], planned(&old, None, &updated).maps.remove(0));
+                assert!(comparison.findings.is_empty(), "{map_type} {flags:#x}: {:?}", comparison.findings);
+                assert_eq!(says.disposition, does.disposition(), "{map_type} {flags:#x}: {}", does.why);
+            }
+        }
+    }
+}
+
+#[test]
 fn what_can_become_of_entries_can_be_accepted_so() {
     let mut count = 0;
     for map_type in T::ALL.iter().copied().chain([T(4711)]) {

@@ -13,6 +13,9 @@
 //! | 280 | flags, pinning, then a namespace of 256 bytes | gobpf |
 //!
 //! Any other record of at least 16 bytes is read as far as it agrees with all of them.
+//!
+//! Of the two with 28 bytes, the object's types tell which it is, where it has BTF; else a record that makes sense as one alone. Where nothing
+//! tells, a map of maps has no inner map that is known: the first of the section, which index 0 would be, is none that anybody named.
 
 use maplock_layout::btf::{Btf, BtfKind, Resolver};
 use maplock_layout::map::{MapDef, MapType, Origin, Pinning};
@@ -34,7 +37,7 @@ pub(super) fn maps(
             continue;
         }
         let data = section.data().map_err(|error| ObjectError::new(format!("section `{name}`: {error}")))?;
-        maps.extend(section_maps(elf, section.index(), data, name)?);
+        maps.extend(section_maps(elf, btf, section.index(), data, name)?);
     }
     let definitions: Vec<MapDef> = maps.iter().map(|record: &Record| record.def.clone()).collect();
     let mut defs = Vec::with_capacity(maps.len());
@@ -58,6 +61,8 @@ struct Record {
 enum InnerRef {
     /// Position in the section.
     Index(usize),
+    /// 0, which is the first of the section, or nothing at all.
+    Untold,
     /// By the name of the map that has the id.
     Name(String),
 }
@@ -65,17 +70,20 @@ enum InnerRef {
 impl InnerRef {
     fn find(&self, maps: &[MapDef]) -> Option<MapDef> {
         let mut inner = match self {
+            Self::Untold => None,
             Self::Index(index) => maps.get(*index),
             Self::Name(name) => maps.iter().find(|map| map.name == *name),
         }?
         .clone();
         inner.inner = None;
-        Some(inner)
+        // The kernel knows no maps of maps of maps.
+        Some(inner).filter(|inner| !inner.map_type.holds_maps())
     }
 }
 
 fn section_maps(
     elf: &Elf<'_>,
+    btf: Option<&Btf<'_>>,
     section: object::SectionIndex,
     data: &[u8],
     section_name: &str,
@@ -114,7 +122,18 @@ fn section_maps(
             let problem = format!("its record of {size} bytes ends behind section `{section_name}` of {}", data.len());
             ObjectError::new(problem).of_map(name)
         })?;
-        records.push(record(bytes, elf.endianness(), name).map_err(|error| error.of_map(name))?);
+        let names_inner = btf.and_then(|btf| names_inner(btf, name));
+        records.push(record(bytes, elf.endianness(), name, names_inner).map_err(|error| error.of_map(name))?);
+    }
+    // An index that is not 0 was written by somebody who meant one.
+    let is_of_samples = records.iter().any(|record| matches!(record.inner, Some(InnerRef::Index(index)) if index > 0));
+    for record in records.iter_mut().filter(|_| !is_of_samples) {
+        record.inner.take_if(|inner| matches!(inner, InnerRef::Untold));
+    }
+    for record in &mut records {
+        if matches!(record.inner, Some(InnerRef::Untold)) {
+            record.inner = Some(InnerRef::Index(0));
+        }
     }
     // iproute2 names an inner map by the id that its record has.
     let by_id: Vec<_> = records.iter().map(|record| (record.id, record.def.name.clone())).collect();
@@ -127,7 +146,30 @@ fn section_maps(
     Ok(records)
 }
 
-fn record(bytes: &[u8], endian: Endianness, name: &str) -> Result<Record, ObjectError> {
+/// Whether the records' struct has a member for an inner map behind the flags, by the type of the variable; `None` where nothing tells.
+fn names_inner(btf: &Btf<'_>, name: &str) -> Option<bool> {
+    /// How many structs of one member may be around it: Rust's `UnsafeCell` and newtypes.
+    const MAX_WRAPPERS: usize = 8;
+    let var = btf.find(&[BtfKind::Var], name)?;
+    let mut ty = btf.skip_modifiers(var.type_id()).ok()?;
+    for _ in 0..MAX_WRAPPERS {
+        if ty.kind != BtfKind::Struct {
+            return None;
+        }
+        let names: Vec<_> = ty.members().filter_map(|member| btf.string(member.name_off)).collect();
+        if names.iter().any(|name| name.starts_with("inner_")) {
+            return Some(true);
+        }
+        if names.contains(&"pinning") {
+            return Some(false);
+        }
+        let only = ty.members().next().filter(|_| names.len() == 1)?;
+        ty = btf.skip_modifiers(only.type_id).ok()?;
+    }
+    None
+}
+
+fn record(bytes: &[u8], endian: Endianness, name: &str, names_inner: Option<bool>) -> Result<Record, ObjectError> {
     let word = |index: usize| -> u32 {
         let Some(raw) = bytes.get(index * 4..index * 4 + 4).and_then(|raw| raw.try_into().ok()) else { return 0 };
         if endian == Endianness::Big { u32::from_be_bytes(raw) } else { u32::from_le_bytes(raw) }
@@ -147,10 +189,13 @@ fn record(bytes: &[u8], endian: Endianness, name: &str) -> Result<Record, Object
     let of_maps = def.map_type.holds_maps();
     let (mut id, mut inner) = (0, None);
     match bytes.len() {
-        28 if def.flags & NUMA_NODE != 0 || of_maps => {
+        28 if names_inner == Some(true) || names_inner.is_none() && def.flags & NUMA_NODE != 0 => {
             inner = of_maps.then(|| InnerRef::Index(word(5) as usize));
             def.numa_node = word(6);
         }
+        // aya's ids are 0.
+        28 if of_maps && names_inner.is_none() && (word(5), word(6)) == (0, 0) => inner = Some(InnerRef::Untold),
+        28 if of_maps && names_inner.is_none() && word(5) != 0 => inner = Some(InnerRef::Index(word(5) as usize)),
         28 => {
             id = word(5);
             def.pinning = Pinning::from_number(word(6));

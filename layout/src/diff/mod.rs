@@ -135,7 +135,10 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
             sink.add(&rules::PINNING_REMOVED, Subject::MAP, Change::Pinned { new: false });
         }
         (false, false) => {
-            compare_defs(old, new, &Subject::MAP, sink);
+            // What the daemon sets is no change of the objects.
+            let bare = |def: &MapDef| after.runtime_flags.then(|| def.without_flags_of_memory());
+            let (bare_old, bare_new) = (bare(old), bare(new));
+            compare_defs(bare_old.as_ref().unwrap_or(old), bare_new.as_ref().unwrap_or(new), &Subject::MAP, sink);
             if sink.seen >= MAX_SEEN && sink.kept[1] == 0 {
                 let change = Change::TooMuch { looked_at: MAX_SEEN };
                 sink.add(&rules::VALUE_TYPE_CHANGED, Subject::MAP.part(Part::Value), change);

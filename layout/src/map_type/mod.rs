@@ -3,12 +3,14 @@
 //! To add a type, add its row to `table.rs`, and nothing else if it behaves like one that is there.
 
 mod fate;
+mod flags;
 mod table;
 
 use std::fmt;
 
 pub use fate::{Fate, fate, why_no_node};
 pub(crate) use fate::{fate_where, why_not};
+pub use flags::{FLAGS_OF_MEMORY, flag_names};
 
 /// `BPF_MAP_TYPE_*`, also one that is newer than this crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

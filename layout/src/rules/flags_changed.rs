@@ -16,6 +16,9 @@ does not keep, and the flag that it adds to a devmap by itself do not count.
 
 To keep the entries, accept the change as `migrate`: they are copied as they are into a map with the new flags. If
 they can be rebuilt, accept it as `swap`.
+
+Where the daemon sets `BPF_F_NO_PREALLOC` and its like when it loads the map, `flags = \"runtime\"` under
+`[package.metadata.maplock.maps.flows]` says so: flags of the map's memory are not compared then.
 ",
     example: Example {
         old: "\

@@ -115,8 +115,9 @@ pub fn observe(
 
 /// What a map counts as by its generation's word: by name and number, and only where the kernel agrees.
 fn counts_as<'m>(meta: &'m Meta, pin: &str, id: u32, def: &MapDef, node: Node) -> Option<&'m MapDef> {
-    let counts = &meta.lock.maps.get(named_by(meta, pin, id)?)?.def;
-    attributes_agree(def, counts, node).then_some(counts)
+    let counts = meta.lock.maps.get(named_by(meta, pin, id)?)?;
+    let bare = counts.runtime_flags.then(|| def.without_flags_of_memory());
+    attributes_agree(bare.as_ref().unwrap_or(def), &counts.def, node).then_some(&counts.def)
 }
 
 /// The name that a generation has for a map of its own.

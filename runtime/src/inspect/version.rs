@@ -13,6 +13,10 @@ use super::observe::Observed;
 /// What is pinned, with the versions that it counts as among those that `asked` and its history have; and a phrase where nothing tells
 /// which of several it is: the oldest.
 pub(crate) fn with_version(observed: &Observed, asked: &LockedMap, node: Node) -> (MapDef, Option<String>) {
+    // Flags that daemons set are no part of what a map is.
+    let bare =
+        asked.runtime_flags.then(|| Observed { def: observed.def.without_flags_of_memory(), ..observed.clone() });
+    let observed = bare.as_ref().unwrap_or(observed);
     let known = || asked.epochs.iter().map(|epoch| &epoch.previous).chain([&asked.def]);
     if observed.tells_version || known().all(|def| said_version(def).is_none()) {
         return (observed.def.clone(), None);

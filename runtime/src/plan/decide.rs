@@ -11,6 +11,7 @@ use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config
 use super::capacity;
 use super::cost::{entry_bytes, estimate};
 use super::decision::{By, Decision};
+use super::flags;
 use super::names::Found;
 use super::phrases::{change, reuse_reason, why};
 use super::recognise::{Recognised, is_exactly, lacks_layout, recognise};
@@ -55,6 +56,10 @@ pub(super) fn map(inputs: &Inputs<'_>, found: &Found<'_>, locked: &LockedMap) ->
         Ok(sums) => (sums, None),
         Err(problem) => (Vec::new(), Some(problem)),
     };
+    let (flags, problem) = match flags::chosen(locked, policy, live.or(kept)) {
+        Ok(flags) => (flags, problem),
+        Err(no) => (0, problem.or(Some(no))),
+    };
     let (action, why, findings) = match (live, kept) {
         (Some(live), kept) => {
             let rival = found.rival(name);
@@ -82,7 +87,7 @@ pub(super) fn map(inputs: &Inputs<'_>, found: &Found<'_>, locked: &LockedMap) ->
             let action = Action::Refuse { live: action.live().cloned(), new: Some(new.clone()) };
             MapPlan { map: name.to_owned(), was, action, why, findings }
         }
-        _ => MapPlan { map: name.to_owned(), was, action, why, findings },
+        _ => MapPlan { map: name.to_owned(), was, action: flags::with(action, flags), why, findings },
     }
 }
 

@@ -4,6 +4,7 @@ mod capacity;
 mod cost;
 mod decide;
 mod decision;
+mod flags;
 mod gone;
 mod names;
 mod phrases;

@@ -29,6 +29,9 @@ pub struct Policy {
     pub larger: OnMismatch,
     /// A capacity chosen at run time, in place of the spec's `max_entries`.
     pub max_entries: Option<u32>,
+    /// Flags (`BPF_F_NO_PREALLOC`, `BPF_F_ZERO_SEED`) for a map that is made, where the lock says `runtime-flags`. A
+    /// pinned map with others is used as it is. Without a policy, a map that takes the place of a pinned one has its flags.
+    pub map_flags: Option<u32>,
     /// Members of the value whose old and new counts are added up when entries are carried over: paths such as
     /// `connections` or `stats.bytes`. Each must be an integer of 4 or 8 bytes, aligned to its size.
     pub sum: Vec<String>,

@@ -33,10 +33,13 @@ pub(super) fn recognise(inputs: &Inputs<'_>, live: &Observed, asked: &LockedMap,
         return Recognised { old, digest, is_known: true, is_asked: false, note };
     }
     for previous in asked.epochs.iter().rev().map(|epoch| &epoch.previous) {
-        let words = normalise(&live, previous, inputs.node);
-        let digest = words.digest();
-        if digest == previous.digest() {
-            return Recognised { old: words, digest, is_known: true, is_asked: false, note };
+        // One of before the flags were left to the daemon has them.
+        let bare = asked.runtime_flags.then(|| previous.without_flags_of_memory());
+        let known = bare.as_ref().unwrap_or(previous);
+        let words = normalise(&live, known, inputs.node);
+        if words.digest() == known.digest() {
+            let (old, digest) = (MapDef { flags: previous.flags, ..words }, previous.digest());
+            return Recognised { old, digest, is_known: true, is_asked: false, note };
         }
     }
     Recognised { old, digest, is_known: false, is_asked: false, note }

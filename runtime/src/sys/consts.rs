@@ -9,6 +9,8 @@ pub const BPF_EXIST: u64 = 2;
 
 /// Map: memory is taken for each entry as it is inserted.
 pub const BPF_F_NO_PREALLOC: u32 = 1;
+/// Map: its memory is that of a node of the machine.
+pub const BPF_F_NUMA_NODE: u32 = 4;
 /// Map: each CPU has its own list of free entries, instead of one for all.
 pub const BPF_F_NO_COMMON_LRU: u32 = 1 << 1;
 /// Map: programs can't write it.

@@ -4,6 +4,7 @@ use std::io;
 
 use maplock_layout::MapDef;
 use maplock_layout::btf::{Encoded, encode, encode_untagged};
+use maplock_layout::map_type::flag_names;
 
 use crate::error::{Error, Trying as _};
 use crate::inspect::normalise::{Node, created_max_entries};
@@ -34,8 +35,8 @@ pub(crate) fn create(def: &MapDef, like: Option<&Map>) -> Result<Map, Error> {
     let failed = || {
         let MapDef { name, map_type, key_size, value_size, .. } = def;
         format!(
-            "can't create map `{name}` ({map_type} of {max_entries}, {key_size} -> {value_size} bytes, flags {:#x})",
-            def.flags
+            "can't create map `{name}` ({map_type} of {max_entries}, {key_size} -> {value_size} bytes, flags {})",
+            flag_names(def.flags)
         )
     };
     let Some((btf, key, value)) = btf_for(def, like) else { return Map::create(&new).trying(failed) };

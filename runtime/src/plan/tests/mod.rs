@@ -3,6 +3,7 @@
 mod answers;
 mod capacity;
 mod entries;
+mod flags;
 mod generations;
 mod names;
 mod shown;
