@@ -39,7 +39,13 @@ pub fn rename(
     // What no object gives a version has that of the lock, whatever it is called.
     let now = &LockedMap { def: versioned_as(&now.def, &known.def), ..now.clone() };
     let from = renamed(known, map);
-    let to = LockedMap { epochs: from.epochs.clone(), renamed_from: from.renamed_from.clone(), ..now.clone() };
+    // So is a capacity that the daemon chose.
+    let to = LockedMap {
+        epochs: from.epochs.clone(),
+        renamed_from: from.renamed_from.clone(),
+        runtime_capacity: now.runtime_capacity || from.runtime_capacity,
+        ..now.clone()
+    };
     let step = Step { levels, from: &from, to };
     let is_renamed = rules::MAP_RENAMED.id.to_owned();
     let (findings, asks) = step.asked(None);

@@ -379,6 +379,83 @@ fn what_the_gate_takes_no_node_refuses_and_what_it_says_a_node_does() {
     }
 }
 
+/// The same changes of a map that gets another name in the same release.
+#[test]
+fn of_a_map_that_is_renamed_gate_and_node_say_the_same() {
+    let (mut wrong, mut count, mut by_disposition) = (Vec::new(), 0, BTreeMap::<_, usize>::new());
+    // Of changes that differ in little, every fourth: each is tried above too.
+    for change in T::ALL.iter().copied().chain([T(4711)]).flat_map(changes).step_by(4) {
+        let new = MapDef { name: "n".to_owned(), ..change.new.clone() };
+        let (released, observed) = (lock(&change.old), Observation { lock: lock(&new), ..Observation::default() });
+        let ways = [OnUpgrade::Reuse, OnUpgrade::Migrate, OnUpgrade::Swap].map(Some);
+        for way in std::iter::once(None).chain(ways) {
+            let renamed = epochs::rename(&released, &observed, ("m", "n"), way, "because", &Levels::default());
+            let Ok(renamed) = renamed else { continue };
+            let answers = (!change.answers.is_empty() && way == Some(OnUpgrade::Migrate)).then_some(&change.answers);
+            let Ok(lock) = epochs::convert(&renamed, "n", answers) else { continue };
+            // As the node reads it.
+            let lock = Lock::parse(&lock.to_string()).expect("as it was written");
+            if lock.maps["n"].ephemeral || change.old.lacks_capacity() || change.new.lacks_capacity() {
+                continue;
+            }
+            let says = compare(&released, &lock, &Levels::default());
+            assert!(!says.has_breaks() && says.maps.len() == 1, "{}: {says:?}", change.what);
+            let plan = planned(&change.old, None, &lock);
+            let (says, does) = (&says.maps[0], &plan.maps[0]);
+            assert_eq!((plan.maps.len(), does.map.as_str(), does.was.as_deref()), (1, "n", Some("m")), "{plan}");
+            count += 1;
+            *by_disposition.entry(does.disposition()).or_default() += 1;
+            let is_same = (says.disposition, says.loses_entries()) == (does.disposition(), does.action.loses_entries());
+            if !is_same || does.disposition() == Disposition::Refuse {
+                wrong.push(format!("{} ({way:?}): gate {}, node {plan}", change.what, says.disposition));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count > 1_000, "{count} cases");
+    for disposition in [Disposition::Reuse, Disposition::Grow, Disposition::Migrate, Disposition::Swap] {
+        assert!(by_disposition.get(&disposition).is_some_and(|count| *count > 10), "{by_disposition:?}");
+    }
+}
+
+/// Maps that are given up, by those who have them as they were, and by those who have them as they were before a change.
+#[test]
+fn of_a_map_that_is_given_up_gate_and_node_say_the_same() {
+    let (mut count, mut refused) = (0, 0);
+    for change in T::ALL.iter().copied().chain([T(4711)]).flat_map(changes).step_by(4) {
+        for (lock_after, answer) in taken(&change).into_iter().chain([(lock(&change.old), OnUpgrade::Reuse)]) {
+            let Ok(gone) = epochs::accept(
+                &lock_after,
+                &Observation::default(),
+                "m",
+                OnUpgrade::Drop,
+                "unread",
+                &Levels::default(),
+            ) else {
+                assert!(lock_after.maps["m"].ephemeral, "{}", change.what);
+                continue;
+            };
+            let gone = Lock::parse(&gone.to_string()).expect("as it was written");
+            for old in [&change.old, &lock_after.maps["m"].def] {
+                let says = compare(&lock(old), &gone, &Levels::default());
+                let plan = planned(old, None, &gone);
+                let what = format!("{} ({answer}): gate {says:?}\n{plan}", change.what);
+                assert_eq!((says.maps.len(), plan.maps.len()), (1, 1), "{what}");
+                let does = &plan.maps[0];
+                refused += usize::from(says.has_breaks());
+                // What the gate takes goes with its entries, and says so.
+                if !says.has_breaks() {
+                    assert_eq!(does.disposition(), Disposition::Drop, "{what}");
+                    assert_eq!(says.maps[0].loses_entries(), does.action.loses_entries(), "{what}");
+                    assert_eq!(does.action.loses_entries(), plan.outcome().contains("given up: "), "{what}");
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count > 1_000 && refused * 10 < count, "{count} given up, {refused} of them are not told");
+}
+
 #[test]
 fn a_plan_that_leaves_entries_behind_for_a_kept_map_never_says_that_nothing_is_lost() {
     let mut left = BTreeMap::<_, usize>::new();
