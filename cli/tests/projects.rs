@@ -309,3 +309,38 @@ fn cargo_runs_it_as_a_plugin() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(sandbox.read("maps.lock").contains("[map.stats]"));
 }
+
+#[test]
+fn targets_whose_layouts_differ_have_a_lock_each() {
+    const BUILD_FOR_TARGET: &str = r#"
+fn main() -> Result<(), maplock_codegen::BuildError> {
+    let arch = std::env::var("CARGO_CFG_TARGET_ARCH").unwrap();
+    let object = if arch == "aarch64" { "arm.bpf.o" } else { "minimesh.bpf.o" };
+    maplock_codegen::Builder::new().object("minimesh", object).generate()
+}
+"#;
+    let sandbox = alone("targeted");
+    sandbox.write("build.rs", BUILD_FOR_TARGET);
+    let arm = fs::read(sandbox.path(&object("v3"))).expect("object");
+    sandbox.write("arm.bpf.o", arm);
+    sandbox.git_init();
+    let run = |line: &str| sandbox.run(line);
+    assert_eq!(run("init --target x86_64-unknown-linux-gnu").code, Some(0));
+    sandbox.release("r1");
+    // One lock for both would be a break of one of them.
+    let arm = "--target aarch64-unknown-linux-gnu";
+    assert_eq!(run(&format!("check {arm}")).code, Some(100));
+    let manifest = manifest("targeted", "\n[package.metadata.maplock]\ntargets = [\"aarch64\"]\n");
+    sandbox.write("Cargo.toml", manifest);
+    let init = run(&format!("init {arm}"));
+    assert!(init.stdout.contains("maps.aarch64.lock is written"), "{}{}", init.stdout, init.stderr);
+    for target in ["aarch64-unknown-linux-gnu", "x86_64-unknown-linux-gnu"] {
+        let check = run(&format!("check --target {target}"));
+        assert_eq!(check.code, Some(0), "{}{}", check.stdout, check.stderr);
+    }
+    // What nodes of that target run was locked with all others.
+    let against = run(&format!("check --against r1 {arm}"));
+    assert_eq!(against.code, Some(100), "{}{}", against.stdout, against.stderr);
+    let said = format!("{}{}", against.stdout, against.stderr);
+    assert!(said.contains("compared with r1:maps.lock, which was the lock of all targets"), "{said}");
+}

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use maplock_layout::Lock;
 use maplock_layout::epochs::as_built;
-use maplock_layout::lock::FILE_NAME;
+use maplock_layout::lock::LOCK_VARIABLE;
 
 use crate::clang;
 use crate::declarations::{self, Declarations};
@@ -207,22 +207,30 @@ impl Builder {
         for name in VARIABLES {
             println!("cargo::rerun-if-env-changed={name}");
         }
-        let file = LockFile::read(package.join(FILE_NAME));
+        let manifest = Manifest::read(&package).map_err(|error| error.to_string());
+        let arch = env::var("CARGO_CFG_TARGET_ARCH").unwrap_or_default();
+        let config = manifest.as_ref().map(|manifest| manifest.config.clone()).unwrap_or_default();
+        let lock_name = config.lock_name(&arch);
+        let file = LockFile::read(package.join(&lock_name));
         watch(&file.path);
+        if !config.targets.is_empty() {
+            // For the derives, which no build for a target tells which it is.
+            println!("cargo::rustc-env={LOCK_VARIABLE}={lock_name}");
+        }
 
         let mut outcome = gate::Outcome::default();
         let mut lock = file.lock.as_ref().cloned().unwrap_or_default();
         let mut declarations = Declarations::default();
-        match self.inputs(&package, &out_dir, &lock) {
+        match manifest.and_then(|manifest| self.inputs(&package, &out_dir, &lock, manifest)) {
             Ok(Found::Nothing(why)) => {
                 if file.text.is_none() {
                     outcome.error = Some(format!(
-                        "maplock: {why}, and there is no {FILE_NAME} to take the types from; commit it, and don't exclude it from the package"
+                        "maplock: {why}, and there is no {lock_name} to take the types from; commit it, and don't exclude it from the package"
                     ));
                 } else {
                     outcome.error = file.lock.as_ref().err().map(ToString::to_string);
                     println!(
-                        "cargo::warning=maplock: {why}; types come from {FILE_NAME} alone, and nothing was checked"
+                        "cargo::warning=maplock: {why}; types come from {lock_name} alone, and nothing was checked"
                     );
                 }
             }
@@ -283,8 +291,7 @@ impl Builder {
         glued.chain(apart).map(|folder| package.join(folder)).collect()
     }
 
-    fn inputs(&self, package: &Path, out_dir: &Path, lock: &Lock) -> Result<Found, String> {
-        let manifest = Manifest::read(package).map_err(|error| error.to_string())?;
+    fn inputs(&self, package: &Path, out_dir: &Path, lock: &Lock, manifest: Manifest) -> Result<Found, String> {
         manifest.files.iter().for_each(|file| watch(file));
         manifest.config.types.iter().for_each(|object| watch(Path::new(object)));
         if is_set("DOCS_RS") && !mode(package).locked {

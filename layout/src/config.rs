@@ -23,6 +23,8 @@ pub struct Config {
     pub ephemeral: BTreeSet<String>,
     /// Maps that a build may lack, such as one without a feature of the package.
     pub optional: BTreeSet<String>,
+    /// Architectures, as Cargo names them, that have a lock of their own.
+    pub targets: BTreeSet<String>,
     /// What is said of single maps, such as the types of those that are declared by their sizes alone.
     pub bindings: BTreeMap<String, Binding>,
     /// Objects that are read for their types alone, as written: relative to the file that says so.
@@ -118,7 +120,7 @@ impl Scope {
 }
 
 /// Keys of every scope.
-const KEYS: [&str; 5] = ["ephemeral", "pinned", "optional", "maps", "types"];
+const KEYS: [&str; 6] = ["ephemeral", "pinned", "optional", "maps", "types", "targets"];
 /// Keys of one map.
 const KEYS_OF_A_MAP: [&str; 4] = ["key", "value", "capacity", "flags"];
 /// Keys of a `maplock.toml`: Cargo knows the answers itself.
@@ -153,6 +155,11 @@ impl Config {
                     }
                     own.extend(names);
                 }
+                "targets" if scope == Scope::File => {
+                    let problem = "`targets` is for a Cargo package: without Cargo, `lock` names the file";
+                    return Err(reader.error(key, problem.to_owned()));
+                }
+                "targets" => self.targets.extend(reader.list(value, "architectures")?),
                 "optional" => self.optional.extend(reader.list(value, "names of maps")?),
                 "maps" => self.bindings.extend(reader.bindings(value)?),
                 "types" => self.types.extend(reader.list(value, "objects")?),

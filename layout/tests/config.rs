@@ -218,3 +218,12 @@ fn packages_are_given_up_by_their_workspace() {
     assert!(config.retired.contains("agent/maps.lock"));
     assert!(package("[package.metadata.maplock]\nretired = []\n").unwrap_err().contains("neither a key nor a rule"));
 }
+
+#[test]
+fn an_architecture_with_a_lock_of_its_own_has_it_by_its_name() {
+    let config = package("[package.metadata.maplock]\ntargets = [\"aarch64\"]\n").unwrap();
+    assert_eq!(
+        (config.lock_name("aarch64"), config.lock_name("x86_64")),
+        ("maps.aarch64.lock".into(), "maps.lock".into())
+    );
+}

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use std::{env, fs, io};
 
 use maplock_layout::Lock;
-use maplock_layout::lock::FILE_NAME;
+use maplock_layout::lock::{FILE_NAME, LOCK_VARIABLE};
 
 use crate::input::Input;
 use crate::types::Types;
@@ -34,7 +34,8 @@ pub(crate) fn path(input: &Input) -> Result<PathBuf, String> {
         return Ok(built);
     }
     let folder = env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set; build it with Cargo")?;
-    let name = input.attribute.lock.as_ref().map_or_else(|| FILE_NAME.to_owned(), syn::LitStr::value);
+    let of_target = || env::var(LOCK_VARIABLE).unwrap_or_else(|_| FILE_NAME.to_owned());
+    let name = input.attribute.lock.as_ref().map_or_else(of_target, syn::LitStr::value);
     Ok(Path::new(&folder).join(name))
 }
 

@@ -111,6 +111,20 @@ pub(crate) fn build_arguments(project: &Project) -> Vec<String> {
 /// Objects, as (name, path).
 type Objects = Vec<(String, PathBuf)>;
 
+/// The architecture that is built for, as Cargo tells build scripts (`CARGO_CFG_TARGET_ARCH`).
+pub(crate) fn target_arch(project: &Project) -> Result<String, Error> {
+    let Some(target) = project.target.clone().or_else(|| env::var("CARGO_BUILD_TARGET").ok()) else {
+        return Ok(env::consts::ARCH.to_owned());
+    };
+    let mut command = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let output = command.args(["--print", "cfg", "--target", &target]).output();
+    let failed = || Error::new(format!("could not tell the architecture of target `{target}`"));
+    let output = output.map_err(|error| failed().because(error))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let arch = said.lines().find_map(|line| line.strip_prefix("target_arch=\"")?.strip_suffix('"'));
+    arch.map(str::to_owned).ok_or_else(|| failed().because(String::from_utf8_lossy(&output.stderr).trim()))
+}
+
 /// The objects that the build script of each package used.
 pub(crate) fn objects(packages: &[&Package], project: &Project) -> Result<Vec<Result<Objects, Error>>, Error> {
     let with_gate = |package: &&&Package| package.has_gate && package.has_build_script;

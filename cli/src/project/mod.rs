@@ -59,6 +59,12 @@ impl Target {
             .help(format!("`cargo maplock init{}` writes the first", self.selection))
     }
 
+    /// The lock of all targets, where this one has its own.
+    pub(crate) fn shared_lock(&self) -> Option<PathBuf> {
+        let shared = parent(&self.lock).join(FILE_NAME);
+        (!self.config.targets.is_empty() && shared != self.lock).then_some(shared)
+    }
+
     /// Directories to which the paths of sources may be relative; reports show paths from the first.
     pub(crate) fn roots(&self) -> Vec<PathBuf> {
         let dir = self.package.as_ref().map_or_else(|| parent(&self.lock), |package| package.dir.clone());
@@ -178,7 +184,11 @@ fn package_targets(manifest: &Path, project: &Project) -> Result<Vec<Target>, Er
                 selection.push_str(&shell_word(&argument));
             }
             let config = config(&package.dir)?;
-            let lock = package.dir.join(FILE_NAME);
+            let lock_name = match config.targets.is_empty() {
+                true => FILE_NAME.to_owned(),
+                false => config.lock_name(&cargo::target_arch(project)?),
+            };
+            let lock = package.dir.join(lock_name);
             Ok(Target { package: Some(package), lock, config, objects: Vec::new(), selection })
         })
         .collect()

@@ -32,6 +32,14 @@ pub(crate) fn at_revision(
     if let Some(bytes) = bytes {
         return side(format!("{revision}:{shown}"), &bytes);
     }
+    // The targets went ways of their own since.
+    if let Some(shared) = target.shared_lock()
+        && let Some(bytes) = git::file_at(revision, &shared)?
+    {
+        let name = format!("{revision}:{}", project::shown(&shared));
+        notes.push(format!("compared with {name}, which was the lock of all targets"));
+        return side(name, &bytes);
+    }
     let gone = git::files_gone_since(revision, &target.lock)?;
     let gone = gone.into_iter().map(|path| Gone::read(target, revision, path)).collect::<Result<Vec<_>, _>>()?;
     if let Some(moved) = moved(target, revision, &gone, allow_new)? {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::Config;
 use crate::epoch::Epoch;
 use crate::map::MapDef;
 
@@ -10,6 +11,21 @@ pub const VERSION: i64 = 1;
 
 /// The usual name of the file, beside a package's `Cargo.toml`.
 pub const FILE_NAME: &str = "maps.lock";
+
+/// The variable by which a build script tells the derives the name of the lock, where it depends on the target.
+pub const LOCK_VARIABLE: &str = "MAPLOCK_LOCK_FILE";
+
+impl Config {
+    /// The name of the lock that a build for `arch` is held against (`CARGO_CFG_TARGET_ARCH`): `maps.aarch64.lock` for one that has its
+    /// own, else `maps.lock`.
+    #[must_use]
+    pub fn lock_name(&self, arch: &str) -> String {
+        match self.targets.contains(arch) {
+            true => format!("maps.{arch}.lock"),
+            false => FILE_NAME.to_owned(),
+        }
+    }
+}
 
 /// The maps of a package, by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -18,7 +18,7 @@ mod types;
 use std::fmt;
 
 pub use crate::epoch::{Epoch, Merge, OnUpgrade};
-pub use data::{FILE_NAME, Gone, Lock, LockedMap, VERSION};
+pub use data::{FILE_NAME, Gone, LOCK_VARIABLE, Lock, LockedMap, VERSION};
 pub use error::{LockError, LockProblem};
 pub use locate::{line_of, line_of_attribute};
 use parse::Checksums;
