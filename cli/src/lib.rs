@@ -73,7 +73,7 @@ impl Said {
     fn of(outcomes: Vec<Outcome>, format: &Format) -> Result<Self, Error> {
         let text = format.tell(&outcomes[..])?;
         let fails = outcomes.iter().any(Outcome::fails);
-        Ok(Self { text, fails, undone: outcomes.into_iter().filter_map(|outcome| outcome.undone).collect() })
+        Ok(Self { text, fails, undone: outcomes.into_iter().filter_map(Outcome::into_undone).collect() })
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Outcome {
     pub(crate) inputs: Option<Inputs>,
     /// Directories to which the paths of sources may be relative.
     pub(crate) roots: Vec<PathBuf>,
-    /// Why it could not be done, where that is its ending.
+    /// Why it could not be done or is wrong as a whole, where that is its ending.
     pub(crate) undone: Option<Error>,
 }
 
@@ -76,6 +76,8 @@ pub(crate) enum Ending {
     New,
     /// `update`, `accept`: the lock was written.
     Written,
+    /// `check --workspace`: another package locks a map of it otherwise.
+    Disagrees,
     /// It could not be done.
     Undone(Undone),
 }
@@ -120,10 +122,15 @@ impl Outcome {
         Self { undone: Some(error), ..Self::new(target, Ending::Undone(undone)) }
     }
 
+    /// What could not be done. That two locks disagree is found out, and is none.
+    pub(crate) fn into_undone(self) -> Option<Error> {
+        self.undone.filter(|_| matches!(self.ending, Ending::Undone(_)))
+    }
+
     /// True where it fails a build or a review; of a `diff`, also where a node does not upgrade, as was accepted.
     pub(crate) fn fails(&self) -> bool {
         self.comparison.has_breaks()
-            || matches!(self.ending, Ending::OutOfDate | Ending::Breaks | Ending::Undone(_))
+            || matches!(self.ending, Ending::OutOfDate | Ending::Breaks | Ending::Disagrees | Ending::Undone(_))
             || self.ending == Ending::Compared && self.refused().is_some()
     }
 
@@ -156,6 +163,10 @@ impl Outcome {
             Ending::Compared if self.comparison.has_breaks() => report::summary(&self.comparison),
             Ending::Compared => self.refused().unwrap_or_else(|| self.what_is_lost()),
             Ending::New => format!("{lock}{against}: nothing to compare with, {} are new since", maps()),
+            Ending::Disagrees => {
+                let what = self.undone.as_ref().map_or_else(String::new, ToString::to_string);
+                format!("{lock}: {what}")
+            }
             Ending::Undone(undone) => format!("{lock}{against}: {}", undone.words()),
             Ending::Written if self.changes.is_empty() => format!("{lock} is up to date already"),
             Ending::Written => format!("{lock} is written; commit it"),

@@ -46,7 +46,12 @@ pub(crate) fn note(text: &str) {
 
 /// An error with its cause and help, as text.
 pub(crate) fn block(error: &Error) -> String {
-    let mut text = format!("{BAD}error{BAD:#}{BOLD}: {}{BOLD:#}\n", error.what);
+    format!("{BAD}error{BAD:#}{BOLD}: {}{BOLD:#}\n{}", error.what, why(error))
+}
+
+/// The cause of an error and its help, as text.
+pub(crate) fn why(error: &Error) -> String {
+    let mut text = String::new();
     let cause = error.cause();
     for (label, style, texts) in [("cause", BOLD, cause.as_slice()), ("help", HELP, &error.help[..])] {
         for (index, line) in texts.iter().flat_map(|text| text.lines()).enumerate() {

@@ -104,3 +104,39 @@ fn a_package_says_it_in_one_of_two_files() {
     let two = sandbox.run("check --object agent/bpf/mesh.o --lock other/maps.lock --manifest-path agent/Cargo.toml");
     assert!(two.stderr.contains("both other/maplock.toml and agent/Cargo.toml"), "{}", two.stderr);
 }
+
+#[test]
+fn a_map_of_another_package_is_held_against_its_lock() {
+    let sandbox = agent("[maps.stats]\nowner = \"../daemon/maps.lock\"\n");
+    let without = sandbox.run_in("agent", "init");
+    assert_eq!(without.code, Some(101), "{}", without.stdout);
+    assert!(
+        without.stderr.contains("daemon/maps.lock\n") && without.stderr.contains("named as the owner of map `stats`"),
+        "{}",
+        without.stderr
+    );
+    sandbox.write("daemon/mesh.o", fs::read(sandbox.path(&object("v1"))).expect("object"));
+    assert_eq!(sandbox.run_in("daemon", "init --object mesh.o").code, Some(0));
+    assert_eq!(sandbox.run_in("agent", "init").code, Some(0));
+    assert!(!sandbox.read("agent/maps.lock").contains("[map.stats]"), "{}", sandbox.read("agent/maps.lock"));
+    assert_eq!(sandbox.run_in("agent", "check").code, Some(0));
+    // The layout changes here, and not there.
+    put(&sandbox, "v3");
+    let held = sandbox.run_in("agent", "check");
+    assert_eq!(held.code, Some(100), "{}", held.stderr);
+    let named = "map `stats` is defined differently in daemon/maps.lock and in mesh";
+    assert!(held.stdout.contains(named), "{}", held.stdout);
+    assert_eq!(sandbox.run_in("agent", "update").code, Some(100));
+    // It changes there too.
+    sandbox.write("daemon/mesh.o", fs::read(sandbox.path(&object("v3"))).expect("object"));
+    let accept = "accept stats --on-upgrade swap --reason wrapped --object mesh.o";
+    assert_eq!(sandbox.run_in("daemon", accept).code, Some(0));
+    assert_eq!(sandbox.run_in("agent", "update").code, Some(0));
+    assert_eq!(sandbox.run_in("agent", "check").code, Some(0));
+    sandbox.write("daemon/maps.lock", maplock_layout::Lock::default().to_string());
+    assert_eq!(sandbox.run_in("agent", "check").code, Some(101));
+    // Its own lock is no other package's.
+    let own = agent("[maps.stats]\nowner = \"./maps.lock\"\n");
+    assert_eq!(own.run_in("agent", "init").code, Some(0));
+    assert!(own.read("agent/maps.lock").contains("[map.stats]"));
+}

@@ -295,6 +295,64 @@ fn a_member_that_vanished_is_not_forgotten() {
 }
 
 #[test]
+fn two_packages_that_lock_a_map_differently_are_told() {
+    let sandbox = workspace(["first", "second"]);
+    assert_eq!(sandbox.run("init").code, Some(0));
+    put(&sandbox, "first", "v3");
+    put(&sandbox, "second", "v3");
+    let accept = |way: &str, package: &str| {
+        let ran = sandbox.run(&format!("accept stats --on-upgrade {way} --reason \"counters wrapped\" -p {package}"));
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert_eq!(sandbox.run(&format!("update -p {package}")).code, Some(0));
+    };
+    let check = || sandbox.run("check --workspace");
+    accept("migrate", "first");
+    let (outdated, told) = (
+        sandbox.read("second/maps.lock"),
+        "error: second/maps.lock: map `stats` is locked otherwise in first/maps.lock",
+    );
+    assert!(check().stdout.contains(told), "{}", check().stdout);
+    assert!(
+        check().stdout.contains("cause: map `stats` is defined differently in first/maps.lock and in second/maps.lock"),
+        "{}",
+        check().stdout
+    );
+    accept("swap", "second");
+    let answers = check();
+    assert_eq!(answers.code, Some(100));
+    assert!(
+        answers
+            .stdout
+            .contains("cause: from b3387979 to 865211c5: `migrate` in first/maps.lock, `swap` in second/maps.lock"),
+        "{}",
+        answers.stdout
+    );
+    for (format, says) in [
+        ("json", "\"result\":\"disagrees\""),
+        ("github", "::error title=maplock%3A locks disagree::second/maps.lock"),
+        ("markdown", "### maplock (`second`): second/maps.lock: map `stats`"),
+    ] {
+        let ran = sandbox.run(&format!("check --workspace --message-format {format}"));
+        assert!(ran.code == Some(100) && ran.stdout.contains(says), "{}", ran.stdout);
+    }
+    sandbox.git_init();
+    sandbox.release("v3");
+    assert_eq!(sandbox.run("check --workspace --against v3").code, Some(100), "without a build too");
+    accept("migrate", "second");
+    assert_eq!(check().code, Some(0), "{}", check().stdout);
+    // Two maps of one name: each says that it is its own.
+    sandbox.write("second/maps.lock", outdated);
+    put(&sandbox, "second", "v1");
+    assert_eq!(check().code, Some(100));
+    sandbox.write(
+        "second/Cargo.toml",
+        manifest("second", "\n[package.metadata.maplock.maps.stats]\nowner = \"maps.lock\"\n"),
+    );
+    let own = check();
+    assert!(!own.stdout.contains("map `stats` is locked otherwise"), "{}", own.stdout);
+}
+
+#[test]
 fn cargo_runs_it_as_a_plugin() {
     let sandbox = alone("plugged");
     let bin = PathBuf::from(env!("CARGO_BIN_EXE_cargo-maplock"));

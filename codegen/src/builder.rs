@@ -293,6 +293,12 @@ impl Builder {
 
     fn inputs(&self, package: &Path, out_dir: &Path, lock: &Lock, manifest: Manifest) -> Result<Found, String> {
         manifest.files.iter().for_each(|file| watch(file));
+        manifest
+            .config
+            .bindings
+            .values()
+            .filter_map(|map| map.owner.as_ref())
+            .for_each(|owner| watch(Path::new(owner)));
         manifest.config.types.iter().for_each(|object| watch(Path::new(object)));
         if is_set("DOCS_RS") && !mode(package).locked {
             return Ok(Found::Nothing("docs.rs has no eBPF objects".to_owned()));

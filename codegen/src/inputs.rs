@@ -8,6 +8,7 @@ use maplock_layout::rules::Attribute;
 use maplock_layout::{Config, Lock, MapDef, ObjectMaps, Observation, observe_after};
 
 use crate::object_file::{Object, SourceLine, TypesObject};
+use crate::owner;
 use crate::source_text::SourceText;
 
 /// Objects and what they define.
@@ -85,8 +86,13 @@ impl Inputs {
         let maps: Vec<_> =
             objects.iter().map(|object| ObjectMaps { name: object.name.clone(), maps: object.maps.clone() }).collect();
         let home = config.home.as_deref().unwrap_or("Cargo.toml");
-        let observation = observe_after(&maps, config, lock)
+        let mut observation = observe_after(&maps, config, lock)
             .map_err(|error| InputError { path: PathBuf::new(), problem: format!("{home}: {error}") })?;
+        for (map, owner) in config.bindings.iter().filter_map(|(map, binding)| Some((map, binding.owner.as_ref()?))) {
+            let of_map = objects.iter().filter(|object| object.maps.iter().any(|def| def.name == *map));
+            let names: Vec<_> = of_map.map(|object| object.name.as_str()).collect();
+            owner::hold(&mut observation, map, Path::new(owner), &names.join(", "))?;
+        }
         Ok(Self { objects, observation })
     }
 

@@ -14,6 +14,7 @@ pub mod gate;
 mod inputs;
 mod manifest;
 mod object_file;
+mod owner;
 pub mod report;
 mod rust_module;
 mod source_text;

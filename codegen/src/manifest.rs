@@ -1,11 +1,12 @@
 //! A package's configuration, from its `Cargo.toml` or `maplock.toml` and that of its workspace.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 
 use maplock_layout::Config;
 use maplock_layout::config::{FILE_NAME, Scope};
+use maplock_layout::lock;
 
 use crate::file_error::FileError;
 
@@ -68,12 +69,31 @@ impl Manifest {
         for object in &mut self.config.types[known..] {
             *object = folder.join(&*object).to_string_lossy().into_owned();
         }
+        let lock = normalised(&folder.join(self.config.lock.as_deref().unwrap_or(lock::FILE_NAME)));
+        for binding in self.config.bindings.values_mut() {
+            let Some(owner) = binding.owner.as_ref().map(|owner| normalised(&folder.join(owner))) else { continue };
+            binding.own = owner == lock;
+            binding.owner = (!binding.own).then(|| owner.to_string_lossy().into_owned());
+        }
         if matches!(scope, Scope::File | Scope::FileOfPackage) {
             self.config.home = path.file_name().map(|name| name.to_string_lossy().into_owned());
         }
         self.files.push(path);
         Ok(says_something)
     }
+}
+
+/// A path without the folders that it leaves again.
+fn normalised(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => _ = out.pop(),
+            part => out.push(part),
+        }
+    }
+    out
 }
 
 /// The manifest of the package's workspace. Only Cargo knows which that is: `exclude`, `members` and `package.workspace`

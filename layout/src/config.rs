@@ -50,6 +50,10 @@ pub struct Binding {
     pub runtime_capacity: bool,
     /// True where the daemon sets the flags when it loads the map.
     pub runtime_flags: bool,
+    /// The lock of the package that the map belongs to, relative to the file: it is not locked here.
+    pub owner: Option<String>,
+    /// True where the map is this lock's own, whatever other packages call the same.
+    pub own: bool,
 }
 
 /// Levels of the rules: the rules' own, but for those that a configuration names.
@@ -122,7 +126,7 @@ impl Scope {
 /// Keys of every scope.
 const KEYS: [&str; 6] = ["ephemeral", "pinned", "optional", "maps", "types", "targets"];
 /// Keys of one map.
-const KEYS_OF_A_MAP: [&str; 4] = ["key", "value", "capacity", "flags"];
+const KEYS_OF_A_MAP: [&str; 5] = ["key", "value", "capacity", "flags", "owner"];
 /// Keys of a `maplock.toml`: Cargo knows the answers itself.
 const KEYS_OF_FILES: [&str; 2] = ["objects", "lock"];
 
@@ -248,6 +252,7 @@ impl Reader<'_> {
                 match &**key.get_ref() {
                     "key" => binding.key = Some(self.string(value)?.to_owned()),
                     "value" => binding.value = Some(self.string(value)?.to_owned()),
+                    "owner" => binding.owner = Some(self.string(value)?.to_owned()),
                     at @ "capacity" => binding.runtime_capacity = self.at_run_time(at, value)?,
                     at @ "flags" => binding.runtime_flags = self.at_run_time(at, value)?,
                     other => {

@@ -53,7 +53,7 @@ pub use layout::{Composite, CompositeKind, Enumeration, FlatMember, IntKind, Lay
 pub use lock::Lock;
 pub use map::MapDef;
 pub use name::Name;
-pub use observe::{ObjectMaps, Observation, observe, observe_after};
+pub use observe::{ObjectMaps, Observation, disagreement, observe, observe_after};
 pub use place::Place;
 pub use sum::{SumError, SumPlace, sum_places};
 pub use versions::{Adopted, said_version, versioned_as, without_versions};

@@ -227,6 +227,12 @@ fn alike(one: &LockedMap, other: &LockedMap) -> LockedMap {
     }
 }
 
+/// The finding for a map that two sides define differently, each with what messages call it; `None` where they agree.
+#[must_use]
+pub fn disagreement(known: &LockedMap, first: &str, other: &LockedMap, second: &str) -> Option<Finding> {
+    differ(&known.def, &other.def).then(|| conflict(known, first, other, second))
+}
+
 /// The finding for a map that two objects define differently, with the first difference.
 fn conflict(known: &LockedMap, first: &str, other: &LockedMap, second: &str) -> Finding {
     let name = &known.def.name;

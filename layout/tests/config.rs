@@ -100,7 +100,7 @@ fn a_mistake_is_refused_with_its_line_and_with_what_was_meant() {
         ("maps.flows = \"struct flow\"", "line 5: not a table: write `[package.metadata.maplock.maps.NAME]`"),
         (
             "[package.metadata.maplock.maps.flows]\nvlaue = \"struct flow\"",
-            "line 6: `vlaue` is not known here: only `key`, `value`, `capacity`, `flags`; did you mean `value`?",
+            "line 6: `vlaue` is not known here: only `key`, `value`, `capacity`, `flags`, `owner`; did you mean `value`?",
         ),
         ("[package.metadata.maplock.maps.flows]\nkey = 3", "line 6: not a string"),
     ] {

@@ -42,6 +42,9 @@ fn failed(words: &str, whose: &str, error: &Error) -> String {
 
 fn annotations(outcome: &Outcome) -> String {
     let mut out = String::new();
+    if let (Ending::Disagrees, Some(error)) = (&outcome.ending, &outcome.undone) {
+        return failed("locks disagree", &format!("{}: ", outcome.lock), error);
+    }
     if let (Ending::Undone(undone), Some(error)) = (&outcome.ending, &outcome.undone) {
         let against = outcome.against.as_ref().map_or_else(String::new, |against| format!(" against {against}"));
         return failed(undone.words(), &format!("{}{against}: ", outcome.lock), error);

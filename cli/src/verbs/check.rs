@@ -2,7 +2,7 @@
 
 use maplock_layout::{Lock, compare, epochs};
 
-use super::base;
+use super::{base, disagree};
 use crate::Said;
 use crate::args::CheckArgs;
 use crate::error::Error;
@@ -38,6 +38,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
             let vanished = base::vanished(&targets, revision, &compared).unwrap_or_default();
             outcomes.extend(vanished.into_iter().map(|(target, error)| not_compared(&target, base, error)));
         }
+    }
+    if args.input.project.workspace {
+        outcomes.extend(disagree::between(&targets));
     }
     Said::of(outcomes, args.message_format)
 }

@@ -4,6 +4,7 @@ pub(crate) mod accept;
 mod base;
 pub(crate) mod check;
 pub(crate) mod diff;
+mod disagree;
 pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod inspect;

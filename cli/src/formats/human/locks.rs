@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::members;
 use crate::formats::table::{columns, with_head};
 use crate::outcome::{Change, Ending, Outcome, merged};
-use crate::terminal::{BAD, BOLD, CAUTION, GOOD};
+use crate::terminal::{self, BAD, BOLD, CAUTION, GOOD};
 
 pub(crate) fn render(outcomes: &[Outcome]) -> String {
     let blocks: Vec<_> = outcomes.iter().map(block).collect();
@@ -42,12 +42,15 @@ fn block(outcome: &Outcome) -> String {
         _ = writeln!(out, "{BOLD}note{BOLD:#}: {note}");
     }
     headline(outcome, &mut out);
+    if let (Ending::Disagrees, Some(error)) = (&outcome.ending, &outcome.undone) {
+        out.push_str(&terminal::why(error));
+    }
     out
 }
 
 fn headline(outcome: &Outcome, out: &mut String) {
     let (style, word) = match outcome.ending {
-        Ending::Breaks | Ending::OutOfDate | Ending::Undone(_) => (BAD, "error: "),
+        Ending::Breaks | Ending::OutOfDate | Ending::Disagrees | Ending::Undone(_) => (BAD, "error: "),
         Ending::Compared if outcome.fails() => (BAD, "error: "),
         _ => (GOOD, ""),
     };

@@ -133,6 +133,7 @@ fn lock(outcome: &Outcome) -> LockJson<'_> {
             Ending::Compatible => "compatible",
             Ending::Compared => "compared",
             Ending::New => "new",
+            Ending::Disagrees => "disagrees",
             Ending::Undone(undone) => undone.result(),
             Ending::Written if outcome.changes.is_empty() => "up-to-date",
             Ending::Written => "written",
