@@ -9,17 +9,10 @@ use crate::diff;
 use crate::finding::Finding;
 use crate::lock::{Lock, LockedMap};
 use crate::map::{MapDef, Origin, Pinning};
+use crate::objects::ObjectMaps;
 use crate::rules::{self, Level};
+use crate::sections;
 use crate::versions::{self, Adopted};
-
-/// One object's maps.
-#[derive(Debug, Clone)]
-pub struct ObjectMaps {
-    /// How reports name the object.
-    pub name: String,
-    /// All of its maps.
-    pub maps: Vec<MapDef>,
-}
 
 /// What a package's objects define.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +59,7 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
 /// # Errors
 /// Where the configuration names a map that no object has.
 pub fn observe_after(objects: &[ObjectMaps], config: &Config, lock: &Lock) -> Result<Observation, ObserveError> {
+    let objects = &sections::as_pinned(objects, &config.pinned).map_err(ObserveError)?;
     let mut observation = Observation::default();
     let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
     for object in objects {

@@ -26,7 +26,7 @@ member-renamed = "warn"
 max-entries-increased = "deny"
 stale-epoch = "allow"
 ephemeral = ["scratch", "events"]
-pinned = [".bss"]
+pinned = ["flowtop.bss"]
 optional = ["dns"]
 types = ["types.o"]
 
@@ -46,7 +46,7 @@ backends.value = "struct backend"
     assert_eq!(config.levels.of(&rules::STALE_EPOCH), Level::Allow);
     assert_eq!(config.levels.of(&rules::MEMBER_MOVED), Level::Deny, "the rule's own");
     assert_eq!(config.ephemeral.iter().collect::<Vec<_>>(), ["events", "scratch"]);
-    assert_eq!(config.pinned.iter().collect::<Vec<_>>(), [".bss"]);
+    assert_eq!(config.pinned.iter().collect::<Vec<_>>(), ["flowtop.bss"]);
     assert_eq!(config.optional.iter().collect::<Vec<_>>(), ["dns"]);
     assert_eq!(config.types, ["types.o"]);
     let frontends = &config.bindings["frontends"];

@@ -66,7 +66,23 @@ fn global_data_and_struct_ops_count_only_where_the_configuration_says_so() {
     let objects =
         [object("o", [of(".bss", Origin::GlobalData), of("ops", Origin::StructOps), named("a", Pinning::None, "u32")])];
     assert_eq!(maps(&observed(&objects, &Config::default())), ["a"]);
-    assert_eq!(maps(&observed(&objects, &config(&[".bss"], &[]))), [".bss", "a"]);
+    assert_eq!(maps(&observed(&objects, &config(&["o.bss"], &[]))), ["a", "o.bss"], "as libbpf calls it");
+    assert_eq!(
+        maps(&observed(&objects, &config(&["other.bss"], &[]))),
+        ["a", "other.bss"],
+        "opened under another name"
+    );
+    let refused = observe(&objects, &config(&[".bss"], &[])).unwrap_err().to_string();
+    assert!(
+        refused.contains("under this name: libbpf puts that of the object before it, so write `o.bss`"),
+        "{refused}"
+    );
+    // Of two, each by its own name.
+    let two =
+        ["one", "two"].map(|name| object(name, [of(".bss", Origin::GlobalData), of(".data.x", Origin::GlobalData)]));
+    assert_eq!(maps(&observed(&two[..1], &config(&[".data.x"], &[]))), [".data.x"]);
+    assert_eq!(maps(&observed(&two, &config(&["one.bss"], &[]))), ["one.bss"]);
+    assert!(observe(&two, &config(&["three.bss"], &[])).is_err());
 }
 
 #[test]
