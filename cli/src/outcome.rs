@@ -1,12 +1,13 @@
 //! What a verb found or did about one lock: plain data, which every format tells in its own way.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use maplock_codegen::report::{self, Sides};
 use maplock_codegen::{Inputs, SourceLine};
 use maplock_layout::history::Converting;
-use maplock_layout::lock::{self, Epoch, LockedMap, Merge, OnUpgrade};
+use maplock_layout::lock::{Epoch, Lines, LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::Fate;
 use maplock_layout::rules::{Attribute, Compares, Level, Tier};
 use maplock_layout::{Comparison, Disposition, Finding, Lock, Verdict, compare};
@@ -57,6 +58,8 @@ pub(crate) struct Side {
     /// Where that file is now, unless it is one of another revision.
     pub(crate) file: Option<PathBuf>,
     pub(crate) lock: Lock,
+    /// Where what is written in the text; asked by every finding.
+    pub(crate) lines: OnceCell<Lines>,
 }
 
 /// How a verb ended.
@@ -302,16 +305,18 @@ impl Side {
     /// The line of the lockfile that says what `path`, or an `attribute` of the map, is.
     fn line(&self, map: &str, path: &str, attribute: Option<Attribute>) -> Option<SourceLine> {
         let (file, text) = (self.file.as_ref()?, self.text.as_ref()?);
+        let lines = self.lines.get_or_init(|| Lines::of(text));
         let line = match attribute.filter(|_| path == map) {
-            None => lock::line_of(text, map, path)?,
-            Some(attribute) => lock::line_of_attribute(text, map, attribute)?,
+            None => lines.find(map, path)?,
+            Some(attribute) => lines.find_attribute(map, attribute)?,
         };
         Some(SourceLine { file: file.to_string_lossy().into_owned(), line: u64::try_from(line).ok()? })
     }
 
     /// The lockfile of a target as it is now.
     pub(crate) fn of_lock(target: &Target, text: String, lock: Lock) -> Self {
-        Self { name: target.shown_lock(), text: Some(text), file: Some(project::absolute(&target.lock)), lock }
+        let file = Some(project::absolute(&target.lock));
+        Self { name: target.shown_lock(), text: Some(text), file, lock, ..Self::default() }
     }
 
     /// What objects define.

@@ -1,6 +1,7 @@
 //! The terminal: stdout for results, stderr for progress and errors. Texts are styled; where colours are not wanted,
 //! the styles are taken out here.
 
+use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anstream::ColorChoice;
@@ -29,10 +30,36 @@ pub(crate) fn choose_color(when: When) {
 /// Writes to stdout. A reader who closes the pipe has seen enough: no error.
 pub(crate) fn result(text: &str) -> io::Result<()> {
     let mut out = anstream::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(harmless(text).as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The text with control characters escaped, but for the ends of lines, tabs and styles. Who may pin maps chooses names of pins, and what
+/// is a command to a terminal may be a part of one.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_command = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(is_command) {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let command = style(from).unwrap_or_else(|| &from[..from.chars().next().map_or(0, char::len_utf8)]);
+        match command.len() {
+            1 | 2 => out.extend(command.escape_default()),
+            _ => out.push_str(command),
+        }
+        rest = &from[command.len()..];
+    }
+    if out.is_empty() { Cow::Borrowed(text) } else { Cow::Owned(out + rest) }
+}
+
+/// The style that a text begins with, as `anstyle` writes it: `ESC [ numbers m`.
+fn style(text: &str) -> Option<&str> {
+    let numbers = text.strip_prefix("\u{1b}[")?;
+    let end = numbers.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    numbers[end..].starts_with('m').then(|| &text[..2 + end + 1])
 }
 
 pub(crate) fn error(error: &Error) {
@@ -77,5 +104,19 @@ pub(crate) fn waits(line: &str) {
 
 fn stderr(text: &str) {
     // Where stderr is closed, there is nobody left to tell.
-    _ = anstream::stderr().write_all(text.as_bytes());
+    _ = anstream::stderr().write_all(harmless(text).as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_shown_and_styles_stay() {
+        let styled = format!("{BOLD}stats{BOLD:#}\tof\nmaps");
+        assert_eq!(harmless(&styled), styled);
+        assert_eq!(harmless("a\u{1b}]0;title\u{7}b"), "a\\u{1b}]0;title\\u{7}b");
+        assert_eq!(harmless("a\u{1b}[2Jb\r\u{9b}c"), "a\\u{1b}[2Jb\\r\\u{9b}c");
+        assert_eq!(harmless("\u{1b}"), "\\u{1b}");
+    }
 }

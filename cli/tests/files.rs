@@ -205,6 +205,31 @@ fn a_replaced_lock_keeps_its_permissions_and_its_link() {
 }
 
 #[test]
+fn a_name_that_a_terminal_would_obey_is_refused_with_its_file() {
+    let sandbox = released();
+    let mut object = fs::read(sandbox.path(V1)).expect("an object");
+    let name = b"backends\0";
+    for at in 0..object.len() - name.len() {
+        if object[at..].starts_with(name) {
+            object[at + 4] = 0x1b;
+        }
+    }
+    fs::write(sandbox.path("odd.o"), object).expect("a file");
+    let lock = sandbox.read("maps.lock").replace("[map.backends]", "[map.\"back\\u001Bnds\"]");
+    sandbox.write("odd.lock", lock);
+    for (line, file) in [("inspect odd.o", "odd.o"), ("diff odd.lock maps.lock", "odd.lock")] {
+        let ran = sandbox.run(line);
+        assert_eq!(ran.code, Some(101), "{line}: {}", ran.stdout);
+        assert!(
+            ran.stderr.contains(file) && ran.stderr.contains("the name `back\\u{1b}nds` has a control character"),
+            "{}",
+            ran.stderr
+        );
+        assert!(!ran.stderr.contains('\u{1b}'), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn objects_that_are_none_are_errors() {
     let sandbox = released();
     sandbox.write("notes.o", "hello");

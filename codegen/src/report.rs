@@ -1,12 +1,12 @@
 //! A comparison, told to a person as rustc would.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snippet};
-use maplock_layout::lock::{self, OnUpgrade};
+use maplock_layout::lock::{Lines, OnUpgrade};
 use maplock_layout::map::Pinning;
 use maplock_layout::rules::{self, Attribute, Compares, Level, Tier};
 use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Part, Rename, Subject, answers};
@@ -38,14 +38,13 @@ pub type Locate<'a> = dyn Fn(&str, &str, Option<Attribute>) -> Option<SourceLine
 pub fn render(comparison: &Comparison, sides: Sides<'_>, locate: &Locate<'_>, styled: bool) -> String {
     let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
     let mut out = String::new();
-    for (index, finding) in comparison.findings.iter().enumerate() {
-        if !is_told(comparison, finding) {
-            continue;
-        }
-        let later = comparison.findings[index + 1..].iter();
-        let is_last =
-            !later.clone().any(|later| later.map == finding.map && is_told(comparison, later) && later.is_break());
-        let group = Telling { comparison, sides, locate, finding, is_last }.group();
+    let old = sides.old_text.map(|text| (Lines::of(text), text.lines().collect()));
+    let told = told(comparison);
+    let breaks = told.iter().filter(|(_, finding)| finding.is_break());
+    let last_breaks: HashMap<&str, usize> = breaks.map(|(index, finding)| (&*finding.map, *index)).collect();
+    for (index, finding) in told {
+        let is_last = last_breaks.get(&*finding.map).is_none_or(|last| *last <= index);
+        let group = Telling { comparison, sides, old: old.as_ref(), locate, finding, is_last }.group();
         out.push_str(&renderer.render(&[group]));
         out.push_str("\n\n");
     }
@@ -53,14 +52,21 @@ pub fn render(comparison: &Comparison, sides: Sides<'_>, locate: &Locate<'_>, st
     out
 }
 
-/// True for a finding that is told by itself: at a level that speaks, and not with the cause that it follows from.
-fn is_told(comparison: &Comparison, finding: &Finding) -> bool {
-    let with_its_cause = finding.consequence_of.as_ref().is_some_and(|cause| {
-        comparison
-            .of_map(&finding.map)
-            .any(|other| other.subject == *cause && other.level != Level::Allow && other.consequence_of.is_none())
-    });
-    finding.level != Level::Allow && !with_its_cause
+/// The findings that are told by themselves, each with its place among all: at a level that speaks, and not with the cause that they
+/// follow from.
+fn told(comparison: &Comparison) -> Vec<(usize, &Finding)> {
+    let speaks = |finding: &&Finding| finding.level != Level::Allow;
+    let causes = comparison.findings.iter().filter(speaks).filter(|finding| finding.consequence_of.is_none());
+    let mut by_map: HashMap<&str, Vec<&Subject>> = HashMap::new();
+    for cause in causes {
+        by_map.entry(&cause.map).or_default().push(&cause.subject);
+    }
+    let with_its_cause = |finding: &Finding| {
+        let of_map = by_map.get(&*finding.map);
+        finding.consequence_of.as_ref().is_some_and(|cause| of_map.is_some_and(|causes| causes.contains(&cause)))
+    };
+    let all = comparison.findings.iter().enumerate();
+    all.filter(|(_, finding)| speaks(finding) && !with_its_cause(finding)).collect()
 }
 
 /// One line: how many maps break, and how.
@@ -177,6 +183,8 @@ fn quoted(names: &BTreeSet<&str>) -> String {
 struct Telling<'a> {
     comparison: &'a Comparison,
     sides: Sides<'a>,
+    /// Where what is written in the old lockfile, and its lines.
+    old: Option<&'a (Lines, Vec<&'a str>)>,
     locate: &'a Locate<'a>,
     finding: &'a Finding,
     /// True for the last finding of its map, which the commands stand below.
@@ -246,15 +254,15 @@ impl<'a> Telling<'a> {
     fn old_line(&self) -> Option<ShownLine> {
         let finding = self.finding;
         finding.old_text().filter(|_| !is_conflict(finding))?;
-        let text = self.sides.old_text?;
+        let (lines, texts) = self.old?;
         let line = match (finding.rule.effect.attribute, &finding.change) {
-            (Some(attribute), _) if finding.subject.is_map() => lock::line_of_attribute(text, &finding.map, attribute),
+            (Some(attribute), _) if finding.subject.is_map() => lines.find_attribute(&finding.map, attribute),
             (_, Change::Renamed { old, .. }) => {
-                lock::line_of(text, &finding.map, &finding.subject.renamed(&old.0).path(&finding.map))
+                lines.find(&finding.map, &finding.subject.renamed(&old.0).path(&finding.map))
             }
-            _ => lock::line_of(text, &finding.map, &finding.path()),
+            _ => lines.find(&finding.map, &finding.path()),
         }?;
-        let row = text.lines().nth(line - 1)?.to_owned();
+        let row = (*texts.get(line - 1)?).to_owned();
         let start = row.len() - row.trim_start().len();
         let span = start..row.trim_end().trim_end_matches(',').len();
         let label = format!("as released: {}", finding.old_with_place());

@@ -1,4 +1,4 @@
-//! Any text as a lock, with its digests put right so that what is behind them is reached; and locks built of bytes.
+//! Any text as a lock, with its digests and checksums put right so that what is behind them is reached; and locks built of bytes.
 #![no_main]
 
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
@@ -27,8 +27,12 @@ fn parse_with_right_digests(text: &str) -> Option<Lock> {
             Err(error) => {
                 assert!(error.line >= 1 && error.line <= text.split('\n').count(), "{error}");
                 assert!(!error.to_string().is_empty());
-                let LockProblem::Digest { written, computed, .. } = error.problem else { return None };
-                text = text.replace(&written.to_string(), &computed.to_string());
+                let (written, computed) = match error.problem {
+                    LockProblem::Digest { written, computed, .. } => (written.to_string(), computed.to_string()),
+                    LockProblem::Checksum { written, computed, .. } if !written.is_empty() => (written, computed),
+                    _ => return None,
+                };
+                text = text.replace(&written, &computed);
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use maplock_layout::btf::{Btf, Resolver, encode};
 use maplock_layout::config::Levels;
-use maplock_layout::lock::line_of;
+use maplock_layout::lock::Lines;
 use maplock_layout::map::{MapDef, MapType};
 use maplock_layout::{Layout, Lock, compare, rules};
 
@@ -26,8 +26,9 @@ pub fn check_lock(lock: &Lock) {
             assert_eq!(finding.rule, &rules::STALE_EPOCH, "a lock differs from itself: {finding:?}\n{text}");
         }
     }
+    let lines = Lines::of(&text);
     for name in lock.maps.keys() {
-        let line = line_of(&text, name, &format!("{name}.value"));
+        let line = lines.find(name, &format!("{name}.value"));
         let line = line.unwrap_or_else(|| panic!("no line for map {name:?}\n{text}"));
         assert!((1..=text.lines().count()).contains(&line), "line {line} of map {name:?}\n{text}");
     }
@@ -63,7 +64,7 @@ pub fn check_pair(old: &Lock, new: &Lock) {
     for finding in comparison.findings.iter().take(3) {
         for (lock, text) in [(old, &old_text), (new, &new_text)] {
             if lock.maps.contains_key(&finding.map) {
-                assert!(line_of(text, &finding.map, &finding.path()).is_some(), "no line for {finding:?}\n{text}");
+                assert!(Lines::of(text).find(&finding.map, &finding.path()).is_some(), "no line for {finding:?}\n{text}");
             }
         }
     }

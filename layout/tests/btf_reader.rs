@@ -865,3 +865,16 @@ proptest! {
         resolve_all(&blob);
     }
 }
+
+#[test]
+fn names_with_control_characters_are_refused_and_shown_escaped() {
+    let encoded = encode(None, Some(&support::c::layout("struct packets { u32 hits; };"))).unwrap();
+    for (name, odd, shown) in [("packets", "pa\u{1b}kets", "pa\\u{1b}kets"), ("hits", "hi\rs", "hi\\rs")] {
+        let at = encoded.bytes.windows(name.len()).position(|window| window == name.as_bytes()).unwrap();
+        let mut bytes = encoded.bytes.clone();
+        bytes[at..at + name.len()].copy_from_slice(odd.as_bytes());
+        let btf = Btf::parse(&bytes).unwrap();
+        let error = Resolver::new(&btf).resolve(encoded.value_type_id).unwrap_err().to_string();
+        assert!(error.contains(&format!("the name `{shown}` has a control character")), "{error}");
+    }
+}

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use maplock_layout::config::Levels;
 use maplock_layout::epochs::{accept, update};
-use maplock_layout::lock::{Epoch, Gone, LockProblem, LockedMap, OnUpgrade, line_of};
+use maplock_layout::lock::{Epoch, Gone, Lines, LockProblem, LockedMap, OnUpgrade};
 use maplock_layout::map::{MapDef, MapType, Pinning};
+use maplock_layout::rules::Attribute;
 use maplock_layout::{Composite, CompositeKind, Enumeration, Layout, Lock, Member, Shape};
 use proptest::prelude::*;
 use support::{diff, lines, lock, map, map_of, observed};
@@ -558,8 +559,8 @@ fn members_that_do_not_fit_their_struct_are_refused() {
 
 #[test]
 fn the_line_of_a_finding_is_that_of_its_member_or_of_what_is_nearest() {
-    let line =
-        |map: &str, path: &str| line_of(EVERYTHING, map, path).map(|line| EVERYTHING.lines().nth(line - 1).unwrap());
+    let lines = Lines::of(EVERYTHING);
+    let line = |map: &str, path: &str| lines.find(map, path).map(|line| EVERYTHING.lines().nth(line - 1).unwrap());
     let row = |name: &str| EVERYTHING.lines().find(|line| line.contains(&format!("name = \"{name}\""))).unwrap();
     for (path, expected) in [
         ("flows", "[map.flows]"),
@@ -588,13 +589,19 @@ fn the_line_of_a_finding_is_that_of_its_member_or_of_what_is_nearest() {
     assert_eq!(line("my map", "my map"), Some("[map.\"my map\"]"));
     assert_eq!(line("my map", "my map.inner"), Some("[map.\"my map\".inner]"));
     assert_eq!(line("my map", "my map.inner.value"), Some("value = \"u64\""));
+    assert_eq!(line("old", "old"), Some("[gone.old]"));
     assert_eq!(line("gone", "gone"), None);
-    assert_eq!(line_of("not a lock", "flows", "flows"), None);
+    assert_eq!(Lines::of("not a lock").find("flows", "flows"), None);
+    let attribute =
+        |map, attribute| lines.find_attribute(map, attribute).map(|line| EVERYTHING.lines().nth(line - 1).unwrap());
+    assert_eq!(attribute("flows", Attribute::Flags), Some("flags = 0x6"));
+    assert_eq!(attribute("m", Attribute::Flags), Some("[map.m]"));
+    assert_eq!(attribute("my map", Attribute::Inner), Some("[map.\"my map\".inner]"));
 }
 
 #[test]
 fn the_line_of_a_member_is_not_that_of_an_older_definition() {
-    let line = line_of(EVERYTHING, "m", "m.value.hits").unwrap();
+    let line = Lines::of(EVERYTHING).find("m", "m.value.hits").unwrap();
     assert_eq!(EVERYTHING.lines().nth(line - 1), Some("  { offset = 0, size = 8, name = \"hits\", type = \"u64\" },"));
 }
 
@@ -666,7 +673,7 @@ fn two_types_whose_names_are_printed_alike_are_told_apart() {
 
 #[test]
 fn names_of_structs_and_members_may_be_anything() {
-    let odd = ["a b", "a\"b\\c", "a[2]", "(u8, u32)", "x#2", "é\u{7f}\n", "", " = ", "#"];
+    let odd = ["a b", "a\"b\\c", "a[2]", "(u8, u32)", "x#2", "é", "", " = ", "#"];
     for name in odd {
         let of = Enumeration { name: Some(name.into()), values: vec![(name.into(), i128::from(i64::MIN))] };
         let of = Layout::new(8, Shape::Enum(Arc::new(of)));
@@ -675,6 +682,26 @@ fn names_of_structs_and_members_may_be_anything() {
         let mut def = holding(Layout::new(8, Shape::Composite(Arc::new(composite))));
         name.clone_into(&mut def.name);
         round_trips(def);
+    }
+}
+
+#[test]
+fn names_with_control_characters_are_refused_and_shown_escaped() {
+    for (from, to, shown) in [
+        ("name = \"hits\"", "name = \"hi\\u001Bts\"", "hi\\u{1b}ts"),
+        ("\"PASS = 0\"", "\"PA\\nSS = 0\"", "PA\\nSS = 0"),
+        ("be32 (u32)", "be\\t32 (u32)", "be\\t32 (u32)"),
+        ("[map.events]", "[map.\"eve\\u009Bnts\"]", "eve\\u{9b}nts"),
+        ("[gone.old]", "[gone.\"o\\rld\"]", "o\\rld"),
+        ("[type.\"struct counter\"]", "[type.\"struct counter\\u007F\"]", "struct counter\\u{7f}"),
+        ("\"ft\"]", "\"f\\u0000t\"]", "f\\0t"),
+    ] {
+        let text = EVERYTHING.replacen(from, to, 1);
+        assert_ne!(text, EVERYTHING, "{from}");
+        for error in [Lock::parse(&text).unwrap_err(), Lock::parse_embedded(&text).unwrap_err()] {
+            assert_eq!(error.problem.to_string(), format!("the name `{shown}` has a control character"), "{from}");
+            assert!(text.lines().nth(error.line - 1).unwrap().contains(to), "{error}");
+        }
     }
 }
 

@@ -113,6 +113,7 @@ fn annotation(severity: &str, at: Option<&SourceLine>, title: &str, message: &st
 #[cfg(target_os = "linux")]
 fn plan(told: &Foreseen) -> String {
     let mut out = String::new();
+    let lines = maplock_layout::lock::Lines::of(&told.text);
     for map in &told.plan.maps {
         let denied = told.denied(&map.map);
         let severity = match denied {
@@ -120,8 +121,7 @@ fn plan(told: &Foreseen) -> String {
             None if map.disposition() == maplock_layout::Disposition::Refuse || map.action.loses_entries() => "warning",
             None => continue,
         };
-        let at =
-            maplock_layout::lock::line_of(&told.text, &map.map, &map.map).and_then(|line| u64::try_from(line).ok());
+        let at = lines.find(&map.map, &map.map).and_then(|line| u64::try_from(line).ok());
         let file = crate::project::absolute(&told.lock).to_string_lossy().into_owned();
         let at = at.map(|line| SourceLine { file, line });
         let help = denied.map_or_else(String::new, |error| error.help.iter().map(|help| format!("\n{help}")).collect());

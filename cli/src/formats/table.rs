@@ -17,11 +17,18 @@ pub(crate) fn with_head<const N: usize>(head: [&str; N], rows: Vec<[String; N]>)
     lines.concat()
 }
 
+/// A cell as it is shown: control characters are escaped.
+fn shown(cell: &str) -> String {
+    cell.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
 fn lines<const N: usize>(indent: &str, rows: &[[String; N]]) -> Vec<String> {
+    // A name with the end of a line in it would look like two rows.
+    let rows = rows.iter().map(|row| row.each_ref().map(|cell| shown(cell))).collect::<Vec<_>>();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
     let widths: Vec<_> = (0..N).map(width).collect();
     let mut lines = Vec::new();
-    for row in rows {
+    for row in &rows {
         let mut line = indent.to_owned();
         // A column in which no row says anything takes no room.
         for (cell, width) in row.iter().zip(&widths).filter(|(_, width)| **width > 0) {

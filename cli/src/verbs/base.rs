@@ -179,7 +179,7 @@ pub(crate) fn vanished(
 
 fn side(name: String, bytes: &[u8]) -> Result<Side, Error> {
     let (text, lock) = historic(&name, bytes)?;
-    Ok(Side { name, text: Some(text), file: None, lock })
+    Ok(Side { name, text: Some(text), file: None, lock, ..Side::default() })
 }
 
 /// A lockfile out of git's history, where nobody can mend the ends of its lines any more.

@@ -100,7 +100,7 @@ fn file(path: &Path, target: &Target, before: &Lock, notes: &mut Vec<String>) ->
     let text = String::from_utf8(bytes)
         .map_err(|error| Error::new(format!("{name} is neither an eBPF object nor a lockfile")).because(error))?;
     let lock = parse(&name, &text)?;
-    Ok((Side { name, text: Some(text), file: Some(project::absolute(path)), lock }, None))
+    Ok((Side { name, text: Some(text), file: Some(project::absolute(path)), lock, ..Side::default() }, None))
 }
 
 /// An object or a lock that a revision has.
@@ -120,7 +120,7 @@ fn of_history(file: &FileAt, target: &Target, before: &Lock, notes: &mut Vec<Str
         return of_object(name, &inputs, notes);
     }
     let (text, lock) = historic(&name, &bytes)?;
-    Ok(Side { name, text: Some(text), file: None, lock })
+    Ok(Side { name, text: Some(text), file: None, lock, ..Side::default() })
 }
 
 fn parse(name: &str, text: &str) -> Result<Lock, Error> {

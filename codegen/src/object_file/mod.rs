@@ -78,6 +78,10 @@ impl<'a> Object<'a> {
         }
         rust_maps::add_types(&elf, &mut maps);
         maps.iter_mut().for_each(as_libbpf_adjusts);
+        // Those of BTF were looked at when they were read; a symbol's or a section's was not.
+        if let Some(map) = maps.iter().find(|map| map.name.contains(char::is_control)) {
+            return Err(ObjectError::new(format!("the name `{}` has a control character", map.name.escape_debug())));
+        }
         unique_names(&mut maps)?;
         Ok(Self { maps, elf, btf })
     }

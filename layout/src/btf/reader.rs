@@ -176,6 +176,18 @@ impl<'a> Btf<'a> {
         std::str::from_utf8(&rest[..end]).ok()
     }
 
+    /// The name at `offset` of the string section, of something that `ty` is or has. A name is shown on terminals, where a control
+    /// character is a command.
+    pub(crate) fn name_at(&self, ty: &BtfType<'a>, offset: u32) -> Result<&'a str, BtfError> {
+        match self.string(offset) {
+            None => Err(ty.error(format!("no valid name at string offset {offset}"))),
+            Some(name) if name.contains(char::is_control) => {
+                Err(ty.error(format!("the name `{}` has a control character", name.escape_debug())))
+            }
+            Some(name) => Ok(name),
+        }
+    }
+
     /// The bytes of the string section from `offset`: a string, its NUL, and what follows.
     pub(crate) fn string_bytes(&self, offset: u32) -> Option<&'a [u8]> {
         if offset == 0 { Some(&[0]) } else { self.strings.get(offset as usize..) }
@@ -184,9 +196,9 @@ impl<'a> Btf<'a> {
     /// The name of a type; empty where it has none.
     ///
     /// # Errors
-    /// Where the name lies outside of the string section or is not UTF-8.
+    /// Where the name lies outside of the string section, is not UTF-8, or has control characters.
     pub fn name(&self, ty: &BtfType<'a>) -> Result<&'a str, BtfError> {
-        self.string(ty.name_off).ok_or_else(|| ty.error(format!("no valid name at string offset {}", ty.name_off)))
+        self.name_at(ty, ty.name_off)
     }
 
     /// The first type of one of `kinds` that is called `name`.

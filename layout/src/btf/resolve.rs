@@ -292,8 +292,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
         if let Some(name) = self.names.get(&offset) {
             return Ok(Arc::clone(name));
         }
-        let name = self.btf.string(offset);
-        let name = name.ok_or_else(|| ty.error(format!("no valid name at string offset {offset}")))?;
+        let name = self.btf.name_at(ty, offset)?;
         self.spend(ty, name.len())?;
         let name: Arc<str> = name.into();
         self.names.insert(offset, Arc::clone(&name));

@@ -20,7 +20,7 @@ use std::fmt;
 pub use crate::epoch::{Epoch, Merge, OnUpgrade};
 pub use data::{FILE_NAME, Gone, LOCK_VARIABLE, Lock, LockedMap, VERSION};
 pub use error::{LockError, LockProblem};
-pub use locate::{line_of, line_of_attribute};
+pub use locate::Lines;
 use parse::Checksums;
 
 use crate::wide_enum;

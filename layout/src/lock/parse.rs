@@ -57,16 +57,14 @@ pub(super) fn parse(text: &str, checksums: Checksums) -> Result<Lock> {
     let mut types = Types::new(&reader, document.get("type"))?;
     let mut maps = BTreeMap::new();
     if let Some(table) = document.get("map") {
-        for (name, value) in reader.table(table)? {
-            let name = name.get_ref().to_string();
-            maps.insert(name.clone(), reader.locked_map(&name, value, &mut types)?);
+        for (name, value) in reader.named(table)? {
+            maps.insert(name.to_owned(), reader.locked_map(name, value, &mut types)?);
         }
     }
     let mut gone = BTreeMap::new();
     if let Some(table) = document.get("gone") {
-        for (name, value) in reader.table(table)? {
-            let name = name.get_ref().to_string();
-            gone.insert(name.clone(), reader.gone(&name, value)?);
+        for (name, value) in reader.named(table)? {
+            gone.insert(name.to_owned(), reader.gone(name, value)?);
         }
     }
     Ok(Lock { maps, gone })
@@ -120,7 +118,7 @@ impl Reader<'_> {
 
     fn renamed_from(&self, table: &DeTable<'_>) -> Result<Vec<String>> {
         let Some(names) = table.get("renamed-from") else { return Ok(Vec::new()) };
-        self.array(names)?.iter().map(|name| self.string(name).map(str::to_owned)).collect()
+        self.array(names)?.iter().map(|name| self.name(name).map(str::to_owned)).collect()
     }
 
     fn gone(&self, name: &str, value: &Value<'_>) -> Result<Gone> {

@@ -25,7 +25,7 @@ pub(super) struct Types<'r, 't, 'v, 'a> {
 impl<'r, 't, 'v, 'a> Types<'r, 't, 'v, 'a> {
     /// Those of a table, where there is one.
     pub(super) fn new(reader: &'r Reader<'t>, table: Option<&'v Value<'a>>) -> Result<Self> {
-        let table = table.map(|table| reader.table(table)).transpose()?;
+        let table = table.map(|table| reader.named(table).and_then(|_| reader.table(table))).transpose()?;
         Ok(Self { reader, table, done: HashMap::new(), depth: 0 })
     }
 
@@ -42,7 +42,7 @@ impl<'r, 't, 'v, 'a> Types<'r, 't, 'v, 'a> {
     }
 
     pub(super) fn expression(&mut self, value: &Value<'_>) -> Result<Parsed> {
-        let text = self.reader.string(value)?;
+        let text = self.reader.name(value)?;
         let mut failed = None;
         let parsed = parse_expression(text, &mut |label| {
             self.named(label).map_err(|error| {
@@ -85,7 +85,7 @@ impl<'r, 't, 'v, 'a> Types<'r, 't, 'v, 'a> {
         reader.only(table, &["size", "version", "members", "values", "anonymous", "name"])?;
         let (keyword, rest) = plain(label).split_once(' ').unwrap_or((label, ""));
         let name: Option<Name> = match (table.get("name"), table.get("anonymous")) {
-            (Some(name), _) => Some(reader.string(name)?.into()),
+            (Some(name), _) => Some(reader.name(name)?.into()),
             (None, Some(_)) => None,
             (None, None) => Some(rest.into()),
         };
@@ -125,7 +125,7 @@ impl<'r, 't, 'v, 'a> Types<'r, 't, 'v, 'a> {
     }
 
     fn enumerator(&self, value: &Value<'_>) -> Result<(Name, i128)> {
-        let text = self.reader.string(value)?;
+        let text = self.reader.name(value)?;
         let parsed = text.rsplit_once(" = ").and_then(|(name, value)| Some((name.into(), value.parse().ok()?)));
         parsed.ok_or_else(|| self.reader.at(value.span(), format!("`{text}` is not `NAME = NUMBER`")))
     }
@@ -135,7 +135,7 @@ impl<'r, 't, 'v, 'a> Types<'r, 't, 'v, 'a> {
         let table = reader.table(value)?;
         reader.only(table, &["offset", "size", "bit_offset", "bits", "name", "type"])?;
         let (layout, height) = self.expression(reader.required(table, "type", value)?)?;
-        let name: Name = reader.string(reader.required(table, "name", value)?)?.into();
+        let name: Name = reader.name(reader.required(table, "name", value)?)?.into();
         let (offset_bits, bits) = match table.get("bits") {
             Some(bits) => {
                 (reader.number::<u32>(reader.required(table, "bit_offset", value)?)?.into(), Some(reader.number(bits)?))

@@ -39,6 +39,31 @@ impl Reader<'_> {
         value.get_ref().as_str().ok_or_else(|| self.at(value.span(), "not a string".to_owned()))
     }
 
+    /// A text that is a name, or has names in it.
+    pub(super) fn name<'v>(&self, value: &'v Value<'_>) -> Result<&'v str> {
+        let name = self.string(value)?;
+        self.check_name(name, value.span())?;
+        Ok(name)
+    }
+
+    /// The names of a table's own, each with what it names.
+    pub(super) fn named<'v, 'a>(&self, value: &'v Value<'a>) -> Result<Vec<(&'v str, &'v Value<'a>)>> {
+        let table = self.table(value)?.iter();
+        let checked = |(name, value): (&'v Spanned<_>, _)| {
+            let of: &'v std::borrow::Cow<'a, str> = name.get_ref();
+            self.check_name(of, name.span()).map(|()| (&**of, value))
+        };
+        table.map(checked).collect()
+    }
+
+    /// A name is shown on terminals, where a control character is a command.
+    fn check_name(&self, name: &str, span: Range<usize>) -> Result<()> {
+        match name.contains(char::is_control) {
+            false => Ok(()),
+            true => Err(self.at(span, format!("the name `{}` has a control character", name.escape_debug()))),
+        }
+    }
+
     pub(super) fn bool(&self, value: &Value<'_>) -> Result<bool> {
         value.get_ref().as_bool().ok_or_else(|| self.at(value.span(), "not true or false".to_owned()))
     }
