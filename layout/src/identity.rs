@@ -61,6 +61,28 @@ impl<'a> Identities<'a> {
     }
 }
 
+/// What in a lock no `accept` writes, and a merge may: one name for two maps. The map, and a phrase.
+pub(crate) fn contradiction(lock: &Lock) -> Option<(String, String)> {
+    let both = lock.gone.keys().find(|name| lock.maps.contains_key(*name));
+    if let Some(name) = both {
+        return Some((
+            name.clone(),
+            format!("map `{name}` is there, and gone too; take away what the merge did not mean"),
+        ));
+    }
+    let of_maps = lock.maps.iter().map(|(name, map)| (name, &map.renamed_from));
+    let all = of_maps.chain(lock.gone.iter().map(|(name, gone)| (name, &gone.renamed_from)));
+    let mut holders: BTreeMap<&String, &String> = BTreeMap::new();
+    for (name, older) in all.flat_map(|(name, older)| older.iter().map(move |older| (name, older))) {
+        if let Some(other) = holders.insert(older, name).filter(|other| *other != name) {
+            let problem =
+                format!("maps `{other}` and `{name}` both were `{older}`, and a node could not tell the two apart");
+            return Some((name.clone(), problem));
+        }
+    }
+    None
+}
+
 /// Why the map that `lock` has as `old` can't go on as `new`, which `now` has: a phrase. `None` where it can.
 #[must_use]
 pub fn why_no_rename(lock: &Lock, now: &Lock, old: &str, new: &str) -> Option<String> {

@@ -129,7 +129,7 @@ pub fn gone_since(lock: &Lock, base: &Lock, map: &str, reason: &str) -> Result<L
     }
     let identities = Identities::find(lock, |name| is_pinned(base, name));
     let name = identities.now(map).unwrap_or(map);
-    if is_pinned(lock, name) {
+    if lock.maps.contains_key(name) {
         return Err(EpochError::StillThere(name.to_owned()));
     }
     let released = &base.maps[map];

@@ -379,3 +379,15 @@ fn a_map_that_is_renamed_and_no_longer_pinned_is_that_alone() {
     assert!(!found.has_breaks());
     let _: &LockedMap = &private.maps["flow_table"];
 }
+
+#[test]
+fn a_lock_in_which_one_name_is_two_maps_is_not_read() {
+    let problem = |lock: &Lock| Lock::parse(&lock.to_string()).unwrap_err().to_string();
+    let old = lock([flows("flows")]);
+    let mut both = given_up(&old, "flows");
+    both.maps.clone_from(&old.maps);
+    assert!(problem(&both).contains("map `flows` is there, and gone too"), "{}", problem(&both));
+    let mut two = renamed(&old, flows("a"), "flows", None).unwrap();
+    two.maps.extend(renamed(&old, flows("b"), "flows", None).unwrap().maps);
+    assert!(problem(&two).contains("maps `a` and `b` both were `flows`"), "{}", problem(&two));
+}

@@ -14,6 +14,7 @@ use super::reader::{Reader, Result, Value};
 use crate::config::did_you_mean;
 use crate::digest::Digest;
 use crate::epoch::{Epoch, Merge, OnUpgrade};
+use crate::identity::contradiction;
 use crate::map::{MapDef, MapType, Pinning};
 
 /// How deep definitions of inner maps may nest. The kernel allows 1.
@@ -67,7 +68,15 @@ pub(super) fn parse(text: &str, checksums: Checksums) -> Result<Lock> {
             gone.insert(name.to_owned(), reader.gone(name, value)?);
         }
     }
-    Ok(Lock { maps, gone })
+    let lock = Lock { maps, gone };
+    match contradiction(&lock) {
+        Some((name, problem)) => {
+            let tables = ["map", "gone"].into_iter().filter_map(|key| document.get(key)?.get_ref().as_table());
+            let at = tables.into_iter().find_map(|table| table.get_key_value(&*name)).map(|(key, _)| key.span());
+            Err(reader.at(at.unwrap_or(0..0), problem))
+        }
+        None => Ok(lock),
+    }
 }
 
 const DEF_KEYS: [&str; 12] = [
