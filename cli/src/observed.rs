@@ -1,6 +1,6 @@
 //! What should be known of how objects are read, beside what was found in them.
 
-use maplock_layout::map::Pinning;
+use maplock_layout::map::{Origin, Pinning};
 use maplock_layout::{Adopted, Config, Observation};
 
 /// What the objects do not say, and counts all the same.
@@ -43,6 +43,15 @@ pub(crate) fn left_out(observation: &Observation, config: &Config) -> Option<Str
     (!left.is_empty()).then(|| {
         format!("{words} {are} left out: not declared as pinned{because}; `pinned = [{list}]` takes {them} in")
     })
+}
+
+/// The maps of maps of which a legacy record does not tell what they hold.
+pub(crate) fn unknown_inner(observation: &Observation) -> Option<String> {
+    let maps = observation.lock.maps.iter().filter(|(_, map)| !map.ephemeral && map.def.origin == Origin::Legacy);
+    let unknown = maps.filter(|(_, map)| map.def.map_type.holds_maps() && map.def.inner.is_none());
+    let unknown: Vec<_> = unknown.map(|(name, _)| name.as_str()).collect();
+    let words = quoted(&unknown, '`');
+    (!unknown.is_empty()).then(|| format!("the inner maps of {words} are not known: legacy records don't tell them"))
 }
 
 fn quoted(names: &[&str], quote: char) -> String {

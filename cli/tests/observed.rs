@@ -99,3 +99,18 @@ fn a_build_that_lacks_an_optional_map_is_up_to_date() {
     seen.push_str(&sandbox.transcript(&["check --object less.bpf.o"]));
     insta::assert_snapshot!(seen);
 }
+
+#[test]
+fn an_inner_map_that_no_record_names_is_said_to_be_unknown() {
+    let sandbox = Sandbox::new();
+    let record = |name: &str, map_type: u32| {
+        format!("struct def {name} __attribute__((section(\"maps\"), used)) = {{ {map_type}, 4, 4, 8, 0, 0, 0 }};\n")
+    };
+    let head = "struct def { unsigned type, key_size, value_size, max_entries, map_flags, id, pinning; };\n";
+    compile(&sandbox, "v1.bpf.o", &(head.to_owned() + &record("a_state", 2) + &record("shards", 12)));
+    let said = sandbox.run("init --object v1.bpf.o").stdout;
+    assert!(
+        said.contains("note: the inner maps of `shards` are not known: legacy records don't tell them\n"),
+        "{said}"
+    );
+}

@@ -50,6 +50,7 @@ fn first(target: &Target, inputs: Inputs) -> Result<Outcome, Error> {
         }
         editing.write(&lock.to_string())?;
     }
+    outcome.notes.extend(observed::unknown_inner(&inputs.observation));
     outcome.notes.extend(observed::left_out(&inputs.observation, &target.config));
     outcome.comparison = Comparison { findings, ..Comparison::default() };
     outcome.old.name = target.shown_lock();
