@@ -296,7 +296,10 @@ impl Outcome {
 
     /// What to do about the breaks of `map`.
     pub(crate) fn commands(&self, map: &str) -> Vec<report::Command> {
-        let commands = self.accept.as_ref().map(|more| report::commands(&self.comparison, map, more));
+        let commands = self
+            .accept
+            .as_ref()
+            .map(|more| report::commands(&self.comparison, (&self.old.lock, &self.new.lock), map, more));
         commands.unwrap_or_default()
     }
 }

@@ -9,7 +9,7 @@ use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snip
 use maplock_layout::lock::{Lines, OnUpgrade};
 use maplock_layout::map::Pinning;
 use maplock_layout::rules::{self, Attribute, Compares, Level, Tier};
-use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Part, Rename, Subject, answers};
+use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Offer, Part, Rename, Subject, answers};
 
 use crate::object_file::SourceLine;
 
@@ -106,23 +106,19 @@ pub struct Command {
     pub is_answer: bool,
 }
 
-/// What to type next about the breaks of `map`. `more` follows the answers, such as ` --lock FILE`.
+/// What to type next about the breaks of `map`, of the comparison of `old` and `new`. `more` follows the answers, such as ` --lock FILE`.
 #[must_use]
-pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<Command> {
+pub fn commands(comparison: &Comparison, (old, new): (&Lock, &Lock), map: &str, more: &str) -> Vec<Command> {
     let breaks: Vec<_> = comparison.of_map(map).filter(|finding| finding.is_break()).collect();
     if breaks.is_empty() || breaks.iter().any(|finding| finding.answers().is_empty()) {
         return Vec::new();
     }
     let gone = comparison.renames.iter().filter(|rename| rename.old == map);
-    let renamed = gone.flat_map(|rename| renamed(rename, more));
-    let answers = ways(comparison, map, &breaks).into_iter();
+    let renamed = gone.flat_map(|rename| renamed(rename, (old, new), more));
+    let answers = ways(comparison, Offer::of(old, new, map), map, &breaks).into_iter();
     let map = shell_word(map);
-    // Of the same bytes nothing can be derived. A number of another unit can be scaled; which one, nobody knows here.
-    let primary = || breaks.iter().filter(|finding| finding.consequence_of.is_none());
-    let is_by_hand = primary().all(|finding| finding.rule == &rules::MEANING_CHANGED);
-    let accept = answers.map(|(way, purpose)| {
-        let by_hand = if is_by_hand && way == OnUpgrade::Migrate { " --by-hand" } else { "" };
-        let line = format!("cargo maplock accept {map} --on-upgrade {way}{by_hand} --reason \"…\"{more}");
+    let accept = answers.map(|Way { options, purpose, .. }| {
+        let line = format!("cargo maplock accept {map}{options} --reason \"…\"{more}");
         Command { purpose, line, is_answer: true }
     });
     let accept = renamed.chain(accept);
@@ -134,32 +130,46 @@ pub fn commands(comparison: &Comparison, map: &str, more: &str) -> Vec<Command> 
     accept.chain(explain).collect()
 }
 
-/// What can be answered to what was found of `map`, and what it is for.
-fn ways(comparison: &Comparison, map: &str, asks: &[&Finding]) -> Vec<(OnUpgrade, &'static str)> {
+/// One way to answer.
+struct Way {
+    answer: OnUpgrade,
+    options: String,
+    /// What it is for.
+    purpose: &'static str,
+}
+
+/// What can be answered to what was found of `map`: what is accepted, at once or after questions. `offer` tells how its entries can be
+/// converted, where both sides have it.
+fn ways(comparison: &Comparison, offer: Option<Offer>, map: &str, asks: &[&Finding]) -> Vec<Way> {
     let answers = answers(&comparison.of_map(map).collect::<Vec<_>>());
-    let takes = |way| answers.contains(&way) && why_not(comparison, map, way).is_none();
+    let takes = |answer| answers.contains(&answer) && why_not(comparison, map, answer).is_none();
     let all_bytes_stay = asks.iter().all(|finding| finding.keeps_bytes());
-    let migrates = takes(OnUpgrade::Migrate);
+    let migrates = takes(OnUpgrade::Migrate) && !matches!(offer, Some(Offer::No(_)));
+    let by_hand = if matches!(offer, Some(Offer::ByHand(_))) { " --by-hand" } else { "" };
     let ways = [
-        (OnUpgrade::Reuse, "old bytes are right", all_bytes_stay && takes(OnUpgrade::Reuse)),
-        (OnUpgrade::Migrate, "keep the entries", takes(OnUpgrade::Migrate)),
-        (OnUpgrade::Swap, if migrates { "start empty" } else { "give them up" }, takes(OnUpgrade::Swap)),
-        (OnUpgrade::Drop, "give its entries up", takes(OnUpgrade::Drop)),
+        (OnUpgrade::Reuse, "", "old bytes are right", all_bytes_stay && takes(OnUpgrade::Reuse)),
+        (OnUpgrade::Migrate, by_hand, "keep the entries", migrates),
+        (OnUpgrade::Swap, "", if migrates { "start empty" } else { "give them up" }, takes(OnUpgrade::Swap)),
+        (OnUpgrade::Drop, "", "give its entries up", takes(OnUpgrade::Drop)),
     ];
-    ways.into_iter().filter(|(.., fits)| *fits).map(|(way, purpose, _)| (way, purpose)).collect()
+    let way = |(answer, more, purpose, fits): (OnUpgrade, &str, _, bool)| {
+        fits.then(|| Way { answer, options: format!(" --on-upgrade {answer}{more}"), purpose })
+    };
+    ways.into_iter().filter_map(way).collect()
 }
 
 /// What to type where a map that is gone is a new one under another name, and goes on with its entries.
-fn renamed(rename: &Rename, more: &str) -> Vec<Command> {
+fn renamed(rename: &Rename, (before, now): (&Lock, &Lock), more: &str) -> Vec<Command> {
     let Rename { old, new, comparison } = rename;
     let asks: Vec<_> = comparison.of_map(new).filter(|found| found.is_break() || found.needs_decision()).collect();
     let ways = match asks.as_slice() {
         [] => vec![String::new()],
         asks => {
-            let ways = ways(comparison, new, asks).into_iter();
+            let defs = before.maps.get(old).zip(now.maps.get(new));
+            let offer = defs.map(|(old, new)| Offer::between(&old.def, &new.def));
+            let ways = ways(comparison, offer, new, asks).into_iter();
             // Who starts empty has no use for the old name.
-            let keeping = ways.filter(|(way, _)| way.keeps_entries());
-            keeping.map(|(way, _)| format!(" --on-upgrade {way}")).collect()
+            ways.filter(|way| way.answer.keeps_entries()).map(|way| way.options).collect()
         }
     };
     let (old, new) = (shell_word(old), shell_word(new));
@@ -291,16 +301,31 @@ impl<'a> Telling<'a> {
                 notes.push(format!("so {}", later.message()));
             }
         }
-        if let Some(because) = why_not(self.comparison, &finding.map, OnUpgrade::Migrate)
-            && self.is_last
-            && finding.is_break()
-        {
-            notes.push(because.to_owned());
+        if self.is_last && finding.is_break() {
+            notes.extend(self.why_not_derived());
         }
         if let Some(accepted) = finding.accepted {
             notes.push(format!("accepted in the lock: {accepted}"));
         }
         notes
+    }
+
+    /// Why entries are not converted, or by code alone.
+    fn why_not_derived(&self) -> Option<String> {
+        let map = &self.finding.map;
+        if let Some(because) = why_not(self.comparison, map, OnUpgrade::Migrate) {
+            return Some(because.to_owned());
+        }
+        let found: Vec<_> = self.comparison.of_map(map).collect();
+        if !answers(&found).contains(&OnUpgrade::Migrate) {
+            return None;
+        }
+        match Offer::of(self.sides.old, self.sides.new, map)? {
+            Offer::Derived => None,
+            // That is what was found.
+            Offer::ByHand(_) if found.iter().any(|finding| finding.rule == &rules::MEANING_CHANGED) => None,
+            Offer::ByHand(because) | Offer::No(because) => Some(because),
+        }
     }
 
     /// What a node would read in place of what it should.
@@ -340,7 +365,9 @@ impl<'a> Telling<'a> {
             return vec![remedy.to_owned()];
         }
         let more = self.sides.accept.filter(|_| self.is_last);
-        let commands = more.map(|more| commands(self.comparison, &finding.map, more)).unwrap_or_default();
+        let commands = more
+            .map(|more| commands(self.comparison, (self.sides.old, self.sides.new), &finding.map, more))
+            .unwrap_or_default();
         let told = |Command { purpose, line, .. }| format!("{:<20} {line}", format!("{purpose}:"));
         commands.into_iter().map(told).collect()
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use maplock::internals::inspect::{Observed, Source};
 use maplock::internals::normalise::Node;
 use maplock::layout::config::Levels;
-use maplock::layout::conversion::{Answers, Scale};
+use maplock::layout::conversion::{Answers, Choice, Scale};
 use maplock::layout::lock::{LockedMap, OnUpgrade};
 use maplock::layout::map::{MapType as T, Pinning};
 use maplock::layout::map_type::{Fate, Keys, Values, fate};
@@ -169,6 +169,7 @@ fn changes(map_type: T) -> Vec<Change> {
         let two = structure("key", &[("a", int(4)), ("b", int(4))]);
         let default = Answers { default: BTreeMap::from([("key.b".to_owned(), "0".to_owned())]), ..none() };
         add("key gets a member", &keyed, with_key(old.clone(), &two), default);
+        add("another key", &keyed, with_key(old.clone(), &structure("key", &[("c", int(8))])), none());
         add("key of another size", &old, MapDef { key_size: 8, ..old.clone() }, Answers { by_hand: true, ..none() });
     }
     // libbpf takes the value of a `struct_ops` table from the kernel: what the object says of it is not what is compared.
@@ -552,28 +553,42 @@ fn what_the_help_offers_is_accepted() {
         strict.set(rule, Level::Deny);
     }
     for levels in [Levels::default(), strict] {
-        let mut offered = BTreeMap::<_, usize>::new();
+        let (mut offered, mut questions) = (BTreeMap::<_, usize>::new(), 0);
         for map_type in T::ALL.iter().copied().chain([T(4711)]) {
             for change in changes(map_type) {
                 let released = lock(&change.old);
                 let observed = observation(&change);
                 let comparison = compare(&released, &observed.lock, &levels);
-                let commands = maplock_codegen::report::commands(&comparison, "m", "");
+                let commands = maplock_codegen::report::commands(&comparison, (&released, &observed.lock), "m", "");
                 for answer in [OnUpgrade::Reuse, OnUpgrade::Migrate, OnUpgrade::Swap] {
                     let option = format!(" --on-upgrade {answer} ");
-                    if commands.iter().any(|command| command.line.contains(&option)) {
-                        let what = format!("{}: {answer} is offered", change.what);
+                    if let Some(command) = commands.iter().find(|command| command.line.contains(&option)) {
+                        let what = format!("{}: {} is offered", change.what, command.line);
                         let accepted = epochs::accept(&released, &observed, "m", answer, "because", &levels);
                         let accepted = accepted.unwrap_or_else(|error| panic!("{what}: {error}"));
                         let again = compare(&released, &accepted, &levels);
                         let open: Vec<_> = again.findings.iter().filter(|finding| finding.is_break()).collect();
                         assert!(open.is_empty(), "{what}, and leaves {open:?}");
-                        *offered.entry(answer).or_default() += 1;
+                        let by_hand = command.line.contains(" --by-hand ");
+                        *offered.entry((answer, by_hand)).or_default() += 1;
+                        let given = Answers { by_hand, ..Answers::default() };
+                        match epochs::convert(&accepted, "m", by_hand.then_some(&given)) {
+                            Ok(_) => {}
+                            // Each question can be answered otherwise than with what could have been offered at once.
+                            Err(epochs::EpochError::Unanswered { problems, .. }) if !by_hand => {
+                                let is_open = |choice: &Choice| !matches!(choice, Choice::ByHand | Choice::Swap);
+                                let mut asked = problems.questions.iter();
+                                assert!(asked.all(|asked| asked.choices.iter().any(is_open)), "{what}: {problems}");
+                                questions += 1;
+                            }
+                            Err(error) => panic!("{what}: {error}"),
+                        }
                     }
                 }
             }
         }
-        assert!(offered.len() == 3 && offered.values().all(|count| *count > 20), "{offered:?}");
+        assert!(offered.len() == 4 && offered.values().all(|count| *count > 20), "{offered:?}");
+        assert!(questions > 20, "{questions} of {offered:?}");
     }
 }
 

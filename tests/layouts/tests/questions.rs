@@ -72,6 +72,9 @@ const CHANGES: [Change; 22] = [
     ("key and value", ["u32 a; u32 b;", "u32 a; u64 c;"], ["u64 at_ns;", "u64 at_ms; u64 m;"], Asks::Author),
 ];
 
+/// A map of the same kind before and after.
+const HASHES: [&str; 2] = ["__uint(type, BPF_MAP_TYPE_HASH);"; 2];
+
 struct Case {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -80,12 +83,19 @@ struct Case {
 impl Case {
     /// A lock of the first release, and the second one's object.
     fn new(clang: &Clang, keys: [&str; 2], values: [&str; 2]) -> Self {
+        Self::of(clang, keys, values, HASHES)
+    }
+
+    /// With what the map's declaration begins with, before and after.
+    fn of(clang: &Clang, keys: [&str; 2], values: [&str; 2], heads: [&str; 2]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().to_owned();
-        for (name, key, value) in [("old", keys[0], values[0]), ("new", keys[1], values[1])] {
+        for (at, name) in ["old", "new"].into_iter().enumerate() {
+            let (key, value, head) = (keys[at], values[at], heads[at]);
+            let most = if head.contains("max_entries") { "" } else { "__uint(max_entries, 64);" };
             let source = format!(
-                "#include \"bpf_min.h\"\n#define u8 __u8\n#define u32 __u32\n#define u64 __u64\nstruct k {{ {key} }};\nstruct v {{ {value} }};\nstruct {{ __uint(type, BPF_MAP_TYPE_HASH); \
-                 __uint(max_entries, 64); __uint(pinning, 1); __type(key, struct k); __type(value, struct v); }} flows SEC(\".maps\");\n"
+                "#include \"bpf_min.h\"\n#define u8 __u8\n#define u32 __u32\n#define u64 __u64\nstruct k {{ {key} }};\nstruct v {{ {value} }};\nstruct {{ {head} {most} \
+                 __uint(pinning, 1); __type(key, struct k); __type(value, struct v); }} flows SEC(\".maps\");\n"
             );
             let (file, object) = (path.join(format!("{name}.c")), path.join(format!("{name}.o")));
             fs::write(&file, source).expect("a file");
@@ -167,6 +177,99 @@ fn the_whole_command_that_is_suggested_works_as_it_is_typed() {
         assert!(typed.status.success(), "{what}: {command}: {}", text(&typed.stderr));
         assert!(case.lock().contains("by-hand = true"), "{what}");
     }
+}
+
+/// Changes of a map's declaration beside those of its members: what follows its key and value, before and after.
+const ATTRIBUTES: [(&str, [&str; 2]); 5] = [
+    ("of another type", ["__uint(type, BPF_MAP_TYPE_HASH);", "__uint(type, BPF_MAP_TYPE_PERCPU_HASH);"]),
+    ("of an array's keys", ["__uint(type, BPF_MAP_TYPE_HASH);", "__uint(type, BPF_MAP_TYPE_ARRAY);"]),
+    ("that evicts", ["__uint(type, BPF_MAP_TYPE_HASH);", "__uint(type, BPF_MAP_TYPE_LRU_HASH);"]),
+    (
+        "of fewer entries",
+        ["__uint(type, BPF_MAP_TYPE_HASH);", "__uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8);"],
+    ),
+    ("with flags", ["__uint(type, BPF_MAP_TYPE_HASH);", "__uint(type, BPF_MAP_TYPE_HASH); __uint(map_flags, 128);"]),
+];
+
+/// Values with what the kernel owns, or with another meaning.
+const OTHERS: [Change; 5] = [
+    (
+        "a timer",
+        ["u32 a;", "u32 a;"],
+        [
+            "struct bpf_timer { u64 opaque[2]; } __attribute__((aligned(8))) t; u64 n;",
+            "struct bpf_timer { u64 opaque[2]; } __attribute__((aligned(8))) t; u64 n; u64 m;",
+        ],
+        Asks::Author,
+    ),
+    (
+        "a timer that goes",
+        ["u32 a;", "u32 a;"],
+        ["struct bpf_timer { u64 opaque[2]; } __attribute__((aligned(8))) t; u64 n;", "u64 n;"],
+        Asks::Author,
+    ),
+    ("a lock", ["u32 a;", "u32 a;"], ["u64 n;", "struct bpf_spin_lock { u32 val; } l; u64 n;"], Asks::Author),
+    (
+        "another meaning",
+        ["u32 a;", "u32 a;"],
+        ["u64 n;", "u64 n; } __attribute__((btf_decl_tag(\"maplock:version=2\"))); struct other {"],
+        Asks::Author,
+    ),
+    ("no member of the key", ["u64 a;", "u64 b; u64 c;"], ["u64 n;", "u64 n; u64 m;"], Asks::Author),
+];
+
+/// The commands that a report offers, without what says nothing but their purpose.
+fn offered(told: &str) -> Vec<&str> {
+    let helps = told.lines().filter_map(|line| line.find("cargo maplock").map(|at| &line[at..]));
+    helps.filter(|line| line.contains(" accept ") || line.contains(" explain ")).collect()
+}
+
+#[test]
+fn every_command_that_a_report_offers_is_taken_or_leads_to_one_that_is() {
+    let Some(clang) = Clang::newest() else { return };
+    let members = CHANGES.iter().chain(&OTHERS).map(|(what, keys, values, _)| (*what, *keys, *values, HASHES));
+    let attributes = ATTRIBUTES.iter().flat_map(|(what, heads)| {
+        let plain = (*what, ["u32 a;", "u32 a;"], ["u64 n;", "u64 n;"], *heads);
+        [plain, (*what, ["u32 a;", "u32 a;"], ["u64 n;", "u64 n; u32 m;"], *heads)]
+    });
+    let mut kinds = std::collections::BTreeMap::<_, usize>::new();
+    for (what, keys, values, heads) in members.chain(attributes) {
+        let case = Case::of(&clang, keys, values, heads);
+        let before = case.lock();
+        for verb in ["check", "update"] {
+            let reported = case.run(&format!("{verb} --object new.o --lock maps.lock"));
+            let told = text(&[reported.stdout, reported.stderr].concat());
+            if reported.status.success() {
+                fs::write(case.path.join("maps.lock"), &before).expect("a lock");
+                continue;
+            }
+            for command in offered(&told) {
+                let typed = case.shell(command);
+                let said = text(&typed.stderr);
+                let kind = if command.contains(" --by-hand ") { "by hand" } else { "plain" };
+                if typed.status.success() {
+                    *kinds.entry((kind, "taken")).or_default() += 1;
+                } else {
+                    // Another command is suggested then, and that one is taken.
+                    let asks = said.contains("answered");
+                    let next =
+                        suggested(&said, "with the first answer").or_else(|| suggested(&said, "written by yourself"));
+                    let next = next.filter(|_| asks).unwrap_or_else(|| panic!("{what}: {command}: {said}"));
+                    let again = case.shell(next);
+                    assert!(again.status.success(), "{what}: {command}: {next}: {}", text(&again.stderr));
+                    *kinds.entry((kind, "asked")).or_default() += 1;
+                }
+                if command.contains(" accept ") {
+                    let again = case.run("check --object new.o --lock maps.lock");
+                    assert!(again.status.success(), "{what}: {command}: {}", text(&again.stdout));
+                }
+                fs::write(case.path.join("maps.lock"), &before).expect("a lock");
+            }
+        }
+    }
+    let count = |kind: &str, how: &str| kinds.get(&(kind, how)).copied().unwrap_or_default();
+    assert!(count("plain", "taken") > 60 && count("plain", "asked") > 20, "{kinds:?}");
+    assert!(count("by hand", "taken") > 4 && count("by hand", "asked") == 0, "{kinds:?}");
 }
 
 #[test]
