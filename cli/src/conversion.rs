@@ -1,6 +1,6 @@
 //! How entries are converted over one epoch: plain data.
 
-use maplock_layout::conversion::{Act, Collide, Derived, MemberPlan, Problems};
+use maplock_layout::conversion::{Act, Collide, Derived, Problems};
 use maplock_layout::history::Converting;
 
 /// How entries of a map are converted over one epoch.
@@ -59,17 +59,6 @@ fn answers(derived: &Derived) -> impl Iterator<Item = String> {
     let members = derived.members.iter().filter(|member| member.acts.iter().any(Act::is_answer));
     let members = members.map(|member| format!("{}: {member}", member.name()));
     members.chain(derived.leg.collide.map(of_one_key))
-}
-
-/// True where entries lose a part on their way, or one of them may be put together with another.
-pub(crate) fn loses_parts(steps: &[Converting<'_>]) -> bool {
-    let loses = |derived: &Derived| {
-        let may_meet = matches!(derived.leg.collide, Some(Collide::Sum | Collide::KeepOne));
-        // What stood where nothing is was nothing.
-        let lost = |member: &MemberPlan| !member.lossless && !member.is_padding();
-        may_meet || derived.members.iter().any(lost)
-    };
-    steps.iter().any(|step| matches!(step.derive(), Ok(Some(derived)) if loses(&derived)))
 }
 
 /// What becomes of entries whose keys become one.

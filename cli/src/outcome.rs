@@ -10,9 +10,9 @@ use maplock_layout::history::Converting;
 use maplock_layout::lock::{Epoch, Lines, LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::Fate;
 use maplock_layout::rules::{Attribute, Compares, Level, Tier};
-use maplock_layout::{Comparison, Disposition, Finding, Lock, Verdict, compare};
+use maplock_layout::{Comparison, Disposition, Finding, Lock, Loss, Verdict, compare};
 
-use crate::conversion::{Conversion, answered, loses_parts};
+use crate::conversion::{Conversion, answered};
 use crate::error::Error;
 use crate::project::{self, Target};
 use crate::undone::Undone;
@@ -181,15 +181,20 @@ impl Outcome {
         let maps = self.comparison.maps.iter();
         let lost = maps.filter(|verdict| verdict.loses_entries());
         let lost: Vec<_> = lost.map(|verdict| format!("`{}`", verdict.map)).collect();
-        let parts = self.comparison.maps.iter().filter(|verdict| verdict.disposition == Disposition::Migrate);
-        let parts = parts.filter(|verdict| loses_parts(&self.steps(verdict)));
-        let parts: Vec<_> = parts.map(|verdict| format!("`{}`", verdict.map)).collect();
-        let of_parts = || format!("of that of {}, a part is given up", parts.join(", "));
-        match (lost.as_slice(), parts.as_slice()) {
-            ([], []) => "no pinned state is lost".to_owned(),
-            ([], _) => format!("no pinned state is misread; {}", of_parts()),
-            (_, []) => format!("no pinned state is misread; that of {} is given up", lost.join(", ")),
-            _ => format!("no pinned state is misread; that of {} is given up, and {}", lost.join(", "), of_parts()),
+        let mut told = Vec::new();
+        if !lost.is_empty() {
+            told.push(format!("that of {} is given up", lost.join(", ")));
+        }
+        for verdict in self.comparison.maps.iter().filter(|verdict| verdict.disposition == Disposition::Migrate) {
+            let loss = Loss::of(&self.steps(verdict));
+            told.extend(loss.words(&verdict.map));
+            told.extend(
+                loss.may_meet.then(|| format!("entries of `{}` whose keys become one are put together", verdict.map)),
+            );
+        }
+        match told.is_empty() {
+            true => "no pinned state is lost".to_owned(),
+            false => format!("no pinned state is misread; {}", told.join(", ")),
         }
     }
 

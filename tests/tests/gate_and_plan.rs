@@ -9,6 +9,7 @@ use maplock::internals::inspect::{Observed, Source};
 use maplock::internals::normalise::Node;
 use maplock::layout::config::Levels;
 use maplock::layout::conversion::{Answers, Choice, Scale};
+use maplock::layout::history::Converting;
 use maplock::layout::lock::{LockedMap, OnUpgrade};
 use maplock::layout::map::{MapType as T, Pinning};
 use maplock::layout::map_type::{Fate, Keys, Values, fate};
@@ -346,7 +347,9 @@ fn what_the_gate_takes_no_node_refuses_and_what_it_says_a_node_does() {
                     continue;
                 }
                 count += 1;
-                let (says, does) = (verdict(&change, &lock), planned(&change.old, None, &lock).maps.remove(0));
+                let mut plan = planned(&change.old, None, &lock);
+                is_told_what_is_lost(&change, &plan, &lock);
+                let (says, does) = (verdict(&change, &lock), plan.maps.remove(0));
                 *by_disposition.entry(does.disposition()).or_default() += 1;
                 let what = format!(
                     "{} ({answer}): gate {}, node {}: {}",
@@ -455,6 +458,15 @@ fn of_a_map_that_is_given_up_gate_and_node_say_the_same() {
         }
     }
     assert!(count > 1_000 && refused * 10 < count, "{count} given up, {refused} of them are not told");
+}
+
+/// Where entries can't be had back from what they become, no plan says that nothing is lost.
+fn is_told_what_is_lost(change: &Change, plan: &Plan, lock: &Lock) {
+    let Action::Convert { carry, .. } = &plan.maps[0].action else { return };
+    let steps = Converting::on_way(&lock.maps["m"], change.old.digest());
+    let is_lossless = |step: &Converting<'_>| matches!(step.derive(), Ok(Some(derived)) if derived.is_lossless());
+    let is_kept = steps.iter().all(is_lossless) && !carry.may_drop_entries;
+    assert_eq!(plan.outcome().contains("nothing is lost"), is_kept, "{}:\n{plan}", change.what);
 }
 
 #[test]

@@ -109,16 +109,23 @@ fn annotation(severity: &str, at: Option<&SourceLine>, title: &str, message: &st
     format!("::{severity} {}title={}::{}\n", place.unwrap_or_default(), property(title), data(message))
 }
 
-/// An annotation for each map that is denied, that is refused, or that loses entries.
+/// An annotation for each map that is denied, that is refused, or that loses entries or parts of them.
 #[cfg(target_os = "linux")]
 fn plan(told: &Foreseen) -> String {
     let mut out = String::new();
     let lines = maplock_layout::lock::Lines::of(&told.text);
     for map in &told.plan.maps {
         let denied = told.denied(&map.map);
+        let parts: Vec<_> = map.action.loss().map(|loss| loss.words(&map.map)).unwrap_or_default();
+        let parts: String = parts.iter().map(|part| format!("; {part}")).collect();
         let severity = match denied {
             Some(_) => "error",
-            None if map.disposition() == maplock_layout::Disposition::Refuse || map.action.loses_entries() => "warning",
+            None if map.disposition() == maplock_layout::Disposition::Refuse
+                || map.action.loses_entries()
+                || !parts.is_empty() =>
+            {
+                "warning"
+            }
             None => continue,
         };
         let at = lines.find(&map.map, &map.map).and_then(|line| u64::try_from(line).ok());
@@ -126,7 +133,7 @@ fn plan(told: &Foreseen) -> String {
         let at = at.map(|line| SourceLine { file, line });
         let help = denied.map_or_else(String::new, |error| error.help.iter().map(|help| format!("\n{help}")).collect());
         let title = format!("map {}: {}", map.map, map.disposition());
-        out.push_str(&annotation(severity, at.as_ref(), &title, &format!("{}{help}", map.why)));
+        out.push_str(&annotation(severity, at.as_ref(), &title, &format!("{}{parts}{help}", map.why)));
     }
     out
 }

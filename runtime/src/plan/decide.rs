@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maplock_layout::conversion::{Collide, Conversion, Leg};
+use maplock_layout::history::Converting;
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::{Behaviour, Fate, fate};
 use maplock_layout::rules::{Attribute, Compares};
-use maplock_layout::{Digest, Disposition, Finding, Lock, MapDef, compare, config::Levels, sum_places};
+use maplock_layout::{Digest, Disposition, Finding, Lock, Loss, MapDef, compare, config::Levels, sum_places};
 
 use super::capacity;
 use super::cost::{entry_bytes, estimate};
@@ -152,7 +153,10 @@ fn replace(
             let carry = carry();
             let new = Asked { def, digest };
             match conversion {
-                Some(conversion) => Action::Convert { live, new, conversion, carry },
+                Some(conversion) => {
+                    let loss = Loss::of(&Converting::on_way(asked, live.digest));
+                    Action::Convert { live, new, conversion, loss, carry }
+                }
                 None => Action::Shrink { live, new, carry },
             }
         }

@@ -71,8 +71,16 @@ impl Plan {
         if !dropped.is_empty() {
             parts.push(format!("may drop entries: {}", dropped.join(", ")));
         }
-        if parts.is_empty() {
-            parts.push("nothing is lost".to_owned());
+        let losses = || self.maps.iter().filter_map(|map| Some((map, map.action.loss()?)));
+        let of_entries: Vec<_> = losses().flat_map(|(map, loss)| loss.words(&map.map)).collect();
+        match (parts.is_empty(), of_entries.is_empty()) {
+            (true, true) => parts.push("nothing is lost".to_owned()),
+            (_, true) => {}
+            // Code of the daemon may keep none.
+            (true, false) if !losses().any(|(_, loss)| loss.by_hand) => {
+                parts.push(format!("every entry is kept; {}", of_entries.join(", ")));
+            }
+            _ => parts.push(of_entries.join(", ")),
         }
         let snapshot: u64 = self.maps.iter().filter_map(|map| map.action.carry()).map(|carry| carry.snapshot).sum();
         if snapshot >= 1 << 20 {
@@ -100,6 +108,8 @@ impl Plan {
     /// - `from`, `to`: digests of what is pinned and of what will be, or null;
     /// - `id`, `pin`: of the map that the state comes from, or null; `from_kept`, `carried_back`, `loses_entries`,
     ///   `may_drop_entries`;
+    /// - `gives_up`, `inexact`: members that a conversion gives up (`name[]`: the end of an array), or may not keep exactly; `by_hand`: true
+    ///   where code of the daemon decides;
     /// - `entries` (null where not known), `old_max_entries`, `max_entries`;
     /// - `sums`: a list of `{"offset": bytes, "width": bytes}`; `snapshot_bytes`, `estimate_ms`;
     /// - `findings`: a list of `rule`, `level`, `path`, `old`, `new`, `accepted` and `message`.
@@ -134,7 +144,7 @@ impl MapPlan {
             })
         });
         let action = &self.action;
-        let (live, new, carry) = (action.live(), action.new_map(), action.carry());
+        let (live, new, carry, loss) = (action.live(), action.new_map(), action.carry(), action.loss());
         // Of a map that is gone, the kept one is all that there is; and that is what was asked for.
         let from = match action {
             Action::TakeBack { since: Since::Nothing, new, .. } => Some(new.digest),
@@ -155,6 +165,9 @@ impl MapPlan {
             "carried_back": matches!(action, Action::CarryBack { .. }),
             "loses_entries": action.loses_entries(),
             "may_drop_entries": carry.is_some_and(|carry| carry.may_drop_entries),
+            "gives_up": loss.map(|loss| &loss.given_up).into_iter().flatten().collect::<Vec<_>>(),
+            "inexact": loss.map(|loss| &loss.inexact).into_iter().flatten().collect::<Vec<_>>(),
+            "by_hand": loss.is_some_and(|loss| loss.by_hand),
             "entries": self.entries(),
             "old_max_entries": live.map(|live| live.def.max_entries),
             "max_entries": new.map(|new| new.def.max_entries),

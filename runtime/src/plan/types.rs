@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use maplock_layout::conversion::Conversion;
-use maplock_layout::{Digest, Disposition, Finding, MapDef};
+use maplock_layout::{Digest, Disposition, Finding, Loss, MapDef};
 
 use crate::generation::meta::Meta;
 use crate::inspect::Observed;
@@ -100,6 +100,8 @@ pub enum Action {
         new: Asked,
         /// How entries become those of the new layout.
         conversion: Conversion,
+        /// What entries lose of themselves by that.
+        loss: Loss,
         /// What it takes.
         carry: Carry,
     },
@@ -341,6 +343,15 @@ impl Action {
             | Self::CarryBack { .. }
             | Self::GoAlong { .. }
             | Self::Refuse { .. } => false,
+        }
+    }
+
+    /// What entries lose of themselves though they are kept: where they are converted.
+    #[must_use]
+    pub fn loss(&self) -> Option<&Loss> {
+        match self {
+            Self::Convert { loss, .. } => Some(loss),
+            _ => None,
         }
     }
 

@@ -132,7 +132,7 @@ impl Staged {
                 report.kept = transfer::count(&map, COUNTING).unwrap_or(0);
                 map
             }
-            Action::Convert { live, new, conversion, carry } => {
+            Action::Convert { live, new, conversion, carry, .. } => {
                 let old = open_live(plan, live)?;
                 let map = pinned(&new.def, &pin, Some(&live.pin), None)?;
                 let copied = self.convert(plan, (&old, &map), conversion, &carry.sums)?;

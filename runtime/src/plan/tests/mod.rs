@@ -6,6 +6,7 @@ mod entries;
 mod flags;
 mod generations;
 mod names;
+mod parts;
 mod shown;
 mod versions;
 

@@ -46,6 +46,7 @@ fn the_json_has_the_documented_names() {
     assert_eq!(stats["findings"][0]["accepted"], "swap");
     let keys: Vec<_> = stats.as_object().expect("an object").keys().map(String::as_str).collect();
     let documented = [
+        "by_hand",
         "carried_back",
         "disposition",
         "entries",
@@ -53,7 +54,9 @@ fn the_json_has_the_documented_names() {
         "findings",
         "from",
         "from_kept",
+        "gives_up",
         "id",
+        "inexact",
         "loses_entries",
         "map",
         "max_entries",

@@ -1,0 +1,106 @@
+//! What entries lose of themselves where every one of them is converted.
+
+use std::collections::BTreeSet;
+
+use crate::conversion::{Act, Collide, Derived, MemberPlan};
+use crate::history::Converting;
+
+/// What entries lose of themselves on their way. Members go by the names that answers and tables have for them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Loss {
+    /// Members that are given up. Of an array that is shortened, `name[]`: its end.
+    pub given_up: BTreeSet<String>,
+    /// Members of which the old bytes can't be had back for certain: numbers that are cast or scaled, enumerators that become others.
+    pub inexact: BTreeSet<String>,
+    /// True where entries whose keys become one are put together.
+    pub may_meet: bool,
+    /// True where code of the daemon decides.
+    pub by_hand: bool,
+}
+
+impl Loss {
+    /// Of the epochs that entries go through.
+    #[must_use]
+    pub fn of(steps: &[Converting<'_>]) -> Self {
+        let mut loss = Self::default();
+        for step in steps {
+            match step.derive() {
+                Ok(Some(derived)) => loss.take(&derived),
+                Ok(None) => loss.by_hand = true,
+                // Nothing is converted before that is answered.
+                Err(_) => {}
+            }
+        }
+        loss
+    }
+
+    fn take(&mut self, derived: &Derived) {
+        self.may_meet |= matches!(derived.leg.collide, Some(Collide::Sum | Collide::KeepOne));
+        // What stood where nothing is was nothing.
+        let lossy = derived.members.iter().filter(|member| !member.lossless && !member.is_padding());
+        for member in lossy {
+            let has = |wanted: fn(&Act) -> bool| member.acts.iter().any(wanted);
+            if has(|act| matches!(act, Act::Shortened(..))) {
+                self.given_up.insert(format!("{}[]", member.name()));
+            } else if has(|act| matches!(act, Act::Dropped)) {
+                self.given_up.insert(member.name().to_owned());
+            }
+            let is_whole = has(|act| matches!(act, Act::Shortened(..) | Act::Dropped));
+            // Of elements, their own members tell it.
+            let is_told = has(|act| matches!(act, Act::Elements)) && inside(derived, member);
+            if !is_whole && !is_told {
+                self.inexact.insert(member.name().to_owned());
+            }
+        }
+    }
+
+    /// True where each entry is kept as a whole, as far as two layouts tell.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What is lost of the entries of `map`, a phrase each, but for entries that are put together: those are lost themselves.
+    #[must_use]
+    pub fn words(&self, map: &str) -> Vec<String> {
+        let mut words = Vec::new();
+        if !self.given_up.is_empty() {
+            let are = if self.given_up.len() == 1 { "is" } else { "are" };
+            words.push(format!("{} of `{map}` {are} given up", list(&self.given_up)));
+        }
+        if !self.inexact.is_empty() {
+            words.push(format!("{} of `{map}` may be inexact", list(&self.inexact)));
+        }
+        if self.by_hand {
+            words.push(format!("the daemon's code says what is kept of `{map}`"));
+        }
+        words
+    }
+}
+
+/// True where a member within that one is not kept exactly either.
+fn inside(derived: &Derived, of: &MemberPlan) -> bool {
+    let elements = format!("{}[]", of.old.as_deref().unwrap_or_default());
+    let is_inside = |member: &&MemberPlan| member.old.as_deref().is_some_and(|old| old.starts_with(&elements));
+    derived.members.iter().filter(is_inside).any(|member| !member.lossless)
+}
+
+/// Most names in a phrase.
+const MOST_NAMES: usize = 4;
+
+/// `a`, the end of `b` and `c`
+fn list(names: &BTreeSet<String>) -> String {
+    let name = |name: &String| match name.strip_suffix("[]") {
+        Some(array) => format!("the end of `{array}`"),
+        None => format!("`{name}`"),
+    };
+    let mut told: Vec<_> = names.iter().take(MOST_NAMES).map(name).collect();
+    if names.len() > MOST_NAMES {
+        told.push(format!("{} more", names.len() - MOST_NAMES));
+    }
+    match told.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
