@@ -25,7 +25,7 @@ pub(crate) fn between(targets: &[Target]) -> Vec<Outcome> {
                         .because(cause)
                         .help("if both mean one map, make them alike")
                         .help(format!("if it is the other package's: `owner` names its lock, under [package.metadata.maplock.maps.{name}]"))
-                        .help(format!("if they are two maps of one name: `owner = \"maps.lock\"` there says that each is its own"));
+                        .help("if they are two maps of one name: `owner = \"maps.lock\"` there says that each is its own");
                     outcomes.push(Outcome { undone: Some(error), ..Outcome::new(second, Ending::Disagrees) });
                 }
             }
