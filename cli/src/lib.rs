@@ -12,6 +12,7 @@ mod args;
 mod asked;
 mod called;
 mod conversion;
+mod effect;
 mod error;
 mod formats;
 #[cfg(target_os = "linux")]
@@ -19,6 +20,7 @@ pub mod node;
 mod observed;
 mod outcome;
 mod project;
+mod ranking;
 mod terminal;
 mod undone;
 mod verbs;

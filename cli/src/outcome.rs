@@ -10,7 +10,7 @@ use maplock_layout::history::Converting;
 use maplock_layout::lock::{Epoch, Lines, LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::Fate;
 use maplock_layout::rules::{Attribute, Compares, Level, Tier};
-use maplock_layout::{Comparison, Disposition, Finding, Lock, Loss, Verdict, compare};
+use maplock_layout::{Comparison, Disposition, Finding, Lock, Loss, Risk, Verdict, compare};
 
 use crate::conversion::{Conversion, answered};
 use crate::error::Error;
@@ -95,6 +95,8 @@ pub(crate) struct Change {
     pub(crate) what: String,
     /// The epoch that was recorded, accepted or taken back.
     pub(crate) epoch: Option<Epoch>,
+    /// What old bytes are read as, where it was accepted that they stay.
+    pub(crate) readings: Vec<String>,
     /// How entries are converted, where that was accepted.
     pub(crate) conversion: Option<Conversion>,
 }
@@ -181,6 +183,12 @@ impl Outcome {
         let maps = self.comparison.maps.iter();
         let lost = maps.filter(|verdict| verdict.loses_entries());
         let lost: Vec<_> = lost.map(|verdict| format!("`{}`", verdict.map)).collect();
+        let named = |wanted: &dyn Fn(&Verdict) -> bool| {
+            let maps = self.comparison.maps.iter().filter(|verdict| wanted(verdict));
+            maps.map(|verdict| format!("`{}`", verdict.map)).collect::<Vec<_>>().join(", ")
+        };
+        let misread = named(&|verdict| verdict.misread().any(|reading| reading.risk == Risk::Misread));
+        let evicting = named(&|verdict| verdict.eviction.is_some());
         let mut told = Vec::new();
         if !lost.is_empty() {
             told.push(format!("that of {} is given up", lost.join(", ")));
@@ -192,10 +200,23 @@ impl Outcome {
                 loss.may_meet.then(|| format!("entries of `{}` whose keys become one are put together", verdict.map)),
             );
         }
-        match told.is_empty() {
-            true => "no pinned state is lost".to_owned(),
-            false => format!("no pinned state is misread; {}", told.join(", ")),
+        let mut parts = Vec::new();
+        if !misread.is_empty() {
+            parts.push(format!("pinned state of {misread} is read otherwise than it was written, as was accepted"));
         }
+        if !told.is_empty() {
+            if misread.is_empty() {
+                parts.push("no pinned state is misread".to_owned());
+            }
+            parts.push(told.join(", "));
+        }
+        if !evicting.is_empty() {
+            parts.push(format!("the kernel may drop entries of {evicting}"));
+        }
+        if parts.is_empty() {
+            parts.push("no pinned state is lost".to_owned());
+        }
+        parts.join("; ")
     }
 
     /// The report of `codegen`, of all findings that `wanted` keeps.
@@ -223,9 +244,10 @@ impl Outcome {
 
     /// Where a finding is best shown to a reviewer: in the sources, else in the lockfile of today.
     pub(crate) fn place(&self, finding: &Finding) -> Option<SourceLine> {
-        let source = self.inputs.as_ref().and_then(|inputs| inputs.locate(&finding.map, &finding.path(), None));
+        let attribute = finding.rule.effect.attribute;
+        let source = self.inputs.as_ref().and_then(|inputs| inputs.locate(&finding.map, &finding.path(), attribute));
         let source = source.and_then(|at| self.existing(&at));
-        let in_lock = |side: &Side| side.line(&finding.map, &finding.path(), None);
+        let in_lock = |side: &Side| side.line(&finding.map, &finding.path(), attribute);
         source.or_else(|| in_lock(&self.new)).or_else(|| in_lock(&self.old))
     }
 
@@ -253,14 +275,18 @@ impl Outcome {
         if grave.is_empty() {
             grave = told().collect();
         }
-        let first = grave.iter().min_by_key(|finding| finding.rule.tier);
+        // Of another type, nothing else is worth a word.
+        let rank = |finding: &&&Finding| (finding.rule.effect.attribute != Some(Attribute::Type), finding.rule.tier);
+        let first = grave.iter().min_by_key(rank);
         let change = match (first, grave.len()) {
             (None, _) => "same layout".to_owned(),
             (Some(first), 1) => first.short(),
             (Some(first), more) => format!("{}, and {} more", first.short(), more - 1),
         };
         let change = match &verdict.fate {
-            Fate::KeepSize(because) => format!("{change}, but the map keeps its size: {because}"),
+            Fate::KeepSize(because) => {
+                format!("{change}, but the map keeps its size, and new programs run on that: {because}")
+            }
             _ => change,
         };
         let accepted = self.comparison.of_map(&verdict.map).any(|finding| finding.accepted.is_some());
@@ -271,7 +297,10 @@ impl Outcome {
                 format!("gone from this release (accepted{reason}): unpinned at commit, kept for roll-back")
             }
             Disposition::Drop => "gone from this release: unpinned at commit, kept for roll-back".to_owned(),
-            Disposition::Grow if !accepted => format!("{change}, every entry kept"),
+            Disposition::Grow if !accepted => match &verdict.eviction {
+                Some(eviction) => format!("{change}; {eviction}"),
+                None => format!("{change}, every entry kept"),
+            },
             Disposition::Refuse if !accepted => format!("{change}; not accepted"),
             Disposition::Swap if !accepted => match (verdict.fate.words(), first) {
                 (Some(words), None) => words.to_owned(),
@@ -281,7 +310,8 @@ impl Outcome {
             _ if accepted => {
                 let reason = verdict.reason.as_ref().map_or_else(String::new, |reason| format!(": \"{reason}\""));
                 let more: String = self.answers(verdict).iter().map(|answer| format!("; {answer}")).collect();
-                format!("{change} (accepted{reason}{more})")
+                let eviction = verdict.eviction.as_ref().map_or_else(String::new, |eviction| format!("; {eviction}"));
+                format!("{change} (accepted{reason}{more}){eviction}")
             }
             _ => change,
         }
@@ -420,7 +450,7 @@ impl Change {
     }
 
     pub(crate) fn new(map: &str, kind: &'static str, what: String) -> Self {
-        Self { map: map.to_owned(), kind, what, epoch: None, conversion: None }
+        Self { map: map.to_owned(), kind, what, epoch: None, readings: Vec::new(), conversion: None }
     }
 }
 

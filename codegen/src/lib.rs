@@ -18,6 +18,7 @@ mod owner;
 pub mod report;
 mod rust_module;
 mod source_text;
+mod wrote;
 
 pub use builder::{BUILT_FILE, BuildError, Builder, LINES_FILE, OBJECTS_FILE};
 pub use file_error::FileError;

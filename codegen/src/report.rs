@@ -9,9 +9,10 @@ use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snip
 use maplock_layout::lock::{Lines, OnUpgrade};
 use maplock_layout::map::Pinning;
 use maplock_layout::rules::{self, Attribute, Compares, Level, Tier};
-use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Offer, Part, Rename, Subject, answers};
+use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Offer, Part, Rename, Risk, Subject, answers};
 
 use crate::object_file::SourceLine;
+use crate::wrote::{called, wrote_at};
 
 /// The two sides of a comparison, and what to tell beside the findings.
 #[derive(Debug, Clone, Copy)]
@@ -143,11 +144,18 @@ struct Way {
 fn ways(comparison: &Comparison, offer: Option<Offer>, map: &str, asks: &[&Finding]) -> Vec<Way> {
     let answers = answers(&comparison.of_map(map).collect::<Vec<_>>());
     let takes = |answer| answers.contains(&answer) && why_not(comparison, map, answer).is_none();
-    let all_bytes_stay = asks.iter().all(|finding| finding.keeps_bytes());
+    let verdict = comparison.maps.iter().find(|verdict| verdict.map == map);
+    // Where bytes differ and nothing is read as what it was not, the old ones are right, or those that were padding must be.
+    let readings = verdict.and_then(|verdict| verdict.readings.as_deref());
+    let is_right = readings.is_some_and(|all| all.iter().all(|reading| reading.risk != Risk::Misread));
+    let stays = |finding: &&Finding| finding.keeps_bytes() || is_right && finding.rule.tier == Tier::Bytes;
+    let all_bytes_stay = readings.is_none_or(|_| is_right) && asks.iter().all(stays);
+    let is_padding = readings.is_some_and(|all| all.iter().any(|reading| reading.risk == Risk::Padding));
+    let right = if is_padding { "if padding was 0" } else { "old bytes are right" };
     let migrates = takes(OnUpgrade::Migrate) && !matches!(offer, Some(Offer::No(_)));
     let by_hand = if matches!(offer, Some(Offer::ByHand(_))) { " --by-hand" } else { "" };
     let ways = [
-        (OnUpgrade::Reuse, "", "old bytes are right", all_bytes_stay && takes(OnUpgrade::Reuse)),
+        (OnUpgrade::Reuse, "", right, all_bytes_stay && takes(OnUpgrade::Reuse)),
         (OnUpgrade::Migrate, by_hand, "keep the entries", migrates),
         (OnUpgrade::Swap, "", if migrates { "start empty" } else { "give them up" }, takes(OnUpgrade::Swap)),
         (OnUpgrade::Drop, "", "give its entries up", takes(OnUpgrade::Drop)),
@@ -295,7 +303,10 @@ impl<'a> Telling<'a> {
             let at = at.map_or_else(|| "now".to_owned(), |at| format!("now, at {}:{}", self.source(&at).0, at.line));
             notes.push(format!("{at}: {}", finding.new_with_place()));
         }
-        notes.extend(self.misreading());
+        // Nobody reads old bytes that are converted or given up.
+        if matches!(finding.accepted, None | Some(OnUpgrade::Reuse)) {
+            notes.extend(self.misreading());
+        }
         for later in self.comparison.of_map(&finding.map) {
             if later.consequence_of.as_ref() == Some(&finding.subject) && later.level != Level::Allow {
                 notes.push(format!("so {}", later.message()));
@@ -334,25 +345,20 @@ impl<'a> Telling<'a> {
         if finding.rule.tier != Tier::Bytes {
             return None;
         }
-        let (name, subject) = (last_name(finding), &finding.subject);
+        let subject = &finding.subject;
         // Inside of an array of structs, or of an inner map, the place is one of many: the words would not be true.
         if subject.is_repeated() || subject.inner > 0 {
             return None;
         }
-        let role = subject.role();
         let old = layout_of(self.sides.old, &finding.map, subject.part)?;
+        let member = subject.member();
+        let it = called(subject.role(), member.as_deref());
         match (finding.old_place(), finding.new_place()) {
             (Some(at), None) => {
-                Some(format!("what the old release wrote as `{name}` ({at}) has no place in the new layout"))
+                Some(format!("what the old release wrote as {it} ({at}) has no place in the new layout"))
             }
             (_, Some(at)) => {
-                let wrote = match old.members_at(at) {
-                    _ if at.offset_bits >= old.size * 8 => format!("nothing: its {role}s end before"),
-                    names if names.is_empty() => "only padding".to_owned(),
-                    names if names == [name] => return None,
-                    names => names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-                };
-                let it = if name == role { format!("the {role}") } else { format!("`{name}`") };
+                let wrote = wrote_at(old, at, subject.role(), member.as_deref())?;
                 Some(format!("a node that upgrades would read {it} from {at}, where the old release wrote {wrote}"))
             }
             (None, None) => None,

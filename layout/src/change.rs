@@ -131,6 +131,8 @@ pub enum Change {
     Type { old: MapType, new: MapType },
     /// Its capacity.
     MaxEntries { old: u32, new: u32 },
+    /// That of a template, which maps that are in the map already do not get.
+    InnerCapacity { old: u32, new: u32 },
     /// Its capacity, which the map does not get, and why.
     CapacityStays { old: u32, new: u32, because: String },
     /// Its capacity, which the daemon sets on the side that has 0.

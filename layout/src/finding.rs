@@ -6,6 +6,7 @@ use crate::change::{Change, Subject};
 use crate::digest::Digest;
 use crate::epoch::{Merge, OnUpgrade};
 use crate::map_type::Fate;
+use crate::reading::{Reading, Risk};
 use crate::rules::{Compares, Decision, Level, Rule};
 
 /// A rule that applies to one place of one map, with both sides of it.
@@ -149,6 +150,11 @@ pub struct Verdict {
     pub answer: OnUpgrade,
     /// What becomes of the entries by that.
     pub fate: Fate,
+    /// What may be lost where entries are carried over, since the new map drops some by itself: a phrase.
+    pub eviction: Option<String>,
+    /// Where bytes differ: what the new programs read otherwise, if the entries stay as they are, worst first. `None` where nothing
+    /// tells.
+    pub readings: Option<Vec<Reading>>,
     /// What no node could do, though it may be an answer to what changed, and why: phrases.
     pub cannot: Vec<(OnUpgrade, String)>,
 }
@@ -158,6 +164,28 @@ impl Verdict {
     #[must_use]
     pub fn loses_entries(&self) -> bool {
         matches!(self.disposition, Disposition::Swap | Disposition::Drop) && self.fate == Fate::GivenUp
+    }
+
+    /// What the new programs read otherwise in entries that stay as they are.
+    pub fn misread(&self) -> impl Iterator<Item = &Reading> {
+        let stays = matches!(self.disposition, Disposition::Reuse | Disposition::Grow);
+        self.readings.iter().flatten().filter(move |_| stays)
+    }
+
+    /// How much a reviewer should look at it: the less, the sooner.
+    #[must_use]
+    pub fn urgency(&self) -> u8 {
+        match self.disposition {
+            Disposition::Refuse => 0,
+            Disposition::Swap | Disposition::Drop if self.loses_entries() => 1,
+            Disposition::Reuse | Disposition::Grow if self.misread().any(|reading| reading.risk == Risk::Misread) => 2,
+            Disposition::Migrate => 3,
+            Disposition::Reuse if self.misread().next().is_some() => 4,
+            Disposition::Reuse if matches!(self.fate, Fate::KeepSize(_)) => 4,
+            Disposition::Swap | Disposition::Drop => 5,
+            Disposition::Grow => 6,
+            Disposition::Reuse | Disposition::Create => 7,
+        }
     }
 }
 

@@ -4,6 +4,10 @@ use crate::change::{Change, Outline, Part, Step, Subject};
 use crate::finding::Finding;
 use crate::map_type::flag_names;
 use crate::place::Place;
+use crate::reading::{Named, Reading, Risk};
+
+/// Most members that a sentence names.
+const MOST: usize = 4;
 
 impl Subject {
     /// As a path: `flows`, `flows.value.stats[].bytes`, `outer.inner.key`.
@@ -50,25 +54,43 @@ impl Subject {
         }
     }
 
-    /// By the member, or by what of which map it is.
+    /// By the whole way to the member, as the options of an epoch name it, or by what of which map it is.
     fn words(&self, map: &str, has_map: bool) -> String {
-        let last = self.steps.iter().rposition(|step| *step != Step::Element);
+        let role = self.role();
         if self.steps.is_empty() {
-            let role = self.role();
-            return match (self.part, self.inner) {
-                (Part::Map, 0) => format!("map `{map}`"),
-                (Part::Map, _) => format!("the inner map{}", of(map, has_map)),
-                (_, 0) => format!("the {role}{}", of(map, has_map)),
-                (..) => format!("the {role} of `{}`", self.part(Part::Map).path(map)),
+            return match self.part {
+                Part::Map if self.inner == 0 => format!("map `{map}`"),
+                Part::Map => inner_map(map, self.inner),
+                _ => format!("the {role}{}", self.owner(map, has_map)),
             };
         }
-        let mut words = match last.map(|at| &self.steps[at]) {
-            Some(Step::Member(name)) => name.clone(),
-            _ => self.role().to_owned(),
+        let member = self.member().unwrap_or_default();
+        let path = match self.part {
+            _ if member.starts_with('[') => format!("{role}{member}"),
+            Part::Key => format!("{role}.{member}"),
+            _ => member,
         };
-        let elements = self.steps.len() - last.map_or(0, |at| at + 1);
-        (0..elements).for_each(|_| words.push_str("[]"));
-        format!("`{words}`")
+        match self.inner {
+            0 => format!("`{path}`"),
+            inner if has_map => format!("`{path}` in {}", inner_map(map, inner)),
+            _ => format!("`{path}`"),
+        }
+    }
+
+    /// ` of` the map that it is a part of, where these name it.
+    fn owner(&self, map: &str, has_map: bool) -> String {
+        match self.inner {
+            _ if !has_map => String::new(),
+            0 => format!(" of `{map}`"),
+            inner => format!(" of {}", inner_map(map, inner)),
+        }
+    }
+
+    /// What a last step leads from.
+    fn holder(&self) -> Self {
+        let mut holder = self.clone();
+        holder.steps.pop();
+        holder
     }
 
     /// The array whose elements this is.
@@ -81,6 +103,11 @@ impl Subject {
 
 fn of(map: &str, has_map: bool) -> String {
     if has_map { format!(" of `{map}`") } else { String::new() }
+}
+
+/// The template of the maps that a map holds.
+fn inner_map(map: &str, depth: usize) -> String {
+    format!("`{map}`{}", "'s inner map".repeat(depth))
 }
 
 fn outline(map: &Outline) -> String {
@@ -176,7 +203,19 @@ impl Finding {
             phrase(&self.map, &self.subject, &self.change, false),
             phrase(&self.map, &self.subject, &self.change, true),
         );
-        if whole.starts_with(&map) { whole } else { format!("{map}: {phrase}") }
+        let inner = match self.subject.inner {
+            // Its phrase says of which map it is.
+            _ if matches!(self.change, Change::InnerCapacity { .. }) => String::new(),
+            0 => String::new(),
+            depth => format!("map {}", inner_map(&self.map, depth)),
+        };
+        match inner.is_empty() {
+            true if whole.starts_with(&map) => whole,
+            true => format!("{map}: {phrase}"),
+            // Of the template itself, the phrase begins so.
+            false if format!("map {whole}").starts_with(&inner) => format!("map {whole}"),
+            false => format!("{inner}: {phrase}"),
+        }
     }
 
     /// The change in words for a place that names the map already.
@@ -186,6 +225,7 @@ impl Finding {
             Change::MaxEntries { old, new } | Change::CapacityStays { old, new, .. } if self.subject.is_map() => {
                 format!("max_entries {old} -> {new}")
             }
+            Change::InnerCapacity { .. } => phrase(&self.map, &self.subject, &self.change, false),
             _ => self.message(),
         }
     }
@@ -195,16 +235,19 @@ impl Finding {
     pub fn brief(&self) -> String {
         let has_names = matches!(self.change, Change::Renamed { .. } | Change::MapRenamed { .. });
         match (self.subject.member(), sides(&self.change)) {
-            (Some(member), (Some(old), Some(new))) if !has_names => format!("{member} {old} -> {new}"),
-            _ => self.message(),
+            (Some(member), (Some(old), Some(new))) if !has_names && self.subject.inner == 0 => {
+                let part = if self.subject.part == Part::Key && !member.starts_with('[') { "key." } else { "" };
+                format!("{part}{member} {old} -> {new}")
+            }
+            _ => self.short(),
         }
     }
 
     /// True where the phrase names the map.
     #[must_use]
     pub fn names_map(&self) -> bool {
-        let Subject { inner, part, steps } = &self.subject;
-        steps.is_empty() && (*inner == 0 || *part == Part::Map) && !matches!(self.change, Change::Stale { .. })
+        let Subject { inner, steps, .. } = &self.subject;
+        (steps.is_empty() || *inner > 0) && !matches!(self.change, Change::Stale { .. })
     }
 }
 
@@ -229,7 +272,9 @@ fn sides(change: &Change) -> (Option<String>, Option<String>) {
         Change::MapRenamed { old, new } => both(old, new),
         Change::Pinned { new } => (Some(pinned(!new)), Some(pinned(*new))),
         Change::Type { old, new } => both(old, new),
-        Change::MaxEntries { old, new } | Change::CapacityStays { old, new, .. } => both(old, new),
+        Change::MaxEntries { old, new }
+        | Change::InnerCapacity { old, new }
+        | Change::CapacityStays { old, new, .. } => both(old, new),
         Change::CapacityAtRunTime { old, new } => {
             let said = |most: &u32| if *most == 0 { "set at run time".to_owned() } else { most.to_string() };
             both(&said(old), &said(new))
@@ -267,8 +312,7 @@ fn sides(change: &Change) -> (Option<String>, Option<String>) {
 /// What differs, in words; `has_map` where these name the map.
 fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> String {
     let what = subject.words(map, has_map);
-    // Attributes are said of a map in full.
-    let owner = subject.words(map, true);
+    let owner = subject.owner(map, has_map);
     let moved = match change.places(subject) {
         (Some(old), Some(new)) if old.offset_bits != new.offset_bits => ", and moved",
         _ => "",
@@ -282,25 +326,28 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         Change::MapRenamed { old, .. } => format!("{what} was called `{old}`"),
         Change::Pinned { new } => format!("{what} is {} pinned", if *new { "now" } else { "no longer" }),
         Change::Type { old, new } => format!("{what} is of type {new}, it was {old}"),
-        Change::MaxEntries { old, new } if subject.inner > 0 => format!("{what} has {new} entries, it had {old}"),
         Change::MaxEntries { old, new } => {
             let verb = if new > old { "grew" } else { "shrank" };
-            format!("max_entries{} {verb} from {old} to {new}", of(map, has_map))
+            format!("max_entries{owner} {verb} from {old} to {new}")
         }
-        Change::CapacityStays { old, new, because } => {
-            format!("`{map}` keeps its {old} entries, though max_entries is {new}: {because}")
+        Change::InnerCapacity { old, new } => {
+            let of = of(map, has_map);
+            format!("inner map{of}: max_entries {old} -> {new}; maps that are in it already keep theirs")
         }
+        Change::CapacityStays { old, new, because } => format!(
+            "{what} keeps its capacity of {old}, and new programs run on that, though max_entries is {new}: {because}"
+        ),
         Change::CapacityAtRunTime { new: 0, .. } => {
-            format!("the object no longer says how many entries {owner} holds: the daemon does")
+            format!("the object no longer says how many entries {what} holds: the daemon does")
         }
         Change::CapacityAtRunTime { new, .. } => {
-            format!("the object says how many entries {owner} holds, {new}, where the daemon did; a larger map stays")
+            format!("the object says how many entries {what} holds, {new}, where the daemon did; a larger map stays")
         }
         Change::Flags { old, new } => {
-            format!("map_flags of {owner} are {}, they were {}", flag_names(*new), flag_names(*old))
+            format!("map_flags{owner} are {}, they were {}", flag_names(*new), flag_names(*old))
         }
-        Change::MapExtra { old, new } => format!("map_extra of {owner} is {new}, it was {old}"),
-        Change::Pinning { old, new } => format!("pinning{} is {new}, it was {old}", of(map, has_map)),
+        Change::MapExtra { old, new } => format!("map_extra{owner} is {new}, it was {old}"),
+        Change::Pinning { old, new } => format!("pinning{owner} is {new}, it was {old}"),
         Change::Untyped { new } => format!("{what} is declared by its size alone: {}", bytes(*new)),
         Change::Unpromised { new, member, because } if member.is_empty() => format!("{what}: `{new}` {because}"),
         Change::Unpromised { new, member, because } => format!("{what}: `{member}` of `{new}` {because}"),
@@ -342,17 +389,21 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         Change::Empty { old: Some(old), new: Some(new) } => {
             format!("{what}, which takes no bytes, is spelled {new}, it was {old}")
         }
-        Change::Renamed { old, new } => format!("`{}` was renamed to `{}`", old.0, new.0),
-        Change::Moved { old, new } => format!("{what} moved from {old} to {new}"),
-        Change::Enumerator { old: Some(old), new: Some(new) } => {
-            format!("enumerator `{name}` is {new}, it was {old}")
+        Change::Renamed { old, .. } => {
+            format!("{} was renamed to {what}", subject.renamed(&old.0).words(map, false))
         }
-        Change::Enumerator { old: Some(old), .. } => format!("enumerator `{name}` ({old}) was removed"),
-        Change::Enumerator { new, .. } => {
-            format!("enumerator `{name}` ({}) was added", new.unwrap_or_default())
+        Change::Moved { old, new } => format!("{what} moved from {old} to {new}"),
+        Change::Enumerator { old, new } => {
+            let of = subject.holder().words(map, has_map);
+            match (old, new) {
+                (Some(old), Some(new)) => format!("enumerator `{name}` of {of} is {new}, it was {old}"),
+                (Some(old), None) => format!("enumerator `{name}` ({old}) of {of} was removed"),
+                (None, new) => format!("enumerator `{name}` ({}) of {of} was added", new.unwrap_or_default()),
+            }
         }
         Change::EnumeratorRenamed { old, new, number } => {
-            format!("enumerator `{old}` ({number}) was renamed to `{new}`")
+            let of = subject.holder().words(map, has_map);
+            format!("enumerator `{old}` ({number}) of {of} was renamed to `{new}`")
         }
         Change::Stale { from, old, new } => format!(
             "the epoch from {} leads to {}, and nothing leads on to today's {}",
@@ -368,6 +419,47 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         }
         Change::TooMuch { looked_at } => {
             format!("map `{map}` differs in over {looked_at} places; not all were looked at")
+        }
+    }
+}
+
+impl Reading {
+    /// What becomes of the bytes: `bytes 0..4, written as `rx` (u32), will be read as `tx` (u32)`.
+    #[must_use]
+    pub fn sentence(&self, map: &str) -> String {
+        let inner = match self.inner {
+            0 => String::new(),
+            depth => format!("in `{map}`{}, ", "'s inner map".repeat(depth)),
+        };
+        let told = |named: &Named| format!("{} ({})", self.member(&named.path), named.spelling);
+        let mut wrote: Vec<_> = self.wrote.iter().take(MOST).map(told).collect();
+        if self.wrote.len() > MOST {
+            wrote.push(format!("{} more", self.wrote.len() - MOST));
+        }
+        if self.has_padding {
+            wrote.push("padding".to_owned());
+        }
+        let wrote = match wrote.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+            _ => wrote.concat(),
+        };
+        let place = self.place;
+        let Some(reads) = &self.reads else {
+            return format!("{inner}{place}, written as {wrote}, will be padding, in which keys differ still");
+        };
+        let right = if self.risk == Risk::Padding { ": right where the old release wrote 0" } else { "" };
+        format!("{inner}{place}, written as {wrote}, will be read as {}{right}", told(reads))
+    }
+
+    /// A member by its path, as the options of an epoch name it.
+    fn member(&self, path: &str) -> String {
+        match (self.part, path) {
+            (Part::Key, "") => "the key".to_owned(),
+            (_, "") => "the value".to_owned(),
+            (Part::Key, path) if path.starts_with('[') => format!("`key{path}`"),
+            (Part::Key, path) => format!("`key.{path}`"),
+            (_, path) if path.starts_with('[') => format!("`value{path}`"),
+            (_, path) => format!("`{path}`"),
         }
     }
 }

@@ -815,10 +815,93 @@ fn the_capacity_of_an_inner_map_counts_where_the_kernel_compares_it() {
         (inner.map_type, inner.max_entries) = (map_type, entries);
         of_maps(inner)
     };
-    assert_eq!(lines(&changes(&of(MapType::HASH, 64), &of(MapType::HASH, 128))), [""; 0]);
+    // Maps that are in it stay as they were made, and nobody has to decide.
+    let free = changes(&of(MapType::HASH, 64), &of(MapType::HASH, 128));
+    assert_eq!(lines(&free), ["inner-capacity-changed outer.inner: 64 -> 128"]);
+    let [finding] = free.findings.as_slice() else { panic!("{free:#?}") };
+    assert_eq!(finding.short(), "inner map: max_entries 64 -> 128; maps that are in it already keep theirs");
+    assert_eq!((free.has_breaks(), free.maps[0].disposition), (false, Disposition::Reuse));
+    assert_eq!(of(MapType::HASH, 64).digest(), of(MapType::HASH, 128).digest());
     assert_eq!(
         lines(&changes(&of(MapType::ARRAY, 64), &of(MapType::ARRAY, 128))),
         ["inner-map-changed outer.inner: 64 -> 128"]
+    );
+}
+
+#[test]
+fn no_two_findings_of_a_map_have_one_title() {
+    let twice = "struct w { u32 n; enum kind { A, B } k; }; struct v { struct w rx; struct w tx; };";
+    let changed = "struct w { s32 n; enum kind { A = 2, B } k; }; struct v { struct w rx; struct w tx; };";
+    let of = |types: &str| MapDef { inner: Some(Box::new(map_of(types, types))), ..map_of(types, types) };
+    let found = changes(&of(twice), &of(changed)).findings;
+    let titles: Vec<_> = found.iter().map(Finding::title).collect();
+    let distinct: std::collections::BTreeSet<_> = titles.iter().collect();
+    assert_eq!((titles.len(), distinct.len()), (found.len(), found.len()), "{titles:#?}");
+    let has = |title: &str| assert!(titles.iter().any(|of| of == title), "{title}: {titles:#?}");
+    has("map `m`: `key.rx.n` changed from u32 to i32");
+    has("map `m`: `tx.n` changed from u32 to i32");
+    has("map `m`'s inner map: `tx.n` changed from u32 to i32");
+    has("map `m`: enumerator `A` of `rx.k` is 2, it was 0");
+    // A message without the map names it where it is the inner one.
+    let inner = found.iter().find(|of| of.subject.inner == 1).unwrap();
+    assert!(inner.names_map() && inner.message().contains(" in `m`'s inner map "), "{}", inner.message());
+}
+
+/// What entries that stay are read as.
+#[track_caller]
+fn reads(old: &MapDef, new: &MapDef, expected: &[&str]) {
+    let comparison = diff(&lock([old.clone()]), &lock([new.clone()]));
+    let readings = comparison.maps[0].readings.clone().unwrap_or_default();
+    let told: Vec<_> = readings.iter().map(|reading| reading.sentence("m")).collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn what_old_bytes_are_read_as_is_said_of_each_that_changes() {
+    let values = |old: &str, new: &str, expected: &[&str]| reads(&map(old), &map(new), expected);
+    values(
+        "struct v { u32 rx; u32 tx; u64 seen; };",
+        "struct v { u32 tx; u32 rx; u64 seen; };",
+        &[
+            "bytes 0..4, written as `rx` (u32), will be read as `tx` (u32)",
+            "bytes 4..8, written as `tx` (u32), will be read as `rx` (u32)",
+        ],
+    );
+    // Of what was padding, or there to fill a gap.
+    values(
+        "struct v { u32 a; u64 b; };",
+        "struct v { u32 a; u32 flags; u64 b; };",
+        &["bytes 4..8, written as padding, will be read as `flags` (u32): right where the old release wrote 0"],
+    );
+    values(
+        "struct v { u32 a; u8 on; u8 _pad[3]; };",
+        "struct v { u32 a; u8 on; u8 up; u8 _pad[2]; };",
+        &["byte 5, written as `_pad` (u8[3]), will be read as `up` (u8): right where the old release wrote 0"],
+    );
+    values("struct v { u8 on; u8 __pad1[3]; u32 a; };", "struct v { u8 on; u32 a; };", &[]);
+    // Worst first; what became wider takes what was behind it.
+    values(
+        "struct v { u32 a; u32 b; u32 old; };",
+        "struct v { u64 a; u32 new; };",
+        &[
+            "bytes 0..8, written as `a` (u32) and `b` (u32), will be read as `a` (u64)",
+            "bytes 8..12, written as `old` (u32), will be read as `new` (u32)",
+        ],
+    );
+    values("struct v { u8 tag[8]; u32 a; };", "struct v { u8 tag[4]; u32 _pad; u32 a; };", &[]);
+    // The same numbers in all arms, and one that is larger than they are.
+    let trie = "struct v { u32 len; u8 data[4]; };";
+    values(trie, "struct h { u32 len; }; struct v { union { struct h head; u32 len; }; u8 data[4]; };", &[]);
+    values(
+        trie,
+        "struct v { union { u8 bytes[4]; u32 len; }; u8 data[4]; };",
+        &["bytes 0..4, written as `len` (u32), will be read as `bytes` (u8[4])"],
+    );
+    // A key is all of its bytes.
+    reads(
+        &map_of("struct k { u32 a; u32 b; u64 c; };", "u32"),
+        &map_of("struct k { u32 a; u64 c; };", "u32"),
+        &["bytes 4..8, written as `key.b` (u32), will be padding, in which keys differ still"],
     );
 }
 
@@ -1101,6 +1184,6 @@ fn the_key_of_an_inner_map_is_not_said_to_be_the_outer_ones() {
     let [size] = found.as_slice() else { panic!("{found:#?}") };
     assert_eq!(
         (size.path().as_str(), size.message().as_str()),
-        ("outer.inner.key", "the key of `outer.inner` takes 8 bytes, it took 4")
+        ("outer.inner.key", "the key of `outer`'s inner map takes 8 bytes, it took 4")
     );
 }

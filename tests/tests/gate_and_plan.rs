@@ -558,6 +558,49 @@ fn what_can_become_of_entries_can_be_accepted_so() {
     assert!(count > 100, "{count} cases");
 }
 
+/// To go on with the bytes is offered where they are right, or those that were there to fill a gap are; and else never.
+#[test]
+fn reuse_is_offered_where_no_byte_is_read_as_what_it_was_not() {
+    let of = |members: &[(&str, Arc<Layout>)]| with_value(def(T::HASH), &structure("stats", members));
+    let keyed = |members: &[(&str, Arc<Layout>)]| with_key(def(T::HASH), &structure("key", members));
+    let offered = |old: &MapDef, new: &MapDef| {
+        let comparison = compare(&lock(old), &lock(new), &Levels::default());
+        let commands = maplock_codegen::report::commands(&comparison, (&lock(old), &lock(new)), "m", "");
+        commands.into_iter().find(|command| command.line.contains(" reuse ")).map(|command| command.purpose)
+    };
+    let old = of(&[("packets", int(8)), ("on", int(4)), ("_pad", int(4)), ("seen", int(8))]);
+    for (what, new, purpose) in [
+        (
+            "a filler becomes a member",
+            of(&[("packets", int(8)), ("on", int(4)), ("up", int(4)), ("seen", int(8))]),
+            Some("if padding was 0"),
+        ),
+        (
+            "a filler shrinks and moves",
+            of(&[("packets", int(8)), ("on", int(4)), ("up", int(2)), ("_pad", int(2)), ("seen", int(8))]),
+            Some("if padding was 0"),
+        ),
+        (
+            "a filler in several parts",
+            of(&[("packets", int(8)), ("on", int(4)), ("_pad1", int(2)), ("_pad2", int(2)), ("seen", int(8))]),
+            Some("old bytes are right"),
+        ),
+        ("members swapped", of(&[("seen", int(8)), ("on", int(4)), ("_pad", int(4)), ("packets", int(8))]), None),
+        ("a member widened over the filler", of(&[("packets", int(8)), ("on", int(8)), ("seen", int(8))]), None),
+        (
+            "another member in its place",
+            of(&[("packets", int(8)), ("on", int(4)), ("_pad", int(4)), ("until", int(4)), ("since", int(4))]),
+            None,
+        ),
+    ] {
+        assert_eq!(offered(&old, &new), purpose, "{what}");
+    }
+    // Programs look keys up by all of their bytes.
+    let old = keyed(&[("a", int(4)), ("b", int(4))]);
+    assert_eq!(offered(&old, &keyed(&[("a", int(4)), ("_pad", int(4))])), None);
+    assert_eq!(offered(&keyed(&[("a", int(4)), ("_pad", int(4))]), &old), Some("if padding was 0"));
+}
+
 #[test]
 fn what_the_help_offers_is_accepted() {
     let mut strict = Levels::default();

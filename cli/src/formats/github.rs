@@ -6,7 +6,9 @@ use std::path::Path;
 
 use maplock_codegen::SourceLine;
 use maplock_codegen::report::Command;
+use maplock_layout::map_type::Fate;
 use maplock_layout::rules::Level;
+use maplock_layout::{Disposition, Risk};
 
 use super::Format;
 use crate::error::Error;
@@ -49,14 +51,18 @@ fn annotations(outcome: &Outcome) -> String {
         let against = outcome.against.as_ref().map_or_else(String::new, |against| format!(" against {against}"));
         return failed(undone.words(), &format!("{}{against}: ", outcome.lock), error);
     }
-    let told = outcome
-        .comparison
-        .findings
-        .iter()
-        .filter(|finding| finding.level != Level::Allow && finding.consequence_of.is_none());
-    let (mut commanded, mut answered) = (Vec::new(), Vec::new());
+    let findings = outcome.findings();
+    let told = findings.iter().filter(|finding| {
+        (finding.level != Level::Allow || finding.accepted.is_some()) && finding.consequence_of.is_none()
+    });
+    let (mut commanded, mut reasoned) = (Vec::new(), Vec::new());
     for finding in told {
+        let verdict = outcome.comparison.maps.iter().find(|verdict| verdict.map == finding.map);
+        let is_risk = verdict.is_some_and(|verdict| {
+            verdict.loses_entries() || verdict.misread().any(|reading| reading.risk == Risk::Misread)
+        });
         let severity = match finding.accepted {
+            Some(_) if is_risk => "warning",
             Some(_) => "notice",
             None if finding.is_break() => "error",
             None => "warning",
@@ -64,11 +70,23 @@ fn annotations(outcome: &Outcome) -> String {
         let mut message = finding.message();
         if let Some(way) = finding.accepted {
             message.push_str(&format!("\naccepted: {way}"));
-            // What was answered is about the whole map, too.
-            let verdict = outcome.comparison.maps.iter().find(|verdict| verdict.map == finding.map);
-            if let Some(verdict) = verdict.filter(|_| !answered.contains(&&finding.map)) {
-                answered.push(&finding.map);
+            // What is said of the whole map is said once.
+            if let Some(verdict) = verdict.filter(|_| !reasoned.contains(&&finding.map)) {
+                reasoned.push(&finding.map);
+                if let Some(reason) = &verdict.reason {
+                    message.push_str(&format!(": \"{reason}\""));
+                }
                 outcome.answers(verdict).iter().for_each(|answer| message.push_str(&format!("\n{answer}")));
+                for line in Outcome::readings(verdict).iter().chain(&verdict.eviction) {
+                    message.push_str(&format!("\n{line}"));
+                }
+                let becomes = match (verdict.disposition, &verdict.fate) {
+                    _ if verdict.loses_entries() => Some("its entries are given up"),
+                    (Disposition::Migrate, Fate::Converted) => Some("every entry is converted"),
+                    (Disposition::Migrate | Disposition::Grow, _) => Some("every entry is copied"),
+                    (_, fate) => fate.words(),
+                };
+                message.extend(becomes.map(|becomes| format!("\n{becomes}")));
             }
         }
         // The answer is about the whole map, and is given once.
@@ -83,7 +101,7 @@ fn annotations(outcome: &Outcome) -> String {
     }
     // Another answer to what was accepted before: nothing is found any more.
     let accepted = outcome.changes.iter().filter(|change| change.kind == "accepted");
-    for change in accepted.filter(|change| !answered.contains(&&change.map)) {
+    for change in accepted.filter(|change| !reasoned.contains(&&change.map)) {
         let mut message = change.what.clone();
         let answers = change.conversion.iter().flat_map(Conversion::answers);
         answers.for_each(|answer| message.push_str(&format!("\n{answer}")));

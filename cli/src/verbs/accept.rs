@@ -7,7 +7,7 @@ use maplock_layout::conversion::Answers;
 use maplock_layout::epochs::{self, EpochError};
 use maplock_layout::history::Converting;
 use maplock_layout::identity::Identities;
-use maplock_layout::lock::{Epoch, Merge, OnUpgrade};
+use maplock_layout::lock::{Merge, OnUpgrade};
 use maplock_layout::rules;
 use maplock_layout::{Lock, MapDef, Observation, compare};
 
@@ -17,6 +17,7 @@ use crate::Said;
 use crate::args::{AcceptArgs, OnUpgradeArg};
 use crate::asked;
 use crate::conversion::Conversion;
+use crate::effect;
 use crate::error::Error;
 use crate::observed;
 use crate::outcome::{Change, Ending, Outcome, Side, demand_decisions};
@@ -146,6 +147,8 @@ fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outc
         })?;
     }
     let mut outcome = written(target, editing, text, before, after, "accepted", answer.maps)?;
+    // As a text: of what is not in it, nothing waits.
+    let new_text = outcome.new.lock.to_string();
     let mut rest = compare(&outcome.new.lock, &observed.lock, levels);
     demand_decisions(&mut rest);
     let mut open: Vec<_> =
@@ -153,7 +156,7 @@ fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outc
     open.dedup();
     if !open.is_empty() {
         outcome.notes.push(format!("still to be decided: {}", open.join(", ")));
-    } else if epochs::update(&outcome.new.lock, observed, levels).is_ok_and(|updated| updated != outcome.new.lock) {
+    } else if epochs::update(&outcome.new.lock, observed, levels).is_ok_and(|updated| updated.to_string() != new_text) {
         outcome.notes.push(format!("safe changes wait for `cargo maplock update{}`", target.selection));
     }
     outcome.notes.extend(observed::notes_of_versions(observed));
@@ -255,7 +258,9 @@ fn written(
             epochs.and_then(|epochs| epochs.last().cloned())
         };
         let epoch = newest(if kind == "undone" { &before } else { &after });
-        let mut what = epoch.as_ref().map_or_else(String::new, on_a_node);
+        let verdict = epoch.as_ref().and_then(|epoch| effect::verdict(map, epoch, &after));
+        let mut what = epoch.as_ref().map_or_else(String::new, |epoch| effect::words(epoch, verdict.as_ref()));
+        let readings = verdict.filter(|_| kind == "accepted").as_ref().map(Outcome::readings).unwrap_or_default();
         let is_renamed = epoch.as_ref().is_some_and(|epoch| epoch.rules.iter().any(|id| id == rules::MAP_RENAMED.id));
         let old = after.maps.get(map).and_then(|map| map.renamed_from.first()).filter(|_| is_renamed);
         if let Some(old) = old.filter(|_| kind == "accepted") {
@@ -267,7 +272,7 @@ fn written(
         };
         let conversion =
             conversion.filter(|_| epoch.as_ref().is_some_and(|epoch| epoch.on_upgrade == OnUpgrade::Migrate));
-        outcome.changes.push(Change { epoch, conversion, ..Change::new(map, kind, what) });
+        outcome.changes.push(Change { epoch, readings, conversion, ..Change::new(map, kind, what) });
     }
     if kind == "accepted" {
         let older = |name: &String| after.maps.get(name).into_iter().flat_map(|map| &map.renamed_from);
@@ -283,21 +288,6 @@ fn written(
     outcome.old = Side::of_lock(target, text, before);
     outcome.new = Side::of_lock(target, new_text, after);
     Ok(outcome)
-}
-
-/// What a node does that still has the old definition.
-fn on_a_node(epoch: &Epoch) -> String {
-    let does = match epoch.on_upgrade {
-        OnUpgrade::Reuse => "keeps the map and its entries as they are",
-        OnUpgrade::Migrate => "converts every entry to the new layout",
-        OnUpgrade::Swap => "puts an empty map in its place: its entries are given up",
-        OnUpgrade::Drop => "takes the map away: its entries are given up",
-        OnUpgrade::Refuse => "does not start: somebody must decide there",
-    };
-    match epoch.on_upgrade {
-        OnUpgrade::Refuse => format!("the upgrade of a node that has the old map {does}"),
-        _ => format!("a node that upgrades {does}"),
-    }
 }
 
 fn refused(error: &EpochError) -> Error {

@@ -21,6 +21,7 @@ use crate::layout::Layout;
 use crate::lock::{Gone, Lock, LockedMap};
 use crate::map::{MapDef, Pinning};
 use crate::map_type::{Fate, fate_where, why_not};
+use crate::reading::readings;
 use crate::rules::{self, Attribute, Level, Rule, Tier};
 use crate::sum::sum_places;
 use at::{At, Role, Trail};
@@ -117,7 +118,8 @@ fn removed(before: &LockedMap, gone: Option<&Gone>, sink: &mut Sink<'_>) -> Verd
 fn verdict(map: &str, disposition: Disposition, from: Option<Digest>, to: Option<Digest>) -> Verdict {
     let map = map.to_owned();
     let (reason, merge, cannot) = (None, BTreeMap::new(), Vec::new());
-    Verdict { map, disposition, from, to, reason, merge, answer: OnUpgrade::Reuse, fate: Fate::Stay, cannot }
+    let (answer, fate) = (OnUpgrade::Reuse, Fate::Stay);
+    Verdict { map, disposition, from, to, reason, merge, answer, fate, eviction: None, readings: None, cannot }
 }
 
 fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
@@ -178,12 +180,17 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
         cannot.extend(ways.into_iter().filter_map(|way| Some((way, why_not(old, way, &fate_of(way))?))));
     }
     let disposition = disposition(&fate, answer);
-    let reason =
-        (!matches!(disposition, Disposition::Reuse | Disposition::Grow)).then(|| acceptance.reason()).flatten();
+    let reason = acceptance.reason(&sink.findings, answer, before, after);
+    let is_carried = matches!(disposition, Disposition::Grow | Disposition::Migrate);
+    let eviction = new.map_type.eviction().filter(|_| is_carried);
+    let is_of_bytes = |found: &Finding| found.rule.tier == Tier::Bytes || found.rule == &rules::MEMBER_RENAMED;
+    let has_bytes = sink.findings.iter().any(is_of_bytes);
+    let readings = if has_bytes && !after.ephemeral { readings(old, new) } else { None };
     let keeps = matches!(disposition, Disposition::Reuse | Disposition::Grow | Disposition::Migrate);
     let merge = if keeps { acceptance.merge(new) } else { BTreeMap::new() };
     let (from, to) = (Some(from), Some(to));
-    Some(Verdict { map: new.name.clone(), disposition, from, to, reason, merge, answer, fate, cannot })
+    let map = new.name.clone();
+    Some(Verdict { map, disposition, from, to, reason, merge, answer, fate, eviction, readings, cannot })
 }
 
 /// Says of a larger capacity that the map does not get it.
@@ -231,8 +238,13 @@ fn compare_defs(old: &MapDef, new: &MapDef, subject: &Subject, sink: &mut Sink<'
     let capacity = Change::MaxEntries { old: old.max_entries, new: new.max_entries };
     if is_inner {
         let fixed = old.inner_capacity_is_fixed() || new.inner_capacity_is_fixed();
-        if fixed && old.max_entries != new.max_entries {
-            sink.add(&rules::INNER_MAP_CHANGED, subject.clone(), capacity);
+        if old.max_entries != new.max_entries {
+            let free = Change::InnerCapacity { old: old.max_entries, new: new.max_entries };
+            let (rule, change) = match fixed {
+                true => (&rules::INNER_MAP_CHANGED, capacity),
+                false => (&rules::INNER_CAPACITY_CHANGED, free),
+            };
+            sink.add(rule, subject.clone(), change);
         }
     } else if old.lacks_capacity() != new.lacks_capacity() {
         let change = Change::CapacityAtRunTime { old: old.max_entries, new: new.max_entries };
@@ -345,18 +357,7 @@ impl<'a> Acceptance<'a> {
             if lessened == Some(Attribute::MaxEntries) && !allows() {
                 return None;
             }
-            let covers = |epoch: &&Epoch| match rule.effect.attribute {
-                Some(Attribute::Pinning) if lessened.is_some() => old.def.pinning == epoch.previous.pinning,
-                // Of several shrinks, those that lie between the two capacities.
-                Some(Attribute::MaxEntries) if lessened.is_some() => {
-                    epoch.max_entries.is_some_and(|most| most < old.def.max_entries)
-                        && epoch.previous.max_entries > new.def.max_entries
-                }
-                _ if rule == &rules::CAPACITY_STAYS => {
-                    epoch.max_entries.is_some_and(|most| new.def.max_entries <= most)
-                }
-                _ => true,
-            };
+            let covers = |epoch: &&Epoch| covers(epoch, rule, old, new);
             let answer = answer(&mut self.all().filter(names).filter(covers));
             // What keeps every byte was accepted beside something else: the answer is to that, and not to what comes later. Another
             // way to be pinned changes nothing of what is.
@@ -402,9 +403,22 @@ impl<'a> Acceptance<'a> {
         true
     }
 
-    fn reason(&self) -> Option<String> {
-        let reasons: Vec<_> =
-            self.all().map(|epoch| epoch.reason.as_str()).filter(|reason| !reason.is_empty()).collect();
+    /// What was said by those who gave this answer, to what was found. Of an older acceptance that does not answer, nothing.
+    fn reason(&self, findings: &[Finding], answer: OnUpgrade, old: &LockedMap, new: &LockedMap) -> Option<String> {
+        let accepted = || findings.iter().filter(|finding| finding.accepted == Some(answer));
+        accepted().next()?;
+        let answers = |epoch: &&Epoch| {
+            let mut rules = accepted().map(|finding| finding.rule);
+            let covers =
+                |rule: &'static Rule| epoch.rules.iter().any(|id| id == rule.id) && covers(epoch, rule, old, new);
+            !epoch.is_bridge() && epoch.on_upgrade == answer && (epoch.from != epoch.to || rules.any(covers))
+        };
+        let mut reasons: Vec<&str> = Vec::new();
+        for epoch in self.all().filter(answers) {
+            if !reasons.contains(&epoch.reason.as_str()) {
+                reasons.push(&epoch.reason);
+            }
+        }
         (!reasons.is_empty()).then(|| reasons.join("; "))
     }
 
@@ -413,6 +427,22 @@ impl<'a> Acceptance<'a> {
         let is_there = |path: &str| new.value.as_deref().is_some_and(|value| sum_places(value, path).is_ok());
         let merges = self.all().flat_map(|epoch| &epoch.merge);
         merges.filter(|(path, _)| is_there(path)).map(|(path, merge)| (path.clone(), *merge)).collect()
+    }
+}
+
+/// True where what an epoch accepts of a rule, if it does, is of the step between these two. Of what a digest tells, the way says so.
+fn covers(epoch: &Epoch, rule: &'static Rule, old: &LockedMap, new: &LockedMap) -> bool {
+    let lessened = !rule.effect.keeps_bytes;
+    match rule.effect.attribute {
+        _ if rule.effect.in_digest => true,
+        Some(Attribute::Pinning) if lessened => old.def.pinning == epoch.previous.pinning,
+        // Of several shrinks, those that lie between the two capacities.
+        Some(Attribute::MaxEntries) if lessened => {
+            epoch.max_entries.is_some_and(|most| most < old.def.max_entries)
+                && epoch.previous.max_entries > new.def.max_entries
+        }
+        _ if rule == &rules::CAPACITY_STAYS => epoch.max_entries.is_some_and(|most| new.def.max_entries <= most),
+        _ => true,
     }
 }
 

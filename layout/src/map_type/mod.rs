@@ -202,6 +202,12 @@ impl MapType {
         self.row().evicts
     }
 
+    /// That the kernel drops entries by itself, where it does: a phrase.
+    #[must_use]
+    pub fn eviction(self) -> Option<String> {
+        self.evicts().then(|| format!("{} drops entries when it is full", self.noun()))
+    }
+
     /// True for a map of maps.
     #[must_use]
     pub fn holds_maps(self) -> bool {
@@ -267,7 +273,9 @@ impl MapType {
     #[must_use]
     pub fn noun(self) -> String {
         let name = self.to_string();
-        let article = if name.starts_with(['a', 'e', 'i', 'o', 'u']) && name != "user_ringbuf" { "an" } else { "a" };
+        let is_vowel = name.starts_with(['a', 'e', 'i', 'o', 'u']) && name != "user_ringbuf";
+        // Spelled out: an L.
+        let article = if is_vowel || name.starts_with("lru") || name.starts_with("lpm") { "an" } else { "a" };
         match self.name() {
             Some(_) => format!("{article} {name}"),
             None => format!("a map of type {name}"),

@@ -34,6 +34,7 @@ rules! {
     capacity_at_run_time CAPACITY_AT_RUN_TIME,
     capacity_stays CAPACITY_STAYS,
     flags_changed FLAGS_CHANGED,
+    inner_capacity_changed INNER_CAPACITY_CHANGED,
     inner_map_changed INNER_MAP_CHANGED,
     key_size_changed KEY_SIZE_CHANGED,
     map_added MAP_ADDED,

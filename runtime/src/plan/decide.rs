@@ -14,7 +14,7 @@ use super::cost::{entry_bytes, estimate};
 use super::decision::{By, Decision};
 use super::flags;
 use super::names::Found;
-use super::phrases::{change, reuse_reason, why};
+use super::phrases::{carried, change, why};
 use super::recognise::{Recognised, is_exactly, lacks_layout, recognise};
 use super::sums;
 use super::types::{Action, Asked, Carry, Inputs, Kept, Live, MapPlan, Since};
@@ -115,16 +115,16 @@ fn replace(
     let decision = capacity::told(inputs, is_told, decision);
     let is_copied =
         matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || back == Some(Back::Carried);
-    let (decision, may_drop_entries) = match is_copied {
-        true => warn_of_lru(inputs, live, &known.old, decision),
-        false => (decision, false),
-    };
+    let may_drop_entries = is_copied && may_drop(inputs, live, &known.old, &decision.def);
 
-    let Decision { disposition, why, def, .. } = decision;
-    let why = match &known.note {
-        Some(note) => format!("{why}; {note}"),
-        None => why,
-    };
+    let Decision { disposition, mut why, def, .. } = decision;
+    if is_copied {
+        why.push_str(&carried(disposition == Disposition::Grow, may_drop_entries, &known.old, &def));
+    }
+    if let Some(note) = &known.note {
+        why.push_str("; ");
+        why.push_str(note);
+    }
     let has_entries = live.entries != Some(0);
     let is_state = known.old.map_type.is_state();
     let live =
@@ -213,7 +213,6 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
     let decision = match by {
         By::Lock => {
             let reason = verdict.and_then(|verdict| verdict.reason.as_deref());
-            let reason = reason.or_else(|| reuse_reason(&findings, asked, known.digest));
             let why = why(disposition, &findings, old, &asked.def, reason);
             Decision { disposition, why, def: asked.def.clone(), by }
         }
@@ -385,17 +384,11 @@ fn as_the_type_allows(known: &Recognised, asked_digest: Digest, policy: &Policy,
     }
 }
 
-/// A full LRU drops entries while others are copied into it: each CPU takes up to 128 free entries for itself.
-fn warn_of_lru(inputs: &Inputs<'_>, live: &Observed, old: &MapDef, decision: Decision) -> (Decision, bool) {
-    let is_lru = decision.def.map_type.evicts();
+/// True where entries may be dropped while others are copied into a full LRU: each CPU takes up to 128 free entries for itself.
+fn may_drop(inputs: &Inputs<'_>, live: &Observed, old: &MapDef, new: &MapDef) -> bool {
     let entries = live.entries.unwrap_or(old.max_entries.into());
-    let room = u64::from(decision.def.max_entries);
-    if !is_lru || room >= entries + u64::from(LOCAL_FREE_TARGET) * u64::from(inputs.node.cpus) {
-        return (decision, false);
-    }
-    let kept = decision.why.strip_suffix(", every entry kept").unwrap_or(&decision.why);
-    let why = format!("{kept}; an LRU this full may drop some entries");
-    (Decision { why, ..decision }, true)
+    let room = u64::from(new.max_entries);
+    new.map_type.evicts() && room < entries + u64::from(LOCAL_FREE_TARGET) * u64::from(inputs.node.cpus)
 }
 
 /// How entries of another layout are converted. Where they can't be, the policy says what to do instead. Those of the same layout are

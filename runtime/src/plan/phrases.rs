@@ -1,9 +1,9 @@
 //! Why something is done to a map, in a few words.
 
-use maplock_layout::lock::{LockedMap, OnUpgrade};
-use maplock_layout::{Digest, Disposition, Finding, MapDef};
+use maplock_layout::rules::Attribute;
+use maplock_layout::{Disposition, Finding, MapDef};
 
-/// Why the lock says so.
+/// Why the lock says so; of a map that grows, [`carried`] says the rest.
 pub(super) fn why(
     disposition: Disposition,
     findings: &[Finding],
@@ -14,7 +14,7 @@ pub(super) fn why(
     let accepted = reason.map_or_else(String::new, |reason| format!(" (accepted: \"{reason}\")"));
     match disposition {
         Disposition::Grow => {
-            format!("max_entries {} -> {}, every entry kept{accepted}", old.max_entries, new.max_entries)
+            format!("max_entries {} -> {}{accepted}", old.max_entries, new.max_entries)
         }
         Disposition::Reuse if findings.is_empty() => "same layout".to_owned(),
         Disposition::Reuse if reason.is_none() => format!("same bytes: {}", change(findings)),
@@ -24,19 +24,28 @@ pub(super) fn why(
     }
 }
 
-/// What was said for the newest epoch that kept the bytes.
-pub(super) fn reuse_reason<'a>(findings: &[Finding], asked: &'a LockedMap, from: Digest) -> Option<&'a str> {
-    findings.iter().find(|finding| finding.accepted == Some(OnUpgrade::Reuse))?;
-    let epoch = asked.epochs.iter().rev().find(|epoch| epoch.from == from && !epoch.is_bridge())?;
-    Some(epoch.reason.as_str())
-}
-
 /// The gravest change in a few words: `connections u32 -> u64`, and how many more there are.
 pub(super) fn change(findings: &[Finding]) -> String {
     let mut primary: Vec<_> = findings.iter().filter(|finding| finding.consequence_of.is_none()).collect();
-    primary.sort_by_key(|finding| (!finding.needs_decision(), finding.rule.tier));
+    // Of another type, nothing else is worth a word.
+    let is_type =
+        |finding: &Finding| finding.rule.effect.attribute == Some(Attribute::Type) && finding.subject.is_map();
+    primary.sort_by_key(|finding| (!is_type(finding), !finding.needs_decision(), finding.rule.tier));
     let Some(first) = primary.first() else { return "changed".to_owned() };
     let text = first.brief();
     let more = primary.iter().filter(|finding| finding.needs_decision()).count().saturating_sub(1);
     if more == 0 { text } else { format!("{text}, and {more} more") }
+}
+
+/// What is to be said of entries that are carried over: `is_grown` where they are as they were, `may_drop` where the new map is an LRU
+/// that has hardly room for all of them.
+pub(super) fn carried(is_grown: bool, may_drop: bool, old: &MapDef, new: &MapDef) -> String {
+    // An LRU before as well drops what it did.
+    let evicts = new.map_type.eviction().filter(|_| !old.map_type.evicts());
+    match (may_drop, evicts) {
+        (true, _) => "; an LRU this full may drop some entries".to_owned(),
+        (false, Some(evicts)) => format!("; {evicts}"),
+        (false, None) if is_grown => ", every entry kept".to_owned(),
+        (false, None) => String::new(),
+    }
 }

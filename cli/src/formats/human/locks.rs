@@ -62,21 +62,33 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
     if outcome.comparison.maps.is_empty() {
         return;
     }
-    let verdicts = outcome.comparison.maps.iter();
-    let rows = verdicts.map(|verdict| [verdict.map.clone(), verdict.disposition.to_string(), outcome.why(verdict)]);
+    let verdicts = outcome.verdicts();
+    let rows = verdicts.iter().flat_map(|verdict| {
+        let row = [verdict.map.clone(), verdict.disposition.to_string(), outcome.why(verdict)];
+        let readings = Outcome::readings(verdict).into_iter().map(|line| [String::new(), String::new(), line]);
+        std::iter::once(row).chain(readings)
+    });
     _ = writeln!(out, "{}", with_head(["map", "what", "why"], rows.collect()));
 }
 
 /// The breaks that are accepted, with the reason that reviewers were given.
 fn accepted(outcome: &Outcome, out: &mut String) {
     let rows: Vec<_> = outcome
-        .comparison
-        .maps
-        .iter()
+        .verdicts()
+        .into_iter()
         .filter_map(|verdict| Some((verdict, outcome.accepted(verdict)?)))
-        .map(|(verdict, (way, reason))| {
+        .flat_map(|(verdict, (way, reason))| {
             let more: String = outcome.answers(verdict).iter().map(|answer| format!("; {answer}")).collect();
-            ["accepted".to_owned(), verdict.map.clone(), way.to_string(), format!("\"{reason}\"{more}")]
+            let eviction = verdict.eviction.as_ref().map_or_else(String::new, |eviction| format!("; {eviction}"));
+            let row = [
+                "accepted".to_owned(),
+                verdict.map.clone(),
+                way.to_string(),
+                format!("\"{reason}\"{more}{eviction}"),
+            ];
+            let empty = String::new;
+            let readings = Outcome::readings(verdict).into_iter().map(move |line| [empty(), empty(), empty(), line]);
+            std::iter::once(row).chain(readings)
         })
         .collect();
     out.push_str(&columns("  ", &rows));
@@ -105,6 +117,7 @@ fn decision(change: &Change, out: &mut String) {
         ["reason".to_owned(), epoch.reason.clone()],
         ["effect".to_owned(), change.what.clone()],
     ];
+    rows.extend(change.readings.iter().map(|line| ["reads".to_owned(), line.clone()]));
     rows.extend(merged(&epoch.merge).map(|merged| ["merge".to_owned(), merged]));
     out.push_str(&columns("  ", &rows));
     if let Some(conversion) = &change.conversion {

@@ -51,6 +51,8 @@ struct ChangeJson<'a> {
     map: Option<&'a str>,
     change: &'static str,
     what: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    readings: &'a [String],
     epoch: Option<EpochJson<'a>>,
 }
 
@@ -111,6 +113,11 @@ struct VerdictJson<'a> {
     /// How entries are converted, as far as it was answered: phrases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     answers: Vec<String>,
+    /// What is read otherwise in entries that stay as they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    readings: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    eviction: Option<&'a str>,
 }
 
 pub(super) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
@@ -155,6 +162,7 @@ fn change(change: &Change) -> ChangeJson<'_> {
         map: Some(change.map.as_str()).filter(|map| !map.is_empty()),
         change: change.kind,
         what: &change.what,
+        readings: &change.readings,
         epoch: change.epoch.as_ref().map(|epoch| EpochJson {
             from: epoch.from.to_string(),
             to: epoch.to.to_string(),
@@ -178,6 +186,8 @@ fn comparison(outcome: &Outcome) -> ComparisonJson<'_> {
         reason: verdict.reason.as_deref(),
         merge: merge(&verdict.merge),
         answers: outcome.answers(verdict),
+        readings: verdict.misread().map(|reading| reading.sentence(&verdict.map)).collect(),
+        eviction: verdict.eviction.as_deref(),
     });
     ComparisonJson { findings: comparison.findings.iter().map(finding).collect(), maps: maps.collect() }
 }

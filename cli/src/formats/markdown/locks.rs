@@ -37,12 +37,18 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
         return;
     }
     out.push_str("\n| map | on upgrade | why |\n|---|---|---|\n");
-    for verdict in &outcome.comparison.maps {
+    let verdicts = outcome.verdicts();
+    for verdict in &verdicts {
         let what = match verdict.disposition {
             Disposition::Refuse => "**refuse**".to_owned(),
             other => other.to_string(),
         };
         _ = writeln!(out, "| {} | {what} | {} |", cell(&code(&verdict.map)), cell(&text(&outcome.why(verdict))));
+    }
+    let told = verdicts.iter().flat_map(|verdict| Outcome::readings(verdict).into_iter().map(|line| (&verdict.map, line)));
+    let told: Vec<_> = told.map(|(map, line)| format!("- {}: {}\n", code(map), text(&line))).collect();
+    if !told.is_empty() {
+        _ = write!(out, "\nOld bytes that are read otherwise:\n\n{}", told.concat());
     }
 }
 
@@ -60,6 +66,9 @@ fn changes(outcome: &Outcome, out: &mut String) {
             if let Some(merged) = merged(&epoch.merge) {
                 _ = write!(what, "; {}", text(&merged));
             }
+        }
+        for line in &change.readings {
+            _ = write!(what, "; {}", text(line));
         }
         if let Some(line) = change.conversion.as_ref().map(line).filter(|line| !line.is_empty()) {
             _ = write!(what, "; {}", text(&line));
@@ -87,7 +96,7 @@ fn line(of: &Conversion) -> String {
 
 fn findings(outcome: &Outcome, out: &mut String) {
     let is_told = |finding: &&Finding| finding.level != Level::Allow && finding.consequence_of.is_none();
-    let told: Vec<_> = outcome.comparison.findings.iter().filter(is_told).collect();
+    let told: Vec<_> = outcome.findings().into_iter().filter(is_told).collect();
     if told.is_empty() {
         return;
     }

@@ -34,7 +34,7 @@ fn a_pinned_map_with_other_flags_is_used_as_it_is() {
     let lock = at_run_time(&hash(&counters(8), 64));
     let map = Case { lock, live: vec![pinned(&old, 7, 12)], ..Case::default() }.decide();
     assert_eq!(map.disposition(), D::Refuse);
-    assert!(map.why.starts_with("map_flags of map `stats` are 0, they were BPF_F_RDONLY_PROG; "), "{}", map.why);
+    assert!(map.why.starts_with("map_flags of `stats` are 0, they were BPF_F_RDONLY_PROG; "), "{}", map.why);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn a_map_is_found_under_the_name_that_it_had() {
     let old = named("stats", 4, 64);
     for (new, on_upgrade, disposition, why) in [
         (named("counts", 4, 64), None, D::Reuse, "same layout"),
-        (named("counts", 4, 128), None, D::Grow, "max_entries 64 -> 128, every entry kept (accepted: \"because\")"),
+        (named("counts", 4, 128), None, D::Grow, "max_entries 64 -> 128 (accepted: \"because\"), every entry kept"),
         (named("counts", 8, 64), Some(Migrate), D::Migrate, "packets u32 -> u64 (accepted: \"because\")"),
         (named("counts", 8, 64), Some(Swap), D::Swap, "starts empty: packets u32 -> u64 (accepted: \"because\")"),
         (

@@ -1,0 +1,38 @@
+//! What a reviewer should see first of an outcome.
+
+use std::collections::BTreeMap;
+
+use maplock_layout::{Finding, Verdict};
+
+use crate::outcome::Outcome;
+
+/// Most readings of a map that are told.
+const MOST: usize = 8;
+
+impl Outcome {
+    /// The verdicts, worst first; as they were, where none is worse.
+    pub(crate) fn verdicts(&self) -> Vec<&Verdict> {
+        let mut verdicts: Vec<_> = self.comparison.maps.iter().collect();
+        verdicts.sort_by_key(|verdict| verdict.urgency());
+        verdicts
+    }
+
+    /// The findings of maps in the order of their verdicts, and those of no verdict before them.
+    pub(crate) fn findings(&self) -> Vec<&Finding> {
+        let ranks: BTreeMap<_, _> =
+            self.verdicts().iter().enumerate().map(|(rank, verdict)| (verdict.map.as_str(), rank + 1)).collect();
+        let mut findings: Vec<_> = self.comparison.findings.iter().collect();
+        findings.sort_by_key(|finding| ranks.get(finding.map.as_str()).copied().unwrap_or_default());
+        findings
+    }
+
+    /// What is read otherwise in the entries of a map that stays as it is, in sentences.
+    pub(crate) fn readings(verdict: &Verdict) -> Vec<String> {
+        let mut told: Vec<_> = verdict.misread().take(MOST).map(|reading| reading.sentence(&verdict.map)).collect();
+        let more = verdict.misread().count() - told.len();
+        if more > 0 {
+            told.push(format!("and {more} more"));
+        }
+        told
+    }
+}

@@ -1,0 +1,236 @@
+//! What a reviewer reads of a change that somebody accepted: the tool's output in each format, and the lock's diff. Each tells in a
+//! moment what a node loses.
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use support::{Sandbox, repository};
+
+/// A clang that compiles for eBPF; where there is none, the tests are skipped.
+fn clang() -> Option<String> {
+    let is_there = |name: &String| Command::new(name).arg("--version").output().is_ok();
+    let found = (16..30).map(|version| format!("clang-{version}")).chain(["clang".to_owned()]).find(is_there);
+    if found.is_none() {
+        assert!(std::env::var_os("MAPLOCK_REQUIRE_KERNEL").is_none_or(|value| value != "1"), "needs clang");
+        eprintln!("skipped: needs clang (apt-get install clang-16)");
+    }
+    found
+}
+
+/// A change of the map `flows`.
+struct Change {
+    name: &'static str,
+    old: &'static str,
+    new: &'static str,
+    /// How it is accepted, after `accept`; nothing where `update` takes it.
+    accept: &'static str,
+    /// What each format says of what becomes of the entries.
+    says: &'static [&'static str],
+    /// What the lock's diff says.
+    lock: &'static [&'static str],
+}
+
+const HASH: &str = "struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 64); __uint(pinning, 1);
+    __type(key, struct key); __type(value, struct flow); } flows SEC(\".maps\");";
+
+const CHANGES: &[Change] = &[
+    Change {
+        name: "a member in the middle",
+        old: "struct key { __u32 a; }; struct flow { __u64 packets; __u64 seen; };\nHASH",
+        new: "struct key { __u32 a; }; struct flow { __u64 packets; __u64 ttl; __u64 seen; };\nHASH",
+        accept: "flows --on-upgrade migrate --default ttl=60 --reason \"flows live a minute\"",
+        says: &["migrate", "`ttl` was added", "flows live a minute"],
+        lock: &["on-upgrade = \"migrate\"", "flows live a minute", "\"value.ttl\" = \"60\""],
+    },
+    Change {
+        name: "a member in padding",
+        old: "struct key { __u32 a; }; struct flow { __u32 packets; __u64 seen; };\nHASH",
+        new: "struct key { __u32 a; }; struct flow { __u32 packets; __u32 drops; __u64 seen; };\nHASH",
+        accept: "flows --on-upgrade reuse --reason \"the old release zeroes its entries\"",
+        says: &[
+            "reuse",
+            "written as padding, will be read as `drops` (u32): right where the old release wrote 0",
+            "the old release zeroes its entries",
+        ],
+        lock: &["on-upgrade = \"reuse\"", "the old release zeroes its entries"],
+    },
+    Change {
+        name: "a counter widened",
+        old: "struct key { __u32 a; }; struct flow { __u32 packets; __u32 drops; };\nHASH",
+        new: "struct key { __u32 a; }; struct flow { __u64 packets; __u32 drops; };\nHASH",
+        accept: "flows --on-upgrade migrate --reason \"it wrapped\"",
+        says: &["migrate", "`packets` grew from u32 to u64", "it wrapped"],
+        lock: &["on-upgrade = \"migrate\"", "it wrapped"],
+    },
+    Change {
+        name: "a key widened",
+        old: "struct key { __u16 zone; }; struct flow { __u64 packets; };\nHASH",
+        new: "struct key { __u32 zone; }; struct flow { __u64 packets; };\nHASH",
+        accept: "flows --on-upgrade migrate --reason \"more zones than 65536\"",
+        says: &["migrate", "`key.zone` grew from u16 to u32", "more zones than 65536"],
+        lock: &["on-upgrade = \"migrate\"", "more zones than 65536"],
+    },
+    Change {
+        name: "an enum renumbered",
+        old: "enum state { OPEN, CLOSED }; struct key { __u32 a; }; struct flow { enum state state; };\nHASH",
+        new: "enum state { NEW, OPEN, CLOSED }; struct key { __u32 a; }; struct flow { enum state state; };\nHASH",
+        accept: "flows --on-upgrade migrate --reason \"a state before the first\"",
+        says: &["migrate", "enumerator `CLOSED` of `state` is 2, it was 1", "a state before the first"],
+        lock: &["on-upgrade = \"migrate\"", "a state before the first"],
+    },
+    Change {
+        name: "a hash becomes an LRU",
+        old: "struct key { __u32 a; }; struct flow { __u64 packets; };\nHASH",
+        new: "struct key { __u32 a; }; struct flow { __u64 packets; };\nLRU",
+        accept: "flows --on-upgrade migrate --reason \"the oldest may go\"",
+        says: &[
+            "migrate",
+            "is of type lru_hash, it was hash",
+            "an lru_hash drops entries when it is full",
+            "the oldest may go",
+        ],
+        lock: &["on-upgrade = \"migrate\"", "the oldest may go", "lru_hash"],
+    },
+    Change {
+        name: "a map made smaller",
+        old: "struct key { __u32 a; }; struct flow { __u64 packets; };\nHASH",
+        new: "struct key { __u32 a; }; struct flow { __u64 packets; };\nSMALL",
+        accept: "flows --on-upgrade swap --reason \"they are made anew within a minute\"",
+        says: &["swap", "max_entries", "they are made anew within a minute", "given up"],
+        lock: &["on-upgrade = \"swap\"", "they are made anew within a minute", "max_entries = 16"],
+    },
+    Change {
+        name: "a map renamed",
+        old: "struct key { __u32 a; }; struct flow { __u64 packets; };\nHASH",
+        new: "struct key { __u32 a; }; struct flow { __u64 packets; };\nTABLE",
+        accept: "flow_table --renamed-from flows --reason \"it is a table\"",
+        says: &["reuse", "map `flow_table` was called `flows`"],
+        lock: &["[map.flow_table]", "renamed-from = [\"flows\"]"],
+    },
+    Change {
+        name: "a struct renamed",
+        old: "struct key { __u32 a; }; struct flow { __u64 packets; };\nHASH",
+        new: "struct key { __u32 a; }; struct stats { __u64 packets; };\nOTHER",
+        accept: "",
+        says: &["reuse", "is spelled struct stats, it was struct flow"],
+        lock: &["struct stats"],
+    },
+    Change {
+        name: "an arm of a union",
+        old: "struct key { __u32 a; }; struct flow { union { __u32 v4; __u32 v6[4]; }; };\nHASH",
+        new: "struct key { __u32 a; }; struct flow { union { __u32 v4; __u32 v6[4]; __u64 mac; }; };\nHASH",
+        accept: "flows --on-upgrade reuse --reason \"`kind` tells which\"",
+        says: &[
+            "reuse",
+            "bytes 0..8, written as `v4` (u32) and `v6` (u32[4]), will be read as `mac` (u64)",
+            "`kind` tells which",
+        ],
+        lock: &["on-upgrade = \"reuse\"", "`kind` tells which"],
+    },
+    Change {
+        name: "an inner map",
+        old: "OUTER(50)",
+        new: "OUTER(128)",
+        accept: "",
+        says: &["reuse", "max_entries 50 -> 128; maps that are in it already keep theirs"],
+        lock: &["max_entries = 128"],
+    },
+    Change {
+        name: "members swapped",
+        old: "struct key { __u32 a; }; struct flow { __u32 rx; __u32 tx; };\nHASH",
+        new: "struct key { __u32 a; }; struct flow { __u32 tx; __u32 rx; };\nHASH",
+        accept: "flows --on-upgrade reuse --reason \"nobody reads them\"",
+        says: &[
+            "reuse",
+            "bytes 0..4, written as `rx` (u32), will be read as `tx` (u32)",
+            "bytes 4..8, written as `tx` (u32), will be read as `rx` (u32)",
+            "nobody reads them",
+        ],
+        lock: &["on-upgrade = \"reuse\"", "nobody reads them"],
+    },
+];
+
+/// The C of a release.
+fn source(text: &str) -> String {
+    let outer = |entries: &str| {
+        format!(
+            "struct {{ __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS); __uint(max_entries, 8); __uint(pinning, 1); __type(key, __u32);
+    __array(values, struct {{ __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, {entries}); __type(key, __u32);
+        __type(value, __u64); }}); }} flows SEC(\".maps\");"
+        )
+    };
+    let text = text
+        .replace("OUTER(50)", &outer("50"))
+        .replace("OUTER(128)", &outer("128"))
+        .replace("LRU", &HASH.replace("TYPE_HASH", "TYPE_LRU_HASH"))
+        .replace("SMALL", &HASH.replace("max_entries, 64", "max_entries, 16"))
+        .replace("TABLE", &HASH.replace("} flows", "} flow_table"))
+        .replace("OTHER", &HASH.replace("struct flow", "struct stats"));
+    let text = if text.ends_with("\nHASH") { text.replace("\nHASH", &format!("\n{HASH}")) } else { text };
+    format!("#include \"bpf_min.h\"\n{text}\n")
+}
+
+fn compile(clang: &str, sandbox: &Sandbox, text: &str) {
+    sandbox.write("flows.bpf.c", source(text));
+    let mut command = Command::new(clang);
+    command.current_dir(sandbox.path("")).args(["-target", "bpfel", "-O2", "-g", "-Wno-everything", "-I"]);
+    command.arg(repository().join("bpf/include")).args(["-c", "flows.bpf.c", "-o", "flows.o"]);
+    let output = command.output().expect("clang runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// As a format may write it.
+fn plain(text: &str) -> String {
+    text.replace("%0A", "\n").replace("%25", "%").replace("\\[", "[").replace("\\]", "]").replace("&lt;", "<")
+}
+
+#[test]
+fn each_change_tells_in_every_format_what_a_node_loses() {
+    let Some(clang) = clang() else { return };
+    for change in CHANGES {
+        let sandbox = Sandbox::new();
+        sandbox.git_init();
+        compile(&clang, &sandbox, change.old);
+        let ok = |line: &str| {
+            let ran = sandbox.run(line);
+            assert_eq!(ran.code, Some(0), "{}: {line}: {}{}", change.name, ran.stdout, ran.stderr);
+            ran.stdout
+        };
+        ok("init --object flows.o");
+        sandbox.release("v1");
+        compile(&clang, &sandbox, change.new);
+        let mut seen = match change.accept {
+            "" => ok("update --object flows.o"),
+            accept => {
+                let told = ok(&format!("accept {accept} --object flows.o"));
+                // Somebody decided, and all of it is in the lock.
+                assert!(!told.contains("wait for"), "{}: {told}", change.name);
+                ok("check --object flows.o");
+                told
+            }
+        };
+        for format in ["human", "markdown", "github"] {
+            // What the diff says is what the check before a merge says.
+            let diff = ok(&format!("diff v1 flows.o --message-format {format}").replace(" flows.o", ""));
+            for words in change.says {
+                let is_silent = format == "github" && matches!(*words, "migrate" | "reuse" | "swap");
+                assert!(is_silent || plain(&diff).contains(words), "{} in {format}: {words}\n{diff}", change.name);
+            }
+            seen.push_str(&format!("\n== {format} ==\n{diff}"));
+        }
+        let before = sandbox.ran({
+            let mut git = Command::new("git");
+            git.args(["diff", "-U0", "maps.lock"]).current_dir(sandbox.path(""));
+            git
+        });
+        let added: String =
+            before.stdout.lines().filter(|line| line.starts_with('+')).map(|line| format!("{line}\n")).collect();
+        for words in change.lock {
+            assert!(added.contains(words), "{}: the lock's diff lacks {words}:\n{added}", change.name);
+        }
+        insta::assert_snapshot!(change.name.replace(' ', "_"), seen);
+        fs::remove_file(sandbox.path("flows.o")).expect("an object");
+    }
+}
