@@ -240,8 +240,7 @@ fn a_map_that_is_pinned_under_both_names_is_refused_until_one_is_gone() {
     let error = site.options(&lock).begin().expect("begun").stage().expect_err("two maps");
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.to_string().contains("another map is pinned as `flows`, its name before"), "{error}");
-    let mut policies = Policies::default();
-    policies.all = Policy { unknown: OnMismatch::Reuse, ..Policy::default() };
+    let policies = Policies { all: Policy { unknown: OnMismatch::Reuse, ..Policy::default() }, ..Policies::default() };
     let plan = site.options(&lock).policies(policies).begin().expect("begun").plan().to_string();
     assert!(plan.contains("`flows` is given up (policy: reuse)"), "{plan}");
     put(&open(&dir, "flows"), 1, 100);
