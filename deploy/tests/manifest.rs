@@ -9,6 +9,8 @@ use std::process::Command;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Namespace, PodSpec};
+use maplock_layout::Lock;
+use maplock_layout::lock::OnUpgrade;
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 use maplock_tests::toolchain::{built, root};
 use minimesh::config::Config;
@@ -183,11 +185,13 @@ fn the_init_container_holds_back_what_loses_entries_and_the_probe_waits_for_the_
 
     // As if v3 had been accepted otherwise.
     let release_lock = |release: &str| root().join(format!("minimesh/releases/{release}.lock"));
-    let v3 = std::fs::read_to_string(release_lock("v3")).unwrap();
-    let migrates = "on-upgrade = \"migrate\"\nmerge = { connections = \"sum\", passed_over = \"sum\" }\n";
-    assert!(v3.contains(migrates));
+    let mut v3 = Lock::parse(&fs::read_to_string(release_lock("v3")).unwrap()).unwrap();
+    let epoch = v3.maps.get_mut("stats").unwrap().epochs.last_mut().unwrap();
+    assert_eq!(epoch.on_upgrade, OnUpgrade::Migrate);
+    epoch.on_upgrade = OnUpgrade::Swap;
+    epoch.merge.clear();
     let swaps = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(swaps.path(), v3.replace(migrates, "on-upgrade = \"swap\"\n")).unwrap();
+    fs::write(swaps.path(), v3.to_string()).unwrap();
 
     let plan = |words: &[String], release: &str| {
         let lock = if release == "v3-swap" { swaps.path().into() } else { release_lock(release) };

@@ -302,8 +302,8 @@ impl<'b, 'a> Resolver<'b, 'a> {
     /// The name of a struct, a union or an enum, or of a part of one.
     fn part_name(&mut self, ty: &BtfType<'a>, offset: u32) -> Result<Name, BtfError> {
         match self.btf.string_bytes(offset).and_then(Name::short) {
-            Some(name) => Ok(name),
-            None => self.string(ty, offset).map(Name::from),
+            Some(name) if !name.as_str().contains(char::is_control) => Ok(name),
+            _ => self.string(ty, offset).map(Name::from),
         }
     }
 
