@@ -1,4 +1,5 @@
 //! Maps that go on under another name, maps that are given up, and names that come back.
+#![allow(clippy::unwrap_used, missing_docs)]
 
 mod support;
 

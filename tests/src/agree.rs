@@ -174,8 +174,9 @@ impl Walk<'_> {
 
     /// `BPF_ANNOTATE_KV_PAIR`.
     fn annotation(&mut self, map: &MapDef) {
-        let annotation = self.types.structure(&format!("____btf_map_{}", map.name));
-        let members = annotation.map_or(&[][..], |id| list(self.types.get(id), "members"));
+        // Without it no BTF tells of the types. Those of Rust's maps are read from DWARF, which the other side does not read.
+        let Some(annotation) = self.types.structure(&format!("____btf_map_{}", map.name)) else { return };
+        let members = list(self.types.get(annotation), "members");
         for (what, layout) in [("key", &map.key), ("value", &map.value)] {
             let member = members.iter().find(|member| name(member) == what);
             self.key_or_value(

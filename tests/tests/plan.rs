@@ -145,11 +145,11 @@ fn a_downgrade_returns_to_the_generation_that_is_kept() {
 fn the_table_of_a_leap_over_three_releases() {
     let expected = "\
 map        entries  what    why
-backends   12/64    grow    max_entries 64 -> 4096, every entry kept (accepted: \"was padding\")
+backends   12/64    grow    max_entries 64 -> 4096 (accepted: \"was padding\"), every entry kept
 drops       -       create  new in this release
 frontends  12/64    reuse   same layout
 services   12/64    reuse   same layout
-stats      12/4096  swap    starts empty: `port` was added, and 2 more (accepted: \"counters wrapped; by port\")
+stats      12/4096  swap    starts empty: `key.port` was added, and 2 more (accepted: \"counters wrapped\")
 lost: 12 entries of stats · under 1 ms · traffic keeps running";
     let text = step(&pinned(0), &[], &locks()[3]).to_string();
     assert_eq!(text, expected);

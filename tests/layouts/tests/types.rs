@@ -46,8 +46,8 @@ fn check(objcopy: &str, object: &Path, folder: &Path, unlike: &[&str]) -> usize 
     let mut count = 0;
     // Each look-up walks all of the DWARF, and one of the fixtures has thousands of types.
     let names: Vec<_> = names(&btf).into_iter().collect();
-    for name in names.iter().step_by(names.len() / 100 + 1).cloned() {
-        let (Ok(btf), Ok(dwarf)) = (of_btf.find(&name), of_dwarf.find(&name)) else {
+    for name in names.iter().step_by(names.len() / 100 + 1) {
+        let (Ok(btf), Ok(dwarf)) = (of_btf.find(name), of_dwarf.find(name)) else {
             // Where LLVM makes a type of BTF itself, or BTF can't say it.
             assert!(!name.starts_with("struct flow"), "{name} in {}", object.display());
             continue;
