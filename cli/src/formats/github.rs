@@ -11,12 +11,12 @@ use maplock_layout::rules::Level;
 use maplock_layout::{Disposition, Risk};
 
 use super::Format;
-use crate::error::Error;
 #[cfg(target_os = "linux")]
 use super::Node;
+use crate::conversion::Conversion;
+use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::node::Foreseen;
-use crate::conversion::Conversion;
 use crate::outcome::{Ending, Outcome, in_repository};
 use crate::undone::Failure;
 

@@ -8,7 +8,11 @@ pub const RULE: Rule = Rule {
     id: "inner-map-changed",
     tier: Tier::Kernel,
     default_level: Level::Deny,
-    effect: Effect { attribute: Some(Attribute::Inner), answers: &[OnUpgrade::Swap, OnUpgrade::Refuse], ..Effect::FIXED },
+    effect: Effect {
+        attribute: Some(Attribute::Inner),
+        answers: &[OnUpgrade::Swap, OnUpgrade::Refuse],
+        ..Effect::FIXED
+    },
     purpose: "the template of the maps in a map appeared, disappeared, or has another capacity",
     explanation: "\
 A map of maps admits only maps that equal its template, and a pinned one keeps the template that it was made with: the

@@ -7,7 +7,12 @@ pub const RULE: Rule = Rule {
     id: "map-conflict",
     tier: Tier::Kernel,
     default_level: Level::Deny,
-    effect: Effect { compares: Compares::Objects, answers: &[], remedy: Some("make them alike: a node would get whichever object is loaded first"), ..Effect::BYTES },
+    effect: Effect {
+        compares: Compares::Objects,
+        answers: &[],
+        remedy: Some("make them alike: a node would get whichever object is loaded first"),
+        ..Effect::BYTES
+    },
     purpose: "two objects of one package define the same map differently",
     explanation: "\
 Both objects mean the same pin. The one that is loaded first makes the map; the other then fails to load, or misreads

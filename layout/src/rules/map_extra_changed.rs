@@ -8,7 +8,11 @@ pub const RULE: Rule = Rule {
     id: "map-extra-changed",
     tier: Tier::Kernel,
     default_level: Level::Deny,
-    effect: Effect { attribute: Some(Attribute::MapExtra), answers: &[OnUpgrade::Swap, OnUpgrade::Refuse], ..Effect::FIXED },
+    effect: Effect {
+        attribute: Some(Attribute::MapExtra),
+        answers: &[OnUpgrade::Swap, OnUpgrade::Refuse],
+        ..Effect::FIXED
+    },
     purpose: "the `map_extra` of the map is another, such as the number of hash functions of a Bloom filter",
     explanation: "\
 What `map_extra` says depends on the type of the map: for a Bloom filter, the number of its hash functions. It is

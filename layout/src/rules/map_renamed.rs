@@ -8,12 +8,7 @@ pub const RULE: Rule = Rule {
     id: "map-renamed",
     tier: Tier::Meaning,
     default_level: Level::Warn,
-    effect: Effect {
-        in_digest: false,
-        decision: Decision::Never,
-        answers: &[OnUpgrade::Reuse],
-        ..Effect::MEANING
-    },
+    effect: Effect { in_digest: false, decision: Decision::Never, answers: &[OnUpgrade::Reuse], ..Effect::MEANING },
     purpose: "a map has another name, and goes on with its entries",
     explanation: "\
 The lock says that this map is an older one under another name: `renamed-from` in `maps.lock`, which

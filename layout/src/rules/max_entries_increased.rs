@@ -8,7 +8,14 @@ pub const RULE: Rule = Rule {
     id: "max-entries-increased",
     tier: Tier::Kernel,
     default_level: Level::Allow,
-    effect: Effect { attribute: Some(Attribute::MaxEntries), in_digest: false, keeps_bytes: true, decision: Decision::Never, answers: &[OnUpgrade::Reuse], ..Effect::BYTES },
+    effect: Effect {
+        attribute: Some(Attribute::MaxEntries),
+        in_digest: false,
+        keeps_bytes: true,
+        decision: Decision::Never,
+        answers: &[OnUpgrade::Reuse],
+        ..Effect::BYTES
+    },
     purpose: "the map holds more entries than before",
     explanation: "\
 The pinned map keeps its capacity, and a loader that compares would refuse it or go on with too small a map. A node

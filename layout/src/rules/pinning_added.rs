@@ -8,7 +8,14 @@ pub const RULE: Rule = Rule {
     id: "pinning-added",
     tier: Tier::Kernel,
     default_level: Level::Allow,
-    effect: Effect { attribute: Some(Attribute::Pinning), in_digest: false, keeps_bytes: true, decision: Decision::Never, answers: &[OnUpgrade::Reuse], ..Effect::BYTES },
+    effect: Effect {
+        attribute: Some(Attribute::Pinning),
+        in_digest: false,
+        keeps_bytes: true,
+        decision: Decision::Never,
+        answers: &[OnUpgrade::Reuse],
+        ..Effect::BYTES
+    },
     purpose: "the map is pinned from now on",
     explanation: "\
 The old release did not pin the map, so no state of it is there to be kept. A node that upgrades makes the map, empty,

@@ -80,12 +80,8 @@ fn accepted(outcome: &Outcome, out: &mut String) {
         .flat_map(|(verdict, (way, reason))| {
             let more: String = outcome.answers(verdict).iter().map(|answer| format!("; {answer}")).collect();
             let eviction = verdict.eviction.as_ref().map_or_else(String::new, |eviction| format!("; {eviction}"));
-            let row = [
-                "accepted".to_owned(),
-                verdict.map.clone(),
-                way.to_string(),
-                format!("\"{reason}\"{more}{eviction}"),
-            ];
+            let row =
+                ["accepted".to_owned(), verdict.map.clone(), way.to_string(), format!("\"{reason}\"{more}{eviction}")];
             let empty = String::new;
             let readings = Outcome::readings(verdict).into_iter().map(move |line| [empty(), empty(), empty(), line]);
             std::iter::once(row).chain(readings)

@@ -61,10 +61,20 @@ pub(crate) struct LayoutJson<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum DetailJson<'a> {
-    Int { signed: bool, encoding: &'static str },
-    Enum { values: Vec<ValueJson<'a>> },
-    Pointer { target: &'a str },
-    Array { length: u32, element: Box<LayoutJson<'a>> },
+    Int {
+        signed: bool,
+        encoding: &'static str,
+    },
+    Enum {
+        values: Vec<ValueJson<'a>>,
+    },
+    Pointer {
+        target: &'a str,
+    },
+    Array {
+        length: u32,
+        element: Box<LayoutJson<'a>>,
+    },
     Composite {
         #[serde(skip_serializing_if = "is_zero")]
         version: u32,
@@ -192,7 +202,11 @@ pub(crate) fn layout_json(layout: &Layout) -> LayoutJson<'_> {
                 CompositeKind::Section => "section",
             };
             let members = composite.members().iter().map(member_json).collect();
-            (kind, composite.name().map(|name| name.to_string()), DetailJson::Composite { version: composite.version(), members })
+            (
+                kind,
+                composite.name().map(|name| name.to_string()),
+                DetailJson::Composite { version: composite.version(), members },
+            )
         }
         Shape::Opaque { name } => ("opaque", Some(name.to_string()), DetailJson::Nothing {}),
     };

@@ -45,7 +45,8 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
         };
         _ = writeln!(out, "| {} | {what} | {} |", cell(&code(&verdict.map)), cell(&text(&outcome.why(verdict))));
     }
-    let told = verdicts.iter().flat_map(|verdict| Outcome::readings(verdict).into_iter().map(|line| (&verdict.map, line)));
+    let told =
+        verdicts.iter().flat_map(|verdict| Outcome::readings(verdict).into_iter().map(|line| (&verdict.map, line)));
     let told: Vec<_> = told.map(|(map, line)| format!("- {}: {}\n", code(map), text(&line))).collect();
     if !told.is_empty() {
         _ = write!(out, "\nOld bytes that are read otherwise:\n\n{}", told.concat());
