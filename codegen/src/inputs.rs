@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use maplock_layout::rules::Attribute;
 use maplock_layout::{Config, Lock, MapDef, ObjectMaps, Observation, observe_after};
 
-use crate::object_file::{Object, SourceLine, TypesObject};
+use crate::object_file::{Locations, Object, SourceLine, TypesObject};
 use crate::owner;
 use crate::source_text::SourceText;
 
@@ -29,6 +30,8 @@ pub struct InputObject {
     /// All maps that it defines, with the types that the configuration binds to them.
     pub maps: Vec<MapDef>,
     bytes: Vec<u8>,
+    /// Read when the first line is asked for: a report asks for thousands.
+    locations: OnceLock<Locations>,
     /// The text of its C sources, where it has no DWARF to tell lines.
     sources: SourceText,
 }
@@ -106,8 +109,7 @@ impl Inputs {
     ) -> Vec<PathBuf> {
         let mut files = Vec::new();
         for object in &mut self.objects {
-            let has_lines = Object::parse(&object.bytes).is_ok_and(|parsed| !parsed.locations().is_empty());
-            if has_lines {
+            if !object.locations().is_empty() {
                 continue;
             }
             let name = object_name(&object.path);
@@ -135,9 +137,8 @@ impl Inputs {
     pub fn locate(&self, map: &str, path: &str, attribute: Option<Attribute>) -> Option<SourceLine> {
         let of_map = |object: &&InputObject| object.maps.iter().any(|def| def.name == map);
         self.objects.iter().filter(of_map).find_map(|object| {
-            let parsed = Object::parse(&object.bytes).ok()?;
             let def = object.maps.iter().find(|def| def.name == map)?;
-            parsed.locations().find(map, path, attribute).or_else(|| object.sources.find(def, path, attribute))
+            object.locations().find(map, path, attribute).or_else(|| object.sources.find(def, path, attribute))
         })
     }
 }
@@ -153,6 +154,11 @@ impl InputObject {
         &self.sources
     }
 
+    fn locations(&self) -> &Locations {
+        let read = || Object::parse(&self.bytes).map(|parsed| parsed.locations()).unwrap_or_default();
+        self.locations.get_or_init(read)
+    }
+
     fn read(name: String, path: PathBuf, config: &Config, types: &[TypesObject<'_>]) -> Result<Self, InputError> {
         let fail = |problem| InputError { path: path.clone(), problem };
         let bytes = read(&path)?;
@@ -161,7 +167,7 @@ impl InputObject {
             object.bind(map, binding, types).map_err(|error| fail(error.to_string()))?;
         }
         let maps = object.maps;
-        Ok(Self { name, path, maps, bytes, sources: SourceText::default() })
+        Ok(Self { name, path, maps, bytes, locations: OnceLock::new(), sources: SourceText::default() })
     }
 }
 
