@@ -116,7 +116,8 @@ pub fn commands(comparison: &Comparison, (old, new): (&Lock, &Lock), map: &str, 
     }
     let gone = comparison.renames.iter().filter(|rename| rename.old == map);
     let renamed = gone.flat_map(|rename| renamed(rename, (old, new), more));
-    let answers = ways(comparison, Offer::of(old, new, map), map, &breaks).into_iter();
+    let answers =
+        ways(comparison, comparison.verdict(map).and_then(|of| Offer::of(old, new, of)), map, &breaks).into_iter();
     let map = shell_word(map);
     let accept = answers.map(|Way { options, purpose, .. }| {
         let line = format!("cargo maplock accept {map}{options} --reason \"…\"{more}");
@@ -144,7 +145,7 @@ struct Way {
 fn ways(comparison: &Comparison, offer: Option<Offer>, map: &str, asks: &[&Finding]) -> Vec<Way> {
     let answers = answers(&comparison.of_map(map).collect::<Vec<_>>());
     let takes = |answer| answers.contains(&answer) && why_not(comparison, map, answer).is_none();
-    let verdict = comparison.maps.iter().find(|verdict| verdict.map == map);
+    let verdict = comparison.verdict(map);
     // Where bytes differ and nothing is read as what it was not, the old ones are right, or those that were padding must be.
     let readings = verdict.and_then(|verdict| verdict.readings.as_deref());
     let is_right = readings.is_some_and(|all| all.iter().all(|reading| reading.risk != Risk::Misread));
@@ -190,7 +191,7 @@ fn renamed(rename: &Rename, (before, now): (&Lock, &Lock), more: &str) -> Vec<Co
 
 /// Why no node could do this with the entries of `map`.
 fn why_not<'a>(comparison: &'a Comparison, map: &str, way: OnUpgrade) -> Option<&'a str> {
-    let verdict = comparison.maps.iter().find(|verdict| verdict.map == map)?;
+    let verdict = comparison.verdict(map)?;
     verdict.cannot.iter().find(|(cannot, _)| *cannot == way).map(|(_, because)| because.as_str())
 }
 
@@ -331,7 +332,7 @@ impl<'a> Telling<'a> {
         if !answers(&found).contains(&OnUpgrade::Migrate) {
             return None;
         }
-        match Offer::of(self.sides.old, self.sides.new, map)? {
+        match Offer::of(self.sides.old, self.sides.new, self.comparison.verdict(map)?)? {
             Offer::Derived => None,
             // That is what was found.
             Offer::ByHand(_) if found.iter().any(|finding| finding.rule == &rules::MEANING_CHANGED) => None,

@@ -136,6 +136,8 @@ impl std::fmt::Display for Disposition {
 pub struct Verdict {
     /// The map.
     pub map: String,
+    /// What the older release pinned it as, where it did.
+    pub was: Option<String>,
     /// What happens to its state.
     pub disposition: Disposition,
     /// Digest of the old definition, where there is one.
@@ -216,6 +218,12 @@ impl Comparison {
     #[must_use]
     pub fn has_breaks(&self) -> bool {
         self.findings.iter().any(Finding::is_break)
+    }
+
+    /// What becomes of one map.
+    #[must_use]
+    pub fn verdict(&self, map: &str) -> Option<&Verdict> {
+        self.maps.iter().find(|verdict| verdict.map == map)
     }
 
     /// The findings about one map.

@@ -1,7 +1,7 @@
 //! How a conversion can begin of which nobody has said anything yet: what a report may offer is what accepting takes.
 
 use crate::conversion::{self, Answers, Choice, DerivedLeg, Problems};
-use crate::identity::Identities;
+use crate::finding::Verdict;
 use crate::lock::Lock;
 use crate::map::MapDef;
 
@@ -42,12 +42,11 @@ impl Offer {
         }
     }
 
-    /// Of `map`, between two locks. `None` where one of them does not have it.
+    /// Of the map that a comparison of these two locks came to that of. `None` where one of them does not have it.
     #[must_use]
-    pub fn of(old: &Lock, new: &Lock, map: &str) -> Option<Self> {
-        let is_pinned = |name: &str| old.maps.get(name).is_some_and(|map| !map.ephemeral);
-        let was = Identities::find(new, is_pinned).before(map)?;
-        Some(Self::between(&old.maps.get(was)?.def, &new.maps.get(map)?.def))
+    pub fn of(old: &Lock, new: &Lock, verdict: &Verdict) -> Option<Self> {
+        let was = verdict.was.as_ref()?;
+        Some(Self::between(&old.maps.get(was)?.def, &new.maps.get(&verdict.map)?.def))
     }
 }
 

@@ -112,14 +112,15 @@ fn removed(before: &LockedMap, gone: Option<&Gone>, sink: &mut Sink<'_>) -> Verd
     let fate = fate_where(def, def, answer, || true);
     let disposition = if answer == OnUpgrade::Refuse { Disposition::Refuse } else { Disposition::Drop };
     let reason = given_up.map(|given_up| given_up.reason);
-    Verdict { fate, answer, reason, ..verdict(&def.name, disposition, Some(from), None) }
+    Verdict { was: Some(def.name.clone()), fate, answer, reason, ..verdict(&def.name, disposition, Some(from), None) }
 }
 
 fn verdict(map: &str, disposition: Disposition, from: Option<Digest>, to: Option<Digest>) -> Verdict {
     let map = map.to_owned();
     let (reason, merge, cannot) = (None, BTreeMap::new(), Vec::new());
     let (answer, fate) = (OnUpgrade::Reuse, Fate::Stay);
-    Verdict { map, disposition, from, to, reason, merge, answer, fate, eviction: None, readings: None, cannot }
+    let (was, eviction, readings) = (None, None, None);
+    Verdict { map, was, disposition, from, to, reason, merge, answer, fate, eviction, readings, cannot }
 }
 
 fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
@@ -189,8 +190,8 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
     let keeps = matches!(disposition, Disposition::Reuse | Disposition::Grow | Disposition::Migrate);
     let merge = if keeps { acceptance.merge(new) } else { BTreeMap::new() };
     let (from, to) = (Some(from), Some(to));
-    let map = new.name.clone();
-    Some(Verdict { map, disposition, from, to, reason, merge, answer, fate, eviction, readings, cannot })
+    let (map, was) = (new.name.clone(), Some(old.name.clone()));
+    Some(Verdict { map, was, disposition, from, to, reason, merge, answer, fate, eviction, readings, cannot })
 }
 
 /// Says of a larger capacity that the map does not get it.
