@@ -73,6 +73,14 @@ impl Plan {
         }
         let losses = || self.maps.iter().filter_map(|map| Some((map, map.action.loss()?)));
         let of_entries: Vec<_> = losses().flat_map(|(map, loss)| loss.words(&map.map)).collect();
+        // What has a way back is known when it is staged, and by the live map's own lock.
+        let back = self
+            .maps
+            .iter()
+            .filter(|map| matches!(map.action, Action::TakeBack { since: Since::ConvertedBack { .. }, .. }));
+        parts.extend(
+            back.map(|map| format!("what the older layout of `{}` has no place for does not go back", map.map)),
+        );
         match (parts.is_empty(), of_entries.is_empty()) {
             (true, true) => parts.push("nothing is lost".to_owned()),
             (_, true) => {}

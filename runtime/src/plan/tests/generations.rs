@@ -132,6 +132,11 @@ fn a_map_of_another_layout_gives_way_to_the_kept_one_that_fits() {
     assert_is(&map, D::Reuse, why);
     assert!(matches!(map.action, Action::TakeBack { since: Since::Left { loses_entries: true, .. }, .. }));
     assert_eq!(map.action.source(), Some((Path::new("/bpf/mesh@prev/stats"), 3)));
+    // Members that only the newer layout has don't go back.
+    let ways_back = ["stats".to_owned()].into();
+    let plan = Case { ways_back, ..Case::one(&newer, &older).kept(&older) }.plan();
+    let told = "what the older layout of `stats` has no place for does not go back";
+    assert!(plan.outcome().starts_with(told) && !plan.outcome().contains("nothing is lost"), "{plan}");
     // One that is not exactly what is asked for is left alone.
     let map = Case::one(&newer, &older).kept(&hash(&counters(4), 32)).decide();
     assert_eq!((map.disposition(), map.action.returns_to_kept()), (D::Refuse, false));

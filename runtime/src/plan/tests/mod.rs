@@ -106,6 +106,7 @@ struct Case {
     kept: Vec<Observed>,
     meta: Option<Meta>,
     policies: Policies,
+    ways_back: BTreeSet<String>,
 }
 
 impl Case {
@@ -137,7 +138,7 @@ impl Case {
             kept: &self.kept,
             meta: self.meta.as_ref(),
             policies: &self.policies,
-            ways_back: &Default::default(),
+            ways_back: &self.ways_back,
             migrations: None,
             node: NODE,
         })
