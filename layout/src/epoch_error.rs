@@ -182,4 +182,12 @@ impl fmt::Display for EpochError {
     }
 }
 
+impl EpochError {
+    /// The reason that was given, without the space around it.
+    pub(crate) fn reason(given: &str) -> Result<&str, Self> {
+        let reason = given.trim();
+        if reason.is_empty() { Err(Self::NoReason) } else { Ok(reason) }
+    }
+}
+
 impl std::error::Error for EpochError {}

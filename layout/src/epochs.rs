@@ -125,10 +125,7 @@ pub fn accept(
     reason: &str,
     levels: &Levels,
 ) -> Result<Lock, EpochError> {
-    let reason = reason.trim();
-    if reason.is_empty() {
-        return Err(EpochError::NoReason);
-    }
+    let reason = EpochError::reason(reason)?;
     let (Some(known), Some(now)) = (lock.maps.get(map), observed.lock.maps.get(map)) else {
         return come_or_gone(lock, observed, map, on_upgrade, reason);
     };

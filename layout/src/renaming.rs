@@ -25,10 +25,7 @@ pub fn rename(
     reason: &str,
     levels: &Levels,
 ) -> Result<Lock, EpochError> {
-    let reason = reason.trim();
-    if reason.is_empty() {
-        return Err(EpochError::NoReason);
-    }
+    let reason = EpochError::reason(reason)?;
     let is_again = lock.maps.get(map).and_then(before_rename).is_some_and(|before| before.def.name == old);
     let undone = is_again.then(|| undo(lock, map)).transpose()?;
     let lock = undone.as_ref().unwrap_or(lock);
@@ -119,10 +116,7 @@ fn is_rename(epoch: &Epoch) -> bool {
 /// Where that release has no such map, or the lock still has it.
 pub fn gone_since(lock: &Lock, base: &Lock, map: &str, reason: &str) -> Result<Lock, EpochError> {
     let is_pinned = |lock: &Lock, name: &str| lock.maps.get(name).is_some_and(|map| !map.ephemeral);
-    let reason = reason.trim();
-    if reason.is_empty() {
-        return Err(EpochError::NoReason);
-    }
+    let reason = EpochError::reason(reason)?;
     if !is_pinned(base, map) {
         let hint = crate::config::did_you_mean(map, base.maps.keys().map(String::as_str));
         return Err(EpochError::NoSuchMap { map: map.to_owned(), hint });
