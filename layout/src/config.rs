@@ -50,6 +50,8 @@ pub struct Binding {
     pub runtime_capacity: bool,
     /// True where the daemon sets the flags when it loads the map.
     pub runtime_flags: bool,
+    /// True where nobody in user space deletes entries of the map.
+    pub user_never_deletes: bool,
     /// The lock of the package that the map belongs to, relative to the file: it is not locked here.
     pub owner: Option<String>,
     /// True where the map is this lock's own, whatever other packages call the same.
@@ -126,7 +128,7 @@ impl Scope {
 /// Keys of every scope.
 const KEYS: [&str; 6] = ["ephemeral", "pinned", "optional", "maps", "types", "targets"];
 /// Keys of one map.
-const KEYS_OF_A_MAP: [&str; 5] = ["key", "value", "capacity", "flags", "owner"];
+const KEYS_OF_A_MAP: [&str; 6] = ["key", "value", "capacity", "flags", "user-deletes", "owner"];
 /// Keys of a `maplock.toml`: Cargo knows the answers itself.
 const KEYS_OF_FILES: [&str; 2] = ["objects", "lock"];
 
@@ -255,6 +257,13 @@ impl Reader<'_> {
                     "owner" => binding.owner = Some(self.string(value)?.to_owned()),
                     at @ "capacity" => binding.runtime_capacity = self.at_run_time(at, value)?,
                     at @ "flags" => binding.runtime_flags = self.at_run_time(at, value)?,
+                    "user-deletes" => {
+                        if self.string(value)? != "never" {
+                            let problem = "`user-deletes` can be \"never\" alone: else it is not known";
+                            return Err(self.error(value, problem.to_owned()));
+                        }
+                        binding.user_never_deletes = true;
+                    }
                     other => {
                         let hint = did_you_mean(other, KEYS_OF_A_MAP);
                         let known = KEYS_OF_A_MAP.map(|key| format!("`{key}`")).join(", ");

@@ -42,8 +42,7 @@ pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lo
             map = come_back(&gone, map, levels);
         }
         if let Some(known) = known {
-            map.epochs.clone_from(&known.epochs);
-            map.renamed_from.clone_from(&known.renamed_from);
+            map = map.with_past_of(known);
             // Another compiler may tell less of it.
             if known.same_definition(observed) {
                 map.def.clone_from(&known.def);
@@ -70,8 +69,7 @@ pub fn as_built(lock: &Lock, observed: &Lock, levels: &Levels) -> Lock {
             map = come_back(&gone, map, levels);
         }
         if let Some(known) = lock.maps.get(name) {
-            map.epochs.clone_from(&known.epochs);
-            map.renamed_from.clone_from(&known.renamed_from);
+            map = map.with_past_of(known);
         }
         built.maps.insert(name.clone(), map);
     }
@@ -82,8 +80,7 @@ pub fn as_built(lock: &Lock, observed: &Lock, levels: &Levels) -> Lock {
 fn come_back(gone: &Gone, now: LockedMap, levels: &Levels) -> LockedMap {
     let Some(before) = before_drop(&now.def.name, gone) else { return now };
     let reason = gone.epochs.last().map_or("", |epoch| epoch.reason.as_str());
-    let (epochs, renamed_from) = (before.epochs.clone(), before.renamed_from.clone());
-    let step = Step { levels, from: &before, to: LockedMap { epochs, renamed_from, ..now } };
+    let step = Step { levels, from: &before, to: now.with_past_of(&before) };
     let (findings, asks) = step.asked(None);
     let epoch = match asks.is_empty() {
         true if before.def.digest() == step.to.def.digest() => None,
@@ -167,8 +164,7 @@ pub fn accept(
 
 /// What is, with the history of what was.
 fn with_past(now: &LockedMap, known: &LockedMap) -> LockedMap {
-    let (epochs, renamed_from) = (known.epochs.clone(), known.renamed_from.clone());
-    LockedMap { epochs, renamed_from, ..now.clone() }
+    now.clone().with_past_of(known)
 }
 
 /// An answer for a map that the lock and the objects do not both have.

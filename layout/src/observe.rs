@@ -179,6 +179,7 @@ fn at_run_time(def: &MapDef, config: &Config, lock: &Lock) -> LockedMap {
     let was_so = known.is_some_and(|known| known.runtime_capacity);
     map.runtime_capacity = capacity_is_set || map.def.lacks_capacity() || was_so;
     map.runtime_flags = said.is_some_and(|said| said.runtime_flags) || known.is_some_and(|known| known.runtime_flags);
+    map.user_never_deletes = said.is_some_and(|said| said.user_never_deletes);
     if map.runtime_flags {
         map.def = map.def.without_flags_of_memory();
     }

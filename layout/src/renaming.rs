@@ -37,12 +37,8 @@ pub fn rename(
     let now = &LockedMap { def: versioned_as(&now.def, &known.def), ..now.clone() };
     let from = renamed(known, map);
     // So is a capacity that the daemon chose.
-    let to = LockedMap {
-        epochs: from.epochs.clone(),
-        renamed_from: from.renamed_from.clone(),
-        runtime_capacity: now.runtime_capacity || from.runtime_capacity,
-        ..now.clone()
-    };
+    let capacity_is_set = now.runtime_capacity || from.runtime_capacity;
+    let to = LockedMap { runtime_capacity: capacity_is_set, ..now.clone() }.with_past_of(&from);
     let step = Step { levels, from: &from, to };
     let is_renamed = rules::MAP_RENAMED.id.to_owned();
     let (findings, asks) = step.asked(None);

@@ -33,6 +33,7 @@ types = ["types.o"]
 [package.metadata.maplock.maps.frontends]
 capacity = "runtime"
 flags = "runtime"
+user-deletes = "never"
 key = "struct frontend_key"
 value = "struct frontend_value"
 
@@ -52,6 +53,7 @@ backends.value = "struct backend"
     let frontends = &config.bindings["frontends"];
     assert_eq!(frontends.key.as_deref(), Some("struct frontend_key"));
     assert!(frontends.runtime_flags && frontends.runtime_capacity && !config.bindings["backends"].runtime_capacity);
+    assert!(frontends.user_never_deletes);
     assert_eq!(frontends.value.as_deref(), Some("struct frontend_value"));
     let backends = &config.bindings["backends"];
     assert_eq!((&backends.key, backends.value.as_deref()), (&None, Some("struct backend")));
@@ -100,7 +102,7 @@ fn a_mistake_is_refused_with_its_line_and_with_what_was_meant() {
         ("maps.flows = \"struct flow\"", "line 5: not a table: write `[package.metadata.maplock.maps.NAME]`"),
         (
             "[package.metadata.maplock.maps.flows]\nvlaue = \"struct flow\"",
-            "line 6: `vlaue` is not known here: only `key`, `value`, `capacity`, `flags`, `owner`; did you mean `value`?",
+            "line 6: `vlaue` is not known here: only `key`, `value`, `capacity`, `flags`, `user-deletes`, `owner`; did you mean `value`?",
         ),
         ("[package.metadata.maplock.maps.flows]\nkey = 3", "line 6: not a string"),
     ] {

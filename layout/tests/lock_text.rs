@@ -3,14 +3,15 @@
 
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use maplock_layout::config::Levels;
 use maplock_layout::epochs::{accept, update};
-use maplock_layout::lock::{Epoch, Gone, Lines, LockProblem, LockedMap, OnUpgrade};
+use maplock_layout::lock::{Epoch, Gone, Lines, LockProblem, LockedMap, Merge, OnUpgrade};
 use maplock_layout::map::{MapDef, MapType, Pinning};
 use maplock_layout::rules::Attribute;
-use maplock_layout::{Composite, CompositeKind, Enumeration, Layout, Lock, Member, Shape};
+use maplock_layout::{Composite, CompositeKind, Enumeration, Layout, Lock, Member, ProgramUse, Shape};
 use proptest::prelude::*;
 use support::{diff, lines, lock, map, map_of, observed};
 
@@ -63,6 +64,15 @@ fn everything() -> Lock {
     let flows = after.maps.get_mut("flows").unwrap();
     flows.renamed_from = vec!["flow_table".to_owned(), "ft".to_owned()];
     (flows.optional, flows.runtime_capacity, flows.runtime_flags) = (true, true, true);
+    flows.user_never_deletes = true;
+    flows.merge = BTreeMap::from([("hits".to_owned(), Merge::Sum)]);
+    flows.programs = Some(ProgramUse {
+        inserts: true,
+        deletes: true,
+        adds: BTreeSet::from(["hits".to_owned()]),
+        sets: BTreeSet::from(["seen".to_owned()]),
+        partly: false,
+    });
     let given_up = Epoch { on_upgrade: OnUpgrade::Drop, ..after.maps["m"].epochs[0].clone() };
     after.gone.insert("old".to_owned(), Gone { renamed_from: vec!["older".to_owned()], epochs: vec![given_up] });
     after
@@ -115,8 +125,11 @@ renamed-from = ["flow_table", "ft"]
 optional = true
 runtime-capacity = true
 runtime-flags = true
+user-deletes = "never"
+merge = { hits = "sum" }
+programs = { inserts = true, deletes = true, adds = ["hits"], sets = ["seen"] }
 digest = "b5259b3aa3437af19a4b37147dd805bf"
-checksum = "4301151d7ce9b5b8"
+checksum = "e1bff429a50b02fc"
 
 [map.m]
 type = "hash"
@@ -366,6 +379,9 @@ fn an_edit_of_what_no_digest_covers_breaks_the_checksum_and_says_of_which_map() 
         ("optional = true\n", "", "flows"),
         ("runtime-capacity = true\n", "", "flows"),
         ("runtime-flags = true\n", "", "flows"),
+        ("user-deletes = \"never\"\n", "", "flows"),
+        ("merge = { hits = \"sum\" }", "merge = { hit = \"sum\" }", "flows"),
+        ("deletes = true, ", "", "flows"),
         ("pinning = 16", "pinning = 17", "my map"),
         // a type by its name, and the order of members
         ("be32 (u32)", "le32 (u32)", "flows"),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::config::Config;
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, Merge};
 use crate::map::MapDef;
+use crate::program_use::ProgramUse;
 
 /// The version of the file format that this crate writes, and the newest that it reads.
 pub const VERSION: i64 = 1;
@@ -61,6 +62,13 @@ pub struct LockedMap {
     pub runtime_capacity: bool,
     /// True where the daemon sets its flags when it loads it.
     pub runtime_flags: bool,
+    /// True where nobody in user space deletes entries, as the configuration says.
+    pub user_never_deletes: bool,
+    /// How members of the value are put together that two releases both count, by path ([`sum_places`](crate::sum_places)): for the
+    /// life of the map. What an epoch says of a member counts more on its way.
+    pub merge: BTreeMap<String, Merge>,
+    /// What the release's programs do with its entries; `None` where nobody has looked.
+    pub programs: Option<ProgramUse>,
     /// Accepted breaks, oldest first.
     pub epochs: Vec<Epoch>,
 }
@@ -76,7 +84,19 @@ impl LockedMap {
             optional: false,
             runtime_capacity: false,
             runtime_flags: false,
+            user_never_deletes: false,
+            merge: BTreeMap::new(),
+            programs: None,
             epochs: Vec::new(),
         }
+    }
+
+    /// The map, with the history of what it was: what belongs to it for life, and no object tells.
+    #[must_use]
+    pub fn with_past_of(mut self, known: &Self) -> Self {
+        self.epochs.clone_from(&known.epochs);
+        self.renamed_from.clone_from(&known.renamed_from);
+        self.merge.clone_from(&known.merge);
+        self
     }
 }

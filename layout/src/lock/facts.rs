@@ -1,11 +1,14 @@
 //! What a lockfile says, as keys and values: lines in a head, one line in a history.
 
+use std::collections::BTreeMap;
+
 use super::answers;
 use super::data::LockedMap;
 use super::quote::{key, string};
 use super::type_table::TypeTable;
-use crate::epoch::Epoch;
+use crate::epoch::{Epoch, Merge};
 use crate::map::{MapDef, Pinning};
+use crate::program_use::ProgramUse;
 
 /// A key of the lock, and its value as TOML writes it.
 pub(super) type Fact = (&'static str, String);
@@ -78,7 +81,32 @@ pub(super) fn of_map(map: &LockedMap) -> Vec<Fact> {
             facts.push((name, "true".to_owned()));
         }
     }
+    if map.user_never_deletes {
+        facts.push(("user-deletes", "\"never\"".to_owned()));
+    }
+    facts.extend(merge(&map.merge));
+    facts.extend(map.programs.as_ref().map(|programs| ("programs", of_programs(programs))));
     facts
+}
+
+fn merge(members: &BTreeMap<String, Merge>) -> Option<Fact> {
+    let rows: Vec<_> = members.iter().map(|(path, merge)| format!("{} = \"{merge}\"", key(path))).collect();
+    (!rows.is_empty()).then(|| ("merge", format!("{{ {} }}", rows.join(", "))))
+}
+
+fn of_programs(programs: &ProgramUse) -> String {
+    let mut facts = Vec::new();
+    for (name, is_set) in [("inserts", programs.inserts), ("deletes", programs.deletes), ("partly", programs.partly)] {
+        if is_set {
+            facts.push((name, "true".to_owned()));
+        }
+    }
+    for (name, members) in [("adds", &programs.adds), ("sets", &programs.sets)] {
+        if !members.is_empty() {
+            facts.push((name, list(members)));
+        }
+    }
+    if facts.is_empty() { "{}".to_owned() } else { line(&facts) }
 }
 
 pub(super) fn renamed_from(names: &[String]) -> Option<Fact> {
@@ -92,10 +120,7 @@ pub(super) fn of_epoch(epoch: &Epoch, previous: &str) -> Vec<Fact> {
     if let Some(max_entries) = epoch.max_entries {
         facts.push(("max_entries", max_entries.to_string()));
     }
-    if !epoch.merge.is_empty() {
-        let members: Vec<_> = epoch.merge.iter().map(|(path, merge)| format!("{} = \"{merge}\"", key(path))).collect();
-        facts.push(("merge", format!("{{ {} }}", members.join(", "))));
-    }
+    facts.extend(merge(&epoch.merge));
     facts.extend(answers::facts(&epoch.convert));
     facts.push(("from", format!("\"{}\"", epoch.from)));
     facts.push(("to", format!("\"{}\"", epoch.to)));
@@ -103,7 +128,7 @@ pub(super) fn of_epoch(epoch: &Epoch, previous: &str) -> Vec<Fact> {
     facts
 }
 
-fn list(texts: &[String]) -> String {
-    let texts: Vec<_> = texts.iter().map(|text| string(text)).collect();
+fn list<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
+    let texts: Vec<_> = texts.into_iter().map(|text| string(text)).collect();
     format!("[{}]", texts.join(", "))
 }

@@ -30,7 +30,8 @@ impl LockedMap {
     /// pinned looks like is of no account.
     #[must_use]
     pub fn same_definition(&self, other: &Self) -> bool {
-        let said = |map: &Self| (map.ephemeral, map.optional, map.runtime_capacity, map.runtime_flags);
+        let said =
+            |map: &Self| (map.ephemeral, map.optional, map.runtime_capacity, map.runtime_flags, map.user_never_deletes);
         said(self) == said(other)
             && (self.ephemeral
                 || emit::definition(&self.def) == emit::definition(&other.def)

@@ -1,6 +1,6 @@
 //! Reading a lockfile.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use toml::de::DeTable;
@@ -16,6 +16,7 @@ use crate::digest::Digest;
 use crate::epoch::{Epoch, Merge, OnUpgrade};
 use crate::identity::contradiction;
 use crate::map::{MapDef, MapType, Pinning};
+use crate::program_use::ProgramUse;
 
 /// How deep definitions of inner maps may nest. The kernel allows 1.
 const MAX_INNER: usize = 8;
@@ -95,8 +96,21 @@ const DEF_KEYS: [&str; 12] = [
 ];
 
 /// What the head of a map has beside its definition.
-const HEAD_KEYS: [&str; 8] =
-    ["digest", "checksum", "ephemeral", "renamed-from", "optional", "runtime-capacity", "runtime-flags", "history"];
+const HEAD_KEYS: [&str; 11] = [
+    "digest",
+    "checksum",
+    "ephemeral",
+    "renamed-from",
+    "optional",
+    "runtime-capacity",
+    "runtime-flags",
+    "user-deletes",
+    "merge",
+    "programs",
+    "history",
+];
+
+const PROGRAMS_KEYS: [&str; 5] = ["inserts", "deletes", "partly", "adds", "sets"];
 
 const HISTORY_KEYS: [&str; 3] = ["epochs", "definitions", "types"];
 
@@ -119,10 +133,38 @@ impl Reader<'_> {
             optional: is_set("optional")?,
             runtime_capacity: is_set("runtime-capacity")?,
             runtime_flags: is_set("runtime-flags")?,
+            user_never_deletes: self.user_never_deletes(table)?,
+            merge: table.get("merge").map(|value| self.merge(value)).transpose()?.unwrap_or_default(),
+            programs: table.get("programs").map(|value| self.programs(value)).transpose()?,
             epochs,
         };
         self.check_checksum(name, (table, value), || Past::of_map(name, &map))?;
         Ok(map)
+    }
+
+    fn user_never_deletes(&self, table: &DeTable<'_>) -> Result<bool> {
+        let Some(value) = table.get("user-deletes") else { return Ok(false) };
+        match self.string(value)? {
+            "never" => Ok(true),
+            other => Err(self.at(value.span(), format!("`user-deletes` can be \"never\" alone, and is `{other}`"))),
+        }
+    }
+
+    fn programs(&self, value: &Value<'_>) -> Result<ProgramUse> {
+        let table = self.table(value)?;
+        self.only(table, &PROGRAMS_KEYS)?;
+        let is_set = |key| table.get(key).map_or(Ok(false), |value| self.bool(value));
+        let members = |key| -> Result<BTreeSet<String>> {
+            let Some(members) = table.get(key) else { return Ok(BTreeSet::new()) };
+            self.array(members)?.iter().map(|path| self.name(path).map(str::to_owned)).collect()
+        };
+        Ok(ProgramUse {
+            inserts: is_set("inserts")?,
+            deletes: is_set("deletes")?,
+            partly: is_set("partly")?,
+            adds: members("adds")?,
+            sets: members("sets")?,
+        })
     }
 
     fn renamed_from(&self, table: &DeTable<'_>) -> Result<Vec<String>> {
