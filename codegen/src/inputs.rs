@@ -87,7 +87,7 @@ impl Inputs {
             .map(|(name, path)| InputObject::read(name.clone(), path.clone(), config, &types))
             .collect::<Result<Vec<_>, _>>()?;
         let maps: Vec<_> =
-            objects.iter().map(|object| ObjectMaps { name: object.name.clone(), maps: object.maps.clone() }).collect();
+            objects.iter().map(|object| ObjectMaps::new(object.name.clone(), object.maps.clone())).collect();
         let home = config.home.as_deref().unwrap_or("Cargo.toml");
         let mut observation = observe_after(&maps, config, lock)
             .map_err(|error| InputError { path: PathBuf::new(), problem: format!("{home}: {error}") })?;

@@ -47,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             fs::write(fuzz.join("corpus/btf").join(&name), btf)?;
         }
         if let Ok(object) = Object::parse(&bytes) {
-            let maps = [ObjectMaps { name: name.clone(), maps: object.maps }];
+            let maps = [ObjectMaps::new(name.clone(), object.maps)];
             let lock = observe(&maps, &Config::default())?.lock;
             fs::write(fuzz.join("corpus/lock").join(&name), lock.to_string())?;
         }

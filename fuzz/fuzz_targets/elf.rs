@@ -20,7 +20,7 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    let maps = [ObjectMaps { name: "o".to_owned(), maps: object.maps }];
+    let maps = [ObjectMaps::new("o", object.maps)];
     if let Ok(observation) = observe(&maps, &Config::default()) {
         check_lock(&observation.lock);
     }

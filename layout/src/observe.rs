@@ -103,6 +103,7 @@ pub fn observe_after(objects: &[ObjectMaps], config: &Config, lock: &Lock) -> Re
     }
     observation.adopt_versions(lock);
     count_as_before(&mut observation, objects, config, lock);
+    observation.enter_programs(objects);
     observation.allow_to_lack(objects, config, lock);
     let known = || objects.iter().flat_map(|object| &object.maps).map(|map| map.name.as_str());
     let named = config.pinned.iter().map(|name| ("pinned", name));
@@ -117,6 +118,15 @@ pub fn observe_after(objects: &[ObjectMaps], config: &Config, lock: &Lock) -> Re
 }
 
 impl Observation {
+    /// Says of each pinned map what the programs of all objects that declare it do with it.
+    fn enter_programs(&mut self, objects: &[ObjectMaps]) {
+        for (name, map) in self.lock.maps.iter_mut().filter(|(_, map)| !map.ephemeral) {
+            let declare = objects.iter().filter(|object| object.maps.iter().any(|def| def.name == *name));
+            let uses: Option<Vec<_>> = declare.map(|object| object.programs_of(name)).collect();
+            map.programs = uses.and_then(|uses| uses.into_iter().reduce(|one, other| one.and(&other)));
+        }
+    }
+
     /// Marks maps that a build may lack. One that no object of this build has is as it was locked, so that each build is held against
     /// what it has.
     fn allow_to_lack(&mut self, objects: &[ObjectMaps], config: &Config, lock: &Lock) {

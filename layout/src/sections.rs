@@ -33,6 +33,11 @@ pub(crate) fn as_pinned(objects: &[ObjectMaps], pinned: &BTreeSet<String>) -> Re
     for (object, named) in objects.iter().zip(&mut named) {
         for map in named.maps.iter_mut().filter(|map| map.origin == Origin::GlobalData) {
             if let Some(name) = pinned.iter().find(|name| is_of(name, map, object, objects)) {
+                if let Some(programs) = &mut named.programs
+                    && let Some(of_section) = programs.remove(&map.name)
+                {
+                    programs.insert(name.clone(), of_section);
+                }
                 map.name.clone_from(name);
             }
         }

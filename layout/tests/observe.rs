@@ -6,7 +6,7 @@ mod support;
 use maplock_layout::config::{Binding, Scope};
 use maplock_layout::map::{MapDef, MapType, Origin, Pinning};
 use maplock_layout::rules::{self, Level};
-use maplock_layout::{Config, Lock, ObjectMaps, Observation, compare, epochs, observe, observe_after};
+use maplock_layout::{Config, Lock, ObjectMaps, Observation, ProgramUse, compare, epochs, observe, observe_after};
 use support::{lines, map};
 
 fn named(name: &str, pinning: Pinning, value: &str) -> MapDef {
@@ -16,7 +16,7 @@ fn named(name: &str, pinning: Pinning, value: &str) -> MapDef {
 }
 
 fn object(name: &str, maps: impl IntoIterator<Item = MapDef>) -> ObjectMaps {
-    ObjectMaps { name: name.to_owned(), maps: maps.into_iter().collect() }
+    ObjectMaps::new(name, maps.into_iter().collect())
 }
 
 fn observed(objects: &[ObjectMaps], config: &Config) -> Observation {
@@ -321,4 +321,31 @@ fn flags_that_the_configuration_leaves_to_the_daemon_are_not_locked() {
     assert_eq!(seen(&observed(&of(MapType::LPM_TRIE, 1), &config)), (1, true));
     let lock = locked(&of(MapType::HASH, 1), &config);
     assert_eq!(seen(&observe_after(&of(MapType::HASH, 1), &Config::default(), &lock).unwrap()), (0, true));
+}
+
+#[test]
+fn what_programs_do_with_a_map_is_what_those_of_all_objects_do() {
+    let with = |mut object: ObjectMaps, uses: &[(&str, ProgramUse)]| {
+        object.programs = Some(uses.iter().map(|(map, of)| ((*map).to_owned(), of.clone())).collect());
+        object
+    };
+    let names = |of: &[&str]| of.iter().map(|name| (*name).to_owned()).collect();
+    let counts = ProgramUse { inserts: true, adds: names(&["a", "b"]), ..ProgramUse::default() };
+    let sets = ProgramUse { deletes: true, sets: names(&["b"]), ..ProgramUse::default() };
+    let one = object("one", ["flows", "idle"].map(|name| named(name, Pinning::None, "u32")));
+    let other = object("other", [named("flows", Pinning::None, "u32")]);
+    let programs =
+        |objects: &[ObjectMaps], name: &str| observed(objects, &Config::default()).lock.maps[name].programs.clone();
+
+    let objects = [with(one.clone(), &[("flows", counts.clone())]), with(other.clone(), &[("flows", sets)])];
+    let both = ProgramUse { inserts: true, deletes: true, adds: names(&["a"]), sets: names(&["b"]), partly: false };
+    assert_eq!(programs(&objects, "flows"), Some(both));
+    assert_eq!(
+        programs(&objects, "idle"),
+        Some(ProgramUse::default()),
+        "its programs were looked at, and touch it not"
+    );
+    // Of one object that nobody looked at, nothing is known.
+    assert_eq!(programs(&[objects[0].clone(), other], "flows"), None);
+    assert_eq!(programs(&objects[..1], "flows"), Some(counts));
 }

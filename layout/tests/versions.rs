@@ -48,7 +48,7 @@ fn version(value: &str, version: u32) -> MapDef {
 
 /// What an object with this map comes to after a lock.
 fn seen(def: MapDef, lock: &Lock) -> Observation {
-    observe_after(&[ObjectMaps { name: "o".to_owned(), maps: vec![def] }], &Config::default(), lock).unwrap()
+    observe_after(&[ObjectMaps::new("o", vec![def])], &Config::default(), lock).unwrap()
 }
 
 fn found(old: &MapDef, new: &MapDef) -> Vec<String> {
@@ -297,7 +297,7 @@ fn a_struct_whose_tag_is_gone_has_the_version_that_the_lock_knows() {
 
 #[test]
 fn objects_of_which_one_says_a_version_agree() {
-    let object = |name: &str, def: MapDef| ObjectMaps { name: name.to_owned(), maps: vec![def] };
+    let object = |name: &str, def: MapDef| ObjectMaps::new(name, vec![def]);
     let with = |one: MapDef, two: MapDef| observe(&[object("a", one), object("b", two)], &Config::default()).unwrap();
     let tagged = || MapDef { version: 2, ..of_value(VALUE, &[("v", 3)]) };
     for observation in [with(map(VALUE), tagged()), with(tagged(), map(VALUE))] {

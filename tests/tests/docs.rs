@@ -318,7 +318,7 @@ fn the_committed_objects_are_what_their_readme_makes() {
         let lock = |root: &Path| {
             let bytes = fs::read(root.join(&object)).unwrap();
             let maps = maplock_codegen::Object::parse(&bytes).unwrap().maps;
-            let objects = [maplock_layout::ObjectMaps { name: release.to_owned(), maps }];
+            let objects = [maplock_layout::ObjectMaps::new(release, maps)];
             maplock_layout::observe(&objects, &Config::default()).unwrap().lock.to_string()
         };
         assert_eq!(lock(folder.path()), lock(&toolchain::root()), "{object} is not what its sources make");

@@ -8,8 +8,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use maplock_layout::Lock;
 use maplock_layout::lock::LockError;
+use maplock_layout::{Lock, ProgramUse};
 
 use crate::generation::text::{self, NoText};
 use crate::sys;
@@ -27,6 +27,8 @@ pub struct Meta {
     pub generation: u64,
     /// The maps that belong to it, by name. All other pins beside it are somebody else's.
     pub maps: BTreeMap<String, MetaMap>,
+    /// What its programs do with them; a map that is not in it is one of which nobody knows.
+    pub programs: BTreeMap<String, ProgramUse>,
     /// The names of its links.
     pub links: BTreeSet<String>,
     /// Names under which earlier releases pinned its maps, newest first.
@@ -86,7 +88,7 @@ impl std::error::Error for MetaError {
 }
 
 impl Meta {
-    /// Its text: a line for the format, the generation, each map, each of its older names, each link and each former pin, then a line `---` and the lock.
+    /// Its text: a line for the format, the generation, each map, each of its older names, what programs do with it, each link and each former pin, then a line `---` and the lock.
     #[must_use]
     pub fn to_text(&self) -> String {
         use fmt::Write as _;
@@ -95,6 +97,9 @@ impl Meta {
             _ = writeln!(text, "map {} {} {}", map.id, map.max_entries, escape(name));
             for older in self.renamed.get(name).into_iter().flatten() {
                 _ = writeln!(text, "was {}", escape(older));
+            }
+            if let Some(programs) = self.programs.get(name) {
+                text.push_str(&program_lines(programs));
             }
         }
         for link in &self.links {
@@ -141,6 +146,10 @@ impl Meta {
                     let map = last.clone().ok_or_else(wrong)?;
                     meta.renamed.entry(map).or_default().push(unescape(rest));
                 }
+                (_, "programs" | "adds" | "sets") => {
+                    let map = last.clone().ok_or_else(wrong)?;
+                    enter_programs(meta.programs.entry(map).or_default(), word, rest).ok_or_else(wrong)?;
+                }
                 (_, "former") => _ = meta.former.insert(unescape(rest)),
                 (_, "link") => _ = meta.links.insert(unescape(rest)),
                 _ => return Err(wrong()),
@@ -184,6 +193,37 @@ impl Meta {
     }
 }
 
+/// What programs do with a map: a line of words, then a line for each member.
+fn program_lines(programs: &ProgramUse) -> String {
+    let words = [("insert", programs.inserts), ("delete", programs.deletes), ("partly", programs.partly)];
+    let words: Vec<_> = words.into_iter().filter(|(_, is_so)| *is_so).map(|(word, _)| word).collect();
+    let words = if words.is_empty() { "plain".to_owned() } else { words.join(" ") };
+    let of = |what: &str, members: &BTreeSet<String>| -> String {
+        members.iter().map(|member| format!("{what} {}\n", escape(member))).collect()
+    };
+    format!("programs {words}\n{}{}", of("adds", &programs.adds), of("sets", &programs.sets))
+}
+
+/// Enters what one of these lines says; `None` where it says nothing that is known.
+fn enter_programs(programs: &mut ProgramUse, line: &str, rest: &str) -> Option<()> {
+    match line {
+        "adds" => _ = programs.adds.insert(unescape(rest)),
+        "sets" => _ = programs.sets.insert(unescape(rest)),
+        _ => {
+            for word in rest.split(' ') {
+                match word {
+                    "insert" => programs.inserts = true,
+                    "delete" => programs.deletes = true,
+                    "partly" => programs.partly = true,
+                    "plain" => {}
+                    _ => return None,
+                }
+            }
+        }
+    }
+    Some(())
+}
+
 /// A name on a line of its own.
 fn escape(name: &str) -> String {
     name.replace('\\', "\\\\").replace('\n', "\\n")
@@ -218,6 +258,10 @@ mod tests {
         meta.links = ["connect4", "a \\ b"].map(str::to_owned).into();
         meta.renamed.insert("backends".to_owned(), vec!["hosts".to_owned(), "two\nlines".to_owned()]);
         meta.former = ["hosts".to_owned()].into();
+        let adds = ["count".to_owned(), "by_port[].bytes".to_owned(), "a\nb".to_owned()].into();
+        let sets = ["last_seen".to_owned()].into();
+        let programs = ProgramUse { inserts: true, partly: true, adds, sets, ..ProgramUse::default() };
+        meta.programs = [("backends".to_owned(), programs), (".rodata".to_owned(), ProgramUse::default())].into();
         let def = MapDef { key_size: 4, value_size: 4, max_entries: 8, ..MapDef::new("backends", MapType::HASH) };
         meta.lock.maps.insert("backends".to_owned(), LockedMap::new(def));
         meta
@@ -226,7 +270,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let text = meta().to_text();
-        assert!(text.starts_with("maplock_meta 1\ngeneration 7\nmap 13 8 .rodata\n"), "{text}");
+        assert!(text.starts_with("maplock_meta 1\ngeneration 7\nmap 13 8 .rodata\nprograms plain\n"), "{text}");
         assert_eq!(Meta::parse(&text).expect("its own text"), meta());
     }
 
@@ -238,7 +282,7 @@ mod tests {
             assert!(Meta::parse(&text[..end]).is_err(), "cut at {end}");
         }
         let error = Meta::parse(&text.replace("map 12 ", "map x ")).expect_err("no number");
-        assert_eq!(error.to_string(), "`maplock_meta`, line 4: `map x 8 backends` is no line of it");
+        assert_eq!(error.to_string(), "`maplock_meta`, line 5: `map x 8 backends` is no line of it");
         let error = Meta::parse(&text.replace("key_size = 4", "key_size = 8")).expect_err("another digest");
         assert!(error.to_string().contains("holds no lock: line"), "{error}");
     }

@@ -3,6 +3,8 @@
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
+use maplock_layout::ProgramUse;
+
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory;
 use crate::generation::meta::{self, Meta, MetaMap};
@@ -136,7 +138,9 @@ impl Staged {
             .collect::<Result<_, _>>()
             .map_err(|error| Error::because(ErrorKind::Kernel, "can't look at a staged map", error))?;
         let renamed = spec.maps().map(|map| (map.def.name.clone(), map.renamed_from.clone()));
+        let programs = spec.maps().filter_map(|map| Some((map.def.name.clone(), map.programs.clone()?)));
         let mut meta = Meta {
+            programs: programs.collect(),
             generation: before.as_ref().map_or(0, |meta| meta.generation) + 1,
             maps: maps.chain(along).collect(),
             links: self.hooks.keys().cloned().collect(),
@@ -145,7 +149,10 @@ impl Staged {
             lock: spec.lock().clone(),
         };
         // How the definitions came about is the release's to know; what the maps are, the kernel tells of most.
-        meta.lock.maps.values_mut().for_each(|map| map.epochs.clear());
+        for map in meta.lock.maps.values_mut() {
+            map.epochs.clear();
+            map.programs = None;
+        }
         meta.lock.gone.clear();
         meta.leave_out_what_btf_tells(&observed, Node::this().trying(|| "can't look at this machine".to_owned())?);
         // What this build lacks counts as what it did.
@@ -153,6 +160,8 @@ impl Staged {
         for name in self.along.keys() {
             let counted = before.as_ref().and_then(|meta| meta.lock.maps.get(name));
             meta.lock.maps.extend(counted.map(|map| (name.clone(), map.clone())));
+            // No program of this build can touch what it lacks.
+            meta.programs.insert(name.clone(), ProgramUse::default());
         }
         meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
     }

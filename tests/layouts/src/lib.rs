@@ -22,7 +22,7 @@ pub fn maps_of(object: &[u8]) -> Result<Vec<MapDef>, ObjectError> {
 /// Where two of them conflict, which the maps of one object can't.
 #[must_use]
 pub fn lock(maps: &[MapDef]) -> Lock {
-    let object = ObjectMaps { name: "the object".to_owned(), maps: maps.to_vec() };
+    let object = ObjectMaps::new("the object", maps.to_vec());
     let observation = observe(&[object], &Config::default()).expect("the configuration names no map");
     assert!(observation.conflicts.is_empty(), "{:?}", observation.conflicts);
     observation.lock

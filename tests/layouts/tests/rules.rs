@@ -64,8 +64,7 @@ fn as_locked(rule: &Rule, new: &[MapDef]) -> Lock {
 }
 
 fn conflicts(one: &[MapDef], other: &[MapDef]) -> Vec<Finding> {
-    let objects =
-        [("a.o", one), ("b.o", other)].map(|(name, maps)| ObjectMaps { name: name.into(), maps: maps.to_vec() });
+    let objects = [("a.o", one), ("b.o", other)].map(|(name, maps)| ObjectMaps::new(name, maps.to_vec()));
     observe(&objects, &Config::default()).expect("the configuration names no map").conflicts
 }
 

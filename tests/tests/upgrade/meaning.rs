@@ -45,7 +45,7 @@ fn tagged(of_struct: Option<u32>, of_map: Option<u32>) -> Option<Vec<u8>> {
 }
 
 fn defs(object: &[u8]) -> Vec<ObjectMaps> {
-    vec![ObjectMaps { name: "flows.o".to_owned(), maps: maps_of(object).expect("a good object") }]
+    vec![ObjectMaps::new("flows.o", maps_of(object).expect("a good object"))]
 }
 
 /// The first lock of an object.
