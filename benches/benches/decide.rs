@@ -9,7 +9,7 @@ use maplock::internals::inspect::{self, Source};
 use maplock::internals::meta::Meta;
 use maplock::internals::meta::MetaMap;
 use maplock::internals::normalise::Node;
-use maplock::internals::sys::bpffs;
+use maplock::internals::sys::bpffs::{self, Dir};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::{Disposition, Lock, MapDef};
 use maplock::plan::{Inputs, plan};
@@ -80,11 +80,11 @@ fn run(mount: &Path, folder: &Path) -> io::Result<()> {
             .map(|(pin, map)| (pin.clone(), MetaMap { id: map.observed.id, max_entries: map.observed.def.max_entries }))
             .collect();
         let mut meta = Meta { generation: 1, maps, lock, ..Meta::default() };
-        meta.write(&dir)?;
+        meta.write(&Dir::at(&dir))?;
         let all = format!("{group}, all in maplock_meta");
         compare(&mut criterion, &all, &[Contestant::new("inspect and plan", || decide(Source::Meta))]);
         meta.leave_out_what_btf_tells(&found.observed(), node);
-        meta.write(&dir)?;
+        meta.write(&Dir::at(&dir))?;
         let short = format!("{group}, maplock_meta without what BTF tells");
         compare(&mut criterion, &short, &[Contestant::new("inspect and plan", || decide(Source::Btf))]);
     }

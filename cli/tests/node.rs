@@ -392,20 +392,25 @@ fn a_generation_is_confirmed_once() {
 fn whoever_holds_the_lock_is_named() {
     let Some(node) = running() else { return };
     node.upgrade("v2.lock");
-    let parent = bpffs::open_dir(&node.sandbox.path("fs")).expect("the directory");
-    assert!(bpffs::try_lock(&parent).expect("a lock"));
+    let lock = bpffs::open_pin(&node.pins().join("maplock@lock")).expect("the lock");
+    assert!(bpffs::try_lock(&lock).expect("a lock"));
     let comm = fs::read_to_string("/proc/self/comm").expect("a name");
     let own = format!("process {} ({})", std::process::id(), comm.trim());
     for verb in ["rollback", "confirm"] {
         let ran = node.run(&format!("{verb} fs/minimesh --wait 0.1"));
         assert_eq!(ran.code, Some(101), "{}", ran.stdout);
-        assert!(ran.stderr.contains(&format!("{own} holds the lock of `fs`")), "{own}: {}", ran.stderr);
+        assert!(ran.stderr.contains("help: wait longer: --wait SECONDS; or stop that process"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains(&format!("{own} holds the lock of `fs/minimesh`, and was waited for 0.1 s")),
+            "{own}: {}",
+            ran.stderr
+        );
     }
-    // To look takes no lock.
+    // What is said can be done, and to look takes no lock.
     for line in ["inspect fs/minimesh", "plan --lock v1.lock --pins fs/minimesh"] {
         assert_eq!(node.run(line).code, Some(0), "{line}");
     }
-    drop(parent);
+    drop(lock);
     assert_eq!(node.run("confirm fs/minimesh --wait 0").code, Some(0));
 }
 

@@ -8,12 +8,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use maplock::internals::meta::Meta;
+use maplock::internals::sys::bpffs::Dir;
 use maplock::internals::sys::{Link, LinkInfo, LinkTarget, Map, Object, Prog};
 
 use crate::generations::{COUNTED, DOOMED, Daemon, FILLED, Release, churned, filling, wide};
 
 /// For how long objects that nobody holds any more may still be seen: the kernel frees them after a grace period.
 const FREEING: Duration = Duration::from_secs(60);
+
+/// The map that is locked.
+const LOCK: &str = "maplock@lock";
 
 /// What lies in a directory of pins.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,6 +30,8 @@ pub struct Pins {
     pub links: BTreeMap<String, (u32, u32)>,
     /// Texts of records.
     pub records: BTreeMap<String, String>,
+    /// The inode of the lock.
+    pub lock: Option<u64>,
     /// Entries of maps.
     pub entries: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>,
 }
@@ -46,6 +52,10 @@ impl Pins {
             }
             // Somebody else's.
             if path.is_dir() {
+                continue;
+            }
+            if name == LOCK {
+                pins.lock = Some(fs::metadata(&path).expect("it is there").ino());
                 continue;
             }
             match Object::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())) {
@@ -128,6 +138,8 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
     check("directories", &around, around == [name.clone(), prev.clone()] || around == [name]);
 
     let (live, kept) = (Pins::read(dir), Pins::read(&beside(dir, "prev")));
+    let is_locked = live.lock.is_some() && (live.lock == kept.lock || !beside(dir, "prev").exists());
+    check("lock", &(live.lock, kept.lock), is_locked);
     let ids = |pins: &Pins| -> BTreeMap<String, u32> { pins.maps.clone() };
     let (live_ids, kept_ids) = (ids(&live), ids(&kept));
     for (which, at, pins, is_live) in [("live", dir.clone(), &live, true), ("kept", beside(dir, "prev"), &kept, false)]
@@ -135,7 +147,7 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
         if !is_live && !at.exists() {
             continue;
         }
-        let meta = match Meta::read(&at) {
+        let meta = match Meta::read(&Dir::at(&at)) {
             Ok(Some(meta)) => meta,
             other => {
                 check(which, &other.map_err(|error| error.to_string()), false);

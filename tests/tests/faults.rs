@@ -57,7 +57,9 @@ fn plausible(call: &Call) -> &'static [Errno] {
         libc::SYS_membarrier => &[E::ENOSYS, E::EINVAL],
         libc::SYS_flock => &[E::EINTR, E::ENOLCK],
         libc::SYS_open | libc::SYS_openat => &[E::EMFILE],
-        libc::SYS_getdents64 | libc::SYS_readlink | libc::SYS_readlinkat | libc::SYS_statx => &[E::EACCES],
+        libc::SYS_getdents64 | libc::SYS_readlink | libc::SYS_readlinkat | libc::SYS_statx | libc::SYS_newfstatat => {
+            &[E::EACCES]
+        }
         libc::SYS_read if call.is_iteration => &[E::ENOMEM, E::EINTR, E::EAGAIN],
         _ => &[],
     }
@@ -470,6 +472,38 @@ fn a_link_that_somebody_puts_in_the_place_of_the_kept_generation_meanwhile_is_no
     assert!(ended.stderr.contains(&wanted), "{}", ended.stderr);
     assert!(truth::names(&theirs).is_empty(), "{:?}", truth::names(&theirs));
     std::fs::remove_file(&prev).expect("a link");
+    daemon.start(Release::Two).expect("the upgrade is completed");
+    let problems = truth::problems(&daemon, Release::Two, 0);
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[test]
+fn a_directory_that_somebody_puts_in_the_place_of_the_staged_one_at_the_last_moment_does_not_become_live() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::threaded());
+    let daemon = Daemon::new(bpffs.path().join("daemon"), &cgroup);
+    daemon.start(Release::One).expect("it is installed");
+    let (next, aside) = (truth::beside(&daemon.dir, "next"), truth::beside(&daemon.dir, "aside"));
+    let mut command = daemon.command(env!("CARGO_BIN_EXE_generation"), "two");
+    let mut is_planted = false;
+    let ended = trace::run(command.arg("traced"), |call| {
+        // The first of these is the exchange.
+        if call.number == libc::SYS_renameat2 && !is_planted {
+            std::fs::rename(&next, &aside).expect("moved");
+            std::fs::create_dir(&next).expect("made");
+            std::os::unix::fs::chown(&next, Some(4711), Some(4711)).expect("root may");
+            is_planted = true;
+        }
+        Fate::Made
+    });
+    assert!(is_planted && ended.code != Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("somebody put another directory in its place"), "{}", ended.stderr);
+    assert!(daemon.dir.join(daemon.map(Release::One.own())).exists(), "{:?}", truth::names(&daemon.dir));
+    assert!(truth::names(&next).is_empty(), "{:?}", truth::names(&next));
+    std::fs::remove_dir(&next).expect("theirs");
+    std::fs::rename(&aside, &next).expect("moved back");
     daemon.start(Release::Two).expect("the upgrade is completed");
     let problems = truth::problems(&daemon, Release::Two, 0);
     assert!(problems.is_empty(), "{}", problems.join("\n"));

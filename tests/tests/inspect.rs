@@ -11,7 +11,8 @@ use maplock::internals::meta::Meta;
 use maplock::internals::meta::{self, MetaMap};
 use maplock::internals::normalise::{Node, normalise};
 use maplock::internals::pin_name;
-use maplock::internals::sys::{Link, Map, NewLink, NewMap, NewProg, Prog, bpffs};
+use maplock::internals::sys::bpffs::{self, Dir};
+use maplock::internals::sys::{Link, Map, NewLink, NewMap, NewProg, Prog};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::MapType as T;
 use maplock::layout::{Digest, Lock, MapDef};
@@ -339,8 +340,8 @@ fn the_meta_map_is_frozen_and_read_back_and_replaced() {
     assert_eq!(written.maps.len(), 4);
     for generation in [1, 2] {
         let written = Meta { generation, ..written.clone() };
-        written.write(&dir).expect("room for it");
-        assert_eq!(Meta::read(&dir).expect("just written"), Some(written.clone()));
+        written.write(&Dir::at(&dir)).expect("room for it");
+        assert_eq!(Meta::read(&Dir::at(&dir)).expect("just written"), Some(written.clone()));
         let found = look(&dir);
         assert_eq!((found.meta, found.warnings.len()), (Some(written), 0));
         assert!(!found.maps.contains_key(meta::NAME));
@@ -415,7 +416,7 @@ fn a_map_without_btf_counts_as_the_meta_map_says_by_name_number_and_attributes()
     let write = |change: &dyn Fn(&mut Meta)| {
         let mut meta = good.clone();
         change(&mut meta);
-        meta.write(&dir).expect("room for it");
+        meta.write(&Dir::at(&dir)).expect("room for it");
     };
     write(&|_| {});
     assert_eq!(decide(), (Source::Meta, "reuse", "same layout".to_owned()));
@@ -439,7 +440,7 @@ fn a_map_that_a_later_release_reuses_counts_as_that_release_has_it() {
     // `backends` of v4 has a member in what was padding: the same sizes.
     let backends = v4.iter().find(|def| def.name == "backends").expect("in v4");
     assert_ne!(look(&dir).maps["backends"].observed.digest(), backends.digest());
-    meta_of(&look(&dir), &v4).write(&dir).expect("room for it");
+    meta_of(&look(&dir), &v4).write(&Dir::at(&dir)).expect("room for it");
     let found = look(&dir);
     assert_eq!(found.maps["backends"].observed.digest(), backends.digest());
     assert_eq!(found.maps["backends"].observed.source, Source::Meta);
@@ -458,7 +459,7 @@ fn the_meta_map_need_not_repeat_what_btf_tells() {
     // Those that v4 has otherwise than v3, which made them.
     assert_eq!(meta.lock.maps.keys().collect::<Vec<_>>(), ["backends", "stats"]);
     assert_eq!(meta.maps.len(), v4.len());
-    meta.write(&dir).expect("room for it");
+    meta.write(&Dir::at(&dir)).expect("room for it");
     let found = look(&dir);
     assert_eq!(found.maps["backends"].observed.source, Source::Meta);
     assert_eq!(found.maps["frontends"].observed.source, Source::Btf);

@@ -23,7 +23,7 @@ fn a_bpffs_is_mounted_and_gone_after_a_panic() {
         path = Some(bpffs.path().to_owned());
         let dir = bpffs.dir("app");
         Map::create(&NewMap::new(MapType::ARRAY, 4, 4, 1)).unwrap().pin(&dir.join("counts")).unwrap();
-        assert!(bpffs::is_bpffs(&dir).unwrap());
+        assert!(bpffs::is_bpffs(&bpffs::Dir::at(&dir)).unwrap());
         panic!("as a test that fails");
     }));
     let path = path.unwrap();

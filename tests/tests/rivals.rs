@@ -1,4 +1,4 @@
-//! Two daemons at once: one wins, the other waits for it, or says who holds the lock. Never a mix of their generations.
+//! Two or three daemons at once: one wins, the others wait for it, or say who holds the lock. Never a mix of their generations.
 
 use std::sync::Barrier;
 use std::thread;
@@ -80,6 +80,35 @@ fn of_two_daemons_at_once_one_wins_and_the_other_waits_or_says_who_does() {
     println!("{ROUNDS} rounds: in {waited} the second waited, in {refused} it was told who holds the lock");
     assert!(refused > 0, "the second never met the first");
     assert!(kept_wide > ROUNDS / 4, "`wide` was kept {kept_wide} times only");
+    assert_eq!(truth::cleared(&daemon), None);
+}
+
+#[test]
+fn three_daemons_at_once_come_one_after_the_other() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let daemon = Daemon { keeps_larger: true, ..Daemon::new(bpffs.path().join("daemon"), &cgroup) };
+    let barrier = Barrier::new(3);
+    for round in 0..ROUNDS / 20 {
+        // The first round is of three first starts.
+        let releases = [Release::One, Release::Two, if round % 2 == 0 { Release::One } else { Release::Two }];
+        let run = |release| {
+            barrier.wait();
+            start(&daemon, release, Duration::from_secs(60))
+        };
+        thread::scope(|scope| {
+            let all = releases.map(|release| scope.spawn(move || run(release)));
+            for one in all {
+                one.join().expect("no panic").unwrap_or_else(|error| panic!("round {round}: {error}"));
+            }
+        });
+        let is_live = |release: Release| daemon.dir.join(daemon.map(release.own())).exists();
+        assert!(is_live(Release::One) != is_live(Release::Two), "round {round}: a mix of both");
+        let names = truth::names(bpffs.path());
+        assert!(!names.iter().any(|name| name == "daemon@next" || name == "daemon@lock"), "round {round}: {names:?}");
+    }
     assert_eq!(truth::cleared(&daemon), None);
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use maplock::internals::inspect::{self, Layouts};
 use maplock::internals::meta::Meta;
+use maplock::internals::sys::bpffs::Dir;
 use maplock::internals::sys::{Batch, Map};
 use maplock::layout::MapDef;
 
@@ -44,7 +45,7 @@ pub(super) fn run(args: &DumpArgs) -> Result<Said, Error> {
         let what = format!("entries of a {kind} have no keys");
         return Err(failed().because(what).help("`bpftool map dump` shows what it can"));
     }
-    let dir = args.pin.parent().map(Meta::read).transpose().unwrap_or_default().flatten();
+    let dir = args.pin.parent().map(|dir| Meta::read(&Dir::at(dir))).transpose().unwrap_or_default().flatten();
     let observed = inspect::observe(&args.pin, &map, dir.as_ref(), &mut Layouts::default());
     let observed = observed.map_err(|error| failed().because(error))?;
     let pinned = Pinned { def: observed.def };

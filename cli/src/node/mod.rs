@@ -50,6 +50,7 @@ fn failed(what: impl Into<String>, error: maplock::Error) -> Error {
     let told = Error::new(what).because(error);
     match kind {
         maplock::ErrorKind::Privilege => told.help(privileges::help()),
+        maplock::ErrorKind::Busy => told.help("wait longer: --wait SECONDS; or stop that process"),
         _ => told,
     }
 }

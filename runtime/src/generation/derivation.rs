@@ -1,8 +1,6 @@
 //! Which map was copied or converted from which, written down beside the pins, so that what was written since can be settled by
 //! whoever finds it.
 
-use std::path::Path;
-
 use maplock_layout::conversion::Conversion;
 
 use crate::error::{Error, ErrorKind, Trying as _};
@@ -10,6 +8,7 @@ use crate::generation::directory::{self, list};
 use crate::generation::names;
 use crate::generation::text::{self, NoText};
 use crate::sys::Map;
+use crate::sys::bpffs::Dir;
 use crate::transfer::{Side, Sum};
 
 /// How a staged map was derived from one of the generation before.
@@ -110,7 +109,7 @@ impl Ways {
     }
 
     /// Pins the text of it beside the map `name` in a generation.
-    pub(crate) fn write(&self, dir: &Path, name: &str) -> Result<(), Error> {
+    pub(crate) fn write(&self, dir: &Dir, name: &str) -> Result<(), Error> {
         let path = dir.join(names::conversion_of(name));
         let mut text = self.there.to_text();
         if let Some(back) = &self.back {
@@ -121,7 +120,7 @@ impl Ways {
     }
 
     /// Reads the text that is pinned beside the map `name` of a generation.
-    pub(crate) fn read(dir: &Path, name: &str) -> Result<Self, Error> {
+    pub(crate) fn read(dir: &Dir, name: &str) -> Result<Self, Error> {
         let path = dir.join(names::conversion_of(name));
         let map = Map::open(&path).trying(|| format!("can't open `{}`", path.display()))?;
         let wrong = |problem: String| Error::new(ErrorKind::Place, format!("`{}`: {problem}", path.display()));
@@ -139,7 +138,7 @@ impl Ways {
 }
 
 /// The maps of the live generation from which a way leads back to the kept one: by the names of their pins.
-pub(crate) fn ways_back(live_dir: &Path) -> Result<Vec<(String, Derivation)>, Error> {
+pub(crate) fn ways_back(live_dir: &Dir) -> Result<Vec<(String, Derivation)>, Error> {
     let mut found = transfers_in(live_dir)?;
     found.retain(|(name, record)| {
         record.converted.is_some() && Ways::read(live_dir, name).is_ok_and(|ways| ways.back.is_some())
@@ -148,7 +147,7 @@ pub(crate) fn ways_back(live_dir: &Path) -> Result<Vec<(String, Derivation)>, Er
 }
 
 /// The records of derived maps in a generation.
-pub(crate) fn transfers_in(dir: &Path) -> Result<Vec<(String, Derivation)>, Error> {
+pub(crate) fn transfers_in(dir: &Dir) -> Result<Vec<(String, Derivation)>, Error> {
     let mut found = Vec::new();
     for name in list(dir)? {
         let Some(map) = names::map_of_transfer(&name) else { continue };

@@ -13,6 +13,7 @@ use maplock_layout::{Lock, ProgramUse};
 
 use crate::generation::text::{self, NoText};
 use crate::sys;
+use crate::sys::bpffs::{Dir, Named as _};
 
 /// Name of the map, and of its pin.
 pub const NAME: &str = "maplock_meta";
@@ -163,7 +164,7 @@ impl Meta {
     ///
     /// # Errors
     /// The kernel's.
-    pub fn write(&self, dir: &Path) -> io::Result<()> {
+    pub fn write(&self, dir: &Dir) -> io::Result<()> {
         text::write(&dir.join(NAME), NAME, &self.to_text())
     }
 
@@ -171,12 +172,12 @@ impl Meta {
     ///
     /// # Errors
     /// Where what is pinned there is none that maplock wrote, or a newer one. It says nothing then, as if it were not there.
-    pub fn read(dir: &Path) -> Result<Option<Self>, MetaError> {
-        let path = dir.join(NAME);
-        match sys::Map::open(&path) {
-            Ok(map) => Self::read_from(&map, &path).map(Some),
+    pub fn read(dir: &Dir) -> Result<Option<Self>, MetaError> {
+        let pin = dir.join(NAME);
+        match sys::Map::open(&pin) {
+            Ok(map) => Self::read_from(&map, pin.path()).map(Some),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(MetaError::Io(path, error)),
+            Err(error) => Err(MetaError::Io(pin.path().to_owned(), error)),
         }
     }
 

@@ -19,6 +19,9 @@ pub(crate) const MOVING: &str = "moving@record";
 /// The record that says: this is the kept generation, on its way back.
 pub(crate) const RETURNING: &str = "returning@record";
 
+/// The map that is locked while the generations are changed: one, pinned in all of them.
+pub(crate) const LOCK: &str = "maplock@lock";
+
 /// The directory in a staged generation that holds the old one while the pins are moved one by one, and the kept one stays.
 pub(crate) const LEFT: &str = "left@pins";
 
@@ -70,7 +73,7 @@ pub(crate) fn hook_of_target(name: &str) -> Option<&str> {
 /// True for names that maplock itself puts into a generation, beside maps and links.
 pub(crate) fn is_own(name: &str) -> bool {
     name == meta::NAME
-        || [COMMIT, MOVING, RETURNING, LEFT].contains(&name)
+        || [COMMIT, MOVING, RETURNING, LEFT, LOCK].contains(&name)
         || [PROG, BASE, TRANSFER, CONVERSION, TARGET].iter().any(|ending| name.ends_with(ending))
 }
 

@@ -1,11 +1,10 @@
 //! The records of a commit, which say how far it came.
 
-use std::path::Path;
-
 use crate::error::Error;
 use crate::generation::directory::{has_record, is_returning, is_there, record};
 use crate::generation::names;
 use crate::generation::site::Site;
+use crate::sys::bpffs::Dir;
 
 /// What the record of a complete generation says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,7 +50,7 @@ impl Commit {
 }
 
 /// What the record in a directory says; `None` where the generation in it is not complete, or was made live to the end.
-pub(crate) fn commit_of(dir: &Path) -> Result<Option<Commit>, Error> {
+pub(crate) fn commit_of(dir: &Dir) -> Result<Option<Commit>, Error> {
     for name in [names::COMMIT, names::MOVING] {
         if let Some(text) = record(dir, name)? {
             return Ok(Some(Commit::parse(&text)));

@@ -3,119 +3,170 @@
 //! A generation is a directory of pins. The live one is where the daemon's users look for it, the staged one beside it as
 //! `DIR@next`, the one before as `DIR@prev` until it is confirmed. bpffs refuses a dot in a name; `@` is fine.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::FileType;
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory::{lstat, own_uid, user};
-use crate::sys::bpffs;
+use crate::sys::bpffs::{self, Dir, Named as _, Pin, Rule};
 
 /// Where the generations of one daemon lie.
 #[derive(Debug, Clone)]
 pub(crate) struct Site {
     /// The live one.
-    pub(crate) dir: PathBuf,
+    pub(crate) dir: Dir,
     /// The staged one.
-    pub(crate) next: PathBuf,
+    pub(crate) next: Dir,
     /// The one before.
-    pub(crate) prev: PathBuf,
-    /// The directory whose lock guards all three.
-    pub(crate) lock: PathBuf,
+    pub(crate) prev: Dir,
+    /// The directory that holds all three.
+    pub(crate) above: Dir,
+    /// Where the lock is while there is no live one; `None` where there always is.
+    pub(crate) early: Option<Pin>,
     /// True where the live one is the root of a mount, which can't be exchanged.
     pub(crate) is_root: bool,
+    rule: Arc<Rule>,
 }
+
+/// So often may a symbolic link lead to another one.
+const MOST_LINKS: usize = 40;
 
 impl Site {
     /// The site of a live generation at `dir`, which need not be there yet.
     pub(crate) fn at(dir: &Path) -> Result<Self, Error> {
-        // An exchange would be of the symbolic link, not of what it leads to; iproute2 puts some on a bpffs.
-        // A name with a dot can't even be looked at: that is said further down.
-        let link = std::fs::symlink_metadata(dir).ok().filter(std::fs::Metadata::is_symlink);
-        let real = match link {
-            Some(data) if ![0, own_uid()].contains(&data.uid()) => {
-                let message = format!(
-                    "`{}` is a symbolic link of {}, who may change where it leads; give the directory itself",
-                    dir.display(),
-                    user(data.uid())
-                );
-                return Err(Error::new(ErrorKind::Place, message));
-            }
-            Some(_) => dir.canonicalize().trying(|| format!("can't look at `{}`", dir.display()))?,
-            None => dir.to_owned(),
-        };
+        let real = real(dir)?;
         let dir = real.as_path();
-        let (Some(parent), Some(name)) = (dir.parent(), dir.file_name()) else {
-            let message =
-                format!("`{}` is no directory for pins; give one on a bpffs, such as /sys/fs/bpf/NAME", dir.display());
-            return Err(Error::new(ErrorKind::Place, message));
+        let looked = |what: &Path| format!("can't look at `{}`", what.display());
+        let (Some(above), Some(name)) = (dir.parent(), dir.file_name()) else {
+            return Err(no_directory(dir));
         };
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        let name = name.to_string_lossy();
-        let exists = dir.is_dir();
-        let place = if exists { dir } else { parent };
-        let on_bpffs = bpffs::is_bpffs(place).trying(|| format!("can't look at `{}`", place.display()))?;
-        if !on_bpffs {
-            let message = format!(
-                "`{}` is not on a bpffs; mount one: mount -t bpf bpf {}",
-                place.display(),
-                if exists { dir.display() } else { parent.display() }
-            );
-            return Err(Error::new(ErrorKind::Place, message));
-        }
-        let is_root = exists && bpffs::is_mount_root(dir).trying(|| format!("can't look at `{}`", dir.display()))?;
-        if is_root {
-            let dir = dir.to_owned();
-            let site = Self {
-                next: dir.join("maplock@next"),
-                prev: dir.join("maplock@prev"),
-                lock: dir.clone(),
-                dir,
-                is_root,
-            };
-            site.check()?;
-            return Ok(site);
-        }
-        if name.contains('.') {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+        let above_dir = Dir::at(above).held().trying(|| looked(above))?;
+        let parent = above_dir.open().trying(|| looked(above))?;
+        // Such a name can't even be looked at there.
+        if name.to_string_lossy().contains('.') && bpffs::is_bpffs(&above_dir).trying(|| looked(above))? {
             let message = format!("`{}` can't be: bpffs refuses names with a dot", dir.display());
             return Err(Error::new(ErrorKind::Place, message));
         }
-        let site = Self {
-            dir: dir.to_owned(),
-            next: parent.join(format!("{name}@next")),
-            prev: parent.join(format!("{name}@prev")),
-            lock: parent.to_owned(),
-            is_root,
+        let live = lstat(dir)?;
+        if live.as_ref().is_some_and(|live| !FileType::from_raw_mode(live.st_mode).is_dir()) {
+            return Err(no_directory(dir));
+        }
+        // Of the directory itself where it is there: another file system may be mounted on it.
+        let place = if live.is_some() { dir } else { above };
+        let stat = live.map_or_else(|| rustix::fs::fstat(&parent).map_err(Into::into), Ok).trying(|| looked(place))?;
+        let rule = Arc::new(Rule {
+            device: stat.st_dev,
+            owners: [Some(0), Some(own_uid()), live.map(|live| live.st_uid)].into_iter().flatten().collect(),
+        });
+        let beside =
+            |up: &Arc<OwnedFd>, name: OsString, path: PathBuf| Dir::beside(up.clone(), name, rule.clone(), path);
+        let live_dir = beside(&parent, name.to_owned(), dir.to_owned());
+        let is_bpffs = if live.is_some() { bpffs::is_bpffs(&live_dir) } else { bpffs::is_bpffs(&above_dir) };
+        if !is_bpffs.trying(|| looked(place))? {
+            let message = format!("`{0}` is not on a bpffs; mount one: mount -t bpf bpf {0}", place.display());
+            return Err(Error::new(ErrorKind::Place, message));
+        }
+        let is_root = live.is_some() && bpffs::is_mount_root(&live_dir).trying(|| looked(dir))?;
+        let site = if is_root {
+            let live_dir = live_dir.held().trying(|| looked(dir))?;
+            let inside = |name: &str| live_dir.dir(name);
+            let (next, prev) = (inside("maplock@next"), inside("maplock@prev"));
+            Self { above: live_dir.clone(), dir: live_dir, next, prev, early: None, is_root, rule }
+        } else {
+            let name = name.to_string_lossy();
+            let named = |ending: &str| {
+                let name = format!("{name}@{ending}");
+                beside(&parent, OsString::from(&name), above.join(&name))
+            };
+            let (next, prev) = (named("next"), named("prev"));
+            let early = Some(above_dir.join(format!("{name}@lock")));
+            Self { dir: live_dir, next, prev, above: above_dir, early, is_root, rule }
         };
         site.check()?;
         Ok(site)
     }
 
+    /// A pin of one of the generations, by its path.
+    pub(crate) fn pin(&self, path: &Path) -> Result<Pin, Error> {
+        let of = [&self.dir, &self.next, &self.prev].into_iter().find(|dir| path.parent() == Some(dir.path()));
+        match (of, path.file_name()) {
+            (Some(dir), Some(name)) => Ok(dir.join(name)),
+            _ => {
+                let message = format!("`{}` is no pin of `{}`", path.display(), self.dir.display());
+                Err(Error::new(ErrorKind::Place, message))
+            }
+        }
+    }
+
+    /// True for the owner of what belongs to a generation.
+    pub(crate) fn trusts(&self, owner: u32) -> bool {
+        self.rule.trusts(owner)
+    }
+
     /// What is beside the live generation under our names is a generation only if it is a directory of the same bpffs that nobody
-    /// else can have put there: who may write to the parent may also put a link there, to what must not be touched.
+    /// else can have put there: who may write to the parent may also put a link there, to what must not be touched. Each call checks
+    /// that again; here it is said what to do about it.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        let device = std::fs::metadata(&self.lock).trying(|| format!("can't look at `{}`", self.lock.display()))?.dev();
-        let live = lstat(&self.dir)?.filter(std::fs::Metadata::is_dir).map(|data| data.uid());
-        for path in [&self.next, &self.prev] {
-            let Some(data) = lstat(path)? else { continue };
-            let shown = path.display();
-            let (what, command) = if data.is_symlink() {
-                let to = std::fs::read_link(path).trying(|| format!("can't look at `{shown}`"))?;
-                (format!("a symbolic link to `{}`", to.display()), "rm")
-            } else if !data.is_dir() {
+        for dir in [&self.next, &self.prev] {
+            let Some(stat) = lstat(dir)? else { continue };
+            let shown = dir.display();
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            let (what, command) = if kind.is_symlink() {
+                let to = bpffs::read_record(dir).trying(|| format!("can't look at `{shown}`"))?.unwrap_or_default();
+                (format!("a symbolic link to `{to}`"), "rm")
+            } else if !kind.is_dir() {
                 ("no directory".to_owned(), "rm")
-            } else if data.dev() != device {
+            } else if stat.st_dev != self.rule.device {
                 ("a directory of another file system".to_owned(), "umount")
-            } else if ![Some(0), Some(own_uid()), live].contains(&Some(data.uid())) {
-                (format!("a directory of {}", user(data.uid())), "rm -r")
+            } else if !self.trusts(stat.st_uid) {
+                (format!("a directory of {}", user(stat.st_uid)), "rm -r")
             } else {
                 continue;
             };
             let message = format!(
-                "`{shown}` is {what}, and no generation of `{}`; find out who put it there, and remove it: {command} {shown}",
+                "`{shown}` is {what}, and no generation of `{}`; find out who put it there, and remove it: {command} {shown}; \
+                 a bpffs that is mounted with `mode=0700` keeps others out",
                 self.dir.display()
             );
             return Err(Error::new(ErrorKind::Place, message));
         }
         Ok(())
     }
+}
+
+fn no_directory(dir: &Path) -> Error {
+    let message =
+        format!("`{}` is no directory for pins; give one on a bpffs, such as /sys/fs/bpf/NAME", dir.display());
+    Error::new(ErrorKind::Place, message)
+}
+
+/// Where a person's path leads, over symbolic links that nobody else may change. An exchange would be of the link, not of what it
+/// leads to; iproute2 puts some on a bpffs.
+fn real(dir: &Path) -> Result<PathBuf, Error> {
+    let mut at = dir.to_owned();
+    for _ in 0..MOST_LINKS {
+        // `.` and `/` have no name of their own.
+        if at.file_name().is_none() {
+            return at.canonicalize().trying(|| format!("can't look at `{}`", at.display()));
+        }
+        // What can't be looked at is said further down.
+        let link = bpffs::lstat(at.as_path()).ok().flatten();
+        let Some(link) = link.filter(|stat| FileType::from_raw_mode(stat.st_mode).is_symlink()) else { return Ok(at) };
+        if ![0, own_uid()].contains(&link.st_uid) {
+            let message = format!(
+                "`{}` is a symbolic link of {}, who may change where it leads; give the directory itself",
+                at.display(),
+                user(link.st_uid)
+            );
+            return Err(Error::new(ErrorKind::Place, message));
+        }
+        let to = std::fs::read_link(&at).trying(|| format!("can't look at `{}`", at.display()))?;
+        at = at.parent().unwrap_or(Path::new("/")).join(to);
+    }
+    Err(Error::new(ErrorKind::Place, format!("`{}` leads over more than {MOST_LINKS} symbolic links", dir.display())))
 }

@@ -1,18 +1,18 @@
 //! A text in a frozen map, pinned beside what it speaks of: bpffs has no files, and a symbolic link holds no more than 4,000 bytes.
 
 use std::io;
-use std::path::Path;
 
 use maplock_layout::map::MapType;
 
+use crate::sys;
+use crate::sys::bpffs::{self, Pin};
 use crate::sys::consts::BPF_F_RDONLY_PROG;
-use crate::sys::{self, bpffs};
 
 /// Pins a text, in the place of one that is there. The map is frozen before it is seen.
 ///
 /// # Errors
 /// The kernel's.
-pub(crate) fn write(path: &Path, name: &str, text: &str) -> io::Result<()> {
+pub(crate) fn write(at: &Pin, name: &str, text: &str) -> io::Result<()> {
     let size = u32::try_from(text.len()).map_err(io::Error::other)?;
     let map = sys::Map::create(&sys::NewMap {
         name,
@@ -21,12 +21,10 @@ pub(crate) fn write(path: &Path, name: &str, text: &str) -> io::Result<()> {
     })?;
     map.update(&[0; 4], text.as_bytes(), 0)?;
     map.freeze()?;
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push("@new");
-    let fresh = Path::new(&fresh);
-    bpffs::unlink(fresh)?;
-    map.pin(fresh)?;
-    bpffs::rename(fresh, path)
+    let fresh = at.dir().join(format!("{}@new", at.file_name()));
+    bpffs::unlink(&fresh)?;
+    map.pin(&fresh)?;
+    bpffs::rename(&fresh, at)
 }
 
 /// A map that holds no text.

@@ -21,6 +21,7 @@ use crate::inspect::{Layouts, Source, observe, with_version};
 use crate::plan::spec::Spec;
 use crate::plan::{lacks_layout, same_but_for_capacity};
 use crate::sys::Map;
+use crate::sys::bpffs::Dir;
 use crate::upgrade::stage::Staged;
 
 /// A map that was held against its definition in a spec: what its bytes mean is known. Its capacity may be another, and is the
@@ -59,7 +60,7 @@ impl Verified {
         let map = Map::open(path).map_err(|error| cannot_open(name, path, error))?;
         let dir = path.parent().unwrap_or(Path::new("."));
         // What is wrong with it is told where it is needed.
-        let meta = Meta::read(dir).ok().flatten();
+        let meta = Meta::read(&Dir::at(dir)).ok().flatten();
         let at = At { path: Some(path), pin: path };
         at.verify(locked, &map, meta.as_ref(), &mut Layouts::default())?;
         Ok(Self { name: name.to_owned(), map })
@@ -192,7 +193,7 @@ impl<'s> Directory<'s> {
             let map = Map::open(&within.join(&pin));
             maps.insert(def.name.as_str(), map.map_err(|error| cannot_open(&def.name, &dir.join(&pin), error))?);
         }
-        let meta = Meta::read(&within).ok().flatten();
+        let meta = Meta::read(&Dir::at(&within)).ok().flatten();
         let mut layouts = Layouts::default();
         layouts.read(maps.values().map(Map::info));
         Ok(Self { spec, dir: dir.to_owned(), meta, layouts, maps })

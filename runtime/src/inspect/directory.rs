@@ -9,7 +9,8 @@ use super::layouts::Layouts;
 use super::observe::{Observed, observe};
 use crate::generation::meta::{self, Meta, MetaError};
 use crate::generation::names;
-use crate::sys::{self, Object, bpffs};
+use crate::sys::bpffs::{self, Dir, Named as _};
+use crate::sys::{self, Object};
 
 /// What is pinned in a directory, with the open objects.
 #[derive(Debug, Default)]
@@ -73,33 +74,39 @@ pub(super) const KERNEL_OWN: [&str; 2] = ["maps.debug", "progs.debug"];
 /// # Errors
 /// Where the directory is on no bpffs, or a pin can't be opened.
 pub fn directory(dir: &Path) -> Result<Inventory, InspectError> {
-    let mut inventory = Inventory { dir: dir.to_owned(), ..Inventory::default() };
-    let entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
+    within(&Dir::at(dir))
+}
+
+/// As [`directory`], of one that is only entered where it may be.
+pub(crate) fn within(dir: &Dir) -> Result<Inventory, InspectError> {
+    let mut inventory = Inventory { dir: dir.path().to_owned(), ..Inventory::default() };
+    let unreadable = |error| InspectError::new(dir.path(), "can't be read", error);
+    let held = match dir.held() {
+        Ok(held) => held,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(inventory),
-        Err(error) => return Err(InspectError::new(dir, "can't be read", error)),
+        Err(error) => return Err(unreadable(error)),
     };
     inventory.exists = true;
-    if !bpffs::is_bpffs(dir).map_err(|error| InspectError::new(dir, "can't be read", error))? {
+    if !bpffs::is_bpffs(&held).map_err(unreadable)? {
         let problem = "is not on a bpffs; mount one: mount -t bpf bpf /sys/fs/bpf".to_owned();
-        return Err(InspectError { path: dir.to_owned(), problem, error: None });
+        return Err(InspectError { path: dir.path().to_owned(), problem, error: None });
     }
     let mut maps = Vec::new();
-    for entry in entries {
-        let unreadable = |error| InspectError::new(dir, "can't be read", error);
-        let entry = entry.map_err(unreadable)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if KERNEL_OWN.contains(&name.as_str()) {
+    for (name, kind) in held.entries().map_err(unreadable)?.unwrap_or_default() {
+        // It has no entries of anybody's.
+        let is_lock = name == names::LOCK && !kind.is_dir();
+        if is_lock || KERNEL_OWN.contains(&name.as_str()) {
             continue;
         }
-        let (kind, path) = (entry.file_type().map_err(unreadable)?, entry.path());
+        let pin = held.join(&name);
+        let path = dir.path().join(&name);
         if kind.is_dir() {
             inventory.dirs.push(name);
         } else if kind.is_symlink() {
-            let text = bpffs::read_record(&path).map_err(|error| InspectError::new(&path, "can't be read", error))?;
+            let text = bpffs::read_record(&pin).map_err(|error| InspectError::new(&path, "can't be read", error))?;
             inventory.records.extend(text.map(|text| (name, text)));
         } else {
-            match Object::open(&path) {
+            match Object::open(&pin) {
                 // How entries were converted: not for those who look for entries.
                 Ok(Object::Map(_)) if names::is_text(&name) => {}
                 Ok(Object::Map(map)) => maps.push((name, path, map)),
@@ -113,8 +120,6 @@ pub fn directory(dir: &Path) -> Result<Inventory, InspectError> {
             }
         }
     }
-    inventory.dirs.sort_unstable();
-    inventory.others.sort_unstable();
     if let Some(at) = maps.iter().position(|(name, ..)| name == meta::NAME) {
         let (_, path, map) = maps.swap_remove(at);
         match Meta::read_from(&map, &path) {

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::directory::{Inventory, KERNEL_OWN, directory};
+use super::directory::{Inventory, KERNEL_OWN, within};
 use crate::error::Error;
 use crate::generation::directory::all_foreign_in;
 use crate::generation::records::{Recovered, Unfinished, unfinished};
 use crate::generation::site::Site;
+use crate::sys::bpffs::{Dir, Named as _};
 
 /// The generations of one daemon, as they lie there at the moment.
 #[derive(Debug)]
@@ -29,15 +30,15 @@ pub struct Generations {
 /// Where the directory is not on a bpffs, or the kernel does not let us look.
 pub fn generations(dir: &Path) -> Result<Generations, Error> {
     let site = Site::at(dir)?;
-    let beside = |dir: &Path| -> Result<_, Error> {
-        let inventory = directory(dir)?;
+    let beside = |dir: &Dir| -> Result<_, Error> {
+        let inventory = within(dir)?;
         Ok(inventory.exists.then_some(inventory))
     };
-    let (live, kept, staged) = (directory(&site.dir)?, beside(&site.prev)?, beside(&site.next)?);
+    let (live, kept, staged) = (within(&site.dir)?, beside(&site.prev)?, beside(&site.next)?);
     let next = Unfinished::will_be(unfinished(&site)?);
     let mut foreign = all_foreign_in(&site.dir, |_| false)?;
     foreign.retain(|name| {
-        let beside = [&site.next, &site.prev].iter().any(|dir| dir.file_name().is_some_and(|beside| beside == &**name));
+        let beside = [&site.next, &site.prev].iter().any(|dir| dir.name().is_ok_and(|beside| beside == &**name));
         !(KERNEL_OWN.contains(&name.as_str()) || site.is_root && beside)
     });
     Ok(Generations { live, kept, staged, next, foreign })

@@ -8,6 +8,7 @@ pub mod normalise;
 mod observe;
 mod version;
 
+pub(crate) use directory::within;
 pub use directory::{Inventory, Pinned, directory};
 pub use error::InspectError;
 pub use generations::{Generations, generations};

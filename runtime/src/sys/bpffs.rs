@@ -3,101 +3,54 @@
 //! What is peculiar about bpffs is said at each function; all of it was measured, and has a test in `tests/kernel_facts`.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, Uid};
 
 use super::consts::BPF_FS_MAGIC;
+pub use super::named::{Dir, Named, Pin, Rule, lstat};
 
-/// True where `path` is on a bpffs.
+/// True where a directory is on a bpffs.
 ///
 /// # Errors
 /// As statfs(2).
-pub fn is_bpffs(path: &Path) -> io::Result<bool> {
+pub fn is_bpffs(dir: &Dir) -> io::Result<bool> {
     #[allow(clippy::cast_sign_loss, reason = "a magic number of 32 bits, whose type differs between architectures")]
-    Ok(rustix::fs::statfs(path)?.f_type as u64 & 0xffff_ffff == BPF_FS_MAGIC)
+    Ok(rustix::fs::fstatfs(&*dir.open()?)?.f_type as u64 & 0xffff_ffff == BPF_FS_MAGIC)
 }
 
-/// True where `path` is a directory on which something is mounted: its root can't be renamed or exchanged (EBUSY).
+/// True where `dir` is a directory on which something is mounted: its root can't be renamed or exchanged (EBUSY).
 ///
 /// # Errors
 /// As stat(2).
-pub fn is_mount_root(path: &Path) -> io::Result<bool> {
-    let here = path.canonicalize()?;
+pub fn is_mount_root(dir: &Dir) -> io::Result<bool> {
+    let here = dir.open()?;
     // Also tells a directory that is mounted over itself (`mount --bind`), since Linux 5.8.
-    if let Ok(found) = rustix::fs::statx(CWD, &here, AtFlags::empty(), StatxFlags::empty())
+    if let Ok(found) = rustix::fs::statx(&*here, "", AtFlags::EMPTY_PATH, StatxFlags::empty())
         && found.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT)
     {
         return Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
     }
-    let Some(parent) = here.parent() else { return Ok(true) };
-    Ok(std::fs::metadata(&here)?.dev() != std::fs::metadata(parent)?.dev())
+    let above = rustix::fs::statat(&*here, "..", AtFlags::SYMLINK_NOFOLLOW)?;
+    let here = rustix::fs::fstat(&*here)?;
+    Ok(here.st_dev != above.st_dev || here.st_ino == above.st_ino)
 }
 
 /// The names in a directory, sorted. `None` where there is no such directory.
 ///
 /// # Errors
-/// As [`Dir::open`] and readdir(3).
+/// As open(2) and readdir(3).
 pub fn names(dir: &Path) -> io::Result<Option<Vec<String>>> {
-    Dir::open(dir)?.map(|dir| dir.names()).transpose()
+    Dir::at(dir).names()
 }
 
-/// A directory that stays the same one, whatever is put in its place: nothing is listed or removed through a symbolic link.
-#[derive(Debug)]
-pub struct Dir {
-    fd: OwnedFd,
-}
-
-impl Dir {
-    /// Opens it; `None` where there is none.
-    ///
-    /// # Errors
-    /// As open(2): ENOTDIR for a symbolic link too.
-    pub fn open(path: &Path) -> io::Result<Option<Self>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::open(path, flags, Mode::empty()) {
-            Ok(fd) => Ok(Some(Self { fd })),
-            Err(rustix::io::Errno::NOENT) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// The names in it, sorted.
-    ///
-    /// # Errors
-    /// As readdir(3).
-    pub fn names(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in rustix::fs::Dir::read_from(&self.fd)? {
-            // Names that are not UTF-8 can't be ours; whoever made them sees them in the replaced form.
-            names.push(entry?.file_name().to_string_lossy().into_owned());
-        }
-        names.retain(|name| name != "." && name != "..");
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// Removes a pin or symbolic link in it; false where there is none.
-    ///
-    /// # Errors
-    /// As unlinkat(2).
-    pub fn unlink(&self, name: &str) -> io::Result<bool> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::NOENT) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// Makes a directory; false where there is one already.
+/// Makes a directory; false where there is something already.
 ///
 /// # Errors
 /// As mkdir(2); EPERM where the name holds a dot.
-pub fn make_dir(path: &Path) -> io::Result<bool> {
-    match rustix::fs::mkdir(path, Mode::from_raw_mode(0o700)) {
+pub fn make_dir(at: &(impl Named + ?Sized)) -> io::Result<bool> {
+    match rustix::fs::mkdirat(&*at.up()?, at.name()?, Mode::from_raw_mode(0o700)) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::EXIST) => Ok(false),
         Err(error) => Err(error.into()),
@@ -108,8 +61,8 @@ pub fn make_dir(path: &Path) -> io::Result<bool> {
 ///
 /// # Errors
 /// As link(2): EEXIST, EXDEV across mounts.
-pub fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
-    Ok(rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty())?)
+pub fn hard_link(from: &(impl Named + ?Sized), to: &(impl Named + ?Sized)) -> io::Result<()> {
+    Ok(rustix::fs::linkat(&*from.up()?, from.name()?, &*to.up()?, to.name()?, AtFlags::empty())?)
 }
 
 /// Puts the pin or directory `from` in the place of `to` atomically; what was there is gone. Where both are names of one pin,
@@ -117,48 +70,51 @@ pub fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
 ///
 /// # Errors
 /// As rename(2).
-pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    Ok(rustix::fs::rename(from, to)?)
+pub fn rename(from: &(impl Named + ?Sized), to: &(impl Named + ?Sized)) -> io::Result<()> {
+    Ok(rustix::fs::renameat(&*from.up()?, from.name()?, &*to.up()?, to.name()?)?)
 }
 
 /// As [`rename`], but never over something.
 ///
 /// # Errors
 /// EEXIST where `to` is there.
-pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
-    Ok(rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
+pub fn rename_new(from: &(impl Named + ?Sized), to: &(impl Named + ?Sized)) -> io::Result<()> {
+    rename_with(from, to, RenameFlags::NOREPLACE)
 }
 
 /// Exchanges two names atomically: of pins, or of whole directories. Linux 5.16.
 ///
 /// # Errors
 /// EINVAL on older kernels; EBUSY for a mount's root.
-pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
-    Ok(rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)?)
+pub fn exchange(one: &(impl Named + ?Sized), other: &(impl Named + ?Sized)) -> io::Result<()> {
+    rename_with(one, other, RenameFlags::EXCHANGE)
 }
 
-/// Removes a pin or symbolic link; false where there is none. The directory that it is in must be one: no link leads there.
+fn rename_with(from: &(impl Named + ?Sized), to: &(impl Named + ?Sized), flags: RenameFlags) -> io::Result<()> {
+    Ok(rustix::fs::renameat_with(&*from.up()?, from.name()?, &*to.up()?, to.name()?, flags)?)
+}
+
+/// Removes a pin or symbolic link; false where there is none.
 ///
 /// # Errors
-/// As [`Dir::open`] and unlinkat(2).
-pub fn unlink(path: &Path) -> io::Result<bool> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    };
-    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-    let Some(dir) = Dir::open(parent)? else { return Ok(false) };
-    dir.unlink(&name.to_string_lossy())
+/// As unlink(2).
+pub fn unlink(at: &(impl Named + ?Sized)) -> io::Result<bool> {
+    remove(at, AtFlags::empty())
 }
 
 /// Removes an empty directory; false where there is none.
 ///
 /// # Errors
 /// As rmdir(2).
-pub fn remove_dir(path: &Path) -> io::Result<bool> {
-    match rustix::fs::rmdir(path) {
+pub fn remove_dir(at: &(impl Named + ?Sized)) -> io::Result<bool> {
+    remove(at, AtFlags::REMOVEDIR)
+}
+
+fn remove(at: &(impl Named + ?Sized), flags: AtFlags) -> io::Result<bool> {
+    match at.up().and_then(|up| Ok(rustix::fs::unlinkat(&*up, at.name()?, flags)?)) {
         Ok(()) => Ok(true),
-        Err(rustix::io::Errno::NOENT) => Ok(false),
-        Err(error) => Err(error.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -166,34 +122,42 @@ pub fn remove_dir(path: &Path) -> io::Result<bool> {
 ///
 /// # Errors
 /// As symlink(2): EEXIST; ENAMETOOLONG for a longer text.
-pub fn write_record(path: &Path, text: &str) -> io::Result<()> {
-    Ok(rustix::fs::symlink(text, path)?)
+pub fn write_record(at: &(impl Named + ?Sized), text: &str) -> io::Result<()> {
+    Ok(rustix::fs::symlinkat(text, &*at.up()?, at.name()?)?)
 }
 
 /// Reads a record. `None` where there is none.
 ///
 /// # Errors
 /// As readlink(2): EINVAL where the name is no symbolic link.
-pub fn read_record(path: &Path) -> io::Result<Option<String>> {
-    match std::fs::read_link(path) {
+pub fn read_record(at: &(impl Named + ?Sized)) -> io::Result<Option<String>> {
+    match at.up().and_then(|up| Ok(rustix::fs::readlinkat(&*up, at.name()?, Vec::new())?)) {
         Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Gives `to` the owner and mode of `from`. A new pin is 0600 of the process, whatever it replaces.
+/// Gives `to` the owner and mode of `from`. A new pin is 0600 of the process, whatever it replaces. Of symbolic links, only the
+/// owner is anybody's to give.
 ///
 /// # Errors
 /// As chown(2) and chmod(2).
-pub fn copy_owner_and_mode(from: &Path, to: &Path) -> io::Result<()> {
-    let old = std::fs::symlink_metadata(from)?;
-    let new = std::fs::symlink_metadata(to)?;
-    if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-        std::os::unix::fs::chown(to, Some(old.uid()), Some(old.gid()))?;
+pub fn copy_owner_and_mode(from: &(impl Named + ?Sized), to: &(impl Named + ?Sized)) -> io::Result<()> {
+    let absent = || io::Error::from_raw_os_error(libc::ENOENT);
+    let (old, up) = (lstat(from)?.ok_or_else(absent)?, to.up()?);
+    // A descriptor of what is there now: chmod(2) by name would follow a link.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&*up, to.name()?, flags, Mode::empty())?;
+    let new = rustix::fs::fstat(&file)?;
+    if (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid) {
+        let (user, group) = (Uid::from_raw(old.st_uid), Gid::from_raw(old.st_gid));
+        rustix::fs::chownat(&file, "", Some(user), Some(group), AtFlags::EMPTY_PATH)?;
     }
-    if old.mode() & 0o7777 != new.mode() & 0o7777 {
-        std::fs::set_permissions(to, std::fs::Permissions::from_mode(old.mode() & 0o7777))?;
+    let is_link = FileType::from_raw_mode(new.st_mode) == FileType::Symlink;
+    if !is_link && old.st_mode & 0o7777 != new.st_mode & 0o7777 {
+        let through = format!("/proc/self/fd/{}", file.as_raw_fd());
+        rustix::fs::chmod(through, Mode::from_raw_mode(old.st_mode & 0o7777))?;
     }
     Ok(())
 }
@@ -206,13 +170,22 @@ pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// Takes the lock of a directory for as long as the descriptor is open; false where somebody else has it. The lock is the
+/// Opens a pin as a file: a descriptor of its inode, as a lock of it wants. Nothing is followed.
+///
+/// # Errors
+/// As open(2): EIO where it is no map with BTF, ELOOP for a symbolic link.
+pub fn open_pin(at: &(impl Named + ?Sized)) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(&*at.up()?, at.name()?, flags, Mode::empty())?)
+}
+
+/// Takes the lock of a directory or pin for as long as the descriptor is open; false where somebody else has it. The lock is the
 /// inode's: after an exchange of two directories it is on the other one.
 ///
 /// # Errors
 /// As flock(2).
-pub fn try_lock(dir: impl AsFd) -> io::Result<bool> {
-    match rustix::io::retry_on_intr(|| rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive)) {
+pub fn try_lock(file: impl AsFd) -> io::Result<bool> {
+    match rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
         Err(error) => Err(error.into()),

@@ -2,10 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 use super::consts::{BPF_F_REPLACE, BPF_NETFILTER, BPF_TRACE_ITER};
-use super::syscall::{self, Cmd, addr, bpf, bpf_fd, fd_by_id, next_id, object_info, raw};
+use super::named::Named;
+use super::syscall::{Cmd, addr, bpf, bpf_fd, fd_by_id, next_id, object_info, raw};
 
 /// A program attached to a hook.
 #[derive(Debug)]
@@ -199,8 +199,8 @@ impl Link {
     ///
     /// # Errors
     /// EEXIST where the name is taken, EPERM where it holds a dot; else the kernel's.
-    pub fn pin(&self, path: &Path) -> io::Result<()> {
-        syscall::pin(self.as_fd(), path)
+    pub fn pin(&self, at: &(impl Named + ?Sized)) -> io::Result<()> {
+        at.pin(self.as_fd())
     }
 
     /// Puts a program in the place of another, atomically. With `old`, only where that one still runs.

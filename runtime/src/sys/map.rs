@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 use maplock_layout::map::MapType;
 use maplock_layout::map_type::Values;
@@ -10,7 +9,8 @@ use maplock_layout::map_type::Values;
 use super::btf::Btf;
 use super::cpus::possible_cpus;
 use super::fdinfo::FdInfo;
-use super::syscall::{Cmd, addr, bpf, bpf_fd, fd_by_id, name_of, next_id, object_info, object_name, pin, raw};
+use super::named::Named;
+use super::syscall::{Cmd, addr, bpf, bpf_fd, fd_by_id, name_of, next_id, object_info, object_name, raw};
 
 /// A map in the kernel, with what the kernel tells of it. Buffers are sized from that alone.
 #[derive(Debug)]
@@ -263,8 +263,8 @@ impl Map {
     /// # Errors
     /// EEXIST where the name is taken, EPERM where it holds a dot; else the kernel's.
     #[doc(hidden)]
-    pub fn pin(&self, path: &Path) -> io::Result<()> {
-        pin(self.as_fd(), path)
+    pub fn pin(&self, at: &(impl Named + ?Sized)) -> io::Result<()> {
+        at.pin(self.as_fd())
     }
 
     /// Another descriptor of the same map.

@@ -13,6 +13,7 @@ mod fdinfo;
 mod link;
 mod map;
 mod mmap;
+mod named;
 mod object;
 mod prog;
 mod ring;

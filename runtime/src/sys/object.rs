@@ -2,12 +2,11 @@
 
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::path::Path;
 
 use super::link::Link;
 use super::map::Map;
+use super::named::Named;
 use super::prog::Prog;
-use super::syscall::get;
 
 /// What a pin holds.
 #[derive(Debug)]
@@ -21,12 +20,12 @@ pub enum Object {
 }
 
 impl Object {
-    /// Opens a pin of any kind. Follows symbolic links.
+    /// Opens a pin of any kind. A symbolic link is followed only where it was given as a path.
     ///
     /// # Errors
     /// EACCES where the path is no pin, EPERM where a name in it holds a dot; else the kernel's.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let fd = get(path)?;
+    pub fn open(at: &(impl Named + ?Sized)) -> io::Result<Self> {
+        let fd = at.get()?;
         // `anon_inode:bpf-map`, `anon_inode:bpf-prog`, `anon_inode:bpf_link` (`anon_inode_getfd` in kernel/bpf/syscall.c).
         let kind = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
         match kind.to_str() {
@@ -43,8 +42,8 @@ impl Map {
     ///
     /// # Errors
     /// The kernel's; or that the pin is no map.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        match Object::open(path)? {
+    pub fn open(at: &(impl Named + ?Sized)) -> io::Result<Self> {
+        match Object::open(at)? {
             Object::Map(map) => Ok(map),
             Object::Prog(_) => Err(io::Error::other("a program is pinned there, not a map")),
             Object::Link(_) => Err(io::Error::other("a link is pinned there, not a map")),

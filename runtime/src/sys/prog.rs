@@ -2,10 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 use super::btf::Btf;
-use super::syscall::{self, Cmd, addr, bpf, bpf_fd, fd_by_id, name_of, next_id, object_info, object_name, raw};
+use super::named::Named;
+use super::syscall::{Cmd, addr, bpf, bpf_fd, fd_by_id, name_of, next_id, object_info, object_name, raw};
 
 /// A program in the kernel.
 #[derive(Debug)]
@@ -181,8 +181,8 @@ impl Prog {
     ///
     /// # Errors
     /// EEXIST where the name is taken, EPERM where it holds a dot; else the kernel's.
-    pub fn pin(&self, path: &Path) -> io::Result<()> {
-        syscall::pin(self.as_fd(), path)
+    pub fn pin(&self, at: &(impl Named + ?Sized)) -> io::Result<()> {
+        at.pin(self.as_fd())
     }
 
     /// What the kernel tells of it.

@@ -99,7 +99,7 @@ impl Options {
         let _span = tracing::info_span!("begin", dir = %self.dir.display()).entered();
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
-        let lock = Exclusive::lock(&site.lock, self.wait)?;
+        let lock = Exclusive::lock(&site, self.wait)?;
         let recovered = recover::recover(&site, &self.migrations)?.recovered;
         let mut plan = look(&self.spec, &site, &self.policies, Some(&self.migrations))?;
         if self.each_pin {
@@ -109,7 +109,7 @@ impl Options {
             tracing::info!(map = map.map, disposition = map.disposition().name(), why = map.why, "planned");
         }
         let Self { spec, policies, progress, migrations, .. } = self;
-        Ok(Upgrade { spec, policies, site, plan, recovered, _lock: lock, migrations, progress, start })
+        Ok(Upgrade { spec, policies, site, plan, recovered, lock, migrations, progress, start })
     }
 }
 
@@ -120,7 +120,7 @@ pub struct Upgrade {
     pub(crate) site: Site,
     pub(crate) plan: Plan,
     recovered: Recovered,
-    _lock: Exclusive,
+    pub(crate) lock: Exclusive,
     pub(crate) migrations: Migrations,
     pub(crate) progress: Box<dyn FnMut(Progress<'_>) + Send>,
     pub(crate) start: Instant,

@@ -11,7 +11,7 @@
 //! 5. links that the new generation does not have are detached, and what was needed for the way only is removed.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::io;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Trying as _};
@@ -21,7 +21,7 @@ use crate::generation::meta::Meta;
 use crate::generation::names;
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
-use crate::sys::bpffs;
+use crate::sys::bpffs::{self, Dir};
 use crate::transfer::TransferError;
 use crate::transfer::migrate::Migrations;
 use crate::upgrade::discard;
@@ -171,7 +171,7 @@ impl Changeover<'_> {
             return bpffs::rename_new(next, dir).trying(failed);
         }
         if !(self.commit.each_pin || self.site.is_root || self.is_moving) {
-            match bpffs::exchange(next, dir) {
+            match exchange_checked(next, dir) {
                 Ok(()) => return Ok(()),
                 // Before Linux 5.16, bpffs has no exchange.
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
@@ -184,9 +184,9 @@ impl Changeover<'_> {
     }
 
     /// Where the old generation is while the pins are moved one by one.
-    fn left(&self) -> PathBuf {
+    fn left(&self) -> Dir {
         match self.commit.what {
-            What::Restart => self.site.next.join(names::LEFT),
+            What::Restart => self.site.next.dir(names::LEFT),
             What::Upgrade | What::RollBack => self.site.prev.clone(),
         }
     }
@@ -300,8 +300,23 @@ impl Changeover<'_> {
     }
 }
 
+/// Exchanges two directories, and takes it back where another one was put in the place of the staged one at the last moment.
+fn exchange_checked(next: &Dir, dir: &Dir) -> io::Result<()> {
+    let inode = |dir: &Dir| -> io::Result<_> {
+        let stat = rustix::fs::fstat(&*dir.open()?)?;
+        Ok((stat.st_dev, stat.st_ino))
+    };
+    let staged = inode(next)?;
+    bpffs::exchange(next, dir)?;
+    if inode(dir).is_ok_and(|live| live == staged) {
+        return Ok(());
+    }
+    bpffs::exchange(next, dir)?;
+    Err(io::Error::other("somebody put another directory in its place"))
+}
+
 /// Pins that somebody else put into the live directory between the look at it and the exchange go back there.
-fn give_back_foreign(old: &Path, live: &Path) -> Result<(), Error> {
+fn give_back_foreign(old: &Dir, live: &Dir) -> Result<(), Error> {
     let (Some(new_meta), old_meta) = (meta_of(live)?, meta_of(old)?) else { return Ok(()) };
     for name in list(old)? {
         let known = names::is_own(&name)

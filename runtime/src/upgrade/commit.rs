@@ -1,7 +1,6 @@
 //! The commit: the staged generation, complete, becomes the live one.
 
 use std::os::fd::AsFd as _;
-use std::path::Path;
 
 use maplock_layout::ProgramUse;
 
@@ -14,7 +13,8 @@ use crate::generation::site::Site;
 use crate::inspect::normalise::Node;
 use crate::inspect::{self, Layouts};
 use crate::plan::CommitBy;
-use crate::sys::{LinkTarget, Prog, bpffs};
+use crate::sys::bpffs::{self, Named as _, Pin};
+use crate::sys::{LinkTarget, Prog};
 use crate::upgrade::begin::Upgrade;
 use crate::upgrade::changeover::Changeover;
 use crate::upgrade::hooks;
@@ -133,7 +133,8 @@ impl Staged {
         });
         let mut layouts = Layouts::default();
         layouts.read(self.maps.values().map(|staged| staged.map.info()));
-        let observed = self.maps.values().map(|staged| inspect::observe(&staged.pin, &staged.map, None, &mut layouts));
+        let observed =
+            self.maps.values().map(|staged| inspect::observe(staged.pin.path(), &staged.map, None, &mut layouts));
         let observed: Vec<_> = observed
             .collect::<Result<_, _>>()
             .map_err(|error| Error::because(ErrorKind::Kernel, "can't look at a staged map", error))?;
@@ -168,7 +169,7 @@ impl Staged {
 }
 
 /// The program of a live link is pinned beside it, so that there is a way back.
-fn keep_program(pin: &Path, id: u32) -> Result<(), Error> {
+fn keep_program(pin: &Pin, id: u32) -> Result<(), Error> {
     if directory::is_there(pin)? {
         return Ok(());
     }

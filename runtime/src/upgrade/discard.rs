@@ -1,18 +1,16 @@
 //! Away with what is staged.
 
-use std::path::Path;
-
 use crate::error::{Error, Trying as _};
 use crate::generation::directory::{self, is_returning, list};
 use crate::generation::meta::{Meta, MetaError};
 use crate::generation::names;
 use crate::generation::site::Site;
-use crate::sys::bpffs;
+use crate::sys::bpffs::{self, Dir};
 use crate::upgrade::links::detach_vanished;
 use crate::upgrade::report::Done;
 
 /// Removes the programs that were pinned beside links which maplock had not made, for an upgrade that did not happen.
-pub(crate) fn remove_strays(dir: &Path) -> Result<(), Error> {
+pub(crate) fn remove_strays(dir: &Dir) -> Result<(), Error> {
     let links = match Meta::read(dir) {
         Ok(meta) => meta.map(|meta| meta.links).unwrap_or_default(),
         Err(MetaError::Io(path, error)) => {

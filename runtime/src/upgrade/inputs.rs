@@ -13,6 +13,7 @@ use crate::inspect::normalise::Node;
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
 use crate::plan::{self, Plan};
+use crate::sys::bpffs::Named as _;
 use crate::transfer;
 use crate::transfer::migrate::Migrations;
 
@@ -33,8 +34,8 @@ pub(super) fn look(
     policies: &Policies,
     migrations: Option<&Migrations>,
 ) -> Result<Plan, Error> {
-    let mut live = inspect::directory(&site.dir)?;
-    let kept = inspect::directory(&site.prev)?;
+    let mut live = inspect::within(&site.dir)?;
+    let kept = inspect::within(&site.prev)?;
     live.count_entries(|map| transfer::count(map, COUNTING));
     for warning in &live.warnings {
         tracing::warn!(dir = %site.dir.display(), "{warning}");
@@ -55,7 +56,7 @@ pub(super) fn look(
     }
     let mut plan = plan::plan(&plan::Inputs {
         spec,
-        dir: &site.dir,
+        dir: site.dir.path(),
         live: &observed,
         kept: &kept.observed(),
         ways_back: &ways_back,

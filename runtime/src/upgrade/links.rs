@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd as _;
-use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory::{has_record, is_there, link_at, list};
 use crate::generation::names;
-use crate::sys::{self, Link, Object, Prog, bpffs};
+use crate::sys::bpffs::{self, Dir, Pin};
+use crate::sys::{self, Link, Object, Prog};
 use crate::upgrade::hooks::Whereabouts;
 use crate::upgrade::report::{Done, LinkReport};
 
@@ -23,7 +23,7 @@ pub(super) fn is_gone(link: &Link) -> bool {
     matches!(target, Ok(T::Device { ifindex: 0, .. } | T::Cgroup { id: 0, .. } | T::Netns { inode: 0, .. }))
 }
 
-pub(super) fn open_link(path: &Path) -> Result<Link, Error> {
+pub(super) fn open_link(path: &Pin) -> Result<Link, Error> {
     match Object::open(path).trying(|| format!("can't open link `{}`", path.display()))? {
         Object::Link(link) => Ok(link),
         _ => Err(Error::new(ErrorKind::Place, format!("`{}` is no link", path.display()))),
@@ -31,7 +31,7 @@ pub(super) fn open_link(path: &Path) -> Result<Link, Error> {
 }
 
 /// The link runs the pinned program; false where it did so before.
-pub(super) fn switch(link: &Link, prog: &Path, hook: &str) -> Result<bool, Error> {
+pub(super) fn switch(link: &Link, prog: &Pin, hook: &str) -> Result<bool, Error> {
     let failed = || format!("can't switch the link of hook `{hook}`");
     let Object::Prog(new) = Object::open(prog).trying(|| format!("can't open program `{}`", prog.display()))? else {
         return Err(Error::new(ErrorKind::Place, format!("`{}` is no program", prog.display())));
@@ -58,7 +58,7 @@ pub(super) fn switch(link: &Link, prog: &Path, hook: &str) -> Result<bool, Error
 }
 
 /// Detaches the links of the old generation that the new one has not, and notes where they were.
-pub(super) fn detach_vanished(old: &Path, live: &Path, done: &mut Done) -> Result<(), Error> {
+pub(super) fn detach_vanished(old: &Dir, live: &Dir, done: &mut Done) -> Result<(), Error> {
     let mut kept = BTreeSet::new();
     for name in list(live)? {
         if let Some(link) = link_at(&live.join(&name))? {

@@ -15,7 +15,8 @@ use crate::generation::meta::{self, Meta, MetaMap};
 use crate::generation::names::{self, pin_name};
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
-use crate::sys::{Map, Object, bpffs};
+use crate::sys::bpffs::{self, Dir, Pin};
+use crate::sys::{Map, Object};
 use crate::transfer::migrate::Migrations;
 use crate::transfer::{self, Transfer};
 use crate::upgrade::changeover::Changeover;
@@ -91,7 +92,7 @@ impl Rollback {
     pub fn run(mut self) -> Result<Report, Error> {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
-        let _lock = Exclusive::lock(&site.lock, self.wait)?;
+        let lock = Exclusive::lock(&site, self.wait)?;
         if let Some(done) = recover::recover(&site, &self.migrations)?.rolled_back {
             // This is the second attempt at a roll-back that was interrupted: a roll-back of it is not what is wanted.
             let mut report = Report { resumed: true, ..Report::default() };
@@ -108,7 +109,7 @@ impl Rollback {
             let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
             return Err(Error::new(ErrorKind::Place, message));
         }
-        let staged = Returning { site: &site, migrations: &self.migrations, is_committed: false };
+        let staged = Returning { site: &site, lock: &lock, migrations: &self.migrations, is_committed: false };
         let report = staged.stage(&mut self.progress)?;
         let done = staged.commit()?;
         Ok(report.ended(done, start))
@@ -121,7 +122,7 @@ impl Rollback {
 /// As [`Rollback::run`]. No kept generation is no error: `false`.
 pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
     let site = Site::at(dir)?;
-    let _lock = Exclusive::lock(&site.lock, wait)?;
+    let _lock = Exclusive::lock(&site, wait)?;
     recover::recover(&site, &Migrations::default())?;
     let was_kept = directory::is_there(&site.prev)?;
     if was_kept {
@@ -142,7 +143,7 @@ fn left_behind(live: &Map) -> Option<u64> {
 }
 
 /// The maps in a generation, by the names of their pins.
-fn maps_in(dir: &Path) -> Result<Vec<(String, Map)>, Error> {
+fn maps_in(dir: &Dir) -> Result<Vec<(String, Map)>, Error> {
     let mut maps = Vec::new();
     for name in directory::list(dir)?.into_iter().filter(|name| !names::is_own(name)) {
         if let Some(Object::Map(map)) = directory::object_at(&dir.join(&name))? {
@@ -178,6 +179,7 @@ fn counterpart<'a>(
 /// The kept generation, staged again. Put back where it is dropped.
 struct Returning<'a> {
     site: &'a Site,
+    lock: &'a Exclusive,
     migrations: &'a Migrations,
     is_committed: bool,
 }
@@ -188,6 +190,7 @@ impl Returning<'_> {
         let record = prev.join(names::RETURNING);
         bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
         bpffs::rename_new(prev, next).trying(|| format!("can't stage `{}`", prev.display()))?;
+        self.lock.join(next)?;
         // How its own maps came to be is of no account any more.
         for name in directory::list(next)?.iter().filter(|name| names::map_of_derivation(name).is_some()) {
             bpffs::unlink(&next.join(name)).trying(|| format!("can't remove `{}`", next.join(name).display()))?;
@@ -318,7 +321,7 @@ impl Returning<'_> {
 
     /// A hook that the generation after it did not have. Says what was done of it: `gone` where what it was attached to is, which
     /// keeps nobody from going back.
-    fn attach_again(&self, hook: &str, record: &Path) -> Result<Option<&'static str>, Error> {
+    fn attach_again(&self, hook: &str, record: &Pin) -> Result<Option<&'static str>, Error> {
         let Site { dir, next, .. } = self.site;
         let failed = || format!("can't attach hook `{hook}` again");
         let text = directory::record(next, &names::target_of(hook))?.unwrap_or_default();

@@ -1,13 +1,13 @@
 //! A derived map and what it was derived from, opened again by its record: what was written since is brought over.
 
 use std::io;
-use std::path::Path;
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::derivation::{Converted, Derivation, Ways};
 use crate::generation::directory::is_there;
 use crate::generation::names;
-use crate::sys::{Map, bpffs};
+use crate::sys::Map;
+use crate::sys::bpffs::{self, Dir, Pin};
 use crate::transfer::migrate::Migrations;
 use crate::transfer::{self, Convert, NoSuchCode, Prepared, Settled, Side, Sum, Transfer, TransferError, Way};
 
@@ -15,13 +15,13 @@ impl Derivation {
     /// The two maps and the snapshot, by their ids where other maps are pinned there now. `None` where the old one is gone.
     pub(crate) fn open(
         &self,
-        old: &Path,
-        staged: &Path,
+        old: &Pin,
+        staged: &Dir,
         name: &str,
         migrations: &Migrations,
     ) -> Result<Option<Open<'_>>, Error> {
-        let open = |path: &Path| Map::open(path).trying(|| format!("can't open map `{}`", path.display()));
-        let with_id = |path: &Path, id: u32| {
+        let open = |pin: &Pin| Map::open(pin).trying(|| format!("can't open map `{}`", pin.display()));
+        let with_id = |path: &Pin, id: u32| {
             if is_there(path)? {
                 let map = open(path)?;
                 if map.info().id == id {
@@ -115,15 +115,13 @@ impl Open<'_> {
 /// settles what is there by now; the record that it leaves in `next` settles the rest after the switch. `None` where no way leads back.
 pub(crate) fn return_converted(
     record: &Derivation,
-    (live_pin, kept_pin): (&Path, &Path),
+    (live_pin, kept_pin): (&Pin, &Pin),
     (live, kept): (&Map, &Map),
     migrations: &Migrations,
 ) -> Result<Option<Settled>, Error> {
     let Some(converted) = &record.converted else { return Ok(None) };
-    let of = |pin: &Path| pin.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let (was, name) = (of(live_pin), of(kept_pin));
-    let (name, nowhere) = (name.as_str(), Path::new(""));
-    let (live_dir, next) = (live_pin.parent().unwrap_or(nowhere), kept_pin.parent().unwrap_or(nowhere));
+    let (was, name) = (live_pin.file_name(), kept_pin.file_name());
+    let (name, live_dir, next) = (name.as_str(), live_pin.dir(), kept_pin.dir());
     let Some(ways) = Ways::read(live_dir, &was)?.reversed() else { return Ok(None) };
     let failed = |error: TransferError| {
         Error::because(ErrorKind::Kernel, format!("can't convert the entries of map `{name}` back"), error)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use maplock_layout::conversion::Conversion;
@@ -14,7 +14,8 @@ use crate::generation::directory;
 use crate::generation::names::{self, pin_name};
 use crate::generation::site::Site;
 use crate::plan::{Action, Live, MapPlan, Plan, Since};
-use crate::sys::{Map, Prog, bpffs};
+use crate::sys::bpffs::{self, Named as _, Pin};
+use crate::sys::{Map, Prog};
 use crate::transfer::{self, Convert, Side, Sum, Transfer, Way};
 use crate::upgrade::begin::Upgrade;
 use crate::upgrade::create::create;
@@ -41,7 +42,7 @@ pub struct Staged {
 #[derive(Debug)]
 pub(super) struct StagedMap {
     pub(super) map: Map,
-    pub(super) pin: PathBuf,
+    pub(super) pin: Pin,
 }
 
 impl Upgrade {
@@ -77,6 +78,7 @@ impl Staged {
             is_committed: false,
         };
         let Site { dir, next, .. } = &staged.upgrade.site;
+        staged.upgrade.lock.join(next)?;
         if directory::is_there(dir)? && !staged.upgrade.site.is_root {
             bpffs::copy_owner_and_mode(dir, next)
                 .trying(|| format!("can't set owner and mode of `{}`", next.display()))?;
@@ -107,7 +109,7 @@ impl Staged {
             }
             Action::GoAlong { live } => {
                 report.kept = live.entries.unwrap_or(0);
-                let map = linked(plan, (&live.pin, live.id), &pin)?;
+                let map = linked(plan, (&self.upgrade.site.pin(&live.pin)?, live.id), &pin)?;
                 self.report.maps.push(report);
                 self.along.insert(plan.map.clone(), StagedMap { map, pin });
                 return Ok(());
@@ -116,10 +118,10 @@ impl Staged {
             Action::Create { new } => pinned(&new.def, &pin, None, None)?,
             Action::Reuse { live, .. } => {
                 report.kept = live.entries.unwrap_or(0);
-                linked(plan, (&live.pin, live.id), &pin)?
+                linked(plan, (&self.upgrade.site.pin(&live.pin)?, live.id), &pin)?
             }
             Action::TakeBack { kept, since, .. } => {
-                let map = linked(plan, (&kept.pin, kept.id), &pin)?;
+                let map = linked(plan, (&self.upgrade.site.pin(&kept.pin)?, kept.id), &pin)?;
                 match since {
                     Since::ConvertedBack { live } => {
                         let settled = self.settle_back(&plan.map, live, &map)?;
@@ -133,8 +135,9 @@ impl Staged {
                 map
             }
             Action::Convert { live, new, conversion, carry, .. } => {
-                let old = open_live(plan, live)?;
-                let map = pinned(&new.def, &pin, Some(&live.pin), None)?;
+                let at = self.upgrade.site.pin(&live.pin)?;
+                let old = open_live(plan, live, &at)?;
+                let map = pinned(&new.def, &pin, Some(&at), None)?;
                 let copied = self.convert(plan, (&old, &map), conversion, &carry.sums)?;
                 report.converted(&copied);
                 self.sources.push(old);
@@ -143,8 +146,9 @@ impl Staged {
             Action::Grow { live, new, carry }
             | Action::Shrink { live, new, carry }
             | Action::CarryBack { live, new, carry } => {
-                let old = open_live(plan, live)?;
-                let map = pinned(&new.def, &pin, Some(&live.pin), Some(&old))?;
+                let at = self.upgrade.site.pin(&live.pin)?;
+                let old = open_live(plan, live, &at)?;
+                let map = pinned(&new.def, &pin, Some(&at), Some(&old))?;
                 let copied = self.copy(plan, (&old, &map), &carry.sums)?;
                 report.copied(&copied);
                 self.sources.push(old);
@@ -152,7 +156,7 @@ impl Staged {
             }
             Action::Swap { live, new, loses_entries } => {
                 report.lost = if *loses_entries { live.entries } else { Some(0) };
-                pinned(&new.def, &pin, Some(&live.pin), None)?
+                pinned(&new.def, &pin, Some(&self.upgrade.site.pin(&live.pin)?), None)?
             }
         };
         report.time = started.elapsed();
@@ -190,8 +194,9 @@ impl Staged {
     fn settle_back(&mut self, name: &str, live: &Live, kept: &Map) -> Result<transfer::Settled, Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
         let pin = pin_name(name);
-        let was = live.pin.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let live = Map::open(&live.pin).trying(|| format!("can't open map `{}`", live.pin.display()))?;
+        let at = self.upgrade.site.pin(&live.pin)?;
+        let was = at.file_name();
+        let live = Map::open(&at).trying(|| format!("can't open map `{}`", at.display()))?;
         let ids = (kept.info().id, live.info().id);
         let records = ways_back(dir)?;
         let record = records.iter().find(|(map, record)| *map == was && (record.from, record.to) == ids);
@@ -261,7 +266,7 @@ impl Staged {
     /// The directory in which it is staged.
     #[must_use]
     pub fn staging_dir(&self) -> &Path {
-        &self.upgrade.site.next
+        self.upgrade.site.next.path()
     }
 
     /// A staged map: for the loader, and to fill it before the new programs run.
@@ -273,7 +278,7 @@ impl Staged {
     /// Where a staged map is pinned until the commit.
     #[must_use]
     pub fn pin(&self, name: &str) -> Option<&Path> {
-        self.maps.get(name).map(|staged| staged.pin.as_path())
+        self.maps.get(name).map(|staged| staged.pin.path())
     }
 
     /// All staged maps, by name.
@@ -351,7 +356,7 @@ pub(crate) fn old_sums(ways: &Ways, sums: &[Sum]) -> Vec<Sum> {
 }
 
 /// A new map, pinned as `pin` with the owner and mode of the pin that it replaces.
-fn pinned(def: &MapDef, pin: &Path, replaces: Option<&Path>, like: Option<&Map>) -> Result<Map, Error> {
+fn pinned(def: &MapDef, pin: &Pin, replaces: Option<&Pin>, like: Option<&Map>) -> Result<Map, Error> {
     let map = create(def, like)?;
     map.pin(pin).trying(|| format!("can't pin map `{}` as `{}`", def.name, pin.display()))?;
     if let Some(old) = replaces {
@@ -362,15 +367,15 @@ fn pinned(def: &MapDef, pin: &Path, replaces: Option<&Path>, like: Option<&Map>)
 }
 
 /// What is pinned as `from` under the number `id`, pinned as `pin` too.
-fn linked(plan: &MapPlan, (from, id): (&Path, u32), pin: &Path) -> Result<Map, Error> {
+fn linked(plan: &MapPlan, (from, id): (&Pin, u32), pin: &Pin) -> Result<Map, Error> {
     bpffs::hard_link(from, pin).trying(|| format!("can't link pin `{}` to `{}`", from.display(), pin.display()))?;
     let map = Map::open(pin).trying(|| format!("can't open map `{}`", pin.display()))?;
     check_id(plan, &map, id)?;
     Ok(map)
 }
 
-fn open_live(plan: &MapPlan, live: &Live) -> Result<Map, Error> {
-    let map = Map::open(&live.pin).trying(|| format!("can't open map `{}`", live.pin.display()))?;
+fn open_live(plan: &MapPlan, live: &Live, at: &Pin) -> Result<Map, Error> {
+    let map = Map::open(at).trying(|| format!("can't open map `{}`", at.display()))?;
     check_id(plan, &map, live.id)?;
     Ok(map)
 }

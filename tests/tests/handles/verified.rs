@@ -7,6 +7,7 @@ use std::sync::Arc;
 use maplock::handles::{Directory, Handle as _, HashMap, Opaque, Queue, Verified};
 use maplock::internals::meta::Meta;
 use maplock::internals::meta::MetaMap;
+use maplock::internals::sys::bpffs::Dir;
 use maplock::internals::sys::{Map, NewMap};
 use maplock::layout::conversion::Answers;
 use maplock::layout::lock::{Epoch, LockedMap, OnUpgrade};
@@ -148,9 +149,9 @@ fn a_map_without_btf_counts_by_the_meta_map_beside_it() {
         lock: spec.lock().clone(),
         ..Meta::default()
     };
-    meta(map.info().id + 1).write(&dir).expect("written");
+    meta(map.info().id + 1).write(&Dir::at(&dir)).expect("written");
     Verified::open(&spec, "waiting", &pin).expect_err("it speaks of another map");
-    meta(map.info().id).write(&dir).expect("written");
+    meta(map.info().id).write(&Dir::at(&dir)).expect("written");
     let verified = Verified::open(&spec, "waiting", &pin).expect("the meta map tells");
     let queue = Queue::<[u8; 4]>::from_verified(verified);
     assert_eq!(queue.is_ok(), def.value_size == 4);

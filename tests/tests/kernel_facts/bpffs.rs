@@ -130,7 +130,7 @@ fn fact_03_pins_and_whole_directories_are_exchanged() {
     bpffs::rename_new(&next, &bpffs.path().join("app@prev")).unwrap();
     assert_eq!(bpffs::names(&next).unwrap(), None);
     // A mount's root stays where it is.
-    assert!(bpffs::is_mount_root(bpffs.path()).unwrap());
+    assert!(bpffs::is_mount_root(&bpffs::Dir::at(bpffs.path())).unwrap());
     let other = Bpffs::mount();
     assert_eq!(errno(exchange(bpffs.path(), other.path())), libc::EBUSY);
 }
@@ -154,6 +154,22 @@ fn fact_03_a_reader_through_the_directory_never_sees_two_generations() {
     let second = (through(c"two"), by_path("two"));
     assert_eq!(first.0, second.0, "one directory, one generation");
     assert_ne!(first.1, second.1, "two absolute paths: one from each generation");
+}
+
+#[test]
+fn fact_03_a_bind_mount_goes_on_to_show_what_was_exchanged() {
+    needs_kernel!();
+    let bpffs = Bpffs::mount();
+    let (live, next) = (bpffs.dir("app"), bpffs.dir("app@next"));
+    let (old, new) = (array(), array());
+    old.pin(&live.join("map")).unwrap();
+    new.pin(&next.join("map")).unwrap();
+    let view = tempfile::tempdir().unwrap();
+    rustix::mount::mount_bind(&live, view.path()).unwrap();
+    exchange(&live, &next).unwrap();
+    let seen = [id_at(&live.join("map")), id_at(&view.path().join("map"))];
+    rustix::mount::unmount(view.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
+    assert_eq!(seen, [new.info().id, old.info().id]);
 }
 
 #[test]
@@ -273,6 +289,35 @@ fn fact_08_a_lock_on_a_map_is_a_lock_on_every_map() {
         thread::yield_now();
     }
     assert!(!try_lock(&other).unwrap());
+}
+
+#[test]
+fn fact_08_a_lock_on_an_opened_pin_is_one_for_all_its_links_and_bind_mounts() {
+    needs_kernel!();
+    let bpffs = Bpffs::mount();
+    let (app, next) = (bpffs.dir("app"), bpffs.dir("app@next"));
+    let mut types = BtfBytes::new();
+    let int = types.int("counter", 4);
+    let btf = Btf::load(&types.bytes()).unwrap();
+    let typed =
+        || Map::create(&NewMap { btf: Some((&btf, int, int)), ..NewMap::new(MapType::ARRAY, 4, 4, 1) }).unwrap();
+    let (lock, other) = (app.join("lock"), app.join("other"));
+    typed().pin(&lock).unwrap();
+    typed().pin(&other).unwrap();
+    hard_link(&lock, &next.join("lock")).unwrap();
+    let view = tempfile::tempdir().unwrap();
+    rustix::mount::mount_bind(&app, view.path()).unwrap();
+    let is_free = |path: &Path| try_lock(bpffs::open_pin(path).unwrap()).unwrap();
+
+    let held = bpffs::open_pin(&lock).unwrap();
+    assert!(try_lock(&held).unwrap());
+    exchange(&app, &next).unwrap();
+    let seen =
+        [next.join("lock"), app.join("lock"), view.path().join("lock"), next.join("other")].map(|at| is_free(&at));
+    drop(held);
+    let after = is_free(&app.join("lock"));
+    rustix::mount::unmount(view.path(), rustix::mount::UnmountFlags::DETACH).unwrap();
+    assert_eq!((seen, after), ([false, false, false, true], true), "another map's is free");
 }
 
 #[test]

@@ -238,5 +238,5 @@ fn fact_28_the_list_of_possible_cpus_may_have_holes() {
         })
         .sum();
     assert_eq!(possible_cpus().unwrap(), count);
-    assert!(!bpffs::is_bpffs("/proc".as_ref()).unwrap());
+    assert!(!bpffs::is_bpffs(&bpffs::Dir::at("/proc")).unwrap());
 }

@@ -4,13 +4,14 @@ use std::fs;
 use std::path::Path;
 
 use maplock::internals::meta::Meta;
+use maplock::internals::sys::bpffs::Dir;
 use maplock_tests::generations::{Daemon, Release, roll_back};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 use maplock_tests::traffic::Traffic;
 use maplock_tests::truth::{self, beside};
 
 fn generation(dir: &Path) -> u64 {
-    Meta::read(dir).expect("it can be read").expect("it is there").generation
+    Meta::read(&Dir::at(dir)).expect("it can be read").expect("it is there").generation
 }
 
 /// One that is upgraded and started again: exchanged, pin by pin, and in a directory that somebody else uses too.
