@@ -232,7 +232,7 @@ fn settling(entries: u32) {
     for map_type in [T::HASH, T::PERCPU_HASH, T::ARRAY, T::LPM_TRIE] {
         for (name, sums) in [("all added up", &all[..]), ("two added up, with a snapshot", &all[..2])] {
             let from = filled(map_type, 64, entries);
-            let base = needs_base(map_type, 64, sums).then(|| new_base(&from).expect("memory"));
+            let base = needs_base(map_type).then(|| new_base(&from).expect("memory"));
             let to = new_map(map_type, 64, entries);
             let transfer = Transfer { from: &from, to: &to, base: base.as_ref(), sums };
             transfer.copy(&mut TransferOptions::default()).expect("copied");

@@ -10,7 +10,7 @@ use maplock_layout::rules::{Attribute, Compares};
 use maplock_layout::{Digest, Disposition, Finding, Lock, Loss, MapDef, compare, config::Levels, sum_places};
 
 use super::capacity;
-use super::cost::{entry_bytes, estimate};
+use super::cost::{estimate, snapshot};
 use super::decision::{By, Decision};
 use super::flags;
 use super::names::Found;
@@ -22,7 +22,7 @@ use crate::generation::names::pin_name;
 use crate::inspect::{Observed, Source};
 use crate::plan::policy::{OnMismatch, Policy};
 use crate::sys::consts::LOCAL_FREE_TARGET;
-use crate::transfer::{self, Sum, Way};
+use crate::transfer::{Sum, Way};
 
 /// How a map of the kept generation is returned to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,7 @@ fn replace(
     let live =
         Live { id: live.id, pin: live.path.clone(), digest: known.digest, def: known.old, entries: live.entries };
     let may_drop_entries = may_drop_entries || conversion.as_ref().is_some_and(puts_together);
-    let carry = || carry(inputs, &live, &def, conversion.is_some(), sums, may_drop_entries);
+    let carry = || carry(inputs, &live, &def, sums, may_drop_entries);
     let action = match (back.zip(kept), disposition) {
         (Some((Back::Carried, _)), _) => {
             let carry = carry();
@@ -436,21 +436,12 @@ fn puts_together(conversion: &Conversion) -> bool {
 }
 
 /// What it takes to carry the entries over.
-fn carry(
-    inputs: &Inputs<'_>,
-    live: &Live,
-    def: &MapDef,
-    is_converted: bool,
-    sums: Vec<Sum>,
-    may_drop_entries: bool,
-) -> Carry {
+fn carry(inputs: &Inputs<'_>, live: &Live, def: &MapDef, sums: Vec<Sum>, may_drop_entries: bool) -> Carry {
     let entries = live.entries.unwrap_or(live.def.max_entries.into());
-    let remembered = match is_converted {
-        true => Some(&live.def),
-        false => transfer::needs_base(def.map_type, def.value_size, &sums).then_some(def),
-    };
-    let snapshot = remembered.map_or(0, |def| entries.saturating_mul(entry_bytes(def, inputs.node.cpus)));
-    Carry { sums, snapshot, estimate: estimate(def.map_type, entries), may_drop_entries }
+    let snapshot = snapshot(&live.def, entries, inputs.node.cpus);
+    let value_size = live.def.value_size.max(def.value_size);
+    let estimate = estimate(def.map_type, value_size, entries, inputs.node.cpus);
+    Carry { sums, snapshot, estimate, may_drop_entries }
 }
 
 /// Paths of the members that are added up: the policy's, and those that the lock's epochs name, which today's value still has.

@@ -216,7 +216,7 @@ pub enum Since {
 pub struct Carry {
     /// Members that are added up.
     pub sums: Vec<Sum>,
-    /// Bytes of memory for a snapshot of the old entries, 0 where none is needed.
+    /// Bytes of memory for a snapshot of the old entries: 0 where they have no keys, or are handles of kernel objects.
     pub snapshot: u64,
     /// An estimate of the time.
     pub estimate: Duration,

@@ -45,7 +45,7 @@ impl Transfer<'_> {
                 Err(error) => return Err(TransferError::kernel(self.from, "loading the program that copies")(error)),
             }
         }
-        plain::copy(self, pieces, options)
+        plain::copy(self, options)
     }
 }
 

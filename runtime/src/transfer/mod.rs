@@ -2,29 +2,45 @@
 //!
 //! # The scheme
 //!
-//! Two passes over two maps of one kind, `from` (the old one) and `to` (the new one), with the links switched between them:
+//! Passes over two maps of one kind, `from` (the old one) and `to` (the new one), and a third, the snapshot `base`, which has each entry as
+//! it was when it was last carried over. Between them, the links are switched:
 //!
-//! 1. [`Transfer::copy`], while old programs write `from` and nobody uses `to`. Members that are added up ([`Sum`]) start as 0
-//!    in `to`; all other bytes are copied, and the same bytes are kept in a third map, the snapshot `base`.
-//! 2. [`Transfer::settle`], when nothing writes `from` any more (the links were switched, and
-//!    [`wait_for_running_programs`](crate::sys::wait_for_running_programs) returned) and new programs write `to` at full speed.
-//!    What takes long and can be done before the switch is in [`Transfer::prepare`].
-//!    - A *sum* is taken out of `from` (exchanged with 0) and added to what is in `to`, each with one atomic instruction: both
-//!      maps together hold all counts at any time.
-//!    - *Other bytes* that old programs changed since the copy (`from` is not `base`) follow into `to`, word by word, each by a
-//!      compare-and-exchange that expects the snapshot's: what new programs wrote is never overwritten. Where they wrote any word
-//!      of an entry, all of its words are theirs ([`Settled::kept_new`]).
-//!    - A key that old programs *inserted* is inserted, never over an entry of the new programs. One that old programs *deleted*
-//!      is deleted, unless new programs wrote it. One that new programs deleted stays deleted, and its counts go with it.
+//! 1. [`Transfer::copy`], while old programs write `from` and nobody uses `to`: each entry is written to `to` and to `base`.
+//! 2. [`Prepared::catch_up`], before the switch: rounds of the next pass, while old programs go on. What they wrote since the copy is in `to`
+//!    before a new program sees it, and little is left to settle. What takes long, the loading of programs, is in [`Transfer::prepare`].
+//! 3. [`Transfer::settle`], when nothing writes `from` any more (the links were switched, and
+//!    [`wait_for_running_programs`](crate::sys::wait_for_running_programs) returned) and new programs write `to` at full speed. An entry that
+//!    is as in `base` costs the look-up there and a comparison.
 //!
-//! A program for one entry runs to its end whatever happens to the process, and `from` and `base` record what was done. So
-//! `settle` may be killed at any point and run again, and a second run changes nothing. It is symmetric: with `from` and `to`
-//! exchanged, and the same `base`, it brings back what new programs wrote, after a switch that failed and before or after a
-//! first `settle`: that is also the roll-back. One thing can't be told apart then: a key that new programs deleted stays where it
-//! holds counts that were never taken out of it.
+//! # The rule
 //!
-//! Without a `base`, which is enough where all bytes of a value are added up ([`needs_base`]), deletions are known from less: a key
-//! of `from` with counts is inserted where `to` lacks it, and a key of `to` without counts that `from` lacks is deleted.
+//! One for all types, for programs, system calls and conversions; `emit/merge.rs` and `calls/merge.rs` have it. `base` follows in each case,
+//! in the same run of a program, so that nothing is done twice:
+//!
+//! | `from`, against `base` | `to` | what is done | counted as |
+//! |---|---|---|---|
+//! | as it was | any | nothing | |
+//! | changed | there | *sums*: the difference is added, atomically; *other bytes*: follow where all of them are as in `base` | `added`, `changed` |
+//! | | there, other bytes changed | these stay as new programs wrote them | `kept_new` |
+//! | | absent: new programs deleted it | it stays deleted | `dropped`, where sums differ |
+//! | inserted | absent | it is inserted | `inserted` |
+//! | | there: both made it | sums are added, other bytes are those of the new programs (of a CPU: where they are not 0) | `maybe_another`, `kept_new` |
+//! | deleted | as in `base` | it is deleted | `deleted` |
+//! | | changed by new programs | sums of `base` are taken from it: it holds what they counted | `kept_new` |
+//! | | absent | nothing | |
+//!
+//! An unsigned sum never goes below nothing. It is lowered where old programs lowered it, or deleted the entry and made it anew; where `to`
+//! holds less than that, new programs have made the entry anew too, and what they counted stays ([`Settled::not_carried`]).
+//!
+//! Entries do not tell who deleted a key and made it anew. So two things are done that do the least harm, and are counted:
+//! - A difference is added also where `to` has less than `base` ([`Settled::maybe_another`]). Gauges are lowered all the time, and where an
+//!   entry was made anew by new programs, it counts too much what old programs counted between the last round and the switch.
+//! - A key that only `from` has is inserted ([`Settled::inserted`]). That new programs made the same key in the moment of the switch, and
+//!   deleted it, is rarer than that they have not met it, and then its counts would be lost.
+//!
+//! `settle` may be killed at any point and run again, and a second run changes nothing. It is symmetric: with `from` and `to` exchanged, and
+//! the same `base`, it brings back what new programs wrote, after a switch that failed and before or after a first `settle`: that is also the
+//! roll-back.
 //!
 //! # What becomes of each type of map
 //!
@@ -52,12 +68,11 @@
 //! are no word of 4 or 8 bytes (the last 1 to 3 of a value), and for values of LPM tries that their keys leave unaligned. Per-CPU
 //! values are settled on their own CPU, where a program in a softirq is never interrupted by ours. A program in process context
 //! that counts with a plain `x++` can be, on a preemptible kernel only. Counters that programs of several CPUs share are exact if the
-//! programs count with atomic instructions. And it is false where a count of a converted entry would have gone below nothing, which is
-//! then counted as well ([`Settled::not_carried`]).
+//! programs count with atomic instructions. And it is false where a count would have gone below nothing.
 //!
-//! Not told by `exact`: a key that old programs deleted is looked at before it is deleted, and a write between the two goes with it;
-//! and an entry of a preallocated hash that new programs delete in the moment between the look-up and the addition may be
-//! another key's by then, which gets the count.
+//! Not told by `exact`: what the other counts of [`Settled`] say; a key that old programs deleted is looked at before it is deleted, and a
+//! write between the two goes with it; and an entry of a preallocated hash that new programs delete in the moment between the look-up and
+//! the addition may be another key's by then, which gets the count.
 
 mod base;
 mod calls;
@@ -74,7 +89,7 @@ mod pieces;
 mod settle;
 mod types;
 
-pub use base::{needs_base, new_base};
+pub use base::{base_room, needs_base, new_base};
 pub use clear::clear;
 pub use convert::migrate;
 pub use convert::types::{Convert, Side, can_convert};

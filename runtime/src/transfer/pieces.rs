@@ -73,16 +73,9 @@ impl Pieces {
         self.sums.iter().chain(&self.words).all(|run| run.atomic)
     }
 
-    /// Sets the members that are added up to 0 in a value.
-    pub(super) fn zero_sums(&self, value: &mut [u8]) {
-        for run in &self.sums {
-            value[run.start as usize..run.end as usize].fill(0);
-        }
-    }
-
-    /// True where all members that are added up are 0.
-    pub(super) fn has_no_sums(&self, value: &[u8]) -> bool {
-        self.sums.iter().all(|run| value[run.start as usize..run.end as usize].iter().all(|byte| *byte == 0))
+    /// True where all members that are added up are equal.
+    pub(super) fn same_sums(&self, one: &[u8], other: &[u8]) -> bool {
+        same(&self.sums, one, other)
     }
 
     /// Copies all other bytes.
@@ -96,14 +89,18 @@ impl Pieces {
     /// Adds to the counts of `to` what those of `more` have over those of `less`. An unsigned one that would go below nothing stays as it is: see
     /// [`Settled::not_carried`](super::Settled::not_carried).
     pub(super) fn add_differences(&self, to: &mut [u8], more: &[u8], less: Option<&[u8]>) -> Added {
-        let mut added = Added { any: false, all: true };
+        let mut added = Added { any: false, all: true, same: true };
         for run in &self.sums {
             for step in run.steps() {
                 let range = step..step + run.width as usize;
                 let of = |bytes: &[u8]| number(&bytes[range.clone()]);
                 let (more, less) = (of(more), less.map_or(0, of));
                 let by = more.wrapping_sub(less);
-                added.any |= by != 0;
+                if by == 0 {
+                    continue;
+                }
+                added.any = true;
+                added.same &= run.signed || of(to) >= less;
                 // By more than half of what it can hold: it was full, and began again.
                 let least = if run.width == 4 { i32::MIN.into() } else { i64::MIN };
                 let is_lower = !run.signed && more < less && (least..0).contains(&by.cast_signed());
@@ -112,22 +109,37 @@ impl Pieces {
                     continue;
                 }
                 let sum = of(to).wrapping_add(by);
-                match run.width {
-                    4 => to[range].copy_from_slice(&(sum as u32).to_ne_bytes()),
-                    _ => to[range].copy_from_slice(&sum.to_ne_bytes()),
-                }
+                put(&mut to[range], sum);
             }
         }
         added
     }
 
+    /// Takes from the counts of `to` those of `less`. An unsigned one that would go below nothing stays as it is.
+    pub(super) fn take(&self, to: &mut [u8], less: &[u8]) {
+        for run in &self.sums {
+            for step in run.steps() {
+                let range = step..step + run.width as usize;
+                let (is, by) = (number(&to[range.clone()]), number(&less[range.clone()]));
+                if run.signed || is >= by {
+                    put(&mut to[range], is.wrapping_sub(by));
+                }
+            }
+        }
+    }
+
     /// True where all other bytes are equal.
     pub(super) fn same_words(&self, one: &[u8], other: &[u8]) -> bool {
-        self.words.iter().all(|run| {
-            let range = run.start as usize..run.end as usize;
-            one[range.clone()] == other[range]
-        })
+        same(&self.words, one, other)
     }
+}
+
+/// True where two are equal in all of these.
+fn same(runs: &[Run], one: &[u8], other: &[u8]) -> bool {
+    runs.iter().all(|run| {
+        let range = run.start as usize..run.end as usize;
+        one[range.clone()] == other[range]
+    })
 }
 
 /// What became of counts that were added.
@@ -137,6 +149,8 @@ pub(super) struct Added {
     pub(super) any: bool,
     /// False where one would have gone below nothing.
     pub(super) all: bool,
+    /// False where one that was to change was lower than before: see [`Settled::maybe_another`](super::Settled::maybe_another).
+    pub(super) same: bool,
 }
 
 /// An integer of 4 or 8 bytes.
@@ -145,6 +159,14 @@ fn number(bytes: &[u8]) -> u64 {
         (Ok(four), _) => u32::from_ne_bytes(four).into(),
         (_, Ok(eight)) => u64::from_ne_bytes(eight),
         _ => 0,
+    }
+}
+
+/// Writes an integer of 4 or 8 bytes.
+fn put(bytes: &mut [u8], number: u64) {
+    match bytes.len() {
+        4 => bytes.copy_from_slice(&(number as u32).to_ne_bytes()),
+        _ => bytes.copy_from_slice(&number.to_ne_bytes()),
     }
 }
 
@@ -171,6 +193,9 @@ fn add(runs: &mut Vec<Run>, step: Sum, alignment: u32) {
 
 /// Up to so many bytes, loads and stores are faster than a call.
 pub(super) const UNROLLED: u32 = 128;
+
+/// Up to so many bytes of equal steps, the verifier may walk a loop; so far it does so before Linux 5.17, too.
+pub(super) const LOOPED: u32 = 4096;
 
 /// The widest steps through so many bytes: offsets and widths.
 pub(super) fn widths(size: u32) -> impl Iterator<Item = (i16, u32)> {

@@ -1,6 +1,8 @@
 //! The second pass: made ready, and run.
 
+use std::cell::Cell;
 use std::fmt;
+use std::time::Duration;
 
 use super::calls::queues::Moving;
 use super::calls::{objects, plain, queues};
@@ -8,15 +10,26 @@ use super::carrier::Carrier;
 use super::check::check_rest_is_zero;
 use super::convert;
 use super::convert::types::Convert;
+use super::count::count;
 use super::drive::driver::{Driver, Settling};
 use super::drive::same::Same;
 use super::error::{TransferError, falls_back};
 use super::pieces::Pieces;
 use super::types::{Method, Settled, Transfer, TransferOptions, is_array};
+use crate::sys::Map;
+
+/// Rounds before the switch end where no more entries than that changed since the one before, where that is not half as many, and after
+/// so many rounds.
+const LITTLE: u64 = 1000;
+const ROUNDS: u32 = 5;
 
 /// A second pass with its programs loaded: what takes long and can be done before the links are switched.
 pub struct Prepared<'a> {
     of: Of<'a>,
+    /// How many entries the snapshot has, where that is known: until it is written again.
+    remembered: Cell<Option<u64>>,
+    /// What was overwritten before the switch.
+    before: Settled,
 }
 
 enum Of<'a> {
@@ -26,7 +39,7 @@ enum Of<'a> {
 
 enum Pass<'a> {
     Programs(Box<(Driver<'a>, Settling)>),
-    Calls(Pieces),
+    Calls(Pieces, &'a Map),
     Moving(Option<Moving>),
     Handles,
     Nothing,
@@ -62,15 +75,13 @@ impl<'a> Transfer<'a> {
         let pass = match carrier {
             Carrier::Entries => {
                 let pieces = Pieces::new(self.from, self.sums);
-                if self.base.is_none() && !pieces.is_additive() {
-                    return Err(TransferError::NeedsBase { map: info.name.clone() });
-                }
+                let base = self.base.ok_or_else(|| TransferError::NeedsBase { map: info.name.clone() })?;
                 let programs = self.by_programs(options, "loading the programs that settle", || {
                     let driver = Driver::new(Same::new(*self, &pieces)?)?;
                     let progs = driver.load_settling()?;
                     Ok(Box::new((driver, progs)))
                 })?;
-                programs.map_or(Pass::Calls(pieces), Pass::Programs)
+                programs.map_or(Pass::Calls(pieces, base), Pass::Programs)
             }
             Carrier::Order => {
                 let what = "loading the program that moves entries";
@@ -79,7 +90,7 @@ impl<'a> Transfer<'a> {
             Carrier::Nobody => Pass::Nothing,
             Carrier::Objects => Pass::Handles,
         };
-        Ok(Prepared { of: Of::Same(*self, Box::new(pass)) })
+        Ok(Prepared::new(Of::Same(*self, Box::new(pass))))
     }
 
     /// `None` where it is to go by system calls: they are asked for, or the kernel takes no such program.
@@ -118,35 +129,90 @@ impl<'a> Convert<'a> {
     /// As [`Self::settle`].
     pub fn prepare(&self, options: &TransferOptions<'_>) -> Result<Prepared<'a>, TransferError> {
         let of = Of::Converting(*self, convert::ConvertPass::new(self, options)?);
-        Ok(Prepared { of })
+        Ok(Prepared::new(of))
     }
 }
 
-impl Prepared<'_> {
+impl<'a> Prepared<'a> {
+    fn new(of: Of<'a>) -> Self {
+        Self { of, remembered: Cell::new(None), before: Settled::default() }
+    }
+
+    /// The old map; and the snapshot, of entries that are carried over by their keys.
+    fn maps(&self) -> (&'a Map, Option<&'a Map>) {
+        match &self.of {
+            Of::Same(transfer, pass) => {
+                let by_key = matches!(**pass, Pass::Programs(_) | Pass::Calls(..));
+                (transfer.from, transfer.base.filter(|_| by_key))
+            }
+            Of::Converting(convert, _) => (convert.from, convert.base),
+        }
+    }
+
+    /// Before the switch: brings the new map and the snapshot up to what old programs wrote since the copy, in rounds, each the second pass
+    /// while they write. Little is left for the second pass itself then, and nearly all that they deleted, inserted and set is in the new map
+    /// before a new program sees it. What fails here is told by the second pass, if it still fails there.
+    pub fn catch_up(&mut self) {
+        let (from, Some(base)) = self.maps() else { return };
+        let mut last = u64::MAX;
+        for round in 0..ROUNDS {
+            let settled = match self.pass(&mut TransferOptions::default()) {
+                Ok(settled) => settled,
+                Err(error) => {
+                    tracing::debug!(map = from.info().name, round, %error, "a round before the switch failed");
+                    break;
+                }
+            };
+            tracing::debug!(map = from.info().name, round, ?settled, "caught up");
+            self.before.kept_new += settled.kept_new;
+            self.before.not_carried += settled.not_carried;
+            let Settled { added, changed, inserted, deleted, dropped, kept_new, .. } = settled;
+            let all = added + changed + inserted + deleted + dropped + kept_new;
+            if all <= LITTLE || all > last / 2 {
+                break;
+            }
+            last = all;
+        }
+        self.remembered.set(count(base, Duration::MAX));
+    }
+
     /// The second pass itself.
     ///
     /// # Errors
     /// As [`Transfer::settle`].
     pub fn settle(&self, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
-        let (from, settled) = match &self.of {
-            Of::Same(transfer, pass) => (transfer.from, transfer.settle_by(pass, options)?),
-            Of::Converting(convert, prepared) => (convert.from, prepared.settle(convert, options)?),
-        };
-        tracing::debug!(map = from.info().name, ?settled, "settled");
+        let mut settled = self.pass(options)?;
+        settled.kept_new += self.before.kept_new;
+        settled.not_carried += self.before.not_carried;
+        settled.exact &= settled.not_carried == 0;
+        tracing::debug!(map = self.maps().0.info().name, ?settled, "settled");
         Ok(settled)
+    }
+
+    fn pass(&self, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
+        let remembered = self.remembered.take();
+        match &self.of {
+            Of::Same(transfer, pass) => transfer.settle_by(pass, remembered, options),
+            Of::Converting(convert, pass) => pass.settle(convert, remembered, options),
+        }
     }
 }
 
 impl Transfer<'_> {
-    fn settle_by(&self, pass: &Pass<'_>, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
+    fn settle_by(
+        &self,
+        pass: &Pass<'_>,
+        remembered: Option<u64>,
+        options: &mut TransferOptions<'_>,
+    ) -> Result<Settled, TransferError> {
         let Transfer { from, to, .. } = *self;
         let is_array = is_array(from.info().map_type);
         if is_array && !options.what_fits {
             check_rest_is_zero(from, to)?;
         }
         let settled = match pass {
-            Pass::Programs(programs) => programs.0.settle(&programs.1, options)?,
-            Pass::Calls(pieces) => plain::settle(self, pieces, options)?,
+            Pass::Programs(programs) => programs.0.settle(&programs.1, remembered, options)?,
+            Pass::Calls(pieces, base) => plain::settle(self, base, pieces, options)?,
             Pass::Moving(Some(moving)) => moving.settle(from, to, options)?,
             Pass::Moving(None) => queues::by_calls(from, to, options)?,
             Pass::Handles => {

@@ -98,21 +98,25 @@ pub struct Copied {
 /// `dropped`, `kept_new` and `not_carried`; by system calls, each entry does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Settled {
-    /// Entries whose counts were moved to the new map.
+    /// Entries whose counts old programs changed since the copy: the difference was added to those of the new map.
     pub added: u64,
     /// Entries that old programs changed since the copy, and that follow.
     pub changed: u64,
-    /// Entries that old programs inserted since the copy; or that were moved, in queues and stacks.
+    /// Entries that old programs inserted since the copy and that the new map lacked; or that were moved, in queues and stacks. Where new
+    /// programs delete, such an entry may be one that they had made and deleted again.
     pub inserted: u64,
     /// Entries that old programs deleted since the copy.
     pub deleted: u64,
-    /// Entries with counts that new programs deleted.
+    /// Entries that new programs deleted, and whose counts old programs changed since the copy.
     pub dropped: u64,
     /// Entries that old programs changed or deleted, and that are kept as new programs wrote them.
     pub kept_new: u64,
     /// Entries one of whose unsigned counts would have gone below nothing: old programs lowered it since the copy by more than it holds by now, as where
     /// both deleted the entry and made it anew. Such a count is what new programs counted.
     pub not_carried: u64,
+    /// Entries that counts were added to though they may be others than the ones that were counted in: one of their unsigned counts was
+    /// lower than as it was copied, or both programs had made the entry. Where nobody deletes, they are the same.
+    pub maybe_another: u64,
     /// How; `None` where there was nothing to do.
     pub method: Option<Method>,
     /// True where no write of a new program can have been lost.

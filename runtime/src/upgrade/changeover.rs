@@ -22,8 +22,8 @@ use crate::generation::names;
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
 use crate::sys::bpffs::{self, Dir};
-use crate::transfer::TransferError;
 use crate::transfer::migrate::Migrations;
+use crate::transfer::{Prepared, TransferError};
 use crate::upgrade::discard;
 use crate::upgrade::links::{detach_vanished, grace_period, is_gone, open_link, switch};
 use crate::upgrade::report::{Done, LinkReport};
@@ -79,10 +79,13 @@ impl Changeover<'_> {
                 None => tracing::warn!(map = name, "the map that it was copied from is gone"),
             }
         }
-        let prepared = derived
+        let mut prepared = derived
             .iter()
             .map(|(name, open)| open.prepare(false).map_err(|error| unsettled(name, error)))
             .collect::<Result<Vec<_>, _>>()?;
+        if !self.is_resumed {
+            prepared.iter_mut().for_each(Prepared::catch_up);
+        }
         let start = Instant::now();
         for hook in hooks_in(next)? {
             let link = open_link(&next.join(&hook))?;

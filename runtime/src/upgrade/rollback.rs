@@ -25,7 +25,7 @@ use crate::upgrade::hooks::{self, Whereabouts};
 use crate::upgrade::inputs::COUNTING;
 use crate::upgrade::recover;
 use crate::upgrade::report::{Done, LinkReport, MapReport, Progress, Report};
-use crate::upgrade::settle::{needs_base, return_converted};
+use crate::upgrade::settle::return_converted;
 
 /// How long entries may be counted that are to be carried back.
 const CARRIED_BACK: Duration = Duration::from_secs(5);
@@ -298,7 +298,7 @@ impl Returning<'_> {
             _ => {}
         }
         transfer::clear(kept).trying(|| failed("it can't be emptied"))?;
-        let base = match needs_base(kept, &record.sums) {
+        let base = match transfer::needs_base(kept.info().map_type) {
             true => {
                 let base = transfer::new_base(kept).trying(|| failed("its snapshot can't be made"))?;
                 base.pin(&next.join(names::base_of(name))).trying(|| failed("its snapshot can't be pinned"))?;

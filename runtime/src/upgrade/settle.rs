@@ -9,7 +9,7 @@ use crate::generation::names;
 use crate::sys::Map;
 use crate::sys::bpffs::{self, Dir, Pin};
 use crate::transfer::migrate::Migrations;
-use crate::transfer::{self, Convert, NoSuchCode, Prepared, Settled, Side, Sum, Transfer, TransferError, Way};
+use crate::transfer::{self, Convert, NoSuchCode, Prepared, Settled, Side, Transfer, TransferError, Way};
 
 impl Derivation {
     /// The two maps and the snapshot, by their ids where other maps are pinned there now. `None` where the old one is gone.
@@ -104,7 +104,7 @@ impl Open<'_> {
         transfer::TransferOptions {
             // An LRU that lacks an entry may have evicted it as it was copied: that is no reason to delete it where it came from.
             keep_gone: back && transfer::evicts(self.to.info().map_type),
-            // What was taken out of the old map comes back, whatever the new programs wrote besides.
+            // What the old map has room for comes back, whatever the new programs wrote besides.
             what_fits: back,
             ..transfer::TransferOptions::default()
         }
@@ -156,9 +156,4 @@ pub(crate) fn return_converted(
 pub(crate) fn unsettled(map: &str, error: TransferError) -> Error {
     let message = format!("can't bring over what was written to map `{map}` since it was copied");
     Error::because(ErrorKind::Kernel, message, error)
-}
-
-/// True where the entries of `map` can't be settled without a snapshot of them.
-pub(crate) fn needs_base(map: &Map, sums: &[Sum]) -> bool {
-    transfer::needs_base(map.info().map_type, map.info().value_size, sums)
 }

@@ -23,7 +23,7 @@ use crate::upgrade::discard;
 use crate::upgrade::hooks::Hook;
 use crate::upgrade::inputs::COUNTING;
 use crate::upgrade::report::{MapReport, Progress, Report};
-use crate::upgrade::settle::{needs_base, return_converted};
+use crate::upgrade::settle::return_converted;
 
 /// A generation beside the live one. Dropped, it is removed, and the live generation is as it was.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub struct Staged {
     /// Maps that this build lacks, which go along: no loader sees them.
     pub(super) along: BTreeMap<String, StagedMap>,
     pub(super) hooks: BTreeMap<String, (Prog, Hook)>,
-    /// Maps that entries were copied from, held open: their counts are moved only at the commit, whatever becomes of the pins.
+    /// Maps that entries were copied from, held open: what is written to them is brought over only at the commit, whatever becomes of the pins.
     sources: Vec<Map>,
     pub(super) report: Report,
     pub(super) is_committed: bool,
@@ -170,7 +170,7 @@ impl Staged {
     fn copy(&mut self, plan: &MapPlan, (old, new): (&Map, &Map), sums: &[Sum]) -> Result<transfer::Copied, Error> {
         let name = plan.map.as_str();
         let next = &self.upgrade.site.next;
-        let base = if needs_base(old, sums) {
+        let base = if transfer::needs_base(old.info().map_type) {
             let base = transfer::new_base(old).trying(|| format!("can't make a snapshot of map `{name}`"))?;
             let pin = next.join(names::base_of(&pin_name(name)));
             base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;

@@ -135,7 +135,7 @@ fn is_exact(map_type: T, value_size: u32, round: u32) {
     let room = room(map_type, KEYS);
     let new = || new_map(map_type, key_size(map_type), value_size, room);
     let (from, to) = (new(), new());
-    let needs_base = maplock::internals::transfer::needs_base(map_type, value_size, &sums);
+    let needs_base = maplock::internals::transfer::needs_base(map_type);
     let base = needs_base.then(|| maplock::internals::transfer::new_base(&from).expect("memory"));
     let maps = Maps { from, to, base, sums: sums.to_vec() };
     let copy = || _ = maps.copy(None).expect("copied");

@@ -1,6 +1,6 @@
 //! Entries from one map to another, on the real kernel.
 //!
-//! `copy` has every type and size, `settle` the cases of the three-way settlement one by one, `alike` what is the same for entries as
+//! `copy` has every type and size, `settle` the cases of the three-way settlement one by one, `model` all of them at random, `alike` what is the same for entries as
 //! they are and for those that are converted, `killed` and `live` what may not lose a count.
 
 mod alike;
@@ -9,5 +9,6 @@ mod copy;
 mod killed;
 mod kinds;
 mod live;
+mod model;
 mod settle;
 mod support;

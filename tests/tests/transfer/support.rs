@@ -131,7 +131,7 @@ impl Maps {
         let from = new_map(map_type, key_size, value_size, room);
         fill(&from, entries);
         let to = new_map(map_type, key_size, value_size, room);
-        let needs_base = maplock::internals::transfer::needs_base(map_type, value_size, sums);
+        let needs_base = maplock::internals::transfer::needs_base(map_type);
         let base = needs_base.then(|| maplock::internals::transfer::new_base(&from).expect("memory"));
         Self { from, to, base, sums: sums.to_vec() }
     }

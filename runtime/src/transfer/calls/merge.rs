@@ -11,34 +11,27 @@ pub(in crate::transfer) struct Merging<'a> {
     pub(in crate::transfer) part: usize,
 }
 
-/// What an entry was when it was last settled.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::transfer) struct Before<'a> {
-    /// Of which its counts are what was added since; none where all of them are, since they were taken out.
-    pub(in crate::transfer) counts: Option<&'a [u8]>,
-    /// What its words were; none where it was not there.
-    pub(in crate::transfer) words: Option<&'a [u8]>,
-}
-
 impl Merging<'_> {
     /// Brings an entry of the new map to what it is to become: counts are added, words follow where the new programs left all of them as
-    /// they were. `settled` counts it. False where it stays as it is.
-    pub(in crate::transfer) fn merge<'a>(
+    /// they were. `before` is what it was when it was last settled; none where it was not there. `settled` counts it. False where it stays
+    /// as it is.
+    pub(in crate::transfer) fn merge(
         self,
         new: &mut [u8],
         target: &[u8],
-        before: Before<'a>,
+        before: Option<&[u8]>,
         settled: &mut Settled,
     ) -> bool {
         let unsettled = new.to_vec();
-        let (mut added, mut carried, mut changed, mut kept) = (false, true, false, false);
+        let (mut added, mut carried, mut same, mut changed, mut kept) = (false, true, before.is_some(), false, false);
         for at in (0..target.len()).step_by(self.part) {
             let (target, new) = (&target[at..at + self.part], &mut new[at..at + self.part]);
-            let of_part = |value: &'a [u8]| &value[at..at + self.part];
-            let counts = self.pieces.add_differences(new, target, before.counts.map(of_part));
+            let before = before.map(|before| &before[at..at + self.part]);
+            let counts = self.pieces.add_differences(new, target, before);
             added |= counts.any;
             carried &= counts.all;
-            match before.words.map(of_part) {
+            same &= counts.same;
+            match before {
                 Some(before) if self.pieces.same_words(target, before) => {}
                 Some(before) if self.pieces.same_words(new, before) => {
                     self.pieces.copy_words(new, target);
@@ -49,8 +42,25 @@ impl Merging<'_> {
         }
         settled.added += u64::from(added && carried);
         settled.not_carried += u64::from(!carried);
+        settled.maybe_another += u64::from(added && carried && !same);
         settled.changed += u64::from(changed && !kept);
         settled.kept_new += u64::from(kept);
+        new != unsettled
+    }
+
+    /// True where all counts are equal.
+    pub(in crate::transfer) fn same_sums(self, one: &[u8], other: &[u8]) -> bool {
+        let mut parts = one.chunks_exact(self.part).zip(other.chunks_exact(self.part));
+        parts.all(|(one, other)| self.pieces.same_sums(one, other))
+    }
+
+    /// Takes from the counts of an entry that new programs changed what it was before, and that is gone from the old map. False where it
+    /// stays as it is.
+    pub(in crate::transfer) fn take(self, new: &mut [u8], before: &[u8]) -> bool {
+        let unsettled = new.to_vec();
+        for (new, before) in new.chunks_exact_mut(self.part).zip(before.chunks_exact(self.part)) {
+            self.pieces.take(new, before);
+        }
         new != unsettled
     }
 }

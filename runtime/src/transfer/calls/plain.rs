@@ -7,7 +7,7 @@ use std::io;
 use super::super::error::TransferError;
 use super::super::pieces::Pieces;
 use super::super::types::{Copied, Method, Settled, Transfer, TransferOptions, is_array, is_per_cpu};
-use super::merge::{Before, Merging};
+use super::merge::Merging;
 use crate::sys::consts::BPF_ANY;
 use crate::sys::{Batch, Map, has_no_batches};
 
@@ -112,15 +112,14 @@ fn has_place(index: &[u8], indexes: Option<u32>) -> bool {
 /// The first pass.
 pub(in crate::transfer) fn copy(
     transfer: &Transfer<'_>,
-    pieces: &Pieces,
     options: &mut TransferOptions<'_>,
 ) -> Result<Copied, TransferError> {
     let Transfer { from, to, base, .. } = *transfer;
-    let (key_size, part) = (from.info().key_size as usize, parts(from));
+    let key_size = from.info().key_size as usize;
     let indexes = indexes(from, to);
     let total = indexes.map(u64::from);
     let method = Cell::new(options.method.unwrap_or(Method::Batch));
-    let (mut entries, mut buffer) = (0, Vec::new());
+    let mut entries = 0;
     let mut write = |keys: &[u8], values: &[u8]| {
         // Indexes come in their order.
         let count = keys.chunks_exact(key_size).take_while(|key| has_place(key, indexes)).count();
@@ -128,13 +127,8 @@ pub(in crate::transfer) fn copy(
         if count == 0 {
             return Ok(());
         }
-        buffer.clear();
-        buffer.extend_from_slice(values);
-        if !pieces.sums.is_empty() {
-            buffer.chunks_exact_mut(part).for_each(|part| pieces.zero_sums(part));
-        }
         for map in std::iter::once(to).chain(base) {
-            write_entries(map, keys, &buffer, &method)?;
+            write_entries(map, keys, values, &method)?;
         }
         entries += (keys.len() / key_size) as u64;
         options.tell(entries, total);
@@ -232,22 +226,22 @@ pub(in crate::transfer) fn prefix(key: &[u8]) -> Vec<u8> {
 /// The second pass, not atomic: a write of a new program between a lookup and the update after it is lost.
 pub(in crate::transfer) fn settle(
     transfer: &Transfer<'_>,
+    base: &Map,
     pieces: &Pieces,
     options: &mut TransferOptions<'_>,
 ) -> Result<Settled, TransferError> {
-    let Transfer { from, to, base, .. } = *transfer;
+    let Transfer { from, to, .. } = *transfer;
     let method = options.method.unwrap_or(Method::Batch);
     let indexes = indexes(from, to);
     let mut settling = Settling {
-        pieces,
-        part: parts(from),
+        merging: Merging { pieces, part: parts(from) },
         from: Exact::new(from, method)?,
         to: Exact::new(to, method)?,
-        base: base.map(|base| Exact::new(base, method)).transpose()?,
+        base: Exact::new(base, method)?,
         settled: Settled { method: Some(method), ..Settled::default() },
     };
     if !is_array(from.info().map_type) && !options.keep_gone {
-        settling.delete_gone(base.unwrap_or(to), method)?;
+        settling.delete_gone(method)?;
     }
     let mut done = 0;
     each_entry(from, method, &mut |key, value| {
@@ -263,94 +257,63 @@ pub(in crate::transfer) fn settle(
 }
 
 struct Settling<'a> {
-    pieces: &'a Pieces,
-    /// Bytes of each CPU's value; of the value, in other maps.
-    part: usize,
+    merging: Merging<'a>,
     from: Exact<'a>,
     to: Exact<'a>,
-    base: Option<Exact<'a>>,
+    base: Exact<'a>,
     settled: Settled,
 }
 
 impl Settling<'_> {
-    fn has_no_sums(&self, value: &[u8]) -> bool {
-        value.chunks_exact(self.part).all(|part| self.pieces.has_no_sums(part))
-    }
-
-    fn same_words(&self, one: &[u8], other: &[u8]) -> bool {
-        let mut parts = one.chunks_exact(self.part).zip(other.chunks_exact(self.part));
-        parts.all(|(one, other)| self.pieces.same_words(one, other))
-    }
-
-    fn without_sums(&self, value: &[u8]) -> Vec<u8> {
-        let mut value = value.to_vec();
-        value.chunks_exact_mut(self.part).for_each(|part| self.pieces.zero_sums(part));
-        value
-    }
-
-    /// Deletes what old programs deleted.
-    fn delete_gone(&mut self, over: &Map, method: Method) -> Result<(), TransferError> {
+    /// Deletes what old programs deleted. An entry that new programs changed holds what they counted.
+    fn delete_gone(&mut self, method: Method) -> Result<(), TransferError> {
         let mut gone = Vec::new();
-        each_entry(over, method, &mut |key, value| {
-            if self.from.get(key)?.is_none() && (self.base.is_some() || self.has_no_sums(value)) {
+        each_entry(self.base.map, method, &mut |key, value| {
+            if self.from.get(key)?.is_none() {
                 gone.push((key.to_vec(), value.to_vec()));
             }
             Ok(())
         })?;
         for (key, before) in gone {
             match self.to.get(&key)? {
-                Some(new) if self.has_no_sums(&new) && self.same_words(&new, &before) => {
-                    self.settled.deleted += u64::from(self.to.delete(&key)?);
+                Some(new) if new == before => self.settled.deleted += u64::from(self.to.delete(&key)?),
+                Some(mut new) => {
+                    if self.merging.take(&mut new, &before) {
+                        self.to.put(&key, &new, Put::IfThere)?;
+                    }
+                    self.settled.kept_new += 1;
                 }
-                Some(_) => self.settled.kept_new += 1,
                 None => {}
             }
-            if let Some(base) = &mut self.base {
-                base.delete(&key)?;
-            }
+            self.base.delete(&key)?;
         }
         Ok(())
     }
 
     /// Settles an entry of the old map.
     fn entry(&mut self, key: &[u8], old: &[u8]) -> Result<(), TransferError> {
-        let new = self.to.get(key)?;
-        let before = match &self.base {
-            Some(base) => base.get(key)?,
-            None => None,
-        };
-        let is_inserted = if self.base.is_some() { before.is_none() } else { new.is_none() };
-        match new {
-            None if is_inserted => {
-                if self.base.is_none() && self.has_no_sums(old) {
-                    return Ok(());
-                }
-                if !self.to.put(key, old, Put::IfAbsent)? {
-                    let new = self.to.get(key)?.unwrap_or_else(|| old.to_vec());
-                    self.merge(key, old, new, before.as_deref())?;
-                }
+        let before = self.base.get(key)?;
+        if before.as_deref() == Some(old) {
+            return Ok(());
+        }
+        let new = match (self.to.get(key)?, &before) {
+            (Some(new), _) => Some(new),
+            (None, None) if self.to.put(key, old, Put::IfAbsent)? => {
                 self.settled.inserted += 1;
+                None
             }
-            None => self.settled.dropped += u64::from(!self.has_no_sums(old)),
-            Some(new) => self.merge(key, old, new, before.as_deref())?,
-        }
-        if !self.has_no_sums(old) {
-            self.from.put(key, &self.without_sums(old), Put::IfThere)?;
-        }
-        if let Some(base) = &mut self.base
-            && before.is_none_or(|before| before != old)
+            (None, None) => self.to.get(key)?,
+            (None, Some(before)) => {
+                self.settled.dropped += u64::from(!self.merging.same_sums(old, before));
+                None
+            }
+        };
+        if let Some(mut new) = new
+            && self.merging.merge(&mut new, old, before.as_deref(), &mut self.settled)
         {
-            base.put(key, old, Put::Any)?;
-        }
-        Ok(())
-    }
-
-    /// Settles an entry that both maps have.
-    fn merge(&mut self, key: &[u8], old: &[u8], mut new: Vec<u8>, words: Option<&[u8]>) -> Result<(), TransferError> {
-        let merging = Merging { pieces: self.pieces, part: self.part };
-        if merging.merge(&mut new, old, Before { counts: None, words }, &mut self.settled) {
             self.to.put(key, &new, Put::IfThere)?;
         }
+        self.base.put(key, old, Put::Any)?;
         Ok(())
     }
 }

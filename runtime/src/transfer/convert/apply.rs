@@ -239,9 +239,7 @@ pub(super) fn program(maps: Maps<'_>, base: &Map, slots: &Map, collide: Option<C
             w.asm.bind(inserted_by_both);
         }
         w.add_sums();
-        w.gather_differences(R8, R7, at::OLD_CHANGED);
-        w.asm.store_imm(Size::B8, R10, at::NEW_CHANGED, 1);
-        w.count_flags();
+        w.made_by_both();
         w.asm.jump(settled);
 
         w.asm.bind(going);
@@ -250,6 +248,9 @@ pub(super) fn program(maps: Maps<'_>, base: &Map, slots: &Map, collide: Option<C
         w.jump_unless(at::NEW_CHANGED, delete);
         w.asm.bind(kept);
         w.count(Count::KeptNew);
+        if collide != Some(Collide::KeepOne) {
+            w.take_expected();
+        }
         w.asm.jump(settled);
         w.asm.bind(delete);
         w.delete(maps.to);

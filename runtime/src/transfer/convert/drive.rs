@@ -131,13 +131,14 @@ impl<'a> ConvertPass<'a> {
     pub(in crate::transfer) fn settle(
         &self,
         convert: &Convert<'_>,
+        remembered: Option<u64>,
         options: &mut TransferOptions<'_>,
     ) -> Result<Settled, TransferError> {
         if convert.keeps_indexes() && !options.what_fits {
             check_rest_is_zero(convert.from, convert.to)?;
         }
         let settled = match self {
-            Self::Programs(programs) => programs.0.settle(&programs.1, options),
+            Self::Programs(programs) => programs.0.settle(&programs.1, remembered, options),
             Self::Entries(converter) => {
                 converter.lock().unwrap_or_else(std::sync::PoisonError::into_inner).settle(options)
             }

@@ -8,7 +8,7 @@ use std::io;
 use maplock_layout::conversion::{Collide, Steps};
 use maplock_layout::map::MapType;
 
-use super::super::calls::merge::{Before, Merging};
+use super::super::calls::merge::Merging;
 use super::super::calls::plain::{self, Exact, Put};
 use super::super::clear::clear;
 use super::super::drive::programs::work;
@@ -361,22 +361,29 @@ impl<'a> Converter<'a> {
             };
         }
         let there = if is_copy && is_array { None } else { to.get(&change.key)? };
+        let merging = Merging { pieces: &self.pieces, part: plain::parts(self.convert.to) };
+        let keeps_one = self.convert.there.collide() == Some(Collide::KeepOne);
         match (there, &change.expected, &change.target) {
             (None, None, Some(target)) => {
                 to.put(&change.key, target, Put::Any)?;
                 settled.inserted += 1;
             }
-            (None, Some(expected), Some(target)) => settled.dropped += u64::from(expected != target),
+            (None, Some(expected), Some(target)) => {
+                settled.dropped += u64::from(!merging.same_sums(expected, target));
+            }
             (None, _, None) | (Some(_), None, None) => {}
             (Some(new), Some(expected), None) if new == *expected => {
                 settled.deleted += u64::from(to.delete(&change.key)?)
             }
-            (Some(_), Some(_), None) => settled.kept_new += 1,
-            (Some(_), None, Some(_)) if is_copy && self.convert.there.collide() == Some(Collide::KeepOne) => {}
+            (Some(mut new), Some(expected), None) => {
+                if !keeps_one && merging.take(&mut new, expected) {
+                    to.put(&change.key, &new, Put::IfThere)?;
+                }
+                settled.kept_new += 1;
+            }
+            (Some(_), None, Some(_)) if is_copy && keeps_one => {}
             (Some(mut new), expected, Some(target)) => {
-                let merging = Merging { pieces: &self.pieces, part: plain::parts(self.convert.to) };
-                let before = Before { counts: expected.as_deref(), words: expected.as_deref() };
-                if merging.merge(&mut new, target, before, settled) {
+                if merging.merge(&mut new, target, expected.as_deref(), settled) {
                     to.put(&change.key, &new, Put::IfThere)?;
                 }
             }
@@ -400,8 +407,9 @@ impl Finder {
             Map::create(&new)
         };
         let size = (COUNTS * 8).max(from.info().value_size);
+        let scratch = work(from.info().value_size, 1)?;
         let work = work(size, 1)?;
-        let maps = Maps::shared((from, from), Some(base), pieces, &work);
+        let maps = Maps { scratch: &scratch, ..Maps::shared((from, from), Some(base), pieces, &work) };
         let source = Over::Iterator { btf_id: iterator_btf_id()?, key_size: from.info().key_size, half: None };
         let (changed, gone) = (found(from.info().max_entries)?, found(base.info().max_entries)?);
         Ok(Self {

@@ -25,7 +25,6 @@ mod drive;
 #[cfg(test)]
 pub(super) mod emitted;
 mod entries;
-mod merge;
 pub mod migrate;
 mod parts;
 mod programs;

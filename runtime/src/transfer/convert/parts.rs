@@ -3,7 +3,6 @@
 //! As in `emit/writer.rs`, R6 is a key, R7 the old map's value, R8 the new map's and R9 the snapshot's; but keys and values change
 //! their layout on the way, so that what is needed again is put aside in the frame, and what is made lies in a work area.
 
-use std::io;
 use std::os::fd::AsFd as _;
 
 use maplock_layout::conversion::Steps;
@@ -12,6 +11,7 @@ use super::super::emit::asm::Reg::{R0, R1, R2, R3, R6, R7, R8, R9, R10};
 use super::super::emit::asm::{EEXIST, ERANGE, Helper, If, Label, Reg, Size};
 use super::super::emit::inputs::{Count, Maps, Over};
 use super::super::emit::writer::{Writer, at};
+use super::super::pieces::LOOPED;
 use super::steps::{self, Onto};
 use super::types::Side;
 use super::way;
@@ -78,12 +78,6 @@ pub(super) struct Converting<'a> {
     pub(super) fresh: &'a [Steps],
     /// From the new map's keys to the old map's, where the snapshot is of the new map.
     pub(super) back: &'a [Steps],
-}
-
-impl<'a> Converting<'a> {
-    pub(super) fn base(&self) -> io::Result<&'a Map> {
-        self.maps.base.ok_or_else(|| io::Error::other("entries are converted only with a snapshot"))
-    }
 }
 
 /// True where bytes become the same bytes.
@@ -233,10 +227,8 @@ impl Converting<'_> {
         let (same, differs) = (w.asm.label(), w.asm.label());
         self.convert_key(w, self.back, OTHER_KEY, unfit);
         w.asm.load(Size::B8, R7, R10, at::KEY);
-        w.asm.mov_imm(R3, 0);
         let size = self.maps.from.info().key_size;
-        w.each_difference(R6, R7, size);
-        w.asm.jump_if_imm(R3, If::Eq, 0, same);
+        w.jump_if_same(R6, R7, size, same);
         w.asm.bind(differs);
         w.count(Count::Dropped);
         w.asm.jump(w.done);
@@ -254,9 +246,12 @@ impl Converting<'_> {
         w.asm.load(Size::B8, R7, R10, at::OLD);
         match self.base_of {
             Side::From => {
-                w.asm.mov_imm(R3, 0);
-                w.each_difference(R7, R9, self.maps.from.info().value_size);
-                w.asm.jump_if_imm(R3, If::Eq, 0, unchanged);
+                if self.maps.from.info().value_size > LOOPED {
+                    // An iterator's value takes no offsets that are known at run time only.
+                    self.read(w);
+                    self.area(w, R7, Area::Read);
+                }
+                w.jump_if_same(R7, R9, self.maps.from.info().value_size, unchanged);
                 self.area(w, R8, Area::Between(0));
                 w.asm.load(Size::B8, R9, R10, at::BASE);
                 w.copy_bytes(R8, R9, self.maps.from.info().value_size);
@@ -276,9 +271,7 @@ impl Converting<'_> {
                 self.convert_value(w, self.values, Area::Read, Area::Target, Onto::There, unfit);
                 self.area(w, R7, Area::Target);
                 w.asm.load(Size::B8, R9, R10, at::BASE);
-                w.asm.mov_imm(R3, 0);
-                w.each_difference(R7, R9, self.maps.to.info().value_size);
-                w.asm.jump_if_imm(R3, If::Eq, 0, unchanged);
+                w.jump_if_same(R7, R9, self.maps.to.info().value_size, unchanged);
             }
         }
     }
@@ -308,13 +301,29 @@ impl Converting<'_> {
         self.expected(w, R9);
     }
 
+    /// What the snapshot is to hold.
+    pub(super) fn remembered(&self) -> Area {
+        match self.base_of {
+            Side::From => Area::Read,
+            Side::To => Area::Target,
+        }
+    }
+
+    /// The key of the snapshot's entry, where the new map's was converted before.
+    pub(super) fn with_base_key(&self, w: &mut Writer<'_>) {
+        match self.base_of {
+            Side::From => self.with_old_key(w),
+            Side::To => self.with_new_key(w),
+        }
+    }
+
     /// The snapshot becomes what was settled.
     pub(super) fn follow(&self, w: &mut Writer<'_>) {
-        let (area, of) = match self.base_of {
-            Side::From => (Area::Read, self.maps.from),
-            Side::To => (Area::Target, self.maps.to),
+        let of = match self.base_of {
+            Side::From => self.maps.from,
+            Side::To => self.maps.to,
         };
-        self.area(w, R7, area);
+        self.area(w, R7, self.remembered());
         w.asm.load(Size::B8, R9, R10, at::BASE);
         w.copy_bytes(R9, R7, of.info().value_size);
     }

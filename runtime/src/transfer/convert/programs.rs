@@ -17,7 +17,7 @@ use crate::sys::Map;
 /// Copies an entry to the new map, and as it was to the snapshot, which is of the old map. Where keys change, none may be there that
 /// another key of the old map became.
 pub(super) fn copy(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
-    let base = of.base()?;
+    let base = of.maps.snapshot()?;
     build(of.maps, source, "maplock_convert", |w| {
         let keyed = matches!(source, Over::Iterator { .. });
         let unfit = of.begin(w, source);
@@ -68,7 +68,7 @@ pub(super) fn copy(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
 /// Settles an entry of the old map: what changed in it since the snapshot follows into the new map. Where `collide` is given, the
 /// new map is used by nobody yet, and an entry that is there came from another key of the old map, as it may.
 pub(super) fn settle(of: Converting<'_>, source: Over<'_>, collide: Option<Collide>) -> io::Result<Code> {
-    let base = of.base()?;
+    let base = of.maps.snapshot()?;
     build(of.maps, source, "maplock_settle", |w| {
         let Maps { from, to, .. } = of.maps;
         let (insert, dropped) = (w.asm.label(), w.asm.label());
@@ -95,46 +95,52 @@ pub(super) fn settle(of: Converting<'_>, source: Over<'_>, collide: Option<Colli
         of.follow(w);
         w.asm.jump(w.done);
 
-        // Old programs inserted it.
+        // Old programs inserted it. The snapshot comes first: without room there, nothing has happened.
         w.asm.bind(insert);
-        let (there, again, made) = (w.asm.label(), w.asm.label(), w.asm.label());
+        let (there, again, failed) = (w.asm.label(), w.asm.label(), w.asm.label());
         w.asm.load(Size::B8, R7, R10, at::OLD);
         of.read(w);
         of.convert_value(w, of.fresh, Area::Read, Area::Target, Onto::Nothing, unfit);
         if of.base_of == Side::From {
             of.convert_key(w, of.keys, KEY, unfit);
         }
+        of.with_base_key(w);
+        of.write(w, base, of.remembered(), BPF_ANY);
+        w.failed_unless_zero();
+        of.with_new_key(w);
         of.write(w, to, Area::Target, BPF_NOEXIST);
         w.asm.jump_if_imm(R0, If::Eq, EEXIST, there);
-        w.failed_unless_zero();
+        w.asm.jump_if_imm(R0, If::Ne, 0, failed);
         w.count(Count::Inserted);
-        w.asm.jump(made);
+        w.count(Count::Remembered);
+        w.asm.jump(w.done);
         w.asm.bind(there);
         if collide != Some(Collide::KeepOne) {
             // So did new programs: their words stay.
-            w.lookup(R8, to, again);
+            let gone = w.asm.label();
+            w.lookup(R8, to, gone);
             of.area(w, R7, Area::Target);
             w.add_sums();
             if collide.is_none() {
-                w.gather_differences(R8, R7, at::OLD_CHANGED);
-                w.asm.store_imm(Size::B8, R10, at::NEW_CHANGED, 1);
+                w.made_by_both()
+            } else {
+                w.count_flags()
             }
-            w.count_flags();
-        }
-        w.asm.bind(made);
-        match of.base_of {
-            Side::From => {
-                of.with_old_key(w);
-                of.write(w, base, Area::Read, BPF_ANY);
-            }
-            Side::To => of.write(w, base, Area::Target, BPF_ANY),
-        }
-        w.failed_unless_zero();
-        w.asm.jump(w.done);
-        if w.asm.is_used(again) {
-            w.asm.bind(again);
+            w.count(Count::Remembered);
+            w.asm.jump(w.done);
+            w.asm.bind(gone);
             w.count(Count::Again);
+            w.asm.jump(again);
+        } else {
+            w.count(Count::Remembered);
+            w.asm.jump(w.done);
         }
+        w.asm.bind(failed);
+        w.failed();
+        w.asm.bind(again);
+        of.with_base_key(w);
+        w.delete(base);
+        w.asm.jump(w.done);
         of.end(w, unfit);
     })
 }
@@ -142,10 +148,10 @@ pub(super) fn settle(of: Converting<'_>, source: Over<'_>, collide: Option<Colli
 /// Per-CPU maps: inserts a key that only the old map has, with values as if all of the old were 0, and an empty one into the
 /// snapshot. [`settle_cpu`] fills them.
 pub(super) fn insert(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
-    let base = of.base()?;
+    let base = of.maps.snapshot()?;
     build(of.maps, source, "maplock_insert", |w| {
         let to = of.maps.to;
-        let (insert, there) = (w.asm.label(), w.asm.label());
+        let (insert, exists, there) = (w.asm.label(), w.asm.label(), w.asm.label());
         let unfit = of.begin(w, source);
         of.find_base(w, base, unfit, |w, map, absent| w.lookup(R9, map, absent), insert);
         w.asm.jump(w.done);
@@ -153,7 +159,7 @@ pub(super) fn insert(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
         of.with_old_key(w);
         of.convert_key(w, of.keys, KEY, unfit);
         w.write(to, BPF_NOEXIST, |asm| asm.map_value(R3, of.maps.zeros));
-        w.asm.jump_if_imm(R0, If::Eq, EEXIST, there);
+        w.asm.jump_if_imm(R0, If::Eq, EEXIST, exists);
         w.failed_unless_zero();
         w.count(Count::Inserted);
         // As the snapshot's value, which is all 0, is converted.
@@ -170,12 +176,14 @@ pub(super) fn insert(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
             of.area(w, R7, Area::Target);
             w.copy_bytes(R8, R7, to.info().value_size);
         });
+        w.asm.jump(there);
+        w.asm.bind(exists);
+        w.count(Count::MaybeAnother);
         w.asm.bind(there);
-        if of.base_of == Side::From {
-            of.with_old_key(w);
-        }
+        of.with_base_key(w);
         w.write(base, BPF_NOEXIST, |asm| asm.map_value(R3, of.maps.zeros));
         w.failed_unless_zero();
+        w.count(Count::Remembered);
         w.asm.jump(w.done);
         of.end(w, unfit);
     })
@@ -183,7 +191,7 @@ pub(super) fn insert(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
 
 /// Per-CPU maps: settles the values of some CPUs of an entry that the snapshot has.
 pub(super) fn settle_cpu(of: Converting<'_>, source: Over<'_>, cpus: &Cpus) -> io::Result<Code> {
-    let base = of.base()?;
+    let base = of.maps.snapshot()?;
     build(of.maps, source, "maplock_settle", |w| {
         let Maps { from, to, .. } = of.maps;
         let unfit = of.begin(w, source);
@@ -244,7 +252,7 @@ pub(super) fn find_gone(of: Converting<'_>, source: Over<'_>, gone: &Map) -> io:
 
 /// Deletes what a key of the snapshot that the old map does not have any more became, where no new program changed it.
 pub(super) fn delete_gone(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
-    let base = of.base()?;
+    let base = of.maps.snapshot()?;
     build(of.maps, source, "maplock_delete", |w| {
         let (absent, kept, not_there) = (w.asm.label(), w.asm.label(), w.asm.label());
         let unfit = of.begin(w, source);
@@ -263,13 +271,10 @@ pub(super) fn delete_gone(of: Converting<'_>, source: Over<'_>) -> io::Result<Co
             w.asm.load(Size::B8, R6, R10, at::KEY);
         }
         w.asm.store(Size::B8, R10, at::NEW, R6);
-        let look = |w: &mut Writer<'_>, dst, map, cpus: &Cpus, absent| match of.maps.per_cpu {
-            true => w.lookup_cpu(dst, map, cpus, absent),
-            false => w.lookup(dst, map, absent),
-        };
-        w.each_cpu(&cpus, |w, cpus| {
+        // The new map's value in R8, and in R9 what it is expected to be.
+        let look = |w: &mut Writer<'_>, cpus: &Cpus| {
             of.with_old_key(w);
-            look(w, R9, base, cpus, not_there);
+            w.lookup_of(R9, base, cpus, not_there);
             w.asm.store(Size::B8, R10, at::BASE, R9);
             if of.base_of == Side::From {
                 w.asm.mov(R7, R9);
@@ -277,8 +282,11 @@ pub(super) fn delete_gone(of: Converting<'_>, source: Over<'_>) -> io::Result<Co
                 of.convert_value(w, of.fresh, Area::Read, Area::Expected, Onto::Nothing, unfit);
             }
             w.asm.load(Size::B8, R6, R10, at::NEW);
-            look(w, R8, of.maps.to, cpus, not_there);
+            w.lookup_of(R8, of.maps.to, cpus, not_there);
             of.expected(w, R9);
+        };
+        w.each_cpu(&cpus, |w, cpus| {
+            look(w, cpus);
             w.gather_all_differences(R8, R9, at::NEW_CHANGED);
         });
         w.asm.load(Size::B8, R1, R10, at::NEW_CHANGED);
@@ -289,6 +297,12 @@ pub(super) fn delete_gone(of: Converting<'_>, source: Over<'_>) -> io::Result<Co
         w.asm.jump(not_there);
         w.asm.bind(kept);
         w.count(Count::KeptNew);
+        if !of.maps.pieces.sums.is_empty() {
+            w.each_cpu(&cpus, |w, cpus| {
+                look(w, cpus);
+                w.take_expected();
+            });
+        }
         w.asm.bind(not_there);
         of.with_old_key(w);
         w.delete(base);

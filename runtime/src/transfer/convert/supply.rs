@@ -96,6 +96,14 @@ impl<'a> Converted<'a> {
         }
     }
 
+    /// That of the half which a program has.
+    fn work_of(&self, over: Over<'_>) -> &Map {
+        match over {
+            Over::Iterator { half: Some(Half::Other), .. } => &self.work[1],
+            _ => &self.work[0],
+        }
+    }
+
     fn on_each_cpu(&self) -> Converting<'_> {
         self.in_area(self.each_cpu.as_ref().unwrap_or(&self.work[0]))
     }
@@ -118,10 +126,7 @@ impl Programs for Converted<'_> {
     }
 
     fn copy(&self, over: Over<'_>) -> io::Result<Code> {
-        let work = match over {
-            Over::Iterator { half: Some(Half::Other), .. } => &self.work[1],
-            _ => &self.work[0],
-        };
+        let work = self.work_of(over);
         if !self.convert.there.may_meet() {
             return emit::copy(self.in_area(work), over);
         }
@@ -137,7 +142,7 @@ impl Programs for Converted<'_> {
     }
 
     fn settle(&self, over: Over<'_>) -> io::Result<Code> {
-        emit::settle(self.in_area(&self.work[0]), over, None)
+        emit::settle(self.in_area(self.work_of(over)), over, None)
     }
 
     fn settle_cpus(&self, over: Over<'_>, cpus: &Cpus) -> io::Result<Code> {
@@ -153,13 +158,18 @@ impl Programs for Converted<'_> {
         !self.convert.there.may_meet()
     }
 
+    /// Seen from the other side, some entries of the old map have no counterpart.
+    fn remembers_each(&self) -> bool {
+        self.convert.base_of == Side::From
+    }
+
     fn find_gone(&self, over: Over<'_>, gone: Option<&Map>) -> io::Result<Code> {
         let gone = gone.ok_or_else(|| io::Error::other("no program converts the entries of a trie"))?;
-        emit::find_gone(self.in_area(&self.work[1]), over, gone)
+        emit::find_gone(self.in_area(self.work_of(over)), over, gone)
     }
 
     fn delete_gone(&self, over: Over<'_>) -> io::Result<Code> {
-        emit::delete_gone(self.in_area(&self.work[1]), over)
+        emit::delete_gone(self.in_area(self.work_of(over)), over)
     }
 
     fn keeps_indexes(&self) -> bool {

@@ -41,6 +41,7 @@ pub(in crate::transfer) fn settled(counts: &Map) -> Result<Settled, TransferErro
         dropped: of(Count::Dropped),
         kept_new: of(Count::KeptNew),
         not_carried: of(Count::NotCarried),
+        maybe_another: of(Count::MaybeAnother),
         method: Some(Method::Kernel),
         exact: false,
     })

@@ -19,7 +19,7 @@ use super::run::{
 use crate::sys::consts::{BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC};
 use crate::sys::{self, Map, NewMap, Prog};
 
-/// Hashes with room for so many entries are copied by two threads.
+/// Hashes with room for so many entries are copied and settled by two threads.
 const LARGE: u32 = 50_000;
 
 /// How often entries are settled again that something else changed at the same moment.
@@ -39,15 +39,23 @@ pub(in crate::transfer) struct Driver<'a> {
 /// The programs of a second pass, all loaded before the first is run.
 pub(in crate::transfer) struct Settling {
     /// Finds and deletes what old programs deleted.
-    gone: Option<[Prog; 2]>,
+    gone: Option<Gone>,
     insert: Option<Prog>,
-    settle: Prog,
+    /// Two for large hashes, with half of the keys each.
+    settle: Vec<Prog>,
     /// Per-CPU maps: the CPUs on which `settle` runs.
     own: BTreeSet<u32>,
     /// Per-CPU maps: for the values of all others.
     others: Vec<Prog>,
     /// True where no program runs on those others.
     others_are_idle: bool,
+}
+
+/// Those for keys that are gone from the old map.
+struct Gone {
+    /// Finds them. Two for large hashes.
+    find: Vec<Prog>,
+    delete: Prog,
 }
 
 impl<'a> Driver<'a> {
@@ -101,19 +109,25 @@ impl<'a> Driver<'a> {
 
     /// The program that copies; two for large hashes, with half of the keys each.
     pub(in crate::transfer) fn load_copying(&self) -> io::Result<Vec<Prog>> {
-        let from = self.from();
         if let Some(Ok(prog)) = self.programs.copy_plainly().map(|code| code.and_then(Code::load)) {
             return Ok(vec![prog]);
         }
-        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let is_large = from.info().max_entries >= LARGE && cpus > 1;
-        let source = self.source(from, None);
-        let is_iterated = matches!(source, Over::Iterator { .. });
-        if !is_large || !is_iterated || self.is_spread() || !self.programs.can_be_halved() {
-            return Ok(vec![self.programs.copy(source)?.load()?]);
+        if self.is_spread() {
+            return Ok(vec![self.programs.copy(self.source(self.from(), None))?.load()?]);
         }
-        let halves = [Half::One, Half::Other].into_iter();
-        halves.map(|half| self.programs.copy(self.source(from, Some(half)))?.load()).collect()
+        self.load_halves(self.from(), &|over| self.programs.copy(over))
+    }
+
+    /// A program over the entries of `map`; two for large hashes, with half of the keys each.
+    fn load_halves(&self, map: &Map, code: &dyn Fn(Over<'_>) -> io::Result<Code>) -> io::Result<Vec<Prog>> {
+        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let is_large = map.info().max_entries >= LARGE && cpus > 1;
+        let is_iterated = matches!(self.source(map, None), Over::Iterator { .. });
+        let halves: &[_] = match is_large && is_iterated && self.programs.can_be_halved() {
+            true => &[Some(Half::One), Some(Half::Other)],
+            false => &[None],
+        };
+        halves.iter().map(|half| code(self.source(map, *half))?.load()).collect()
     }
 
     /// Copies all entries.
@@ -169,19 +183,19 @@ impl<'a> Driver<'a> {
             (None, _) => None,
         };
         let gone = gone.map(|(gone, over_gone)| {
-            let find = programs.find_gone(self.source(over, None), gone)?.load()?;
-            Ok::<_, io::Error>([find, programs.delete_gone(over_gone)?.load()?])
+            let find = self.load_halves(over, &|over| programs.find_gone(over, gone))?;
+            Ok::<_, io::Error>(Gone { find, delete: programs.delete_gone(over_gone)?.load()? })
         });
         let gone = gone.transpose()?;
         let maps = programs.maps();
         if !maps.per_cpu {
-            let settle = programs.settle(source)?.load()?;
+            let settle = self.load_halves(self.from(), &|over| programs.settle(over))?;
             let own = BTreeSet::new();
             return Ok(Settling { gone, insert: None, settle, own, others: Vec::new(), others_are_idle: true });
         }
         let is_keyed = !is_array(over.info().map_type);
         let insert = is_keyed.then(|| programs.insert(source)?.load()).transpose()?;
-        let settle = programs.settle_cpus(source, &Cpus::Own)?.load()?;
+        let settle = vec![programs.settle_cpus(source, &Cpus::Own)?.load()?];
         let online = online_cpus();
         let own = usable_cpus(&online);
         let others: Vec<u32> = (0..maps.possible_cpus).filter(|cpu| !own.contains(cpu)).collect();
@@ -193,10 +207,11 @@ impl<'a> Driver<'a> {
         Ok(Settling { gone, insert, settle, own, others: others?, others_are_idle })
     }
 
-    /// Settles all entries.
+    /// Settles all entries. `remembered` is how many the snapshot has, where that is known.
     pub(in crate::transfer) fn settle(
         &self,
         progs: &Settling,
+        remembered: Option<u64>,
         options: &mut TransferOptions<'_>,
     ) -> Result<Settled, TransferError> {
         let counts = self.programs.maps().counts;
@@ -205,62 +220,61 @@ impl<'a> Driver<'a> {
         if let Some(gone) = &self.gone {
             clear(gone).map_err(TransferError::kernel(self.over(), "forgetting keys"))?;
         }
-        match (progs.gone.as_ref().filter(|_| !options.keep_gone), &self.gone) {
-            (Some([find, delete]), Some(gone)) if !evicts(self.to().info().map_type) => {
-                // Both at once: they are about different keys.
-                let settled = std::thread::scope(|scope| {
-                    let finding = scope.spawn(|| self.drive(find, self.over(), &mut |_, _| Ok(())));
-                    let settled = self.settle_entries(progs, options);
-                    finding.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-                    settled
-                });
+        match progs.gone.as_ref().filter(|_| !options.keep_gone) {
+            None => _ = self.settle_entries(progs, options)?,
+            Some(gone) if evicts(self.to().info().map_type) => {
+                // First, since an LRU map without room evicts other entries.
+                self.delete_gone(gone)?;
+                self.settle_entries(progs, options)?;
+            }
+            Some(gone) => {
+                let settled = self.settle_entries(progs, options);
                 let is_full = matches!(settled, Err(TransferError::Full { .. }));
                 if is_full {
                     counts::forget_failed(counts)?;
-                    // Keys that could not be looked for were forgotten with what found no room: they fail again.
-                    self.drive(find, self.over(), &mut |_, _| Ok(()))?;
-                    self.check_failed()?;
                 } else {
-                    settled?;
+                    let (entries, remembered) = (settled?, remembered.filter(|_| self.programs.remembers_each()));
+                    // As many keys as the snapshot has by now: none is gone.
+                    let since = self.counted(Count::Remembered)?;
+                    if remembered.is_some_and(|before| before + since == entries) {
+                        return self.settled(progs);
+                    }
                 }
                 // What old programs deleted makes room.
-                self.delete_found(delete, gone)?;
+                self.delete_gone(gone)?;
                 if is_full {
                     self.settle_entries(progs, options)?;
                 }
-                self.check_failed()?;
             }
-            (Some([find, delete]), Some(gone)) => {
-                // First, since an LRU map without room evicts other entries.
-                self.drive(find, self.over(), &mut |_, _| self.check_failed())?;
-                self.delete_found(delete, gone)?;
-                self.settle_entries(progs, options)?;
-            }
-            (Some([find, delete]), None) => {
-                self.delete_gone_keys(find, delete)?;
-                self.settle_entries(progs, options)?;
-            }
-            (None, _) => self.settle_entries(progs, options)?,
         }
-        let settled = counts::settled(counts)?;
+        self.settled(progs)
+    }
+
+    fn settled(&self, progs: &Settling) -> Result<Settled, TransferError> {
+        self.check_failed()?;
+        let settled = counts::settled(self.programs.maps().counts)?;
         let is_atomic = self.programs.maps().pieces.is_atomic();
         Ok(Settled { exact: is_atomic && progs.others_are_idle && settled.not_carried == 0, ..settled })
     }
 
-    fn settle_entries(&self, progs: &Settling, options: &mut TransferOptions<'_>) -> Result<(), TransferError> {
+    /// Returns how many entries the old map has.
+    fn settle_entries(&self, progs: &Settling, options: &mut TransferOptions<'_>) -> Result<u64, TransferError> {
         let from = self.from();
         // An entry for which there is no room keeps no other from being settled.
         let mut insert = progs.insert.as_ref();
         for attempt in 1.. {
             let (before, missing) = (self.counted(Count::Again)?, self.counted(Count::Missing)?);
+            let mut entries = 0;
             if self.programs.maps().per_cpu {
-                self.on_each_cpu(&progs.settle, &progs.own)?;
+                for prog in &progs.settle {
+                    entries = self.on_each_cpu(prog, &progs.own)?;
+                }
                 for prog in &progs.others {
-                    self.drive(prog, from, &mut |_, _| Ok(()))?;
+                    entries = self.drive(prog, from, &mut |_, _| Ok(()))?;
                 }
             } else {
                 let mut done = 0;
-                self.drive(&progs.settle, from, &mut |entries, total| {
+                entries = self.drive_all(&progs.settle, from, &mut |entries, total| {
                     done += entries;
                     options.tell(done, total);
                     Ok(())
@@ -274,51 +288,41 @@ impl<'a> Driver<'a> {
                 continue;
             }
             if self.counted(Count::Again)? == before {
-                break;
+                self.check_failed()?;
+                return Ok(entries);
             }
             if attempt == ATTEMPTS {
-                let error = io::Error::other("entries change faster than they can be settled");
-                return Err(TransferError::kernel(self.to(), "settling")(error));
+                break;
             }
         }
-        self.check_failed()
+        let error = io::Error::other("entries change faster than they can be settled");
+        Err(TransferError::kernel(self.to(), "settling")(error))
     }
 
-    /// Deletes the keys that were found to be gone.
-    fn delete_found(&self, delete: &Prog, gone: &Map) -> Result<(), TransferError> {
-        let over = self.over();
-        if gone.next_key(None).map_err(TransferError::kernel(over, "reading keys"))?.is_some() {
-            self.wait_for_inserts()?;
-            self.drive(delete, gone, &mut |_, _| self.check_failed())?;
+    /// Finds the keys that are gone from the old map, and deletes them.
+    fn delete_gone(&self, progs: &Gone) -> Result<(), TransferError> {
+        let Some(gone) = &self.gone else { return self.delete_gone_keys(progs) };
+        self.drive_all(&progs.find, self.over(), &mut |_, _| Ok(()))?;
+        self.check_failed()?;
+        if gone.next_key(None).map_err(TransferError::kernel(self.over(), "reading keys"))?.is_some() {
+            self.drive(&progs.delete, gone, &mut |_, _| self.check_failed())?;
         }
         Ok(())
     }
 
-    /// Without a snapshot, a key without counts may be one that a new program has inserted and is about to count in.
-    fn wait_for_inserts(&self) -> Result<(), TransferError> {
-        match self.programs.maps().base {
-            None => {
-                sys::wait_for_running_programs().map_err(TransferError::kernel(self.over(), "waiting for programs"))
-            }
-            Some(_) => Ok(()),
-        }
-    }
-
-    /// Deletes what old programs deleted, in a trie.
-    fn delete_gone_keys(&self, find: &Prog, delete: &Prog) -> Result<(), TransferError> {
+    /// The same, in a trie.
+    fn delete_gone_keys(&self, progs: &Gone) -> Result<(), TransferError> {
         let (over, array) = (self.over(), self.keys()?);
         let key_size = over.info().key_size as usize;
         let mut gone = Vec::new();
-        run_over_keys(find, over, array, &mut |keys, marked| {
-            let keys = keys.chunks_exact(key_size).zip(marked).filter(|(_, marked)| **marked);
-            gone.extend(keys.flat_map(|(key, _)| key));
-            Ok(())
-        })?;
-        if gone.is_empty() {
-            return Ok(());
+        for find in &progs.find {
+            run_over_keys(find, over, array, &mut |keys, marked| {
+                let keys = keys.chunks_exact(key_size).zip(marked).filter(|(_, marked)| **marked);
+                gone.extend(keys.flat_map(|(key, _)| key));
+                Ok(())
+            })?;
         }
-        self.wait_for_inserts()?;
-        run_for_keys(delete, over, array, &gone)
+        run_for_keys(&progs.delete, over, array, &gone)
     }
 
     fn keys(&self) -> Result<&Map, TransferError> {
@@ -335,8 +339,9 @@ impl<'a> Driver<'a> {
         std::thread::scope(|scope| {
             let drive = |prog, sender: std::sync::mpsc::Sender<_>| {
                 self.drive(prog, over, &mut |entries, total| {
-                    _ = sender.send((entries, total));
-                    self.check_failed()
+                    // Fails only where `each` did, whose error is the one that is told.
+                    let sent = sender.send((entries, total));
+                    sent.map_err(|error| TransferError::kernel(over, "telling of entries")(io::Error::other(error)))
                 })
             };
             let running: Vec<_> = progs
@@ -375,7 +380,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Runs a program on each of the CPUs at once, over the values of that CPU.
-    fn on_each_cpu(&self, prog: &Prog, cpus: &BTreeSet<u32>) -> Result<(), TransferError> {
+    fn on_each_cpu(&self, prog: &Prog, cpus: &BTreeSet<u32>) -> Result<u64, TransferError> {
         let from = self.from();
         std::thread::scope(|scope| {
             let running: Vec<_> = cpus
@@ -388,10 +393,11 @@ impl<'a> Driver<'a> {
                     })
                 })
                 .collect();
+            let mut entries = 0;
             for thread in running {
-                thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+                entries = thread.join().unwrap_or_else(|panic| resume_unwind(panic))?;
             }
-            Ok(())
+            Ok(entries)
         })
     }
 
@@ -407,7 +413,7 @@ impl<'a> Driver<'a> {
     }
 }
 
-/// The snapshot, or the new map where there is none.
+/// The snapshot; a copy alone may have none.
 fn over<'p>(programs: &'p (dyn Programs + '_)) -> &'p Map {
     let maps = programs.maps();
     maps.base.unwrap_or(maps.to)

@@ -27,7 +27,7 @@ pub(in crate::transfer) trait Programs: Sync {
         true
     }
 
-    /// Settles an entry of the old map. Not for per-CPU maps, which have the next two.
+    /// Settles an entry of the old map. Not for per-CPU maps, which have the next two. Where two may copy at once, so may two settle.
     fn settle(&self, over: Over<'_>) -> io::Result<Code>;
 
     /// Settles the values that some CPUs have.
@@ -41,8 +41,10 @@ pub(in crate::transfer) trait Programs: Sync {
         true
     }
 
-    /// Finds what old programs deleted. It runs at the same time as [`Self::settle`]. The keys come into `gone`; where there is none, they
-    /// are marked where they came from.
+    /// True where the snapshot has an entry for each one of the old map that was settled, and no others but of keys that are gone from it.
+    fn remembers_each(&self) -> bool;
+
+    /// Finds what old programs deleted. The keys come into `gone`; where there is none, they are marked where they came from.
     fn find_gone(&self, over: Over<'_>, gone: Option<&Map>) -> io::Result<Code>;
 
     /// Deletes it.

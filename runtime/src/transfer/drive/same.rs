@@ -34,6 +34,15 @@ impl<'a> Same<'a> {
             possible_cpus: sys::possible_cpus()?,
         })
     }
+
+    /// With the scratch of the half which a program has.
+    fn maps_of(&self, over: Over<'_>) -> Maps<'_> {
+        let scratch = match over {
+            Over::Iterator { half: Some(Half::Other), .. } => &self.scratch[1],
+            _ => &self.scratch[0],
+        };
+        Maps { scratch, ..self.maps() }
+    }
 }
 
 impl Programs for Same<'_> {
@@ -53,11 +62,7 @@ impl Programs for Same<'_> {
     }
 
     fn copy(&self, over: Over<'_>) -> io::Result<Code> {
-        let scratch = match over {
-            Over::Iterator { half: Some(Half::Other), .. } => &self.scratch[1],
-            _ => &self.scratch[0],
-        };
-        emit::copy(Maps { scratch, ..self.maps() }, over)
+        emit::copy(self.maps_of(over), over)
     }
 
     fn copy_plainly(&self) -> Option<io::Result<Code>> {
@@ -66,7 +71,7 @@ impl Programs for Same<'_> {
     }
 
     fn settle(&self, over: Over<'_>) -> io::Result<Code> {
-        emit::settle(self.maps(), over)
+        emit::settle(self.maps_of(over), over)
     }
 
     fn settle_cpus(&self, over: Over<'_>, cpus: &Cpus) -> io::Result<Code> {
@@ -75,6 +80,10 @@ impl Programs for Same<'_> {
 
     fn insert(&self, over: Over<'_>) -> io::Result<Code> {
         emit::insert(self.maps(), over)
+    }
+
+    fn remembers_each(&self) -> bool {
+        true
     }
 
     fn find_gone(&self, over: Over<'_>, gone: Option<&Map>) -> io::Result<Code> {

@@ -60,6 +60,7 @@ pub(in crate::transfer) enum If {
     Ne,
     Lt,
     Gt,
+    Ge,
     SignedLt,
     SignedGt,
 }
@@ -71,6 +72,7 @@ impl If {
             Self::Ne => 0x50,
             Self::Lt => 0xa0,
             Self::Gt => 0x20,
+            Self::Ge => 0x30,
             Self::SignedLt => 0xc0,
             Self::SignedGt => 0x60,
         }
@@ -128,6 +130,15 @@ pub(in crate::transfer) struct Asm {
     jumps: Vec<(usize, Label)>,
     callbacks: Vec<(usize, Label)>,
     functions: Vec<usize>,
+    behind: Vec<Function>,
+}
+
+/// A function that comes behind all that is emitted before it is known where that ends. Places are those in it.
+#[derive(Debug, Default)]
+struct Function {
+    insns: Vec<u64>,
+    labels: Vec<(usize, usize)>,
+    jumps: Vec<(usize, Label)>,
 }
 
 fn insn(code: u8, dst: Reg, src: u8, off: i16, imm: i32) -> u64 {
@@ -168,6 +179,23 @@ impl Asm {
     pub(in crate::transfer) fn function(&mut self, label: Label) {
         self.bind(label);
         self.functions.push(self.insns.len());
+    }
+
+    /// Where something is that [`Self::move_behind`] moves.
+    pub(in crate::transfer) fn here(&self) -> usize {
+        self.insns.len()
+    }
+
+    /// What was emitted since `start` is a function, which comes behind all others. It calls no function itself.
+    pub(in crate::transfer) fn move_behind(&mut self, start: usize) {
+        let mut moved = Function { insns: self.insns.split_off(start), ..Function::default() };
+        for (label, place) in self.places.iter_mut().enumerate() {
+            if let Some(at) = place.take_if(|at| *at >= start) {
+                moved.labels.push((label, at - start));
+            }
+        }
+        moved.jumps = self.jumps.extract_if(.., |(at, _)| *at >= start).map(|(at, to)| (at - start, to)).collect();
+        self.behind.push(moved);
     }
 
     pub(in crate::transfer) fn mov(&mut self, dst: Reg, src: Reg) {
@@ -253,11 +281,6 @@ impl Asm {
         self.push(0xc3 | size.bits(), dst, src, off, 0x01);
     }
 
-    /// `src = xchg(dst + off, src)`; 4 or 8 bytes. Linux 5.12.
-    pub(in crate::transfer) fn exchange(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
-        self.push(0xc3 | size.bits(), dst, src, off, 0xe1);
-    }
-
     /// `R0 = cmpxchg(dst + off, R0, src)`; 4 or 8 bytes. Linux 5.12.
     pub(in crate::transfer) fn compare_exchange(&mut self, size: Size, dst: Reg, off: i16, src: Reg) {
         self.push(0xc3 | size.bits(), dst, src, off, 0xf1);
@@ -329,6 +352,13 @@ impl Asm {
     /// # Errors
     /// Where it is too long for a jump.
     pub(in crate::transfer) fn finish(mut self, name: &'static str, kind: Kind) -> io::Result<Code> {
+        for function in std::mem::take(&mut self.behind) {
+            let start = self.insns.len();
+            self.functions.push(start);
+            function.labels.into_iter().for_each(|(label, at)| self.places[label] = Some(start + at));
+            self.jumps.extend(function.jumps.into_iter().map(|(at, to)| (start + at, to)));
+            self.insns.extend(function.insns);
+        }
         for (at, label) in std::mem::take(&mut self.jumps) {
             let distance = self.place(label)? - at as i64 - 1;
             let off = i16::try_from(distance).map_err(|_| io::Error::other("the program is too long for its jumps"))?;

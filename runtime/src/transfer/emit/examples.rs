@@ -37,7 +37,7 @@ impl Example {
     pub(in crate::transfer) fn new(map_type: T, value_size: u32, sums: &[Sum]) -> Self {
         let of = |map_type| map(map_type, if is_array(map_type) { 4 } else { 8 }, value_size);
         let (from, to) = (of(map_type), of(map_type));
-        let base = needs_base(map_type, value_size, sums).then(|| of(map_type));
+        let base = needs_base(map_type).then(|| of(map_type));
         Self { pieces: Pieces::new(&from, sums), from, to, base, work: map(T::ARRAY, 4, value_size) }
     }
 

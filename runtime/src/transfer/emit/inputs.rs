@@ -1,5 +1,6 @@
 //! What programs are told, and what they tell.
 
+use std::io;
 use std::ops::Range;
 
 use super::super::pieces::Pieces;
@@ -15,6 +16,9 @@ pub(in crate::transfer) enum Count {
     Dropped,
     KeptNew,
     NotCarried,
+    MaybeAnother,
+    /// Entries that came into the snapshot.
+    Remembered,
     /// Entries that something else changed at the same moment: to be settled once more.
     Again,
     /// Per-CPU values without a place in the new map, or in the snapshot.
@@ -25,7 +29,7 @@ pub(in crate::transfer) enum Count {
 }
 
 /// How many words [`Count`] takes.
-pub(in crate::transfer) const COUNTS: u32 = 11;
+pub(in crate::transfer) const COUNTS: u32 = 13;
 
 /// A slot of the array through which user space hands keys to a program: words `has_shorter` and `marked`, the key, and the
 /// key with a prefix that is one bit shorter.
@@ -88,6 +92,11 @@ pub(in crate::transfer) struct Maps<'a> {
 }
 
 impl<'a> Maps<'a> {
+    /// The snapshot, without which nothing is settled.
+    pub(in crate::transfer) fn snapshot(&self) -> io::Result<&'a Map> {
+        self.base.ok_or_else(|| io::Error::other("entries are settled only with a snapshot"))
+    }
+
     /// For a program that looks at no other CPU's values. What it counts, and what else it needs room for, is in `work`.
     pub(in crate::transfer) fn shared(
         (from, to): (&'a Map, &'a Map),

@@ -1,20 +1,24 @@
-//! Parts of programs that go through values, step by step, and settle them.
+//! Parts of programs that go through values, step by step, and bring an entry of the new map from what it was expected to be to what it
+//! is to become, while new programs write it.
+//!
+//! R7 is what it is to become, R8 the new map's value, R9 what that is expected to be, all in the new map's layout. Where nothing is
+//! converted, these are the old map's value and the snapshot's.
 
-use super::super::pieces::{Run, UNROLLED, widths};
-use super::asm::Reg::{R0, R1, R2, R3, R4, R5, R7, R8, R9, R10};
-use super::asm::{If, Label, Reg, Size};
-use super::inputs::{Count, Cpus};
+use super::super::pieces::{LOOPED, Run, UNROLLED, widths};
+use super::asm::Reg::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
+use super::asm::{Helper, If, Label, Reg, Size};
+use super::inputs::Count;
 use super::writer::{Writer, at};
-use crate::sys::Map;
 
 impl Writer<'_> {
-    pub(in crate::transfer) fn zero_sums(&mut self, value: Reg) {
-        self.each_sum(value, |w, run| w.asm.store_imm(Size::of(run.width), R2, 0, 0));
-    }
-
-    /// Does `body` for each step, with R1 as its offset.
-    pub(in crate::transfer) fn each_step(&mut self, runs: &[Run], mut body: impl FnMut(&mut Self, Run)) {
+    /// Does `body` for each step, with R1 as its offset. It uses those of R7 to R9 that are given. Longer ways than [`LOOPED`] are gone by
+    /// `bpf_loop` (Linux 5.17): the verifier would walk them step by step.
+    fn each_step(&mut self, runs: &[Run], uses: &[Reg], mut body: impl FnMut(&mut Self, Run)) {
         for run in runs {
+            if run.end - run.start > LOOPED {
+                self.looped(*run, uses, &mut body);
+                continue;
+            }
             let (start, end, width) = (run.start.cast_signed(), run.end.cast_signed(), run.width.cast_signed());
             let next = self.asm.label();
             self.asm.mov_imm(R1, start);
@@ -27,23 +31,51 @@ impl Writer<'_> {
         }
     }
 
+    fn looped(&mut self, run: Run, uses: &[Reg], body: &mut impl FnMut(&mut Self, Run)) {
+        let (function, end) = (self.asm.label(), self.asm.label());
+        let saved: Vec<(Reg, i16)> = uses.iter().copied().zip(at::SAVED).collect();
+        let steps = ((run.end - run.start) / run.width).cast_signed();
+        saved.iter().for_each(|(reg, at)| self.asm.store(Size::B8, R10, *at, *reg));
+        self.asm.mov_imm(R1, steps);
+        self.asm.callback(R2, function);
+        self.asm.mov(R3, R10);
+        self.asm.mov_imm(R4, 0);
+        self.asm.call(Helper::Loop);
+
+        // R1 is the step, R2 the frame of the program.
+        let start = self.asm.here();
+        self.asm.bind(function);
+        self.asm.mov(R6, R2);
+        self.asm.jump_if_imm(R1, If::Ge, steps, end);
+        self.asm.mul_imm(R1, run.width.cast_signed());
+        self.asm.add_imm(R1, run.start.cast_signed());
+        saved.iter().for_each(|(reg, at)| self.asm.load(Size::B8, *reg, R6, *at));
+        self.frame = R6;
+        body(self, run);
+        self.frame = R10;
+        self.asm.bind(end);
+        self.asm.mov_imm(R0, 0);
+        self.asm.exit();
+        self.asm.move_behind(start);
+    }
+
     /// Does `body` for each member that is added up, with its address in R2.
-    pub(in crate::transfer) fn each_sum(&mut self, value: Reg, mut body: impl FnMut(&mut Self, Run)) {
+    fn each_sum(&mut self, value: Reg, uses: &[Reg], mut body: impl FnMut(&mut Self, Run)) {
         let pieces = self.maps.pieces;
-        self.each_step(&pieces.sums, |w, run| {
+        self.each_step(&pieces.sums, uses, |w, run| {
             w.asm.mov(R2, value);
             w.asm.add(R2, R1);
             body(w, run);
         });
     }
 
-    pub(in crate::transfer) fn each_word(&mut self, body: impl FnMut(&mut Self, Run)) {
+    fn each_word(&mut self, body: impl FnMut(&mut Self, Run)) {
         let pieces = self.maps.pieces;
-        self.each_step(&pieces.words, body);
+        self.each_step(&pieces.words, &[R7, R8, R9], body);
     }
 
     /// Loads the step at R1 of two values. R2 is its address in the second.
-    pub(in crate::transfer) fn load_both(&mut self, run: Run, value: Reg, dst: Reg, other: Reg, other_dst: Reg) {
+    fn load_both(&mut self, run: Run, value: Reg, dst: Reg, other: Reg, other_dst: Reg) {
         for (value, dst) in [(value, dst), (other, other_dst)] {
             self.asm.mov(R2, value);
             self.asm.add(R2, R1);
@@ -52,39 +84,33 @@ impl Writer<'_> {
     }
 
     pub(in crate::transfer) fn clear_flags(&mut self) {
-        for flag in [at::ADDED, at::OLD_CHANGED, at::NEW_CHANGED] {
+        for flag in [at::ADDED, at::OLD_CHANGED, at::NEW_CHANGED, at::NOT_CARRIED] {
             self.asm.store_imm(Size::B8, R10, flag, 0);
         }
     }
 
     /// Adds `reg` to what makes a flag, without a branch: the verifier walks a loop once for each way through it.
-    pub(in crate::transfer) fn gather(&mut self, reg: Reg, flag: i16) {
-        self.asm.load(Size::B8, R5, R10, flag);
+    fn gather(&mut self, reg: Reg, flag: i16) {
+        self.asm.load(Size::B8, R5, self.frame, flag);
         self.asm.or(R5, reg);
-        self.asm.store(Size::B8, R10, flag, R5);
-    }
-
-    /// A flag for a value with counts.
-    pub(in crate::transfer) fn gather_sums(&mut self, value: Reg, flag: i16) {
-        self.each_sum(value, |w, run| {
-            w.asm.load(Size::of(run.width), R0, R2, 0);
-            w.gather(R0, flag);
-        });
-    }
-
-    /// Goes on where the value has counts.
-    pub(in crate::transfer) fn jump_unless_counted(&mut self, value: Reg, to: Label) {
-        self.asm.mov_imm(R3, 0);
-        self.each_sum(value, |w, run| {
-            w.asm.load(Size::of(run.width), R0, R2, 0);
-            w.asm.or(R3, R0);
-        });
-        self.asm.jump_if_imm(R3, If::Eq, 0, to);
+        self.asm.store(Size::B8, self.frame, flag, R5);
     }
 
     /// A flag for values that differ in words.
     pub(in crate::transfer) fn gather_differences(&mut self, one: Reg, other: Reg, flag: i16) {
-        self.each_word(|w, run| {
+        let pieces = self.maps.pieces;
+        self.gather_differing(&pieces.words, one, other, flag);
+    }
+
+    /// A flag for values that differ, in words or counts.
+    pub(in crate::transfer) fn gather_all_differences(&mut self, one: Reg, other: Reg, flag: i16) {
+        let pieces = self.maps.pieces;
+        self.gather_differing(&pieces.words, one, other, flag);
+        self.gather_differing(&pieces.sums, one, other, flag);
+    }
+
+    fn gather_differing(&mut self, runs: &[Run], one: Reg, other: Reg, flag: i16) {
+        self.each_step(runs, &[one, other], |w, run| {
             w.load_both(run, one, R4, other, R0);
             w.asm.xor(R0, R4);
             w.gather(R0, flag);
@@ -92,54 +118,43 @@ impl Writer<'_> {
     }
 
     pub(in crate::transfer) fn jump_unless(&mut self, flag: i16, to: Label) {
-        self.asm.load(Size::B8, R1, R10, flag);
+        self.jump_unless_of(Size::B8, flag, to);
+    }
+
+    fn jump_unless_of(&mut self, size: Size, flag: i16, to: Label) {
+        self.asm.load(size, R1, R10, flag);
         self.asm.jump_if_imm(R1, If::Eq, 0, to);
     }
 
-    /// Moves what the old value counted to the new one: takes it out, then adds it.
-    pub(in crate::transfer) fn move_sums(&mut self) {
-        self.each_sum(R7, |w, run| {
-            let (next, size) = (w.asm.label(), Size::of(run.width));
-            w.asm.load(size, R0, R2, 0);
-            w.gather(R0, at::ADDED);
-            w.asm.jump_if_imm(R0, If::Eq, 0, next);
-            if run.atomic {
-                w.asm.mov_imm(R0, 0);
-                w.asm.exchange(size, R2, 0, R0);
-            } else {
-                w.asm.store_imm(size, R2, 0, 0);
-            }
-            w.asm.mov(R2, R8);
-            w.asm.add(R2, R1);
-            w.add_count(run);
-            w.asm.bind(next);
-        });
-    }
-
-    /// Adds R0 to the count at R2.
-    pub(in crate::transfer) fn add_count(&mut self, run: Run) {
-        let size = Size::of(run.width);
-        if run.atomic {
-            self.asm.atomic_add(size, R2, 0, R0);
-        } else {
-            self.asm.load(size, R3, R2, 0);
-            self.asm.add(R3, R0);
-            self.asm.store(size, R2, 0, R3);
+    /// Counts by the difference, and all other words where each of them is as expected. What was expected becomes what the entry became, so
+    /// that a second settling changes nothing; each word of it is read once, while old programs may write it.
+    pub(in crate::transfer) fn merge(&mut self) {
+        if !self.maps.pieces.sums.is_empty() {
+            self.add_differences();
+            let (carried, same) = (self.asm.label(), self.asm.label());
+            self.jump_unless_of(Size::B4, at::NOT_CARRIED, carried);
+            self.count(Count::NotCarried);
+            self.asm.store_imm(Size::B8, R10, at::ADDED, 0);
+            self.asm.bind(carried);
+            self.jump_unless_of(Size::B4, at::MAYBE_ANOTHER, same);
+            self.count_where(at::ADDED, Count::MaybeAnother);
+            self.asm.bind(same);
         }
-    }
-
-    /// Three ways: where old programs changed the entry since the snapshot and new ones did not, it follows the old one. The
-    /// snapshot does in any case, so that a second settling changes nothing.
-    pub(in crate::transfer) fn settle_words(&mut self) {
         if self.maps.pieces.is_additive() {
             return;
         }
-        let (end, follow, nothing) = (self.asm.label(), self.asm.label(), self.asm.label());
+        let (end, follow) = (self.asm.label(), self.asm.label());
         self.gather_differences(R7, R9, at::OLD_CHANGED);
-        self.jump_unless(at::OLD_CHANGED, nothing);
+        self.jump_unless(at::OLD_CHANGED, end);
         self.gather_differences(R8, R9, at::NEW_CHANGED);
         self.jump_unless(at::NEW_CHANGED, follow);
-        self.follow(R9);
+        // Where both wrote the same, nothing is lost.
+        self.asm.store_imm(Size::B8, R10, at::OLD_CHANGED, 0);
+        self.gather_differences(R7, R8, at::OLD_CHANGED);
+        self.each_word(|w, run| {
+            w.load_both(run, R7, R4, R9, R0);
+            w.asm.store(Size::of(run.width), R2, 0, R4);
+        });
         self.asm.jump(end);
         self.asm.bind(follow);
         self.each_word(|w, run| {
@@ -148,11 +163,10 @@ impl Writer<'_> {
             w.exchange_word(run);
         });
         self.asm.bind(end);
-        self.asm.bind(nothing);
     }
 
     /// The new map's word, of the value in R8, becomes R4 where it is R0; a flag where it was not.
-    pub(in crate::transfer) fn exchange_word(&mut self, run: Run) {
+    fn exchange_word(&mut self, run: Run) {
         let (size, changed) = (Size::of(run.width), self.asm.label());
         self.asm.mov(R3, R0);
         self.asm.mov(R2, R8);
@@ -169,27 +183,144 @@ impl Writer<'_> {
         self.gather(R0, at::NEW_CHANGED);
     }
 
-    /// Gathers in R3 where so many bytes of two differ: 0 where they don't.
-    pub(in crate::transfer) fn each_difference(&mut self, one: Reg, other: Reg, size: u32) {
-        if size <= UNROLLED {
+    /// Adds to the new map's counts what they are to become, less what they are expected to be. An unsigned one that would go below nothing
+    /// stays as it is: see [`Settled::not_carried`](crate::transfer::Settled::not_carried).
+    fn add_differences(&mut self) {
+        self.each_sum(R7, &[R7, R8, R9], |w, run| {
+            let (next, size) = (w.asm.label(), Size::of(run.width));
+            w.asm.load(size, R0, R2, 0);
+            w.asm.mov(R2, R9);
+            w.asm.add(R2, R1);
+            w.asm.load(size, R3, R2, 0);
+            w.asm.store(size, R2, 0, R0);
+            w.asm.mov(R4, R0);
+            w.asm.sub(R0, R3);
+            w.gather(R0, at::ADDED);
+            w.asm.jump_if_imm(R0, If::Eq, 0, next);
+            w.asm.mov(R2, R8);
+            w.asm.add(R2, R1);
+            if run.signed {
+                w.add_count(run);
+                w.asm.bind(next);
+                return;
+            }
+            let (same, less, add, below) = (w.asm.label(), w.asm.label(), w.asm.label(), w.asm.label());
+            w.asm.load(size, R5, R2, 0);
+            w.asm.jump_if(R5, If::Ge, R3, same);
+            w.asm.store_imm(Size::B4, w.frame, at::MAYBE_ANOTHER, 1);
+            w.asm.bind(same);
+            w.asm.jump_if(R4, If::Lt, R3, less);
+            w.asm.bind(add);
+            w.add_count(run);
+            w.asm.jump(next);
+
+            w.asm.bind(less);
+            // By more than half of what it can hold: it was full, and began again.
+            match run.width {
+                4 => w.asm.jump_if_imm(R0, If::SignedLt, i32::MIN, add),
+                _ => w.asm.jump_if_imm(R0, If::SignedGt, -1, add),
+            }
+            w.lower_count(run, next, below);
+            w.asm.bind(below);
+            w.asm.store_imm(Size::B4, w.frame, at::NOT_CARRIED, 1);
+            w.asm.bind(next);
+        });
+    }
+
+    /// Adds R0, which is less than nothing, to the count at R2, and goes on; elsewhere where that is less than it would take.
+    fn lower_count(&mut self, run: Run, next: Label, below: Label) {
+        let size = Size::of(run.width);
+        self.asm.mov_imm(R4, 0);
+        self.asm.sub(R4, R0);
+        self.asm.load(size, R3, R2, 0);
+        self.asm.jump_if(R3, If::Lt, R4, below);
+        if run.atomic {
+            // What a new program took away in between is seen by what was there, and then all of it goes back.
+            self.asm.fetch_add(size, R2, 0, R0);
+            let back = self.asm.label();
+            self.asm.jump_if(R0, If::Lt, R4, back);
+            self.asm.jump(next);
+            self.asm.bind(back);
+            self.asm.atomic_add(size, R2, 0, R4);
+        } else {
+            self.asm.sub(R3, R4);
+            self.asm.store(size, R2, 0, R3);
+            self.asm.jump(next);
+        }
+    }
+
+    /// Adds R0 to the count at R2.
+    fn add_count(&mut self, run: Run) {
+        let size = Size::of(run.width);
+        if run.atomic {
+            self.asm.atomic_add(size, R2, 0, R0);
+        } else {
+            self.asm.load(size, R3, R2, 0);
+            self.asm.add(R3, R0);
+            self.asm.store(size, R2, 0, R3);
+        }
+    }
+
+    /// Adds to the new map's counts all of what they are to become.
+    pub(in crate::transfer) fn add_sums(&mut self) {
+        self.each_sum(R7, &[R7, R8], |w, run| {
+            let (next, size) = (w.asm.label(), Size::of(run.width));
+            w.asm.load(size, R0, R2, 0);
+            w.gather(R0, at::ADDED);
+            w.asm.jump_if_imm(R0, If::Eq, 0, next);
+            w.asm.mov(R2, R8);
+            w.asm.add(R2, R1);
+            w.add_count(run);
+            w.asm.bind(next);
+        });
+    }
+
+    /// Takes from the new map's counts what they are expected to be: the entry is one of the new programs', and holds what they counted. One
+    /// that is lower than that was made anew by them, and stays.
+    pub(in crate::transfer) fn take_expected(&mut self) {
+        self.each_sum(R9, &[R8, R9], |w, run| {
+            let next = w.asm.label();
+            w.asm.load(Size::of(run.width), R3, R2, 0);
+            w.asm.mov_imm(R0, 0);
+            w.asm.sub(R0, R3);
+            w.asm.jump_if_imm(R0, If::Eq, 0, next);
+            w.asm.mov(R2, R8);
+            w.asm.add(R2, R1);
+            if run.signed {
+                w.add_count(run);
+            } else {
+                w.lower_count(run, next, next);
+            }
+            w.asm.bind(next);
+        });
+    }
+
+    /// Counts an entry whose counts would have changed, and that is gone.
+    pub(in crate::transfer) fn drop_differing_counts(&mut self) {
+        let pieces = self.maps.pieces;
+        self.gather_differing(&pieces.sums, R7, R9, at::ADDED);
+        self.count_where(at::ADDED, Count::Dropped);
+    }
+
+    /// Goes on where so many bytes of two differ.
+    pub(in crate::transfer) fn jump_if_same(&mut self, one: Reg, other: Reg, size: u32, to: Label) {
+        if size > UNROLLED {
+            self.asm.store_imm(Size::B8, R10, at::DIFFERS, 0);
+            let whole = size / 8 * 8;
+            let run = |start, end, width| Run { start, end, width, signed: false, atomic: false };
+            let runs = [run(0, whole, 8), run(whole, size, 1)];
+            self.gather_differing(&runs[..1 + usize::from(whole < size)], one, other, at::DIFFERS);
+            self.asm.load(Size::B8, R3, R10, at::DIFFERS);
+        } else {
+            self.asm.mov_imm(R3, 0);
             for (at, width) in widths(size) {
                 self.asm.load(Size::of(width), R1, one, at);
                 self.asm.load(Size::of(width), R2, other, at);
                 self.asm.xor(R1, R2);
                 self.asm.or(R3, R1);
             }
-            return;
         }
-        let whole = size / 8 * 8;
-        let runs = [(0, whole, 8), (whole, size, 1)].into_iter().filter(|(start, end, _)| start < end);
-        for (start, end, width) in runs {
-            let run = Run { start, end, width, signed: false, atomic: false };
-            self.each_step(&[run], |w, run| {
-                w.load_both(run, one, R4, other, R0);
-                w.asm.xor(R0, R4);
-                w.asm.or(R3, R0);
-            });
-        }
+        self.asm.jump_if_imm(R3, If::Eq, 0, to);
     }
 
     /// So many zeros to `dst`.
@@ -199,23 +330,8 @@ impl Writer<'_> {
         self.copy_bytes(dst, R9, size);
     }
 
-    /// The snapshot in `base` becomes what the old value is.
-    pub(in crate::transfer) fn follow(&mut self, base: Reg) {
-        self.each_word(|w, run| {
-            w.load_both(run, R7, R4, base, R0);
-            w.asm.store(Size::of(run.width), R2, 0, R4);
-        });
-    }
-
-    /// The counts of an entry that new programs deleted.
-    pub(in crate::transfer) fn drop_counts(&mut self) {
-        self.gather_sums(R7, at::ADDED);
-        self.zero_sums(R7);
-        self.count_where(at::ADDED, Count::Dropped);
-    }
-
     /// Counts the entry where it has that flag.
-    pub(in crate::transfer) fn count_where(&mut self, flag: i16, count: Count) {
+    fn count_where(&mut self, flag: i16, count: Count) {
         let none = self.asm.label();
         self.jump_unless(flag, none);
         self.count(count);
@@ -236,25 +352,11 @@ impl Writer<'_> {
         self.asm.bind(end);
     }
 
-    /// Goes on where the new map's entry has no counts, and its words are those of `base`; else to `changed`.
-    pub(in crate::transfer) fn unchanged(&mut self, base: Option<&Map>, changed: Label) {
-        let maps = self.maps;
-        let cpus = if maps.per_cpu { Cpus::Range(0..maps.possible_cpus) } else { Cpus::Own };
-        let unchanged = self.asm.label();
-        self.clear_flags();
-        self.each_cpu(&cpus, |w, cpus| {
-            let look = |w: &mut Self, dst, map| {
-                if w.maps.per_cpu { w.lookup_cpu(dst, map, cpus, changed) } else { w.lookup(dst, map, changed) }
-            };
-            look(w, R8, maps.to);
-            w.gather_sums(R8, at::NEW_CHANGED);
-            if let Some(base) = base {
-                look(w, R9, base);
-                w.gather_differences(R8, R9, at::NEW_CHANGED);
-            }
-        });
-        self.jump_unless(at::NEW_CHANGED, unchanged);
-        self.asm.jump(changed);
-        self.asm.bind(unchanged);
+    /// Counts an entry that both programs made, after [`Self::add_sums`]: its words are those of the new ones.
+    pub(in crate::transfer) fn made_by_both(&mut self) {
+        self.gather_differences(R8, R7, at::OLD_CHANGED);
+        self.asm.store_imm(Size::B8, R10, at::NEW_CHANGED, 1);
+        self.count_where(at::ADDED, Count::MaybeAnother);
+        self.count_flags();
     }
 }

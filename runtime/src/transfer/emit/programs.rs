@@ -4,13 +4,14 @@
 use std::io;
 use std::os::fd::AsFd as _;
 
+use super::super::pieces::LOOPED;
 use super::asm::Reg::{R0, R1, R2, R3, R4, R6, R7, R8, R9, R10};
 use super::asm::{Asm, BPF_ANY, BPF_NOEXIST, Code, EEXIST, Helper, If, Kind, Label, Size};
 use super::inputs::{Count, Cpus, Maps, Over, slot};
 use super::writer::{at, build};
 use crate::sys::Map;
 
-/// Copies an entry to the new map and the snapshot, its sums as 0. The value is in R7 for iterators.
+/// Copies an entry to the new map and the snapshot. The value is in R7 for iterators.
 pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Over<'_>) -> io::Result<Code> {
     build(maps, source, "maplock_copy", |w| {
         let keyed = matches!(source, Over::Iterator { .. });
@@ -25,14 +26,10 @@ pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Over<'_>) -> io::Result<
                     w.failed_unless_zero();
                 }
             }
-            if keyed && maps.pieces.is_additive() {
-                return;
-            }
             w.each_cpu(&Cpus::Range(0..maps.possible_cpus), |w, cpus| {
                 w.lookup_cpu(R7, from, cpus, w.done);
                 w.lookup_cpu(R8, to, cpus, w.done);
                 w.copy_value(R8, R7);
-                w.zero_sums(R8);
                 if let Some(base) = base {
                     w.lookup_cpu(R9, base, cpus, w.done);
                     w.copy_value(R9, R8);
@@ -40,25 +37,14 @@ pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Over<'_>) -> io::Result<
             });
             return;
         }
-        if maps.pieces.is_additive() {
-            w.write(to, BPF_ANY, |asm| asm.map_value(R3, maps.zeros));
-            w.failed_unless_zero();
-            return;
-        }
         if !keyed {
             w.lookup(R7, from, w.done);
         }
-        let mut value = R7;
-        if base.is_some() || !maps.pieces.sums.is_empty() {
-            w.asm.map_value(R8, maps.scratch);
-            w.copy_value(R8, R7);
-            w.zero_sums(R8);
-            value = R8;
-        }
-        w.write(to, BPF_ANY, |asm| asm.mov(R3, value));
+        w.read_once();
+        w.write(to, BPF_ANY, |asm| asm.mov(R3, R7));
         w.failed_unless_zero();
         if let Some(base) = base {
-            w.write(base, BPF_ANY, |asm| asm.mov(R3, value));
+            w.write(base, BPF_ANY, |asm| asm.mov(R3, R7));
             w.failed_unless_zero();
         }
     })
@@ -71,7 +57,6 @@ pub(in crate::transfer) fn copy_plain_array(maps: Maps<'_>) -> io::Result<Code> 
         w.lookup(R7, maps.from, w.done);
         w.lookup(R8, maps.to, w.done);
         w.copy_value(R8, R7);
-        w.zero_sums(R8);
         if let Some(base) = maps.base {
             w.lookup(R9, base, w.done);
             w.copy_value(R9, R8);
@@ -84,172 +69,139 @@ pub(in crate::transfer) fn count(maps: Maps<'_>, btf_id: u32) -> io::Result<Code
     build(maps, Over::Iterator { btf_id, key_size: maps.from.info().key_size, half: None }, "maplock_count", |_| {})
 }
 
-/// Settles an entry of the old map: sums move to the new map, changed words follow where the new map's are as in the
-/// snapshot, a key that only the old map has is inserted. Per-CPU maps have [`insert`] and [`settle_cpu`] instead.
+/// Settles an entry of the old map that is not as in the snapshot: counts follow by the difference, words where the new map's are as in
+/// the snapshot, and a key that only the old map has is inserted. Per-CPU maps have [`insert`] and [`settle_cpu`] instead.
 pub(in crate::transfer) fn settle(maps: Maps<'_>, source: Over<'_>) -> io::Result<Code> {
+    let base = maps.snapshot()?;
     build(maps, source, "maplock_settle", |w| {
-        let Maps { from, to, base, .. } = maps;
-        let (insert, inserted_by_both, dropped) = (w.asm.label(), w.asm.label(), w.asm.label());
+        let Maps { from, to, .. } = maps;
+        let (insert, dropped) = (w.asm.label(), w.asm.label());
         let keyed = !matches!(source, Over::Indexes);
-        w.clear_flags();
-        // An iterator has the value itself, not a copy.
+        // An iterator has the value itself, not a copy; it takes no offsets that are known at run time only.
         if !matches!(source, Over::Iterator { .. }) {
             w.lookup(R7, from, w.done);
+        } else if from.info().value_size > LOOPED {
+            w.read_once();
         }
-        let Some(base) = base else {
-            w.jump_unless_counted(R7, w.done);
-            w.lookup(R8, to, if keyed { insert } else { w.done });
-            w.move_sums();
-            w.count_flags();
-            if keyed {
-                w.asm.jump(w.done);
-                w.asm.bind(insert);
-                // Without a snapshot, a key that only the old map has is new: it has counts.
-                w.write(to, BPF_NOEXIST, |asm| asm.mov(R3, R7));
-                w.asm.jump_if_imm(R0, If::Eq, EEXIST, inserted_by_both);
-                w.failed_unless_zero();
-                w.zero_sums(R7);
-                w.count(Count::Inserted);
-                w.asm.jump(w.done);
-                w.asm.bind(inserted_by_both);
-                w.lookup(R8, to, dropped);
-                w.move_sums();
-                w.count_flags();
-                w.asm.jump(w.done);
-                w.asm.bind(dropped);
-                w.count(Count::Again);
-            }
-            return;
-        };
         w.lookup(R9, base, insert);
+        // Most entries are done with here.
+        w.jump_if_same(R7, R9, from.info().value_size, w.done);
+        w.clear_flags();
         w.lookup(R8, to, dropped);
-        w.move_sums();
-        w.settle_words();
+        w.merge();
         w.count_flags();
-        if !keyed {
-            w.asm.bind(insert);
-            w.asm.bind(dropped);
-            return;
-        }
-        w.asm.jump(w.done);
-
-        // Old programs inserted it since the copy.
-        w.asm.bind(insert);
-        w.write(to, BPF_NOEXIST, |asm| asm.mov(R3, R7));
-        w.asm.jump_if_imm(R0, If::Eq, EEXIST, inserted_by_both);
-        w.failed_unless_zero();
-        w.write(base, BPF_ANY, |asm| asm.mov(R3, R7));
-        w.failed_unless_zero();
-        w.zero_sums(R7);
-        w.count(Count::Inserted);
-        w.asm.jump(w.done);
-
-        // So did new programs: their words stay.
-        w.asm.bind(inserted_by_both);
-        let again = w.asm.label();
-        w.lookup(R8, to, again);
-        w.move_sums();
-        w.write(base, BPF_ANY, |asm| asm.mov(R3, R7));
-        w.failed_unless_zero();
-        w.gather_differences(R8, R7, at::OLD_CHANGED);
-        w.asm.store_imm(Size::B8, R10, at::NEW_CHANGED, 1);
-        w.count_flags();
-        w.asm.jump(w.done);
-        w.asm.bind(again);
-        w.count(Count::Again);
         w.asm.jump(w.done);
 
         // New programs deleted it: it stays deleted, and its counts go with it.
         w.asm.bind(dropped);
-        w.drop_counts();
-        w.follow(R9);
+        w.drop_differing_counts();
+        w.copy_value(R9, R7);
+        if !keyed {
+            w.asm.bind(insert);
+            return;
+        }
+        w.asm.jump(w.done);
+
+        // Old programs inserted it. The snapshot comes first: without room there, nothing has happened.
+        w.asm.bind(insert);
+        let (by_both, again, failed) = (w.asm.label(), w.asm.label(), w.asm.label());
+        w.clear_flags();
+        w.read_once();
+        w.write(base, BPF_ANY, |asm| asm.mov(R3, R7));
+        w.failed_unless_zero();
+        w.again = again;
+        if matches!(source, Over::Keys(_)) {
+            // Before Linux 6.13 (eae6a075e953), an LPM trie does not heed the flag.
+            let absent = w.asm.label();
+            w.lookup(R8, to, absent);
+            w.asm.jump(by_both);
+            w.asm.bind(absent);
+        }
+        w.write(to, BPF_NOEXIST, |asm| asm.mov(R3, R7));
+        let exists = w.asm.label();
+        w.asm.jump_if_imm(R0, If::Eq, EEXIST, exists);
+        w.asm.jump_if_imm(R0, If::Ne, 0, failed);
+        w.count(Count::Inserted);
+        w.count(Count::Remembered);
+        w.asm.jump(w.done);
+
+        // So did new programs: their words stay.
+        w.asm.bind(exists);
+        let gone = w.asm.label();
+        w.lookup(R8, to, gone);
+        w.asm.bind(by_both);
+        w.add_sums();
+        w.made_by_both();
+        w.count(Count::Remembered);
+        w.asm.jump(w.done);
+
+        w.asm.bind(failed);
+        w.failed();
+        w.asm.jump(again);
+        w.asm.bind(gone);
+        w.count(Count::Again);
+        w.asm.bind(again);
+        w.delete(base);
     })
 }
 
 /// Per-CPU maps: inserts a key that old programs inserted since the copy, with all of its values 0, also in the snapshot.
-/// [`settle_cpu`] fills them, and tells whether there are any.
+/// [`settle_cpu`] fills them.
 pub(in crate::transfer) fn insert(maps: Maps<'_>, source: Over<'_>) -> io::Result<Code> {
+    let base = maps.snapshot()?;
     build(maps, source, "maplock_insert", |w| {
-        let Maps { from, to, base, .. } = maps;
-        let (insert, there) = (w.asm.label(), w.asm.label());
-        if let Some(base) = base {
-            w.lookup(R9, base, insert);
-            w.asm.jump(w.done);
-        } else {
-            w.lookup(R8, to, insert);
-            w.asm.jump(w.done);
-        }
+        let (insert, exists, there) = (w.asm.label(), w.asm.label(), w.asm.label());
+        w.lookup(R9, base, insert);
+        w.asm.jump(w.done);
         w.asm.bind(insert);
-        if base.is_none() {
-            w.clear_flags();
-            w.each_cpu(&Cpus::Range(0..maps.possible_cpus), |w, cpus| {
-                w.lookup_cpu(R7, from, cpus, w.done);
-                w.gather_sums(R7, at::ADDED);
-            });
-            w.jump_unless(at::ADDED, w.done);
-        }
-        w.write(to, BPF_NOEXIST, |asm| asm.map_value(R3, maps.zeros));
-        w.asm.jump_if_imm(R0, If::Eq, EEXIST, there);
+        w.write(maps.to, BPF_NOEXIST, |asm| asm.map_value(R3, maps.zeros));
+        w.asm.jump_if_imm(R0, If::Eq, EEXIST, exists);
         w.failed_unless_zero();
         w.count(Count::Inserted);
+        w.asm.jump(there);
+        w.asm.bind(exists);
+        w.count(Count::MaybeAnother);
         w.asm.bind(there);
-        if let Some(base) = base {
-            w.write(base, BPF_NOEXIST, |asm| asm.map_value(R3, maps.zeros));
-            w.failed_unless_zero();
-        }
+        w.write(base, BPF_NOEXIST, |asm| asm.map_value(R3, maps.zeros));
+        w.failed_unless_zero();
+        w.count(Count::Remembered);
     })
 }
 
 /// Per-CPU maps: settles the values of some CPUs of an entry that all maps have.
 pub(in crate::transfer) fn settle_cpu(maps: Maps<'_>, source: Over<'_>, cpus: &Cpus) -> io::Result<Code> {
+    let base = maps.snapshot()?;
     build(maps, source, "maplock_settle", |w| {
-        let Maps { from, to, base, .. } = maps;
+        let Maps { from, to, .. } = maps;
         w.each_cpu(cpus, |w, cpus| {
             let (missing, dropped, next) = (w.asm.label(), w.asm.label(), w.asm.label());
-            w.clear_flags();
             w.lookup_cpu(R7, from, cpus, w.done);
-            if let Some(base) = base {
-                w.lookup_cpu(R9, base, cpus, missing);
-            }
-            w.lookup_cpu(R8, to, cpus, if base.is_some() { dropped } else { missing });
-            w.move_sums();
-            if base.is_some() {
-                w.settle_words();
-            }
+            w.lookup_cpu(R9, base, cpus, missing);
+            w.jump_if_same(R7, R9, from.info().value_size, next);
+            w.clear_flags();
+            w.lookup_cpu(R8, to, cpus, dropped);
+            w.merge();
             w.count_flags();
             w.asm.jump(next);
             w.asm.bind(missing);
             w.count(Count::Missing);
-            if base.is_some() {
-                w.asm.jump(next);
-                w.asm.bind(dropped);
-                w.drop_counts();
-                w.follow(R9);
-            }
+            w.asm.jump(next);
+            w.asm.bind(dropped);
+            w.drop_differing_counts();
+            w.copy_value(R9, R7);
             w.asm.bind(next);
         });
     })
 }
 
-/// Finds keys of the snapshot (without one, of the new map and without counts) that the old map does not have any more, and
-/// remembers them: in `gone`, or by a mark in the slot that they came from.
+/// Finds keys of the snapshot that the old map does not have any more, and remembers them: in `gone`, or by a mark in the slot that they
+/// came from.
 pub(in crate::transfer) fn find_gone(maps: Maps<'_>, source: Over<'_>, gone: Option<&Map>) -> io::Result<Code> {
     build(maps, source, "maplock_gone", |w| {
         let absent = w.asm.label();
-        // Keys with counts stay anyway; an iterator has the value at hand.
-        if maps.base.is_none() && !maps.per_cpu && matches!(source, Over::Iterator { .. }) {
-            let counted = w.done;
-            let none = w.asm.label();
-            w.jump_unless_counted(R7, none);
-            w.asm.jump(counted);
-            w.asm.bind(none);
-        }
         w.lookup(R7, maps.from, absent);
         w.asm.jump(w.done);
         w.asm.bind(absent);
-        if maps.base.is_none() {
-            w.unchanged(None, w.done);
-        }
         match gone {
             Some(gone) => {
                 w.write(gone, BPF_ANY, |asm| asm.map_value(R3, maps.zeros));
@@ -269,34 +221,49 @@ pub(in crate::transfer) fn find_changed(
 ) -> io::Result<Code> {
     build(maps, source, "maplock_changed", |w| {
         let differs = w.asm.label();
+        if maps.from.info().value_size > LOOPED {
+            w.read_once();
+        }
         w.lookup(R9, base, differs);
-        w.asm.mov_imm(R3, 0);
-        w.each_difference(R7, R9, maps.from.info().value_size);
-        w.asm.jump_if_imm(R3, If::Eq, 0, w.done);
+        w.jump_if_same(R7, R9, maps.from.info().value_size, w.done);
         w.asm.bind(differs);
         w.write(changed, BPF_ANY, |asm| asm.map_value(R3, maps.zeros));
         w.failed_unless_zero();
     })
 }
 
-/// Deletes a key that the old map does not have any more, where no new program changed the entry.
+/// Deletes a key that the old map does not have any more, where no new program changed the entry. One that they changed holds what they
+/// counted: what the old entry had held is taken from it.
 pub(in crate::transfer) fn delete_gone(maps: Maps<'_>, source: Over<'_>) -> io::Result<Code> {
+    let base = maps.snapshot()?;
     build(maps, source, "maplock_delete", |w| {
         let (absent, kept, not_there) = (w.asm.label(), w.asm.label(), w.asm.label());
+        let cpus = if maps.per_cpu { Cpus::Range(0..maps.possible_cpus) } else { Cpus::Own };
         w.lookup(R7, maps.from, absent);
         w.asm.jump(w.done);
         w.asm.bind(absent);
-        w.lookup(R8, maps.to, not_there);
-        w.unchanged(maps.base, kept);
+        w.clear_flags();
+        w.each_cpu(&cpus, |w, cpus| {
+            w.lookup_of(R9, base, cpus, not_there);
+            w.lookup_of(R8, maps.to, cpus, not_there);
+            w.gather_all_differences(R8, R9, at::NEW_CHANGED);
+        });
+        w.asm.load(Size::B8, R1, R10, at::NEW_CHANGED);
+        w.asm.jump_if_imm(R1, If::Ne, 0, kept);
         w.delete(maps.to);
         w.count(Count::Deleted);
         w.asm.jump(not_there);
         w.asm.bind(kept);
         w.count(Count::KeptNew);
-        w.asm.bind(not_there);
-        if let Some(base) = maps.base {
-            w.delete(base);
+        if !maps.pieces.sums.is_empty() {
+            w.each_cpu(&cpus, |w, cpus| {
+                w.lookup_of(R9, base, cpus, not_there);
+                w.lookup_of(R8, maps.to, cpus, not_there);
+                w.take_expected();
+            });
         }
+        w.asm.bind(not_there);
+        w.delete(base);
     })
 }
 

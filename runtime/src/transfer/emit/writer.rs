@@ -13,8 +13,9 @@ use crate::sys::Map;
 
 /// Places in the frame.
 pub(in crate::transfer) mod at {
-    /// A flag for an entry one of whose counts would go below nothing.
+    /// Two flags of 4 bytes: for an entry one of whose counts would go below nothing, and for one that may be another.
     pub(in crate::transfer) const NOT_CARRIED: i16 = -8;
+    pub(in crate::transfer) const MAYBE_ANOTHER: i16 = -4;
     pub(in crate::transfer) const CONTEXT: i16 = -16;
     pub(in crate::transfer) const ADDED: i16 = -24;
     pub(in crate::transfer) const OLD_CHANGED: i16 = -32;
@@ -29,8 +30,10 @@ pub(in crate::transfer) mod at {
     pub(in crate::transfer) const WORK: i16 = -96;
     /// And to the key of the entry that they started with.
     pub(in crate::transfer) const KEY: i16 = -104;
-    /// Four counters of loops, downwards.
+    /// Four counters of loops, downwards. Where a loop is a function: three registers for it, and whether something differed.
     pub(in crate::transfer) const LOOPS: i16 = -112;
+    pub(in crate::transfer) const SAVED: [i16; 3] = [-112, -120, -128];
+    pub(in crate::transfer) const DIFFERS: i16 = -136;
     pub(in crate::transfer) const BYTE: i16 = -144;
     /// Below, for a key: the frame has 512 bytes.
     pub(in crate::transfer) const KEY_ROOM: i16 = 512 - 144;
@@ -44,6 +47,10 @@ pub(in crate::transfer) struct Writer<'a> {
     shorter: Option<i16>,
     /// Where an entry is done with.
     pub(in crate::transfer) done: Label,
+    /// Where one goes on that something else changed at the same moment.
+    pub(in crate::transfer) again: Label,
+    /// Points to the frame: in the function of a loop, another register than in the program.
+    pub(in crate::transfer) frame: Reg,
 }
 
 /// Builds a program of which `body` is the part for one entry.
@@ -55,7 +62,7 @@ pub(in crate::transfer) fn build<'a>(
 ) -> io::Result<Code> {
     let mut asm = Asm::default();
     let done = asm.label();
-    let mut w = Writer { asm, maps, shorter: None, done };
+    let mut w = Writer { asm, maps, shorter: None, done, again: done, frame: R10 };
     match source {
         Over::Iterator { btf_id, key_size, half } => {
             // `struct bpf_iter__bpf_map_elem`: meta, map, key, value. At the end, key and value are null.
@@ -184,7 +191,7 @@ impl<'a> Writer<'a> {
         self.asm.jump_if(R0, If::Eq, R1, found);
         self.asm.bind(again);
         self.count(Count::Again);
-        self.asm.jump(self.done);
+        self.asm.jump(self.again);
         self.asm.bind(found);
         self.asm.load(Size::B8, dst, R10, at::FOUND);
     }
@@ -201,6 +208,11 @@ impl<'a> Writer<'a> {
         }
         self.asm.jump_if_imm(R0, If::Eq, 0, absent);
         self.asm.mov(dst, R0);
+    }
+
+    /// As [`Self::lookup`], in per-CPU maps that CPU's.
+    pub(in crate::transfer) fn lookup_of(&mut self, dst: Reg, map: &Map, cpus: &Cpus, absent: Label) {
+        if self.maps.per_cpu { self.lookup_cpu(dst, map, cpus, absent) } else { self.lookup(dst, map, absent) }
     }
 
     /// Does `body` for each CPU.
@@ -241,11 +253,16 @@ impl<'a> Writer<'a> {
     pub(in crate::transfer) fn failed_unless_zero(&mut self) {
         let fine = self.asm.label();
         self.asm.jump_if_imm(R0, If::Eq, 0, fine);
+        self.failed();
+        self.asm.jump(self.done);
+        self.asm.bind(fine);
+    }
+
+    /// R0 is the error of an entry.
+    pub(in crate::transfer) fn failed(&mut self) {
         self.asm.map_value(R1, self.maps.counts);
         self.asm.store(Size::B8, R1, Count::Error as i16 * 8, R0);
         self.count(Count::Failed);
-        self.asm.jump(self.done);
-        self.asm.bind(fine);
     }
 
     /// Goes on with the keys of `half`: by a bit of a hash of their first 64 bytes.
@@ -263,6 +280,14 @@ impl<'a> Writer<'a> {
         self.asm.shift_right_imm(R1, 31);
         self.asm.and_imm(R1, 1);
         self.asm.jump_if_imm(R1, If::Ne, half as i32, to);
+    }
+
+    /// Copies the old map's value, which old programs may write, and takes the copy for it. Linux 5.15 and 6.1 write no value of
+    /// an iterator, either.
+    pub(in crate::transfer) fn read_once(&mut self) {
+        self.asm.map_value(R8, self.maps.scratch);
+        self.copy_value(R8, R7);
+        self.asm.mov(R7, R8);
     }
 
     /// Copies a value.
