@@ -263,7 +263,7 @@ fn what_is_pinned_is_shown_with_its_types() {
     assert_eq!((names("links"), names("programs")), (vec!["connect4".to_owned()], vec!["connect4@prog".to_owned()]));
     assert_eq!(json["links"][0]["program_id"], json["programs"][0]["id"]);
     assert_eq!(json["links"][0]["program"], "allow");
-    assert_eq!(json["foreign"], serde_json::json!(["theirs"]));
+    assert_eq!(json["foreign"], serde_json::json!([{ "pin": "theirs", "kind": "map" }]));
     assert_eq!((&json["generation"], &json["kept"]["generation"]), (&2.into(), &1.into()));
     assert_eq!((&json["staged"], &json["next"]), (&Value::Null, &Value::Null));
     let backends = &json["maps"][0];

@@ -56,6 +56,9 @@ fn plausible(call: &Call) -> &'static [Errno] {
         libc::SYS_unlink | libc::SYS_unlinkat | libc::SYS_rmdir => &[E::EACCES, E::EBUSY],
         libc::SYS_membarrier => &[E::ENOSYS, E::EINVAL],
         libc::SYS_flock => &[E::EINTR, E::ENOLCK],
+        // Each call on a pin begins with one, so that a quarter of them is as good as all.
+        libc::SYS_open | libc::SYS_openat if !call.index.is_multiple_of(4) => &[],
+        libc::SYS_newfstatat if !call.index.is_multiple_of(4) => &[],
         libc::SYS_open | libc::SYS_openat => &[E::EMFILE],
         libc::SYS_getdents64 | libc::SYS_readlink | libc::SYS_readlinkat | libc::SYS_statx | libc::SYS_newfstatat => {
             &[E::EACCES]

@@ -116,7 +116,8 @@ impl Ways {
             text.push_str(BACK);
             text.push_str(&back.to_text());
         }
-        text::write(&path, "maplock_ways", &text).trying(|| format!("can't write `{}`", path.display()))
+        text::write(&path, "maplock_ways", &text).trying(|| format!("can't write `{}`", path.display()))?;
+        directory::keep_owner_and_mode(&dir.join(name), &path)
     }
 
     /// Reads the text that is pinned beside the map `name` of a generation.

@@ -1,15 +1,17 @@
 //! A generation's directory: what is in it, and whose it is.
 
+use std::io;
+
 use rustix::fs::{FileType, Stat};
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::meta::{self, Meta, MetaError};
 use crate::generation::names::{self, pin_name};
 use crate::sys::bpffs::{self, Dir, Named, Pin};
-use crate::sys::{Link, Object};
+use crate::sys::{Link, Map, Object};
 
 /// What is there itself, whatever it may lead to.
-pub(super) fn lstat(at: &(impl Named + ?Sized)) -> Result<Option<Stat>, Error> {
+pub(crate) fn lstat(at: &(impl Named + ?Sized)) -> Result<Option<Stat>, Error> {
     bpffs::lstat(at).trying(|| format!("can't look at `{}`", at.path().display()))
 }
 
@@ -67,6 +69,21 @@ pub(crate) fn same_pin(one: &Pin, other: &Pin) -> Result<bool, Error> {
     Ok(one.is_some() && one == lstat(other)?.map(inode))
 }
 
+/// Pins a map beside another pin of the same generation, with the owner and mode of that.
+pub(crate) fn pin_like(map: &Map, pin: &Pin, like: &Pin) -> io::Result<()> {
+    map.pin(pin)?;
+    bpffs::copy_owner_and_mode(like, pin)
+}
+
+/// Gives a staged pin the owner and mode of the live one that it comes after, where there is one.
+pub(crate) fn keep_owner_and_mode(live: &Pin, staged: &Pin) -> Result<(), Error> {
+    if !is_there(live)? {
+        return Ok(());
+    }
+    bpffs::copy_owner_and_mode(live, staged)
+        .trying(|| format!("can't give `{}` the owner and mode of `{}`", staged.display(), live.display()))
+}
+
 /// True for what belongs to a generation, by its own word.
 pub(crate) fn is_of(generation: &Meta, name: &str) -> bool {
     let hook = name.strip_suffix(names::PROG);
@@ -75,6 +92,23 @@ pub(crate) fn is_of(generation: &Meta, name: &str) -> bool {
         || is_map(name)
         || names::map_of_derivation(name).is_some_and(is_map)
         || generation.links.iter().any(|link| link == name || Some(link.as_str()) == hook)
+}
+
+/// True for what belongs to a generation, by its own word, and is of the kind that it says.
+pub(crate) fn belongs(dir: &Dir, generation: &Meta, name: &str) -> Result<bool, Error> {
+    if !is_of(generation, name) {
+        return Ok(false);
+    }
+    // Records are symbolic links.
+    if name == names::LOCK || names::map_of_transfer(name).is_some() {
+        return Ok(true);
+    }
+    Ok(match object_at(&dir.join(name))? {
+        Some(Object::Map(_)) => !name.ends_with(names::PROG) && !generation.links.contains(name),
+        Some(Object::Prog(_)) => name.ends_with(names::PROG),
+        Some(Object::Link(_)) => generation.links.contains(name),
+        None => false,
+    })
 }
 
 /// What is pinned there, if anything is. What can't be opened is an error: a link taken for none would be detached as vanished,
@@ -98,20 +132,6 @@ pub(crate) fn link_at(pin: &Pin) -> Result<Option<Link>, Error> {
         Some(Object::Link(link)) => Some(link),
         _ => None,
     })
-}
-
-/// A name in the live directory that is no part of its generation: somebody shares the directory. Without a meta map, `maps` says
-/// what belongs to it.
-pub(crate) fn foreign_in(dir: &Dir, maps: impl Fn(&str) -> bool) -> Result<Option<String>, Error> {
-    Ok(all_foreign_in(dir, maps)?.into_iter().next())
-}
-
-/// All such names.
-pub(crate) fn all_foreign_in(dir: &Dir, maps: impl Fn(&str) -> bool) -> Result<Vec<String>, Error> {
-    let meta = meta_of(dir)?;
-    let is_known =
-        |name: &String| names::is_own(name) || maps(name) || meta.as_ref().is_some_and(|meta| is_of(meta, name));
-    Ok(list(dir)?.into_iter().filter(|name| !is_known(name)).collect())
 }
 
 /// The text of a record in a generation; `None` where there is none. One that somebody else may have put there is an error: it would

@@ -1,6 +1,6 @@
 //! All that is pinned in a directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::error::InspectError;
 use super::layouts::Layouts;
 use super::observe::{Observed, observe};
 use crate::generation::meta::{self, Meta, MetaError};
-use crate::generation::names;
+use crate::generation::names::{self, pin_name};
 use crate::sys::bpffs::{self, Dir, Named as _};
 use crate::sys::{self, Object};
 
@@ -50,6 +50,42 @@ impl Inventory {
     /// The names of its maps, but for the snapshots that lie beside them while it is staged.
     pub fn map_names(&self) -> impl Iterator<Item = &str> {
         self.maps.keys().map(String::as_str).filter(|name| !names::is_scaffold(name))
+    }
+
+    /// What is called a map by [`Self::kind_of`].
+    pub const MAP: &'static str = "map";
+
+    /// What has that name: a map, a program, whatever it is. `None` where nothing has.
+    #[must_use]
+    pub fn kind_of(&self, name: &str) -> Option<&'static str> {
+        let is_in = |names: &[String]| names.iter().any(|other| other == name);
+        if self.maps.contains_key(name) {
+            Some(Self::MAP)
+        } else if self.progs.contains_key(name) {
+            Some("program")
+        } else if self.links.contains_key(name) {
+            Some("link")
+        } else if self.records.contains_key(name) {
+            Some("symbolic link")
+        } else if is_in(&self.dirs) {
+            Some("directory")
+        } else {
+            is_in(&self.others).then_some("pin of an unknown kind")
+        }
+    }
+
+    /// Names that are no part of its generation: somebody shares the directory. Without a meta map, `is_map` says which maps belong to it.
+    pub(crate) fn foreign(&self, is_map: impl Fn(&str) -> bool) -> Vec<String> {
+        let of = self.meta.as_ref().map(|meta| meta.maps.keys().map(|map| pin_name(map)).collect::<BTreeSet<_>>());
+        let is_of = |name: &String| of.as_ref().is_some_and(|of| of.contains(name));
+        let is_link = |name: &String| self.meta.as_ref().is_some_and(|meta| meta.links.contains(name));
+        let maps = self.maps.keys().filter(|name| !(names::is_own(name) || is_map(name) || is_of(name)));
+        let links = self.links.keys().filter(|name| !is_link(name));
+        let others = self.progs.keys().chain(self.records.keys()).chain(&self.dirs);
+        let others = others.filter(|name| !names::is_own(name)).chain(&self.others);
+        let mut foreign: Vec<_> = maps.chain(links).chain(others).cloned().collect();
+        foreign.sort_unstable();
+        foreign
     }
 
     /// What is known of the maps, for [`crate::plan::plan`].

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::directory::{Inventory, KERNEL_OWN, within};
 use crate::error::Error;
-use crate::generation::directory::all_foreign_in;
 use crate::generation::records::{Recovered, Unfinished, unfinished};
 use crate::generation::site::Site;
 use crate::sys::bpffs::{Dir, Named as _};
@@ -36,7 +35,7 @@ pub fn generations(dir: &Path) -> Result<Generations, Error> {
     };
     let (live, kept, staged) = (within(&site.dir)?, beside(&site.prev)?, beside(&site.next)?);
     let next = Unfinished::will_be(unfinished(&site)?);
-    let mut foreign = all_foreign_in(&site.dir, |_| false)?;
+    let mut foreign = live.foreign(|_| false);
     foreign.retain(|name| {
         let beside = [&site.next, &site.prev].iter().any(|dir| dir.name().is_ok_and(|beside| beside == &**name));
         !(KERNEL_OWN.contains(&name.as_str()) || site.is_root && beside)

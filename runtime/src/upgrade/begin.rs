@@ -17,6 +17,7 @@ use crate::transfer::migrate::{Migrate, Migrations};
 use crate::upgrade::inputs::look;
 use crate::upgrade::recover;
 use crate::upgrade::report::Progress;
+use crate::upgrade::shown;
 
 /// An upgrade that is about to begin.
 pub struct Options {
@@ -94,14 +95,20 @@ impl Options {
     /// Takes the lock, brings what a crash left into order, looks at what is pinned, and plans. Touches no live pin.
     ///
     /// # Errors
-    /// Where `dir` is not on a bpffs, another upgrade does not end in time, or the kernel does not let us look.
+    /// Where `dir` is not on a bpffs, something that is no map has the name of one, another upgrade does not end in time, the directory
+    /// shows a generation that is not live, or the kernel does not let us look.
     pub fn begin(self) -> Result<Upgrade, Error> {
         let _span = tracing::info_span!("begin", dir = %self.dir.display()).entered();
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
         let lock = Exclusive::lock(&site, self.wait)?;
         let recovered = recover::recover(&site, &self.migrations)?.recovered;
-        let mut plan = look(&self.spec, &site, &self.policies, Some(&self.migrations))?;
+        shown::check(&site)?;
+        shown::check_links(&site)?;
+        let (mut plan, taken) = look(&self.spec, &site, &self.policies, Some(&self.migrations))?;
+        if let Some(error) = taken {
+            return Err(error);
+        }
         if self.each_pin {
             plan.commit = plan::CommitBy::EachPin { why: "asked for".to_owned() };
         }

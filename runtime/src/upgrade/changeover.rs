@@ -16,7 +16,9 @@ use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::derivation::{Derivation, transfers_in};
-use crate::generation::directory::{self, has_record, hooks_in, is_of, is_there, link_at, list, meta_of, same_pin};
+use crate::generation::directory::{
+    self, belongs, has_record, hooks_in, is_of, is_there, link_at, list, meta_of, same_pin,
+};
 use crate::generation::meta::Meta;
 use crate::generation::names;
 use crate::generation::records::{Commit, What};
@@ -28,6 +30,7 @@ use crate::upgrade::discard;
 use crate::upgrade::links::{detach_vanished, grace_period, is_gone, open_link, switch};
 use crate::upgrade::report::{Done, LinkReport};
 use crate::upgrade::settle::unsettled;
+use crate::upgrade::shown;
 
 /// Goes on with the staged generation, which is complete.
 pub(crate) struct Changeover<'a> {
@@ -171,9 +174,11 @@ impl Changeover<'_> {
         let Site { dir, next, .. } = self.site;
         let failed = || format!("can't put `{}` in the place of `{}`", next.display(), dir.display());
         if !self.site.is_root && !is_there(dir)? {
+            shown::is_to_be_live(next)?;
             return bpffs::rename_new(next, dir).trying(failed);
         }
         if !(self.commit.each_pin || self.site.is_root || self.is_moving) {
+            shown::is_to_be_live(next)?;
             match exchange_checked(next, dir) {
                 Ok(()) => return Ok(()),
                 // Before Linux 5.16, bpffs has no exchange.
@@ -183,6 +188,7 @@ impl Changeover<'_> {
                 Err(error) => return Err(error).trying(failed),
             }
         }
+        shown::is_to_be_live(dir)?;
         self.move_each_pin()
     }
 
@@ -207,15 +213,11 @@ impl Changeover<'_> {
         // Pins that no generation speaks of, and that the new one has taken over under another name or given up.
         let is_former = |new: &Option<Meta>, name: &String| new.as_ref().is_some_and(|new| new.former.contains(name));
         let coming = meta_of(next)?;
-        let in_old = |name: &String| {
-            old.as_ref().map_or_else(
-                || {
-                    staged.contains(name)
-                        || is_former(&coming, name)
-                        || names::is_own(name) && !names::is_scaffold(name)
-                },
-                |old| is_of(old, name),
-            )
+        let in_old = |name: &String| match &old {
+            None => Ok(staged.contains(name)
+                || is_former(&coming, name)
+                || names::is_own(name) && !names::is_scaffold(name)),
+            Some(old) => belongs(dir, old, name),
         };
         if !moving {
             directory::remove(&left)?;
@@ -223,7 +225,14 @@ impl Changeover<'_> {
                 let message = format!("`{}` was put there by somebody else meanwhile; remove it", left.display());
                 return Err(Error::new(ErrorKind::Place, message));
             }
-            for name in list(dir)?.iter().filter(|name| in_old(name)) {
+            if !self.site.is_root {
+                bpffs::copy_owner_and_mode(dir, &left)
+                    .trying(|| format!("can't set owner and mode of `{}`", left.display()))?;
+            }
+            for name in &list(dir)? {
+                if !in_old(name)? {
+                    continue;
+                }
                 bpffs::hard_link(&dir.join(name), &left.join(name)).trying(|| failed(name))?;
             }
             let commit = Commit { each_pin: true, ..self.commit };
@@ -251,7 +260,7 @@ impl Changeover<'_> {
                 // How an old map was derived is not how the new one was, which may have no such record.
                 let is_record = self.commit.what != What::Restart && names::map_of_derivation(name).is_some();
                 let is_over = !is_of(new, name) || is_record && same_pin(&dir.join(name), &left.join(name))?;
-                if is_over {
+                if is_over && belongs(dir, old, name)? {
                     bpffs::unlink(&dir.join(name)).trying(|| failed(name))?;
                 }
             }
@@ -323,9 +332,8 @@ fn give_back_foreign(old: &Dir, live: &Dir) -> Result<(), Error> {
     let (Some(new_meta), old_meta) = (meta_of(live)?, meta_of(old)?) else { return Ok(()) };
     for name in list(old)? {
         let known = names::is_own(&name)
-            || is_of(&new_meta, &name)
             || new_meta.former.contains(&name)
-            || old_meta.as_ref().is_some_and(|meta| is_of(meta, &name));
+            || old_meta.as_ref().map_or(Ok(false), |meta| belongs(old, meta, &name))?;
         if !known && !is_there(&live.join(&name))? {
             bpffs::rename_new(&old.join(&name), &live.join(&name))
                 .trying(|| format!("can't put `{}` back", live.join(&name).display()))?;

@@ -18,6 +18,7 @@ use crate::sys::{LinkTarget, Prog};
 use crate::upgrade::begin::Upgrade;
 use crate::upgrade::changeover::Changeover;
 use crate::upgrade::hooks;
+use crate::upgrade::places;
 use crate::upgrade::report::{LinkReport, Report};
 use crate::upgrade::stage::Staged;
 
@@ -37,6 +38,7 @@ impl Staged {
         if self.upgrade.plan.leaves_kept {
             self.take_over_derivations()?;
         }
+        places::check(&self.upgrade.site, true)?;
         let Site { next, .. } = &self.upgrade.site;
         let record = next.join(names::COMMIT);
         let each_pin = matches!(self.upgrade.plan.commit, CommitBy::EachPin { .. });
@@ -76,12 +78,15 @@ impl Staged {
     fn pin_hooks(&self) -> Result<Vec<LinkReport>, Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
         let mut attached = Vec::new();
+        let meta = directory::meta_of(dir)?;
         for (name, (prog, hook)) in &self.hooks {
             let failed = || format!("can't attach hook `{name}`");
-            prog.pin(&next.join(names::prog_of(name))).trying(|| format!("can't pin the program of hook `{name}`"))?;
+            let (old, new) = (dir.join(names::prog_of(name)), next.join(names::prog_of(name)));
+            prog.pin(&new).trying(|| format!("can't pin the program of hook `{name}`"))?;
+            directory::keep_owner_and_mode(&old, &new)?;
             let (live, staged) = (dir.join(name), next.join(name));
             let mut what = "attached";
-            if let Some(link) = directory::link_at(&live)? {
+            if let Some(link) = places::live_link(dir, meta.as_ref(), name)? {
                 let info = link.info().trying(failed)?;
                 keep_program(&dir.join(names::prog_of(name)), info.prog_id)?;
                 if hooks::can_update(info.link_type) && hook.is_at(&info) {
@@ -93,6 +98,7 @@ impl Staged {
             }
             let link = hook.attach(prog.as_fd()).trying(failed)?;
             link.pin(&staged).trying(failed)?;
+            directory::keep_owner_and_mode(&live, &staged)?;
             tracing::info!(hook = name, what, "attached the new program");
             attached.push(LinkReport { link: name.clone(), what });
         }
@@ -164,7 +170,9 @@ impl Staged {
             // No program of this build can touch what it lacks.
             meta.programs.insert(name.clone(), ProgramUse::default());
         }
-        meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
+        let (live, staged) = (dir.join(meta::NAME), next.join(meta::NAME));
+        meta.write(next).trying(|| format!("can't write `{}`", staged.display()))?;
+        directory::keep_owner_and_mode(&live, &staged)
     }
 }
 

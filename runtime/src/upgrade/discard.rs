@@ -5,6 +5,7 @@ use crate::generation::directory::{self, is_returning, list};
 use crate::generation::meta::{Meta, MetaError};
 use crate::generation::names;
 use crate::generation::site::Site;
+use crate::sys::Object;
 use crate::sys::bpffs::{self, Dir};
 use crate::upgrade::links::detach_vanished;
 use crate::upgrade::report::Done;
@@ -22,7 +23,9 @@ pub(crate) fn remove_strays(dir: &Dir) -> Result<(), Error> {
     for name in list(dir)? {
         if name.strip_suffix(names::PROG).is_some_and(|hook| !links.contains(hook)) {
             let path = dir.join(&name);
-            bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
+            if matches!(directory::object_at(&path)?, Some(Object::Prog(_))) {
+                bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
+            }
         }
     }
     Ok(())

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::error::{Error, Trying as _};
 use crate::generation::derivation::{self, Derivation};
-use crate::generation::directory;
 use crate::generation::names::pin_name;
+use crate::generation::records;
 use crate::generation::site::Site;
 use crate::inspect;
 use crate::inspect::normalise::Node;
@@ -16,6 +16,7 @@ use crate::plan::{self, Plan};
 use crate::sys::bpffs::Named as _;
 use crate::transfer;
 use crate::transfer::migrate::Migrations;
+use crate::upgrade::{places, shown};
 
 /// How long the entries of one map may be counted for the plan, and for a report.
 pub(super) const COUNTING: Duration = Duration::from_millis(20);
@@ -25,15 +26,21 @@ pub(super) const COUNTING: Duration = Duration::from_millis(20);
 /// # Errors
 /// As [`Options::begin`](crate::Options::begin).
 pub fn dry_run(spec: &Spec, dir: &Path, policies: &Policies) -> Result<Plan, Error> {
-    look(spec, &Site::at(dir)?, policies, None)
+    let site = Site::at(dir)?;
+    if records::unfinished(&site)?.is_none() {
+        shown::check(&site)?;
+        shown::check_links(&site)?;
+    }
+    look(spec, &site, policies, None).map(|(plan, _)| plan)
 }
 
+/// The plan; and why the upgrade does not begin, where a name that it needs is taken.
 pub(super) fn look(
     spec: &Spec,
     site: &Site,
     policies: &Policies,
     migrations: Option<&Migrations>,
-) -> Result<Plan, Error> {
+) -> Result<(Plan, Option<Error>), Error> {
     let mut live = inspect::within(&site.dir)?;
     let kept = inspect::within(&site.prev)?;
     live.count_entries(|map| transfer::count(map, COUNTING));
@@ -68,8 +75,8 @@ pub(super) fn look(
     let is_lacked = |pin: &str| spec.lacked().any(|name| pin_name(name) == pin);
     let former: Vec<String> = plan.former().map(str::to_owned).collect();
     let is_former = |pin: &str| former.iter().any(|former| former == pin);
-    let foreign = directory::foreign_in(&site.dir, |pin| is_spec(pin) || is_lacked(pin) || is_former(pin))?;
-    plan.commit = match foreign {
+    let foreign = live.foreign(|pin| is_spec(pin) || is_lacked(pin) || is_former(pin));
+    plan.commit = match foreign.into_iter().next() {
         _ if site.is_root => plan::CommitBy::EachPin { why: "the directory is the root of a mount".to_owned() },
         Some(name) if live.meta.is_none() => {
             plan::CommitBy::EachPin { why: format!("the directory also holds `{name}`, and nothing says whose it is") }
@@ -77,5 +84,6 @@ pub(super) fn look(
         Some(name) => plan::CommitBy::EachPin { why: format!("the directory is shared: `{name}` is somebody else's") },
         None => plan::CommitBy::Exchange,
     };
-    Ok(plan)
+    let taken = places::refuse_taken(&mut plan, &live);
+    Ok((plan, taken))
 }

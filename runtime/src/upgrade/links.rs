@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::generation::directory::{has_record, is_there, link_at, list};
+use crate::generation::directory::{has_record, is_there, link_at, list, meta_of};
 use crate::generation::names;
 use crate::sys::bpffs::{self, Dir, Pin};
 use crate::sys::{self, Link, Object, Prog};
@@ -65,7 +65,10 @@ pub(super) fn detach_vanished(old: &Dir, live: &Dir, done: &mut Done) -> Result<
             kept.insert(link.info().trying(|| format!("can't look at link `{name}`"))?.id);
         }
     }
-    for name in list(old)?.into_iter().filter(|name| !names::is_own(name)) {
+    // A link that the generation does not speak of is somebody else's.
+    let own = meta_of(old)?.map(|meta| meta.links);
+    let is_own = |name: &String| own.as_ref().is_none_or(|own| own.contains(name));
+    for name in list(old)?.into_iter().filter(|name| !names::is_own(name) && is_own(name)) {
         let path = old.join(&name);
         let Some(link) = link_at(&path)? else { continue };
         let info = link.info().trying(|| format!("can't look at link `{}`", path.display()))?;

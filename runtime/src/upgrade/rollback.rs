@@ -15,6 +15,7 @@ use crate::generation::meta::{self, Meta, MetaMap};
 use crate::generation::names::{self, pin_name};
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
+use crate::inspect;
 use crate::sys::bpffs::{self, Dir, Pin};
 use crate::sys::{Map, Object};
 use crate::transfer::migrate::Migrations;
@@ -23,9 +24,11 @@ use crate::upgrade::changeover::Changeover;
 use crate::upgrade::discard;
 use crate::upgrade::hooks::{self, Whereabouts};
 use crate::upgrade::inputs::COUNTING;
+use crate::upgrade::places;
 use crate::upgrade::recover;
 use crate::upgrade::report::{Done, LinkReport, MapReport, Progress, Report};
 use crate::upgrade::settle::return_converted;
+use crate::upgrade::shown;
 
 /// How long entries may be counted that are to be carried back.
 const CARRIED_BACK: Duration = Duration::from_secs(5);
@@ -105,6 +108,7 @@ impl Rollback {
             }
             return Ok(report.ended(done, start));
         }
+        shown::check(&site)?;
         if !directory::is_there(&site.prev)? {
             let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
             return Err(Error::new(ErrorKind::Place, message));
@@ -124,6 +128,7 @@ pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
     let site = Site::at(dir)?;
     let _lock = Exclusive::lock(&site, wait)?;
     recover::recover(&site, &Migrations::default())?;
+    shown::check(&site)?;
     let was_kept = directory::is_there(&site.prev)?;
     if was_kept {
         // Under the name of what is discarded at the next start: half of a generation is no way back.
@@ -301,7 +306,8 @@ impl Returning<'_> {
         let base = match transfer::needs_base(kept.info().map_type) {
             true => {
                 let base = transfer::new_base(kept).trying(|| failed("its snapshot can't be made"))?;
-                base.pin(&next.join(names::base_of(name))).trying(|| failed("its snapshot can't be pinned"))?;
+                let pin = next.join(names::base_of(name));
+                directory::pin_like(&base, &pin, &next.join(name)).trying(|| failed("its snapshot can't be pinned"))?;
                 Some(base)
             }
             false => None,
@@ -328,7 +334,9 @@ impl Returning<'_> {
         // A start since may have attached it there again: two programs must not run there, and some places take one only. That link is
         // switched with the others.
         let live = dir.join(hook);
-        if let Some(info) = directory::link_at(&live)?.map(|link| link.info().trying(failed)).transpose()?
+        if let Some(info) = places::live_link(dir, directory::meta_of(dir)?.as_ref(), hook)?
+            .map(|link| link.info().trying(failed))
+            .transpose()?
             && hooks::can_update(info.link_type)
             && Whereabouts::of(&info).is_some_and(|at| at.to_string() == text)
         {
@@ -374,7 +382,8 @@ impl Returning<'_> {
                 return Err(Error::new(ErrorKind::Place, message));
             }
         }
-        let each_pin = directory::foreign_in(dir, |_| false)?.is_some();
+        places::check(self.site, false)?;
+        let each_pin = !inspect::within(dir)?.foreign(|_| false).is_empty();
         let record = next.join(names::COMMIT);
         let commit = Commit { each_pin, what: What::RollBack };
         bpffs::write_record(&record, &commit.to_text()).trying(|| format!("can't write `{}`", record.display()))?;

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::derivation::{Converted, Derivation, Ways};
-use crate::generation::directory::is_there;
+use crate::generation::directory::{is_there, pin_like};
 use crate::generation::names;
 use crate::sys::Map;
 use crate::sys::bpffs::{self, Dir, Pin};
@@ -131,7 +131,7 @@ pub(crate) fn return_converted(
         let base = transfer::new_base(kept).trying(|| format!("can't make a snapshot of map `{name}`"))?;
         transfer::snapshot(kept, &base).map_err(failed)?;
         let pin = next.join(names::base_of(name));
-        base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
+        pin_like(&base, &pin, kept_pin).trying(|| format!("can't pin `{}`", pin.display()))?;
     }
     ways.write(next, name)?;
     let back = Derivation {

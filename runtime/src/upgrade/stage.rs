@@ -173,7 +173,8 @@ impl Staged {
         let base = if transfer::needs_base(old.info().map_type) {
             let base = transfer::new_base(old).trying(|| format!("can't make a snapshot of map `{name}`"))?;
             let pin = next.join(names::base_of(&pin_name(name)));
-            base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
+            directory::pin_like(&base, &pin, &next.join(pin_name(name)))
+                .trying(|| format!("can't pin `{}`", pin.display()))?;
             Some(base)
         } else {
             None
@@ -232,7 +233,8 @@ impl Staged {
             false => {
                 let base = transfer::new_base(old).trying(|| format!("can't make a snapshot of map `{name}`"))?;
                 let pin = next.join(names::base_of(&pin_name));
-                base.pin(&pin).trying(|| format!("can't pin `{}`", pin.display()))?;
+                directory::pin_like(&base, &pin, &next.join(&pin_name))
+                    .trying(|| format!("can't pin `{}`", pin.display()))?;
                 Some(base)
             }
         };
@@ -360,8 +362,7 @@ fn pinned(def: &MapDef, pin: &Pin, replaces: Option<&Pin>, like: Option<&Map>) -
     let map = create(def, like)?;
     map.pin(pin).trying(|| format!("can't pin map `{}` as `{}`", def.name, pin.display()))?;
     if let Some(old) = replaces {
-        bpffs::copy_owner_and_mode(old, pin)
-            .trying(|| format!("can't give `{}` the owner and mode of `{}`", pin.display(), old.display()))?;
+        directory::keep_owner_and_mode(old, pin)?;
     }
     Ok(map)
 }

@@ -3,6 +3,7 @@
 mod converted_back;
 mod every_type;
 mod hooks;
+mod kinds;
 mod loaders;
 mod lock;
 mod meaning;
@@ -13,6 +14,7 @@ mod releases;
 mod renames;
 mod report;
 mod restart;
+mod shown;
 mod strangers;
 mod undo;
 mod whole;

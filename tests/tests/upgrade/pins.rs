@@ -45,19 +45,35 @@ fn the_owner_and_mode_of_a_pin_and_of_the_directory_are_kept() {
     if !kernel::available() {
         return;
     }
-    let bpffs = Bpffs::mount();
-    let dir = bpffs.path().join("daemon");
-    install(&dir, &[hash("grows", 4), hash("stays", 4)]);
-    for (path, mode) in [(dir.clone(), 0o750), (dir.join("grows"), 0o640), (dir.join("stays"), 0o660)] {
-        chown(&path, Some(12), Some(34)).expect("chown");
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("chmod");
-    }
-    let before = id(&dir.join("grows"));
-    install(&dir, &[hash("grows", 8), hash("stays", 4)]);
-    assert_ne!(id(&dir.join("grows")), before);
-    for (path, mode) in [(dir.clone(), 0o750), (dir.join("grows"), 0o640), (dir.join("stays"), 0o660)] {
-        let data = fs::metadata(&path).expect("it is there");
-        assert_eq!((data.uid(), data.gid(), data.mode() & 0o7777), (12, 34, mode), "{}", path.display());
+    for each_pin in [false, true] {
+        let bpffs = Bpffs::mount();
+        let dir = bpffs.path().join("daemon");
+        let options = |maps: &[MapDef]| if each_pin { options(&dir, maps).each_pin() } else { options(&dir, maps) };
+        let modes = [("", 0o750), ("grows", 0o640), ("stays", 0o660), ("maplock_meta", 0o644), ("maplock@lock", 0o660)];
+        let are_kept = |dir: &Path| {
+            for (name, mode) in modes {
+                let data = fs::metadata(dir.join(name)).expect("it is there");
+                let found = (data.uid(), data.gid(), data.mode() & 0o7777);
+                assert_eq!(found, (12, 34, mode), "{}, each pin: {each_pin}", dir.join(name).display());
+            }
+        };
+        install(&dir, &[hash("grows", 4), hash("stays", 4)]);
+        for (name, mode) in modes {
+            chown(dir.join(name), Some(12), Some(34)).expect("chown");
+            fs::set_permissions(dir.join(name), fs::Permissions::from_mode(mode)).expect("chmod");
+        }
+        let before = id(&dir.join("grows"));
+        let staged = options(&[hash("grows", 8), hash("stays", 4)]).begin().expect("begun").stage().expect("staged");
+        let snapshot = fs::metadata(bpffs.path().join("daemon@next/grows@base")).expect("a snapshot");
+        assert_eq!((snapshot.uid(), snapshot.gid(), snapshot.mode() & 0o7777), (12, 34, 0o640));
+        staged.commit().expect("committed");
+        assert_ne!(id(&dir.join("grows")), before);
+        are_kept(&dir);
+        are_kept(&bpffs.path().join("daemon@prev"));
+        maplock::Rollback::new(&dir).run().expect("back");
+        assert_eq!(id(&dir.join("grows")), before);
+        are_kept(&dir);
+        are_kept(&bpffs.path().join("daemon@prev"));
     }
 }
 

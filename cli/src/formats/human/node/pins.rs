@@ -138,7 +138,12 @@ fn beside(found: &Generations, out: &mut String) {
         ]),
     }
     if found.live.meta.is_some() && !found.foreign.is_empty() {
-        rows.push(["foreign".to_owned(), format!("{}; no upgrade touches them", found.foreign.join(", "))]);
+        let kinds = found.foreign.iter().map(|name| match found.live.kind_of(name) {
+            Some(kind) => format!("{name} ({kind})"),
+            None => name.clone(),
+        });
+        let kinds = kinds.collect::<Vec<_>>().join(", ");
+        rows.push(["foreign".to_owned(), format!("{kinds}; no upgrade touches them")]);
     }
     if !rows.is_empty() {
         _ = write!(out, "\n{}", columns("", &rows));

@@ -37,6 +37,8 @@ pub(super) fn render(pins: &Pins) -> Result<String, Error> {
     let found = &pins.found;
     let live = &found.live;
     limit(live.maps.values().map(|map| &map.observed.def))?;
+    let foreign = found.foreign.iter().map(|name| json!({ "pin": name, "kind": live.kind_of(name) }));
+    let foreign: Vec<_> = foreign.collect();
     let maps: Vec<_> = live.maps.values().map(|map| map_json(&map.observed)).collect();
     to_json(&json!({
         "dir": live.dir,
@@ -44,7 +46,7 @@ pub(super) fn render(pins: &Pins) -> Result<String, Error> {
         "maps": maps,
         "links": links(&pins.links),
         "programs": programs(&pins.programs),
-        "foreign": found.foreign,
+        "foreign": foreign,
         "kept": found.kept.as_ref().map(generation),
         "staged": found.staged.as_ref().map(generation),
         // What the next upgrade, roll-back or confirmation does first, unless an upgrade runs.
