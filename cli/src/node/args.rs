@@ -110,7 +110,7 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
     pub(crate) unverifiable: Vec<Answer>,
 
-    /// For a pin with more room than maps.lock asks for: refuse, swap or reuse [default: refuse]
+    /// For a pin with more room than is asked for: reuse, refuse or swap [default: reuse]
     #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
     pub(crate) larger: Vec<Answer>,
 
@@ -277,16 +277,16 @@ mod tests {
         let answers = |texts: &[&str]| texts.iter().map(|text| way(text).expect("an answer")).collect();
         let args = PolicyArgs {
             on_unknown: answers(&["stats=swap", "reuse"]),
-            larger: answers(&["stats=reuse"]),
+            larger: answers(&["stats=swap"]),
             max_entries: vec![("drops".to_owned(), 12)],
             ..PolicyArgs::default()
         };
         let policies = args.policies();
         assert_eq!(policies.all.unknown, OnMismatch::Reuse);
         let stats = policies.of("stats");
-        assert_eq!((stats.unknown, stats.larger, stats.max_entries), (OnMismatch::Swap, OnMismatch::Reuse, None));
+        assert_eq!((stats.unknown, stats.larger, stats.max_entries), (OnMismatch::Swap, OnMismatch::Swap, None));
         let drops = policies.of("drops");
-        assert_eq!((drops.unknown, drops.larger, drops.max_entries), (OnMismatch::Reuse, OnMismatch::Refuse, Some(12)));
+        assert_eq!((drops.unknown, drops.larger, drops.max_entries), (OnMismatch::Reuse, OnMismatch::Reuse, Some(12)));
     }
 
     #[test]

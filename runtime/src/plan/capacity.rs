@@ -1,11 +1,11 @@
 //! How many entries a map has room for, where the lock leaves that to the daemon.
 
 use maplock_layout::lock::LockedMap;
-use maplock_layout::map_type::Capacity;
+use maplock_layout::map_type::{Behaviour, Capacity};
 use maplock_layout::{Disposition, MapDef};
 
 use super::decision::{By, Decision};
-use super::policy::{OnMismatch, Policy};
+use super::policy::Policy;
 use super::types::Inputs;
 use crate::inspect::normalise::created_max_entries;
 
@@ -41,15 +41,21 @@ pub(super) fn told(inputs: &Inputs<'_>, is_told: bool, decision: Decision) -> De
     Decision { why, ..decision }
 }
 
-/// True where a daemon chose the capacity of the pinned map, and no policy says what is to become of one that is larger than asked.
-pub(super) fn was_chosen(asked: &LockedMap, policy: &Policy) -> bool {
-    asked.runtime_capacity && policy.max_entries.is_none() && policy.larger == OnMismatch::Refuse
+/// How much room is asked for, and by whom: a phrase.
+pub(super) fn asked_for(asked: &MapDef, policy: &Policy) -> String {
+    let wanted = asked.max_entries;
+    match policy.max_entries {
+        Some(_) => format!("the daemon's policy asks for {wanted}"),
+        None => format!("{wanted} asked"),
+    }
 }
 
 /// The larger map stays.
-pub(super) fn stays(old: &MapDef, asked: &MapDef) -> Decision {
-    let (room, wanted) = (old.max_entries, asked.max_entries);
-    let why = format!("same layout; max_entries stays at {room}, as a daemon chose it: {wanted} asked");
-    let def = MapDef { max_entries: room, ..asked.clone() };
-    Decision { disposition: Disposition::Reuse, why, def, by: By::Lock }
+pub(super) fn stays(old: &MapDef, asked: &LockedMap, policy: &Policy) -> Decision {
+    let (room, def) = (old.max_entries, &asked.def);
+    // One that loaders fill is made anew all the same.
+    let max_entries = if old.map_type.row().entries == Behaviour::Refilled { def.max_entries } else { room };
+    let whose = if asked.runtime_capacity && policy.max_entries.is_none() { ", as a daemon chose it" } else { "" };
+    let why = format!("same layout; max_entries stays at {room}{whose}: {}", asked_for(def, policy));
+    Decision { disposition: Disposition::Reuse, why, def: MapDef { max_entries, ..def.clone() }, by: By::Lock }
 }

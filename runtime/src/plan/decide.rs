@@ -228,9 +228,15 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
             };
             by_policy(policy.unverifiable, by, nothing, &findings, old, asked)
         }
-        By::Larger if capacity::was_chosen(asked, policy) => capacity::stays(old, &asked.def),
+        By::Larger
+            if policy.larger == OnMismatch::Reuse
+                && !findings.iter().any(|finding| finding.rule.effect.rules_out_reuse) =>
+        {
+            capacity::stays(old, asked, policy)
+        }
         By::Larger => {
-            let why = format!("holds up to {} entries, {} asked", old.max_entries, asked.def.max_entries);
+            let room = capacity::asked_for(&asked.def, policy);
+            let why = format!("holds up to {} entries, {room}", old.max_entries);
             by_policy(policy.larger, by, why, &findings, old, asked)
         }
     };

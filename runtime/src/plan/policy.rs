@@ -18,14 +18,14 @@ pub enum OnMismatch {
 }
 
 /// What to do with one map where the lock's history has no answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// A pin of another layout, and no epoch leads from it.
     pub unknown: OnMismatch,
     /// A pin whose layout nothing tells: no BTF, and no `maplock_meta` that speaks of it.
     pub unverifiable: OnMismatch,
-    /// A pin of the same layout that holds more entries than the spec asks for, as after a downgrade. `Reuse` keeps the
-    /// larger map.
+    /// A pin of the same layout that holds more entries than the spec asks for, as after a downgrade. By default it is used as it
+    /// is; `Refuse` returns to the kept map where that is of the size and the entries fit.
     pub larger: OnMismatch,
     /// A capacity chosen at run time, in place of the spec's `max_entries`.
     pub max_entries: Option<u32>,
@@ -35,6 +35,20 @@ pub struct Policy {
     /// Members of the value whose old and new counts are added up when entries are carried over: paths such as
     /// `connections` or `stats.bytes`. Each must be an integer of 4 or 8 bytes, aligned to its size.
     pub sum: Vec<String>,
+}
+
+impl Default for Policy {
+    /// Nothing is risked: what is of another layout, or of none that is known, is refused. More room than asked is no harm.
+    fn default() -> Self {
+        Self {
+            unknown: OnMismatch::Refuse,
+            unverifiable: OnMismatch::Refuse,
+            larger: OnMismatch::Reuse,
+            max_entries: None,
+            map_flags: None,
+            sum: Vec::new(),
+        }
+    }
 }
 
 /// The policy for each map: its own, or the one for all.

@@ -40,7 +40,12 @@ fn a_pinned_map_stays_as_large_as_it_is() {
     assert_eq!(asked(&map), 4096);
     assert_is(&case().policy(most(4096)).decide(), D::Reuse, "same layout");
     assert_is(&case().policy(most(8192)).decide(), D::Grow, "max_entries 4096 -> 8192, every entry kept");
-    assert_is(&case().policy(most(64)).decide(), D::Refuse, "holds up to 4096 entries, 64 asked");
+    // What the daemon's own policy lowered is told as such, whatever becomes of it.
+    let lowered = case().policy(most(64)).decide();
+    assert_is(&lowered, D::Reuse, "same layout; max_entries stays at 4096: the daemon's policy asks for 64");
+    assert_eq!(asked(&lowered), 4096);
+    let refused = case().policy(Policy { larger: OnMismatch::Refuse, ..most(64) }).decide();
+    assert_is(&refused, D::Refuse, "holds up to 4096 entries, the daemon's policy asks for 64");
 }
 
 #[test]
@@ -75,7 +80,14 @@ fn where_the_object_says_it_again_a_larger_map_stays_and_a_smaller_one_grows() {
     let swap = holds(4096).policy(policy(OnMismatch::Swap)).decide();
     assert_is(&swap, D::Swap, "holds up to 4096 entries, 1024 asked (policy: swap)");
     let never_so = Case::one(&MapDef { max_entries: 4096, ..asked_for.clone() }, &asked_for).decide();
-    assert_is(&never_so, D::Refuse, "holds up to 4096 entries, 1024 asked");
+    assert_is(&never_so, D::Reuse, "same layout; max_entries stays at 4096: 1024 asked");
+}
+
+#[test]
+fn what_is_made_anew_has_the_room_that_is_asked_for() {
+    let table = |max_entries| def("stats", T::PROG_ARRAY, &uint(4), max_entries);
+    let map = Case { live: vec![untyped(&table(64), 7)], ..Case::one(&table(64), &table(8)) }.decide();
+    assert_eq!((map.disposition(), asked(&map)), (D::Swap, 8), "{}", map.why);
 }
 
 #[test]

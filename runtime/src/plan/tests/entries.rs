@@ -27,9 +27,11 @@ fn a_ring_buffer_that_grows_is_made_anew_and_the_old_one_is_kept() {
 }
 
 #[test]
-fn a_ring_buffer_that_shrinks_again_is_made_anew_too() {
+fn a_ring_buffer_that_shrinks_again_stays_or_is_made_anew_as_the_policy_says() {
     let ring = |max_entries| MapDef { max_entries, pinning: Pinning::ByName, ..MapDef::new("stats", T::RINGBUF) };
     let map = Case::one(&ring(8192), &ring(4096)).decide();
+    assert_is(&map, D::Reuse, "same layout; max_entries stays at 8192: 4096 asked");
+    let map = Case::one(&ring(8192), &ring(4096)).policy(policy(OnMismatch::Refuse)).decide();
     assert_is(&map, D::Swap, "8192 -> 4096 bytes; events not yet read stay in the old buffer, which is kept");
 }
 

@@ -91,7 +91,7 @@ fn the_same_release_on_its_own_maps_leaves_the_kept_generation() {
     assert!(!grows.plan().leaves_kept);
     // A larger map that is used as it is, is what it was at the start before.
     let larger = Case { meta: asked(64), ..Case::one(&grown, &stats) }.kept(&older);
-    assert!(larger.policy(policy(OnMismatch::Reuse)).plan().leaves_kept);
+    assert!(larger.plan().leaves_kept);
     // One map more, or less.
     let mut goes = case(64);
     goes.live.push(pinned(&MapDef { name: "old".to_owned(), ..stats.clone() }, 8, 0));
@@ -145,7 +145,7 @@ fn a_map_of_another_layout_gives_way_to_the_kept_one_that_fits() {
 #[test]
 fn a_larger_map_gives_way_to_the_kept_one_where_its_entries_fit() {
     let (newer, older) = (hash(&counters(4), 4096), hash(&counters(4), 64));
-    let mut case = Case::one(&newer, &older).kept(&older);
+    let mut case = Case::one(&newer, &older).kept(&older).policy(policy(OnMismatch::Refuse));
     let map = case.decide();
     assert_is(&map, D::Reuse, "returns to the kept map of 64, 12 entries carried back");
     assert!(matches!(map.action, Action::CarryBack { .. }));
@@ -155,8 +155,8 @@ fn a_larger_map_gives_way_to_the_kept_one_where_its_entries_fit() {
     assert_is(&case.decide(), D::Refuse, why);
     case.live[0].entries = None;
     assert_is(&case.decide(), D::Reuse, "returns to the kept map of 64, entries carried back where they fit");
-    // A policy that keeps the larger one comes first.
-    let map = case.policy(policy(OnMismatch::Reuse)).decide();
+    // Unless that is asked for, the larger one stays.
+    let map = case.policy(Policy::default()).decide();
     assert_eq!((map.disposition(), map.action.returns_to_kept(), id(&map)), (D::Reuse, false, Some(7)));
 }
 
@@ -187,14 +187,15 @@ fn what_stays_behind_in_a_larger_map_that_cannot_be_copied_is_lost_though_its_la
     let larger_and_kept =
         [T::QUEUE, T::STACK].map(|map_type| (keyless(map_type, 128), keyless(map_type, 64))).into_iter();
     for (larger, kept) in larger_and_kept.chain([(of_maps(128), of_maps(64))]) {
-        let plan = Case::one(&larger, &kept).kept(&kept).plan();
+        let returns = || Case::one(&larger, &kept).kept(&kept).policy(policy(OnMismatch::Refuse));
+        let plan = returns().plan();
         let why = "returns to the map kept since the last upgrade; 12 entries of the live one not carried back";
         assert_is(&plan.maps[0], D::Reuse, why);
         assert_eq!(from(&plan.maps[0]), to(&plan.maps[0]), "the capacity is no part of it");
         assert!(plan.outcome().starts_with("lost: 12 entries of stats · "), "{plan}");
         assert_eq!(plan.denied(&[D::Swap]).count(), 1, "{plan}");
         // An empty one leaves nothing behind.
-        let mut empty = Case::one(&larger, &kept).kept(&kept);
+        let mut empty = returns();
         empty.live[0].entries = Some(0);
         assert!(empty.plan().outcome().starts_with("nothing is lost"));
     }
