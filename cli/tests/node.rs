@@ -126,7 +126,7 @@ fn what_is_denied_fails_and_says_the_way_out() {
         "plan --lock unknown.lock --pins fs/minimesh --deny refuse --on-unknown reuse",
         "plan --lock v2.lock --pins fs/minimesh --deny grow,create --deny reuse",
         "plan --lock v1.lock --pins fs/minimesh --max-entries backends=8 --deny refuse",
-        "plan --lock v1.lock --pins fs/minimesh --max-entries backends=8 --larger reuse --deny refuse",
+        "plan --lock v1.lock --pins fs/minimesh --max-entries backends=8 --larger refuse --deny refuse",
     ]));
 }
 

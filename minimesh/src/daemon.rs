@@ -69,13 +69,24 @@ impl Daemon {
         let report = staged.commit()?;
         println!("\n{report}");
 
-        if let Some(entries) = &entries {
-            for map in entries {
-                settle(&Map::open(&self.pins.join(map.map))?, map)?;
-            }
-            for map in entries.iter().rev() {
-                prune(&Map::open(&self.pins.join(map.map))?, map)?;
-            }
+        let Some(entries) = &entries else { return Ok(()) };
+        // Whoever reads this must not take it for an upgrade that did not happen.
+        self.follow(entries).map_err(|error| {
+            format!(
+                "the upgrade is done, and {} runs; but its maps are not as the configuration says: {error}",
+                self.release.name
+            )
+            .into()
+        })
+    }
+
+    /// Makes the live maps what the configuration says.
+    fn follow(&self, entries: &[MapEntries; 3]) -> Result<(), Error> {
+        for map in entries {
+            settle(&Map::open(&self.pins.join(map.map))?, map)?;
+        }
+        for map in entries.iter().rev() {
+            prune(&Map::open(&self.pins.join(map.map))?, map)?;
         }
         Ok(())
     }
@@ -83,9 +94,8 @@ impl Daemon {
 
 /// Where the locks have no answer, which is the way down: no epoch of an older release leads from a newer layout.
 fn policies() -> Policies {
-    // `backends` is filled anew from the configuration, `stats` begins again. A larger map than the older release asked for serves
-    // it as well, and keeps what it holds for the way up.
-    let policy = Policy { unknown: OnMismatch::Swap, larger: OnMismatch::Reuse, ..Policy::default() };
+    // `backends` is filled anew from the configuration, `stats` begins again.
+    let policy = Policy { unknown: OnMismatch::Swap, ..Policy::default() };
     let maps = ["backends", "stats"].map(|map| (map.to_owned(), policy.clone()));
     Policies { maps: maps.into(), ..Policies::default() }
 }

@@ -86,6 +86,7 @@ pub use upgrade::inputs::dry_run;
 pub use upgrade::report::{LinkReport, MapReport, Progress, Report};
 pub use upgrade::rollback::{Rollback, confirm};
 pub use upgrade::stage::Staged;
+pub use upgrade::taken_back::LeftBehind;
 pub use zerocopy;
 
 /// What maplock's own tools, tests and benchmarks need besides: no part of the interface, and different in the next version.

@@ -28,12 +28,17 @@ use std::time::Duration;
 use crate::kernel::Cgroup;
 use maplock::internals::sys::{Map, NewProg, Prog};
 use maplock::layout::config::Levels;
+use maplock::layout::conversion::Answers;
 use maplock::layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{
     Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, epochs,
 };
-use maplock::{AttachType, Error, Hook, OnMismatch, Options, Policies, Policy, Report, Spec, Staged};
+use maplock::{
+    AttachType, Entries, Error, Hook, MapValue, Migrate, MigrateError, OnMismatch, Options, Policies, Policy, Report,
+    Spec, Staged,
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `BPF_PROG_TYPE_CGROUP_SOCK`.
 const CGROUP_SOCK: u32 = 9;
@@ -110,6 +115,8 @@ pub struct Daemon {
     pub is_impatient: bool,
     /// Use maps that have grown as they are where the release asks for less; else return to the kept ones.
     pub keeps_larger: bool,
+    /// `wide` is converted by code, which the second release alone has.
+    pub by_hand: bool,
 }
 
 impl Daemon {
@@ -123,7 +130,8 @@ impl Daemon {
             tag.extend(char::from_digit((number % 36) as u32, 36));
             number /= 36;
         }
-        Self { dir, cgroup: cgroup.path().to_owned(), tag, each_pin: false, is_impatient: false, keeps_larger: false }
+        let cgroup = cgroup.path().to_owned();
+        Self { dir, cgroup, tag, each_pin: false, is_impatient: false, keeps_larger: false, by_hand: false }
     }
 
     /// The name of one of its maps.
@@ -181,7 +189,8 @@ impl Daemon {
         for (map, on_upgrade) in [("swapped", OnUpgrade::Swap), ("wide", OnUpgrade::Migrate)] {
             let (name, levels) = (self.map(map), Levels::default());
             let entered = epochs::accept(&accepted, &observed, &name, on_upgrade, "for the test", &levels);
-            accepted = epochs::convert(&entered.expect("a break"), &name, None).expect("nothing is asked");
+            let by_hand = (self.by_hand && map == "wide").then(|| Answers { by_hand: true, ..Answers::default() });
+            accepted = epochs::convert(&entered.expect("a break"), &name, by_hand.as_ref()).expect("nothing is asked");
         }
         let sum = [("n".to_owned(), Merge::Sum)].into();
         Spec::from(epochs::merge(&accepted, &self.map("wide"), &sum).expect("a counter"))
@@ -221,7 +230,14 @@ impl Daemon {
     /// The upgrade that a start of this release asks for.
     #[must_use]
     pub fn options(&self, release: Release) -> Options {
-        let options = Options::new(self.spec(release), &self.dir).policies(self.policies());
+        let spec = self.spec(release);
+        let epoch = spec.map(&self.map("wide")).and_then(|wide| wide.epochs.first());
+        let code = epoch.filter(|_| self.by_hand).map(|epoch| (epoch.from.to_string(), epoch.to.to_string()));
+        let options = Options::new(spec, &self.dir).policies(self.policies());
+        let options = match code {
+            Some((from, to)) => options.migration::<Wide, Narrow>(&from, &to),
+            None => options,
+        };
         let options = if self.each_pin { options.each_pin() } else { options };
         if self.is_impatient { options.wait(Duration::ZERO) } else { options }
     }
@@ -240,8 +256,8 @@ impl Daemon {
     pub fn command(&self, binary: &str, what: &str) -> Command {
         let mut command = Command::new(binary);
         command.arg(&self.dir).arg(&self.cgroup).args([&self.tag, what]);
-        if self.each_pin {
-            command.arg("each-pin");
+        for (word, is_given) in [("each-pin", self.each_pin), ("by-hand", self.by_hand)] {
+            command.args(is_given.then_some(word));
         }
         command
     }
@@ -330,6 +346,35 @@ pub fn wide(release: Release, key: u32, counted: u64) -> Vec<u8> {
     match release {
         Release::One => [(n as u32).to_ne_bytes(), more.to_ne_bytes()].concat(),
         Release::Two => [u64::from(more).to_ne_bytes(), n.to_ne_bytes()].concat(),
+    }
+}
+
+/// `wide` of the first release.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Narrow {
+    n: u32,
+    more: u32,
+}
+
+/// `wide` of the second.
+#[derive(Debug, Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct Wide {
+    more: u64,
+    n: u64,
+}
+
+impl MapValue for Narrow {}
+impl MapValue for Wide {}
+
+impl Migrate<Narrow> for Wide {
+    type OldKey = u32;
+    type Key = u32;
+
+    fn migrate(key: &u32, old: &Narrow, new: &mut Entries<'_, u32, Self>) -> Result<(), MigrateError> {
+        new.insert(*key, Self { more: old.more.into(), n: old.n.into() });
+        Ok(())
     }
 }
 

@@ -31,6 +31,10 @@ struct Scene {
     is_undone: bool,
     /// It is killed after the switch only, and called again at every point, where else a release may be started.
     is_called_again: bool,
+    /// A release that is started between the kill and the second call.
+    between: Option<Release>,
+    /// A map is converted by code, which the second release alone has.
+    by_hand: bool,
 }
 
 /// How a scene is brought to an end after the kill.
@@ -49,7 +53,7 @@ fn killed_everywhere(scene: Scene) -> usize {
                     loop {
                         let point = next.fetch_add(1, Ordering::Relaxed);
                         let mut daemon = Daemon::new(bpffs.path().join(format!("case{point}")), &cgroup);
-                        daemon.each_pin = scene.each_pin;
+                        (daemon.each_pin, daemon.by_hand) = (scene.each_pin, scene.by_hand);
                         let (at, problems) = killed_at(scene, point, &daemon, traffic);
                         if !problems.is_empty() {
                             wrong
@@ -126,6 +130,7 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
     }
     // The same release again, or the other one; or the same roll-back.
     let end = if scene.killed == "confirm" { TWO } else { ENDS[point / 2 % 2] };
+    let mut is_loss_told = false;
     let again = match scene.killed {
         "rollback" if (scene.is_called_again || point.is_multiple_of(3)) && killed.is_some() => {
             // One that had come to its end is rolled back in its turn.
@@ -133,10 +138,19 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
             let has_record = names.iter().any(|name| name.ends_with("@record"));
             let is_unfinished = has_record || truth::beside(&daemon.dir, "next").exists();
             let is_over = !is_unfinished && names.contains(&daemon.map(ONE.own()));
-            let end = if is_over { TWO } else { ONE };
+            let started = scene.between.map(|release| daemon.start(release)).transpose();
+            if let Err(error) = started {
+                problems.push(format!("the start of {:?} says: {error}", scene.between));
+            }
+            // From the second release, which has upgraded again, the way back leads to the first in any case.
+            let end = if is_over && scene.between != Some(TWO) { TWO } else { ONE };
             roll_back(&daemon.dir).map(|_| end).map_err(|error| error.to_string())
         }
-        _ => daemon.start(end).map(|_| end).map_err(|error| error.to_string()),
+        _ => daemon.start(end).map_err(|error| error.to_string()).map(|report| {
+            let wide = report.maps.iter().find(|map| map.map == daemon.map("wide"));
+            is_loss_told = !report.left_behind.is_empty() || wide.is_some_and(|map| map.lost != Some(0));
+            end
+        }),
     };
     drop(still);
     traffic.wait_for_some();
@@ -149,7 +163,12 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
     let now = traffic.hold();
     match again {
         Err(error) => problems.push(format!("the next start ({end:?}) says: {error}")),
-        Ok(release) => problems.extend(truth::problems(daemon, release, *now - before)),
+        Ok(release) => {
+            problems.extend(truth::problems(daemon, release, *now - before));
+            if scene.by_hand && release == ONE && truth::counted_narrow(daemon) != *now - before && !is_loss_told {
+                problems.push("what was not converted back is lost, and nothing says so".to_owned());
+            }
+        }
     }
     if scene.is_shared && !neighbour.exists() {
         problems.push("what somebody else had there is gone".to_owned());
@@ -178,6 +197,8 @@ const UPGRADE: Scene = Scene {
     is_shared: false,
     is_undone: false,
     is_called_again: false,
+    between: None,
+    by_hand: false,
 };
 
 /// The second release is started again where it runs, and the first is kept.
@@ -209,6 +230,38 @@ fn a_restart_killed_at_every_system_call_leaves_the_way_back() {
 #[test]
 fn a_restart_pin_by_pin_killed_at_every_system_call_leaves_the_way_back() {
     run(Scene { each_pin: true, ..RESTART }, 50);
+}
+
+#[test]
+fn a_restart_in_a_shared_directory_killed_at_every_system_call_leaves_the_way_back() {
+    run(Scene { is_shared: true, ..RESTART }, 50);
+}
+
+/// A start of the older release has no such code: it takes the upgrade back, and says what is lost by that.
+#[test]
+fn an_upgrade_that_converts_by_hand_killed_at_every_system_call_converges() {
+    run(Scene { by_hand: true, ..UPGRADE }, 100);
+}
+
+#[test]
+fn an_upgrade_pin_by_pin_that_converts_by_hand_killed_at_every_system_call_converges() {
+    run(Scene { by_hand: true, each_pin: true, ..UPGRADE }, 100);
+}
+
+/// The daemon of the older release starts before the second call, completes the roll-back, and starts again on its maps.
+#[test]
+fn a_roll_back_that_a_start_completed_ends_where_one_roll_back_ends() {
+    run(Scene { is_called_again: true, between: Some(ONE), ..ROLL_BACK }, 20);
+}
+
+#[test]
+fn a_roll_back_pin_by_pin_that_a_start_completed_ends_where_one_roll_back_ends() {
+    run(Scene { is_called_again: true, is_shared: true, between: Some(ONE), ..ROLL_BACK }, 20);
+}
+
+#[test]
+fn a_roll_back_that_a_newer_start_undid_leads_to_the_older_release_again() {
+    run(Scene { is_called_again: true, between: Some(TWO), ..ROLL_BACK }, 20);
 }
 
 #[test]

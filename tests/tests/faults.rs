@@ -471,8 +471,8 @@ fn a_link_that_somebody_puts_in_the_place_of_the_kept_generation_meanwhile_is_no
         Fate::Made
     });
     assert!(made >= 2 && ended.code != Some(0), "{ended:?}");
-    let wanted = format!("`{}` was put there by somebody else", prev.display());
-    assert!(ended.stderr.contains(&wanted), "{}", ended.stderr);
+    let wanted = format!("`{}` is a symbolic link to `{}`", prev.display(), theirs.display());
+    assert!(ended.stderr.contains(&wanted) && ended.stderr.contains("; the upgrade is done, "), "{}", ended.stderr);
     assert!(truth::names(&theirs).is_empty(), "{:?}", truth::names(&theirs));
     std::fs::remove_file(&prev).expect("a link");
     daemon.start(Release::Two).expect("the upgrade is completed");

@@ -1,14 +1,16 @@
 //! Which map was copied or converted from which, written down beside the pins, so that what was written since can be settled by
 //! whoever finds it.
 
-use maplock_layout::conversion::Conversion;
+use maplock_layout::conversion::{Conversion, Leg};
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory::{self, list};
 use crate::generation::names;
+use crate::generation::records::{Commit, What};
 use crate::generation::text::{self, NoText};
 use crate::sys::Map;
 use crate::sys::bpffs::Dir;
+use crate::transfer::migrate::Migrations;
 use crate::transfer::{Side, Sum};
 
 /// How a staged map was derived from one of the generation before.
@@ -108,6 +110,14 @@ impl Ways {
         self.back.clone().map(|back| Self { there: back, back: Some(self.there.clone()) })
     }
 
+    /// True where whoever has these conversions by hand can go there.
+    fn has_code(&self, migrations: &Migrations) -> bool {
+        self.there.legs.iter().all(|leg| match leg {
+            Leg::Derived(_) => true,
+            Leg::ByHand { from, to } => migrations.get(*from, *to).is_some(),
+        })
+    }
+
     /// Pins the text of it beside the map `name` in a generation.
     pub(crate) fn write(&self, dir: &Dir, name: &str) -> Result<(), Error> {
         let path = dir.join(names::conversion_of(name));
@@ -160,6 +170,26 @@ pub(crate) fn transfers_in(dir: &Dir) -> Result<Vec<(String, Derivation)>, Error
         found.push((map.to_owned(), record));
     }
     Ok(found)
+}
+
+/// How the maps of a staged generation were derived from the live ones.
+pub(crate) fn staged_transfers(next: &Dir, commit: Commit) -> Result<Vec<(String, Derivation)>, Error> {
+    match commit.what {
+        // None was: these tell how the maps that both have were derived from those of the kept generation.
+        What::Restart => Ok(Vec::new()),
+        What::Upgrade | What::RollBack => transfers_in(next),
+    }
+}
+
+/// The maps of a staged generation whose entries only code converts that is not among `migrations`.
+pub(crate) fn lacks_code(next: &Dir, commit: Commit, migrations: &Migrations) -> Result<Vec<String>, Error> {
+    let mut maps = Vec::new();
+    for (name, record) in staged_transfers(next, commit)? {
+        if record.converted.is_some() && !Ways::read(next, &name)?.has_code(migrations) {
+            maps.push(name);
+        }
+    }
+    Ok(maps)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub const VERSION: u32 = 1;
 /// What a generation says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Meta {
-    /// Its number: that of the generation before it, and one.
+    /// Its number: one more than the highest of those that were there as it was made. It goes with it to be kept, and comes back with it.
     pub generation: u64,
     /// The maps that belong to it, by name. All other pins beside it are somebody else's.
     pub maps: BTreeMap<String, MetaMap>,

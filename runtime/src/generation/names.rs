@@ -1,6 +1,7 @@
 //! What the names in a generation mean. bpffs refuses a dot in a name; `@` is fine.
 
 use crate::generation::meta;
+use crate::generation::text::FRESH;
 
 /// Ends the name of the pin of a hook's program.
 pub(crate) const PROG: &str = "@prog";
@@ -21,8 +22,10 @@ pub(crate) const RETURNING: &str = "returning@record";
 
 /// The map that is locked while the generations are changed: one, pinned in all of them.
 pub(crate) const LOCK: &str = "maplock@lock";
+/// The record that says: this generation came back by a roll-back that a start completed, which whoever called it does not know yet.
+pub(crate) const RETURNED: &str = "returned@record";
 
-/// The directory in a staged generation that holds the old one while the pins are moved one by one, and the kept one stays.
+/// The directory in a staged generation that holds the old one while the pins are moved one by one.
 pub(crate) const LEFT: &str = "left@pins";
 
 /// Name of a map's snapshot.
@@ -45,9 +48,9 @@ pub(crate) fn map_of_derivation(name: &str) -> Option<&str> {
     map_of_transfer(name).or_else(|| name.strip_suffix(CONVERSION))
 }
 
-/// True for a map that holds the text of a conversion, and no entries.
+/// True for a map that holds the text of a conversion, or one that a crash kept from its place, and no entries.
 pub(crate) fn is_text(name: &str) -> bool {
-    name.ends_with(CONVERSION)
+    name.ends_with(CONVERSION) || name.ends_with(FRESH)
 }
 
 /// The map of a transfer record.
@@ -73,13 +76,13 @@ pub(crate) fn hook_of_target(name: &str) -> Option<&str> {
 /// True for names that maplock itself puts into a generation, beside maps and links.
 pub(crate) fn is_own(name: &str) -> bool {
     name == meta::NAME
-        || [COMMIT, MOVING, RETURNING, LEFT, LOCK].contains(&name)
-        || [PROG, BASE, TRANSFER, CONVERSION, TARGET].iter().any(|ending| name.ends_with(ending))
+        || [COMMIT, MOVING, RETURNING, RETURNED, LEFT, LOCK].contains(&name)
+        || [PROG, BASE, TRANSFER, CONVERSION, TARGET, FRESH].iter().any(|ending| name.ends_with(ending))
 }
 
 /// True for snapshots, records and what else a committed generation needs no more.
 pub(crate) fn is_scaffold(name: &str) -> bool {
-    [COMMIT, MOVING, RETURNING, LEFT].contains(&name) || name.ends_with(BASE)
+    [COMMIT, MOVING, RETURNING, LEFT].contains(&name) || name.ends_with(BASE) || name.ends_with(FRESH)
 }
 
 /// The name under which a map is pinned: bpffs takes no dots (EPERM), so that `.rodata` is pinned as `_rodata`, which is what

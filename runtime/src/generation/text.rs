@@ -8,6 +8,9 @@ use crate::sys;
 use crate::sys::bpffs::{self, Pin};
 use crate::sys::consts::BPF_F_RDONLY_PROG;
 
+/// Ends the name of a text between its pin and its rename over the one before it.
+pub(crate) const FRESH: &str = "@new";
+
 /// Pins a text, in the place of one that is there. The map is frozen before it is seen.
 ///
 /// # Errors
@@ -21,7 +24,7 @@ pub(crate) fn write(at: &Pin, name: &str, text: &str) -> io::Result<()> {
     })?;
     map.update(&[0; 4], text.as_bytes(), 0)?;
     map.freeze()?;
-    let fresh = at.dir().join(format!("{}@new", at.file_name()));
+    let fresh = at.dir().join(format!("{}{FRESH}", at.file_name()));
     bpffs::unlink(&fresh)?;
     map.pin(&fresh)?;
     bpffs::rename(&fresh, at)

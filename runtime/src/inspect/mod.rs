@@ -2,11 +2,12 @@
 
 mod directory;
 mod error;
-mod generations;
+pub(crate) mod generations;
 mod layouts;
 pub mod normalise;
 mod observe;
 mod version;
+mod way_back;
 
 pub(crate) use directory::within;
 pub use directory::{Inventory, Pinned, directory};
@@ -15,3 +16,5 @@ pub use generations::{Generations, generations};
 pub use layouts::Layouts;
 pub use observe::{Observed, Source, observe};
 pub(crate) use version::with_version;
+pub use way_back::{MapBack, WayBack};
+pub(crate) use way_back::{generation_number, lacks_layout};

@@ -19,6 +19,7 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod types;
+pub(crate) mod way_back;
 
 use maplock_layout::map_type::Behaviour;
 
@@ -26,6 +27,7 @@ use maplock_layout::map_type::Behaviour;
 pub use types::Inputs;
 pub use types::{Action, Asked, Carry, CommitBy, Kept, Live, MapPlan, Plan, Since};
 
+pub use crate::inspect::{MapBack, WayBack};
 pub use crate::transfer::Sum;
 
 pub(crate) use recognise::lacks_layout;
@@ -40,7 +42,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     maps.extend(gone::gone(inputs, &found));
     maps.sort_by(|a, b| a.map.cmp(&b.map));
     let leaves_kept = !inputs.kept.is_empty() && changes_nothing(inputs, &maps);
-    Plan { dir: inputs.dir.to_owned(), maps, commit: CommitBy::default(), leaves_kept }
+    Plan { dir: inputs.dir.to_owned(), maps, commit: CommitBy::default(), leaves_kept, way_back: None }
 }
 
 /// True where the live generation says that it asked for the very same maps. What loaders fill is made anew at each start.

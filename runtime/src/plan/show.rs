@@ -109,7 +109,9 @@ impl Plan {
         self.maps.iter().filter(|map| wanted(map)).map(|map| map.map.clone()).collect()
     }
 
-    /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true where the upgrade does not start), `leaves_kept`, `estimate_ms`, and `maps`: a
+    /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true where the upgrade does not start), `leaves_kept`, `estimate_ms`,
+    /// `way_back` (what a roll-back leads to after it, or null: an object of `generation`, a number or null, `maps`, a list of `map`, `from`, `to`
+    /// of those that have another layout then or are not in both, and `unknown`, names of maps of which nothing tells), and `maps`: a
     /// list of objects, by name, with
     ///
     /// - `map`, `was` (the name of its pin so far, where it was renamed, or null), `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
@@ -132,6 +134,7 @@ impl Plan {
             },
             "refused": self.is_refused(),
             "leaves_kept": self.leaves_kept,
+            "way_back": self.way_back,
             "estimate_ms": milliseconds(self.estimate()),
             "maps": maps,
         })

@@ -8,8 +8,8 @@ use maplock_layout::conversion::Conversion;
 use maplock_layout::{Digest, Disposition, Finding, Loss, MapDef};
 
 use crate::generation::meta::Meta;
-use crate::inspect::Observed;
 use crate::inspect::normalise::Node;
+use crate::inspect::{Observed, WayBack};
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
 use crate::transfer::Sum;
@@ -28,6 +28,8 @@ pub struct Plan {
     /// True where nothing changes, as the same release starts again, but for tables that its loader fills anew: the generation that is
     /// kept stays the kept one, and a roll-back leads past this one to what was there before. False where none is kept.
     pub leaves_kept: bool,
+    /// What a roll-back leads to after it; `None` where nothing is kept then, or it does not start.
+    pub way_back: Option<WayBack>,
 }
 
 /// How the pins of the new generation come into the place of the old.

@@ -115,10 +115,10 @@ impl Prog {
         Self(fd)
     }
 
-    /// Loads a program. On a rejection the error ends with the end of the verifier's log.
+    /// Loads a program. Where the verifier refuses it, the end of its log is traced at debug level: nobody else has asked for that.
     ///
     /// # Errors
-    /// The kernel's, with its log.
+    /// The kernel's.
     pub fn load(new: &NewProg<'_>) -> io::Result<Self> {
         let functions = new.functions.map_or(&[][..], |(_, functions)| functions);
         let len = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -158,7 +158,11 @@ impl Prog {
         let log = String::from_utf8_lossy(&log[..end]);
         let tail: Vec<&str> = log.trim_end().lines().rev().take(12).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
-        Err(io::Error::new(error.kind(), format!("{error}; the verifier says:\n{}", tail.join("\n"))))
+        if tail.is_empty() {
+            return Err(error);
+        }
+        tracing::debug!(program = new.name, "the verifier says:\n{}", tail.join("\n"));
+        Err(io::Error::new(error.kind(), format!("{error}; the verifier's log is told at debug level")))
     }
 
     /// The program of that id.

@@ -18,6 +18,7 @@ use crate::upgrade::inputs::look;
 use crate::upgrade::recover;
 use crate::upgrade::report::Progress;
 use crate::upgrade::shown;
+use crate::upgrade::taken_back::LeftBehind;
 
 /// An upgrade that is about to begin.
 pub struct Options {
@@ -102,7 +103,8 @@ impl Options {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
         let lock = Exclusive::lock(&site, self.wait)?;
-        let recovered = recover::recover(&site, &self.migrations)?.recovered;
+        let recover::Found { recovered, taken_back, .. } = recover::recover(&site, &self.migrations)?;
+        let left_behind = taken_back.unwrap_or_default();
         shown::check(&site)?;
         shown::check_links(&site)?;
         let (mut plan, taken) = look(&self.spec, &site, &self.policies, Some(&self.migrations))?;
@@ -116,7 +118,7 @@ impl Options {
             tracing::info!(map = map.map, disposition = map.disposition().name(), why = map.why, "planned");
         }
         let Self { spec, policies, progress, migrations, .. } = self;
-        Ok(Upgrade { spec, policies, site, plan, recovered, lock, migrations, progress, start })
+        Ok(Upgrade { spec, policies, site, plan, recovered, left_behind, lock, migrations, progress, start })
     }
 }
 
@@ -127,6 +129,7 @@ pub struct Upgrade {
     pub(crate) site: Site,
     pub(crate) plan: Plan,
     recovered: Recovered,
+    pub(crate) left_behind: Vec<LeftBehind>,
     pub(crate) lock: Exclusive,
     pub(crate) migrations: Migrations,
     pub(crate) progress: Box<dyn FnMut(Progress<'_>) + Send>,
@@ -150,5 +153,12 @@ impl Upgrade {
     #[must_use]
     pub fn recovered(&self) -> Recovered {
         self.recovered
+    }
+
+    /// Where that upgrade had switched links and was taken back, since this program does not have the code that converts its entries: what its
+    /// programs wrote meanwhile and is lost. The report has it too.
+    #[must_use]
+    pub fn left_behind(&self) -> &[LeftBehind] {
+        &self.left_behind
     }
 }

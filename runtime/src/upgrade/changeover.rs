@@ -15,7 +15,7 @@ use std::io;
 use std::time::Instant;
 
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::generation::derivation::{Derivation, transfers_in};
+use crate::generation::derivation::{Derivation, staged_transfers};
 use crate::generation::directory::{
     self, belongs, has_record, hooks_in, is_of, is_there, link_at, list, meta_of, same_pin,
 };
@@ -31,6 +31,7 @@ use crate::upgrade::links::{detach_vanished, grace_period, is_gone, open_link, s
 use crate::upgrade::report::{Done, LinkReport};
 use crate::upgrade::settle::unsettled;
 use crate::upgrade::shown;
+use crate::upgrade::taken_back::LeftBehind;
 
 /// Goes on with the staged generation, which is complete.
 pub(crate) struct Changeover<'a> {
@@ -55,7 +56,7 @@ impl Changeover<'_> {
                 Ok(start) => start,
                 Err(error) => {
                     return Err(match self.undo(done.is_settling) {
-                        Ok(()) => error,
+                        Ok(lost) => lost.iter().fold(error, |error, lost| error.and(&format!("; {lost}"))),
                         Err(worse) => error.and(&format!(
                             "; and going back failed as well: {worse}; what is staged stays in `{}`, and the next start tries again",
                             self.site.next.display()
@@ -64,10 +65,14 @@ impl Changeover<'_> {
                 }
             };
         }
-        let late = |error: Error| error.and("; the new programs run already, and the next start completes the upgrade");
-        self.exchange().map_err(late)?;
+        let what = if self.commit.what == What::RollBack { "roll-back" } else { "upgrade" };
+        self.exchange().map_err(|error| {
+            error.and(&format!("; the programs of the {what} run already, and the next start completes it"))
+        })?;
         done.window = start.elapsed();
-        self.clean_up(&mut done).map_err(late)?;
+        self.clean_up(&mut done).map_err(|error| {
+            error.and(&format!("; the {what} is done, and the next start removes what is left of the way there"))
+        })?;
         Ok(done)
     }
 
@@ -116,15 +121,17 @@ impl Changeover<'_> {
 
     /// How the staged maps were derived from the live ones.
     fn staged_transfers(&self) -> Result<Vec<(String, Derivation)>, Error> {
-        match self.commit.what {
-            // None was: these tell how the maps that both have were derived from those of the kept generation.
-            What::Restart => Ok(Vec::new()),
-            What::Upgrade | What::RollBack => transfers_in(&self.site.next),
-        }
+        staged_transfers(&self.site.next, self.commit)
     }
 
-    /// Back to the live generation: links first, then what the new programs wrote, then the staged pins go.
-    fn undo(&self, is_settling: bool) -> Result<(), Error> {
+    /// Back to the live generation, of an upgrade that another process began. Says what is lost by that.
+    pub(crate) fn take_back(&self) -> Result<Vec<LeftBehind>, Error> {
+        self.undo(true)
+    }
+
+    /// Back to the live generation: links first, then what the new programs wrote, then the staged pins go. Says what is not carried back.
+    fn undo(&self, is_settling: bool) -> Result<Vec<LeftBehind>, Error> {
+        let mut left_behind = Vec::new();
         let (dir, next) = (&self.site.dir, &self.site.next);
         let staged: BTreeSet<String> = hooks_in(next)?.into_iter().collect();
         let mut switched = false;
@@ -152,21 +159,26 @@ impl Changeover<'_> {
                 match settled {
                     // The old map is whole all the same: entries are converted without taking anything out of it.
                     Err(error @ TransferError::NoWayBack { .. }) => {
-                        tracing::warn!(map = name, %error, "what the new programs wrote is not carried back");
+                        tracing::debug!(map = name, %error, "what the new programs wrote is not carried back");
+                        left_behind.push(LeftBehind { map: name, entries: None });
                     }
                     // What fits is back. The old map would have had no room for the rest either; to give up here would be to try for
                     // ever.
-                    Err(error @ TransferError::Full { .. }) => {
+                    Err(error @ TransferError::Full { failed, .. }) => {
                         tracing::error!(map = name, %error, "entries of the new programs are lost");
+                        left_behind.push(LeftBehind { map: name, entries: Some(failed) });
                     }
                     result => _ = result.map_err(|error| unsettled(&name, error))?,
                 }
             }
         }
+        // Whoever was killed just before the exchange has written down that the staged one is live.
+        shown::is_to_be_live(dir)?;
         // Before anything of it is removed: what is incomplete must not look complete to the next start.
         let record = next.join(names::COMMIT);
         bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display()))?;
-        discard::discard(self.site)
+        discard::discard(self.site)?;
+        Ok(left_behind)
     }
 
     /// The staged generation becomes the live one.
@@ -192,12 +204,10 @@ impl Changeover<'_> {
         self.move_each_pin()
     }
 
-    /// Where the old generation is while the pins are moved one by one.
+    /// Where the old generation is while the pins are moved one by one: with what is staged, so that whoever takes that back finds the kept
+    /// generation as it was.
     fn left(&self) -> Dir {
-        match self.commit.what {
-            What::Restart => self.site.next.dir(names::LEFT),
-            What::Upgrade | What::RollBack => self.site.prev.clone(),
-        }
+        self.site.next.dir(names::LEFT)
     }
 
     /// Keeps the old generation as hard links, then renames each staged pin over the live one: no path is ever absent.
@@ -268,10 +278,26 @@ impl Changeover<'_> {
         Ok(())
     }
 
+    /// The old generation takes the place of the kept one.
+    fn keep(&self, old: &Dir) -> Result<(), Error> {
+        let prev = &self.site.prev;
+        // Somebody may have put something else there meanwhile, and is told what to do about it.
+        self.site.check()?;
+        directory::remove(prev)?;
+        bpffs::rename_new(old, prev).trying(|| format!("can't keep the old generation as `{}`", prev.display()))
+    }
+
     /// After the exchange: the old generation is kept, but where nothing had changed, and what was needed for the way only is removed.
     pub(crate) fn clean_up(&self, done: &mut Done) -> Result<(), Error> {
         let Site { dir, next, prev, .. } = self.site;
         let is_restart = self.commit.what == What::Restart;
+        if self.commit.what == What::Upgrade {
+            // Nobody waits any more to hear that it came back.
+            for dir in [dir, next, prev] {
+                let record = dir.join(names::RETURNED);
+                bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display()))?;
+            }
+        }
         if has_record(next, names::MOVING)? {
             // Where it outlives what is left of `next`: the last thing to go is one record, or what was completed looks like
             // something that is only half staged.
@@ -283,7 +309,11 @@ impl Changeover<'_> {
             detach_vanished(prev, dir, &mut Done::default())?;
         }
         if has_record(dir, names::MOVING)? {
-            detach_vanished(&self.left(), dir, done)?;
+            let left = self.left();
+            detach_vanished(&left, dir, done)?;
+            if !is_restart && is_there(&left)? {
+                self.keep(&left)?;
+            }
             directory::remove(next)?;
         } else if is_there(next)? {
             give_back_foreign(next, dir)?;
@@ -291,9 +321,7 @@ impl Changeover<'_> {
             if is_restart {
                 directory::remove(next)?;
             } else {
-                directory::remove(prev)?;
-                bpffs::rename_new(next, prev)
-                    .trying(|| format!("can't keep the old generation as `{}`", prev.display()))?;
+                self.keep(next)?;
             }
         } else if is_there(prev)? {
             detach_vanished(prev, dir, done)?;

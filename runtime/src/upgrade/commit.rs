@@ -36,7 +36,7 @@ impl Staged {
         let attached = self.pin_hooks()?;
         self.write_meta()?;
         if self.upgrade.plan.leaves_kept {
-            self.take_over_derivations()?;
+            self.take_over_records()?;
         }
         places::check(&self.upgrade.site, true)?;
         let Site { next, .. } = &self.upgrade.site;
@@ -105,8 +105,8 @@ impl Staged {
         Ok(attached)
     }
 
-    /// The maps are those of the live generation, and so is how they were derived from the kept ones.
-    fn take_over_derivations(&self) -> Result<(), Error> {
+    /// The maps are those of the live generation, and so is how they were derived from the kept ones, and how it came back.
+    fn take_over_records(&self) -> Result<(), Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
         for name in directory::list(dir)?.iter().filter(|name| names::map_of_derivation(name).is_some()) {
             let (from, to) = (dir.join(name), next.join(name));
@@ -119,13 +119,20 @@ impl Staged {
                 None => bpffs::hard_link(&from, &to).trying(failed)?,
             }
         }
+        if directory::has_record(dir, names::RETURNED)? {
+            let record = next.join(names::RETURNED);
+            bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
+        }
         Ok(())
     }
 
     fn write_meta(&self) -> Result<(), Error> {
-        let Site { dir, next, .. } = &self.upgrade.site;
+        let Site { dir, next, prev, .. } = &self.upgrade.site;
         let Upgrade { spec, policies, .. } = &self.upgrade;
         let before = directory::meta_of(dir)?;
+        // After a roll-back, the kept one has the higher number.
+        let kept = directory::meta_of(prev)?;
+        let last = before.iter().chain(&kept).map(|meta| meta.generation).max();
         let along = self.along.iter().map(|(name, staged)| {
             let info = staged.map.info();
             let was = before.as_ref().and_then(|meta| meta.maps.get(name));
@@ -148,7 +155,7 @@ impl Staged {
         let programs = spec.maps().filter_map(|map| Some((map.def.name.clone(), map.programs.clone()?)));
         let mut meta = Meta {
             programs: programs.collect(),
-            generation: before.as_ref().map_or(0, |meta| meta.generation) + 1,
+            generation: last.unwrap_or(0) + 1,
             maps: maps.chain(along).collect(),
             links: self.hooks.keys().cloned().collect(),
             renamed: renamed.filter(|(_, older)| !older.is_empty()).collect(),

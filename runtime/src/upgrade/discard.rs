@@ -31,15 +31,21 @@ pub(crate) fn remove_strays(dir: &Dir) -> Result<(), Error> {
     Ok(())
 }
 
+/// True for what a kept generation needs no more that does not return.
+fn is_over(name: &str) -> bool {
+    name != names::RETURNING && (name == names::RETURNED || names::is_scaffold(name))
+}
+
 /// Removes what is staged, and what staging put beside the live pins.
 pub(crate) fn discard(site: &Site) -> Result<(), Error> {
     remove_strays(&site.dir)?;
     if !is_returning(&site.next)? {
         return directory::remove(&site.next);
     }
+    directory::remove(&site.next.dir(names::LEFT))?;
     // Hooks that were attached again.
     detach_vanished(&site.next, &site.dir, &mut Done::default())?;
-    for name in list(&site.next)?.iter().filter(|name| names::is_scaffold(name) && *name != names::RETURNING) {
+    for name in list(&site.next)?.iter().filter(|name| is_over(name)) {
         let path = site.next.join(name);
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
     }

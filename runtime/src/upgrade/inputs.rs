@@ -85,5 +85,10 @@ pub(super) fn look(
         None => plan::CommitBy::Exchange,
     };
     let taken = places::refuse_taken(&mut plan, &live);
+    plan.way_back = match observed.is_empty() || plan.is_refused() {
+        true => None,
+        false if plan.leaves_kept => Some(inspect::WayBack::between(&live, &kept)),
+        false => Some(plan::way_back::after(&plan.maps, &live)),
+    };
     Ok((plan, taken))
 }

@@ -15,3 +15,4 @@ pub(crate) mod rollback;
 mod settle;
 mod shown;
 pub(crate) mod stage;
+pub(crate) mod taken_back;

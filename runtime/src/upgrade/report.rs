@@ -7,8 +7,10 @@ use maplock_layout::Disposition;
 use serde::Serialize;
 
 use crate::generation::names::pin_name;
+use crate::inspect::WayBack;
 use crate::plan::table::Table;
 use crate::transfer::{Copied, Method, Settled};
+use crate::upgrade::taken_back::LeftBehind;
 
 /// What an upgrade did.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -21,6 +23,13 @@ pub struct Report {
     /// True where this is the end of a roll-back that an earlier call had begun and did not end. Nothing else was done, and what
     /// that call had done before is not told.
     pub resumed: bool,
+    /// True where a roll-back found an upgrade that had switched links and did not end, and took it back: that leads to the generation that was
+    /// live before. It went no further back.
+    pub taken_back: bool,
+    /// What the programs of an upgrade wrote that had not ended and was taken back: before this one, or by this roll-back.
+    pub left_behind: Vec<LeftBehind>,
+    /// What a roll-back has led to, held against what it left. `None` of an upgrade, and where a roll-back did not begin.
+    pub way_back: Option<WayBack>,
     /// From the first link's switch to the commit. In seconds where it is serialised, as all times here.
     #[serde(serialize_with = "seconds")]
     pub window: Duration,
@@ -223,12 +232,20 @@ impl Report {
         for link in &self.links {
             links.sample(&[("link", link.link.as_str()), ("what", link.what)], 1);
         }
+        let mut left_behind = Family::new(
+            "maplock_upgrade_left_behind_info",
+            "What the programs of an upgrade before wrote that was taken back, and is lost: entries at the least.",
+        );
+        for LeftBehind { map, entries } in &self.left_behind {
+            let entries = entries.map_or("unknown".to_owned(), |entries| entries.to_string());
+            left_behind.sample(&[("map", map), ("entries", &entries)], 1);
+        }
         let mut window =
             Family::new("maplock_upgrade_window_seconds", "Time from the first link's switch to the commit.");
         window.sample(&[], self.window.as_secs_f64());
         let mut total = Family::new("maplock_upgrade_seconds", "Time from the plan to the commit.");
         total.sample(&[], self.total.as_secs_f64());
-        [entries, bytes, time, exact, links, window, total].map(|family| family.text).concat()
+        [entries, bytes, time, exact, links, left_behind, window, total].map(|family| family.text).concat()
     }
 }
 
@@ -274,6 +291,7 @@ impl fmt::Display for Report {
         if !links.is_empty() {
             writeln!(f, "links: {}", links.join(", "))?;
         }
+        self.left_behind.iter().try_for_each(|lost| writeln!(f, "of an upgrade that was taken back: {lost}"))?;
         write!(f, "done in {}, of which {} from the first link to the commit", short(self.total), short(self.window))
     }
 }
@@ -313,6 +331,9 @@ mod tests {
             ],
             links: vec![LinkReport { link: "connect4".to_owned(), what: "updated" }],
             resumed: false,
+            taken_back: false,
+            left_behind: Vec::new(),
+            way_back: None,
             window: Duration::from_millis(9),
             total: Duration::from_millis(1250),
         }
@@ -352,6 +373,8 @@ maplock_upgrade_exact{map="stats",disposition="swap"} 0
 # HELP maplock_upgrade_link_info What happened to each link in the last upgrade.
 # TYPE maplock_upgrade_link_info gauge
 maplock_upgrade_link_info{link="connect4",what="updated"} 1
+# HELP maplock_upgrade_left_behind_info What the programs of an upgrade before wrote that was taken back, and is lost: entries at the least.
+# TYPE maplock_upgrade_left_behind_info gauge
 # HELP maplock_upgrade_window_seconds Time from the first link's switch to the commit.
 # TYPE maplock_upgrade_window_seconds gauge
 maplock_upgrade_window_seconds 0.009

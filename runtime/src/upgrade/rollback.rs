@@ -15,7 +15,7 @@ use crate::generation::meta::{self, Meta, MetaMap};
 use crate::generation::names::{self, pin_name};
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
-use crate::inspect;
+use crate::inspect::{self, generations};
 use crate::sys::bpffs::{self, Dir, Pin};
 use crate::sys::{Map, Object};
 use crate::transfer::migrate::Migrations;
@@ -89,6 +89,10 @@ impl Rollback {
     /// back into maps that had grown; maps that were swapped are again what they were. The generation that is left is kept, so
     /// that a second roll-back undoes the first.
     ///
+    /// Where an earlier roll-back was interrupted, this one ends it, or says that a start has done so since, and goes nowhere from there
+    /// ([`Report::resumed`]). Where an upgrade had switched links, and only the code of its daemon could complete it, that is taken back,
+    /// and no more ([`Report::taken_back`]).
+    ///
     /// # Errors
     /// [`ErrorKind::Place`] where no generation is kept at `DIR@prev`; [`ErrorKind::Busy`] where the wait ends before another
     /// upgrade does; [`ErrorKind::Kernel`] where the entries don't fit any more. Nothing has changed then.
@@ -96,7 +100,13 @@ impl Rollback {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
         let lock = Exclusive::lock(&site, self.wait)?;
-        if let Some(done) = recover::recover(&site, &self.migrations)?.rolled_back {
+        let found = recover::recover(&site, &self.migrations)?;
+        if let Some(left_behind) = found.taken_back {
+            // What was live before it is live again: to go on from there would be to go back twice.
+            let report = Report { taken_back: true, left_behind, ..Report::default() };
+            return Ok(report.ended(Done::default(), start));
+        }
+        if let Some(done) = found.rolled_back {
             // This is the second attempt at a roll-back that was interrupted: a roll-back of it is not what is wanted.
             let mut report = Report { resumed: true, ..Report::default() };
             for (name, ..) in &done.settled {
@@ -106,18 +116,34 @@ impl Rollback {
                 }
                 report.maps.push(map);
             }
+            take_note(&site)?;
             return Ok(report.ended(done, start));
         }
         shown::check(&site)?;
+        if take_note(&site)? {
+            let report = Report { resumed: true, ..Report::default() };
+            return Ok(report.ended(Done::default(), start));
+        }
         if !directory::is_there(&site.prev)? {
             let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
             return Err(Error::new(ErrorKind::Place, message));
         }
+        let way_back = generations::way_back(&site)?;
         let staged = Returning { site: &site, lock: &lock, migrations: &self.migrations, is_committed: false };
         let report = staged.stage(&mut self.progress)?;
         let done = staged.commit()?;
-        Ok(report.ended(done, start))
+        Ok(Report { way_back, ..report.ended(done, start) })
     }
+}
+
+/// True where a start had completed a roll-back that was interrupted, which its caller hears of now, once.
+fn take_note(site: &Site) -> Result<bool, Error> {
+    let record = site.dir.join(names::RETURNED);
+    let is_new = directory::has_record(&site.dir, names::RETURNED)?;
+    if is_new {
+        bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display()))?;
+    }
+    Ok(is_new)
 }
 
 /// Removes the kept generation: its maps and programs go, and no way leads back to them.
@@ -127,8 +153,19 @@ impl Rollback {
 pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
     let site = Site::at(dir)?;
     let _lock = Exclusive::lock(&site, wait)?;
+    let lacking = recover::lacks_code(&site, &Migrations::default())?;
+    if !lacking.is_empty() {
+        // To take it back would be the opposite of what is asked for.
+        let (dir, maps) = (site.dir.display(), lacking.join("`, `"));
+        let message = format!(
+            "an upgrade of `{dir}` ended at its commit, and only the daemon that has the code for `{maps}` can complete it: start that, or \
+             take the upgrade back: maplock rollback {dir}"
+        );
+        return Err(Error::new(ErrorKind::Place, message));
+    }
     recover::recover(&site, &Migrations::default())?;
     shown::check(&site)?;
+    take_note(&site)?;
     let was_kept = directory::is_there(&site.prev)?;
     if was_kept {
         // Under the name of what is discarded at the next start: half of a generation is no way back.

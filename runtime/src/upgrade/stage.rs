@@ -68,13 +68,14 @@ impl Staged {
                 format!("`{}` was put there by somebody else while the upgrade began; start again", next.display());
             return Err(Error::new(ErrorKind::Place, message));
         }
+        let left_behind = upgrade.left_behind.clone();
         let mut staged = Self {
             upgrade,
             maps: BTreeMap::new(),
             along: BTreeMap::new(),
             hooks: BTreeMap::new(),
             sources: Vec::new(),
-            report: Report::default(),
+            report: Report { left_behind, ..Report::default() },
             is_committed: false,
         };
         let Site { dir, next, .. } = &staged.upgrade.site;

@@ -1,8 +1,10 @@
 //! Upgrades on the real kernel, read back from the kernel.
 
+mod by_hand;
 mod converted_back;
 mod every_type;
 mod hooks;
+mod kept;
 mod kinds;
 mod loaders;
 mod lock;

@@ -390,7 +390,7 @@ impl Code {
     /// Loads it.
     ///
     /// # Errors
-    /// The kernel's, with the end of the verifier's log.
+    /// The kernel's.
     pub(in crate::transfer) fn load(self) -> io::Result<Prog> {
         let btf = if self.functions.is_empty() { None } else { Some(Btf::load(&functions_btf())?) };
         // Type 3 is `maplock`, a static function: callbacks must be static, and one type serves them all.

@@ -5,7 +5,7 @@ mod pins;
 mod plan;
 
 use crate::formats::Node;
-use crate::terminal::{BOLD, GOOD};
+use crate::terminal::{BOLD, CAUTION, GOOD};
 
 pub(super) const FORMS: Node = Node {
     plan: Some(|foreseen| Ok(plan::render(foreseen))),
@@ -13,9 +13,26 @@ pub(super) const FORMS: Node = Node {
     entries: Some(entries::piece),
     returned: Some(|returned| {
         let (dir, report) = (returned.dir.display(), &returned.report);
-        let how = if report.resumed { ": what an earlier call had begun was completed" } else { "" };
+        if report.taken_back {
+            let done =
+                format!("{GOOD}took back{GOOD:#} the upgrade of {BOLD}{dir}{BOLD:#} that had ended at its commit");
+            return Ok(format!("{done}: what was live before is live again\n{report}\n"));
+        }
+        let how = match &report.way_back {
+            _ if report.resumed => ": what an earlier call had begun was completed".to_owned(),
+            Some(way_back) => format!(" to {way_back}"),
+            None => String::new(),
+        };
         let done = format!("{GOOD}rolled back{GOOD:#} {BOLD}{dir}{BOLD:#}{how}");
-        Ok(format!("{done}; the generation that was left is kept\n{report}\n"))
+        let warning = match &report.way_back {
+            Some(way_back) if way_back.is_same_layout() => {
+                format!(
+                    "{CAUTION}warning{CAUTION:#}{BOLD}:{BOLD:#} no map has another layout now: what is wrong in the maps is not undone by this\n"
+                )
+            }
+            _ => String::new(),
+        };
+        Ok(format!("{done}; the generation that was left is kept\n{warning}{report}\n"))
     }),
     confirmed: Some(|confirmed| {
         let dir = confirmed.dir.display();

@@ -121,13 +121,32 @@ fn beside(found: &Generations, out: &mut String) {
     if let Some(kept) = &found.kept {
         let what = format!("{}: {}", kept.dir.display(), summary(kept));
         rows.push(["kept".to_owned(), what]);
+        if let Some(way_back) = &found.way_back {
+            rows.push([String::new(), format!("a roll-back leads to {way_back}")]);
+        }
         rows.push([String::new(), format!("return to it: maplock rollback {dir}; remove it: maplock confirm {dir}")]);
+        if found.has_returned {
+            let what =
+                "a start completed a roll-back that was killed: the next `maplock rollback` says so, and goes nowhere";
+            rows.push([String::new(), what.to_owned()]);
+        }
     }
     if let Some(staged) = &found.staged {
         rows.push(["staged".to_owned(), format!("{}: {}", staged.dir.display(), contents(staged))]);
     }
     match found.next {
         Recovered::Nothing => {}
+        Recovered::Completed if !found.needs_code.is_empty() => {
+            let maps = format!("`{}`", found.needs_code.join("`, `"));
+            rows.push([
+                String::new(),
+                format!("an upgrade is at its commit, or ended there; in that case its own daemon, which has the code for {maps}, completes it"),
+            ]);
+            rows.push([
+                String::new(),
+                format!("any other start takes it back, and so does `maplock rollback`: what its programs wrote to {maps} is lost then"),
+            ]);
+        }
         Recovered::Completed => rows.push([
             String::new(),
             "an upgrade is at its commit, or ended there; in that case the next one completes it".to_owned(),

@@ -14,6 +14,9 @@ pub(super) fn render(told: &Foreseen) -> String {
         _ = if index == 0 { writeln!(out, "{DIM}{line}{DIM:#}") } else { writeln!(out, "{line}") };
     }
     _ = writeln!(out, "{}", told.plan.outcome());
+    if let Some(way_back) = &told.plan.way_back {
+        _ = writeln!(out, "a roll-back from there leads to {way_back}");
+    }
     for samples in &told.samples {
         sampled(samples, &mut out);
     }

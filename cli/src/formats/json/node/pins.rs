@@ -55,6 +55,12 @@ pub(super) fn render(pins: &Pins) -> Result<String, Error> {
             Recovered::Completed => json!("complete"),
             Recovered::Discarded => json!("discard"),
         },
+        // Where that is to complete an upgrade: maps for which it takes the code of its daemon. All others take it back.
+        "needs_code": found.needs_code,
+        // What a roll-back leads to.
+        "way_back": found.way_back,
+        // True where the next roll-back only says that a start has completed the one before.
+        "has_returned": found.has_returned,
         "warnings": live.warnings,
     }))
 }
