@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use maplock_codegen::report::{self, Sides};
 use maplock_codegen::{Inputs, SourceLine};
@@ -10,7 +10,7 @@ use maplock_layout::history::Converting;
 use maplock_layout::lock::{Epoch, Lines, LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::Fate;
 use maplock_layout::rules::{Attribute, Compares, Level, Tier};
-use maplock_layout::{Comparison, Disposition, Finding, Lock, Loss, Risk, Verdict, compare};
+use maplock_layout::{Comparison, Disposition, Finding, Lock, Loss, Risk, Untold, Verdict, compare};
 
 use crate::conversion::{Conversion, answered};
 use crate::error::Error;
@@ -149,6 +149,19 @@ impl Outcome {
 
     /// The outcome in one line.
     pub(crate) fn headline(&self) -> String {
+        let verdict = self.verdict();
+        let is_verdict = matches!(
+            self.ending,
+            Ending::UpToDate | Ending::Breaks | Ending::Compatible | Ending::Compared | Ending::New
+        );
+        match self.comparison.untold().filter(|_| is_verdict) {
+            Some(untold) => format!("{verdict}; {untold}"),
+            None => verdict,
+        }
+    }
+
+    /// The same, without what nothing tells.
+    fn verdict(&self) -> String {
         let Self { lock, selection, .. } = self;
         let against = self.against.as_ref().map_or_else(String::new, |revision| format!(" against {revision}"));
         let maps = || count(self.new.lock.maps.len(), "map");
@@ -279,7 +292,7 @@ impl Outcome {
         let rank = |finding: &&&Finding| (finding.rule.effect.attribute != Some(Attribute::Type), finding.rule.tier);
         let first = grave.iter().min_by_key(rank);
         let change = match (first, grave.len()) {
-            (None, _) => "same layout".to_owned(),
+            (None, _) => Untold::same(verdict.untold).to_owned(),
             (Some(first), 1) => first.short(),
             (Some(first), more) => format!("{}, and {} more", first.short(), more - 1),
         };
@@ -290,7 +303,7 @@ impl Outcome {
             _ => change,
         };
         let accepted = self.comparison.of_map(&verdict.map).any(|finding| finding.accepted.is_some());
-        match verdict.disposition {
+        let why = match verdict.disposition {
             Disposition::Create => "new in this release".to_owned(),
             Disposition::Drop if accepted => {
                 let reason = verdict.reason.as_ref().map_or_else(String::new, |reason| format!(": \"{reason}\""));
@@ -314,6 +327,10 @@ impl Outcome {
                 format!("{change} (accepted{reason}{more}){eviction}")
             }
             _ => change,
+        };
+        match verdict.untold.filter(|_| matches!(verdict.disposition, Disposition::Reuse | Disposition::Grow)) {
+            Some(untold) => format!("{why}; {untold}"),
+            None => why,
         }
     }
 
@@ -474,12 +491,4 @@ pub(crate) fn describe(map: &LockedMap) -> String {
 /// `1 map`, `2 maps`
 pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-/// A path of the repository with `/`, as annotations name it.
-pub(crate) fn in_repository(file: &str, dir: &Path) -> Option<String> {
-    let root = project::repository(dir)?;
-    let file = project::absolute(Path::new(file));
-    let inside = file.strip_prefix(root).ok()?;
-    Some(inside.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/"))
 }

@@ -8,6 +8,7 @@ use crate::epoch::{Merge, OnUpgrade};
 use crate::map_type::Fate;
 use crate::reading::{Reading, Risk};
 use crate::rules::{Compares, Decision, Level, Rule};
+use crate::untold::Untold;
 
 /// A rule that applies to one place of one map, with both sides of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -159,6 +160,8 @@ pub struct Verdict {
     pub readings: Option<Vec<Reading>>,
     /// What no node could do, though it may be an answer to what changed, and why: phrases.
     pub cannot: Vec<(OnUpgrade, String)>,
+    /// What of the new definition is known by its size alone; of a map that is gone, of the old one.
+    pub untold: Option<Untold>,
 }
 
 impl Verdict {
@@ -218,6 +221,13 @@ impl Comparison {
     #[must_use]
     pub fn has_breaks(&self) -> bool {
         self.findings.iter().any(Finding::is_break)
+    }
+
+    /// How many of the maps that go on or are new are known by their sizes alone: a phrase; `None` where types tell of each.
+    #[must_use]
+    pub fn untold(&self) -> Option<String> {
+        let stay = self.maps.iter().filter(|verdict| verdict.disposition != Disposition::Drop);
+        Untold::counted(stay.map(|verdict| verdict.untold))
     }
 
     /// What becomes of one map.

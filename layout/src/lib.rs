@@ -18,6 +18,7 @@ mod change;
 pub mod config;
 pub mod conversion;
 mod diff;
+mod differing;
 mod digest;
 #[cfg(feature = "json")]
 pub mod dump;
@@ -46,12 +47,14 @@ pub mod rules;
 mod sections;
 mod sentence;
 mod sum;
+mod untold;
 mod versions;
 mod wide_enum;
 
 pub use change::{Change, Outline, Part, Step, Subject, Typed};
 pub use config::Config;
 pub use diff::compare;
+pub use differing::differing;
 pub use digest::Digest;
 pub use finding::{Comparison, Disposition, Finding, Rename, Verdict, answers};
 pub use kernel_field::uncarried;
@@ -67,4 +70,5 @@ pub use place::Place;
 pub use program_use::ProgramUse;
 pub use reading::{Named, Reading, Risk};
 pub use sum::{SumError, SumPlace, sum_places};
+pub use untold::Untold;
 pub use versions::{Adopted, said_version, versioned_as, without_versions};

@@ -76,7 +76,7 @@ pub use generation::records::Recovered;
 pub use maplock_layout as layout;
 pub use maplock_macros::{MapKey, MapValue};
 pub use plan::Plan;
-pub use plan::policy::{OnMismatch, Policies, Policy};
+pub use plan::policy::{OnMismatch, OnMissing, Policies, Policy};
 pub use plan::spec::{Spec, SpecError};
 pub use sys::{Map, MapInfo};
 pub use transfer::migrate::{Entries, Migrate, MigrateError, Migrations};
@@ -100,6 +100,12 @@ pub mod internals {
     }
     pub mod normalise {
         pub use crate::inspect::normalise::*;
+    }
+    pub mod missing {
+        pub use crate::generation::missing::*;
+    }
+    pub mod rehearse {
+        pub use crate::plan::rehearse::*;
     }
     pub mod sample {
         pub use crate::plan::sample::*;

@@ -287,7 +287,7 @@ fn the_page_for_those_who_run_upgrades_shows_a_node() {
         run_console_at(&block, &toolchain::root(), Some(bpffs.path().to_str().unwrap()));
         consoles += 1;
     }
-    assert_eq!(consoles, 7);
+    assert_eq!(consoles, 9);
 }
 
 #[test]

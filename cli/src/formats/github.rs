@@ -17,7 +17,8 @@ use crate::conversion::Conversion;
 use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::node::Foreseen;
-use crate::outcome::{Ending, Outcome, in_repository};
+use crate::outcome::{Ending, Outcome};
+use crate::project;
 use crate::undone::Failure;
 
 pub(crate) const FORMAT: Format = Format {
@@ -107,6 +108,11 @@ fn annotations(outcome: &Outcome) -> String {
         answers.for_each(|answer| message.push_str(&format!("\n{answer}")));
         out.push_str(&annotation("notice", None, &format!("map {}: accepted", change.map), &message));
     }
+    if let Some(untold) = outcome.comparison.untold() {
+        let maps = outcome.comparison.maps.iter().filter(|verdict| verdict.untold.is_some());
+        let maps: Vec<_> = maps.map(|verdict| format!("{}: {}", verdict.map, Outcome::why(outcome, verdict))).collect();
+        out.push_str(&annotation("notice", None, &format!("{}: {untold}", outcome.lock), &maps.join("\n")));
+    }
     if outcome.ending == Ending::OutOfDate {
         let file = outcome.old.file.as_ref().map(|file| file.to_string_lossy().into_owned());
         let at = file.map(|file| SourceLine { file, line: 1 });
@@ -127,11 +133,39 @@ fn annotation(severity: &str, at: Option<&SourceLine>, title: &str, message: &st
     format!("::{severity} {}title={}::{}\n", place.unwrap_or_default(), property(title), data(message))
 }
 
+/// A path of the repository with `/`, as annotations name it.
+fn in_repository(file: &str, dir: &Path) -> Option<String> {
+    let root = project::repository(dir)?;
+    let file = project::absolute(Path::new(file));
+    let inside = file.strip_prefix(root).ok()?;
+    Some(inside.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/"))
+}
+
 /// An annotation for each map that is denied, that is refused, or that loses entries or parts of them.
 #[cfg(target_os = "linux")]
 fn plan(told: &Foreseen) -> String {
     let mut out = String::new();
     let lines = maplock_layout::lock::Lines::of(&told.text);
+    let head = told.plan.head();
+    if let Some((first, rest)) = head.split_first() {
+        let severity = if told.not_there.is_some() { "error" } else { "warning" };
+        let help = told.not_there.iter().flat_map(|error| &error.help);
+        let message: Vec<_> = rest.iter().chain(help).map(String::as_str).collect();
+        out.push_str(&annotation(severity, None, first, &message.join("\n")));
+    }
+    for map in told.rehearsal.iter().flat_map(|rehearsal| &rehearsal.maps) {
+        let (severity, map, said) = match map {
+            Ok(of) if of.fails() => ("error", &of.map, of.summary()),
+            Ok(of) => ("notice", &of.map, of.summary()),
+            Err(untried) => ("warning", &untried.map, untried.why.clone()),
+        };
+        out.push_str(&annotation(severity, None, &format!("map {map}: rehearsed"), &said));
+    }
+    if let Some(untold) = told.plan.untold() {
+        let maps = told.plan.maps.iter().filter(|map| map.untold().is_some());
+        let maps: Vec<_> = maps.map(|map| format!("{}: {}", map.map, map.why)).collect();
+        out.push_str(&annotation("notice", None, &untold, &maps.join("\n")));
+    }
     for map in &told.plan.maps {
         let denied = told.denied(&map.map);
         let parts: Vec<_> = map.action.loss().map(|loss| loss.words(&map.map)).unwrap_or_default();
@@ -147,7 +181,7 @@ fn plan(told: &Foreseen) -> String {
             None => continue,
         };
         let at = lines.find(&map.map, &map.map).and_then(|line| u64::try_from(line).ok());
-        let file = crate::project::absolute(&told.lock).to_string_lossy().into_owned();
+        let file = project::absolute(&told.lock).to_string_lossy().into_owned();
         let at = at.map(|line| SourceLine { file, line });
         let help = denied.map_or_else(String::new, |error| error.help.iter().map(|help| format!("\n{help}")).collect());
         let title = format!("map {}: {}", map.map, map.disposition());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use maplock::layout::Disposition;
-use maplock::{OnMismatch, Policies, Policy};
+use maplock::{OnMismatch, OnMissing, Policies, Policy};
 
 use super::{Confirmed, Foreseen, Pins, Returned};
 use crate::args::When;
@@ -72,7 +72,7 @@ pub(crate) struct DumpArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Takes no lock and changes nothing. In an init container, `--deny swap,refuse,drop` holds back a rolling update that would lose
-entries or not start: exit code 100.")]
+entries or not start: exit code 100. So does `--expect-pins` one that looks in the wrong place.")]
 pub(crate) struct PlanArgs {
     /// The maps.lock of the release to come
     #[arg(long, value_name = "FILE")]
@@ -85,6 +85,14 @@ pub(crate) struct PlanArgs {
     /// Fail where this would happen to a map; several with commas
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
     pub(crate) deny: Vec<Deny>,
+
+    /// Fail where no map of the release is pinned there: on a node that has run an earlier release, for one
+    #[arg(long)]
+    pub(crate) expect_pins: bool,
+
+    /// Convert every entry that is there now, and write none: what is refused, saturated, collides, and does not come back
+    #[arg(long)]
+    pub(crate) rehearse: bool,
 
     /// Entries of each map that is converted to show, as they are and as they will be
     #[arg(long, value_name = "N", default_value_t = 3)]
@@ -114,6 +122,10 @@ pub(crate) struct PolicyArgs {
     #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
     pub(crate) larger: Vec<Answer>,
 
+    /// For a map of the live generation whose pin somebody removed: refuse or create [default: refuse]
+    #[arg(long, value_name = "[MAP=]WAY", value_parser = missing)]
+    pub(crate) missing: Vec<(Option<String>, OnMissing)>,
+
     /// A capacity that the daemon chooses, in place of that of maps.lock
     #[arg(long, value_name = "MAP=N", value_parser = capacity)]
     pub(crate) max_entries: Vec<(String, u32)>,
@@ -140,6 +152,18 @@ fn way(text: &str) -> Result<Answer, NoAnswer> {
     Ok(Answer { map, way })
 }
 
+fn missing(text: &str) -> Result<(Option<String>, OnMissing), NoAnswer> {
+    let (map, way) = match text.rsplit_once('=') {
+        Some((map, way)) => (Some(map.to_owned()), way),
+        None => (None, text),
+    };
+    match way {
+        "refuse" => Ok((map, OnMissing::Refuse)),
+        "create" => Ok((map, OnMissing::Create)),
+        _ => Err("expected `refuse` or `create`, for one map with `MAP=` before it".into()),
+    }
+}
+
 fn capacity(text: &str) -> Result<(String, u32), NoAnswer> {
     let parsed = text.rsplit_once('=').and_then(|(map, number)| Some((map.to_owned(), number.parse().ok()?)));
     parsed.filter(|(_, number)| *number > 0).ok_or_else(|| "expected `MAP=N`, with a number above 0".into())
@@ -159,11 +183,18 @@ impl PolicyArgs {
         for (answer, set) in answers().filter(|(answer, _)| answer.map.is_none()) {
             set(&mut policies.all, answer.way);
         }
+        for (_, way) in self.missing.iter().filter(|(map, _)| map.is_none()) {
+            policies.all.missing = *way;
+        }
         // What is said for one map comes on top of what is said for all.
         let all = policies.all.clone();
         for (answer, set) in answers() {
             let Some(map) = &answer.map else { continue };
             set(policies.maps.entry(map.clone()).or_insert_with(|| all.clone()), answer.way);
+        }
+        for (map, way) in &self.missing {
+            let Some(map) = map else { continue };
+            policies.maps.entry(map.clone()).or_insert_with(|| all.clone()).missing = *way;
         }
         for (map, number) in &self.max_entries {
             policies.maps.entry(map.clone()).or_insert_with(|| all.clone()).max_entries = Some(*number);
@@ -232,6 +263,10 @@ pub(crate) struct RollbackArgs {
 
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+
+    /// Go back without this map, of which somebody removed the pin from the kept generation: the older release makes an empty one
+    #[arg(long, value_name = "MAP")]
+    pub(crate) without: Vec<String>,
 
     /// Write the report for the node exporter's textfile collector; the name should end with `.prom`
     #[arg(long, value_name = "FILE")]

@@ -17,7 +17,7 @@ use args::Verb;
 pub(crate) use confirm::Confirmed;
 pub(crate) use dump::{Piece, Pinned};
 pub(crate) use inspect::{Link, Pins, Program};
-pub(crate) use plan::{Denied, Foreseen, Samples};
+pub(crate) use plan::{Foreseen, Rehearsal, Samples};
 pub(crate) use rollback::Returned;
 
 use crate::error::Error;

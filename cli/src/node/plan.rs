@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use maplock::Migrations;
+use maplock::internals::pin_name;
+use maplock::internals::rehearse::{Rehearsed, Untried, rehearse};
 use maplock::internals::sample::{Sample, sample};
 use maplock::layout::conversion::Leg;
 use maplock::layout::{Disposition, MapDef};
-use maplock::plan::{Action, MapPlan};
-use maplock::{OnMismatch, Plan, Policies, Policy, Spec};
+use maplock::plan::{Action, MapPlan, Place, Unpinned};
+use maplock::{OnMismatch, OnMissing, Plan, Policies, Policy, Spec};
 
 use super::args::PlanArgs;
 use super::{failed, privileges};
@@ -15,13 +17,20 @@ use crate::Said;
 use crate::error::Error;
 use crate::project::{self, lockfile};
 
+/// Places that are named where nothing is pinned.
+const MOST_PLACES: usize = 3;
+
 /// What an upgrade would do.
 pub(crate) struct Foreseen {
     pub(crate) plan: Plan,
     /// Maps with a denied disposition.
     pub(crate) denied: Vec<Denied>,
+    /// That nothing is pinned there, where that is denied.
+    pub(crate) not_there: Option<Error>,
     /// Entries of maps that are converted.
     pub(crate) samples: Vec<Samples>,
+    /// What came of converting all entries; none where nobody asked for it.
+    pub(crate) rehearsal: Option<Rehearsal>,
     /// What else should be known.
     pub(crate) notes: Vec<String>,
     /// The lock and its text, to point at.
@@ -44,13 +53,37 @@ pub(super) fn run(args: &PlanArgs) -> Result<Said, Error> {
     let asking = Asking { args, spec: &spec };
     let plan = asking.plan(&policies)?;
     let told = asking.told(plan, &policies, text)?;
-    Ok(Said { text: args.message_format.tell(&told)?, fails: !told.denied.is_empty(), undone: Vec::new() })
+    Ok(Said { text: args.message_format.tell(&told)?, fails: told.fails(), undone: Vec::new() })
 }
 
 impl Foreseen {
+    /// True where something of it is denied.
+    pub(crate) fn fails(&self) -> bool {
+        !self.denied.is_empty()
+            || self.not_there.is_some()
+            || self.rehearsal.as_ref().is_some_and(|rehearsal| !rehearsal.failing.is_empty())
+    }
+
     /// What is said of a map whose disposition is denied.
     pub(crate) fn denied(&self, map: &str) -> Option<&Error> {
         self.denied.iter().find(|denied| denied.map == map).map(|denied| &denied.error)
+    }
+}
+
+/// What came of converting all entries that are there now.
+pub(crate) struct Rehearsal {
+    pub(crate) maps: Vec<Result<Rehearsed, Untried>>,
+    /// Of maps at which the upgrade would end, why.
+    pub(crate) failing: Vec<Error>,
+}
+
+impl Rehearsal {
+    /// What is to be known of all of it.
+    pub(crate) fn summary(&self) -> &'static str {
+        match self.maps.is_empty() {
+            true => "rehearsed: no entry would be converted or copied",
+            false => "rehearsed: nothing was written; programs go on writing, so that this is a picture of now",
+        }
     }
 }
 
@@ -100,7 +133,48 @@ impl Asking<'_> {
             ));
         }
         let samples = self.samples(&plan, &mut notes)?;
-        Ok(Foreseen { plan, denied, samples, notes, lock: self.args.lock.clone(), text })
+        let rehearsal = if self.args.rehearse { Some(self.rehearsal(&plan)?) } else { None };
+        let not_there = plan.unpinned.as_ref().filter(|_| self.args.expect_pins);
+        let not_there = not_there.map(|unpinned| self.not_there(unpinned));
+        Ok(Foreseen { plan, denied, not_there, samples, rehearsal, notes, lock: self.args.lock.clone(), text })
+    }
+
+    /// All entries that would be converted or copied.
+    fn rehearsal(&self, plan: &Plan) -> Result<Rehearsal, Error> {
+        let (mut maps, mut failing) = (Vec::new(), Vec::new());
+        for map in &plan.maps {
+            let tried = rehearse(map, &plan.dir, &Migrations::default(), self.args.sample)
+                .map_err(|error| failed(format!("could not rehearse map `{}`", map.map), error))?;
+            let Some(tried) = tried else { continue };
+            if let (Ok(rehearsed), Some(live)) = (&tried, map.action.live())
+                && rehearsed.fails()
+            {
+                let pin = project::shell_word(&live.pin.to_string_lossy());
+                let error = Error::new(format!("an upgrade would end at map `{}`, and leave all as it is", map.map));
+                let error = error.because(rehearsed.summary());
+                failing.push(error.help(format!("look at its entries: maplock dump {pin}")));
+            }
+            maps.push(tried);
+        }
+        Ok(Rehearsal { maps, failing })
+    }
+
+    /// That nothing is pinned where something was expected, and where the pins may be.
+    fn not_there(&self, unpinned: &Unpinned) -> Error {
+        let pins = self.args.pins.display();
+        let mut error =
+            Error::new(format!("no map of the release is pinned at {pins}, and `--expect-pins` says that one is"));
+        for near in unpinned.elsewhere().take(MOST_PLACES) {
+            let lock = project::shell_word(&self.args.lock.to_string_lossy());
+            let dir = project::shell_word(&near.dir.to_string_lossy());
+            error = error.help(format!("plan for the pins at {dir}: maplock plan --lock {lock} --pins {dir}"));
+        }
+        let here = unpinned.near.iter().filter(|near| near.place == Place::Itself).flat_map(|near| &near.alike);
+        for (map, pin, _) in here {
+            let of = |pin: &str| project::shell_word(&self.args.pins.join(pin).to_string_lossy());
+            error = error.help(format!("if `{pin}` is map `{map}`, name it so: mv {} {}", of(pin), of(&pin_name(map))));
+        }
+        error.help("if this is a first installation, leave out --expect-pins")
     }
 
     /// Some entries of each map that is converted, read and converted here.
@@ -130,23 +204,25 @@ impl Asking<'_> {
 
     /// The options that would have a refused map upgraded. They are tried, not guessed: an option that helps not is none.
     fn ways_out(&self, plan: &Plan, policies: &Policies) -> Result<BTreeMap<String, Vec<WayOut>>, Error> {
-        type Set = fn(&mut Policy, OnMismatch);
-        let options: [(&'static str, Set); 3] = [
-            ("on-unknown", |policy, way| policy.unknown = way),
-            ("unverifiable", |policy, way| policy.unverifiable = way),
-            ("larger", |policy, way| policy.larger = way),
+        type Set = fn(&mut Policy);
+        let options: [(&'static str, &'static str, Set); 7] = [
+            ("on-unknown", "reuse", |policy| policy.unknown = OnMismatch::Reuse),
+            ("on-unknown", "swap", |policy| policy.unknown = OnMismatch::Swap),
+            ("unverifiable", "reuse", |policy| policy.unverifiable = OnMismatch::Reuse),
+            ("unverifiable", "swap", |policy| policy.unverifiable = OnMismatch::Swap),
+            ("larger", "reuse", |policy| policy.larger = OnMismatch::Reuse),
+            ("larger", "swap", |policy| policy.larger = OnMismatch::Swap),
+            ("missing", "create", |policy| policy.missing = OnMissing::Create),
         ];
         let mut ways: BTreeMap<String, Vec<WayOut>> = BTreeMap::new();
-        for (option, set) in options {
-            for (answer, name) in [(OnMismatch::Reuse, "reuse"), (OnMismatch::Swap, "swap")] {
-                let mut tried = policies.clone();
-                std::iter::once(&mut tried.all).chain(tried.maps.values_mut()).for_each(|policy| set(policy, answer));
-                let other = self.plan(&tried)?;
-                for refused in plan.maps.iter().filter(|map| map.disposition() == Disposition::Refuse) {
-                    let is_way = other.map(&refused.map).is_some_and(|map| map.disposition() != Disposition::Refuse);
-                    if is_way {
-                        ways.entry(refused.map.clone()).or_default().push(WayOut { option, answer: name });
-                    }
+        for (option, answer, set) in options {
+            let mut tried = policies.clone();
+            std::iter::once(&mut tried.all).chain(tried.maps.values_mut()).for_each(set);
+            let other = self.plan(&tried)?;
+            for refused in plan.maps.iter().filter(|map| map.disposition() == Disposition::Refuse) {
+                let is_way = other.map(&refused.map).is_some_and(|map| map.disposition() != Disposition::Refuse);
+                if is_way {
+                    ways.entry(refused.map.clone()).or_default().push(WayOut { option, answer });
                 }
             }
         }
@@ -175,7 +251,7 @@ impl Asking<'_> {
                 error.help(format!("say how many: --max-entries {name}=N, and `Policy::max_entries` in the daemon"));
         }
         for WayOut { option, answer } in ways.into_iter().flatten() {
-            let effect = if *answer == "swap" { "start empty" } else { "keep it as it is" };
+            let effect = if *answer == "reuse" { "keep it as it is" } else { "start empty" };
             error = error.help(format!("{effect}: --{option} {name}={answer}, and the same policy in the daemon"));
         }
         // No lock says which of two pins has the entries.
@@ -189,6 +265,7 @@ impl Asking<'_> {
             let denied = match &map.action {
                 Action::TakeBack { .. } | Action::CarryBack { .. } => vec![Disposition::Swap],
                 Action::GiveUp { loses_entries: true, .. } => vec![Disposition::Drop, Disposition::Swap],
+                Action::Create { loses_entries: true, .. } => vec![Disposition::Create, Disposition::Swap],
                 action => vec![action.disposition()],
             };
             let given = denied

@@ -27,7 +27,8 @@ pub(super) fn run(args: &RollbackArgs) -> Result<Said, Error> {
     // What can fail without harm goes first.
     let metrics = args.prometheus.as_deref().map(Metrics::at).transpose()?;
     let mut bars = Bars::over(&args.dir);
-    let rollback = Rollback::new(&args.dir).wait(args.wait.time).progress(move |progress| bars.show(&progress));
+    let rollback = args.without.iter().fold(Rollback::new(&args.dir), |rollback, map| rollback.without(map.as_str()));
+    let rollback = rollback.wait(args.wait.time).progress(move |progress| bars.show(&progress));
     let dir = args.dir.display();
     let report = rollback.run().map_err(|error| failed(format!("could not roll {dir} back"), error))?;
     if let Some(metrics) = metrics {

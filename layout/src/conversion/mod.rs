@@ -17,6 +17,7 @@ mod padding;
 mod parts;
 mod plan;
 mod rest;
+mod strict;
 mod text;
 mod tidy;
 mod units;

@@ -24,6 +24,7 @@ use crate::map_type::{Fate, fate_where, why_not};
 use crate::reading::readings;
 use crate::rules::{self, Attribute, Level, Rule, Tier};
 use crate::sum::sum_places;
+use crate::untold::Untold;
 use at::{At, Role, Trail};
 use layouts::LayoutDiff;
 use sink::{MAX_SEEN, Sink};
@@ -98,7 +99,7 @@ fn added(after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
     let def = &after.def;
     sink.add(&rules::MAP_ADDED, Subject::MAP, Change::Map { old: None, new: Some(Outline::of(def)) });
     alone::new_map(def, sink);
-    Some(verdict(&def.name, Disposition::Create, None, Some(def.digest())))
+    Some(Verdict { untold: Untold::of(def), ..verdict(&def.name, Disposition::Create, None, Some(def.digest())) })
 }
 
 fn removed(before: &LockedMap, gone: Option<&Gone>, sink: &mut Sink<'_>) -> Verdict {
@@ -112,15 +113,16 @@ fn removed(before: &LockedMap, gone: Option<&Gone>, sink: &mut Sink<'_>) -> Verd
     let fate = fate_where(def, def, answer, || true);
     let disposition = if answer == OnUpgrade::Refuse { Disposition::Refuse } else { Disposition::Drop };
     let reason = given_up.map(|given_up| given_up.reason);
-    Verdict { was: Some(def.name.clone()), fate, answer, reason, ..verdict(&def.name, disposition, Some(from), None) }
+    let (was, untold) = (Some(def.name.clone()), Untold::of(def));
+    Verdict { was, fate, answer, reason, untold, ..verdict(&def.name, disposition, Some(from), None) }
 }
 
 fn verdict(map: &str, disposition: Disposition, from: Option<Digest>, to: Option<Digest>) -> Verdict {
     let map = map.to_owned();
     let (reason, merge, cannot) = (None, BTreeMap::new(), Vec::new());
     let (answer, fate) = (OnUpgrade::Reuse, Fate::Stay);
-    let (was, eviction, readings) = (None, None, None);
-    Verdict { map, was, disposition, from, to, reason, merge, answer, fate, eviction, readings, cannot }
+    let (was, eviction, readings, untold) = (None, None, None, None);
+    Verdict { map, was, disposition, from, to, reason, merge, answer, fate, eviction, readings, cannot, untold }
 }
 
 fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
@@ -155,7 +157,7 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
         finding.accepted = acceptance.of(finding.rule, before, after);
     }
     if before.ephemeral {
-        return Some(verdict(&new.name, Disposition::Create, None, Some(to)));
+        return Some(Verdict { untold: Untold::of(new), ..verdict(&new.name, Disposition::Create, None, Some(to)) });
     }
     let mut answer = answer(&sink.findings, &acceptance);
     // What a daemon set is as large as is asked for, or larger, or grows.
@@ -191,7 +193,8 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
     let merge = if keeps { acceptance.merge(new) } else { BTreeMap::new() };
     let (from, to) = (Some(from), Some(to));
     let (map, was) = (new.name.clone(), Some(old.name.clone()));
-    Some(Verdict { map, was, disposition, from, to, reason, merge, answer, fate, eviction, readings, cannot })
+    let untold = Untold::of(new);
+    Some(Verdict { map, was, disposition, from, to, reason, merge, answer, fate, eviction, readings, cannot, untold })
 }
 
 /// Says of a larger capacity that the map does not get it.

@@ -4,6 +4,7 @@ pub(crate) mod derivation;
 pub(crate) mod directory;
 pub(crate) mod exclusive;
 pub(crate) mod meta;
+pub(crate) mod missing;
 pub(crate) mod names;
 pub(crate) mod records;
 pub(crate) mod site;

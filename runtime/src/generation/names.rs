@@ -85,6 +85,11 @@ pub(crate) fn is_scaffold(name: &str) -> bool {
     [COMMIT, MOVING, RETURNING, LEFT].contains(&name) || name.ends_with(BASE) || name.ends_with(FRESH)
 }
 
+/// True for the name of a directory that is some daemon's kept or staged generation.
+pub(crate) fn is_generation(dir: &str) -> bool {
+    dir.rsplit_once('@').is_some_and(|(_, which)| which.starts_with("prev") || which.starts_with("next"))
+}
+
 /// The name under which a map is pinned: bpffs takes no dots (EPERM), so that `.rodata` is pinned as `_rodata`, which is what
 /// libbpf does (`sanitize_pin_path`).
 #[must_use]
@@ -92,9 +97,69 @@ pub fn pin_name(map: &str) -> String {
     map.replace('.', "_")
 }
 
+/// Why a pin of another name may be that of a map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Alike {
+    /// It is called what the kernel keeps of the map's name (`BPF_OBJ_NAME_LEN`, with its NUL).
+    Cut,
+    /// It is called as libbpf pins a section of global data: the first bytes of the object's name before the section's
+    /// (`internal_map_name`).
+    OfObject,
+}
+
+impl Alike {
+    /// A phrase.
+    #[must_use]
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::Cut => "the kernel keeps 15 bytes of a name",
+            Self::OfObject => "libbpf puts the object's name before a section's",
+        }
+    }
+}
+
+/// Whether a pin that is not called as the map is may be the map's all the same.
+#[must_use]
+pub(crate) fn alike(map: &str, pin: &str) -> Option<Alike> {
+    /// Bytes of a name that the kernel keeps.
+    const KEPT: usize = 15;
+    let name = pin_name(map);
+    if pin == name {
+        return None;
+    }
+    if name.get(..KEPT) == Some(pin) {
+        return Some(Alike::Cut);
+    }
+    let section = map.starts_with('.').then(|| pin.find(&name)).flatten();
+    // The whole is cut as well, and a custom section goes without the object's name.
+    let is_of_object = section.is_some_and(|at| (1..=8).contains(&at) && at + name.len() == pin.len())
+        || map.starts_with('.')
+            && pin.len() == KEPT
+            && (1..=8).any(|at| pin.get(at..).is_some_and(|end| end.len() > 3 && name.starts_with(end)));
+    is_of_object.then_some(Alike::OfObject)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::pin_name;
+    use super::{Alike, alike, pin_name};
+
+    #[test]
+    fn pins_of_other_names_may_be_a_maps() {
+        for (map, pin, expected) in [
+            ("flows", "flows", None),
+            ("flows", "flow", None),
+            ("connections_by_source", "connections_by_", Some(Alike::Cut)),
+            ("connections_by_source", "connections_by", None),
+            (".bss", "minimesh_bss", Some(Alike::OfObject)),
+            (".rodata", "minimesh_rodata", Some(Alike::OfObject)),
+            (".rodata.str1", "minimesh_rodata", Some(Alike::OfObject)),
+            (".bss", "_bss", None),
+            (".bss", "longer_than_eight_bss", None),
+            ("bss", "minimesh_bss", None),
+        ] {
+            assert_eq!(alike(map, pin), expected, "{map} {pin}");
+        }
+    }
 
     #[test]
     fn pins_have_no_dots() {

@@ -8,6 +8,7 @@ use super::error::InspectError;
 use super::layouts::Layouts;
 use super::observe::{Observed, observe};
 use crate::generation::meta::{self, Meta, MetaError};
+use crate::generation::missing::Missing;
 use crate::generation::names::{self, pin_name};
 use crate::sys::bpffs::{self, Dir, Named as _};
 use crate::sys::{self, Object};
@@ -33,6 +34,8 @@ pub struct Inventory {
     pub others: Vec<String>,
     /// What `maplock_meta` says.
     pub meta: Option<Meta>,
+    /// Maps that `maplock_meta` lists, and whose pins somebody removed.
+    pub missing: Vec<Missing>,
     /// What is wrong and does not stop anything, such as a damaged `maplock_meta`: phrases.
     pub warnings: Vec<String>,
 }
@@ -170,6 +173,10 @@ pub(crate) fn within(dir: &Dir) -> Result<Inventory, InspectError> {
     for (name, path, map) in maps {
         let observed = observe(&path, &map, inventory.meta.as_ref(), &mut layouts)?;
         inventory.maps.insert(name, Pinned { observed, map });
+    }
+    if let Some(meta) = &inventory.meta {
+        // Something else under its name is told as what it is.
+        inventory.missing = Missing::of(meta, |pin| inventory.kind_of(pin).is_some());
     }
     Ok(inventory)
 }

@@ -2,7 +2,7 @@
 
 use maplock_layout::lock::LockedMap;
 use maplock_layout::map_type::{Behaviour, Capacity};
-use maplock_layout::{Disposition, MapDef};
+use maplock_layout::{Disposition, MapDef, Untold};
 
 use super::decision::{By, Decision};
 use super::policy::Policy;
@@ -56,6 +56,7 @@ pub(super) fn stays(old: &MapDef, asked: &LockedMap, policy: &Policy) -> Decisio
     // One that loaders fill is made anew all the same.
     let max_entries = if old.map_type.row().entries == Behaviour::Refilled { def.max_entries } else { room };
     let whose = if asked.runtime_capacity && policy.max_entries.is_none() { ", as a daemon chose it" } else { "" };
-    let why = format!("same layout; max_entries stays at {room}{whose}: {}", asked_for(def, policy));
+    let same = Untold::same(Untold::of(old));
+    let why = format!("{same}; max_entries stays at {room}{whose}: {}", asked_for(def, policy));
     Decision { disposition: Disposition::Reuse, why, def: MapDef { max_entries, ..def.clone() }, by: By::Lock }
 }

@@ -7,7 +7,7 @@ use maplock_layout::history::Converting;
 use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::{Behaviour, Fate, fate};
 use maplock_layout::rules::{Attribute, Compares};
-use maplock_layout::{Digest, Disposition, Finding, Lock, Loss, MapDef, compare, config::Levels, sum_places};
+use maplock_layout::{Digest, Disposition, Finding, Lock, Loss, MapDef, Untold, compare, config::Levels, sum_places};
 
 use super::capacity;
 use super::cost::{estimate, snapshot};
@@ -16,6 +16,7 @@ use super::flags;
 use super::names::Found;
 use super::phrases::{carried, change, why};
 use super::recognise::{Recognised, is_exactly, lacks_layout, recognise};
+use super::removed;
 use super::sums;
 use super::types::{Action, Asked, Carry, Inputs, Kept, Live, MapPlan, Since};
 use crate::generation::names::pin_name;
@@ -52,6 +53,7 @@ pub(super) fn map(inputs: &Inputs<'_>, found: &Found<'_>, locked: &LockedMap) ->
         asked.def.max_entries = capacity::of_pinned(&asked.def, &pinned.def).unwrap_or_default();
     }
     let kept = kept.filter(|kept| is_exactly(inputs, kept, &asked));
+    let removed = if live.is_none() { removed::find(inputs, locked) } else { None };
 
     let (sums, problem) = match sums::resolve(asked.def.value.as_deref(), &summed(policy, locked)) {
         Ok(sums) => (sums, None),
@@ -68,28 +70,35 @@ pub(super) fn map(inputs: &Inputs<'_>, found: &Found<'_>, locked: &LockedMap) ->
         }
         (None, kept) => {
             let new = Asked { def: asked.def, digest };
-            let (action, why) = match kept {
-                Some(kept) => {
+            let (action, why) = match (kept, removed) {
+                // The very map is kept: it goes on as if nothing had happened.
+                (Some(kept), Some((_, map))) if map.id == kept.id => {
+                    let action = Action::TakeBack { kept: kept_map(kept), new, since: Since::Nothing };
+                    (action, "somebody removed its pin; the kept generation has the very same map".to_owned())
+                }
+                (_, Some(removed)) => removed::answer(inputs, removed, new, policy),
+                (Some(kept), None) => {
                     let action = Action::TakeBack { kept: kept_map(kept), new, since: Since::Nothing };
                     (action, "returns to the map kept since the last upgrade".to_owned())
                 }
-                None if !is_told => {
+                (None, None) if !is_told => {
                     let def = MapDef { max_entries: 0, ..new.def };
                     (Action::Refuse { live: None, new: Some(Asked { def, digest }) }, capacity::untold(name))
                 }
-                None => (Action::Create { new }, "new in this release".to_owned()),
+                (None, None) => (Action::Create { new, loses_entries: false }, "new in this release".to_owned()),
             };
             (action, why, Vec::new())
         }
     };
-    match (problem, action.new_map()) {
+    let plan = match (problem, action.new_map()) {
         // Whatever happens to the map today: a later upgrade would fail.
         (Some(why), Some(new)) => {
             let action = Action::Refuse { live: action.live().cloned(), new: Some(new.clone()) };
-            MapPlan { map: name.to_owned(), was, action, why, findings }
+            MapPlan::new(name, was, action, why, findings)
         }
-        _ => MapPlan { map: name.to_owned(), was, action: flags::with(action, flags), why, findings },
-    }
+        _ => MapPlan::new(name, was, flags::with(action, flags), why, findings),
+    };
+    MapPlan { removed: removed.map(|(_, map)| map.id), ..plan }
 }
 
 /// A map that the spec has, where one is live.
@@ -117,9 +126,15 @@ fn replace(
         matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || back == Some(Back::Carried);
     let may_drop_entries = is_copied && may_drop(inputs, live, &known.old, &decision.def);
 
-    let Decision { disposition, mut why, def, .. } = decision;
+    let Decision { disposition, mut why, def, by } = decision;
     if is_copied {
         why.push_str(&carried(disposition == Disposition::Grow, may_drop_entries, &known.old, &def));
+    }
+    let stays = back.is_none() && matches!(disposition, Disposition::Reuse | Disposition::Grow);
+    let keeps_bytes = stays || is_copied && conversion.is_none();
+    // By a policy, that was said.
+    if let Some(untold) = Untold::of(&known.old).filter(|_| keeps_bytes && by != By::Unverifiable) {
+        why.push_str(&format!("; {untold}"));
     }
     if let Some(note) = &known.note {
         why.push_str("; ");
@@ -182,7 +197,7 @@ fn one(name: &str, locked: &LockedMap) -> Lock {
 fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Policy) -> (Decision, Vec<Finding>) {
     let old = &known.old;
     if known.is_asked && old.max_entries == asked.def.max_entries {
-        let why = "same layout".to_owned();
+        let why = Untold::same(Untold::of(old)).to_owned();
         return (Decision { disposition: Disposition::Reuse, why, def: asked.def.clone(), by: By::Lock }, Vec::new());
     }
     let name = asked.def.name.as_str();

@@ -34,7 +34,7 @@ pub(super) fn chosen(locked: &LockedMap, policy: &Policy, pinned: Option<&Observ
 /// The same action, in which a map that is made has these flags too.
 pub(super) fn with(mut action: Action, flags: u32) -> Action {
     match &mut action {
-        Action::Create { new }
+        Action::Create { new, .. }
         | Action::Grow { new, .. }
         | Action::Shrink { new, .. }
         | Action::Convert { new, .. }

@@ -41,7 +41,7 @@ fn of_pin(inputs: &Inputs<'_>, found: &Found<'_>, live: &Observed) -> Option<Map
     if found.is_lacked(&live.pin) {
         let action = Action::GoAlong { live: as_it_is(live) };
         let why = "this build lacks it, as it may; it stays pinned as it is".to_owned();
-        return Some(MapPlan { map: name.to_owned(), was: None, action, why, findings: Vec::new() });
+        return Some(MapPlan::new(name, None, action, why, Vec::new()));
     }
     let lock = inputs.spec.lock();
     // Whoever pinned it, a name of this generation goes with it.
@@ -116,6 +116,6 @@ impl Going<'_> {
         let old = Lock { maps: [(name.to_owned(), locked)].into(), ..Lock::default() };
         let findings = compare(&old, &Lock::default(), &Levels::default()).findings;
         let action = Action::GiveUp { live: as_it_is(live), loses_entries, pin_stays };
-        MapPlan { map: name.to_owned(), was: None, action, why: why.to_owned(), findings }
+        MapPlan::new(name, None, action, why.to_owned(), findings)
     }
 }

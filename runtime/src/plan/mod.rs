@@ -7,9 +7,13 @@ mod decision;
 mod flags;
 mod gone;
 mod names;
+mod other_pins;
+mod over_nothing;
 mod phrases;
 pub(crate) mod policy;
 mod recognise;
+pub mod rehearse;
+mod removed;
 mod same;
 pub mod sample;
 mod show;
@@ -19,6 +23,7 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod types;
+mod unpinned;
 pub(crate) mod way_back;
 
 use maplock_layout::map_type::Behaviour;
@@ -27,7 +32,10 @@ use maplock_layout::map_type::Behaviour;
 pub use types::Inputs;
 pub use types::{Action, Asked, Carry, CommitBy, Kept, Live, MapPlan, Plan, Since};
 
-pub use crate::inspect::{MapBack, WayBack};
+pub use unpinned::Unpinned;
+
+pub use crate::generation::names::Alike;
+pub use crate::inspect::{MapBack, Near, Place, WayBack};
 pub use crate::transfer::Sum;
 
 pub(crate) use recognise::lacks_layout;
@@ -41,8 +49,10 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let mut maps: Vec<_> = inputs.spec.maps().map(|locked| decide::map(inputs, &found, locked)).collect();
     maps.extend(gone::gone(inputs, &found));
     maps.sort_by(|a, b| a.map.cmp(&b.map));
+    other_pins::tell(inputs, &mut maps);
     let leaves_kept = !inputs.kept.is_empty() && changes_nothing(inputs, &maps);
-    Plan { dir: inputs.dir.to_owned(), maps, commit: CommitBy::default(), leaves_kept, way_back: None }
+    let unpinned = over_nothing::find(inputs, &mut maps);
+    Plan { dir: inputs.dir.to_owned(), maps, commit: CommitBy::default(), leaves_kept, unpinned, way_back: None }
 }
 
 /// True where the live generation says that it asked for the very same maps. What loaders fill is made anew at each start.

@@ -1,7 +1,7 @@
 //! Why something is done to a map, in a few words.
 
 use maplock_layout::rules::Attribute;
-use maplock_layout::{Disposition, Finding, MapDef};
+use maplock_layout::{Disposition, Finding, MapDef, Untold};
 
 /// Why the lock says so; of a map that grows, [`carried`] says the rest.
 pub(super) fn why(
@@ -16,7 +16,7 @@ pub(super) fn why(
         Disposition::Grow => {
             format!("max_entries {} -> {}{accepted}", old.max_entries, new.max_entries)
         }
-        Disposition::Reuse if findings.is_empty() => "same layout".to_owned(),
+        Disposition::Reuse if findings.is_empty() => Untold::same(Untold::of(old)).to_owned(),
         Disposition::Reuse if reason.is_none() => format!("same bytes: {}", change(findings)),
         Disposition::Refuse => format!("{}; accepted as `refuse`{accepted}", change(findings)),
         Disposition::Swap => format!("starts empty: {}{accepted}", change(findings)),

@@ -17,6 +17,17 @@ pub enum OnMismatch {
     Reuse,
 }
 
+/// What to do where somebody removed the pin of a map that the live generation lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum OnMissing {
+    /// The upgrade does not start: the map may be there still, and can be pinned again.
+    #[default]
+    Refuse,
+    /// An empty map is made, as in a first installation.
+    Create,
+}
+
 /// What to do with one map where the lock's history has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -27,6 +38,8 @@ pub struct Policy {
     /// A pin of the same layout that holds more entries than the spec asks for, as after a downgrade. By default it is used as it
     /// is; `Refuse` returns to the kept map where that is of the size and the entries fit.
     pub larger: OnMismatch,
+    /// A map of the live generation whose pin somebody removed.
+    pub missing: OnMissing,
     /// A capacity chosen at run time, in place of the spec's `max_entries`.
     pub max_entries: Option<u32>,
     /// Flags (`BPF_F_NO_PREALLOC`, `BPF_F_ZERO_SEED`) for a map that is made, where the lock says `runtime-flags`. A
@@ -44,6 +57,7 @@ impl Default for Policy {
             unknown: OnMismatch::Refuse,
             unverifiable: OnMismatch::Refuse,
             larger: OnMismatch::Reuse,
+            missing: OnMissing::Refuse,
             max_entries: None,
             map_flags: None,
             sum: Vec::new(),

@@ -3,14 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
+use maplock_layout::Untold;
 use serde_json::{Value, json};
 
 use super::table::Table;
 use super::types::{Action, CommitBy, MapPlan, Plan, Since};
+use super::unpinned::Unpinned;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.table().iter().try_for_each(|line| writeln!(f, "{line}"))?;
+        self.head().iter().chain(&self.table()).try_for_each(|line| writeln!(f, "{line}"))?;
         f.write_str(&self.outcome())
     }
 }
@@ -36,6 +38,12 @@ impl MapPlan {
 }
 
 impl Plan {
+    /// What is to be read before all else: that nothing is pinned there, and what lies near.
+    #[must_use]
+    pub fn head(&self) -> Vec<String> {
+        self.unpinned.as_ref().map_or_else(Vec::new, |unpinned| unpinned.lines(&self.dir))
+    }
+
     /// The lines above [`Plan::outcome`]: a head, and one for each map.
     #[must_use]
     pub fn table(&self) -> Vec<String> {
@@ -51,7 +59,8 @@ impl Plan {
     pub fn outcome(&self) -> String {
         let refused: Vec<_> = self.names(|map| matches!(map.action, Action::Refuse { .. }));
         if !refused.is_empty() {
-            return format!("the upgrade does not start: {} refused", refused.join(", "));
+            let refused = format!("the upgrade does not start: {} refused", refused.join(", "));
+            return std::iter::once(refused).chain(self.untold()).collect::<Vec<_>>().join(" · ");
         }
         let mut parts = Vec::new();
         let entries_of = |map: &MapPlan| match map.entries() {
@@ -82,6 +91,7 @@ impl Plan {
             back.map(|map| format!("what the older layout of `{}` has no place for does not go back", map.map)),
         );
         match (parts.is_empty(), of_entries.is_empty()) {
+            (true, true) if self.unpinned.is_some() => {}
             (true, true) => parts.push("nothing is lost".to_owned()),
             (_, true) => {}
             // Code of the daemon may keep none.
@@ -90,6 +100,10 @@ impl Plan {
             }
             _ => parts.push(of_entries.join(", ")),
         }
+        if let Some(unpinned) = &self.unpinned {
+            parts.insert(0, unpinned.outcome().to_owned());
+        }
+        parts.extend(self.untold());
         let snapshot: u64 = self.maps.iter().filter_map(|map| map.action.carry()).map(|carry| carry.snapshot).sum();
         if snapshot >= 1 << 20 {
             parts.push(format!("{} MiB for snapshots", snapshot.div_ceil(1 << 20)));
@@ -111,8 +125,10 @@ impl Plan {
 
     /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true where the upgrade does not start), `leaves_kept`, `estimate_ms`,
     /// `way_back` (what a roll-back leads to after it, or null: an object of `generation`, a number or null, `maps`, a list of `map`, `from`, `to`
-    /// of those that have another layout then or are not in both, and `unknown`, names of maps of which nothing tells), and `maps`: a
-    /// list of objects, by name, with
+    /// of those that have another layout then or are not in both, and `unknown`, names of maps of which nothing tells),
+    /// `unpinned` (null; where no map of the release is pinned there: `exists`, `names`, `has_kept` and `near`, a list of `dir`, `leads_to`,
+    /// `place`, `maps` and `alike`), `types_unknown` (how many of the pinned maps are known by their sizes alone, in whole or in part),
+    /// and `maps`: a list of objects, by name, with
     ///
     /// - `map`, `was` (the name of its pin so far, where it was renamed, or null), `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
     /// - `from`, `to`: digests of what is pinned and of what will be, or null;
@@ -120,6 +136,9 @@ impl Plan {
     ///   `may_drop_entries`;
     /// - `gives_up`, `inexact`: members that a conversion gives up (`name[]`: the end of an array), or may not keep exactly; `by_hand`: true
     ///   where code of the daemon decides;
+    /// - `types_unknown`: what of the pinned map is known by its size alone: null, `all`, `key`, `value`, or `inner`;
+    /// - `pin_removed`: the number of the map whose pin somebody removed, or null; `other_pins`: other names of the map that is left
+    ///   behind;
     /// - `entries` (null where not known), `old_max_entries`, `max_entries`;
     /// - `sums`: a list of `{"offset": bytes, "width": bytes}`; `snapshot_bytes`, `estimate_ms`;
     /// - `findings`: a list of `rule`, `level`, `path`, `old`, `new`, `accepted` and `message`.
@@ -135,6 +154,8 @@ impl Plan {
             "refused": self.is_refused(),
             "leaves_kept": self.leaves_kept,
             "way_back": self.way_back,
+            "unpinned": self.unpinned.as_ref().map(Unpinned::to_json),
+            "types_unknown": self.maps.iter().filter(|map| map.untold().is_some()).count(),
             "estimate_ms": milliseconds(self.estimate()),
             "maps": maps,
         })
@@ -179,6 +200,9 @@ impl MapPlan {
             "gives_up": loss.map(|loss| &loss.given_up).into_iter().flatten().collect::<Vec<_>>(),
             "inexact": loss.map(|loss| &loss.inexact).into_iter().flatten().collect::<Vec<_>>(),
             "by_hand": loss.is_some_and(|loss| loss.by_hand),
+            "pin_removed": self.removed,
+            "other_pins": self.other_pins,
+            "types_unknown": self.untold().map(Untold::name),
             "entries": self.entries(),
             "old_max_entries": live.map(|live| live.def.max_entries),
             "max_entries": new.map(|new| new.def.max_entries),

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use maplock_layout::conversion::Conversion;
-use maplock_layout::{Digest, Disposition, Finding, Loss, MapDef};
+use maplock_layout::{Digest, Disposition, Finding, Loss, MapDef, Untold};
 
 use crate::generation::meta::Meta;
 use crate::inspect::normalise::Node;
 use crate::inspect::{Observed, WayBack};
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
+use crate::plan::unpinned::Unpinned;
 use crate::transfer::Sum;
 use crate::transfer::migrate::Migrations;
 
@@ -30,6 +31,8 @@ pub struct Plan {
     pub leaves_kept: bool,
     /// What a roll-back leads to after it; `None` where nothing is kept then, or it does not start.
     pub way_back: Option<WayBack>,
+    /// Where no map of the release is pinned there: what is there instead.
+    pub unpinned: Option<Unpinned>,
 }
 
 /// How the pins of the new generation come into the place of the old.
@@ -59,6 +62,16 @@ pub struct MapPlan {
     pub why: String,
     /// The findings that led there.
     pub findings: Vec<Finding>,
+    /// The kernel's number of the map whose pin somebody removed, where the live generation lists one of that name.
+    pub removed: Option<u32>,
+    /// Other pins in the directory of the very map that is left behind: whoever opens it there goes on with the old entries.
+    pub other_pins: Vec<String>,
+}
+
+impl MapPlan {
+    pub(super) fn new(map: &str, was: Option<String>, action: Action, why: String, findings: Vec<Finding>) -> Self {
+        Self { map: map.to_owned(), was, action, why, findings, removed: None, other_pins: Vec::new() }
+    }
 }
 
 /// What is done to a map. Each has what it needs, and nothing else.
@@ -68,6 +81,8 @@ pub enum Action {
     Create {
         /// What is made.
         new: Asked,
+        /// True where the live generation had such a map, and somebody removed its pin.
+        loses_entries: bool,
     },
     /// The live map is used as it is.
     Reuse {
@@ -288,7 +303,7 @@ impl Action {
     #[must_use]
     pub fn new_map(&self) -> Option<&Asked> {
         match self {
-            Self::Create { new }
+            Self::Create { new, .. }
             | Self::Reuse { new, .. }
             | Self::Grow { new, .. }
             | Self::Shrink { new, .. }
@@ -333,11 +348,11 @@ impl Action {
     #[must_use]
     pub fn loses_entries(&self) -> bool {
         match self {
-            Self::Swap { loses_entries, .. }
+            Self::Create { loses_entries, .. }
+            | Self::Swap { loses_entries, .. }
             | Self::GiveUp { loses_entries, .. }
             | Self::TakeBack { since: Since::Left { loses_entries, .. }, .. } => *loses_entries,
-            Self::Create { .. }
-            | Self::Reuse { .. }
+            Self::Reuse { .. }
             | Self::Grow { .. }
             | Self::Shrink { .. }
             | Self::Convert { .. }
@@ -369,6 +384,12 @@ impl MapPlan {
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         self.action.disposition()
+    }
+
+    /// What of the pinned map is known by its size alone.
+    #[must_use]
+    pub fn untold(&self) -> Option<Untold> {
+        self.action.live().and_then(|live| Untold::of(&live.def))
     }
 
     /// The name of the pin that the map is copied from, where it is another than its own.
@@ -414,9 +435,18 @@ impl Plan {
                 Action::TakeBack { since: Since::Left { loses_entries: true, .. }, .. } => Disposition::Swap,
                 action => action.disposition(),
             };
-            let is_swap = matches!(action, Action::GiveUp { loses_entries: true, .. });
+            let is_swap = matches!(
+                action,
+                Action::GiveUp { loses_entries: true, .. } | Action::Create { loses_entries: true, .. }
+            );
             deny.contains(&disposition) || is_swap && deny.contains(&Disposition::Swap)
         })
+    }
+
+    /// How many of the pinned maps are known by their sizes alone: a phrase; `None` where types tell of each.
+    #[must_use]
+    pub fn untold(&self) -> Option<String> {
+        Untold::counted(self.maps.iter().filter(|map| map.action.live().is_some()).map(MapPlan::untold))
     }
 
     /// True where the upgrade does not start.

@@ -86,6 +86,7 @@ mod drive;
 mod emit;
 mod error;
 mod pieces;
+mod read;
 mod settle;
 mod types;
 
@@ -97,5 +98,6 @@ pub use convert::way::{NoSuchCode, Way};
 pub use copy::snapshot;
 pub use count::count;
 pub use error::TransferError;
+pub use read::{each_entry, significant};
 pub use settle::Prepared;
 pub use types::{Copied, Method, Settled, Sum, Transfer, TransferOptions, evicts};

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use crate::error::{Error, Trying as _};
 use crate::generation::derivation::{self, Derivation};
-use crate::generation::names::pin_name;
+use crate::generation::directory;
+use crate::generation::missing::{self, Missing};
+use crate::generation::names::{self, pin_name};
 use crate::generation::records;
 use crate::generation::site::Site;
 use crate::inspect;
 use crate::inspect::normalise::Node;
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
-use crate::plan::{self, Plan};
+use crate::plan::{self, Action, Plan};
 use crate::sys::bpffs::Named as _;
 use crate::transfer;
 use crate::transfer::migrate::Migrations;
@@ -72,6 +74,25 @@ pub(super) fn look(
         migrations,
         node: Node::this().trying(|| "can't look at this machine".to_owned())?,
     });
+    for map in plan.maps.iter_mut().filter(|map| matches!(map.action, Action::Refuse { live: None, .. })) {
+        let Some(id) = map.removed else { continue };
+        let pin = pin_name(&map.map);
+        let missing = Missing { map: map.map.clone(), id, lives: missing::lives(id) };
+        let remedy = match kept.maps.get(&pin).filter(|kept| kept.observed.id == id) {
+            Some(kept) => {
+                missing::can_be_had(&format!("ln {} {}", kept.observed.path.display(), site.dir.join(&pin).display()))
+            }
+            None => missing.remedy(site.dir.path()),
+        };
+        map.why.push_str(&format!("; {remedy}"));
+    }
+    if let Some(unpinned) = &mut plan.unpinned {
+        let listed = directory::list(&site.dir)?.into_iter();
+        let maps = spec.maps().map(|map| map.def.name.clone()).chain(spec.older_names().map(str::to_owned));
+        unpinned.exists = live.exists;
+        unpinned.names = listed.filter(|name| !name.contains('.') && !names::is_own(name)).collect();
+        unpinned.near = inspect::near(site.dir.path(), &maps.collect());
+    }
     let is_lacked = |pin: &str| spec.lacked().any(|name| pin_name(name) == pin);
     let former: Vec<String> = plan.former().map(str::to_owned).collect();
     let is_former = |pin: &str| former.iter().any(|former| former == pin);

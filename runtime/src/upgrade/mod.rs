@@ -8,6 +8,7 @@ mod discard;
 pub(crate) mod hooks;
 pub(crate) mod inputs;
 mod links;
+mod missing;
 mod places;
 mod recover;
 pub(crate) mod report;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use maplock_layout::Disposition;
+use maplock_layout::{Disposition, Untold};
 use serde::Serialize;
 
 use crate::generation::names::pin_name;
@@ -59,6 +59,10 @@ pub struct MapReport {
     pub not_carried: u64,
     /// True of a map that is given up, and stays pinned with its entries all the same: nothing says that it is the daemon's.
     pub pin_stays: bool,
+    /// What of it is known by its size alone, so that nothing tells whether the new programs read it as the old ones wrote it. A
+    /// roll-back does not look.
+    #[serde(serialize_with = "untold")]
+    pub types_unknown: Option<Untold>,
     /// Bytes that were copied.
     pub bytes: u64,
     /// How they were copied.
@@ -119,6 +123,7 @@ impl MapReport {
             lost: Some(0),
             not_carried: 0,
             pin_stays: false,
+            types_unknown: None,
             bytes: 0,
             method: None,
             exact: true,
@@ -157,6 +162,10 @@ impl MapReport {
 
 fn disposition<S: serde::Serializer>(value: &Disposition, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(value.name())
+}
+
+fn untold<S: serde::Serializer>(value: &Option<Untold>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.map(Untold::name).serialize(serializer)
 }
 
 fn seconds<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -200,6 +209,13 @@ impl Report {
         self
     }
 
+    /// How many of the maps that went on are known by their sizes alone: a phrase; `None` where types tell of each.
+    #[must_use]
+    pub fn untold(&self) -> Option<String> {
+        let gone = |map: &&MapReport| matches!(map.disposition, Disposition::Create | Disposition::Drop);
+        Untold::counted(self.maps.iter().filter(|map| !gone(map)).map(|map| map.types_unknown))
+    }
+
     /// The report in Prometheus' text form: gauges, since they tell of one upgrade, the last. A file of it suits the node
     /// exporter's textfile collector.
     #[must_use]
@@ -228,6 +244,13 @@ impl Report {
             time.sample(&labels, map.time.as_secs_f64());
             exact.sample(&labels, u8::from(map.exact));
         }
+        let mut unknown = Family::new(
+            "maplock_upgrade_types_unknown",
+            "1 for each map of which nothing tells all types, in the last upgrade.",
+        );
+        for map in self.maps.iter().filter(|map| map.types_unknown.is_some()) {
+            unknown.sample(&[("map", map.map.as_str()), ("disposition", map.disposition.name())], 1);
+        }
         let mut links = Family::new("maplock_upgrade_link_info", "What happened to each link in the last upgrade.");
         for link in &self.links {
             links.sample(&[("link", link.link.as_str()), ("what", link.what)], 1);
@@ -245,7 +268,7 @@ impl Report {
         window.sample(&[], self.window.as_secs_f64());
         let mut total = Family::new("maplock_upgrade_seconds", "Time from the plan to the commit.");
         total.sample(&[], self.total.as_secs_f64());
-        [entries, bytes, time, exact, links, left_behind, window, total].map(|family| family.text).concat()
+        [entries, bytes, time, exact, unknown, links, left_behind, window, total].map(|family| family.text).concat()
     }
 }
 
@@ -265,6 +288,7 @@ impl fmt::Display for Report {
             if map.pin_stays {
                 notes.push("its pin stays, as nothing says whose it is".to_owned());
             }
+            notes.extend(map.types_unknown.map(|untold| untold.to_string()));
             if let Some(method) = map.method {
                 let how = match method {
                     "kernel" => "in the kernel",
@@ -287,6 +311,9 @@ impl fmt::Display for Report {
             table.row([map.map.clone(), entries, map.disposition.to_string(), notes.join(", ")]);
         }
         write!(f, "{table}")?;
+        if let Some(untold) = self.untold() {
+            writeln!(f, "{untold}")?;
+        }
         let links: Vec<_> = self.links.iter().map(|link| format!("{} {}", link.link, link.what)).collect();
         if !links.is_empty() {
             writeln!(f, "links: {}", links.join(", "))?;
@@ -317,6 +344,7 @@ mod tests {
             lost,
             not_carried: 0,
             pin_stays: false,
+            types_unknown: None,
             bytes: 192,
             method: (disposition == Disposition::Grow).then_some("kernel"),
             exact: name != "stats",
@@ -370,6 +398,8 @@ maplock_upgrade_map_seconds{map="stats",disposition="swap"} 0.002
 maplock_upgrade_exact{map="backends",disposition="grow"} 1
 maplock_upgrade_exact{map="ring \"a\\b\"\n",disposition="swap"} 1
 maplock_upgrade_exact{map="stats",disposition="swap"} 0
+# HELP maplock_upgrade_types_unknown 1 for each map of which nothing tells all types, in the last upgrade.
+# TYPE maplock_upgrade_types_unknown gauge
 # HELP maplock_upgrade_link_info What happened to each link in the last upgrade.
 # TYPE maplock_upgrade_link_info gauge
 maplock_upgrade_link_info{link="connect4",what="updated"} 1

@@ -12,6 +12,7 @@ use crate::generation::derivation::{Derivation, transfers_in};
 use crate::generation::directory;
 use crate::generation::exclusive::Exclusive;
 use crate::generation::meta::{self, Meta, MetaMap};
+use crate::generation::missing::Missing;
 use crate::generation::names::{self, pin_name};
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
@@ -24,6 +25,7 @@ use crate::upgrade::changeover::Changeover;
 use crate::upgrade::discard;
 use crate::upgrade::hooks::{self, Whereabouts};
 use crate::upgrade::inputs::COUNTING;
+use crate::upgrade::missing;
 use crate::upgrade::places;
 use crate::upgrade::recover;
 use crate::upgrade::report::{Done, LinkReport, MapReport, Progress, Report};
@@ -43,6 +45,7 @@ pub struct Rollback {
     dir: PathBuf,
     wait: Duration,
     migrations: Migrations,
+    without: BTreeSet<String>,
     progress: Box<dyn FnMut(Progress<'_>) + Send>,
 }
 
@@ -60,6 +63,7 @@ impl Rollback {
             dir: dir.into(),
             wait: Duration::from_secs(60),
             migrations: Migrations::default(),
+            without: BTreeSet::new(),
             progress: Box::new(|_| {}),
         }
     }
@@ -75,6 +79,14 @@ impl Rollback {
     #[must_use]
     pub fn migrations(mut self, migrations: Migrations) -> Self {
         self.migrations = migrations;
+        self
+    }
+
+    /// Returns also where somebody removed the pin of this map from the kept generation, and without it: the older release makes an
+    /// empty one at its start. Without this, [`Self::run`] refuses then.
+    #[must_use]
+    pub fn without(mut self, map: impl Into<String>) -> Self {
+        self.without.insert(map.into());
         self
     }
 
@@ -94,7 +106,7 @@ impl Rollback {
     /// and no more ([`Report::taken_back`]).
     ///
     /// # Errors
-    /// [`ErrorKind::Place`] where no generation is kept at `DIR@prev`; [`ErrorKind::Busy`] where the wait ends before another
+    /// [`ErrorKind::Place`] where no generation is kept at `DIR@prev`, or somebody removed a pin from it ([`Self::without`]); [`ErrorKind::Busy`] where the wait ends before another
     /// upgrade does; [`ErrorKind::Kernel`] where the entries don't fit any more. Nothing has changed then.
     pub fn run(mut self) -> Result<Report, Error> {
         let start = Instant::now();
@@ -128,10 +140,11 @@ impl Rollback {
             let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
             return Err(Error::new(ErrorKind::Place, message));
         }
+        let missing = missing::of_kept(&site, &self.without)?;
         let way_back = generations::way_back(&site)?;
         let staged = Returning { site: &site, lock: &lock, migrations: &self.migrations, is_committed: false };
         let report = staged.stage(&mut self.progress)?;
-        let done = staged.commit()?;
+        let done = staged.commit(&missing)?;
         Ok(Report { way_back, ..report.ended(done, start) })
     }
 }
@@ -406,7 +419,7 @@ impl Returning<'_> {
         Ok(Some("attached"))
     }
 
-    fn commit(mut self) -> Result<Done, Error> {
+    fn commit(mut self, missing: &[Missing]) -> Result<Done, Error> {
         let Site { dir, next, .. } = self.site;
         // Every hook of the kept generation needs its link, and its own program.
         for name in directory::list(next)?.iter().filter(|name| !names::is_own(name)) {
@@ -420,6 +433,7 @@ impl Returning<'_> {
             }
         }
         places::check(self.site, false)?;
+        missing::strike_out(self.site, missing)?;
         let each_pin = !inspect::within(dir)?.foreign(|_| false).is_empty();
         let record = next.join(names::COMMIT);
         let commit = Commit { each_pin, what: What::RollBack };

@@ -95,6 +95,7 @@ impl Staged {
         let _span = tracing::info_span!("map", name = plan.map, disposition = plan.disposition().name()).entered();
         let started = Instant::now();
         let mut report = MapReport::new(&plan.map, plan.disposition());
+        report.types_unknown = plan.untold();
         let pin = self.upgrade.site.next.join(pin_name(&plan.map));
         let map = match &plan.action {
             Action::GiveUp { live, pin_stays: true, .. } => {
@@ -116,7 +117,10 @@ impl Staged {
                 return Ok(());
             }
             Action::Refuse { .. } => return Err(refused(plan)),
-            Action::Create { new } => pinned(&new.def, &pin, None, None)?,
+            Action::Create { new, loses_entries } => {
+                report.lost = if *loses_entries { None } else { Some(0) };
+                pinned(&new.def, &pin, None, None)?
+            }
             Action::Reuse { live, .. } => {
                 report.kept = live.entries.unwrap_or(0);
                 linked(plan, (&self.upgrade.site.pin(&live.pin)?, live.id), &pin)?
@@ -392,6 +396,11 @@ fn check_id(plan: &MapPlan, map: &Map, id: u32) -> Result<(), Error> {
 }
 
 fn refused(plan: &MapPlan) -> Error {
+    if plan.removed.is_some() {
+        let message =
+            format!("map `{}` is refused: {}; or decide by the daemon's policy, `Policy::missing`", plan.map, plan.why);
+        return Error::new(ErrorKind::Refused, message);
+    }
     let message = format!(
         "map `{}` is refused: {}; see what changed with `maplock plan`, and decide by an epoch in maps.lock (`cargo maplock \
          accept {0}`) or by the daemon's policy",

@@ -10,7 +10,7 @@ use maplock::internals::sys::{Link, LinkTarget, Map, NewLink, NewMap, NewProg, O
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Disposition, Lock, MapDef};
-use maplock::{AttachType, Error, ErrorKind, Hook, Options, Policies, Rollback, Spec};
+use maplock::{AttachType, Error, ErrorKind, Hook, OnMissing, Options, Policies, Policy, Rollback, Spec};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 
 const CREATE: AttachType = AttachType::CGROUP_INET_SOCK_CREATE;
@@ -110,7 +110,15 @@ fn what_is_no_map_at_the_name_of_one_is_refused_by_its_kind_and_stays() {
             // What is said can be done; and it is not taken along to where the old generation is kept.
             let theirs = dir.join("theirs");
             fs::rename(&at, &theirs).expect("moved");
-            start(&dir, &wanted).expect("nothing is in the way");
+            if before.contains(&"hh") {
+                let error = start(&dir, &wanted).expect_err("it had such a map");
+                assert!(error.to_string().contains("somebody removed its pin `hh`"), "{error}");
+                let all = Policy { missing: OnMissing::Create, ..Policy::default() };
+                let options = Options::new(spec(&wanted), &dir).policies(Policies { all, ..Policies::default() });
+                options.begin().expect("begun").stage().expect("staged").commit().expect("nothing is in the way");
+            } else {
+                start(&dir, &wanted).expect("nothing is in the way");
+            }
             is_as_before(&theirs, inode, &cgroup);
             assert!(Map::open(&at).is_ok());
             let found = maplock::internals::inspect::generations(&dir).expect("looked");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use maplock_layout::lock::Merge;
-use maplock_layout::{Finding, Place};
+use maplock_layout::{Finding, Place, Untold};
 use serde::Serialize;
 
 use super::conversions::{ConversionJson, conversion};
@@ -118,6 +118,9 @@ struct VerdictJson<'a> {
     readings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     eviction: Option<&'a str>,
+    /// What of it is known by its size alone: `all`, `key`, `value`, `inner`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    types_unknown: Option<&'static str>,
 }
 
 pub(super) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
@@ -188,6 +191,7 @@ fn comparison(outcome: &Outcome) -> ComparisonJson<'_> {
         answers: outcome.answers(verdict),
         readings: verdict.misread().map(|reading| reading.sentence(&verdict.map)).collect(),
         eviction: verdict.eviction.as_deref(),
+        types_unknown: verdict.untold.map(Untold::name),
     });
     ComparisonJson { findings: comparison.findings.iter().map(finding).collect(), maps: maps.collect() }
 }

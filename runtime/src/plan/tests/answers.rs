@@ -6,7 +6,7 @@ use super::*;
 fn a_map_that_is_not_pinned_is_created() {
     let case = Case { lock: lock([hash(&counters(4), 64)]), ..Case::default() };
     let map = case.decide();
-    assert_is(&map, D::Create, "new in this release");
+    assert_is(&map, D::Create, "not pinned here");
     assert!(matches!(map.action, Action::Create { .. }));
 }
 
@@ -119,7 +119,7 @@ fn a_map_whose_layout_nothing_tells_is_refused_unless_a_policy_says_otherwise() 
 fn a_map_that_is_declared_by_sizes_is_verified_by_sizes() {
     let bare = MapDef { key: None, value: None, ..hash(&counters(4), 64) };
     let case = Case { live: vec![untyped(&bare, 7)], ..Case::one(&bare, &bare) };
-    assert_is(&case.decide(), D::Reuse, "same layout");
+    assert_is(&case.decide(), D::Reuse, "same sizes; its types are unknown");
 }
 
 #[test]

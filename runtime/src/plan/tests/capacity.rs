@@ -24,11 +24,11 @@ fn where_nothing_is_pinned_and_nobody_says_it_no_map_is_made() {
         let map = case().decide();
         assert_is(&map, D::Refuse, UNTOLD);
         assert_eq!(super::asked(&map), 0);
-        assert_is(&case().policy(most(4096)).decide(), D::Create, "new in this release");
+        assert_is(&case().policy(most(4096)).decide(), D::Create, "not pinned here");
     }
     // As many as the machine has CPUs.
     let asked = def("stats", T::PERF_EVENT_ARRAY, &uint(4), 0);
-    assert_is(&Case { lock: lock([asked]), ..Case::default() }.decide(), D::Create, "new in this release");
+    assert_is(&Case { lock: lock([asked]), ..Case::default() }.decide(), D::Create, "not pinned here");
 }
 
 #[test]

@@ -62,10 +62,13 @@ fn the_json_has_the_documented_names() {
         "max_entries",
         "may_drop_entries",
         "old_max_entries",
+        "other_pins",
         "pin",
+        "pin_removed",
         "snapshot_bytes",
         "sums",
         "to",
+        "types_unknown",
         "was",
         "why",
     ];
@@ -80,4 +83,93 @@ fn a_plan_can_be_denied_for_what_it_does() {
     assert_eq!(denied(&[D::Grow]), ["backends"]);
     assert!(denied(&[D::Drop]).is_empty());
     assert!(!plan.is_refused());
+}
+
+fn first_lines(plan: &Plan) -> (String, String) {
+    let text = plan.to_string();
+    let line = |line: Option<&str>| line.unwrap_or_default().to_owned();
+    (line(text.lines().next()), line(text.lines().last()))
+}
+
+#[test]
+fn a_plan_over_nothing_says_so_first_and_promises_nothing() {
+    let asked = lock([hash(&counters(4), 64)]);
+    let case = Case { lock: asked, ..Case::default() };
+    let plan = case.plan();
+    let (first, last) = first_lines(&plan);
+    assert!(first.starts_with("nothing is pinned at `/bpf/mesh`: "), "{plan}");
+    assert!(last.starts_with("nothing is pinned here: a first installation · "), "{plan}");
+    assert_is(&case.decide(), D::Create, "not pinned here");
+    assert_eq!(plan.to_json()["unpinned"]["has_kept"], false);
+
+    // Others' maps are none of the release's.
+    let theirs = MapDef { name: "theirs".to_owned(), ..hash(&counters(8), 64) };
+    let case = Case { live: vec![pinned(&theirs, 3, 0)], ..case };
+    let plan = case.plan();
+    let wanted = "nothing of this release is pinned at `/bpf/mesh`, which holds `theirs`; this is a first installation";
+    assert_eq!(first_lines(&plan).0, wanted);
+
+    // What is kept and can't be returned to is no first installation.
+    let case = Case { live: Vec::new(), ..case }.kept(&hash(&counters(8), 64));
+    let (first, last) = first_lines(&case.plan());
+    assert!(first.ends_with("; the kept generation fits this release nowhere, and every map starts empty"), "{first}");
+    assert!(last.starts_with("nothing is pinned here: every map starts empty"), "{last}");
+}
+
+#[test]
+fn where_one_map_is_pinned_the_plan_is_none_over_nothing() {
+    let stats = hash(&counters(4), 64);
+    let section = MapDef { name: ".bss".to_owned(), ..def("", T::ARRAY, &uint(4), 1) };
+    let cut = MapDef { name: "connections_by_source".to_owned(), ..stats.clone() };
+    let live = vec![
+        pinned(&stats, 3, 0),
+        pinned(&MapDef { name: "minimesh_bss".to_owned(), ..section.clone() }, 4, 1),
+        pinned(&MapDef { name: "connections_by_".to_owned(), ..cut.clone() }, 5, 1),
+    ];
+    let plan = Case { lock: lock([stats, section, cut]), live, ..Case::default() }.plan();
+    assert!(plan.unpinned.is_none(), "{plan}");
+    let why = |map: &str| plan.map(map).expect("asked for").why.clone();
+    assert_eq!(
+        why(".bss"),
+        "new in this release; `minimesh_bss` may be it: libbpf puts the object's name before a section's"
+    );
+    assert_eq!(
+        why("connections_by_source"),
+        "new in this release; `connections_by_` may be it: the kernel keeps 15 bytes of a name"
+    );
+}
+
+#[test]
+fn what_is_known_by_its_size_alone_is_no_same_layout() {
+    let bare = |def: MapDef| MapDef { key: None, value: None, ..def };
+    let named = |name: &str, def: MapDef| MapDef { name: name.to_owned(), ..def };
+    let (same, grown) = (bare(hash(&counters(4), 64)), bare(named("grown", hash(&counters(4), 64))));
+    let typed = named("typed", hash(&counters(4), 64));
+    let in_part = MapDef { value: None, ..named("part", hash(&counters(4), 64)) };
+    let live = vec![pinned(&same, 1, 2), pinned(&grown, 2, 2), pinned(&typed, 3, 2), pinned(&in_part, 4, 2)];
+    let asked = [same, MapDef { max_entries: 128, ..grown }, typed, in_part];
+    let plan = Case { lock: lock(asked), live, ..Case::default() }.plan();
+    let expected = "\
+map    entries  what   why
+grown     2/64  grow   max_entries 64 -> 128, every entry kept; its types are unknown
+part      2/64  reuse  same sizes; the type of its value is unknown
+stats     2/64  reuse  same sizes; its types are unknown
+typed     2/64  reuse  same layout
+nothing is lost · 2 of 4 maps are known by their sizes alone, and 1 in part · under 1 ms · traffic keeps running";
+    assert_eq!(plan.to_string(), expected);
+    let json = plan.to_json();
+    let told: Vec<_> = json["maps"].as_array().expect("maps").iter().map(|map| map["types_unknown"].clone()).collect();
+    assert_eq!(told, ["all".into(), "value".into(), "all".into(), serde_json::Value::Null]);
+    assert_eq!(json["types_unknown"], 3);
+}
+
+#[test]
+fn a_map_that_a_policy_takes_as_it_is_counts_as_known_by_its_sizes() {
+    let typed = hash(&counters(4), 64);
+    let case = Case { live: vec![untyped(&typed, 7)], lock: lock([typed]), ..Case::default() };
+    let refused = case.plan().to_string();
+    assert!(refused.ends_with("stats refused · 1 of 1 map is known by its sizes alone"), "{refused}");
+    let case = case.policy(policy(OnMismatch::Reuse));
+    assert_is(&case.decide(), D::Reuse, "nothing tells its layout: no BTF, no maplock_meta (policy: reuse)");
+    assert_eq!(case.plan().untold().as_deref(), Some("1 of 1 map is known by its sizes alone"));
 }

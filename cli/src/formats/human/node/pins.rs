@@ -20,6 +20,18 @@ pub(super) fn render(pins: &Pins) -> Result<String, Error> {
     links(&pins.links, &mut out);
     programs(&pins.programs, &mut out);
     beside(found, &mut out);
+    for (inventory, whose) in [Some((live, "")), found.kept.as_ref().map(|kept| (kept, "kept "))].into_iter().flatten()
+    {
+        for missing in &inventory.missing {
+            let (map, id, dir) = (&missing.map, missing.id, inventory.dir.display());
+            let remedy = missing.remedy(&inventory.dir);
+            _ = writeln!(
+                out,
+                "{CAUTION}warning{CAUTION:#}{BOLD}:{BOLD:#} somebody removed the pin of map `{map}` (id {id}) from the {whose}generation \
+                 at {dir}; {remedy}"
+            );
+        }
+    }
     for warning in &live.warnings {
         _ = writeln!(out, "{CAUTION}warning{CAUTION:#}{BOLD}:{BOLD:#} {warning}");
     }

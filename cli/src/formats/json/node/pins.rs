@@ -46,6 +46,7 @@ pub(super) fn render(pins: &Pins) -> Result<String, Error> {
         "maps": maps,
         "links": links(&pins.links),
         "programs": programs(&pins.programs),
+        "missing": missing(live),
         "foreign": foreign,
         "kept": found.kept.as_ref().map(generation),
         "staged": found.staged.as_ref().map(generation),
@@ -63,6 +64,11 @@ pub(super) fn render(pins: &Pins) -> Result<String, Error> {
         "has_returned": found.has_returned,
         "warnings": live.warnings,
     }))
+}
+
+fn missing(inventory: &Inventory) -> Vec<Value> {
+    let missing = inventory.missing.iter();
+    missing.map(|missing| json!({ "map": missing.map, "id": missing.id, "lives": missing.lives })).collect()
 }
 
 fn map_json(map: &Observed) -> MapJson<'_> {
@@ -118,6 +124,7 @@ fn generation(inventory: &Inventory) -> Value {
     json!({
         "dir": inventory.dir,
         "generation": inventory.meta.as_ref().map(|meta| meta.generation),
+        "missing": missing(inventory),
         "maps": inventory.maps.keys().collect::<Vec<_>>(),
         "links": inventory.links.keys().collect::<Vec<_>>(),
     })

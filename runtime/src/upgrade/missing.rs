@@ -1,0 +1,56 @@
+//! A kept generation that is not whole any more.
+
+use std::collections::BTreeSet;
+
+use crate::error::{Error, ErrorKind, Trying as _};
+use crate::generation::directory;
+use crate::generation::meta;
+use crate::generation::missing::Missing;
+use crate::generation::names::pin_name;
+use crate::generation::site::Site;
+use crate::sys::bpffs::Named as _;
+
+/// The maps of the kept generation whose pins somebody removed.
+///
+/// # Errors
+/// Where one of them is not among those that the caller does `without`; where one of those is no such map.
+pub(crate) fn of_kept(site: &Site, without: &BTreeSet<String>) -> Result<Vec<Missing>, Error> {
+    let prev = &site.prev;
+    let names = directory::list(prev)?;
+    let meta = directory::meta_of(prev)?.unwrap_or_default();
+    let missing = Missing::of(&meta, |pin| names.iter().any(|name| name == pin));
+    if let Some(map) = without.iter().find(|map| !missing.iter().any(|missing| missing.map == **map)) {
+        let message = match meta.maps.contains_key(map) {
+            true => format!("map `{map}` is pinned in `{}`: a roll-back does not go without it", prev.display()),
+            false => format!("the generation at `{}` has no map `{map}`", prev.display()),
+        };
+        return Err(Error::new(ErrorKind::Usage, message));
+    }
+    if let Some(first) = missing.iter().find(|missing| !without.contains(&missing.map)) {
+        let Missing { map, id, .. } = first;
+        let message = format!(
+            "somebody removed the pin `{}` of map `{map}` (id {id}) from the kept generation; {}; to go back without it, so that the \
+             older release makes an empty one: maplock rollback {} --without {map}",
+            prev.join(pin_name(map)).display(),
+            first.remedy(prev.path()),
+            site.dir.display()
+        );
+        return Err(Error::new(ErrorKind::Place, message));
+    }
+    Ok(missing)
+}
+
+/// The staged generation does not list maps any more that it goes without: the older release makes them.
+pub(crate) fn strike_out(site: &Site, missing: &[Missing]) -> Result<(), Error> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let next = &site.next;
+    let Some(mut meta) = directory::meta_of(next)? else { return Ok(()) };
+    for map in missing {
+        meta.maps.remove(&map.map);
+        meta.renamed.remove(&map.map);
+        meta.lock.maps.remove(&map.map);
+    }
+    meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
+}
