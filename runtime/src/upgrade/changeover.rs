@@ -281,8 +281,6 @@ impl Changeover<'_> {
     /// The old generation takes the place of the kept one.
     fn keep(&self, old: &Dir) -> Result<(), Error> {
         let prev = &self.site.prev;
-        // Somebody may have put something else there meanwhile, and is told what to do about it.
-        self.site.check()?;
         directory::remove(prev)?;
         bpffs::rename_new(old, prev).trying(|| format!("can't keep the old generation as `{}`", prev.display()))
     }
@@ -291,6 +289,8 @@ impl Changeover<'_> {
     pub(crate) fn clean_up(&self, done: &mut Done) -> Result<(), Error> {
         let Site { dir, next, prev, .. } = self.site;
         let is_restart = self.commit.what == What::Restart;
+        // Somebody may have put something else beside the live one meanwhile: it is said what to do about it.
+        self.site.check()?;
         if self.commit.what == What::Upgrade {
             // Nobody waits any more to hear that it came back.
             for dir in [dir, next, prev] {
