@@ -2,7 +2,7 @@
 //! looks the key up in the snapshot and compares the value. Then the window over 4,000,000 entries of which 1% change in a second. Needs root.
 //!
 //! Both are over the same maps, by turns; figures are medians of CPU time, of the process with all its threads, and the least of the
-//! time that passed.
+//! time that passed. `MAPLOCK_BENCH_ENTRIES` is the number of entries in place of 4,000,000.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,6 +23,8 @@ fn main() {
         return;
     }
     let (few, many, rounds) = if is_measuring() { (600_000, 4_000_000, 5) } else { (1_000, 60_000, 1) };
+    let wanted = std::env::var("MAPLOCK_BENCH_ENTRIES").ok().and_then(|wanted| wanted.parse().ok());
+    let (few, many) = wanted.map_or((few, many), |wanted| (few.min(wanted), wanted));
     println!("\n| map | entries | value | | CPU time | times | passed, least |\n|---|---:|---:|---|---:|---:|---:|");
     for (map_type, entries, value_size) in
         [(T::HASH, few, 16), (T::HASH, few, 64), (T::HASH, many, 16), (T::LRU_HASH, few, 16), (T::ARRAY, many, 16)]

@@ -7,9 +7,8 @@ use super::drive::driver::Driver;
 use super::drive::same::Same;
 use super::error::{TransferError, falls_back};
 use super::pieces::Pieces;
-use super::types::{Copied, Method, Transfer, TransferOptions, evicts};
+use super::types::{Copied, Method, Transfer, TransferOptions, evicts, has_slack};
 use crate::sys::Map;
-use crate::sys::consts::{BPF_F_NO_COMMON_LRU, LOCAL_FREE_TARGET};
 
 impl Transfer<'_> {
     /// The first pass: copies entries while programs write the old map. The new map and the snapshot are used by nobody yet.
@@ -52,10 +51,7 @@ impl Transfer<'_> {
 /// How many of so many entries `to` has evicted as they were copied into it.
 pub(super) fn evicted(to: &Map, entries: u64) -> u64 {
     // Where there is room for that many entries besides, nothing was evicted, and nothing needs to be counted.
-    let slack = crate::sys::possible_cpus().map_or(u64::MAX, |cpus| u64::from(cpus) * u64::from(LOCAL_FREE_TARGET));
-    let has_own_lists = to.info().flags & BPF_F_NO_COMMON_LRU != 0;
-    let has_room = !has_own_lists && entries.saturating_add(slack) <= to.info().max_entries.into();
-    if !evicts(to.info().map_type) || has_room {
+    if !evicts(to.info().map_type) || has_slack(to, entries) {
         return 0;
     }
     entries.saturating_sub(count(to, std::time::Duration::MAX).unwrap_or(entries))

@@ -4,7 +4,8 @@ use std::fmt;
 
 use maplock_layout::map::MapType;
 
-use crate::sys::Map;
+use crate::sys::consts::{BPF_F_NO_COMMON_LRU, LOCAL_FREE_TARGET};
+use crate::sys::{self, Map};
 
 /// A member of the value whose counts are added up: an integer, aligned to its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -127,6 +128,13 @@ pub struct Settled {
 #[must_use]
 pub fn evicts(map_type: MapType) -> bool {
     map_type.evicts()
+}
+
+/// True where an LRU map has room for so many entries and for those that each CPU takes in lots, so that it evicts none.
+pub(super) fn has_slack(map: &Map, entries: u64) -> bool {
+    let slack = sys::possible_cpus().map_or(u64::MAX, |cpus| u64::from(cpus) * u64::from(LOCAL_FREE_TARGET));
+    let has_own_lists = map.info().flags & BPF_F_NO_COMMON_LRU != 0;
+    !has_own_lists && entries.saturating_add(slack) <= map.info().max_entries.into()
 }
 
 pub(super) fn is_per_cpu(map_type: MapType) -> bool {

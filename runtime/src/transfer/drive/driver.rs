@@ -10,7 +10,7 @@ use super::super::clear::clear;
 use super::super::emit::asm::Code;
 use super::super::emit::inputs::{Count, Cpus, Half, Over};
 use super::super::error::TransferError;
-use super::super::types::{Copied, Method, Settled, TransferOptions, evicts, is_array};
+use super::super::types::{Copied, Method, Settled, TransferOptions, evicts, has_slack, is_array};
 use super::counts;
 use super::programs::Programs;
 use super::run::{
@@ -19,7 +19,8 @@ use super::run::{
 use crate::sys::consts::{BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC};
 use crate::sys::{self, Map, NewMap, Prog};
 
-/// Hashes with room for so many entries are copied and settled by two threads.
+/// Hashes with room for so many entries are copied by two threads. To walk them is a small part of a copy, but half of a comparison, which
+/// one thread does in less CPU time.
 const LARGE: u32 = 50_000;
 
 /// How often entries are settled again that something else changed at the same moment.
@@ -41,8 +42,7 @@ pub(in crate::transfer) struct Settling {
     /// Finds and deletes what old programs deleted.
     gone: Option<Gone>,
     insert: Option<Prog>,
-    /// Two for large hashes, with half of the keys each.
-    settle: Vec<Prog>,
+    settle: Prog,
     /// Per-CPU maps: the CPUs on which `settle` runs.
     own: BTreeSet<u32>,
     /// Per-CPU maps: for the values of all others.
@@ -53,8 +53,8 @@ pub(in crate::transfer) struct Settling {
 
 /// Those for keys that are gone from the old map.
 struct Gone {
-    /// Finds them. Two for large hashes.
-    find: Vec<Prog>,
+    /// Finds them.
+    find: Prog,
     delete: Prog,
 }
 
@@ -115,19 +115,15 @@ impl<'a> Driver<'a> {
         if self.is_spread() {
             return Ok(vec![self.programs.copy(self.source(self.from(), None))?.load()?]);
         }
-        self.load_halves(self.from(), &|over| self.programs.copy(over))
-    }
-
-    /// A program over the entries of `map`; two for large hashes, with half of the keys each.
-    fn load_halves(&self, map: &Map, code: &dyn Fn(Over<'_>) -> io::Result<Code>) -> io::Result<Vec<Prog>> {
+        let from = self.from();
         let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let is_large = map.info().max_entries >= LARGE && cpus > 1;
-        let is_iterated = matches!(self.source(map, None), Over::Iterator { .. });
+        let is_large = from.info().max_entries >= LARGE && cpus > 1;
+        let is_iterated = matches!(self.source(from, None), Over::Iterator { .. });
         let halves: &[_] = match is_large && is_iterated && self.programs.can_be_halved() {
             true => &[Some(Half::One), Some(Half::Other)],
             false => &[None],
         };
-        halves.iter().map(|half| code(self.source(map, *half))?.load()).collect()
+        halves.iter().map(|half| self.programs.copy(self.source(from, *half))?.load()).collect()
     }
 
     /// Copies all entries.
@@ -183,19 +179,19 @@ impl<'a> Driver<'a> {
             (None, _) => None,
         };
         let gone = gone.map(|(gone, over_gone)| {
-            let find = self.load_halves(over, &|over| programs.find_gone(over, gone))?;
+            let find = programs.find_gone(self.source(over, None), gone)?.load()?;
             Ok::<_, io::Error>(Gone { find, delete: programs.delete_gone(over_gone)?.load()? })
         });
         let gone = gone.transpose()?;
         let maps = programs.maps();
         if !maps.per_cpu {
-            let settle = self.load_halves(self.from(), &|over| programs.settle(over))?;
+            let settle = programs.settle(source)?.load()?;
             let own = BTreeSet::new();
             return Ok(Settling { gone, insert: None, settle, own, others: Vec::new(), others_are_idle: true });
         }
         let is_keyed = !is_array(over.info().map_type);
         let insert = is_keyed.then(|| programs.insert(source)?.load()).transpose()?;
-        let settle = vec![programs.settle_cpus(source, &Cpus::Own)?.load()?];
+        let settle = programs.settle_cpus(source, &Cpus::Own)?.load()?;
         let online = online_cpus();
         let own = usable_cpus(&online);
         let others: Vec<u32> = (0..maps.possible_cpus).filter(|cpu| !own.contains(cpu)).collect();
@@ -217,12 +213,9 @@ impl<'a> Driver<'a> {
         let counts = self.programs.maps().counts;
         // Where it is run once more, only what that does is told.
         counts::forget(counts)?;
-        if let Some(gone) = &self.gone {
-            clear(gone).map_err(TransferError::kernel(self.over(), "forgetting keys"))?;
-        }
         match progs.gone.as_ref().filter(|_| !options.keep_gone) {
             None => _ = self.settle_entries(progs, options)?,
-            Some(gone) if evicts(self.to().info().map_type) => {
+            Some(gone) if !self.has_room(remembered) => {
                 // First, since an LRU map without room evicts other entries.
                 self.delete_gone(gone)?;
                 self.settle_entries(progs, options)?;
@@ -264,17 +257,15 @@ impl<'a> Driver<'a> {
         let mut insert = progs.insert.as_ref();
         for attempt in 1.. {
             let (before, missing) = (self.counted(Count::Again)?, self.counted(Count::Missing)?);
-            let mut entries = 0;
+            let mut entries;
             if self.programs.maps().per_cpu {
-                for prog in &progs.settle {
-                    entries = self.on_each_cpu(prog, &progs.own)?;
-                }
+                entries = self.on_each_cpu(&progs.settle, &progs.own)?;
                 for prog in &progs.others {
                     entries = self.drive(prog, from, &mut |_, _| Ok(()))?;
                 }
             } else {
                 let mut done = 0;
-                entries = self.drive_all(&progs.settle, from, &mut |entries, total| {
+                entries = self.drive(&progs.settle, from, &mut |entries, total| {
                     done += entries;
                     options.tell(done, total);
                     Ok(())
@@ -302,12 +293,19 @@ impl<'a> Driver<'a> {
     /// Finds the keys that are gone from the old map, and deletes them.
     fn delete_gone(&self, progs: &Gone) -> Result<(), TransferError> {
         let Some(gone) = &self.gone else { return self.delete_gone_keys(progs) };
-        self.drive_all(&progs.find, self.over(), &mut |_, _| Ok(()))?;
+        self.drive(&progs.find, self.over(), &mut |_, _| Ok(()))?;
         self.check_failed()?;
         if gone.next_key(None).map_err(TransferError::kernel(self.over(), "reading keys"))?.is_some() {
             self.drive(&progs.delete, gone, &mut |_, _| self.check_failed())?;
+            // Only now: to look for a first key takes long in a large map that has none.
+            clear(gone).map_err(TransferError::kernel(self.over(), "forgetting keys"))?;
         }
         Ok(())
+    }
+
+    /// False where the new map may evict an entry for one that is inserted.
+    fn has_room(&self, remembered: Option<u64>) -> bool {
+        !evicts(self.to().info().map_type) || remembered.is_some_and(|entries| has_slack(self.to(), entries))
     }
 
     /// The same, in a trie.
@@ -315,13 +313,11 @@ impl<'a> Driver<'a> {
         let (over, array) = (self.over(), self.keys()?);
         let key_size = over.info().key_size as usize;
         let mut gone = Vec::new();
-        for find in &progs.find {
-            run_over_keys(find, over, array, &mut |keys, marked| {
-                let keys = keys.chunks_exact(key_size).zip(marked).filter(|(_, marked)| **marked);
-                gone.extend(keys.flat_map(|(key, _)| key));
-                Ok(())
-            })?;
-        }
+        run_over_keys(&progs.find, over, array, &mut |keys, marked| {
+            let keys = keys.chunks_exact(key_size).zip(marked).filter(|(_, marked)| **marked);
+            gone.extend(keys.flat_map(|(key, _)| key));
+            Ok(())
+        })?;
         run_for_keys(&progs.delete, over, array, &gone)
     }
 

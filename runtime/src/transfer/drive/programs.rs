@@ -27,7 +27,7 @@ pub(in crate::transfer) trait Programs: Sync {
         true
     }
 
-    /// Settles an entry of the old map. Not for per-CPU maps, which have the next two. Where two may copy at once, so may two settle.
+    /// Settles an entry of the old map. Not for per-CPU maps, which have the next two.
     fn settle(&self, over: Over<'_>) -> io::Result<Code>;
 
     /// Settles the values that some CPUs have.
