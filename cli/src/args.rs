@@ -241,32 +241,43 @@ pub(crate) struct AcceptArgs {
     pub(crate) maps: Vec<String>,
 
     /// What a node does with the entries that it has
-    #[arg(long, value_enum, value_name = "WAY", required_unless_present_any = ["undo", "renamed_from"])]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WAY",
+        required_unless_present_any = ["undo", "renamed_from", "merge"],
+        requires = "reason"
+    )]
     pub(crate) on_upgrade: Option<OnUpgradeArg>,
 
     /// The name that the map had: it goes on with the entries of that one
-    #[arg(long, value_name = "OLD")]
+    #[arg(long, value_name = "OLD", requires = "reason")]
     pub(crate) renamed_from: Option<String>,
 
     /// Why, for those who review the change and run the upgrade
-    #[arg(long, value_name = "TEXT", required_unless_present = "undo")]
+    #[arg(long, value_name = "TEXT", required_unless_present_any = ["undo", "merge"])]
     pub(crate) reason: Option<String>,
 
-    /// How a member is put together that the old release and the new one both count, such as connections=sum
+    /// How a member is put together for the life of the map that two releases both count, such as connections=sum; =none takes that
+    /// back. With nothing else, no change is accepted
     #[arg(long, value_name = "MEMBER=HOW", value_parser = merge)]
     pub(crate) merge: Vec<(String, Merge)>,
+
+    /// The same for the change that is accepted, and for nothing else: it overrules --merge
+    #[arg(long, value_name = "MEMBER=HOW", value_parser = merge, requires = "reason")]
+    pub(crate) merge_once: Vec<(String, Merge)>,
 
     #[command(flatten)]
     pub(crate) convert: ConvertArgs,
 
     /// The same bytes mean something else now: raise the version of each map's meaning
-    #[arg(long, conflicts_with_all = ["against", "renamed_from"])]
+    #[arg(long, conflicts_with_all = ["against", "renamed_from"], requires = "reason")]
     pub(crate) new_meaning: bool,
 
     /// Take back the newest epoch of each map
     #[arg(
         long,
-        conflicts_with_all = ["on_upgrade", "renamed_from", "reason", "merge", "new_meaning", "against"]
+        conflicts_with_all = ["on_upgrade", "renamed_from", "reason", "merge", "merge_once", "new_meaning", "against"]
     )]
     pub(crate) undo: bool,
 
@@ -310,7 +321,7 @@ pub(crate) struct MigrateArgs {
 
 fn merge(text: &str) -> Result<(String, Merge), NoAnswer> {
     let (member, how) = text.rsplit_once('=').ok_or("write MEMBER=sum")?;
-    let how = Merge::from_name(how).ok_or_else(|| format!("`{how}` is not a way to merge: only sum is"))?;
+    let how = Merge::from_name(how).ok_or_else(|| format!("`{how}` is not a way to merge: only sum or none is"))?;
     Ok((member.to_owned(), how))
 }
 

@@ -89,7 +89,8 @@ pub(crate) enum Ending {
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) map: String,
-    /// In one word: `created`, `grew`, `shrank`, `dropped`, `respelled`, `changed`, `epoch`, `accepted`, `undone`.
+    /// In one word: `created`, `grew`, `shrank`, `dropped`, `respelled`, `changed`, `epoch`, `accepted`, `undone`,
+    /// `merged`.
     pub(crate) kind: &'static str,
     /// The change in words.
     pub(crate) what: String,
@@ -99,6 +100,8 @@ pub(crate) struct Change {
     pub(crate) readings: Vec<String>,
     /// How entries are converted, where that was accepted.
     pub(crate) conversion: Option<Conversion>,
+    /// How members are merged for the life of the map.
+    pub(crate) merge: BTreeMap<String, Merge>,
 }
 
 impl Outcome {
@@ -418,10 +421,14 @@ pub(crate) fn changes(old: &Lock, new: &Lock) -> Vec<Change> {
 }
 
 fn definition_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<Change>) {
+    let name = &after.def.name;
+    if before.merge != after.merge {
+        let members = merged(&after.merge).unwrap_or_else(|| "no member is summed".to_owned());
+        changes.push(Change::new(name, "changed", members));
+    }
     if before.same_definition(after) {
         return;
     }
-    let name = &after.def.name;
     let alone = |map: &LockedMap| {
         let map = LockedMap { epochs: Vec::new(), ..map.clone() };
         Lock { maps: [(name.clone(), map)].into(), ..Lock::default() }
@@ -463,11 +470,19 @@ fn epoch_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<Change
 impl Change {
     /// True where somebody decided, or took that back.
     pub(crate) fn is_decision(&self) -> bool {
-        matches!(self.kind, "accepted" | "undone")
+        matches!(self.kind, "accepted" | "undone" | "merged")
     }
 
     pub(crate) fn new(map: &str, kind: &'static str, what: String) -> Self {
-        Self { map: map.to_owned(), kind, what, epoch: None, readings: Vec::new(), conversion: None }
+        Self {
+            map: map.to_owned(),
+            kind,
+            what,
+            epoch: None,
+            readings: Vec::new(),
+            conversion: None,
+            merge: BTreeMap::new(),
+        }
     }
 }
 
@@ -475,7 +490,8 @@ impl Change {
 pub(crate) fn merged(members: &BTreeMap<String, Merge>) -> Option<String> {
     let of = |how: Merge| {
         let paths: Vec<_> = members.iter().filter(|(_, merge)| **merge == how).map(|(path, _)| path.as_str()).collect();
-        (!paths.is_empty()).then(|| format!("{how} of {}", paths.join(", ")))
+        let words = if how == Merge::None { "no sum" } else { how.name() };
+        (!paths.is_empty()).then(|| format!("{words} of {}", paths.join(", ")))
     };
     let ways: Vec<_> = Merge::ALL.into_iter().filter_map(of).collect();
     (!ways.is_empty()).then(|| ways.join("; "))

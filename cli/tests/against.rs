@@ -59,7 +59,7 @@ fn what_is_summed_is_told_with_what_was_accepted() {
     let mut expected = Lock::parse(&before).expect("a lock");
     let epoch = expected.maps.get_mut("stats").expect("stats").epochs.last_mut().expect("an epoch");
     epoch.reason = "wrapped at 4 billion".to_owned();
-    epoch.merge = [("connections".to_owned(), Merge::Sum)].into();
+    expected.maps.get_mut("stats").expect("stats").merge = [("connections".to_owned(), Merge::Sum)].into();
     let expected = expected.to_string();
     assert_eq!(sandbox.read("maps.lock"), expected);
     assert_eq!(sandbox.run(&amend.replace(" --merge connections=sum", "")).code, Some(0));

@@ -66,33 +66,50 @@ fn a_break_is_accepted_amended_and_undone() {
 }
 
 #[test]
-fn members_that_both_releases_count_are_summed_as_accepted() {
+fn members_that_both_releases_count_are_summed_for_the_life_of_the_map() {
     let sandbox = released();
     let of = |way: &str, more: &str| {
         format!("accept stats --on-upgrade {way} --reason \"wrapped at 4 billion\"{more} --object {V3}")
     };
     insta::assert_snapshot!(sandbox.transcript(&[
-        &of("migrate", " --merge connection=sum"),
-        &of("migrate", " --merge connections=max"),
-        &of("migrate", " --merge connections"),
-        &of("swap", " --merge connections=sum"),
-        &of("migrate", " --merge connections=sum --merge passed_over=sum"),
+        "accept stats --merge connection=sum",
+        "accept stats --merge connections=max",
+        "accept stats --merge connections",
+        "accept stat --merge connections=sum",
+        "accept stats --merge connections=sum --merge-once passed_over=sum",
+        "accept stats --merge connections=none",
+        "accept stats --merge connections=sum --merge last_seen=sum",
+        "accept stats --merge last_seen=none --reason \"a time\"",
+        &of("swap", " --merge-once connections=sum"),
+        &of("migrate", " --merge passed_over=sum"),
         &format!("update --object {V3}"),
+        "diff bpf/minimesh/v1/minimesh.bpf.o maps.lock",
+        &of("migrate", " --merge-once passed_over=none"),
         "diff bpf/minimesh/v1/minimesh.bpf.o maps.lock",
     ]));
     let lock = sandbox.read("maps.lock");
-    assert!(lock.contains(", merge = { connections = \"sum\", passed_over = \"sum\" }, from = "), "{lock}");
+    assert!(lock.contains("\nmerge = { connections = \"sum\", passed_over = \"sum\" }\n"), "{lock}");
+    assert!(lock.contains(", merge = { passed_over = \"none\" }, from = "), "{lock}");
     let json = |line: &str| sandbox.run(&format!("{line} --message-format json")).json();
-    let sums = serde_json::json!({ "connections": "sum", "passed_over": "sum" });
     let again = json(&of("migrate", ""));
-    assert_eq!(again["locks"][0]["changes"][0]["epoch"]["merge"], sums, "another reason takes nothing back");
+    let change = &again["locks"][0]["changes"][0];
+    let sums = serde_json::json!({ "connections": "sum", "passed_over": "sum" });
+    assert_eq!(change["merge"], sums);
+    let once = serde_json::json!({ "passed_over": "none" });
+    assert_eq!(change["epoch"]["merge"], once, "another reason takes nothing back");
     let diff = json("diff bpf/minimesh/v1/minimesh.bpf.o maps.lock");
     let maps = diff["maps"].as_array().expect("maps");
     let stats = maps.iter().find(|map| map["name"] == "stats").expect("stats");
-    assert_eq!(stats["merge"], sums);
+    assert_eq!(stats["merge"], serde_json::json!({ "connections": "sum" }));
     let markdown = sandbox.run(&format!("{} --message-format markdown", of("migrate", " --merge last_seen=sum")));
-    assert!(markdown.stdout.contains("; sum of last_seen"), "{}", markdown.stdout);
+    let told = "; sum of connections, last_seen, passed_over; no sum of passed_over, on this way";
+    assert!(markdown.stdout.contains(told), "{}", markdown.stdout);
     assert!(markdown.stdout.contains("; connections: "), "{}", markdown.stdout);
+    for line in
+        ["accept stats --on-upgrade migrate --merge connections=sum", "accept stats --merge-once connections=sum"]
+    {
+        assert_eq!(sandbox.run(line).code, Some(2), "{line}");
+    }
 }
 
 #[test]

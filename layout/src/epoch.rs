@@ -18,8 +18,8 @@ pub struct Epoch {
     pub rules: Vec<String>,
     /// What to do with the state.
     pub on_upgrade: OnUpgrade,
-    /// How members of the value are put together that the old release and the new one both count, by path
-    /// ([`sum_places`](crate::sum_places)).
+    /// How members of the value are put together on this way alone that the old release and the new one both count, by path
+    /// ([`sum_places`](crate::sum_places)): it counts more than what is said for the life of the map.
     pub merge: BTreeMap<String, Merge>,
     /// What the two definitions do not tell of the entries' conversion. Only an epoch that migrates has any.
     pub convert: Answers,
@@ -89,17 +89,20 @@ impl fmt::Display for OnUpgrade {
 pub enum Merge {
     /// Added up.
     Sum,
+    /// Not added up: where both wrote it, what the new release wrote stays. Nothing is said of such a member for the life of the map.
+    None,
 }
 
 impl Merge {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Sum];
+    pub const ALL: [Self; 2] = [Self::Sum, Self::None];
 
     /// Its name, as in the file and on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sum => "sum",
+            Self::None => "none",
         }
     }
 

@@ -100,6 +100,22 @@ pub enum EpochError {
         /// What is open, and which answers fit nothing.
         problems: Problems,
     },
+    /// Only what a lock has can be merged for the life of the map.
+    NotLocked {
+        /// The map.
+        map: String,
+        /// A name that may have been meant, as the end of a sentence, or nothing.
+        hint: String,
+    },
+    /// A merge that is not there can't be taken back.
+    NotMerged {
+        /// The map.
+        map: String,
+        /// The path that was given.
+        path: String,
+        /// The members that are summed.
+        summed: Vec<String>,
+    },
     /// Of an epoch that keeps no entries, none can be merged.
     NothingToMerge {
         /// The map.
@@ -174,9 +190,16 @@ impl fmt::Display for EpochError {
                 "`{on_upgrade}` converts no entry of map `{map}`, so that nothing is to be said of its members; choose `migrate`, or leave the answers out"
             ),
             Self::Unanswered { map, problems } => write!(f, "map `{map}` can't be converted as it is: {problems}"),
+            Self::NotLocked { map, hint } => {
+                write!(f, "the lock has no map `{map}`{hint}; `cargo maplock update` enters those that are new")
+            }
+            Self::NotMerged { map, path, summed } => {
+                write!(f, "`{path}` of map `{map}` is not summed, so that there is nothing to take back")?;
+                if summed.is_empty() { Ok(()) } else { write!(f, "; summed: {}", summed.join(", ")) }
+            }
             Self::NothingToMerge { map, on_upgrade } => write!(
                 f,
-                "`{on_upgrade}` keeps no entry of map `{map}` that could be merged; choose `reuse` or `migrate`, or merge nothing"
+                "`{on_upgrade}` keeps no entry of map `{map}` that could be merged on this way; choose `reuse` or `migrate`, or leave `--merge-once` out"
             ),
         }
     }

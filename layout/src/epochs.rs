@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::Levels;
 use crate::conversion::Answers;
 use crate::diff::compare;
-use crate::epoch::{Epoch, Merge, OnUpgrade};
+use crate::epoch::{Epoch, OnUpgrade};
 use crate::finding::{Comparison, Finding, answers};
 use crate::history::{Converting, leading_to};
 use crate::identity::{before_drop, before_rename};
 use crate::lock::{Gone, Lock, LockedMap};
 use crate::map_type::why_no_node;
+use crate::merging;
 use crate::observe::Observation;
 use crate::rules::{self, Attribute, Compares, Level, Tier};
-use crate::sum::{has_member, sum_places};
 
 pub use crate::epoch_error::EpochError;
+pub use crate::merging::{merge, merge_once};
 pub use crate::renaming::{gone_since, rename, renamed_since};
 
 /// The lock with every change that needs nobody's decision. Epochs that lead nowhere are dropped.
@@ -52,6 +53,7 @@ pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lo
                 map.epochs.push(epoch(known, &map, rules, OnUpgrade::Reuse, ""));
             }
         }
+        map.drop_unsummed();
         drop_stale(&mut map);
         updated.maps.insert(name.clone(), map);
     }
@@ -89,6 +91,7 @@ fn come_back(gone: &Gone, now: LockedMap, levels: &Levels) -> LockedMap {
     };
     let mut map = step.to;
     map.epochs.extend(epoch);
+    map.drop_unsummed();
     map
 }
 
@@ -189,8 +192,9 @@ fn come_or_gone(
     if let Some(known) = accepted.maps.remove(map) {
         let rules = vec![rules::MAP_REMOVED.id.to_owned()];
         let epoch = Epoch { max_entries: None, ..epoch(&known, &known, rules, on_upgrade, reason) };
-        let epochs = known.epochs.into_iter().chain([epoch]).collect();
-        accepted.gone.insert(map.to_owned(), Gone { renamed_from: known.renamed_from, epochs });
+        let mut gone = Gone::of(&known);
+        gone.epochs.push(epoch);
+        accepted.gone.insert(map.to_owned(), gone);
         return Ok(accepted);
     }
     if let Some(last) = accepted.gone.get_mut(map).and_then(|gone| gone.epochs.last_mut()) {
@@ -201,36 +205,9 @@ fn come_or_gone(
     Err(EpochError::NoSuchMap { map: map.to_owned(), hint: crate::config::did_you_mean(map, names) })
 }
 
-/// The lock in which the newest epoch of `map`, which [`accept`] has written, says how these members are merged and no
-/// others.
-///
-/// # Errors
-/// Where there is no such epoch, or it keeps no entries; where a member does not qualify in the definition that the epoch
-/// leads to, or, where the old bytes stay, in the one that it leaves if that has the member.
-pub fn merge(lock: &Lock, map: &str, members: &BTreeMap<String, Merge>) -> Result<Lock, EpochError> {
-    let mut merged = lock.clone();
-    let hint = || crate::config::did_you_mean(map, lock.maps.keys().map(String::as_str));
-    let entry = merged.maps.get_mut(map).ok_or_else(|| EpochError::NoSuchMap { map: map.to_owned(), hint: hint() })?;
-    let epoch = entry.epochs.last_mut().ok_or_else(|| EpochError::NothingToAccept(map.to_owned()))?;
-    if !epoch.on_upgrade.keeps_entries() {
-        return Err(EpochError::NothingToMerge { map: map.to_owned(), on_upgrade: epoch.on_upgrade });
-    }
-    let value = entry.def.value.as_deref().ok_or_else(|| EpochError::NoMembers(map.to_owned()))?;
-    for (path, Merge::Sum) in members {
-        let cannot = |was, because| EpochError::CannotMerge { map: map.to_owned(), path: path.clone(), was, because };
-        sum_places(value, path).map_err(|error| cannot(false, error))?;
-        // Converted entries are settled by what they became.
-        let previous = epoch.previous.value.as_deref().filter(|_| epoch.on_upgrade == OnUpgrade::Reuse);
-        if let Some(old) = previous.filter(|old| has_member(old, path)) {
-            sum_places(old, path).map_err(|error| cannot(true, error))?;
-        }
-    }
-    epoch.merge.clone_from(members);
-    Ok(merged)
-}
-
 /// The lock in which the newest epoch of `map`, which [`accept`] has written, says how entries are converted: by `answers`, or where
-/// none are given by those that it has. An epoch that converts nothing has none.
+/// none are given by those that it has. An epoch that converts nothing has none. Members that are merged for the life of the map are
+/// called as they are after it; those that are gone, or can't be summed any more, are not merged.
 ///
 /// # Errors
 /// Where there is no such epoch; where the two definitions and the answers do not tell what becomes of each member; where answers are
@@ -243,18 +220,14 @@ pub fn convert(lock: &Lock, map: &str, answers: Option<&Answers>) -> Result<Lock
     let epoch = entry.epochs.last_mut().ok_or_else(|| EpochError::NothingToAccept(map.to_owned()))?;
     if epoch.on_upgrade != OnUpgrade::Migrate {
         epoch.convert = Answers::default();
-        return match answers {
-            Some(answers) if !answers.is_empty() => {
-                Err(EpochError::NothingToConvert { map: map.to_owned(), on_upgrade: epoch.on_upgrade })
-            }
-            _ => Ok(converting),
-        };
-    }
-    if let Some(answers) = answers {
+        if answers.is_some_and(|answers| !answers.is_empty()) {
+            return Err(EpochError::NothingToConvert { map: map.to_owned(), on_upgrade: epoch.on_upgrade });
+        }
+    } else if let Some(answers) = answers {
         epoch.convert.clone_from(answers);
     }
     // The same bytes in a smaller map need no conversion.
-    if epoch.from != epoch.to {
+    if epoch.on_upgrade == OnUpgrade::Migrate && epoch.from != epoch.to {
         let side = Converting { epoch, old: &epoch.previous, new: &entry.def };
         let derived = side.derive().map_err(|problems| EpochError::Unanswered { map: map.to_owned(), problems })?;
         // What needed no question is said too: by this a reviewer knows it, and a node.
@@ -262,6 +235,8 @@ pub fn convert(lock: &Lock, map: &str, answers: Option<&Answers>) -> Result<Lock
             epoch.convert = derived.answers(&epoch.convert);
         }
     }
+    entry.merge =
+        merging::over(&entry.merge, &Converting { epoch, old: &epoch.previous, new: &entry.def }, merging::Side::New);
     Ok(converting)
 }
 
@@ -276,13 +251,18 @@ pub fn undo(lock: &Lock, map: &str) -> Result<Lock, EpochError> {
         undone.maps.insert(map.to_owned(), before);
         return Ok(undone);
     }
-    if let Some(before) = lock.maps.get(map).and_then(before_rename) {
-        undone.maps.remove(map);
-        undone.maps.insert(before.def.name.clone(), before);
+    let merge = |map: &LockedMap| {
+        let step = map.epochs.last().map(|epoch| Converting { epoch, old: &epoch.previous, new: &map.def });
+        step.map(|step| merging::over(&map.merge, &step, merging::Side::Old)).unwrap_or_default()
+    };
+    if let Some((map, before)) = lock.maps.get(map).and_then(|map| Some((map, before_rename(map)?))) {
+        undone.maps.remove(&map.def.name);
+        undone.maps.insert(before.def.name.clone(), LockedMap { merge: merge(map), ..before });
         return Ok(undone);
     }
     let hint = || crate::config::did_you_mean(map, lock.maps.keys().map(String::as_str));
     let entry = undone.maps.get_mut(map).ok_or_else(|| EpochError::NoSuchMap { map: map.to_owned(), hint: hint() })?;
+    entry.merge = merge(entry);
     let epoch = entry.epochs.pop().ok_or_else(|| EpochError::NothingToUndo(map.to_owned()))?;
     entry.def = epoch.previous;
     entry.ephemeral = false;

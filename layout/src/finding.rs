@@ -147,7 +147,7 @@ pub struct Verdict {
     pub to: Option<Digest>,
     /// Why, where an epoch says so.
     pub reason: Option<String>,
-    /// Members of the new definition that epochs say how to merge, where entries are kept.
+    /// Members of the new definition that are merged, where entries are carried over into another map.
     pub merge: BTreeMap<String, Merge>,
     /// What rules and epochs come to, whatever the type of the map makes of it.
     pub answer: OnUpgrade,

@@ -150,7 +150,15 @@ pub(crate) fn before_rename(map: &LockedMap) -> Option<LockedMap> {
 pub(crate) fn before_drop(name: &str, gone: &Gone) -> Option<LockedMap> {
     let (last, epochs) = gone.epochs.split_last()?;
     let map = LockedMap::new(last.previous.clone());
-    Some(named(LockedMap { epochs: epochs.to_vec(), renamed_from: gone.renamed_from.clone(), ..map }, name))
+    Some(named(
+        LockedMap {
+            epochs: epochs.to_vec(),
+            renamed_from: gone.renamed_from.clone(),
+            merge: gone.merge.clone(),
+            ..map
+        },
+        name,
+    ))
 }
 
 /// Everything of it under that name.

@@ -34,6 +34,7 @@ pub mod lock;
 mod loss;
 pub mod map;
 pub mod map_type;
+mod merging;
 mod name;
 mod objects;
 mod observe;

@@ -129,7 +129,7 @@ pub fn gone_since(lock: &Lock, base: &Lock, map: &str, reason: &str) -> Result<L
     match accepted.gone.get_mut(name) {
         None => {
             let epochs = released.epochs.iter().cloned().chain([entry]).collect();
-            accepted.gone.insert(map.to_owned(), Gone { renamed_from: released.renamed_from.clone(), epochs });
+            accepted.gone.insert(map.to_owned(), Gone { epochs, ..Gone::of(released) });
         }
         Some(gone) => {
             let is_said = gone.given_up(entry.from).is_some();

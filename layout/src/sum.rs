@@ -92,24 +92,32 @@ fn find<'a>(value: &'a Layout, path: &str) -> Result<Spot<'a>, String> {
 }
 
 fn qualify(value: &Layout) -> Vec<String> {
+    qualifying(value).map(|spot| spot.path).take(MAX_NAMED).collect()
+}
+
+/// The path of the member that has these places, as [`sum_places`] tells them.
+pub(crate) fn path_of(value: &Layout, places: &[SumPlace]) -> Option<String> {
+    qualifying(value).find(|spot| spot.places().is_ok_and(|of| of == places)).map(|spot| spot.path)
+}
+
+/// The members that can be summed.
+fn qualifying(value: &Layout) -> impl Iterator<Item = Spot<'_>> {
     let mut waiting = vec![Spot::of(value)];
-    let mut found = Vec::new();
-    for _ in 0..MAX_LOOKED_AT {
-        let Some(spot) = waiting.pop() else { break };
+    let spots = (0..MAX_LOOKED_AT).map_while(move |_| {
+        let spot = waiting.pop()?;
         if let Some(elements) = spot.elements() {
             waiting.push(elements);
-        } else if spot.layout.composite().is_some() {
+            return Some(None);
+        }
+        if spot.layout.composite().is_some() {
             let mut members = spot.members();
             members.truncate(MAX_LOOKED_AT);
             waiting.extend(members.into_iter().rev());
-        } else if spot.problem().is_none() {
-            found.push(spot.path);
-            if found.len() == MAX_NAMED {
-                break;
-            }
+            return Some(None);
         }
-    }
-    found
+        Some(Some(spot).filter(|spot| spot.problem().is_none()))
+    });
+    spots.flatten()
 }
 
 /// A member, or all elements of an array.

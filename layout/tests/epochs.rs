@@ -6,8 +6,8 @@ mod support;
 use std::sync::Arc;
 
 use maplock_layout::config::Levels;
-use maplock_layout::epochs::{EpochError, accept, merge, undo, update};
-use maplock_layout::lock::{Epoch, LockedMap, Merge, OnUpgrade};
+use maplock_layout::epochs::{EpochError, accept, undo, update};
+use maplock_layout::lock::{Epoch, LockedMap, OnUpgrade};
 use maplock_layout::map::{MapDef, MapType, Pinning};
 use maplock_layout::rules::{self, Level};
 use maplock_layout::{Digest, Disposition, Lock, Observation, Verdict, compare};
@@ -809,83 +809,6 @@ fn of_two_answers_to_one_step_the_newer_counts() {
     let back = accepted(&there, V1, OnUpgrade::Swap, "back");
     let again = accepted(&back, V2, OnUpgrade::Migrate, "two");
     assert_eq!(verdict(&v1, &again).disposition, Disposition::Migrate);
-}
-
-// Merging.
-
-fn summed<'a>(paths: impl IntoIterator<Item = &'a str>) -> std::collections::BTreeMap<String, Merge> {
-    paths.into_iter().map(|path| (path.to_owned(), Merge::Sum)).collect()
-}
-
-#[test]
-fn members_of_an_accepted_map_are_summed_until_that_is_undone() {
-    let first = lock([map(V1)]);
-    let second = accepted(&first, V2, OnUpgrade::Migrate, "wider");
-    let with_sums = merge(&second, "m", &summed(["packets", "errors"])).unwrap();
-    let text = with_sums.to_string();
-    let mut without =
-        Lock::parse_embedded(&text.replacen("merge = { errors = \"sum\", packets = \"sum\" }, ", "", 1)).unwrap();
-    assert_eq!(without.to_string(), second.to_string());
-    without.maps.get_mut("m").unwrap().epochs[0].merge = summed(["packets", "errors"]);
-    assert_eq!(without, with_sums);
-    assert_eq!(Lock::parse(&text).unwrap().maps["m"].epochs[0].merge, summed(["packets", "errors"]));
-    assert_eq!(verdict(&first, &with_sums).merge, summed(["packets", "errors"]));
-
-    assert_eq!(updated(&with_sums, V2), with_sums, "update keeps them");
-    let reworded = accepted(&with_sums, V2, OnUpgrade::Migrate, "wider, as they wrapped");
-    assert_eq!(reworded.maps["m"].epochs[0].merge, summed(["packets", "errors"]), "another reason is no other answer");
-    let fewer = merge(&reworded, "m", &summed(["packets"])).unwrap();
-    assert_eq!(fewer.maps["m"].epochs[0].merge, summed(["packets"]));
-    let given_up = accepted(&with_sums, V2, OnUpgrade::Swap, "not worth it");
-    assert!(given_up.maps["m"].epochs[0].merge.is_empty(), "nothing is left to be summed");
-
-    let third = accepted(&with_sums, V3, OnUpgrade::Migrate, "drops too");
-    assert_eq!(third.maps["m"].epochs[0].merge, summed(["packets", "errors"]), "another epoch has its own");
-    assert_eq!(verdict(&first, &third).merge, summed(["packets", "errors"]));
-    assert_eq!(verdict(&with_sums, &third).merge, summed([]));
-    assert_eq!(undo(&third, "m").unwrap().to_string(), with_sums.to_string());
-    assert_eq!(undo(&with_sums, "m").unwrap().to_string(), first.to_string());
-}
-
-#[test]
-fn what_an_earlier_epoch_sums_counts_as_long_as_it_can_be_summed() {
-    let first = lock([map(V1)]);
-    let second = accepted(&first, V2, OnUpgrade::Migrate, "wider");
-    let second = merge(&second, "m", &summed(["packets", "errors"])).unwrap();
-    let narrow = "struct stats { u64 packets; u16 errors; };";
-    let third = accepted(&second, narrow, OnUpgrade::Migrate, "narrower");
-    assert_eq!(verdict(&first, &third).merge, summed(["packets"]));
-    let last = accepted(&second, narrow, OnUpgrade::Swap, "narrower");
-    assert_eq!(verdict(&first, &last).merge, summed([]), "a map that starts empty has nothing to sum");
-}
-
-#[test]
-fn a_merge_that_cannot_be_is_refused_with_what_could() {
-    let refused = |old: &str, new: &str, way: OnUpgrade, path: &str| {
-        let accepted = accepted(&lock([map(old)]), new, way, "why not");
-        merge(&accepted, "m", &summed([path])).unwrap_err().to_string()
-    };
-    assert_eq!(
-        refused(V1, V2, OnUpgrade::Migrate, "packet"),
-        "`packet` of map `m` cannot be merged: the value (struct stats) has no member `packet`; did you mean `packets`?; members that qualify: packets, errors"
-    );
-    assert_eq!(
-        refused("struct stats { u16 packets; u16 pad; u32 errors; };", V1, OnUpgrade::Reuse, "packets"),
-        "`packets` of map `m` as it was cannot be merged: `packets` (u16) has 2 bytes, and only 4 or 8 can be summed at once; members that qualify: errors"
-    );
-    assert_eq!(
-        refused(V1, V2, OnUpgrade::Swap, "packets"),
-        "`swap` keeps no entry of map `m` that could be merged; choose `reuse` or `migrate`, or merge nothing"
-    );
-    // What is converted is settled by what it became.
-    let narrow = accepted(&lock([map("struct stats { u16 packets; u32 errors; };")]), V2, OnUpgrade::Migrate, "wider");
-    merge(&narrow, "m", &summed(["packets"])).unwrap();
-    let added = accepted(&lock([map(V1)]), V4, OnUpgrade::Migrate, "bytes too");
-    merge(&added, "m", &summed(["bytes"])).unwrap();
-    assert_eq!(merge(&lock([map(V1)]), "m", &summed(["bytes"])), Err(EpochError::NothingToAccept("m".to_owned())));
-    let untyped = with(map(V2), |def| def.value = None);
-    let untyped = accept(&lock([map(V1)]), &observed([untyped]), "m", OnUpgrade::Migrate, "x", &levels()).unwrap();
-    assert_eq!(merge(&untyped, "m", &summed(["packets"])), Err(EpochError::NoMembers("m".to_owned())));
 }
 
 #[test]

@@ -74,7 +74,10 @@ fn everything() -> Lock {
         partly: false,
     });
     let given_up = Epoch { on_upgrade: OnUpgrade::Drop, ..after.maps["m"].epochs[0].clone() };
-    after.gone.insert("old".to_owned(), Gone { renamed_from: vec!["older".to_owned()], epochs: vec![given_up] });
+    after.gone.insert(
+        "old".to_owned(),
+        Gone { renamed_from: vec!["older".to_owned()], merge: BTreeMap::new(), epochs: vec![given_up] },
+    );
     after
 }
 
@@ -495,7 +498,11 @@ fn a_value_of_another_kind_is_refused() {
     says("\"0xffffffffffffffff\"", "\"255\"", "map_extra = \"255\"", "`255` is not a hexadecimal number");
     for (from, to, sentence) in [
         ("\"migrate\"", "\"migrat\"", "`migrat` is not reuse, migrate, swap, drop or refuse; did you mean `migrate`?"),
-        ("max_entries = 64, from", "merge = { a = \"max\" }, from", "`max` is not a way to merge `a`: only sum is"),
+        (
+            "max_entries = 64, from",
+            "merge = { a = \"max\" }, from",
+            "`max` is not a way to merge `a`: only sum or none is",
+        ),
         ("max_entries = 64, from", "merge = { a = 1 }, from", "not a string"),
         ("max_entries = 64, from", "merge = { a.b = \"sum\" }, from", "not a string"),
         ("max_entries = 64, from", "merge = {}, from", "`merge` names no member"),

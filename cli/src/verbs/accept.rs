@@ -20,7 +20,7 @@ use crate::conversion::Conversion;
 use crate::effect;
 use crate::error::Error;
 use crate::observed;
-use crate::outcome::{Change, Ending, Outcome, Side, demand_decisions};
+use crate::outcome::{self, Change, Ending, Outcome, Side, demand_decisions};
 use crate::project::git::Base;
 use crate::project::lockfile::{self, Editing};
 use crate::project::{self, Target};
@@ -42,13 +42,16 @@ pub(crate) fn run(args: &AcceptArgs) -> Result<Said, Error> {
     if let (Some(old), [_, _, ..]) = (&args.renamed_from, args.maps.as_slice()) {
         return Err(Error::new(format!("only one map can be `{old}` under another name")));
     }
+    let merge: BTreeMap<_, _> = args.merge.iter().cloned().collect();
+    let accepts = args.on_upgrade.is_some() || args.renamed_from.is_some();
     let outcome = match (args.undo, &args.reason) {
+        (false, _) if !accepts => merged(&target, args, &merge)?,
         (false, Some(reason)) => {
-            let merge = args.merge.iter().cloned().collect();
+            let once = args.merge_once.iter().cloned().collect();
             let answers = args.convert.answers();
             let on_upgrade = args.on_upgrade.map(OnUpgrade::from);
             let renamed_from = args.renamed_from.as_deref();
-            let answer = Answer { maps: &args.maps, on_upgrade, renamed_from, merge, answers, reason };
+            let answer = Answer { maps: &args.maps, on_upgrade, renamed_from, merge, once, answers, reason };
             match &args.against {
                 Some(revision) => accept_against(&target, revision, answer)?,
                 None => accept(&target, args, answer)?,
@@ -88,7 +91,10 @@ struct Answer<'a> {
     /// `None` where a map goes on under another name, and nothing else is said.
     on_upgrade: Option<OnUpgrade>,
     renamed_from: Option<&'a str>,
+    /// For the life of the map.
     merge: BTreeMap<String, Merge>,
+    /// On this way alone.
+    once: BTreeMap<String, Merge>,
     answers: Option<Answers>,
     reason: &'a str,
 }
@@ -104,8 +110,9 @@ impl Answer<'_> {
             return self.only_given_up(map).map(|()| accepted);
         }
         let accepted = epochs::convert(&accepted, map, self.answers.as_ref())?;
+        let accepted = epochs::merge(&accepted, map, &self.merge)?;
         // Another answer to what was accepted before does not take back how members are merged.
-        if self.merge.is_empty() { Ok(accepted) } else { epochs::merge(&accepted, map, &self.merge) }
+        if self.once.is_empty() { Ok(accepted) } else { epochs::merge_once(&accepted, map, &self.once) }
     }
 }
 
@@ -117,7 +124,7 @@ impl Answer<'_> {
     /// Of a map that is no more, nothing else can be said.
     fn only_given_up(&self, map: &str) -> Result<(), EpochError> {
         let (map, on_upgrade) = (map.to_owned(), OnUpgrade::Drop);
-        match (&self.answers, self.merge.is_empty()) {
+        match (&self.answers, self.merge.is_empty() && self.once.is_empty()) {
             (Some(_), _) => Err(EpochError::NothingToConvert { map, on_upgrade }),
             (None, false) => Err(EpochError::NothingToMerge { map, on_upgrade }),
             (None, true) => Ok(()),
@@ -197,8 +204,8 @@ fn accept_against(target: &Target, revision: &Base, answer: Answer<'_>) -> Resul
         // What was accepted for this very step before is said anew, but for what it sums.
         let mut answer = answer.clone();
         let before = current.epochs.iter().rfind(|epoch| (epoch.from, epoch.to) == (from, to));
-        if let Some(before) = before.filter(|_| answer.merge.is_empty() && answer.way().keeps_entries()) {
-            answer.merge.clone_from(&before.merge);
+        if let Some(before) = before.filter(|_| answer.once.is_empty() && answer.way().keeps_entries()) {
+            answer.once.clone_from(&before.merge);
         }
         if let Some(before) = before.filter(|_| answer.answers.is_none() && answer.way() == OnUpgrade::Migrate) {
             answer.answers = Some(before.convert.clone());
@@ -218,7 +225,26 @@ fn accept_against(target: &Target, revision: &Base, answer: Answer<'_>) -> Resul
         after = answer.entered(&after, &observed, map, levels).map_err(|error| refused(&error))?;
     }
     let mut outcome = written(target, editing, text, before, after, "accepted", answer.maps)?;
-    outcome.notes = notes;
+    outcome.notes.extend(notes);
+    Ok(outcome)
+}
+
+/// How members of maps are merged for life, where no change is accepted.
+fn merged(target: &Target, args: &AcceptArgs, members: &BTreeMap<String, Merge>) -> Result<Outcome, Error> {
+    if !args.merge_once.is_empty() || args.new_meaning || args.convert.answers().is_some() || args.against.is_some() {
+        return Err(Error::new("`--merge` alone accepts no change, and the other options speak of one")
+            .help("say what nodes do with the entries: --on-upgrade, and --reason why"));
+    }
+    let editing = Editing::begin(&target.lock)?;
+    let (text, before) = parse(target, &editing)?;
+    let mut after = before.clone();
+    for map in &args.maps {
+        after = epochs::merge(&after, map, members).map_err(|error| refused(&error))?;
+    }
+    let mut outcome = written(target, editing, text, before, after, "merged", &args.maps)?;
+    if args.reason.is_some() {
+        outcome.notes.push("the reason is written nowhere: how members are merged has none".to_owned());
+    }
     Ok(outcome)
 }
 
@@ -251,13 +277,14 @@ fn written(
     let new_text = after.to_string();
     editing.write(&new_text)?;
     let mut outcome = Outcome::new(target, Ending::Written);
+    let mut notes = Vec::new();
     for map in maps {
         let newest = |lock: &Lock| {
             let epochs =
                 lock.maps.get(map).map(|map| &map.epochs).or_else(|| lock.gone.get(map).map(|gone| &gone.epochs));
             epochs.and_then(|epochs| epochs.last().cloned())
         };
-        let epoch = newest(if kind == "undone" { &before } else { &after });
+        let epoch = newest(if kind == "undone" { &before } else { &after }).filter(|_| kind != "merged");
         let verdict = epoch.as_ref().and_then(|epoch| effect::verdict(map, epoch, &after));
         let mut what = epoch.as_ref().map_or_else(String::new, |epoch| effect::words(epoch, verdict.as_ref()));
         let readings = verdict.filter(|_| kind == "accepted").as_ref().map(Outcome::readings).unwrap_or_default();
@@ -272,7 +299,14 @@ fn written(
         };
         let conversion =
             conversion.filter(|_| epoch.as_ref().is_some_and(|epoch| epoch.on_upgrade == OnUpgrade::Migrate));
-        outcome.changes.push(Change { epoch, readings, conversion, ..Change::new(map, kind, what) });
+        let members = |lock: &Lock| lock.maps.get(map).map(|map| map.merge.clone()).unwrap_or_default();
+        let (merged, merge) = (members(&before), members(&after));
+        if kind == "merged" {
+            what = merge_words(&merged, &merge);
+        } else if let Some(lost) = no_longer(&merged, &merge) {
+            notes.push(format!("`{map}`: {lost}"));
+        }
+        outcome.changes.push(Change { epoch, readings, conversion, merge, ..Change::new(map, kind, what) });
     }
     if kind == "accepted" {
         let older = |name: &String| after.maps.get(name).into_iter().flat_map(|map| &map.renamed_from);
@@ -285,9 +319,32 @@ fn written(
         };
         outcome.comparison = compare(&only(&before), &only(&after), &target.config.levels);
     }
+    outcome.notes = notes;
     outcome.old = Side::of_lock(target, text, before);
     outcome.new = Side::of_lock(target, new_text, after);
     Ok(outcome)
+}
+
+/// What is merged otherwise than before, in words.
+fn merge_words(before: &BTreeMap<String, Merge>, after: &BTreeMap<String, Merge>) -> String {
+    let new: BTreeMap<_, _> = after
+        .iter()
+        .filter(|(path, how)| before.get(*path) != Some(how))
+        .map(|(path, how)| (path.clone(), *how))
+        .collect();
+    let new = outcome::merged(&new).map(|new| {
+        format!("{new}, for the life of the map: wherever its entries are carried over, what old and new programs count is added up")
+    });
+    let words: Vec<_> = new.into_iter().chain(no_longer(before, after)).collect();
+    if words.is_empty() { "merged so already".to_owned() } else { words.join("; ") }
+}
+
+/// `hits no longer summed`, where members were and are not.
+fn no_longer(before: &BTreeMap<String, Merge>, after: &BTreeMap<String, Merge>) -> Option<String> {
+    let gone: Vec<_> = before.keys().filter(|path| !after.contains_key(*path)).map(String::as_str).collect();
+    let now: Vec<_> = after.keys().filter(|path| !before.contains_key(*path)).map(String::as_str).collect();
+    let now = if now.is_empty() { String::new() } else { format!(", {} is", now.join(", ")) };
+    (!gone.is_empty()).then(|| format!("no longer summed: {}{now}", gone.join(", ")))
 }
 
 fn refused(error: &EpochError) -> Error {

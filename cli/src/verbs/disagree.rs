@@ -4,7 +4,7 @@ use maplock_layout::disagreement;
 use maplock_layout::lock::{Epoch, LockedMap};
 
 use crate::error::Error;
-use crate::outcome::{Ending, Outcome};
+use crate::outcome::{Ending, Outcome, merged};
 use crate::project::Target;
 
 /// An outcome for each map on which two of the locks disagree, unless one of them says that it is its own.
@@ -39,6 +39,10 @@ fn difference((first, older): (&Target, &LockedMap), (second, newer): (&Target, 
     let names = [first.shown_lock(), second.shown_lock()];
     if let Some(finding) = disagreement(older, &names[0], newer, &names[1]) {
         return Some(finding.message());
+    }
+    if older.merge != newer.merge {
+        let members = |map: &LockedMap| merged(&map.merge).unwrap_or_else(|| "no sum".to_owned());
+        return Some(format!("{} in {}, {} in {}", members(older), names[0], members(newer), names[1]));
     }
     let says_otherwise = |one: &&Epoch, other: &&Epoch| {
         (one.from, one.to) == (other.from, other.to)

@@ -23,7 +23,6 @@ use crate::map::{MapDef, Pinning};
 use crate::map_type::{Fate, fate_where, why_not};
 use crate::reading::readings;
 use crate::rules::{self, Attribute, Level, Rule, Tier};
-use crate::sum::sum_places;
 use crate::untold::Untold;
 use at::{At, Role, Trail};
 use layouts::LayoutDiff;
@@ -189,8 +188,8 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
     let is_of_bytes = |found: &Finding| found.rule.tier == Tier::Bytes || found.rule == &rules::MEMBER_RENAMED;
     let has_bytes = sink.findings.iter().any(is_of_bytes);
     let readings = if has_bytes && !after.ephemeral { readings(old, new) } else { None };
-    let keeps = matches!(disposition, Disposition::Reuse | Disposition::Grow | Disposition::Migrate);
-    let merge = if keeps { acceptance.merge(new) } else { BTreeMap::new() };
+    let summed = if is_carried { after.summed(from) } else { BTreeSet::new() };
+    let merge = summed.into_iter().map(|path| (path, Merge::Sum)).collect();
     let (from, to) = (Some(from), Some(to));
     let (map, was) = (new.name.clone(), Some(old.name.clone()));
     let untold = Untold::of(new);
@@ -424,13 +423,6 @@ impl<'a> Acceptance<'a> {
             }
         }
         (!reasons.is_empty()).then(|| reasons.join("; "))
-    }
-
-    /// How members are merged, as far as later epochs have not taken them away.
-    fn merge(&self, new: &MapDef) -> BTreeMap<String, Merge> {
-        let is_there = |path: &str| new.value.as_deref().is_some_and(|value| sum_places(value, path).is_ok());
-        let merges = self.all().flat_map(|epoch| &epoch.merge);
-        merges.filter(|(path, _)| is_there(path)).map(|(path, merge)| (path.clone(), *merge)).collect()
     }
 }
 

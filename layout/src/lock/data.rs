@@ -42,8 +42,17 @@ pub struct Lock {
 pub struct Gone {
     /// Names under which releases before the last pinned it, newest first.
     pub renamed_from: Vec<String>,
+    /// How members of its value were merged, for when it comes back.
+    pub merge: BTreeMap<String, Merge>,
     /// How it came to be as it was, oldest first; the newest gave it up ([`OnUpgrade::Drop`](crate::lock::OnUpgrade::Drop)).
     pub epochs: Vec<Epoch>,
+}
+
+impl Gone {
+    /// What is to be known of a map that is given up, but for the epoch that says so.
+    pub(crate) fn of(map: &LockedMap) -> Self {
+        Self { renamed_from: map.renamed_from.clone(), merge: map.merge.clone(), epochs: map.epochs.clone() }
+    }
 }
 
 /// One map of a lock.

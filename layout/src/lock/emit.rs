@@ -66,7 +66,7 @@ fn head<'a>(out: &mut String, path: &str, (name, map): (&str, &'a LockedMap), ty
 }
 
 fn tombstone(out: &mut String, path: &str, gone: &Gone, past: &Past) {
-    let mut facts: Vec<_> = facts::renamed_from(&gone.renamed_from).into_iter().collect();
+    let mut facts = facts::of_gone(gone);
     facts.push(("checksum", format!("\"{}\"", past.checksum)));
     _ = write!(out, "\n[{path}]\n{}", facts::lines(&facts));
 }

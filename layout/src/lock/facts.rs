@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::answers;
-use super::data::LockedMap;
+use super::data::{Gone, LockedMap};
 use super::quote::{key, string};
 use super::type_table::TypeTable;
 use crate::epoch::{Epoch, Merge};
@@ -89,6 +89,11 @@ pub(super) fn of_map(map: &LockedMap) -> Vec<Fact> {
     facts
 }
 
+/// What stands in the head of a map that is gone.
+pub(super) fn of_gone(gone: &Gone) -> Vec<Fact> {
+    renamed_from(&gone.renamed_from).into_iter().chain(merge(&gone.merge)).collect()
+}
+
 fn merge(members: &BTreeMap<String, Merge>) -> Option<Fact> {
     let rows: Vec<_> = members.iter().map(|(path, merge)| format!("{} = \"{merge}\"", key(path))).collect();
     (!rows.is_empty()).then(|| ("merge", format!("{{ {} }}", rows.join(", "))))
@@ -109,7 +114,7 @@ fn of_programs(programs: &ProgramUse) -> String {
     if facts.is_empty() { "{}".to_owned() } else { line(&facts) }
 }
 
-pub(super) fn renamed_from(names: &[String]) -> Option<Fact> {
+fn renamed_from(names: &[String]) -> Option<Fact> {
     (!names.is_empty()).then(|| ("renamed-from", list(names)))
 }
 

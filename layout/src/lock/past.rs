@@ -35,7 +35,7 @@ impl Past {
     }
 
     pub(super) fn of_gone(name: &str, gone: &Gone) -> Self {
-        let head: Vec<_> = facts::renamed_from(&gone.renamed_from).into_iter().collect();
+        let head: Vec<_> = facts::of_gone(gone);
         Self::of(&format!("gone {}", string(name)), &head, None, &gone.epochs)
     }
 

@@ -1,13 +1,13 @@
 //! What becomes of one map.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use maplock_layout::conversion::{Collide, Conversion, Leg};
 use maplock_layout::history::Converting;
-use maplock_layout::lock::{LockedMap, Merge, OnUpgrade};
+use maplock_layout::lock::{LockedMap, OnUpgrade};
 use maplock_layout::map_type::{Behaviour, Fate, fate};
 use maplock_layout::rules::{Attribute, Compares};
-use maplock_layout::{Digest, Disposition, Finding, Lock, Loss, MapDef, Untold, compare, config::Levels, sum_places};
+use maplock_layout::{Digest, Disposition, Finding, Lock, Loss, MapDef, Untold, compare, config::Levels};
 
 use super::capacity;
 use super::cost::{estimate, snapshot};
@@ -55,7 +55,7 @@ pub(super) fn map(inputs: &Inputs<'_>, found: &Found<'_>, locked: &LockedMap) ->
     let kept = kept.filter(|kept| is_exactly(inputs, kept, &asked));
     let removed = if live.is_none() { removed::find(inputs, locked) } else { None };
 
-    let (sums, problem) = match sums::resolve(asked.def.value.as_deref(), &summed(policy, locked)) {
+    let (sums, problem) = match sums::resolve(asked.def.value.as_deref(), &policy.sum) {
         Ok(sums) => (sums, None),
         Err(problem) => (Vec::new(), Some(problem)),
     };
@@ -110,6 +110,7 @@ fn replace(
     sums: Vec<Sum>,
 ) -> (Action, String, Vec<Finding>) {
     let known = recognise(inputs, live, asked, digest);
+    let sums = sums::with_locks(sums, asked, known.digest);
     let (decision, findings) = decide(live, &known, asked, policy);
     let decision = match rival {
         Some(rival) => by_names((live, rival), policy, decision),
@@ -463,13 +464,4 @@ fn carry(inputs: &Inputs<'_>, live: &Live, def: &MapDef, sums: Vec<Sum>, may_dro
     let value_size = live.def.value_size.max(def.value_size);
     let estimate = estimate(def.map_type, value_size, entries, inputs.node.cpus);
     Carry { sums, snapshot, estimate, may_drop_entries }
-}
-
-/// Paths of the members that are added up: the policy's, and those that the lock's epochs name, which today's value still has.
-fn summed(policy: &Policy, locked: &LockedMap) -> BTreeSet<String> {
-    let epochs = locked.epochs.iter().flat_map(|epoch| &epoch.merge).filter(|(_, merge)| **merge == Merge::Sum);
-    let value = locked.def.value.as_deref();
-    let lasting =
-        epochs.map(|(path, _)| path).filter(|path| value.is_some_and(|value| sum_places(value, path).is_ok()));
-    policy.sum.iter().chain(lasting).cloned().collect()
 }

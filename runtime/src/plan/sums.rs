@@ -1,8 +1,7 @@
 //! Members whose counts are added up: from paths to bytes.
 
-use std::collections::BTreeSet;
-
-use maplock_layout::{Layout, sum_places};
+use maplock_layout::lock::LockedMap;
+use maplock_layout::{Digest, Layout, sum_places};
 
 use crate::transfer::Sum;
 
@@ -10,7 +9,10 @@ use crate::transfer::Sum;
 ///
 /// # Errors
 /// Where a path names nothing, or nothing that can be added up: a phrase that names the member, its type and why.
-pub(super) fn resolve(value: Option<&Layout>, paths: &BTreeSet<String>) -> Result<Vec<Sum>, String> {
+pub(super) fn resolve<'a>(
+    value: Option<&Layout>,
+    paths: impl IntoIterator<Item = &'a String>,
+) -> Result<Vec<Sum>, String> {
     let mut sums = Vec::new();
     for path in paths {
         let value = value.ok_or_else(|| format!("`sum` names `{path}`, but the value says no type"))?;
@@ -24,4 +26,13 @@ pub(super) fn resolve(value: Option<&Layout>, paths: &BTreeSet<String>) -> Resul
     sums.sort_unstable();
     sums.dedup();
     Ok(sums)
+}
+
+/// The policy's sums, and those that the lock has of a map for life or of the way from the definition with the digest `from`.
+pub(super) fn with_locks(mut sums: Vec<Sum>, asked: &LockedMap, from: Digest) -> Vec<Sum> {
+    // A lock names only what today's value has.
+    sums.extend(resolve(asked.def.value.as_deref(), &asked.summed(from)).unwrap_or_default());
+    sums.sort_unstable();
+    sums.dedup();
+    sums
 }

@@ -92,7 +92,10 @@ fn accepted(outcome: &Outcome, out: &mut String) {
 
 /// An epoch that was accepted or taken back.
 fn decision(change: &Change, out: &mut String) {
-    let Some(epoch) = &change.epoch else { return };
+    let Some(epoch) = &change.epoch else {
+        _ = writeln!(out, "{GOOD}{}{GOOD:#} `{}`: {}\n", change.kind, change.map, change.what);
+        return;
+    };
     let (from, to) = (epoch.from.short(), epoch.to.short());
     if change.kind == "undone" {
         _ = writeln!(
@@ -114,7 +117,8 @@ fn decision(change: &Change, out: &mut String) {
         ["effect".to_owned(), change.what.clone()],
     ];
     rows.extend(change.readings.iter().map(|line| ["reads".to_owned(), line.clone()]));
-    rows.extend(merged(&epoch.merge).map(|merged| ["merge".to_owned(), merged]));
+    let merges = [merged(&change.merge), merged(&epoch.merge).map(|once| format!("{once}, on this way"))];
+    rows.extend(merges.into_iter().flatten().map(|merged| ["merge".to_owned(), merged]));
     out.push_str(&columns("  ", &rows));
     if let Some(conversion) = &change.conversion {
         out.push_str(&members(conversion, "  "));

@@ -53,6 +53,9 @@ struct ChangeJson<'a> {
     what: &'a str,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     readings: &'a [String],
+    /// For the life of the map.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    merge: MergeJson<'a>,
     epoch: Option<EpochJson<'a>>,
 }
 
@@ -166,6 +169,7 @@ fn change(change: &Change) -> ChangeJson<'_> {
         change: change.kind,
         what: &change.what,
         readings: &change.readings,
+        merge: merge(&change.merge),
         epoch: change.epoch.as_ref().map(|epoch| EpochJson {
             from: epoch.from.to_string(),
             to: epoch.to.to_string(),

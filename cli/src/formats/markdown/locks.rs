@@ -64,7 +64,8 @@ fn changes(outcome: &Outcome, out: &mut String) {
         let mut what = text(&change.what);
         if let Some(epoch) = change.epoch.as_ref().filter(|_| change.kind == "accepted") {
             _ = write!(what, " ({}; \"{}\")", text(&epoch.rules.join(", ")), text(&epoch.reason));
-            if let Some(merged) = merged(&epoch.merge) {
+            let once = merged(&epoch.merge).map(|once| format!("{once}, on this way"));
+            for merged in merged(&change.merge).into_iter().chain(once) {
                 _ = write!(what, "; {}", text(&merged));
             }
         }
