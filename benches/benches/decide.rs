@@ -12,7 +12,7 @@ use maplock::internals::normalise::Node;
 use maplock::internals::sys::bpffs::{self, Dir};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::{Disposition, Lock, MapDef};
-use maplock::plan::{Inputs, plan};
+use maplock::plan::{Inputs, PinnedLock, plan};
 use maplock::{Policies, Spec};
 use maplock_bench::compare::{Contestant, compare};
 use maplock_tests::toolchain::{Clang, Fixture, Order, root};
@@ -61,6 +61,7 @@ fn run(mount: &Path, folder: &Path) -> io::Result<()> {
                 kept: &[],
                 ways_back: &Default::default(),
                 meta,
+                newer: &PinnedLock::default(),
                 migrations: None,
                 policies: &policies,
                 node,

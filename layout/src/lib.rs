@@ -50,6 +50,7 @@ mod sentence;
 mod sum;
 mod untold;
 mod versions;
+mod way_back;
 mod wide_enum;
 
 pub use change::{Change, Outline, Part, Step, Subject, Typed};
@@ -73,3 +74,4 @@ pub use reading::{Named, Reading, Risk};
 pub use sum::{SumError, SumPlace, sum_places};
 pub use untold::Untold;
 pub use versions::{Adopted, said_version, versioned_as, without_versions};
+pub use way_back::{Again, NoWayBack, WayBack};

@@ -94,7 +94,8 @@ impl Daemon {
 
 /// Where the locks have no answer, which is the way down: no epoch of an older release leads from a newer layout.
 fn policies() -> Policies {
-    // `backends` is filled anew from the configuration, `stats` begins again.
+    // The lock that is pinned with the newer generation has. Where none is, `backends` is filled anew from the configuration, and
+    // `stats` begins again.
     let policy = Policy { unknown: OnMismatch::Swap, ..Policy::default() };
     let maps = ["backends", "stats"].map(|map| (map.to_owned(), policy.clone()));
     Policies { maps: maps.into(), ..Policies::default() }
@@ -106,7 +107,7 @@ fn fill(staged: &Staged, entries: Option<&[MapEntries; 3]>) -> Result<(), Error>
     let is_live = |name: &str| {
         let plan = staged.plan().map(name);
         plan.is_none_or(|plan| {
-            !plan.action.returns_to_kept() && !matches!(plan.disposition(), Disposition::Create | Disposition::Swap)
+            !plan.action.leads_back() && !matches!(plan.disposition(), Disposition::Create | Disposition::Swap)
         })
     };
     match entries {

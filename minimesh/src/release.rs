@@ -59,14 +59,6 @@ pub fn all() -> impl Iterator<Item = (&'static str, &'static str)> {
     RELEASES.iter().map(|(name, change, ..)| (*name, *change))
 }
 
-/// True where an upgrade from one release to another brings all counts of `stats` along: on the way up always; on the way down
-/// where the map of the older release is still kept (`returns`), but not from v4, whose counts by port the older ones have no place
-/// for.
-#[must_use]
-pub fn keeps_counts(from: &str, to: &str, returns: bool) -> bool {
-    from < to || returns && from != "v4"
-}
-
 impl Release {
     /// One that this program embeds.
     ///

@@ -18,7 +18,7 @@ use maplock::layout::{
     Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, Verdict, compare,
     epochs,
 };
-use maplock::plan::{Action, Inputs, Plan, plan};
+use maplock::plan::{Action, Inputs, PinnedLock, Plan, plan};
 use maplock::{OnMismatch, Policies, Policy, Spec};
 
 fn int(size: u64) -> Arc<Layout> {
@@ -324,6 +324,7 @@ fn plan_of(policies: &Policies, live: &[Observed], kept: &[Observed], lock: &Loc
         kept,
         ways_back: &BTreeSet::new(),
         meta: None,
+        newer: &PinnedLock::default(),
         policies,
         migrations: None,
         node: Node { cpus: 1, page_size: 4 },

@@ -16,7 +16,7 @@ use maplock::internals::sys::{Link, Map, NewLink, NewMap, NewProg, Prog};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::MapType as T;
 use maplock::layout::{Digest, Lock, MapDef};
-use maplock::plan::{Inputs, plan};
+use maplock::plan::{Inputs, PinnedLock, plan};
 use maplock::{Policies, Spec};
 use maplock_tests::toolchain::{Clang, Fixture, Order, root, run};
 use maplock_tests::{libbpf, maps_of};
@@ -402,6 +402,7 @@ fn a_map_without_btf_counts_as_the_meta_map_says_by_name_number_and_attributes()
             kept: &[],
             ways_back: &Default::default(),
             meta,
+            newer: &PinnedLock::default(),
             migrations: None,
             policies: &policies,
             node: node(),

@@ -9,7 +9,7 @@ use maplock::layout::config::Levels;
 use maplock::layout::lock::OnUpgrade;
 use maplock::layout::map::Pinning;
 use maplock::layout::{Disposition as D, Lock, MapDef, Observation, epochs};
-use maplock::plan::{Action, Inputs, Plan, Since, plan};
+use maplock::plan::{Action, Inputs, PinnedLock, Plan, Since, plan};
 use maplock::{Policies, Spec};
 use maplock_tests::toolchain::root;
 use maplock_tests::{lock, maps_of};
@@ -64,6 +64,7 @@ fn step(live: &[Observed], kept: &[Observed], lock: &Lock) -> Plan {
         live,
         kept,
         meta: None,
+        newer: &PinnedLock::default(),
         policies: &Policies::default(),
         ways_back: &Default::default(),
         migrations: None,

@@ -52,9 +52,9 @@ pub fn tell() -> Result<(), Problem> {
 #[derive(Debug, Default)]
 struct Outcome {
     counts: Counts,
-    /// Counts in maps that a swap has put away.
+    /// Connections that were answered, less those that the live `stats` counts at the end.
     given_up: u64,
-    /// Those of them that went between v1 and v2, whose counts are laid out alike.
+    /// Those that a swap has put away between v1 and v2, whose counts are laid out alike.
     given_up_without_need: u64,
     /// Connections that no map counted.
     lost: u64,
@@ -156,7 +156,6 @@ impl Chapter<'_> {
                     Client::start(&program, self.cgroup, &self.targets).map_err(at("the client can't be started"))?,
                 ),
             };
-            let known = ledger.ids().collect::<Vec<_>>();
             let stats = ledger.note(&self.pins, &spec).map_err(at("the pin of `stats`"))?;
             let mut line = String::new();
             if let Some((old, before, _)) = before
@@ -164,21 +163,14 @@ impl Chapter<'_> {
             {
                 // The commit has waited for the old programs: nobody counts there any more.
                 let counts = ledger.of(before).map_err(at("the old `stats`"))?;
-                let returns = known.contains(&stats);
-                if !self.is_kmeshs && release::keeps_counts(old, name, returns) {
+                if self.is_kmeshs {
+                    line = format!("; `stats` restarts: {} counts are left behind", thousands(counts));
+                    if [old, name].iter().all(|release| ["v1", "v2"].contains(release)) {
+                        outcome.given_up_without_need += counts;
+                    }
+                } else {
                     ledger.carry(before, stats).map_err(at("the old `stats`"))?;
                     line = format!("; {} counts of {old} converted to {name}'s", thousands(counts));
-                } else {
-                    line = format!("; `stats` restarts: {} counts are left behind", thousands(counts));
-                    let mut back = 0;
-                    if returns {
-                        back = ledger.of(stats).map_err(at("`stats`"))?;
-                        line = format!("{line}, {} of {name}'s own are back", thousands(back));
-                    }
-                    outcome.given_up = (outcome.given_up + counts).saturating_sub(back);
-                }
-                if [old, name].iter().all(|release| ["v1", "v2"].contains(release)) {
-                    outcome.given_up_without_need += counts;
                 }
             }
             self.stay()?;
@@ -197,6 +189,14 @@ impl Chapter<'_> {
             before = Some((name, stats, counts));
         }
         outcome.counts = client.map_or_else(|| Ok(Counts::default()), Client::stop).map_err(at("the client"))?;
+        if let Some((_, stats, _)) = before {
+            // As the kernel tells it, whatever became of the maps before it.
+            let (answered, counted) = (outcome.counts.answered(), ledger.of(stats).map_err(at("`stats`"))?);
+            if counted > answered + outcome.counts.failed {
+                return Err(format!("`stats` counts {counted} connections, and there were {answered}"));
+            }
+            outcome.given_up = answered.saturating_sub(counted);
+        }
         outcome.lost = outcome.counts.answered().saturating_sub(ledger.total().map_err(at("the maps"))?);
         for (reason, count) in &outcome.counts.reasons {
             println!("{} connections failed with: {reason}", thousands(*count));

@@ -35,11 +35,6 @@ impl Ledger {
         Ok(id)
     }
 
-    /// The ids of the maps that were noted.
-    pub fn ids(&self) -> impl Iterator<Item = u32> {
-        self.maps.keys().copied()
-    }
-
     /// What one of the maps counts.
     ///
     /// # Errors

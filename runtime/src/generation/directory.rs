@@ -88,7 +88,7 @@ pub(crate) fn keep_owner_and_mode(live: &Pin, staged: &Pin) -> Result<(), Error>
 pub(crate) fn is_of(generation: &Meta, name: &str) -> bool {
     let hook = name.strip_suffix(names::PROG);
     let is_map = |pin: &str| generation.maps.keys().any(|map| pin_name(map) == pin);
-    [meta::NAME, names::LOCK].contains(&name)
+    [meta::NAME, names::LOCK, names::HISTORY].contains(&name)
         || is_map(name)
         || names::map_of_derivation(name).is_some_and(is_map)
         || generation.links.iter().any(|link| link == name || Some(link.as_str()) == hook)

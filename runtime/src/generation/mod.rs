@@ -6,6 +6,7 @@ pub(crate) mod exclusive;
 pub(crate) mod meta;
 pub(crate) mod missing;
 pub(crate) mod names;
+pub(crate) mod pinned_lock;
 pub(crate) mod records;
 pub(crate) mod site;
 pub(crate) mod text;

@@ -25,6 +25,9 @@ pub(crate) const LOCK: &str = "maplock@lock";
 /// The record that says: this generation came back by a roll-back that a start completed, which whoever called it does not know yet.
 pub(crate) const RETURNED: &str = "returned@record";
 
+/// The lock of the release that made a generation, with its epochs.
+pub(crate) const HISTORY: &str = "maplock@history";
+
 /// The directory in a staged generation that holds the old one while the pins are moved one by one.
 pub(crate) const LEFT: &str = "left@pins";
 
@@ -48,9 +51,9 @@ pub(crate) fn map_of_derivation(name: &str) -> Option<&str> {
     map_of_transfer(name).or_else(|| name.strip_suffix(CONVERSION))
 }
 
-/// True for a map that holds the text of a conversion, or one that a crash kept from its place, and no entries.
+/// True for a map that holds the text of a conversion or of a lock, or one that a crash kept from its place, and no entries.
 pub(crate) fn is_text(name: &str) -> bool {
-    name.ends_with(CONVERSION) || name.ends_with(FRESH)
+    name.ends_with(CONVERSION) || name.ends_with(FRESH) || name == HISTORY
 }
 
 /// The map of a transfer record.
@@ -76,7 +79,7 @@ pub(crate) fn hook_of_target(name: &str) -> Option<&str> {
 /// True for names that maplock itself puts into a generation, beside maps and links.
 pub(crate) fn is_own(name: &str) -> bool {
     name == meta::NAME
-        || [COMMIT, MOVING, RETURNING, RETURNED, LEFT, LOCK].contains(&name)
+        || [COMMIT, MOVING, RETURNING, RETURNED, LEFT, LOCK, HISTORY].contains(&name)
         || [PROG, BASE, TRANSFER, CONVERSION, TARGET, FRESH].iter().any(|ending| name.ends_with(ending))
 }
 

@@ -9,6 +9,7 @@ use maplock_layout::map_type::{Behaviour, Fate, fate};
 use maplock_layout::rules::{Attribute, Compares};
 use maplock_layout::{Digest, Disposition, Finding, Lock, Loss, MapDef, Untold, compare, config::Levels};
 
+use super::back;
 use super::capacity;
 use super::cost::{estimate, snapshot};
 use super::decision::{By, Decision};
@@ -109,19 +110,43 @@ fn replace(
     (policy, is_told): (&Policy, bool),
     sums: Vec<Sum>,
 ) -> (Action, String, Vec<Finding>) {
-    let known = recognise(inputs, live, asked, digest);
-    let sums = sums::with_locks(sums, asked, known.digest);
+    let mut known = recognise(inputs, live, asked, digest);
+    let mut sums = sums::with_locks(sums, asked, known.digest);
     let (decision, findings) = decide(live, &known, asked, policy);
     let decision = match rival {
         Some(rival) => by_names((live, rival), policy, decision),
         None => decision,
+    };
+    // What the kept map still has of members that were given up since returns with it.
+    let returns = kept.is_some_and(|kept| kept.id != live.id) && inputs.ways_back.contains(&live.pin);
+    let is_newer = decision.by == By::Unknown && rival.is_none();
+    let (decision, by_newer) = match is_newer.then(|| back::find(inputs, live, digest)).flatten() {
+        Some(Ok(way)) if !returns || !way.entries.together.is_empty() => {
+            let decision = fits(way.decision(&asked.def, live), live, &way.known.old);
+            sums = sums::together(sums, way.sums);
+            known = way.known;
+            (decision, Some((way.conversion, way.entries)))
+        }
+        Some(Err(problem)) if !returns => {
+            let why = format!("{}; no way leads back by the lock of the newer release: {problem}", decision.why);
+            (Decision { why, ..decision }, None)
+        }
+        _ => (decision, None),
     };
     let (decision, back) = match kept {
         Some(kept) if kept.id != live.id => take_up_kept(inputs, live, &known.old, decision),
         _ => (decision, None),
     };
     let decision = if back.is_some() { decision } else { as_the_type_allows(&known, digest, policy, decision) };
-    let (decision, conversion) = with_conversion(inputs, &known, (asked, digest), policy, decision);
+    let is_converted = decision.disposition == Disposition::Migrate;
+    let (decision, conversion, entries) = match by_newer {
+        Some((conversion, entries)) if is_converted => (decision, Some(conversion), Some(entries)),
+        Some(_) => (decision, None, None),
+        None => {
+            let (decision, conversion) = with_conversion(inputs, &known, (asked, digest), policy, decision);
+            (decision, conversion, None)
+        }
+    };
     let decision = capacity::told(inputs, is_told, decision);
     let is_copied =
         matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || back == Some(Back::Carried);
@@ -145,7 +170,8 @@ fn replace(
     let is_state = known.old.map_type.is_state();
     let live =
         Live { id: live.id, pin: live.path.clone(), digest: known.digest, def: known.old, entries: live.entries };
-    let may_drop_entries = may_drop_entries || conversion.as_ref().is_some_and(puts_together);
+    // Of those that go back it is told how many there are.
+    let may_drop_entries = may_drop_entries || entries.is_none() && conversion.as_ref().is_some_and(puts_together);
     let carry = || carry(inputs, &live, &def, sums, may_drop_entries);
     let action = match (back.zip(kept), disposition) {
         (Some((Back::Carried, _)), _) => {
@@ -153,7 +179,7 @@ fn replace(
             Action::CarryBack { live, new: Asked { def, digest }, carry }
         }
         (Some((Back::Converted, kept)), _) => {
-            let since = Since::ConvertedBack { live };
+            let since = Since::ConvertedBack { live, found: None };
             Action::TakeBack { kept: kept_map(kept), new: Asked { def, digest }, since }
         }
         (Some((Back::Left, kept)), _) => {
@@ -171,7 +197,7 @@ fn replace(
             match conversion {
                 Some(conversion) => {
                     let loss = Loss::of(&Converting::on_way(asked, live.digest));
-                    Action::Convert { live, new, conversion, loss, carry }
+                    Action::Convert { live, new, conversion, loss, back: entries, carry }
                 }
                 None => Action::Shrink { live, new, carry },
             }

@@ -1,10 +1,12 @@
 //! What an upgrade will do to each map, decided before anything is touched.
 
+mod back;
 mod capacity;
 mod cost;
 mod decide;
 mod decision;
 mod flags;
+mod goes_back;
 mod gone;
 mod names;
 mod other_pins;
@@ -29,14 +31,16 @@ pub(crate) mod way_back;
 use maplock_layout::map_type::Behaviour;
 
 #[doc(hidden)]
+pub use crate::generation::pinned_lock::PinnedLock;
+#[doc(hidden)]
 pub use types::Inputs;
-pub use types::{Action, Asked, Carry, CommitBy, Kept, Live, MapPlan, Plan, Since};
+pub use types::{Action, Asked, Carry, CommitBy, Kept, Live, MapPlan, Plan, Return, Since};
 
 pub use unpinned::Unpinned;
 
 pub use crate::generation::names::Alike;
 pub use crate::inspect::{MapBack, Near, Place, WayBack};
-pub use crate::transfer::Sum;
+pub use crate::transfer::{Found, Sum};
 
 pub(crate) use recognise::lacks_layout;
 pub(crate) use same::same_but_for_capacity;

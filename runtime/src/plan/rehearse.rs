@@ -203,7 +203,7 @@ pub fn rehearse(
         Action::Convert { live, new, conversion, .. } => {
             (live, &new.def, Some((conversion.clone(), conversion.inverse())), false)
         }
-        Action::TakeBack { since: Since::ConvertedBack { live }, new, .. } => {
+        Action::TakeBack { since: Since::ConvertedBack { live, .. }, new, .. } => {
             let pin = live.pin.file_name().unwrap_or_default().to_string_lossy();
             let Some(ways) = Ways::read(&Dir::at(dir), &pin)?.reversed() else { return Ok(None) };
             (live, &new.def, Some((ways.there, ways.back)), true)

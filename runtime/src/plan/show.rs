@@ -82,14 +82,7 @@ impl Plan {
         }
         let losses = || self.maps.iter().filter_map(|map| Some((map, map.action.loss()?)));
         let of_entries: Vec<_> = losses().flat_map(|(map, loss)| loss.words(&map.map)).collect();
-        // What has a way back is known when it is staged, and by the live map's own lock.
-        let back = self
-            .maps
-            .iter()
-            .filter(|map| matches!(map.action, Action::TakeBack { since: Since::ConvertedBack { .. }, .. }));
-        parts.extend(
-            back.map(|map| format!("what the older layout of `{}` has no place for does not go back", map.map)),
-        );
+        parts.extend(self.maps.iter().filter_map(MapPlan::goes_back_words).flatten());
         match (parts.is_empty(), of_entries.is_empty()) {
             (true, true) if self.unpinned.is_some() => {}
             (true, true) => parts.push("nothing is lost".to_owned()),
@@ -139,6 +132,8 @@ impl Plan {
     /// - `types_unknown`: what of the pinned map is known by its size alone: null, `all`, `key`, `value`, or `inner`;
     /// - `pin_removed`: the number of the map whose pin somebody removed, or null; `other_pins`: other names of the map that is left
     ///   behind;
+    /// - `goes_back`: of a map whose entries go back to an older layout, what was found in them, or null: `entries` that were looked at, and how many
+    ///   of them lose what tells their `keys` apart, or something of their `values`, or are `unfit`; `is_all`: true where none was left out;
     /// - `entries` (null where not known), `old_max_entries`, `max_entries`;
     /// - `sums`: a list of `{"offset": bytes, "width": bytes}`; `snapshot_bytes`, `estimate_ms`;
     /// - `findings`: a list of `rule`, `level`, `path`, `old`, `new`, `accepted` and `message`.
@@ -203,6 +198,7 @@ impl MapPlan {
             "pin_removed": self.removed,
             "other_pins": self.other_pins,
             "types_unknown": self.untold().map(Untold::name),
+            "goes_back": self.action.goes_back(),
             "entries": self.entries(),
             "old_max_entries": live.map(|live| live.def.max_entries),
             "max_entries": new.map(|new| new.def.max_entries),

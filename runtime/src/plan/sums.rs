@@ -29,9 +29,14 @@ pub(super) fn resolve<'a>(
 }
 
 /// The policy's sums, and those that the lock has of a map for life or of the way from the definition with the digest `from`.
-pub(super) fn with_locks(mut sums: Vec<Sum>, asked: &LockedMap, from: Digest) -> Vec<Sum> {
+pub(super) fn with_locks(sums: Vec<Sum>, asked: &LockedMap, from: Digest) -> Vec<Sum> {
     // A lock names only what today's value has.
-    sums.extend(resolve(asked.def.value.as_deref(), &asked.summed(from)).unwrap_or_default());
+    together(sums, resolve(asked.def.value.as_deref(), &asked.summed(from)).unwrap_or_default())
+}
+
+/// Each of them once, sorted.
+pub(super) fn together(mut sums: Vec<Sum>, more: Vec<Sum>) -> Vec<Sum> {
+    sums.extend(more);
     sums.sort_unstable();
     sums.dedup();
     sums

@@ -8,13 +8,14 @@ use maplock_layout::conversion::Conversion;
 use maplock_layout::{Digest, Disposition, Finding, Loss, MapDef, Untold};
 
 use crate::generation::meta::Meta;
+use crate::generation::pinned_lock::PinnedLock;
 use crate::inspect::normalise::Node;
 use crate::inspect::{Observed, WayBack};
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
 use crate::plan::unpinned::Unpinned;
-use crate::transfer::Sum;
 use crate::transfer::migrate::Migrations;
+use crate::transfer::{Found, Sum};
 
 /// What an upgrade will do.
 #[derive(Debug, Clone)]
@@ -117,8 +118,10 @@ pub enum Action {
         new: Asked,
         /// How entries become those of the new layout.
         conversion: Conversion,
-        /// What entries lose of themselves by that.
+        /// What entries lose of themselves by that, as far as two layouts tell.
         loss: Loss,
+        /// Where the way leads back, to an older layout.
+        back: Option<Return>,
         /// What it takes.
         carry: Carry,
     },
@@ -217,6 +220,8 @@ pub enum Since {
     ConvertedBack {
         /// The live map.
         live: Live,
+        /// What its entries hold, where somebody has looked.
+        found: Option<Found>,
     },
     /// It stays behind in the live map.
     Left {
@@ -225,6 +230,18 @@ pub enum Since {
         /// True where that holds entries.
         loses_entries: bool,
     },
+}
+
+/// What becomes of entries that go back to an older layout, by the lock of the newer release.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Return {
+    /// From the older layout to the newer one again: by that it is told what an entry loses.
+    pub(crate) again: Conversion,
+    /// Members of the key by which newer entries are told apart, and older ones are not: those are put together.
+    pub together: BTreeSet<String>,
+    /// What the entries hold, where somebody has looked.
+    pub found: Option<Found>,
 }
 
 /// What it takes to carry entries over.
@@ -256,6 +273,8 @@ pub struct Inputs<'a> {
     pub ways_back: &'a BTreeSet<String>,
     /// What the live generation says of itself. Without it nothing says whose the maps are that the spec does not name.
     pub meta: Option<&'a Meta>,
+    /// The lock of the release that made it.
+    pub newer: &'a PinnedLock,
     /// What is to be done where the lock's history has no answer.
     pub policies: &'a Policies,
     /// The conversions by hand that the daemon has; `None` where somebody else plans, who has none and needs none.
@@ -291,7 +310,7 @@ impl Action {
             | Self::Shrink { live, .. }
             | Self::Convert { live, .. }
             | Self::Swap { live, .. }
-            | Self::TakeBack { since: Since::ConvertedBack { live } | Since::Left { live, .. }, .. }
+            | Self::TakeBack { since: Since::ConvertedBack { live, .. } | Since::Left { live, .. }, .. }
             | Self::CarryBack { live, .. }
             | Self::GoAlong { live }
             | Self::GiveUp { live, .. } => Some(live),
@@ -370,6 +389,13 @@ impl Action {
             Self::Convert { loss, .. } => Some(loss),
             _ => None,
         }
+    }
+
+    /// True where the way leads back to a layout that an older release had: into the kept map, or into a new one. What the newer release
+    /// has said of an entry in members that the older one lacks is not there then: who fills the map settles it before programs see it.
+    #[must_use]
+    pub fn leads_back(&self) -> bool {
+        self.returns_to_kept() || matches!(self, Self::Convert { back: Some(_), .. })
     }
 
     /// True where a map of the kept generation is returned to.

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory;
 use crate::generation::meta::{self, Meta, MetaMap};
 use crate::generation::names;
+use crate::generation::pinned_lock;
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
 use crate::inspect::normalise::Node;
@@ -177,9 +178,14 @@ impl Staged {
             // No program of this build can touch what it lacks.
             meta.programs.insert(name.clone(), ProgramUse::default());
         }
-        let (live, staged) = (dir.join(meta::NAME), next.join(meta::NAME));
-        meta.write(next).trying(|| format!("can't write `{}`", staged.display()))?;
-        directory::keep_owner_and_mode(&live, &staged)
+        meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))?;
+        // For an older release that starts later: it has no other word of these layouts.
+        pinned_lock::write(next, spec.lock())
+            .trying(|| format!("can't write `{}`", next.join(names::HISTORY).display()))?;
+        for name in [meta::NAME, names::HISTORY] {
+            directory::keep_owner_and_mode(&dir.join(name), &next.join(name))?;
+        }
+        Ok(())
     }
 }
 

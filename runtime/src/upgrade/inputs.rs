@@ -14,10 +14,11 @@ use crate::inspect;
 use crate::inspect::normalise::Node;
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
-use crate::plan::{self, Action, Plan};
+use crate::plan::{self, Action, PinnedLock, Plan};
 use crate::sys::bpffs::Named as _;
 use crate::transfer;
 use crate::transfer::migrate::Migrations;
+use crate::upgrade::look_back::look_back;
 use crate::upgrade::{places, shown};
 
 /// How long the entries of one map may be counted for the plan, and for a report.
@@ -70,6 +71,7 @@ pub(super) fn look(
         kept: &kept.observed(),
         ways_back: &ways_back,
         meta: live.meta.as_ref(),
+        newer: &PinnedLock::of(&site.dir),
         policies,
         migrations,
         node: Node::this().trying(|| "can't look at this machine".to_owned())?,
@@ -93,6 +95,7 @@ pub(super) fn look(
         unpinned.names = listed.filter(|name| !name.contains('.') && !names::is_own(name)).collect();
         unpinned.near = inspect::near(site.dir.path(), &maps.collect());
     }
+    look_back(&mut plan, site);
     let is_lacked = |pin: &str| spec.lacked().any(|name| pin_name(name) == pin);
     let former: Vec<String> = plan.former().map(str::to_owned).collect();
     let is_former = |pin: &str| former.iter().any(|former| former == pin);

@@ -8,6 +8,7 @@ mod discard;
 pub(crate) mod hooks;
 pub(crate) mod inputs;
 mod links;
+mod look_back;
 mod missing;
 mod places;
 mod recover;

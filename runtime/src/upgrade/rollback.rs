@@ -17,6 +17,7 @@ use crate::generation::names::{self, pin_name};
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
 use crate::inspect::{self, generations};
+use crate::plan::Found;
 use crate::sys::bpffs::{self, Dir, Pin};
 use crate::sys::{Map, Object};
 use crate::transfer::migrate::Migrations;
@@ -25,6 +26,7 @@ use crate::upgrade::changeover::Changeover;
 use crate::upgrade::discard;
 use crate::upgrade::hooks::{self, Whereabouts};
 use crate::upgrade::inputs::COUNTING;
+use crate::upgrade::look_back::found_in_converted;
 use crate::upgrade::missing;
 use crate::upgrade::places;
 use crate::upgrade::recover;
@@ -273,6 +275,7 @@ impl Returning<'_> {
                         Some(settled) => {
                             map.method = settled.method.map(transfer::Method::name);
                             map.carried(&settled);
+                            map.lost = found_in_converted(dir, was, live).and_then(Found::left_behind);
                             map.kept = transfer::count(&kept, COUNTING).unwrap_or(0);
                         }
                         None => {

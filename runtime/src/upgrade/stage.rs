@@ -13,7 +13,7 @@ use crate::generation::derivation::{Converted, Derivation, Ways, ways_back};
 use crate::generation::directory;
 use crate::generation::names::{self, pin_name};
 use crate::generation::site::Site;
-use crate::plan::{Action, Live, MapPlan, Plan, Since};
+use crate::plan::{Action, Found, Live, MapPlan, Plan, Since};
 use crate::sys::bpffs::{self, Named as _, Pin};
 use crate::sys::{Map, Prog};
 use crate::transfer::{self, Convert, Side, Sum, Transfer, Way};
@@ -22,6 +22,7 @@ use crate::upgrade::create::create;
 use crate::upgrade::discard;
 use crate::upgrade::hooks::Hook;
 use crate::upgrade::inputs::COUNTING;
+use crate::upgrade::look_back::found_in_converted;
 use crate::upgrade::report::{MapReport, Progress, Report};
 use crate::upgrade::settle::return_converted;
 
@@ -128,8 +129,9 @@ impl Staged {
             Action::TakeBack { kept, since, .. } => {
                 let map = linked(plan, (&self.upgrade.site.pin(&kept.pin)?, kept.id), &pin)?;
                 match since {
-                    Since::ConvertedBack { live } => {
-                        let settled = self.settle_back(&plan.map, live, &map)?;
+                    Since::ConvertedBack { live, .. } => {
+                        let (settled, found) = self.settle_back(&plan.map, live, &map)?;
+                        report.lost = found.and_then(Found::left_behind);
                         report.method = settled.method.map(transfer::Method::name);
                         report.carried(&settled);
                     }
@@ -197,7 +199,12 @@ impl Staged {
     }
 
     /// What was written since the kept map was left, converted back into it.
-    fn settle_back(&mut self, name: &str, live: &Live, kept: &Map) -> Result<transfer::Settled, Error> {
+    fn settle_back(
+        &mut self,
+        name: &str,
+        live: &Live,
+        kept: &Map,
+    ) -> Result<(transfer::Settled, Option<Found>), Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
         let pin = pin_name(name);
         let at = self.upgrade.site.pin(&live.pin)?;
@@ -214,8 +221,9 @@ impl Staged {
             let message = format!("no way leads back from map `{name}` any more; start again");
             Error::new(ErrorKind::Place, message)
         })?;
+        let found = found_in_converted(dir, &was, &live);
         self.sources.push(live);
-        Ok(settled)
+        Ok((settled, found))
     }
 
     /// As [`Self::copy`], every entry in its new layout.

@@ -9,15 +9,15 @@ use maplock::internals::sys::Map;
 use maplock_tests::kernel::{Bpffs, Cgroup, Netns};
 use minimesh::config::{Config, Service};
 use minimesh::entries::read_all;
-use minimesh::release::{Release, keeps_counts};
+use minimesh::release::Release;
 use minimesh::traffic::{Backends, Client, Ledger, Target};
 use tempfile::TempDir;
 
 pub(crate) struct Mesh {
     pub(crate) pins: PathBuf,
     pub(crate) ledger: Ledger,
-    /// The release that runs, and the id of its `stats`.
-    runs: Option<(String, u32)>,
+    /// The id of the `stats` of the release that runs.
+    runs: Option<u32>,
     daemon: PathBuf,
     targets: Vec<Target>,
     folder: TempDir,
@@ -86,12 +86,8 @@ impl Mesh {
         let output = command.output().unwrap_or_else(|error| panic!("{}: {error}", self.daemon.display()));
         let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
         assert!(output.status.success(), "the upgrade to {release}: {}\n{out}\n{err}", output.status);
-        let known: Vec<_> = self.ledger.ids().collect();
         let stats = self.ledger.note(&self.pins, &Release::embedded(release).unwrap().spec).unwrap();
-        if let Some((old, before)) = self.runs.replace((release.to_owned(), stats))
-            && before != stats
-            && keeps_counts(&old, release, known.contains(&stats))
-        {
+        if let Some(before) = self.runs.replace(stats).filter(|before| *before != stats) {
             self.ledger.carry(before, stats).unwrap();
         }
     }
@@ -105,6 +101,11 @@ impl Mesh {
         let map = self.open(map);
         let entries = read_all(&map).unwrap().into_iter().collect();
         Snapshot { id: map.info().id, max_entries: map.info().max_entries, entries }
+    }
+
+    /// What the live `stats` counts.
+    pub(crate) fn counted(&self) -> u64 {
+        self.ledger.of(self.runs.unwrap()).unwrap()
     }
 
     pub(crate) fn forget(&self, map: &str) {
@@ -126,7 +127,9 @@ impl Mesh {
         };
         assert_eq!(names(self.bpffs.path()), ["minimesh", "minimesh@prev"]);
         // How `stats` and `backends` were converted stays until the generation is confirmed.
-        let own = |name: &String| !name.ends_with("@transfer") && !name.ends_with("@conversion");
+        let own = |name: &String| {
+            !name.starts_with("maplock@") && !name.ends_with("@transfer") && !name.ends_with("@conversion")
+        };
         let live = ["backends", "connect4", "connect4@prog", "frontends", "maplock_meta", "services", "stats"];
         assert_eq!(names(&self.pins).into_iter().filter(own).collect::<Vec<_>>(), live);
     }

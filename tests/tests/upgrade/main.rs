@@ -19,4 +19,5 @@ mod restart;
 mod shown;
 mod strangers;
 mod undo;
+mod way_back;
 mod whole;

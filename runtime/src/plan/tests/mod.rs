@@ -22,7 +22,7 @@ use maplock_layout::{
     epochs,
 };
 
-use super::{Action, Carry, Inputs, MapPlan, Plan, Since, plan};
+use super::{Action, Carry, Inputs, MapPlan, PinnedLock, Plan, Since, plan};
 use crate::generation::meta::{Meta, MetaMap};
 use crate::inspect::normalise::Node;
 use crate::inspect::{Observed, Source};
@@ -107,6 +107,7 @@ struct Case {
     meta: Option<Meta>,
     policies: Policies,
     ways_back: BTreeSet<String>,
+    newer: PinnedLock,
 }
 
 impl Case {
@@ -137,6 +138,7 @@ impl Case {
             live: &self.live,
             kept: &self.kept,
             meta: self.meta.as_ref(),
+            newer: &self.newer,
             policies: &self.policies,
             ways_back: &self.ways_back,
             migrations: None,
