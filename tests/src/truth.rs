@@ -19,6 +19,9 @@ const FREEING: Duration = Duration::from_secs(60);
 /// The map that is locked.
 const LOCK: &str = "maplock@lock";
 
+/// The pin of the lock that a generation was made with.
+const HISTORY: &str = "maplock@history";
+
 /// What lies in a directory of pins.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pins {
@@ -159,7 +162,7 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
         }
         // Each hook's program, its link, or the record of where that was; each map; the meta map; how a map was derived.
         let mut wanted: BTreeSet<String> = meta.maps.keys().cloned().collect();
-        wanted.insert("maplock_meta".to_owned());
+        wanted.extend(["maplock_meta", HISTORY].map(str::to_owned));
         for hook in &meta.links {
             wanted.insert(format!("{hook}@prog"));
             let ending = if is_live || pins.links.contains_key(hook) { "" } else { "@target" };
@@ -220,7 +223,7 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
 
 /// A map that maplock has written for itself.
 fn is_text(name: &str) -> bool {
-    name == "maplock_meta" || name.ends_with("@conversion")
+    name == "maplock_meta" || name == HISTORY || name.ends_with("@conversion")
 }
 
 fn contents(

@@ -126,12 +126,27 @@ fn pins_of_others_survive_and_the_plan_says_what_that_means() {
     assert!(upgrade.plan().to_string().contains("pins are renamed one by one: the directory is shared: `directory`"));
     upgrade.stage().expect("staged").commit().expect("committed");
     assert_eq!(id(&dir.join("somebodys")), foreign.info().id);
-    assert_eq!(names(&dir), ["directory", "grows", "grows@transfer", "maplock@lock", "maplock_meta", "somebodys"]);
-    assert_eq!(names(&bpffs.path().join("daemon@prev")), ["goes", "grows", "maplock@lock", "maplock_meta"]);
+    assert_eq!(
+        names(&dir),
+        ["directory", "grows", "grows@transfer", "maplock@history", "maplock@lock", "maplock_meta", "somebodys"]
+    );
+    assert_eq!(
+        names(&bpffs.path().join("daemon@prev")),
+        ["goes", "grows", "maplock@history", "maplock@lock", "maplock_meta"]
+    );
     maplock::Rollback::new(&dir).run().expect("back");
     assert_eq!(
         names(&dir),
-        ["directory", "goes", "grows", "grows@transfer", "maplock@lock", "maplock_meta", "somebodys"]
+        [
+            "directory",
+            "goes",
+            "grows",
+            "grows@transfer",
+            "maplock@history",
+            "maplock@lock",
+            "maplock_meta",
+            "somebodys"
+        ]
     );
     assert_eq!(Map::open(&dir.join("grows")).expect("it is pinned").info().max_entries, 4);
 }
@@ -163,13 +178,19 @@ fn the_root_of_a_mount_is_upgraded_pin_by_pin() {
     let upgrade = options(dir, &[hash("grows", 8), hash("comes", 4)]).begin().expect("begun");
     assert_eq!(upgrade.plan().commit, CommitBy::EachPin { why: "the directory is the root of a mount".to_owned() });
     upgrade.stage().expect("staged").commit().expect("committed");
-    assert_eq!(names(dir), ["comes", "grows", "grows@transfer", "maplock@lock", "maplock@prev", "maplock_meta"]);
+    assert_eq!(
+        names(dir),
+        ["comes", "grows", "grows@transfer", "maplock@history", "maplock@lock", "maplock@prev", "maplock_meta"]
+    );
     let map = Map::open(&dir.join("grows")).expect("pinned");
     assert_eq!((map.info().max_entries, map.lookup(&[1, 0, 0, 0]).expect("read")), (8, Some(vec![7; 8])));
     maplock::Rollback::new(dir).run().expect("back");
-    assert_eq!(names(dir), ["goes", "grows", "grows@transfer", "maplock@lock", "maplock@prev", "maplock_meta"]);
+    assert_eq!(
+        names(dir),
+        ["goes", "grows", "grows@transfer", "maplock@history", "maplock@lock", "maplock@prev", "maplock_meta"]
+    );
     maplock::confirm(dir, std::time::Duration::ZERO).expect("confirmed");
-    assert_eq!(names(dir), ["goes", "grows", "maplock@lock", "maplock_meta"]);
+    assert_eq!(names(dir), ["goes", "grows", "maplock@history", "maplock@lock", "maplock_meta"]);
 }
 
 #[test]
