@@ -19,6 +19,7 @@ mod formats;
 pub mod node;
 mod observed;
 mod outcome;
+mod programs;
 mod project;
 mod ranking;
 mod terminal;

@@ -14,6 +14,7 @@ use maplock_layout::{Comparison, Disposition, Finding, Lock, Loss, Risk, Untold,
 
 use crate::conversion::{Conversion, answered};
 use crate::error::Error;
+use crate::programs;
 use crate::project::{self, Target};
 use crate::undone::Undone;
 
@@ -89,7 +90,7 @@ pub(crate) enum Ending {
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) map: String,
-    /// In one word: `created`, `grew`, `shrank`, `dropped`, `respelled`, `changed`, `epoch`, `accepted`, `undone`,
+    /// In one word: `created`, `grew`, `shrank`, `dropped`, `respelled`, `changed`, `programs`, `epoch`, `accepted`, `undone`,
     /// `merged`.
     pub(crate) kind: &'static str,
     /// The change in words.
@@ -414,6 +415,8 @@ pub(crate) fn changes(old: &Lock, new: &Lock) -> Vec<Change> {
             (None, None) => {}
         }
         if let (Some(before), Some(after)) = (old.maps.get(name), new.maps.get(name)) {
+            let programs = programs::changed(before, after);
+            changes.extend(programs.map(|what| Change::new(name, "programs", what)));
             epoch_changes(before, after, &mut changes);
         }
     }

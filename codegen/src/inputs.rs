@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use maplock_layout::rules::Attribute;
 use maplock_layout::{Config, Lock, MapDef, ObjectMaps, Observation, observe_after};
 
-use crate::object_file::{Locations, Object, SourceLine, TypesObject};
+use crate::object_file::{Locations, Object, Programs, SourceLine, TypesObject};
 use crate::owner;
 use crate::source_text::SourceText;
 
@@ -29,6 +29,8 @@ pub struct InputObject {
     pub path: PathBuf,
     /// All maps that it defines, with the types that the configuration binds to them.
     pub maps: Vec<MapDef>,
+    /// What its programs do with them.
+    pub programs: Programs,
     bytes: Vec<u8>,
     /// Read when the first line is asked for: a report asks for thousands.
     locations: OnceLock<Locations>,
@@ -86,8 +88,7 @@ impl Inputs {
             .iter()
             .map(|(name, path)| InputObject::read(name.clone(), path.clone(), config, &types))
             .collect::<Result<Vec<_>, _>>()?;
-        let maps: Vec<_> =
-            objects.iter().map(|object| ObjectMaps::new(object.name.clone(), object.maps.clone())).collect();
+        let maps: Vec<_> = objects.iter().map(InputObject::defined).collect();
         let home = config.home.as_deref().unwrap_or("Cargo.toml");
         let mut observation = observe_after(&maps, config, lock)
             .map_err(|error| InputError { path: PathBuf::new(), problem: format!("{home}: {error}") })?;
@@ -149,6 +150,11 @@ impl InputObject {
         &self.bytes
     }
 
+    fn defined(&self) -> ObjectMaps {
+        let programs = Some(self.programs.uses.clone());
+        ObjectMaps { name: self.name.clone(), maps: self.maps.clone(), programs }
+    }
+
     /// The text of its sources; nothing where it has DWARF.
     pub(crate) fn sources(&self) -> &SourceText {
         &self.sources
@@ -166,8 +172,9 @@ impl InputObject {
         for (map, binding) in &config.bindings {
             object.bind(map, binding, types).map_err(|error| fail(error.to_string()))?;
         }
+        let programs = object.programs();
         let maps = object.maps;
-        Ok(Self { name, path, maps, bytes, locations: OnceLock::new(), sources: SourceText::default() })
+        Ok(Self { name, path, maps, programs, bytes, locations: OnceLock::new(), sources: SourceText::default() })
     }
 }
 

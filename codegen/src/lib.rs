@@ -24,4 +24,4 @@ pub use builder::{BUILT_FILE, BuildError, Builder, LINES_FILE, OBJECTS_FILE};
 pub use file_error::FileError;
 pub use inputs::{InputError, InputObject, Inputs, object_name};
 pub use manifest::Manifest;
-pub use object_file::{Locations, Object, ObjectError, SourceLine, TypesObject};
+pub use object_file::{Locations, Object, ObjectError, Programs, SourceLine, TypesObject};

@@ -13,7 +13,7 @@ const MAX_PLACES: u64 = 4096;
 const MAX_LOOKED_AT: usize = 4096;
 const MAX_NAMED: usize = 12;
 /// What a value goes by that is no struct, and so has no members.
-const VALUE: &str = "value";
+pub(crate) const VALUE: &str = "value";
 
 /// A count in a value: an integer, aligned to its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -8,6 +8,7 @@ use crate::args::CheckArgs;
 use crate::error::Error;
 use crate::observed;
 use crate::outcome::{Ending, Outcome, Side, changes, demand_decisions};
+use crate::programs;
 use crate::project::git::Base;
 use crate::project::{self, Target};
 use crate::undone::Undone;
@@ -71,12 +72,19 @@ fn fresh(target: &Target, inputs: maplock_codegen::Inputs, text: String, lock: L
     let mut comparison = compare(&lock, &observation.lock, &target.config.levels);
     comparison.findings.splice(0..0, observation.conflicts.iter().cloned());
     let mut outcome = Outcome::new(target, Ending::Breaks);
+    let mut programs = None;
     match epochs::update(&lock, observation, &target.config.levels) {
         Err(_) => demand_decisions(&mut comparison),
         Ok(_) if !observation.conflicts.is_empty() => {}
         Ok(updated) => {
             outcome.changes = changes(&lock, &updated);
-            outcome.ending = if updated.to_string() == text { Ending::UpToDate } else { Ending::OutOfDate };
+            // What programs do is no part of what is locked: nodes know it from the build.
+            let is_fresh = updated.to_string() == text || programs::as_known(&updated, &lock).to_string() == text;
+            outcome.ending = if is_fresh { Ending::UpToDate } else { Ending::OutOfDate };
+            if is_fresh {
+                outcome.changes.clear();
+                programs = programs::unrecorded(&lock, &updated, &target.selection);
+            }
         }
     }
     outcome.accept = Some(target.selection.clone());
@@ -90,6 +98,7 @@ fn fresh(target: &Target, inputs: maplock_codegen::Inputs, text: String, lock: L
     } else {
         outcome.notes = observed::notes_of_versions(observation);
     }
+    outcome.notes.extend(programs);
     outcome.inputs = Some(inputs);
     outcome
 }
@@ -105,6 +114,7 @@ fn against(target: &Target, revision: &Base, allow_new: bool) -> Result<Outcome,
     demand_decisions(&mut outcome.comparison);
     outcome.accept = Some(format!(" --against {}{}", project::shell_word(&revision.to_string()), target.selection));
     outcome.new = Side::of_lock(target, text, lock);
+    outcome.notes.extend(programs::note(&outcome.old.lock, &outcome.new.lock));
     if outcome.old.text.is_none() {
         outcome.ending = Ending::New;
     }

@@ -12,6 +12,7 @@ use crate::args::{Compared, DiffArgs, Input, Project};
 use crate::error::Error;
 use crate::observed;
 use crate::outcome::{Ending, Outcome, Side, demand_decisions};
+use crate::programs;
 use crate::project::git::FileAt;
 use crate::project::{self, Target, git, lockfile};
 
@@ -40,6 +41,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
     outcome.comparison = compare(&old.lock, &new.lock, &target.config.levels);
     // A node knows no levels.
     demand_decisions(&mut outcome.comparison);
+    notes.extend(programs::note(&old.lock, &new.lock));
     (outcome.old, outcome.new, outcome.inputs, outcome.notes) = (old, new, inputs, notes);
     Ok(Said { fails: outcome.fails(), text: args.message_format.tell(&outcome)?, undone: Vec::new() })
 }

@@ -8,6 +8,7 @@ mod error;
 mod global_data;
 mod legacy;
 mod lines;
+mod programs;
 mod rust_maps;
 mod types;
 mod versions;
@@ -23,6 +24,7 @@ use types::Types;
 pub use dwarf::{Locations, SourceLine};
 pub use error::ObjectError;
 pub(crate) use lines::Lines;
+pub use programs::Programs;
 pub use types::TypesObject;
 
 /// `EM_BPF`.
@@ -120,6 +122,12 @@ impl<'a> Object<'a> {
             *place = Some(layout);
         }
         Ok(())
+    }
+
+    /// What the programs do with the maps, in the words of the types that the maps have by now.
+    #[must_use]
+    pub fn programs(&self) -> Programs {
+        programs::read(&self.elf, self.btf.as_ref(), &self.maps)
     }
 
     /// Where members are declared, as far as the object's DWARF tells.
