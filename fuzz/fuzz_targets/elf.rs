@@ -20,7 +20,8 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
-    let maps = [ObjectMaps::new("o", object.maps)];
+    let programs = Some(object.programs().uses);
+    let maps = [ObjectMaps { name: "o".to_owned(), maps: object.maps, programs }];
     if let Ok(observation) = observe(&maps, &Config::default()) {
         check_lock(&observation.lock);
     }

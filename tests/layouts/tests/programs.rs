@@ -6,7 +6,7 @@ use std::fs;
 
 use maplock_codegen::Object;
 use maplock_layout::ProgramUse;
-use maplock_layout_tests::toolchain::{Clang, Order};
+use maplock_layout_tests::toolchain::{Clang, Order, files, root};
 
 /// What each program finds, before its own code.
 const HEAD: &str = r#"
@@ -391,6 +391,9 @@ fn what_can_not_be_followed_is_said() {
         }"#,
         &[(".bss", "=kept"), ("m", "partly"), ("o", "partly")],
     );
+    // The kernel gives such a program entries of a map that user space names.
+    let all = [("a", "partly"), ("m", "partly"), ("o", "partly")];
+    holds("SEC(\"iter/bpf_map_elem\") int p(struct ctx *c) { return c->a; }", &all);
     // Given to a helper that writes there.
     holds(
         r#"SEC("xdp") int p(struct ctx *c) {
@@ -474,5 +477,85 @@ fn the_line_is_told_where_something_is_counted() {
         let line = &programs.counted[&("m".to_owned(), "n".to_owned())];
         let here = text.lines().position(|line| line.contains("here")).expect("the line") + 1;
         assert_eq!((line.line as usize, line.file.as_str()), (here, source.to_str().expect("a path")));
+    }
+}
+
+/// A number after the other, the same each time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % below.max(1) as u64) as usize
+    }
+}
+
+#[test]
+fn instructions_that_nobody_wrote_are_followed_in_time() {
+    let mut numbers = Numbers(0x9e37_79b9_7f4a_7c15);
+    for object in ["bpf/minimesh/v4/minimesh.bpf.o", "bpf/rust/objects/btf_maps.o", "bpf/rust/objects/both.eb.o"] {
+        let bytes = fs::read(root().join(object)).expect("an object");
+        let code: Vec<_> = sections_of_code(&bytes);
+        assert!(!code.is_empty(), "{object} has code");
+        for _ in 0..400 {
+            let mut changed = bytes.clone();
+            for _ in 0..=numbers.next(12) {
+                let range = &code[numbers.next(code.len())];
+                changed[range.start + numbers.next(range.len())] = numbers.next(256) as u8;
+            }
+            if let Ok(object) = Object::parse(&changed) {
+                _ = object.programs();
+            }
+        }
+    }
+}
+
+/// Where the instructions are in the file: sections that are executed, by the headers of a 64-bit ELF file.
+fn sections_of_code(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let is_little = bytes[5] == 1;
+    let number = |at: usize, width: usize| {
+        let digits = bytes[at..at + width].iter().map(|byte| usize::from(*byte));
+        let add = |number: usize, digit: usize| number << 8 | digit;
+        if is_little { digits.rev().fold(0, add) } else { digits.fold(0, add) }
+    };
+    let (start, len, count) = (number(0x28, 8), number(0x3a, 2), number(0x3c, 2));
+    let headers = (0..count).map(|at| start + at * len);
+    let code = headers.filter(|at| number(at + 8, 8) & 4 != 0 && number(at + 0x20, 8) > 0);
+    code.map(|at| number(at + 0x18, 8)..number(at + 0x18, 8) + number(at + 0x20, 8)).collect()
+}
+
+#[test]
+fn programs_of_rust_are_read_as_those_of_c() {
+    let objects = files(&root().join("bpf/rust/objects"), ".o");
+    let named = |name: &str| {
+        let path = objects.iter().find(|path| path.ends_with(name)).unwrap_or_else(|| panic!("no {name}"));
+        uses(&fs::read(path).expect("an object"))
+    };
+    for name in ["btf_maps.o", "btf_maps.eb.stripped.o"] {
+        let uses = named(name);
+        let of = |map: &str| uses.get(map).map(String::as_str);
+        assert_eq!(of("FLOWS"), Some("+bytes +packets"), "{name}");
+        assert_eq!(of("PINNED_FLOWS"), Some("+packets"), "{name}");
+        assert_eq!(of("PEERS"), Some("=item.v4 =item.v6[] =item.words[]"), "{name}");
+        assert_eq!(of("STATES"), Some("=value"), "{name}");
+        assert_eq!(of("TOTALS"), Some("+value[]"), "{name}");
+        assert_eq!(of("OUTER"), Some("partly"), "{name}");
+    }
+    assert_eq!(named("both.o")["OLD_PINNED"], "inserts =generation =item");
+    // Where nothing tells the members of a value, it can't be said which of them is counted.
+    assert_eq!(named("legacy_maps.eb.stripped.o")["FLOWS"], "partly");
+}
+
+#[test]
+fn the_releases_of_minimesh_count_and_insert() {
+    for release in ["v1", "v2", "v3", "v4"] {
+        let object = fs::read(root().join(format!("bpf/minimesh/{release}/minimesh.bpf.o"))).expect("an object");
+        let uses = uses(&object);
+        assert_eq!(uses["stats"], "inserts +connections +passed_over =last_seen", "{release}");
+        assert_eq!(uses.get("drops").map(String::as_str), (release != "v1").then_some("inserts +value"), "{release}");
+        // The daemon alone writes these.
+        assert!(["backends", "frontends", "services"].iter().all(|map| !uses.contains_key(*map)), "{uses:?}");
     }
 }

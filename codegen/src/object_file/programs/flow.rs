@@ -8,8 +8,8 @@ use super::code::Code;
 use super::value::{State, Target};
 
 /// Most instructions that are followed for one program, and for all of an object: a bound to what a hostile object costs.
-const MAX_STEPS: usize = 400_000;
-const MAX_STEPS_OF_ALL: usize = 4_000_000;
+const MAX_STEPS: usize = 200_000;
+const MAX_STEPS_OF_ALL: usize = 1_000_000;
 /// Most instructions of one function that are come to from several.
 const MAX_STATES: usize = 20_000;
 /// How often one instruction is come to with something new, before numbers lose their bounds, and before it is given up.
@@ -64,6 +64,11 @@ pub(super) fn follow(code: &Code, maps: &[MapDef]) -> Vec<Found> {
         if known.insert((entry, map)) {
             follower.program(entry, State::of_callback(map));
         }
+    }
+    // Their arguments lead to entries of maps that others choose.
+    let is_given_entries = |name: &str| name.ends_with("/bpf_map_elem") || name.starts_with("freplace/");
+    if code.sections.iter().any(|(name, _)| is_given_entries(name)) {
+        follower.all_partly();
     }
     follower.share_inner();
     follower.found
