@@ -7,14 +7,14 @@ use super::error::TransferError;
 use super::types::Method;
 use crate::sys::Map;
 
-/// Hears of each entry: its key and its value; in a per-CPU map, the value of each CPU. Programs may write meanwhile.
+/// Hears of each entry: its key and its value; in a per-CPU map, the value of each CPU.
+pub type EachValues<'a> = &'a mut dyn FnMut(&[u8], &[&[u8]]) -> Result<(), TransferError>;
+
+/// Reads every entry, while programs may write.
 ///
 /// # Errors
 /// The kernel's; that of `each` ends it.
-pub fn each_entry(
-    map: &Map,
-    each: &mut dyn FnMut(&[u8], &[&[u8]]) -> Result<(), TransferError>,
-) -> Result<(), TransferError> {
+pub fn each_entry(map: &Map, each: EachValues<'_>) -> Result<(), TransferError> {
     let (part, size) = (plain::parts(map), map.info().value_size as usize);
     plain::each_entry(map, Method::Batch, &mut |key, value| {
         let values: Vec<_> = value.chunks_exact(part).filter_map(|value| value.get(..size)).collect();
