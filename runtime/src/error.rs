@@ -3,12 +3,16 @@
 use std::fmt;
 use std::io;
 
+use crate::sys::privileges;
+
 /// Why an upgrade did not happen. Unless the message says otherwise, the live generation is as it was before.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Cause>,
+    /// Half a sentence on the privilege that this process lacks.
+    hint: String,
     /// Half a sentence behind all of it.
     more: String,
 }
@@ -37,7 +41,7 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, more: String::new() }
+        Self { kind, message: message.into(), source: None, hint: String::new(), more: String::new() }
     }
 
     /// What was tried, and what the kernel said.
@@ -50,7 +54,23 @@ impl Error {
     pub(crate) fn because(kind: ErrorKind, message: impl Into<String>, source: impl Into<Cause>) -> Self {
         let source = source.into();
         let kind = if is_denied(&*source) { ErrorKind::Privilege } else { kind };
-        Self { source: Some(source), ..Self::new(kind, message) }
+        // One that is an error of ours has said it.
+        let has_said = causes(&*source).any(|cause| cause.is::<Self>());
+        let hint = io_of(&*source).filter(|_| !has_said).and_then(privileges::hint).unwrap_or_default();
+        Self { source: Some(source), hint, ..Self::new(kind, message) }
+    }
+
+    /// The privilege that this process lacks, by name.
+    pub(crate) fn needs(capability: &str, message: impl fmt::Display) -> Self {
+        let user = privileges::user();
+        Self::new(ErrorKind::Privilege, format!("{message}; this process, of user {user}, lacks {capability}"))
+    }
+
+    /// What the kernel said, where it is the kernel that said no. The whole message is that of this error, which therefore has no
+    /// [`source`](std::error::Error::source): whoever prints a chain of errors would print it twice.
+    #[must_use]
+    pub fn io(&self) -> Option<&io::Error> {
+        self.source.as_deref().and_then(|source| io_of(source))
     }
 
     /// What sort of trouble it is.
@@ -66,11 +86,26 @@ impl Error {
     }
 }
 
+/// An error and what caused it.
+fn causes<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> impl Iterator<Item = &'e (dyn std::error::Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+/// What the kernel said, however much was said of it since.
+fn io_of<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e io::Error> {
+    causes(error).find_map(|cause| match cause.downcast_ref::<Error>() {
+        Some(error) => error.io(),
+        None => cause.downcast_ref(),
+    })
+}
+
 /// True where the kernel said EPERM or EACCES, however much was said of it since.
 fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source())
-        .filter_map(|error| error.downcast_ref::<io::Error>())
-        .any(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    let is_ours = |cause: &Error| cause.kind() == ErrorKind::Privilege;
+    io_of(error).is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        || causes(error).filter_map(|cause| cause.downcast_ref()).any(is_ours)
 }
 
 impl fmt::Display for Error {
@@ -79,15 +114,12 @@ impl fmt::Display for Error {
         if let Some(source) = &self.source {
             write!(f, ": {source}")?;
         }
+        f.write_str(&self.hint)?;
         f.write_str(&self.more)
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|source| source as _)
-    }
-}
+impl std::error::Error for Error {}
 
 /// Says what was tried where the kernel says no.
 pub(crate) trait Trying<T> {
@@ -102,8 +134,6 @@ impl<T> Trying<T> for io::Result<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error as _;
-
     use super::*;
     use crate::transfer::TransferError;
 
@@ -131,11 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn the_source_outlives_what_is_added_to_the_message() {
+    fn what_the_kernel_said_outlives_what_is_added_to_the_message_and_is_said_once() {
         let error = Error::because(ErrorKind::Kernel, "can't copy map `stats`", transfer(libc::ENOMEM)).and("; go on");
         let shown =
             "can't copy map `stats`: map `stats`: reading an entry: Cannot allocate memory (os error 12); go on";
         assert_eq!(error.to_string(), shown);
-        assert!(error.source().is_some_and(|source| source.is::<TransferError>()));
+        let outer = Error::because(ErrorKind::Place, "the upgrade did not happen", error);
+        assert_eq!(outer.io().and_then(io::Error::raw_os_error), Some(libc::ENOMEM));
+        let chain: Vec<_> = causes(&outer).map(ToString::to_string).collect();
+        assert_eq!(chain, [format!("the upgrade did not happen: {shown}")]);
     }
 }

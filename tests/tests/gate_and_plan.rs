@@ -302,6 +302,8 @@ fn observed(def: &MapDef, id: u32) -> Observed {
         entries: Some(if def.map_type.is_array() { def.max_entries.into() } else { 3 }),
         memory: 0,
         problem: None,
+        is_denied: false,
+        said: None,
         def,
     }
 }

@@ -52,6 +52,8 @@ fn pinned(release: usize) -> Vec<Observed> {
         entries: Some(12),
         memory: 0,
         problem: None,
+        is_denied: false,
+        said: None,
         def: MapDef { pinning: Pinning::None, tags: Vec::new(), ..def },
     };
     maps(RELEASES[release]).into_iter().enumerate().map(pinned).collect()

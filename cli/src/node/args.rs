@@ -19,7 +19,8 @@ use crate::formats::{self, Format};
     version,
     after_help = "\
 Exit codes: 0 nothing is wrong, 100 findings that fail, 101 could not complete, 2 usage.
-All commands need CAP_BPF, to open pins, and CAP_SYS_ADMIN, to read BTF and look up ids."
+All commands need CAP_BPF, to open pins. For pins that maplock did not make, and to show types, they need CAP_SYS_ADMIN,
+to read BTF by its id."
 )]
 pub struct Cli {
     /// What to do.

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use maplock::internals::inspect::{self, Layouts};
 use maplock::internals::meta::Meta;
 use maplock::internals::sys::bpffs::Dir;
+use maplock::internals::sys::privileges::hint;
 use maplock::internals::sys::{Batch, Map};
 use maplock::layout::MapDef;
 
@@ -37,7 +38,10 @@ pub(super) fn run(args: &DumpArgs) -> Result<Said, Error> {
     let shown = args.pin.display();
     let failed = || Error::new(format!("could not read the map at {shown}"));
     let map = Map::open(&args.pin).map_err(|error| match error.kind() {
-        io::ErrorKind::PermissionDenied => failed().because(error).help(privileges::help()),
+        io::ErrorKind::PermissionDenied => {
+            let hint = hint(&error).unwrap_or_default();
+            failed().because(format!("{error}{hint}")).help(privileges::help())
+        }
         _ => failed().because(error).help("give the pin of a map, such as /sys/fs/bpf/NAME/flows"),
     })?;
     if map.info().key_size == 0 {

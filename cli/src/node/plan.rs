@@ -125,12 +125,8 @@ impl Asking<'_> {
             denied.into_iter().map(|map| Denied { map: map.map.clone(), error: self.error(map, ways.get(&map.map)) });
         let denied = denied.collect();
         let mut notes = Vec::new();
-        let missing: Vec<_> = privileges::missing().into_iter().map(|(name, _)| name).collect();
-        if plan.is_refused() && !missing.is_empty() {
-            notes.push(format!(
-                "without {}, the kernel shows this process less than it may show the daemon",
-                missing.join(" and ")
-            ));
+        if let Some(missing) = plan.maps.iter().find_map(|map| map.needs) {
+            notes.push(format!("without {missing}, the kernel shows this process less than it may show the daemon"));
         }
         let samples = self.samples(&plan, &mut notes)?;
         let rehearsal = if self.args.rehearse { Some(self.rehearsal(&plan)?) } else { None };
@@ -246,6 +242,9 @@ impl Asking<'_> {
         let error = Error::new(format!("map `{name}` would be {becomes}, which is denied")).because(map.why.as_str());
         let mut error =
             error.help(format!("see what is pinned: maplock inspect {} --layouts", self.args.pins.display()));
+        if let Some(capability) = map.needs {
+            error = error.help(privileges::help_for(capability));
+        }
         if map.action.new_map().is_some_and(|new| new.def.lacks_capacity()) {
             error =
                 error.help(format!("say how many: --max-entries {name}=N, and `Policy::max_entries` in the daemon"));

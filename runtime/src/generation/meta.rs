@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use maplock_layout::lock::LockError;
-use maplock_layout::{Lock, ProgramUse};
+use maplock_layout::{Digest, Lock, ProgramUse};
 
 use crate::generation::text::{self, NoText};
 use crate::sys;
@@ -28,6 +28,8 @@ pub struct Meta {
     pub generation: u64,
     /// The maps that belong to it, by name. All other pins beside it are somebody else's.
     pub maps: BTreeMap<String, MetaMap>,
+    /// The digests of those maps: who may not read their BTF knows by them what they are.
+    pub digests: BTreeMap<String, Digest>,
     /// What its programs do with them; a map that is not in it is one of which nobody knows.
     pub programs: BTreeMap<String, ProgramUse>,
     /// The names of its links.
@@ -89,13 +91,17 @@ impl std::error::Error for MetaError {
 }
 
 impl Meta {
-    /// Its text: a line for the format, the generation, each map, each of its older names, what programs do with it, each link and each former pin, then a line `---` and the lock.
+    /// Its text: a line for the format, the generation, each map, its digest, each of its older names, what programs do with it, each
+    /// link and each former pin, then a line `---` and the lock.
     #[must_use]
     pub fn to_text(&self) -> String {
         use fmt::Write as _;
         let mut text = format!("{NAME} {VERSION}\ngeneration {}\n", self.generation);
         for (name, map) in &self.maps {
             _ = writeln!(text, "map {} {} {}", map.id, map.max_entries, escape(name));
+            if let Some(digest) = self.digests.get(name) {
+                _ = writeln!(text, "digest {digest}");
+            }
             for older in self.renamed.get(name).into_iter().flatten() {
                 _ = writeln!(text, "was {}", escape(older));
             }
@@ -142,7 +148,11 @@ impl Meta {
                     meta.maps.insert(unescape(name), map);
                     last = Some(unescape(name));
                 }
-                // Of the map on the line above.
+                // Of the map on the line above, as those below.
+                (_, "digest") => {
+                    let map = last.clone().ok_or_else(wrong)?;
+                    meta.digests.insert(map, Digest::parse(rest).ok_or_else(wrong)?);
+                }
                 (_, "was") => {
                     let map = last.clone().ok_or_else(wrong)?;
                     meta.renamed.entry(map).or_default().push(unescape(rest));
@@ -256,6 +266,7 @@ mod tests {
         for (id, name) in [(12, "backends"), (13, ".rodata"), (14, "two\nlines \\n")] {
             meta.maps.insert(name.to_owned(), MetaMap { id, max_entries: 8 });
         }
+        meta.digests.insert("backends".to_owned(), Digest::parse(&"4e".repeat(16)).expect("a digest"));
         meta.links = ["connect4", "a \\ b"].map(str::to_owned).into();
         meta.renamed.insert("backends".to_owned(), vec!["hosts".to_owned(), "two\nlines".to_owned()]);
         meta.former = ["hosts".to_owned()].into();

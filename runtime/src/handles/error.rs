@@ -58,11 +58,8 @@ impl fmt::Display for MapError {
     }
 }
 
-impl std::error::Error for MapError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.source)
-    }
-}
+/// What the kernel said is in the message, and [`MapError::io`] has it.
+impl std::error::Error for MapError {}
 
 /// Bytes as they lie in memory: `0x01 02 0a`.
 struct Hex<'a>(&'a [u8]);

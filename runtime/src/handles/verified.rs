@@ -22,6 +22,7 @@ use crate::plan::spec::Spec;
 use crate::plan::{lacks_layout, same_but_for_capacity};
 use crate::sys::Map;
 use crate::sys::bpffs::Dir;
+use crate::sys::privileges::BY_ID;
 use crate::upgrade::stage::Staged;
 
 /// A map that was held against its definition in a spec: what its bytes mean is known. Its capacity may be another, and is the
@@ -257,6 +258,10 @@ impl At<'_> {
             return Ok(());
         }
         if lacks_layout(&old, def) {
+            if let Some(problem) = observed.problem.as_ref().filter(|_| observed.is_denied) {
+                let at = self.path.map_or_else(String::new, |path| format!(", pinned at `{}`,", path.display()));
+                return Err(Error::needs(BY_ID, format!("map `{}`{at} can't be verified: {problem}", def.name)));
+            }
             let why = match (&observed.problem, observed.source) {
                 (Some(problem), _) => problem.clone(),
                 (None, Source::Attributes) if self.path.is_none() => "it has no BTF".to_owned(),

@@ -7,12 +7,22 @@ use maplock_layout::btf::{Btf, BtfKind, BtfType, Resolver};
 use maplock_layout::{Composite, CompositeKind, Layout, Member, Shape};
 
 use crate::sys;
+use crate::sys::privileges::BY_ID;
+
+/// Why the BTF of a map says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// A phrase.
+    pub(super) what: String,
+    /// True where this process lacks the privilege to read it.
+    pub(super) is_denied: bool,
+}
 
 /// Layouts of keys and values, by BTF and type in it. The maps of one object share its BTF, which is read once.
 #[derive(Debug, Default)]
 pub struct Layouts {
     known: HashMap<(u32, u32), Arc<Layout>>,
-    problems: HashMap<u32, String>,
+    problems: HashMap<u32, Problem>,
     /// Versions that tags on the variables of maps say, by BTF, with the names of the variables.
     versions: HashMap<u32, Vec<(String, u32)>>,
 }
@@ -35,9 +45,14 @@ impl Layouts {
         }
     }
 
-    fn resolve(&mut self, btf_id: u32, ids: &BTreeSet<u32>) -> Result<(), String> {
+    fn resolve(&mut self, btf_id: u32, ids: &BTreeSet<u32>) -> Result<(), Problem> {
         let bytes = sys::Btf::from_id(btf_id).and_then(|btf| btf.bytes());
-        let bytes = bytes.map_err(|error| format!("its BTF, id {btf_id}, can't be read: {error}"))?;
+        let bytes = bytes.map_err(|error| match error.raw_os_error() {
+            Some(libc::EPERM) => {
+                Problem { what: format!("reading its BTF, id {btf_id}, needs {BY_ID}"), is_denied: true }
+            }
+            _ => Problem { what: format!("its BTF, id {btf_id}, can't be read: {error}"), is_denied: false },
+        })?;
         let mut resolve = || {
             let btf = Btf::parse(&bytes)?;
             let mut resolver = Resolver::new(&btf);
@@ -57,7 +72,10 @@ impl Layouts {
             }
             Ok(())
         };
-        resolve().map_err(|error: maplock_layout::btf::BtfError| format!("its BTF, id {btf_id}, is damaged: {error}"))
+        resolve().map_err(|error: maplock_layout::btf::BtfError| Problem {
+            what: format!("its BTF, id {btf_id}, is damaged: {error}"),
+            is_denied: false,
+        })
     }
 
     /// Key and value of a map.
@@ -78,8 +96,8 @@ impl Layouts {
     }
 
     /// Why the BTF of a map says nothing, where that is so.
-    pub(super) fn problem(&self, info: &sys::MapInfo) -> Option<&str> {
-        self.problems.get(&info.btf_id).map(String::as_str)
+    pub(super) fn problem(&self, info: &sys::MapInfo) -> Option<&Problem> {
+        self.problems.get(&info.btf_id)
     }
 }
 

@@ -7,6 +7,7 @@ mod layouts;
 mod near;
 pub mod normalise;
 mod observe;
+mod said;
 mod version;
 mod way_back;
 

@@ -35,13 +35,19 @@ pub struct Observed {
     pub memory: u64,
     /// Why its BTF says nothing, where it has one.
     pub problem: Option<String>,
+    /// True where it says nothing to this process alone, which lacks the privilege to read it.
+    pub is_denied: bool,
+    /// The digest that its generation says it has, by its name and number.
+    pub said: Option<Digest>,
 }
 
 impl Observed {
-    /// Digest of `def`. Made anew each time, and dear beside all else that is done for a map.
+    /// Digest of `def`; of a map whose layouts may not be read, the one that its generation says. Made anew each time, and dear beside
+    /// all else that is done for a map.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        self.def.digest()
+        let said = self.said.filter(|_| self.is_denied && self.source == Source::Attributes);
+        said.unwrap_or_else(|| self.def.digest())
     }
 }
 
@@ -97,9 +103,11 @@ pub fn observe(
         source = Source::Meta;
     }
     // What a generation says nothing of, its BTF tells word for word.
-    let tells_version = meta.is_some_and(|meta| named_by(meta, &pin, info.id).is_some());
+    let named = meta.and_then(|meta| Some((meta, named_by(meta, &pin, info.id)?)));
+    let problem = layouts.problem(info);
     Ok(Observed {
-        tells_version,
+        tells_version: named.is_some(),
+        said: named.and_then(|(meta, name)| meta.digests.get(name).copied()),
         path: path.to_owned(),
         id: info.id,
         source,
@@ -107,7 +115,8 @@ pub fn observe(
         // Arrays have all their entries from the start.
         entries: info.map_type.is_array().then(|| u64::from(info.max_entries)),
         memory: fdinfo.memory,
-        problem: layouts.problem(info).map(str::to_owned),
+        is_denied: problem.is_some_and(|problem| problem.is_denied),
+        problem: problem.map(|problem| problem.what.clone()),
         pin,
         def,
     })

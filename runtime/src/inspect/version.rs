@@ -9,6 +9,7 @@ use maplock_layout::{MapDef, said_version, versioned_as};
 
 use super::normalise::{Node, normalise};
 use super::observe::Observed;
+use super::said::as_said;
 
 /// What is pinned, with the versions that it counts as among those that `asked` and its history have; and a phrase where nothing tells
 /// which of several it is: the oldest.
@@ -17,6 +18,9 @@ pub(crate) fn with_version(observed: &Observed, asked: &LockedMap, node: Node) -
     let bare =
         asked.runtime_flags.then(|| Observed { def: observed.def.without_flags_of_memory(), ..observed.clone() });
     let observed = bare.as_ref().unwrap_or(observed);
+    if let Some(said) = as_said(observed, asked, node) {
+        return (said, None);
+    }
     let known = || asked.epochs.iter().map(|epoch| &epoch.previous).chain([&asked.def]);
     if observed.tells_version || known().all(|def| said_version(def).is_none()) {
         return (observed.def.clone(), None);

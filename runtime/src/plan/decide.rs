@@ -24,6 +24,7 @@ use crate::generation::names::pin_name;
 use crate::inspect::{Observed, Source};
 use crate::plan::policy::{OnMismatch, Policy};
 use crate::sys::consts::LOCAL_FREE_TARGET;
+use crate::sys::privileges::BY_ID;
 use crate::transfer::{Sum, Way};
 
 /// How a map of the kept generation is returned to.
@@ -64,7 +65,7 @@ pub(super) fn map(inputs: &Inputs<'_>, found: &Found<'_>, locked: &LockedMap) ->
         Ok(flags) => (flags, problem),
         Err(no) => (0, problem.or(Some(no))),
     };
-    let (action, why, findings) = match (live, kept) {
+    let (action, why, findings, needs) = match (live, kept) {
         (Some(live), kept) => {
             let rival = found.rival(name);
             replace(inputs, (live, kept, rival), (&asked, digest), (policy, is_told), sums)
@@ -88,7 +89,7 @@ pub(super) fn map(inputs: &Inputs<'_>, found: &Found<'_>, locked: &LockedMap) ->
                 }
                 (None, None) => (Action::Create { new, loses_entries: false }, "new in this release".to_owned()),
             };
-            (action, why, Vec::new())
+            (action, why, Vec::new(), None)
         }
     };
     let plan = match (problem, action.new_map()) {
@@ -97,7 +98,7 @@ pub(super) fn map(inputs: &Inputs<'_>, found: &Found<'_>, locked: &LockedMap) ->
             let action = Action::Refuse { live: action.live().cloned(), new: Some(new.clone()) };
             MapPlan::new(name, was, action, why, findings)
         }
-        _ => MapPlan::new(name, was, flags::with(action, flags), why, findings),
+        _ => MapPlan { needs, ..MapPlan::new(name, was, flags::with(action, flags), why, findings) },
     };
     MapPlan { removed: removed.map(|(_, map)| map.id), ..plan }
 }
@@ -109,7 +110,7 @@ fn replace(
     (asked, digest): (&LockedMap, Digest),
     (policy, is_told): (&Policy, bool),
     sums: Vec<Sum>,
-) -> (Action, String, Vec<Finding>) {
+) -> (Action, String, Vec<Finding>, Option<&'static str>) {
     let mut known = recognise(inputs, live, asked, digest);
     let mut sums = sums::with_locks(sums, asked, known.digest);
     let (decision, findings) = decide(live, &known, asked, policy);
@@ -153,6 +154,7 @@ fn replace(
     let may_drop_entries = is_copied && may_drop(inputs, live, &known.old, &decision.def);
 
     let Decision { disposition, mut why, def, by } = decision;
+    let needs = (by == By::Denied && disposition == Disposition::Refuse).then_some(BY_ID);
     if is_copied {
         why.push_str(&carried(disposition == Disposition::Grow, may_drop_entries, &known.old, &def));
     }
@@ -210,7 +212,7 @@ fn replace(
             Action::Refuse { live: Some(live), new: Some(Asked { def, digest }) }
         }
     };
-    (action, why, findings)
+    (action, why, findings, needs)
 }
 
 fn kept_map(kept: &Observed) -> Kept {
@@ -244,7 +246,8 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
     let mut open = findings.iter().filter(|finding| finding.needs_decision() && finding.accepted.is_none()).peekable();
     let is_same = verdict.is_some_and(|verdict| verdict.from == verdict.to);
     let by = if !known.is_known && lacks_layout(old, &asked.def) {
-        By::Unverifiable
+        // Who lacks a privilege is not to decide by a policy for maps of which nobody can tell.
+        if live.is_denied { By::Denied } else { By::Unverifiable }
     } else if open.peek().is_none() {
         By::Lock
     } else if is_same && open.all(|finding| finding.rule.effect.attribute == Some(Attribute::MaxEntries)) {
@@ -269,6 +272,10 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
                 (None, _) => "nothing tells all of its layout".to_owned(),
             };
             by_policy(policy.unverifiable, by, nothing, &findings, old, asked)
+        }
+        By::Denied => {
+            let why = live.problem.clone().unwrap_or_default();
+            Decision { disposition: Disposition::Refuse, why, def: asked.def.clone(), by }
         }
         By::Larger
             if policy.larger == OnMismatch::Reuse
@@ -350,7 +357,7 @@ fn by_policy(
 /// Returns to the kept map where that is better than what was decided.
 fn take_up_kept(inputs: &Inputs<'_>, live: &Observed, old: &MapDef, decision: Decision) -> (Decision, Option<Back>) {
     let has_bad_end = matches!(decision.disposition, Disposition::Refuse | Disposition::Swap);
-    if !has_bad_end || !old.map_type.is_state() {
+    if !has_bad_end || decision.by == By::Denied || !old.map_type.is_state() {
         return (decision, None);
     }
     let room = decision.def.max_entries;

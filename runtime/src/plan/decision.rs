@@ -21,6 +21,8 @@ pub(super) enum By {
     Unknown,
     /// Nothing tells the layout.
     Unverifiable,
+    /// This process may not read the layout.
+    Denied,
     /// Only the capacity is less.
     Larger,
 }

@@ -24,11 +24,7 @@ impl fmt::Display for SpecError {
     }
 }
 
-impl std::error::Error for SpecError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
+impl std::error::Error for SpecError {}
 
 impl Spec {
     /// Reads the text that `build.rs` generated as `SPEC`, or a `maps.lock`.

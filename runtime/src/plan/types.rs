@@ -67,11 +67,14 @@ pub struct MapPlan {
     pub removed: Option<u32>,
     /// Other pins in the directory of the very map that is left behind: whoever opens it there goes on with the old entries.
     pub other_pins: Vec<String>,
+    /// The capability that this process lacks, where the map is refused for that alone.
+    pub needs: Option<&'static str>,
 }
 
 impl MapPlan {
     pub(super) fn new(map: &str, was: Option<String>, action: Action, why: String, findings: Vec<Finding>) -> Self {
-        Self { map: map.to_owned(), was, action, why, findings, removed: None, other_pins: Vec::new() }
+        let (removed, other_pins, needs) = (None, Vec::new(), None);
+        Self { map: map.to_owned(), was, action, why, findings, removed, other_pins, needs }
     }
 }
 

@@ -15,6 +15,7 @@ mod map;
 mod mmap;
 mod named;
 mod object;
+pub mod privileges;
 mod prog;
 mod ring;
 mod syscall;

@@ -148,6 +148,10 @@ impl Prog {
                 Err(error) => break error,
             }
         };
+        // No verifier has seen it.
+        if error.raw_os_error() == Some(libc::EPERM) {
+            return Err(error);
+        }
         let mut log = vec![0_u8; 1 << 20];
         (attr.log_level, attr.log_size, attr.log_buf) = (1, len(log.len()), addr(log.as_mut_ptr()));
         // SAFETY: as above; the kernel writes at most `log_size` bytes of log.

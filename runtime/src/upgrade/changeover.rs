@@ -97,7 +97,7 @@ impl Changeover<'_> {
         let start = Instant::now();
         for hook in hooks_in(next)? {
             let link = open_link(&next.join(&hook))?;
-            match switch(&link, &next.join(names::prog_of(&hook)), &hook) {
+            match switch(&link, &next.join(names::prog_of(&hook)), &self.site.dir, &hook) {
                 Ok(true) => {
                     tracing::info!(hook, "link switched to the new program");
                     done.links.push(LinkReport { link: hook, what: "updated" });
@@ -139,7 +139,7 @@ impl Changeover<'_> {
             let path = dir.join(&hook);
             // A link whose device or cgroup is gone can't be switched, and needs not be.
             if let Some(link) = link_at(&path)? {
-                switched |= match switch(&link, &dir.join(names::prog_of(&hook)), &hook) {
+                switched |= match switch(&link, &dir.join(names::prog_of(&hook)), next, &hook) {
                     Err(_) if is_gone(&link) => false,
                     result => result?,
                 };

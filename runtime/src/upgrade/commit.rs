@@ -152,12 +152,16 @@ impl Staged {
         let observed: Vec<_> = observed
             .collect::<Result<_, _>>()
             .map_err(|error| Error::because(ErrorKind::Kernel, "can't look at a staged map", error))?;
+        let digests = self.maps.keys().filter_map(|name| Some((name.clone(), spec.digest(name)?)));
+        let said = |name: &String| before.as_ref().and_then(|meta| meta.digests.get(name).copied());
+        let digests = digests.chain(self.along.keys().filter_map(|name| Some((name.clone(), said(name)?))));
         let renamed = spec.maps().map(|map| (map.def.name.clone(), map.renamed_from.clone()));
         let programs = spec.maps().filter_map(|map| Some((map.def.name.clone(), map.programs.clone()?)));
         let mut meta = Meta {
             programs: programs.collect(),
             generation: last.unwrap_or(0) + 1,
             maps: maps.chain(along).collect(),
+            digests: digests.collect(),
             links: self.hooks.keys().cloned().collect(),
             renamed: renamed.filter(|(_, older)| !older.is_empty()).collect(),
             former: self.upgrade.plan.former().map(str::to_owned).collect(),

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::generation::directory::{has_record, is_there, link_at, list, meta_of};
+use crate::generation::directory::{has_record, is_there, link_at, list, meta_of, object_at};
 use crate::generation::names;
 use crate::sys::bpffs::{self, Dir, Pin};
 use crate::sys::{self, Link, Object, Prog};
@@ -30,23 +30,36 @@ pub(super) fn open_link(path: &Pin) -> Result<Link, Error> {
     }
 }
 
-/// The link runs the pinned program; false where it did so before.
-pub(super) fn switch(link: &Link, prog: &Pin, hook: &str) -> Result<bool, Error> {
+/// A program by its number. Who may not look it up finds it in a generation, where it is pinned; `None` where it is gone, or is not.
+fn running(id: u32, generation: &Dir) -> Result<Option<Prog>, Error> {
+    match Prog::from_id(id) {
+        Ok(prog) => return Ok(Some(prog)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {}
+        Err(error) => return Err(error).trying(|| format!("can't look at the running program, id {id}")),
+    }
+    for name in list(generation)?.iter().filter(|name| name.ends_with(names::PROG)) {
+        if let Some(Object::Prog(prog)) = object_at(&generation.join(name))?
+            && prog.info().trying(|| format!("can't look at program `{name}`"))?.id == id
+        {
+            return Ok(Some(prog));
+        }
+    }
+    Ok(None)
+}
+
+/// The link runs the pinned program; false where it did so before. The program that ran there is one of the generation `from`.
+pub(super) fn switch(link: &Link, prog: &Pin, from: &Dir, hook: &str) -> Result<bool, Error> {
     let failed = || format!("can't switch the link of hook `{hook}`");
     let Object::Prog(new) = Object::open(prog).trying(|| format!("can't open program `{}`", prog.display()))? else {
         return Err(Error::new(ErrorKind::Place, format!("`{}` is no program", prog.display())));
     };
-    let running = link.info().trying(failed)?.prog_id;
-    if running == new.info().trying(failed)?.id {
+    let id = link.info().trying(failed)?.prog_id;
+    if id == new.info().trying(failed)?.id {
         return Ok(false);
     }
     // As a compare-and-swap: EPERM where somebody else has put another program there meanwhile.
-    let old = match Prog::from_id(running) {
-        Ok(old) => Some(old),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) => None,
-        Err(error) => return Err(error).trying(failed),
-    };
+    let old = running(id, from)?;
     match link.update(new.as_fd(), old.as_ref().map(|old| old.as_fd())) {
         // netns links compare nothing, and say EINVAL to the flag in old kernels.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) && old.is_some() => {

@@ -409,6 +409,9 @@ fn refused(plan: &MapPlan) -> Error {
             format!("map `{}` is refused: {}; or decide by the daemon's policy, `Policy::missing`", plan.map, plan.why);
         return Error::new(ErrorKind::Refused, message);
     }
+    if let Some(capability) = plan.needs {
+        return Error::needs(capability, format!("map `{}` is refused: {}", plan.map, plan.why));
+    }
     let message = format!(
         "map `{}` is refused: {}; see what changed with `maplock plan`, and decide by an epoch in maps.lock (`cargo maplock \
          accept {0}`) or by the daemon's policy",

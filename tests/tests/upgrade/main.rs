@@ -11,6 +11,7 @@ mod lock;
 mod meaning;
 mod optional;
 mod pins;
+mod privileges;
 mod race;
 mod releases;
 mod renames;

@@ -110,9 +110,49 @@ fn a_map_whose_layout_nothing_tells_is_refused_unless_a_policy_says_otherwise() 
     assert_is(&case().decide(), D::Refuse, why);
     assert_is(&case().policy(policy(OnMismatch::Swap)).decide(), D::Swap, &format!("{why} (policy: swap)"));
     assert_is(&case().policy(policy(OnMismatch::Reuse)).decide(), D::Reuse, &format!("{why} (policy: reuse)"));
-    let unreadable = Observed { problem: Some("its BTF, id 5, can't be read: EPERM".to_owned()), ..untyped(&def, 7) };
+    let unreadable = Observed { problem: Some("its BTF, id 5, can't be read: ENOMEM".to_owned()), ..untyped(&def, 7) };
     let map = Case { live: vec![unreadable], ..case() }.decide();
-    assert_is(&map, D::Refuse, "nothing tells its layout: its BTF, id 5, can't be read: EPERM");
+    assert_is(&map, D::Refuse, "nothing tells its layout: its BTF, id 5, can't be read: ENOMEM");
+}
+
+/// A map whose BTF this process may not read.
+fn denied(def: &MapDef, said: Option<Digest>) -> Observed {
+    let problem = Some("reading its BTF, id 5, needs CAP_SYS_ADMIN".to_owned());
+    Observed { problem, is_denied: true, said, ..untyped(def, 7) }
+}
+
+#[test]
+fn a_map_that_may_not_be_read_is_what_its_generation_says() {
+    let (old, new) = (hash(&counters(4), 64), hash(&counters(8), 64));
+    let case =
+        |def: &MapDef, said| Case { live: vec![denied(def, said)], ..Case::accepted(&old, &new, OnUpgrade::Swap) };
+    assert_is(&case(&new, Some(new.digest())).decide(), D::Reuse, "same layout");
+    let map = case(&old, Some(old.digest())).decide();
+    assert_eq!((map.disposition(), from(&map)), (D::Swap, Some(old.digest())), "{}", map.why);
+    let larger = MapDef { max_entries: 256, ..new.clone() };
+    let grown = Case { live: vec![denied(&new, Some(new.digest()))], ..Case::one(&new, &larger) }.decide();
+    assert_eq!(grown.disposition(), D::Grow, "{}", grown.why);
+    // Of other sizes than the definition that is named.
+    assert_eq!(case(&new, Some(old.digest())).decide().needs, Some("CAP_SYS_ADMIN"));
+}
+
+#[test]
+fn a_map_that_may_not_be_read_is_refused_whatever_the_policies_are() {
+    let def = hash(&counters(4), 64);
+    let stranger = hash(&counters(8), 64).digest();
+    for said in [None, Some(stranger)] {
+        for answer in [OnMismatch::Refuse, OnMismatch::Swap, OnMismatch::Reuse] {
+            let case = Case { live: vec![denied(&def, said)], ..Case::one(&def, &def) };
+            for case in [
+                case.policy(policy(answer)),
+                Case { live: vec![denied(&def, said)], ..Case::one(&def, &def) }.kept(&def),
+            ] {
+                let map = case.decide();
+                assert_is(&map, D::Refuse, "reading its BTF, id 5, needs CAP_SYS_ADMIN");
+                assert_eq!(map.needs, Some("CAP_SYS_ADMIN"));
+            }
+        }
+    }
 }
 
 #[test]

@@ -89,6 +89,8 @@ fn pinned(def: &MapDef, id: u32, entries: u64) -> Observed {
         entries: Some(entries),
         memory: 0,
         problem: None,
+        is_denied: false,
+        said: None,
         def,
     }
 }

@@ -1,0 +1,118 @@
+//! What a daemon may lack, and what it is told where it lacks something: each capability taken away, from root and from another user.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::Path;
+use std::process::{Command, Output};
+
+use maplock_tests::generations::{Daemon, Release};
+use maplock_tests::kernel::{self, Bpffs, Cgroup};
+use maplock_tests::truth;
+
+/// What an upgrade of a generation that maplock made needs.
+const ENOUGH: [&str; 3] = ["bpf", "net_admin", "perfmon"];
+
+/// Whoever that is, it is neither root nor nobody.
+const SOMEBODY: u32 = 4711;
+
+/// Runs a command with no capabilities but these: as root, or as another user, who gets them as ambient ones.
+fn with_only(capabilities: &[&str], user: u32, command: &Command) -> Output {
+    let list = |sign: &str| {
+        let named = capabilities.iter().map(|name| format!("+{name}"));
+        std::iter::once(sign.to_owned()).chain(named).collect::<Vec<_>>().join(",")
+    };
+    let mut under = Command::new("setpriv");
+    if user != 0 {
+        under.args(["--clear-groups".to_owned(), format!("--reuid={user}"), format!("--regid={user}")]);
+        under.args([format!("--inh-caps={}", list("-all")), format!("--ambient-caps={}", list("-all"))]);
+    } else {
+        under.args(["--inh-caps=-all", &format!("--bounding-set={}", list("-all"))]);
+    }
+    under.arg(command.get_program()).args(command.get_args()).output().expect("setpriv runs")
+}
+
+/// A daemon of release one, with its pins in a directory that belongs to `user`.
+fn daemon(bpffs: &Bpffs, cgroup: &Cgroup, user: u32) -> Daemon {
+    let parent = bpffs.dir("of");
+    fs::set_permissions(bpffs.path(), fs::Permissions::from_mode(0o711)).expect("the root of the mount");
+    let daemon = Daemon::new(parent.join("daemon"), cgroup);
+    daemon.start(Release::One).expect("it is installed");
+    for dir in [&parent, &daemon.dir] {
+        chown(dir, Some(user), Some(user)).expect("root may");
+    }
+    for name in truth::names(&daemon.dir) {
+        std::os::unix::fs::lchown(daemon.dir.join(name), Some(user), Some(user)).expect("root may");
+    }
+    daemon
+}
+
+fn start(daemon: &Daemon, release: &str, capabilities: &[&str], user: u32) -> Result<(), String> {
+    let output = with_only(capabilities, user, &daemon.command(env!("CARGO_BIN_EXE_generation"), release));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() { Ok(()) } else { Err(said) }
+}
+
+#[test]
+fn a_generation_that_maplock_made_is_upgraded_and_restarted_without_sys_admin() {
+    if !kernel::available() {
+        return;
+    }
+    for user in [0, SOMEBODY] {
+        let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+        let daemon = daemon(&bpffs, &cgroup, user);
+        // Restarted, upgraded, restarted; then by who may read all.
+        for release in ["one", "two", "two", "two"] {
+            start(&daemon, release, &ENOUGH, user).unwrap_or_else(|said| panic!("user {user}, {release}: {said}"));
+        }
+        let problems = truth::problems(&daemon, Release::Two, 0);
+        assert!(problems.is_empty(), "user {user}: {}", problems.join("\n"));
+        daemon.start(Release::Two).expect("what it left is whole");
+        let problems = truth::problems(&daemon, Release::Two, 0);
+        assert!(problems.is_empty(), "user {user}: {}", problems.join("\n"));
+    }
+}
+
+#[test]
+fn each_capability_that_is_missing_is_named_or_not_needed() {
+    if !kernel::available() {
+        return;
+    }
+    for user in [0, SOMEBODY] {
+        for dropped in ENOUGH {
+            let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+            let daemon = daemon(&bpffs, &cgroup, user);
+            let left: Vec<_> = ENOUGH.into_iter().filter(|name| *name != dropped).collect();
+            let started = start(&daemon, "two", &left, user);
+            if dropped == "perfmon" {
+                started.unwrap_or_else(|said| panic!("user {user}: copies go by system calls: {said}"));
+                let problems = truth::problems(&daemon, Release::Two, 0);
+                assert!(problems.is_empty(), "user {user}: {}", problems.join("\n"));
+                continue;
+            }
+            let said = started.expect_err(dropped);
+            if dropped == "bpf" {
+                let named =
+                    format!("this process, of user {user}, lacks CAP_BPF (to make and open maps), CAP_SYS_ADMIN");
+                assert!(said.contains(&named), "{said}");
+            }
+            let problems = truth::problems(&daemon, Release::One, 0);
+            assert!(problems.is_empty(), "user {user} without {dropped}: {}", problems.join("\n"));
+        }
+    }
+}
+
+/// The pins are another program's, so that nothing but their BTF tells what they are.
+#[test]
+fn pins_of_others_without_sys_admin_are_refused_for_that_and_no_policy_decides() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let daemon = daemon(&bpffs, &cgroup, 0);
+    fs::remove_file(daemon.dir.join("maplock_meta")).expect("it is there");
+    let said = start(&daemon, "two", &ENOUGH, 0).expect_err("nothing tells");
+    assert!(said.contains("is refused: reading its BTF, id "), "{said}");
+    assert!(said.contains(", needs CAP_SYS_ADMIN; this process, of user 0, lacks CAP_SYS_ADMIN"), "{said}");
+    assert!(!said.contains("nothing tells"), "{said}");
+    assert!(!Path::new(&format!("{}@next", daemon.dir.display())).exists());
+}
