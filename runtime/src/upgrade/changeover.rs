@@ -10,7 +10,6 @@
 //! 4. the two directories are exchanged, or the pins renamed one by one;
 //! 5. links that the new generation does not have are detached, and what was needed for the way only is removed.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::time::Instant;
 
@@ -133,10 +132,18 @@ impl Changeover<'_> {
     fn undo(&self, is_settling: bool) -> Result<Vec<LeftBehind>, Error> {
         let mut left_behind = Vec::new();
         let (dir, next) = (&self.site.dir, &self.site.next);
-        let staged: BTreeSet<String> = hooks_in(next)?.into_iter().collect();
+        let staged = hooks_in(next)?;
         let mut switched = false;
-        for hook in hooks_in(dir)?.into_iter().filter(|hook| staged.contains(hook)) {
+        for hook in hooks_in(dir)? {
             let path = dir.join(&hook);
+            // By its link: it may have another name there.
+            let mut goes_on = false;
+            for staged in &staged {
+                goes_on |= same_pin(&path, &next.join(staged))?;
+            }
+            if !goes_on {
+                continue;
+            }
             // A link whose device or cgroup is gone can't be switched, and needs not be.
             if let Some(link) = link_at(&path)? {
                 switched |= match switch(&link, &dir.join(names::prog_of(&hook)), next, &hook) {

@@ -1,5 +1,6 @@
 //! The commit: the staged generation, complete, becomes the live one.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 
 use maplock_layout::ProgramUse;
@@ -7,7 +8,7 @@ use maplock_layout::ProgramUse;
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory;
 use crate::generation::meta::{self, Meta, MetaMap};
-use crate::generation::names;
+use crate::generation::names::{self, pin_name};
 use crate::generation::pinned_lock;
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
@@ -15,7 +16,7 @@ use crate::inspect::normalise::Node;
 use crate::inspect::{self, Layouts};
 use crate::plan::CommitBy;
 use crate::sys::bpffs::{self, Named as _, Pin};
-use crate::sys::{LinkTarget, Prog};
+use crate::sys::{LinkInfo, LinkTarget, Prog};
 use crate::upgrade::begin::Upgrade;
 use crate::upgrade::changeover::Changeover;
 use crate::upgrade::hooks;
@@ -33,6 +34,7 @@ impl Staged {
     /// says so, and the next start goes on from what is pinned.
     pub fn commit(mut self) -> Result<Report, Error> {
         let _span = tracing::info_span!("commit", dir = %self.upgrade.site.dir.display()).entered();
+        self.check_programs()?;
         self.unpin_strangers()?;
         let attached = self.pin_hooks()?;
         self.write_meta()?;
@@ -58,46 +60,81 @@ impl Staged {
         Ok(report)
     }
 
-    /// What a loader has pinned beside the staged maps, by itself: maps that the object wants pinned and the spec does not have.
-    /// They live as long as the programs do.
+    /// What a loader has pinned beside the staged maps, by itself: maps that live as long as the programs do, by the lock's word. Of
+    /// others it is refused.
     fn unpin_strangers(&self) -> Result<(), Error> {
         let next = &self.upgrade.site.next;
-        for name in directory::list(next)? {
-            if !names::is_own(&name) && !self.is_staged(&name) {
-                tracing::warn!(
-                    map = name,
-                    "pinned by the loader, but not in the spec: it is not kept; run `cargo maplock update`"
-                );
-                let path = next.join(&name);
-                bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
+        let is_known = |pin: &str| self.upgrade.spec.lock().maps.keys().any(|map| pin_name(map) == pin);
+        for name in directory::list(next)?.iter().filter(|name| !names::is_own(name) && !self.is_staged(name)) {
+            let path = next.join(name);
+            if !is_known(name) {
+                return Err(self.stranger(name));
             }
+            bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
         }
         Ok(())
+    }
+
+    /// The links of the live generation that go on, by the hooks that they are for, with the names that they have. At the place of a hook
+    /// that has another name now, a second link would run beside the first, or be refused.
+    fn links_that_go_on(&self) -> Result<BTreeMap<&str, String>, Error> {
+        let dir = &self.upgrade.site.dir;
+        let named = directory::meta_of(dir)?.map(|meta| meta.links).unwrap_or_default();
+        let mut live = Vec::new();
+        for name in
+            directory::list(dir)?.into_iter().filter(|name| named.contains(name) || self.hooks.contains_key(name))
+        {
+            if let Some(link) = directory::link_at(&dir.join(&name))? {
+                let info = link.info().trying(|| format!("can't look at link `{}`", dir.join(&name).display()))?;
+                live.push((name, info));
+            }
+        }
+        live.retain(|(_, info)| hooks::can_update(info.link_type));
+        let mut going_on = BTreeMap::new();
+        for is_renamed in [false, true] {
+            for (hook, (_, at)) in &self.hooks {
+                let is_it = |(name, info): &&(String, LinkInfo)| at.is_at(info) && is_renamed == (name != hook);
+                if !going_on.contains_key(hook.as_str())
+                    && let Some(found) = live.iter().find(is_it).map(|(name, _)| name.clone())
+                {
+                    live.retain(|(name, _)| *name != found);
+                    going_on.insert(hook.as_str(), found);
+                }
+            }
+        }
+        Ok(going_on)
     }
 
     /// Pins the programs, links those links that can be updated, and attaches the others.
     fn pin_hooks(&self) -> Result<Vec<LinkReport>, Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
+        let going_on = self.links_that_go_on()?;
         let mut attached = Vec::new();
         let meta = directory::meta_of(dir)?;
         for (name, (prog, hook)) in &self.hooks {
             let failed = || format!("can't attach hook `{name}`");
-            let (old, new) = (dir.join(names::prog_of(name)), next.join(names::prog_of(name)));
+            let was = going_on.get(name.as_str()).unwrap_or(name);
+            let (old, new) = (dir.join(names::prog_of(was)), next.join(names::prog_of(name)));
             prog.pin(&new).trying(|| format!("can't pin the program of hook `{name}`"))?;
             directory::keep_owner_and_mode(&old, &new)?;
-            let (live, staged) = (dir.join(name), next.join(name));
+            let (live, staged) = (dir.join(was), next.join(name));
             let mut what = "attached";
-            if let Some(link) = places::live_link(dir, meta.as_ref(), name)? {
+            // One of somebody else's under its name is refused, wherever the link is.
+            let of_its_name = places::live_link(dir, meta.as_ref(), name)?;
+            if let Some(link) = if was == name { of_its_name } else { directory::link_at(&live)? } {
                 let info = link.info().trying(failed)?;
-                keep_program(&dir.join(names::prog_of(name)), info.prog_id)?;
-                if hooks::can_update(info.link_type) && hook.is_at(&info) {
+                keep_program(&dir.join(names::prog_of(was)), info.prog_id)?;
+                if going_on.contains_key(name.as_str()) {
                     bpffs::hard_link(&live, &staged).trying(failed)?;
+                    if was != name {
+                        tracing::info!(hook = name, was, "takes over the link that is there under another name");
+                    }
                     continue;
                 }
                 let is_gone = matches!(info.target, LinkTarget::Device { ifindex: 0, .. });
                 what = if is_gone { "reattached" } else { "replaced" };
             }
-            let link = hook.attach(prog.as_fd()).trying(failed)?;
+            let link = hook.attach(prog.as_fd()).map_err(|error| hook.refused(name, error))?;
             link.pin(&staged).trying(failed)?;
             directory::keep_owner_and_mode(&live, &staged)?;
             tracing::info!(hook = name, what, "attached the new program");

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind};
 use crate::sys::{Link, LinkInfo, LinkTarget, LinkType, NewLink};
 
 /// `BPF_*` of `enum bpf_attach_type` (include/uapi/linux/bpf.h).
@@ -127,6 +128,20 @@ impl Hook {
         }
     }
 
+    /// Why it could not be attached there.
+    pub(crate) fn refused(&self, name: &str, error: io::Error) -> Error {
+        match self.target {
+            Target::Device(ifindex) if crate::sys::has_device(ifindex).is_ok_and(|is_there| !is_there) => {
+                let message = format!(
+                    "can't attach hook `{name}`: no network device of this network namespace has the index {ifindex}; start in the namespace \
+                     of the device"
+                );
+                Error::new(ErrorKind::Place, message)
+            }
+            _ => Error::kernel(format!("can't attach hook `{name}`"), error),
+        }
+    }
+
     /// Attaches a program there, or takes over the link that the loader made.
     pub(crate) fn attach(&self, prog: BorrowedFd<'_>) -> io::Result<Link> {
         let raw = |fd: &OwnedFd| fd.as_raw_fd().cast_unsigned();
@@ -148,43 +163,76 @@ pub(crate) fn can_update(link: LinkType) -> bool {
 
 /// Where a link was attached, as text in a record, so that a roll-back finds the place again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Whereabouts(LinkTarget);
+pub(crate) struct Whereabouts {
+    at: LinkTarget,
+    /// Of a device: the network namespace in which its index counts, by its inode.
+    netns: Option<u64>,
+}
+
+/// The network namespace of this thread.
+fn own_netns() -> io::Result<(std::fs::File, u64)> {
+    let own = std::fs::File::open("/proc/thread-self/ns/net")?;
+    let inode = rustix::fs::fstat(&own)?.st_ino;
+    Ok((own, inode))
+}
 
 impl Whereabouts {
+    /// Where a link is attached. Of a device the kernel tells the index alone: it counts in this network namespace if that has such a
+    /// device, or else nobody knows where.
     pub(crate) fn of(link: &LinkInfo) -> Option<Self> {
-        (link.target != LinkTarget::Other).then_some(Self(link.target))
+        let netns = match link.target {
+            LinkTarget::Other => return None,
+            LinkTarget::Device { ifindex, .. } if crate::sys::has_device(ifindex).unwrap_or(false) => {
+                own_netns().ok().map(|(_, inode)| inode)
+            }
+            _ => None,
+        };
+        Some(Self { at: link.target, netns })
+    }
+
+    /// True where `link` is attached there.
+    pub(crate) fn is_of(&self, link: &LinkInfo) -> bool {
+        Self::of(link).is_some_and(|here| here.at == self.at && (self.netns.is_none() || here.netns == self.netns))
     }
 
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let (kind, id, attach_type) = (words.next()?, words.next()?, words.next()?.parse().ok()?);
-        Some(Self(match kind {
+        let netns = words.next().map(str::parse).transpose().ok()?;
+        let at = match kind {
             "cgroup" => LinkTarget::Cgroup { id: id.parse().ok()?, attach_type },
             "netns" => LinkTarget::Netns { inode: id.parse().ok()?, attach_type },
             "device" => LinkTarget::Device { ifindex: id.parse().ok()?, attach_type },
             _ => return None,
-        }))
+        };
+        Some(Self { at, netns })
     }
 
-    /// True where what can't be found is taken for gone: a cgroup, and a device, whose index is one of the caller's network namespace.
+    /// True where what can't be found is taken for gone: a cgroup, and a device of this network namespace.
     pub(crate) fn may_be_gone(&self) -> bool {
-        !matches!(self.0, LinkTarget::Netns { .. })
+        match self.at {
+            LinkTarget::Netns { .. } => false,
+            _ => self.netns.is_none_or(|netns| own_netns().is_ok_and(|(_, own)| own == netns)),
+        }
     }
 
-    /// The hook there. `None` where it can't be found any more.
+    /// The hook there. `None` where it can't be found any more, or from here.
     ///
     /// # Errors
     /// Where it can't be looked for.
     pub(crate) fn hook(&self) -> io::Result<Option<Hook>> {
-        let (target, attach_type) = match self.0 {
+        let (target, attach_type) = match self.at {
             LinkTarget::Cgroup { id, attach_type } => (open_cgroup(id)?.map(Target::Cgroup), attach_type),
             LinkTarget::Device { ifindex, attach_type } => {
-                (crate::sys::has_device(ifindex)?.then_some(Target::Device(ifindex)), attach_type)
+                let is_here = match self.netns {
+                    Some(netns) => own_netns()?.1 == netns,
+                    None => true,
+                };
+                ((is_here && crate::sys::has_device(ifindex)?).then_some(Target::Device(ifindex)), attach_type)
             }
             LinkTarget::Netns { inode, attach_type } => {
-                let own = std::fs::File::open("/proc/thread-self/ns/net")?;
-                let is_own = rustix::fs::fstat(&own)?.st_ino == u64::from(inode);
-                (is_own.then(|| Target::Netns(own.into())), attach_type)
+                let (own, is) = own_netns()?;
+                ((is == u64::from(inode)).then(|| Target::Netns(own.into())), attach_type)
             }
             LinkTarget::Other => return Ok(None),
         };
@@ -194,12 +242,13 @@ impl Whereabouts {
 
 impl fmt::Display for Whereabouts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            LinkTarget::Cgroup { id, attach_type } => write!(f, "cgroup {id} {attach_type}"),
-            LinkTarget::Netns { inode, attach_type } => write!(f, "netns {inode} {attach_type}"),
-            LinkTarget::Device { ifindex, attach_type } => write!(f, "device {ifindex} {attach_type}"),
-            LinkTarget::Other => f.write_str("other 0 0"),
+        match self.at {
+            LinkTarget::Cgroup { id, attach_type } => write!(f, "cgroup {id} {attach_type}")?,
+            LinkTarget::Netns { inode, attach_type } => write!(f, "netns {inode} {attach_type}")?,
+            LinkTarget::Device { ifindex, attach_type } => write!(f, "device {ifindex} {attach_type}")?,
+            LinkTarget::Other => f.write_str("other 0 0")?,
         }
+        self.netns.map_or(Ok(()), |netns| write!(f, " {netns}"))
     }
 }
 

@@ -386,20 +386,27 @@ impl Returning<'_> {
         let text = directory::record(next, &names::target_of(hook))?.unwrap_or_default();
         // A start since may have attached it there again: two programs must not run there, and some places take one only. That link is
         // switched with the others.
-        let live = dir.join(hook);
-        if let Some(info) = places::live_link(dir, directory::meta_of(dir)?.as_ref(), hook)?
-            .map(|link| link.info().trying(failed))
-            .transpose()?
-            && hooks::can_update(info.link_type)
-            && Whereabouts::of(&info).is_some_and(|at| at.to_string() == text)
-        {
+        let whereabouts = Whereabouts::parse(&text);
+        let meta = directory::meta_of(dir)?;
+        // One of somebody else's under its name is refused.
+        places::live_link(dir, meta.as_ref(), hook)?;
+        let mut live = directory::hooks_in(dir)?;
+        live.retain(|name| meta.as_ref().is_none_or(|meta| meta.links.contains(name)));
+        // The one of its name first.
+        live.sort_by_key(|name| name != hook);
+        for live in live.into_iter().map(|name| dir.join(name)) {
+            let Some(info) = directory::link_at(&live)?.map(|link| link.info().trying(failed)).transpose()? else {
+                continue;
+            };
+            if !(hooks::can_update(info.link_type) && whereabouts.as_ref().is_some_and(|at| at.is_of(&info))) {
+                continue;
+            }
             if !directory::is_there(&next.join(hook))? {
                 bpffs::hard_link(&live, &next.join(hook)).trying(failed)?;
             }
             bpffs::unlink(record).trying(failed)?;
             return Ok(None);
         }
-        let whereabouts = Whereabouts::parse(&text);
         let place = whereabouts.as_ref().map_or(Ok(None), Whereabouts::hook).trying(failed)?;
         let Some(place) = place else {
             if whereabouts.is_some_and(|place| place.may_be_gone()) {

@@ -301,13 +301,13 @@ impl Staged {
         self.maps.iter().map(|(name, staged)| (name.as_str(), &staged.map))
     }
 
-    /// Says which program is to run at a hook. It is attached at the commit: in the link of that name where the live generation
-    /// has one, else by a new link, which is pinned under that name. Hooks of the live generation that are not named here are
-    /// detached after the commit.
+    /// Says which program is to run at a hook. It is attached at the commit: in the link that the live generation has there, whatever its
+    /// name, else by a new link; which is pinned under that name. Hooks of the live generation that are not named here are detached after
+    /// the commit.
     ///
     /// # Errors
     /// Where the name can't be a pin's, or the program uses a map that is not the staged one: the loader made or opened one
-    /// by itself.
+    /// by itself. [`Self::commit`] holds programs that are called by tables (`prog_array`) against the staged maps too.
     pub fn hook(&mut self, name: &str, prog: impl AsFd, hook: Hook) -> Result<(), Error> {
         let taken = self.is_staged(name) || names::is_own(name) || self.hooks.contains_key(name);
         if taken || name.is_empty() || name.contains(['.', '/', '@']) {
@@ -320,7 +320,7 @@ impl Staged {
         let prog = Prog::from_fd(prog.as_fd().try_clone_to_owned().trying(failed)?);
         let info = prog.info().trying(failed)?;
         for id in &info.map_ids {
-            self.check_map_of(name, *id)?;
+            self.check_map_of(&format!("the program of hook `{name}`"), *id)?;
         }
         self.hooks.insert(name.to_owned(), (prog, hook));
         Ok(())
@@ -329,36 +329,6 @@ impl Staged {
     /// True for the name of a pin in the staged directory that is a map's.
     pub(super) fn is_staged(&self, pin: &str) -> bool {
         self.maps.keys().chain(self.along.keys()).any(|map| pin_name(map) == pin)
-    }
-
-    /// A map that a program uses is a staged one, or none of the spec's.
-    fn check_map_of(&self, hook: &str, id: u32) -> Result<(), Error> {
-        if self.maps.values().any(|staged| staged.map.info().id == id) {
-            return Ok(());
-        }
-        let wrong = |map: &str, what: &str| {
-            let message = format!(
-                "the program of hook `{hook}` uses {what} `{map}` (id {id}), not the staged one; hand the loader `staged.pin(\"{map}\")` before it loads"
-            );
-            Err(Error::new(ErrorKind::Usage, message))
-        };
-        if let Some(plan) =
-            self.upgrade.plan.maps.iter().find(|plan| plan.action.source().is_some_and(|(_, of)| of == id))
-        {
-            return wrong(&plan.map, "the live map");
-        }
-        // Ids can't be looked up in a user namespace.
-        let Ok(map) = Map::from_id(id) else { return Ok(()) };
-        let name = &map.info().name;
-        let is_meant = |spec: &str| spec.get(..15).unwrap_or(spec) == name;
-        match self
-            .maps
-            .iter()
-            .find(|(spec, staged)| is_meant(spec) && staged.map.info().map_type == map.info().map_type)
-        {
-            Some((spec, _)) => wrong(spec, "a map of its own called"),
-            None => Ok(()),
-        }
     }
 }
 

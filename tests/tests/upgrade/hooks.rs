@@ -11,14 +11,14 @@ use maplock::layout::{Lock, MapDef};
 use maplock::{AttachType, ErrorKind, Hook, Options, Report, Rollback, Spec, Staged};
 use maplock_tests::kernel::{self, Bpffs, Cgroup, Netns};
 
-const SOCK: u32 = 9;
-const XDP: u32 = 6;
+pub(crate) const SOCK: u32 = 9;
+pub(crate) const XDP: u32 = 6;
 const SCHED_CLS: u32 = 3;
 const NETFILTER: u32 = 32;
 const SK_LOOKUP: u32 = 30;
 
 /// A program that uses `map`, and lets everything through.
-fn prog(prog_type: u32, expected_attach_type: u32, map: &Map, verdict: u32) -> Prog {
+pub(crate) fn prog(prog_type: u32, expected_attach_type: u32, map: &Map, verdict: u32) -> Prog {
     let load_map = 0x18 | 1 << 8 | 1 << 12 | u64::from(map.as_fd().as_raw_fd().cast_unsigned()) << 32;
     let insns = [load_map, 0, 0xb7 | u64::from(verdict) << 32, 0x95];
     let new = NewProg {
@@ -48,18 +48,18 @@ fn staged(dir: &Path) -> Staged {
     Options::new(spec(), dir).begin().expect("begun").stage().expect("staged")
 }
 
-fn link(path: PathBuf) -> Link {
+pub(crate) fn link(path: PathBuf) -> Link {
     match Object::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())) {
         Object::Link(link) => link,
         other => panic!("{other:?}"),
     }
 }
 
-fn what(report: &Report, hook: &str) -> Vec<&'static str> {
+pub(crate) fn what(report: &Report, hook: &str) -> Vec<&'static str> {
     report.links.iter().filter(|link| link.link == hook).map(|link| link.what).collect()
 }
 
-fn sock_hook(cgroup: &Cgroup, attach_type: AttachType) -> Hook {
+pub(crate) fn sock_hook(cgroup: &Cgroup, attach_type: AttachType) -> Hook {
     Hook::cgroup(cgroup.fd(), attach_type).expect("a descriptor")
 }
 

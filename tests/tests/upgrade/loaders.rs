@@ -6,7 +6,7 @@ use std::path::Path;
 
 use libbpf_rs::ObjectBuilder;
 use maplock::internals::sys::{Map, Prog};
-use maplock::{AttachType, Hook, Options, Staged};
+use maplock::{AttachType, ErrorKind, Hook, Options, Spec, Staged};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 
 use crate::releases::{object, spec};
@@ -78,7 +78,7 @@ fn aya_gets_the_staged_maps_whatever_pinning_the_object_asks_for() {
 }
 
 #[test]
-fn a_map_that_the_spec_does_not_have_is_neither_opened_nor_left_behind() {
+fn a_map_that_the_lock_does_not_have_is_neither_opened_nor_committed_nor_left_behind() {
     if !kernel::available() {
         return;
     }
@@ -94,9 +94,31 @@ fn a_map_that_the_spec_does_not_have_is_neither_opened_nor_left_behind() {
     let maps = maps_of(prog.fd().expect("loaded").as_fd());
     assert!(maps.contains_key("drops") && !staged_ids(&staged).contains_key("drops"));
     staged.hook("connect4", prog.fd().expect("loaded"), connect4(&cgroup)).expect("it fits");
-    staged.commit().expect("committed");
-    assert!(!dir.join("drops").exists());
+    let error = staged.commit().expect_err("nobody would keep its entries");
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    assert!(error.to_string().contains("the loader pinned `drops` beside the staged maps"), "{error}");
+    assert!(error.to_string().contains("run `cargo maplock update`"), "{error}");
+    assert!(!dir.exists() && !bpffs.path().join("minimesh@next").exists());
     assert_eq!(names_of_the_machine(), machine);
+}
+
+#[test]
+fn a_map_that_the_object_wants_pinned_and_the_lock_calls_ephemeral_is_the_loaders() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let dir = bpffs.path().join("minimesh");
+    let mut lock = spec("v2").lock().clone();
+    lock.maps.get_mut("drops").expect("v2 has it").ephemeral = true;
+    let mut staged = Options::new(Spec::from(lock), &dir).begin().expect("begun").stage().expect("staged");
+    let mut ebpf = staged.aya().load_file(object("v2")).expect("aya loads it");
+    let prog: &mut aya::programs::CgroupSockAddr =
+        ebpf.program_mut("minimesh_connect4").expect("it has the program").try_into().expect("of that type");
+    prog.load().expect("the verifier takes it");
+    staged.hook("connect4", prog.fd().expect("loaded"), connect4(&cgroup)).expect("it fits");
+    staged.commit().expect("committed");
+    assert!(dir.join("stats").exists() && !dir.join("drops").exists());
 }
 
 #[test]
