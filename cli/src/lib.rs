@@ -47,6 +47,8 @@ pub enum Ended {
     WithFindings,
     /// 101: it could not be done.
     Incomplete,
+    /// As the command ended that was run.
+    As(u8),
 }
 
 impl From<Ended> for ExitCode {
@@ -55,6 +57,7 @@ impl From<Ended> for ExitCode {
             Ended::Well => Self::SUCCESS,
             Ended::WithFindings => Self::from(100),
             Ended::Incomplete => Self::from(101),
+            Ended::As(code) => Self::from(code),
         }
     }
 }

@@ -129,6 +129,11 @@ struct DaemonPage;
 #[doc = include_str!("../../docs/handles.md")]
 struct HandlesPage;
 
+/// The page for those who read the maps of a daemon.
+#[cfg(all(doctest, feature = "aya", feature = "libbpf-rs"))]
+#[doc = include_str!("../../docs/readers.md")]
+struct ReadersPage;
+
 /// The page on conversions.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/migrate.md")]

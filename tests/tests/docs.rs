@@ -290,6 +290,56 @@ fn the_page_for_those_who_run_upgrades_shows_a_node() {
     assert_eq!(consoles, 9);
 }
 
+/// Says that it is over when it is dropped, also where a test fails.
+struct End<'a>(&'a std::sync::atomic::AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_page_for_readers_shows_what_they_are_told() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = kernel::Bpffs::mount();
+    let dir = bpffs.path().join("minimesh");
+    let upgrade = || {
+        let lock = fs::read_to_string(toolchain::root().join("minimesh/maps.lock")).unwrap();
+        Options::new(Spec::parse(&lock).unwrap(), &dir).begin().unwrap().stage().unwrap().commit().unwrap();
+    };
+    let (mut consoles, mut functions) = (0, 0);
+    for block in blocks("docs/readers.md") {
+        if block.language == "rust,no_run" {
+            // Compiled with the crate, and run by `tests/tests/handles/readers.rs`, which has the same.
+            functions += 1;
+            continue;
+        }
+        assert_eq!(block.language, "console");
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let _end = End(&is_over);
+            match block.intro.as_str() {
+                "<!-- v1 runs -->" => upgrade(),
+                // As many as it takes until it watches.
+                "<!-- upgrades begin -->" => {
+                    _ = scope.spawn(|| {
+                        while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                            upgrade();
+                        }
+                    })
+                }
+                intro => assert!(!intro.starts_with("<!--"), "nobody knows how to do: {intro}"),
+            }
+            run_console_at(&block, &toolchain::root(), Some(bpffs.path().to_str().unwrap()));
+        });
+        consoles += 1;
+    }
+    assert_eq!((consoles, functions), (3, 1));
+}
+
 #[test]
 fn the_setting_in_the_page_of_rules_is_one() {
     for block in blocks("docs/rules.md").iter().filter(|block| block.language == "toml") {

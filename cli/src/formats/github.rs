@@ -33,7 +33,14 @@ pub(crate) const FORMAT: Format = Format {
     rule: None,
     rules: None,
     #[cfg(target_os = "linux")]
-    node: Node { plan: Some(|plan| Ok(self::plan(plan))), pins: None, entries: None, returned: None, confirmed: None },
+    node: Node {
+        plan: Some(|plan| Ok(self::plan(plan))),
+        pins: None,
+        entries: None,
+        returned: None,
+        confirmed: None,
+        live: None,
+    },
 };
 
 /// What could not be done: on no line, for none was reached.

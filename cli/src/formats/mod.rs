@@ -85,6 +85,8 @@ pub(crate) struct Node {
     pub(crate) returned: Form<node::Returned>,
     /// `maplock confirm`.
     pub(crate) confirmed: Form<node::Confirmed>,
+    /// `maplock watch`: a line for each generation, as it comes.
+    pub(crate) live: Option<fn(&node::Live) -> String>,
 }
 
 /// What a verb found: plain data, which every format tells in its own way.
@@ -173,6 +175,14 @@ impl Format {
     }
 }
 
+#[cfg(target_os = "linux")]
+impl Format {
+    /// How it tells which generation is live.
+    pub(crate) fn live(&self) -> fn(&node::Live) -> String {
+        self.node.live.or(human::FORMAT.node.live).unwrap_or(|_| String::new())
+    }
+}
+
 impl fmt::Debug for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
@@ -213,9 +223,9 @@ mod tests {
             assert!(of_plugin && rule.is_some() && rules.is_some(), "{name}");
             #[cfg(target_os = "linux")]
             {
-                let Node { plan, pins, entries, returned, confirmed } = &format.node;
+                let Node { plan, pins, entries, returned, confirmed, live } = &format.node;
                 let of_node = plan.is_some() && pins.is_some() && entries.is_some();
-                assert!(of_node && returned.is_some() && confirmed.is_some(), "{name}");
+                assert!(of_node && returned.is_some() && confirmed.is_some() && live.is_some(), "{name}");
             }
         }
     }

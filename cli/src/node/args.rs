@@ -48,6 +48,8 @@ pub(crate) enum Verb {
     Rollback(RollbackArgs),
     /// Remove the kept generation, so that no roll-back is possible any more
     Confirm(ConfirmArgs),
+    /// Tell which generation is live, then each new one as it comes; with a command, run it for each
+    Watch(WatchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -290,6 +292,38 @@ pub(crate) struct ConfirmArgs {
     /// How to say it
     #[arg(long, value_parser = formats::parser::<Confirmed>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The command gets MAPLOCK_DIR and MAPLOCK_GENERATION, the number of the generation, in its environment; no shell is between. A generation that
+comes while it runs is told when it has ended, and of several the last. Where it fails, this ends with its exit code. SIGINT,
+SIGTERM, SIGHUP and SIGQUIT are passed on to it and its children; then this ends as it does.")]
+pub(crate) struct WatchArgs {
+    /// Directory of the pins, which need not be there yet
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Leave out what is live at the start
+    #[arg(long)]
+    pub(crate) postpone: bool,
+
+    /// End after the first
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// How to say it; the document is one line for each
+    #[arg(
+        long,
+        value_parser = formats::parser_where(|format| format.node.live.is_some()),
+        default_value = formats::DEFAULT,
+        value_name = "FORMAT"
+    )]
+    pub(crate) message_format: &'static Format,
+
+    /// The command and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,7 @@ pub(crate) mod names;
 mod plan;
 mod privileges;
 mod rollback;
+mod watch;
 
 pub use args::Cli;
 use args::Verb;
@@ -19,6 +20,7 @@ pub(crate) use dump::{Piece, Pinned};
 pub(crate) use inspect::{Link, Pins, Program};
 pub(crate) use plan::{Foreseen, Rehearsal, Samples};
 pub(crate) use rollback::Returned;
+pub(crate) use watch::Live;
 
 use crate::error::Error;
 use crate::undone::Undone;
@@ -35,6 +37,11 @@ pub fn main(cli: &Cli) -> Ended {
         _ => None,
     };
     let said = match &cli.verb {
+        // Tells as it goes.
+        Verb::Watch(args) => match watch::run(args) {
+            Ok(ended) => return ended,
+            Err(error) => Err(error),
+        },
         Verb::Plan(args) => plan::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Dump(args) => dump::run(args),

@@ -25,7 +25,7 @@ pub(super) fn maps<'l>(lock: &'l Lock, types: &mut Types<'_>) -> Vec<Map<'l>> {
     modules.claim("previous".to_owned());
     if types.runtime {
         // Accessors stand beside these functions.
-        for name in ["open", "of"] {
+        for name in ["open", "of", "generation", "is_live", "watch"] {
             modules.claim(name.to_owned());
         }
     }

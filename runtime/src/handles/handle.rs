@@ -25,6 +25,13 @@ macro_rules! handle {
                 self.map.info().max_entries
             }
 
+            /// The number of the generation that it was opened from, as upgrades count. `None` where nothing tells: of a map that was not
+            /// opened by its pin, that another program pinned, or that is staged and not committed yet.
+            #[must_use]
+            pub fn generation(&self) -> Option<u64> {
+                self.map.origin()?.generation()?.number()
+            }
+
             /// The map itself, whose keys and values are bytes.
             #[must_use]
             pub fn as_map(&self) -> &$crate::sys::Map {

@@ -14,7 +14,8 @@
 //! | [`RingBuf`] | ringbuf |
 //! | [`Opaque`] | all others, such as maps in maps and program arrays |
 //!
-//! Each is `AsFd` and `Send + Sync`, and has `name`, `capacity` and `as_map`. Other libraries may use the same map at the same time.
+//! Each is `AsFd` and `Send + Sync`, and has `name`, `capacity`, `generation` and `as_map`. An [`Origin`] tells whether the generation of the maps
+//! is still live, and a [`Watch`] when it is no longer. Other libraries may use the same map at the same time.
 
 mod array;
 mod bloom;
@@ -31,6 +32,9 @@ mod ring;
 mod value;
 mod verified;
 
+pub use crate::generation::live::Generation;
+pub use crate::generation::origin::Origin;
+pub use crate::generation::watch::Watch;
 pub use array::{Array, PerCpuArray};
 pub use bloom::BloomFilter;
 pub use entries::{Iter, Keys};

@@ -6,6 +6,7 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use maplock_layout::config::Levels;
 use maplock_layout::lock::{LockedMap, OnUpgrade};
@@ -14,14 +15,15 @@ use maplock_layout::rules::Compares;
 use maplock_layout::{Finding, Lock, MapDef, compare};
 
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::generation::meta::Meta;
+use crate::generation::live::Generation;
+use crate::generation::meta::{self, Meta};
 use crate::generation::names::pin_name;
+use crate::generation::origin::Origin;
 use crate::inspect::normalise::{Node, attributes_agree, normalise};
 use crate::inspect::{Layouts, Source, observe, with_version};
 use crate::plan::spec::Spec;
 use crate::plan::{lacks_layout, same_but_for_capacity};
 use crate::sys::Map;
-use crate::sys::bpffs::Dir;
 use crate::sys::privileges::BY_ID;
 use crate::upgrade::stage::Staged;
 
@@ -31,6 +33,7 @@ use crate::upgrade::stage::Staged;
 pub struct Verified {
     name: String,
     map: Map,
+    origin: Option<Origin>,
 }
 
 /// A typed handle. Its types must be those of the definition, which the generated module sees to; their sizes, and the map's
@@ -60,11 +63,13 @@ impl Verified {
         let locked = locked(spec, name)?;
         let map = Map::open(path).map_err(|error| cannot_open(name, path, error))?;
         let dir = path.parent().unwrap_or(Path::new("."));
-        // What is wrong with it is told where it is needed.
-        let meta = Meta::read(&Dir::at(dir)).ok().flatten();
+        let (meta, generation) = generation_in(dir);
         let at = At { path: Some(path), pin: path };
         at.verify(locked, &map, meta.as_ref(), &mut Layouts::default())?;
-        Ok(Self { name: name.to_owned(), map })
+        // Exchanged in between, or somebody else's.
+        let is_its = meta.as_ref().is_none_or(|meta| names(meta, &pin_name(name)) == Some(map.info().id));
+        let origin = generation.filter(|_| is_its).map(|generation| Origin::new(dir, Some(generation)));
+        Ok(Self { name: name.to_owned(), map, origin })
     }
 
     /// The map `name` of a spec behind a descriptor, such as one that aya or libbpf has loaded.
@@ -76,7 +81,7 @@ impl Verified {
         let map = of_fd(name, fd)?;
         let pin = PathBuf::from(pin_name(name));
         At { path: None, pin: &pin }.verify(locked, &map, None, &mut Layouts::default())?;
-        Ok(Self { name: name.to_owned(), map })
+        Ok(Self { name: name.to_owned(), map, origin: None })
     }
 
     /// As [`Self::of_fd`], where the caller vouches for the layout: the map was made by a loader from just the object that the spec
@@ -104,7 +109,7 @@ impl Verified {
             let message = format!("map `{name}` is a {}, and this release has a {}", shown(&observed), shown(def));
             return Err(Error::new(ErrorKind::Layout, message));
         }
-        Ok(Self { name: name.to_owned(), map })
+        Ok(Self { name: name.to_owned(), map, origin: None })
     }
 
     /// The map `name` of a staged generation, which was made or checked by the plan.
@@ -117,7 +122,7 @@ impl Verified {
         match staged.map(name) {
             Some(map) if plan.and_then(|plan| plan.action.new_map()).map(|new| new.digest) == spec.digest(name) => {
                 let map = map.try_clone().trying(|| format!("can't use the staged map `{name}`"))?;
-                Ok(Self { name: name.to_owned(), map })
+                Ok(Self { name: name.to_owned(), map, origin: Some(staged.origin()) })
             }
             staged => {
                 let what = if staged.is_some() { "another map of that name" } else { "no map of that name" };
@@ -131,6 +136,12 @@ impl Verified {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The generation that it was opened from, where that is known.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_ref()
     }
 
     /// Makes sure that a handle fits: the type, and the sizes of a key and a value, with whether there is one for each CPU.
@@ -175,9 +186,13 @@ pub struct Directory<'s> {
     spec: &'s Spec,
     dir: PathBuf,
     meta: Option<Meta>,
+    origin: Origin,
     layouts: Layouts,
     maps: BTreeMap<&'s str, Map>,
 }
+
+/// How often pins are looked at that are being renamed one by one, and how long is waited in between.
+const LOOKS: (u32, Duration) = (100, Duration::from_millis(2));
 
 impl<'s> Directory<'s> {
     /// Opens all pins of the spec's maps in `dir`.
@@ -185,6 +200,20 @@ impl<'s> Directory<'s> {
     /// # Errors
     /// Where one is missing, or can't be opened.
     pub fn open(spec: &'s Spec, dir: &Path) -> Result<Self, Error> {
+        let (most, pause) = LOOKS;
+        let mut looks = 1;
+        loop {
+            let found = Self::look(spec, dir)?;
+            // The meta map names others where pins are renamed one by one at this moment, or somebody else pinned one of them.
+            if looks == most || found.is_of_one_generation() {
+                return Ok(found);
+            }
+            looks += 1;
+            std::thread::sleep(pause);
+        }
+    }
+
+    fn look(spec: &'s Spec, dir: &Path) -> Result<Self, Error> {
         let held = File::open(dir).trying(|| format!("can't open directory `{}`", dir.display()))?;
         // Leads to the directory itself, whatever it is called by now.
         let within = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
@@ -194,10 +223,22 @@ impl<'s> Directory<'s> {
             let map = Map::open(&within.join(&pin));
             maps.insert(def.name.as_str(), map.map_err(|error| cannot_open(&def.name, &dir.join(&pin), error))?);
         }
-        let meta = Meta::read(&Dir::at(&within)).ok().flatten();
+        let (meta, generation) = generation_in(&within);
         let mut layouts = Layouts::default();
         layouts.read(maps.values().map(Map::info));
-        Ok(Self { spec, dir: dir.to_owned(), meta, layouts, maps })
+        Ok(Self { spec, dir: dir.to_owned(), meta, origin: Origin::new(dir, generation), layouts, maps })
+    }
+
+    fn is_of_one_generation(&self) -> bool {
+        let Some(meta) = &self.meta else { return true };
+        let is_its = |(name, map): (&&str, &Map)| names(meta, &pin_name(name)).is_none_or(|id| id == map.info().id);
+        self.maps.iter().all(is_its)
+    }
+
+    /// The generation that they are of.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The handle of one of them.
@@ -211,8 +252,28 @@ impl<'s> Directory<'s> {
         };
         let pin = self.dir.join(pin_name(name));
         At { path: Some(&pin), pin: &pin }.verify(locked, &map, self.meta.as_ref(), &mut self.layouts)?;
-        H::from_verified(Verified { name: name.to_owned(), map })
+        H::from_verified(Verified { name: name.to_owned(), map, origin: Some(self.origin.clone()) })
     }
+}
+
+/// The meta map in a directory, and the generation that it is of. What is wrong with it is told where it is needed.
+fn generation_in(dir: &Path) -> (Option<Meta>, Option<Generation>) {
+    let path = dir.join(meta::NAME);
+    match Map::open(&path) {
+        Ok(map) => match Meta::read_from(&map, &path) {
+            Ok(meta) => {
+                let generation = Generation::of(&meta, &map);
+                (Some(meta), Some(generation))
+            }
+            Err(_) => (None, Generation::at(dir).ok().flatten()),
+        },
+        Err(_) => (None, Generation::at(dir).ok().flatten()),
+    }
+}
+
+/// The number of the map that a generation has under that pin.
+fn names(meta: &Meta, pin: &str) -> Option<u32> {
+    meta.maps.iter().find(|(name, _)| pin_name(name) == pin).map(|(_, map)| map.id)
 }
 
 fn locked<'s>(spec: &'s Spec, name: &str) -> Result<&'s LockedMap, Error> {

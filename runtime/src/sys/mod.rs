@@ -1,4 +1,4 @@
-//! The system calls, each behind a safe function: bpf(2), membarrier(2), and the calls on bpffs.
+//! The system calls, each behind a safe function: bpf(2), membarrier(2), inotify(7), signals, and the calls on bpffs.
 //!
 //! This is the only module of the crate that holds `unsafe`. It knows nothing of locks, plans or generations. Public for
 //! maplock's own tools and tests; no part of it is stable.
@@ -14,10 +14,12 @@ mod link;
 mod map;
 mod mmap;
 mod named;
+mod notify;
 mod object;
 pub mod privileges;
 mod prog;
 mod ring;
+mod signals;
 mod syscall;
 mod wait;
 
@@ -28,7 +30,9 @@ pub use fdinfo::FdInfo;
 pub use link::{Link, LinkInfo, LinkTarget, LinkType, NewLink, has_device};
 pub use map::{Map, MapInfo, NewMap};
 pub use mmap::Mmap;
+pub use notify::Notify;
 pub use object::Object;
 pub use prog::{NewProg, Prog, ProgInfo};
 pub use ring::Ring;
+pub use signals::Signals;
 pub use wait::wait_for_running_programs;

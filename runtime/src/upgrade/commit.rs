@@ -7,6 +7,7 @@ use maplock_layout::ProgramUse;
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory;
+use crate::generation::live::Generation;
 use crate::generation::meta::{self, Meta, MetaMap};
 use crate::generation::names::{self, pin_name};
 use crate::generation::pinned_lock;
@@ -53,6 +54,10 @@ impl Staged {
         let migrations = &self.upgrade.migrations;
         let done =
             Changeover { site: &self.upgrade.site, migrations, commit, is_moving: false, is_resumed: false }.run()?;
+        // What can't be looked at now is not known to those who ask.
+        if let Ok(Some(generation)) = Generation::at(self.upgrade.site.dir.path()) {
+            self.origin.is_committed(generation);
+        }
         let mut report = std::mem::take(&mut self.report);
         report.links = attached;
         let report = report.ended(done, self.upgrade.start);

@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::derivation::{Converted, Derivation, Ways, ways_back};
 use crate::generation::directory;
 use crate::generation::names::{self, pin_name};
+use crate::generation::origin::Origin;
 use crate::generation::site::Site;
 use crate::plan::{Action, Found, Live, MapPlan, Plan, Since};
 use crate::sys::bpffs::{self, Named as _, Pin};
@@ -38,6 +39,8 @@ pub struct Staged {
     sources: Vec<Map>,
     pub(super) report: Report,
     pub(super) is_committed: bool,
+    /// Told to those who have handles of its maps.
+    pub(super) origin: Origin,
 }
 
 #[derive(Debug)]
@@ -70,8 +73,10 @@ impl Staged {
             return Err(Error::new(ErrorKind::Place, message));
         }
         let left_behind = upgrade.left_behind.clone();
+        let origin = Origin::new(upgrade.site.dir.path(), None);
         let mut staged = Self {
             upgrade,
+            origin,
             maps: BTreeMap::new(),
             along: BTreeMap::new(),
             hooks: BTreeMap::new(),
@@ -270,6 +275,12 @@ impl Staged {
         let mut options =
             transfer::TransferOptions { progress: Some(&mut tell), ..transfer::TransferOptions::default() };
         convert.copy(&mut options).map_err(|error| Error::because(ErrorKind::Kernel, what(), error))
+    }
+
+    /// The generation that it will be: known once it is committed.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin.clone()
     }
 
     /// The plan that was followed.

@@ -4,6 +4,7 @@ mod concurrent;
 mod entries;
 mod loaders;
 mod per_cpu;
+mod readers;
 mod ring;
 mod support;
 mod verified;

@@ -31,6 +31,7 @@ pub(crate) const FORMAT: Format = Format {
         entries: None,
         returned: None,
         confirmed: None,
+        live: None,
     },
 };
 

@@ -41,4 +41,12 @@ pub(super) const FORMS: Node = Node {
             false => format!("{BOLD}{dir}{BOLD:#}: no generation is kept, there is nothing to do\n"),
         })
     }),
+    live: Some(|live| {
+        let dir = live.dir.display();
+        match live.generation.map(|generation| generation.number()) {
+            Some(Some(number)) => format!("generation {number} is live in {dir}\n"),
+            Some(None) => format!("pins that maplock did not make are live in {dir}\n"),
+            None => format!("nothing is live in {dir} any more\n"),
+        }
+    }),
 };

@@ -17,6 +17,11 @@ pub(super) const FORMS: Node = Node {
     entries: Some(entries::piece),
     returned: Some(|returned| to_json(&returned.report)),
     confirmed: Some(|confirmed| to_json(&json!({ "dir": confirmed.dir, "removed": confirmed.was_kept }))),
+    live: Some(|live| {
+        let number = live.generation.and_then(|generation| generation.number());
+        let told = json!({ "dir": live.dir, "live": live.generation.is_some(), "generation": number });
+        format!("{told}\n")
+    }),
 };
 
 /// A key or value by its members.
