@@ -61,7 +61,7 @@ fn the_map_of_another_build_goes_along_and_is_found_again() {
     // The build that has it finds it verified, with its entries.
     let upgrade = Options::new(spec(true, 16), &dir).begin().expect("begun");
     let plan = upgrade.plan().map("dns").expect("it is in the spec");
-    assert_eq!((plan.disposition(), plan.why.as_str()), (Disposition::Reuse, "same layout"));
+    assert_eq!((plan.disposition(), plan.why.as_str()), (Disposition::Reuse, "same sizes; its types are unknown"));
     upgrade.stage().expect("staged").commit().expect("committed");
     assert_eq!(id(&dir), dns.info().id);
     Rollback::new(&dir).run().expect("back");
