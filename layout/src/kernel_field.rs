@@ -63,6 +63,20 @@ pub fn uncarried(value: &Layout) -> Option<&str> {
     find(value, &|name| !is_lock(name), &mut HashSet::new())
 }
 
+/// Where in a value a lock is: the offset of its first byte, its size, and its struct's name. The kernel takes one at the most.
+#[must_use]
+pub fn lock(value: &Layout) -> Option<(u64, u64, &str)> {
+    let of = value.composite()?;
+    of.members().iter().find_map(|member| {
+        let offset = member.offset_bits / 8;
+        let inner = member.layout.composite()?;
+        match inner.kernel_name() {
+            Some(name) => is_lock(name).then_some((offset, member.layout.size, name)),
+            None => lock(&member.layout).map(|(at, size, name)| (offset + at, size, name)),
+        }
+    })
+}
+
 /// Looks at each composite once: the number of ways to one can be exponential.
 fn find<'a>(
     layout: &'a Layout,

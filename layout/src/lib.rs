@@ -60,7 +60,7 @@ pub use diff::compare;
 pub use differing::differing;
 pub use digest::Digest;
 pub use finding::{Comparison, Disposition, Finding, Rename, Verdict, answers};
-pub use kernel_field::uncarried;
+pub use kernel_field::{lock as lock_of, uncarried};
 pub use layout::{Composite, CompositeKind, Enumeration, FlatMember, IntKind, Layout, Member, Shape, TooManyMembers};
 pub use lock::Lock;
 pub use loss::Loss;

@@ -18,7 +18,7 @@ use maplock::layout::{
     Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, Verdict, compare,
     epochs,
 };
-use maplock::plan::{Action, Inputs, PinnedLock, Plan, plan};
+use maplock::plan::{Action, Hazard, Inputs, PinnedLock, Plan, plan};
 use maplock::{OnMismatch, Policies, Policy, Spec};
 
 fn int(size: u64) -> Arc<Layout> {
@@ -469,7 +469,11 @@ fn is_told_what_is_lost(change: &Change, plan: &Plan, lock: &Lock) {
     let steps = Converting::on_way(&lock.maps["m"], change.old.digest());
     let is_lossless = |step: &Converting<'_>| matches!(step.derive(), Ok(Some(derived)) if derived.is_lossless());
     let is_kept = steps.iter().all(is_lossless) && !carry.may_drop_entries;
-    assert_eq!(plan.outcome().contains("nothing is lost"), is_kept, "{}:\n{plan}", change.what);
+    // Of programs nothing is known here, which is another matter.
+    let mut quiet = plan.clone();
+    quiet.maps.iter_mut().for_each(|map| map.hazard = Hazard::default());
+    assert_eq!(quiet.outcome().contains("nothing is lost"), is_kept, "{}:\n{plan}", change.what);
+    assert!(!plan.outcome().contains("nothing is lost") || plan.inexact().count() == 0, "{}:\n{plan}", change.what);
 }
 
 #[test]

@@ -153,7 +153,8 @@ drops       -       create  new in this release
 frontends  12/64    reuse   same layout
 services   12/64    reuse   same layout
 stats      12/4096  swap    starts empty: `key.port` was added, and 2 more (accepted: \"counters wrapped\")
-lost: 12 entries of stats · under 1 ms · traffic keeps running";
+lost: 12 entries of stats · nothing says what all programs do with `backends`: what they write and delete meanwhile may be lost or come \
+back · under 1 ms · traffic keeps running";
     let text = step(&pinned(0), &[], &locks()[3]).to_string();
     assert_eq!(text, expected);
 }

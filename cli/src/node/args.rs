@@ -222,18 +222,22 @@ pub(crate) enum Deny {
     Refuse,
     /// The map and its entries are given up; kept for a roll-back
     Drop,
+    /// It is not certain that every entry is carried over with every count
+    Inexact,
 }
 
-impl From<Deny> for Disposition {
-    fn from(deny: Deny) -> Self {
-        match deny {
-            Deny::Create => Self::Create,
-            Deny::Reuse => Self::Reuse,
-            Deny::Grow => Self::Grow,
-            Deny::Migrate => Self::Migrate,
-            Deny::Swap => Self::Swap,
-            Deny::Refuse => Self::Refuse,
-            Deny::Drop => Self::Drop,
+impl Deny {
+    /// `None` for what may happen to any entries that are carried over.
+    pub(crate) fn disposition(self) -> Option<Disposition> {
+        match self {
+            Self::Create => Some(Disposition::Create),
+            Self::Reuse => Some(Disposition::Reuse),
+            Self::Grow => Some(Disposition::Grow),
+            Self::Migrate => Some(Disposition::Migrate),
+            Self::Swap => Some(Disposition::Swap),
+            Self::Refuse => Some(Disposition::Refuse),
+            Self::Drop => Some(Disposition::Drop),
+            Self::Inexact => None,
         }
     }
 }

@@ -11,7 +11,7 @@ use maplock::layout::{Disposition, MapDef};
 use maplock::plan::{Action, MapPlan, Place, Unpinned};
 use maplock::{OnMismatch, OnMissing, Plan, Policies, Policy, Spec};
 
-use super::args::PlanArgs;
+use super::args::{Deny, PlanArgs};
 use super::{failed, privileges};
 use crate::Said;
 use crate::error::Error;
@@ -118,12 +118,17 @@ impl Asking<'_> {
     }
 
     fn told(&self, plan: Plan, policies: &Policies, text: String) -> Result<Foreseen, Error> {
-        let deny: Vec<_> = self.args.deny.iter().map(|deny| Disposition::from(*deny)).collect();
+        let deny: Vec<_> = self.args.deny.iter().filter_map(|deny| deny.disposition()).collect();
         let ways = if plan.is_refused() { self.ways_out(&plan, policies)? } else { BTreeMap::new() };
         let denied: Vec<_> = plan.denied(&deny).collect();
         let denied =
             denied.into_iter().map(|map| Denied { map: map.map.clone(), error: self.error(map, ways.get(&map.map)) });
-        let denied = denied.collect();
+        let mut denied: Vec<Denied> = denied.collect();
+        if self.args.deny.contains(&Deny::Inexact) {
+            let told: Vec<_> = denied.iter().map(|denied| denied.map.clone()).collect();
+            let inexact = plan.inexact().filter(|map| !told.contains(&map.map));
+            denied.extend(inexact.map(|map| Denied { map: map.map.clone(), error: inexact_error(map) }));
+        }
         let mut notes = Vec::new();
         if let Some(missing) = plan.maps.iter().find_map(|map| map.needs) {
             notes.push(format!("without {missing}, the kernel shows this process less than it may show the daemon"));
@@ -269,12 +274,19 @@ impl Asking<'_> {
             };
             let given = denied
                 .into_iter()
-                .filter(|denied| self.args.deny.iter().any(|deny| Disposition::from(*deny) == *denied));
+                .filter(|denied| self.args.deny.iter().any(|deny| deny.disposition() == Some(*denied)));
             let given: Vec<_> = given.map(|denied| format!("`{denied}`")).collect();
             error = error.help(format!("let it happen: leave {} out of --deny", given.join(" and ")));
         }
         error
     }
+}
+
+/// Of a map whose entries are carried over.
+fn inexact_error(map: &MapPlan) -> Error {
+    let name = &map.map;
+    let error = Error::new(format!("map `{name}` may not be carried over exactly, which is denied"));
+    error.because(map.hazards().join("\n")).help("let it happen: leave `inexact` out of --deny")
 }
 
 /// A policy that a refused map would be upgraded under.

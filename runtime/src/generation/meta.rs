@@ -32,6 +32,8 @@ pub struct Meta {
     pub digests: BTreeMap<String, Digest>,
     /// What its programs do with them; a map that is not in it is one of which nobody knows.
     pub programs: BTreeMap<String, ProgramUse>,
+    /// The maps of which nobody in user space deletes entries, by the release's word.
+    pub user_never_deletes: BTreeSet<String>,
     /// The names of its links.
     pub links: BTreeSet<String>,
     /// Names under which earlier releases pinned its maps, newest first.
@@ -91,8 +93,8 @@ impl std::error::Error for MetaError {
 }
 
 impl Meta {
-    /// Its text: a line for the format, the generation, each map, its digest, each of its older names, what programs do with it, each
-    /// link and each former pin, then a line `---` and the lock.
+    /// Its text: a line for the format, the generation, each map, its digest, each of its older names, what programs and user space do
+    /// with it, each link and each former pin, then a line `---` and the lock.
     #[must_use]
     pub fn to_text(&self) -> String {
         use fmt::Write as _;
@@ -107,6 +109,9 @@ impl Meta {
             }
             if let Some(programs) = self.programs.get(name) {
                 text.push_str(&program_lines(programs));
+            }
+            if self.user_never_deletes.contains(name) {
+                text.push_str("user-deletes never\n");
             }
         }
         for link in &self.links {
@@ -160,6 +165,9 @@ impl Meta {
                 (_, "programs" | "adds" | "sets") => {
                     let map = last.clone().ok_or_else(wrong)?;
                     enter_programs(meta.programs.entry(map).or_default(), word, rest).ok_or_else(wrong)?;
+                }
+                (_, "user-deletes") if rest == "never" => {
+                    _ = meta.user_never_deletes.insert(last.clone().ok_or_else(wrong)?);
                 }
                 (_, "former") => _ = meta.former.insert(unescape(rest)),
                 (_, "link") => _ = meta.links.insert(unescape(rest)),
@@ -269,6 +277,7 @@ mod tests {
         meta.digests.insert("backends".to_owned(), Digest::parse(&"4e".repeat(16)).expect("a digest"));
         meta.links = ["connect4", "a \\ b"].map(str::to_owned).into();
         meta.renamed.insert("backends".to_owned(), vec!["hosts".to_owned(), "two\nlines".to_owned()]);
+        meta.user_never_deletes = ["backends".to_owned()].into();
         meta.former = ["hosts".to_owned()].into();
         let adds = ["count".to_owned(), "by_port[].bytes".to_owned(), "a\nb".to_owned()].into();
         let sets = ["last_seen".to_owned()].into();

@@ -6,8 +6,11 @@ mod cost;
 mod decide;
 mod decision;
 mod flags;
+pub(crate) mod foresee;
 mod goes_back;
 mod gone;
+pub(crate) mod hazard;
+mod hazards;
 mod names;
 mod other_pins;
 mod over_nothing;
@@ -32,6 +35,7 @@ use maplock_layout::map_type::Behaviour;
 
 #[doc(hidden)]
 pub use crate::generation::pinned_lock::PinnedLock;
+pub use hazard::{Doubt, Hazard, Overwritten};
 #[doc(hidden)]
 pub use types::Inputs;
 pub use types::{Action, Asked, Carry, CommitBy, Kept, Live, MapPlan, Plan, Return, Since};
@@ -50,7 +54,12 @@ pub(crate) use same::same_but_for_capacity;
 #[must_use]
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let found = names::Found::find(inputs);
-    let mut maps: Vec<_> = inputs.spec.maps().map(|locked| decide::map(inputs, &found, locked)).collect();
+    let of = |locked| {
+        let map = decide::map(inputs, &found, locked);
+        let hazard = foresee::foresee(inputs, &map.action, locked);
+        MapPlan { hazard, ..map }
+    };
+    let mut maps: Vec<_> = inputs.spec.maps().map(of).collect();
     maps.extend(gone::gone(inputs, &found));
     maps.sort_by(|a, b| a.map.cmp(&b.map));
     other_pins::tell(inputs, &mut maps);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use maplock_layout::Untold;
 use serde_json::{Value, json};
 
+use super::hazards;
 use super::table::Table;
 use super::types::{Action, CommitBy, MapPlan, Plan, Since};
 use super::unpinned::Unpinned;
@@ -83,15 +84,18 @@ impl Plan {
         let losses = || self.maps.iter().filter_map(|map| Some((map, map.action.loss()?)));
         let of_entries: Vec<_> = losses().flat_map(|(map, loss)| loss.words(&map.map)).collect();
         parts.extend(self.maps.iter().filter_map(MapPlan::goes_back_words).flatten());
-        match (parts.is_empty(), of_entries.is_empty()) {
+        let open = hazards::words(&self.maps);
+        let of_entries = (!of_entries.is_empty()).then(|| of_entries.join(", "));
+        let told: Vec<_> = of_entries.into_iter().chain(open).collect();
+        match (parts.is_empty(), told.is_empty()) {
             (true, true) if self.unpinned.is_some() => {}
             (true, true) => parts.push("nothing is lost".to_owned()),
             (_, true) => {}
             // Code of the daemon may keep none.
             (true, false) if !losses().any(|(_, loss)| loss.by_hand) => {
-                parts.push(format!("every entry is kept; {}", of_entries.join(", ")));
+                parts.push(format!("every entry is kept; {}", told.join("; ")));
             }
-            _ => parts.push(of_entries.join(", ")),
+            _ => parts.push(told.join("; ")),
         }
         if let Some(unpinned) = &self.unpinned {
             parts.insert(0, unpinned.outcome().to_owned());
@@ -135,6 +139,9 @@ impl Plan {
     /// - `goes_back`: of a map whose entries go back to an older layout, what was found in them, or null: `entries` that were looked at, and how many
     ///   of them lose what tells their `keys` apart, or something of their `values`, or are `unfit`; `is_all`: true where none was left out;
     /// - `entries` (null where not known), `old_max_entries`, `max_entries`;
+    /// - `exact`: false where it is not certain that nothing goes wrong with entries that are carried over: `doubts`, phrases, say why
+    ///   entries that are deleted meanwhile may come back or keep a wrong count, and `overwritten` what old programs write until the switch
+    ///   that new ones may write over (`adds` and `sets`, members, and `unknown`), or null;
     /// - `sums`: a list of `{"offset": bytes, "width": bytes}`; `snapshot_bytes`, `estimate_ms`;
     /// - `findings`: a list of `rule`, `level`, `path`, `old`, `new`, `accepted` and `message`.
     #[must_use]
@@ -199,6 +206,11 @@ impl MapPlan {
             "other_pins": self.other_pins,
             "types_unknown": self.untold().map(Untold::name),
             "goes_back": self.action.goes_back(),
+            "exact": self.hazard.is_none(),
+            "doubts": self.hazard.doubts.iter().map(|doubt| doubt.words()).collect::<Vec<_>>(),
+            "overwritten": self.hazard.overwritten.as_ref().map(|of| {
+                json!({ "adds": of.adds, "sets": of.sets, "unknown": of.is_unknown })
+            }),
             "entries": self.entries(),
             "old_max_entries": live.map(|live| live.def.max_entries),
             "max_entries": new.map(|new| new.def.max_entries),

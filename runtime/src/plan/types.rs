@@ -11,6 +11,7 @@ use crate::generation::meta::Meta;
 use crate::generation::pinned_lock::PinnedLock;
 use crate::inspect::normalise::Node;
 use crate::inspect::{Observed, WayBack};
+use crate::plan::hazard::Hazard;
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
 use crate::plan::unpinned::Unpinned;
@@ -69,12 +70,14 @@ pub struct MapPlan {
     pub other_pins: Vec<String>,
     /// The capability that this process lacks, where the map is refused for that alone.
     pub needs: Option<&'static str>,
+    /// What may go wrong with entries that are carried over.
+    pub hazard: Hazard,
 }
 
 impl MapPlan {
     pub(super) fn new(map: &str, was: Option<String>, action: Action, why: String, findings: Vec<Finding>) -> Self {
-        let (removed, other_pins, needs) = (None, Vec::new(), None);
-        Self { map: map.to_owned(), was, action, why, findings, removed, other_pins, needs }
+        let (removed, other_pins, needs, hazard) = (None, Vec::new(), None, Hazard::default());
+        Self { map: map.to_owned(), was, action, why, findings, removed, other_pins, needs, hazard }
     }
 }
 
@@ -476,6 +479,11 @@ impl Plan {
     #[must_use]
     pub fn untold(&self) -> Option<String> {
         Untold::counted(self.maps.iter().filter(|map| map.action.live().is_some()).map(MapPlan::untold))
+    }
+
+    /// The maps of which it is not certain beforehand that nothing of them goes wrong: `plan --deny inexact`.
+    pub fn inexact(&self) -> impl Iterator<Item = &MapPlan> {
+        self.maps.iter().filter(|map| !map.hazard.is_none())
     }
 
     /// True where the upgrade does not start.

@@ -21,7 +21,7 @@
 //! |---|---|---|---|
 //! | as it was | any | nothing | |
 //! | changed | there | *sums*: the difference is added, atomically; *other bytes*: follow where all of them are as in `base` | `added`, `changed` |
-//! | | there, other bytes changed | these stay as new programs wrote them | `kept_new` |
+//! | | there, other bytes changed, also in the same way | these stay as new programs wrote them | `kept_new` |
 //! | | absent: new programs deleted it | it stays deleted | `dropped`, where sums differ |
 //! | inserted | absent | it is inserted | `inserted` |
 //! | | there: both made it | sums are added, other bytes are those of the new programs (of a CPU: where they are not 0) | `maybe_another`, `kept_new` |
@@ -59,7 +59,8 @@
 //! the entries and 128 more for each CPU; [`Copied::lost`] tells how many were evicted. Recency is not carried over.
 //!
 //! Values of kernel objects in a value (`bpf_timer`, kptrs, lists) can't be carried over; such bytes, and those of a
-//! `bpf_spin_lock`, start as zero in the new map. The programs here may not look at them: `settle` then works by system calls.
+//! `bpf_spin_lock`, start as zero in the new map. The programs here may not look at them. A `bpf_spin_lock` they leave out, and hold
+//! while they settle the value; of others, `settle` works by system calls.
 //!
 //! # What is exact
 //!
@@ -85,6 +86,7 @@ mod count;
 mod drive;
 mod emit;
 mod error;
+mod lock;
 mod look;
 mod pieces;
 mod read;

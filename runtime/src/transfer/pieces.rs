@@ -2,6 +2,7 @@
 
 use maplock_layout::map_type::Kind;
 
+use super::lock::Lock;
 use super::types::Sum;
 use crate::sys::Map;
 
@@ -32,8 +33,9 @@ impl Run {
 pub(super) struct Pieces {
     /// Members that are added up.
     pub(super) sums: Vec<Run>,
-    /// All other bytes.
+    /// All other bytes, but for those of a lock.
     pub(super) words: Vec<Run>,
+    pub(super) lock: Option<Lock>,
 }
 
 impl Pieces {
@@ -45,18 +47,21 @@ impl Pieces {
             Kind::LpmTrie => 1 << (map.info().key_size - 4).trailing_zeros().min(3),
             _ => 8,
         };
-        Self::cut(map.info().value_size, sums, alignment)
+        Self::cut(map.info().value_size, sums, alignment, Lock::of(map))
     }
 
-    fn cut(value_size: u32, sums: &[Sum], alignment: u32) -> Self {
-        let mut sums = sums.to_vec();
+    fn cut(value_size: u32, sums: &[Sum], alignment: u32, lock: Option<Lock>) -> Self {
+        let mut sums: Vec<_> = sums.iter().map(|sum| (sum.offset, sum.offset + sum.width, Some(*sum))).collect();
+        sums.extend(lock.map(|lock| (lock.start, lock.end, None)));
         sums.sort_unstable();
-        let mut pieces = Self { sums: Vec::new(), words: Vec::new() };
+        let mut pieces = Self { sums: Vec::new(), words: Vec::new(), lock };
         let mut at = 0;
-        for sum in &sums {
-            between(at, sum.offset, alignment, &mut pieces.words);
-            add(&mut pieces.sums, *sum, alignment);
-            at = sum.offset + sum.width;
+        for (start, end, sum) in sums {
+            between(at, start, alignment, &mut pieces.words);
+            if let Some(sum) = sum {
+                add(&mut pieces.sums, sum, alignment);
+            }
+            at = end;
         }
         between(at, value_size, alignment, &mut pieces.words);
         pieces
@@ -70,7 +75,8 @@ impl Pieces {
     /// True where each step is one instruction. Others are the last 1 to 3 bytes of a value, and values of LPM tries whose
     /// keys leave them unaligned: an atomic instruction across cache lines stops some machines ("split lock").
     pub(super) fn is_atomic(&self) -> bool {
-        self.sums.iter().chain(&self.words).all(|run| run.atomic)
+        let is_locked = self.lock.is_none_or(|lock| lock.is_taken);
+        is_locked && self.sums.iter().chain(&self.words).all(|run| run.atomic)
     }
 
     /// True where all members that are added up are equal.
@@ -224,7 +230,7 @@ mod tests {
                     continue;
                 }
                 for alignment in [1, 2, 4, 8] {
-                    let pieces = Pieces::cut(value_size, &sums, alignment);
+                    let pieces = Pieces::cut(value_size, &sums, alignment, None);
                     let mut seen = vec![0; value_size as usize];
                     for run in pieces.sums.iter().chain(&pieces.words) {
                         for start in run.steps() {
@@ -241,7 +247,7 @@ mod tests {
     #[test]
     fn a_count_goes_down_to_nothing_and_not_below() {
         for width in [4_u32, 8] {
-            let pieces = Pieces::cut(width, &[Sum { offset: 0, width, signed: false }], 8);
+            let pieces = Pieces::cut(width, &[Sum { offset: 0, width, signed: false }], 8, None);
             let bytes = |number: u64| match width {
                 4 => (number as u32).to_ne_bytes().to_vec(),
                 _ => number.to_ne_bytes().to_vec(),
@@ -265,7 +271,7 @@ mod tests {
             assert_eq!(settles(7, 5, 5), (7, false, true), "{width}");
         }
         // More than half of what 4 bytes hold was counted.
-        let pieces = Pieces::cut(4, &[Sum { offset: 0, width: 4, signed: false }], 8);
+        let pieces = Pieces::cut(4, &[Sum { offset: 0, width: 4, signed: false }], 8, None);
         let mut to = 1_u32.to_ne_bytes();
         let added = pieces.add_differences(&mut to, &3_000_000_000_u32.to_ne_bytes(), Some(&[0; 4]));
         assert_eq!((u32::from_ne_bytes(to), added.all), (3_000_000_001, true));
@@ -274,7 +280,7 @@ mod tests {
     #[test]
     fn a_signed_count_goes_below_nothing() {
         for (width, signed) in [(4_u32, true), (8, true), (8, false)] {
-            let pieces = Pieces::cut(width, &[Sum { offset: 0, width, signed }], 8);
+            let pieces = Pieces::cut(width, &[Sum { offset: 0, width, signed }], 8, None);
             let bytes = |number: i64| number.to_le_bytes()[..width as usize].to_vec();
             let settles = |to: i64, more: i64, less: i64| {
                 let mut to = bytes(to);
@@ -292,7 +298,7 @@ mod tests {
     #[test]
     fn signed_and_unsigned_counts_side_by_side_are_two_runs() {
         let sum = |offset, signed| Sum { offset, width: 8, signed };
-        let pieces = Pieces::cut(24, &[sum(0, false), sum(8, true), sum(16, true)], 8);
+        let pieces = Pieces::cut(24, &[sum(0, false), sum(8, true), sum(16, true)], 8, None);
         assert_eq!(runs(&pieces.sums), [(0, 8, 8), (8, 24, 8)]);
         assert_eq!(pieces.sums.iter().map(|run| run.signed).collect::<Vec<_>>(), [false, true]);
     }
@@ -303,6 +309,7 @@ mod tests {
             4096 + 3,
             &[Sum { offset: 8, width: 8, signed: false }, Sum { offset: 16, width: 8, signed: false }],
             8,
+            None,
         );
         assert_eq!(runs(&pieces.sums), [(8, 24, 8)]);
         assert_eq!(runs(&pieces.words), [(0, 8, 8), (24, 4096, 8), (4096, 4098, 2), (4098, 4099, 1)]);
@@ -310,8 +317,18 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_of_a_lock_are_in_no_step() {
+        let lock = Lock { start: 8, end: 12, is_taken: true };
+        let pieces = Pieces::cut(24, &[Sum { offset: 0, width: 8, signed: false }], 8, Some(lock));
+        assert_eq!((runs(&pieces.sums), runs(&pieces.words)), (vec![(0, 8, 8)], vec![(12, 16, 4), (16, 24, 8)]));
+        assert!(pieces.is_atomic());
+        let other = Pieces { lock: Some(Lock { is_taken: false, ..lock }), ..pieces };
+        assert!(!other.is_atomic());
+    }
+
+    #[test]
     fn an_unaligned_value_has_no_atomic_steps_that_are_wider_than_its_alignment() {
-        let pieces = Pieces::cut(16, &[Sum { offset: 0, width: 8, signed: false }], 4);
+        let pieces = Pieces::cut(16, &[Sum { offset: 0, width: 8, signed: false }], 4, None);
         assert_eq!(runs(&pieces.words), [(8, 16, 4)]);
         assert!(pieces.words[0].atomic && !pieces.sums[0].atomic);
     }

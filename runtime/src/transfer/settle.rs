@@ -166,6 +166,7 @@ impl<'a> Prepared<'a> {
             tracing::debug!(map = from.info().name, round, ?settled, "caught up");
             self.before.kept_new += settled.kept_new;
             self.before.not_carried += settled.not_carried;
+            self.before.grown_before += settled.inserted.cast_signed() - settled.deleted.cast_signed();
             let Settled { added, changed, inserted, deleted, dropped, kept_new, .. } = settled;
             let all = added + changed + inserted + deleted + dropped + kept_new;
             if all <= LITTLE || all > last / 2 {
@@ -184,6 +185,7 @@ impl<'a> Prepared<'a> {
         let mut settled = self.pass(options)?;
         settled.kept_new += self.before.kept_new;
         settled.not_carried += self.before.not_carried;
+        settled.grown_before = self.before.grown_before;
         settled.exact &= settled.not_carried == 0;
         tracing::debug!(map = self.maps().0.info().name, ?settled, "settled");
         Ok(settled)

@@ -118,6 +118,8 @@ pub struct Settled {
     /// Entries that counts were added to though they may be others than the ones that were counted in: one of their unsigned counts was
     /// lower than as it was copied, or both programs had made the entry. Where nobody deletes, they are the same.
     pub maybe_another: u64,
+    /// By how many entries the new map grew in the rounds before the switch, which old programs inserted and deleted since the copy.
+    pub grown_before: i64,
     /// How; `None` where there was nothing to do.
     pub method: Option<Method>,
     /// True where no write of a new program can have been lost.

@@ -199,8 +199,10 @@ impl Staged {
         let digests = digests.chain(self.along.keys().filter_map(|name| Some((name.clone(), said(name)?))));
         let renamed = spec.maps().map(|map| (map.def.name.clone(), map.renamed_from.clone()));
         let programs = spec.maps().filter_map(|map| Some((map.def.name.clone(), map.programs.clone()?)));
+        let never = spec.maps().filter(|map| map.user_never_deletes).map(|map| map.def.name.clone());
         let mut meta = Meta {
             programs: programs.collect(),
+            user_never_deletes: never.collect(),
             generation: last.unwrap_or(0) + 1,
             maps: maps.chain(along).collect(),
             digests: digests.collect(),
@@ -213,6 +215,7 @@ impl Staged {
         for map in meta.lock.maps.values_mut() {
             map.epochs.clear();
             map.programs = None;
+            map.user_never_deletes = false;
         }
         meta.lock.gone.clear();
         meta.leave_out_what_btf_tells(&observed, Node::this().trying(|| "can't look at this machine".to_owned())?);

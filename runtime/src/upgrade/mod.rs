@@ -11,6 +11,7 @@ mod links;
 mod look_back;
 mod missing;
 mod places;
+mod prometheus;
 mod reached;
 mod recover;
 pub(crate) mod report;

@@ -1,5 +1,6 @@
 //! What an upgrade did.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use crate::generation::names::pin_name;
 use crate::inspect::WayBack;
+use crate::plan::hazard::{Doubt, Hazard};
 use crate::plan::table::Table;
 use crate::transfer::{Copied, Method, Settled};
 use crate::upgrade::taken_back::LeftBehind;
@@ -53,10 +55,12 @@ pub struct MapReport {
     pub converted: u64,
     /// Entries that are gone; `None` where the map's type can't be counted.
     pub lost: Option<u64>,
-    /// Values with a count of the old programs that was not added, since the sum would have gone below nothing: entries, but in a
-    /// per-CPU map that programs settled the values of each CPU. See
-    /// [`Settled::not_carried`](crate::transfer::Settled::not_carried).
+    /// At most so many entries lack something that old programs wrote since the copy: new ones had written over it, or a sum would have
+    /// gone below nothing. In a per-CPU map that programs settled, the values of each CPU are counted.
     pub not_carried: u64,
+    /// At most so many entries may be wrong since entries are deleted: their counts may be those of another entry that was under their key,
+    /// or new programs may have deleted what old ones had made and is back.
+    pub uncertain: u64,
     /// True of a map that is given up, and stays pinned with its entries all the same: nothing says that it is the daemon's.
     pub pin_stays: bool,
     /// What of it is known by its size alone, so that nothing tells whether the new programs read it as the old ones wrote it. A
@@ -67,16 +71,26 @@ pub struct MapReport {
     pub bytes: u64,
     /// How they were copied.
     pub method: Option<&'static str>,
-    /// False where a write of the new programs may have been lost at the very moment at which what the old ones wrote was brought over:
-    /// by system calls, not in the kernel; or of bytes that no atomic instruction takes, or of a CPU on which none can run. And where
-    /// counts were not carried over.
+    /// True where it is certain that no entry and no write was lost, and nothing was counted twice: nothing is `lost` or `not_carried`,
+    /// and there are no `doubts`.
     pub exact: bool,
+    /// Why it is not exact though nothing is counted as lost. They serialise as phrases.
+    #[serde(serialize_with = "phrases")]
+    pub doubts: BTreeSet<Doubt>,
     /// Time that it took.
     #[serde(serialize_with = "seconds")]
     pub time: Duration,
     /// A map is converted as a whole or not at all: one that has no entries yet too.
     #[serde(skip)]
     pub(crate) is_converted: bool,
+    /// Of `not_carried`, those whose counts would have gone below nothing.
+    #[serde(skip)]
+    pub(super) below_nothing: u64,
+    /// Entries that maps which evict have room for without that.
+    #[serde(skip)]
+    pub(super) room: Option<u64>,
+    #[serde(skip)]
+    pub(super) loses_padding: bool,
 }
 
 /// What became of one link.
@@ -122,14 +136,25 @@ impl MapReport {
             converted: 0,
             lost: Some(0),
             not_carried: 0,
+            uncertain: 0,
             pin_stays: false,
             types_unknown: None,
             bytes: 0,
             method: None,
             exact: true,
+            doubts: BTreeSet::new(),
             time: Duration::ZERO,
             is_converted: false,
+            below_nothing: 0,
+            room: None,
+            loses_padding: false,
         }
+    }
+
+    /// With what is known before of what may go wrong. What is overwritten is counted when it happens.
+    pub(super) fn foreseen(&mut self, hazard: &Hazard) {
+        self.doubts.clone_from(&hazard.doubts);
+        (self.room, self.loses_padding) = (hazard.room, hazard.loses_padding);
     }
 
     /// With what a copy did.
@@ -148,6 +173,7 @@ impl MapReport {
     /// With what was settled since the copy.
     fn settled(&mut self, settled: &Settled, time: Duration) {
         let entries = if self.is_converted { &mut self.converted } else { &mut self.kept };
+        *entries = entries.saturating_add_signed(settled.grown_before);
         *entries = entries.saturating_add(settled.inserted).saturating_sub(settled.deleted);
         self.carried(settled);
         self.time += time;
@@ -155,8 +181,33 @@ impl MapReport {
 
     /// With what became of counts as it was settled.
     pub(crate) fn carried(&mut self, settled: &Settled) {
-        self.exact &= settled.exact;
-        self.not_carried += settled.not_carried;
+        // A count that was not carried is no step that can lose a write.
+        let by_steps = settled.exact || settled.not_carried > 0 && settled.method == Some(Method::Kernel);
+        if !by_steps {
+            self.doubts.insert(Doubt::Settling);
+        }
+        self.not_carried += settled.not_carried + settled.kept_new;
+        self.below_nothing += settled.not_carried;
+        self.uncertain += settled.maybe_another + if self.new_may_delete() { settled.inserted } else { 0 };
+    }
+
+    fn new_may_delete(&self) -> bool {
+        let doubts = [Doubt::NewProgramsDelete, Doubt::NewProgramsUnknown, Doubt::UserMayDelete, Doubt::Evicts];
+        doubts.iter().any(|doubt| self.doubts.contains(doubt))
+    }
+
+    /// At the end: what was foreseen and what was counted, held together.
+    fn judge(&mut self) {
+        if self.room.is_some_and(|room| self.kept + self.converted > room) {
+            self.doubts.insert(Doubt::Evicts);
+        }
+        if self.loses_padding && self.uncertain > 0 {
+            self.doubts.insert(Doubt::KeysMeet);
+        } else if self.doubts.iter().all(|doubt| *doubt == Doubt::Settling) {
+            // Where nobody deletes, an entry is the one that was copied.
+            self.uncertain = 0;
+        }
+        self.exact = self.doubts.is_empty() && self.not_carried == 0 && self.lost == Some(0);
     }
 }
 
@@ -168,31 +219,12 @@ fn untold<S: serde::Serializer>(value: &Option<Untold>, serializer: S) -> Result
     value.map(Untold::name).serialize(serializer)
 }
 
+fn phrases<S: serde::Serializer>(value: &BTreeSet<Doubt>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(value.iter().map(|doubt| doubt.words()))
+}
+
 fn seconds<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(value.as_secs_f64())
-}
-
-/// A family of metrics, as its samples are collected.
-struct Family {
-    text: String,
-    name: &'static str,
-}
-
-impl Family {
-    fn new(name: &'static str, help: &str) -> Self {
-        Self { text: format!("# HELP {name} {help}\n# TYPE {name} gauge\n"), name }
-    }
-
-    fn sample(&mut self, labels: &[(&str, &str)], value: impl fmt::Display) {
-        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        self.text.push_str(&format!("{}{labels} {value}\n", self.name));
-    }
-}
-
-/// A label's value (Prometheus, exposition formats: text-based format).
-fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 impl Report {
@@ -205,6 +237,7 @@ impl Report {
                 map.settled(&settled, time);
             }
         }
+        self.maps.iter_mut().for_each(MapReport::judge);
         self.total = start.elapsed();
         self
     }
@@ -214,61 +247,6 @@ impl Report {
     pub fn untold(&self) -> Option<String> {
         let gone = |map: &&MapReport| matches!(map.disposition, Disposition::Create | Disposition::Drop);
         Untold::counted(self.maps.iter().filter(|map| !gone(map)).map(|map| map.types_unknown))
-    }
-
-    /// The report in Prometheus' text form: gauges, since they tell of one upgrade, the last. A file of it suits the node
-    /// exporter's textfile collector.
-    #[must_use]
-    pub fn to_prometheus(&self) -> String {
-        let mut entries = Family::new(
-            "maplock_upgrade_entries",
-            "Entries of each map in the last upgrade, by what became of them; not_carried may count the value of each CPU.",
-        );
-        let mut bytes = Family::new("maplock_upgrade_copied_bytes", "Bytes copied for each map in the last upgrade.");
-        let mut time = Family::new("maplock_upgrade_map_seconds", "Time taken by each map in the last upgrade.");
-        let mut exact = Family::new(
-            "maplock_upgrade_exact",
-            "1 where no write to the map can have been lost in the last upgrade, else 0.",
-        );
-        for map in &self.maps {
-            let labels = [("map", map.map.as_str()), ("disposition", map.disposition.name())];
-            let [name, disposition] = labels;
-            entries.sample(&[name, disposition, ("what", "kept")], map.kept);
-            entries.sample(&[name, disposition, ("what", "converted")], map.converted);
-            // What can't be counted has no sample, rather than a false 0.
-            if let Some(lost) = map.lost {
-                entries.sample(&[name, disposition, ("what", "lost")], lost);
-            }
-            entries.sample(&[name, disposition, ("what", "not_carried")], map.not_carried);
-            bytes.sample(&labels, map.bytes);
-            time.sample(&labels, map.time.as_secs_f64());
-            exact.sample(&labels, u8::from(map.exact));
-        }
-        let mut unknown = Family::new(
-            "maplock_upgrade_types_unknown",
-            "1 for each map of which nothing tells all types, in the last upgrade.",
-        );
-        for map in self.maps.iter().filter(|map| map.types_unknown.is_some()) {
-            unknown.sample(&[("map", map.map.as_str()), ("disposition", map.disposition.name())], 1);
-        }
-        let mut links = Family::new("maplock_upgrade_link_info", "What happened to each link in the last upgrade.");
-        for link in &self.links {
-            links.sample(&[("link", link.link.as_str()), ("what", link.what)], 1);
-        }
-        let mut left_behind = Family::new(
-            "maplock_upgrade_left_behind_info",
-            "What the programs of an upgrade before wrote that was taken back, and is lost: entries at the least.",
-        );
-        for LeftBehind { map, entries } in &self.left_behind {
-            let entries = entries.map_or("unknown".to_owned(), |entries| entries.to_string());
-            left_behind.sample(&[("map", map), ("entries", &entries)], 1);
-        }
-        let mut window =
-            Family::new("maplock_upgrade_window_seconds", "Time from the first link's switch to the commit.");
-        window.sample(&[], self.window.as_secs_f64());
-        let mut total = Family::new("maplock_upgrade_seconds", "Time from the plan to the commit.");
-        total.sample(&[], self.total.as_secs_f64());
-        [entries, bytes, time, exact, unknown, links, left_behind, window, total].map(|family| family.text).concat()
     }
 }
 
@@ -297,15 +275,19 @@ impl fmt::Display for Report {
                 };
                 notes.push(format!("{} bytes copied {how} in {}", map.bytes, short(map.time)));
             }
-            if map.not_carried > 0 {
-                notes.push(format!(
-                    "counts in {} {} not carried over, which would have gone below nothing",
-                    map.not_carried,
-                    if map.not_carried == 1 { "value" } else { "values" }
-                ));
+            let overwritten = map.not_carried - map.below_nothing;
+            if overwritten > 0 {
+                notes.push(format!("not carried: up to {overwritten}, which new programs had written over"));
             }
-            if !map.exact && (map.not_carried == 0 || map.method != Some("kernel")) {
-                notes.push("not settled exactly: a write at that very moment may be lost".to_owned());
+            if map.below_nothing > 0 {
+                notes.push(format!("not carried: {}, whose counts would have gone below nothing", map.below_nothing));
+            }
+            if map.uncertain > 0 {
+                notes.push(format!("uncertain: up to {}, as entries are deleted", map.uncertain));
+            }
+            if !map.doubts.is_empty() {
+                let doubts: Vec<_> = map.doubts.iter().map(|doubt| doubt.words()).collect();
+                notes.push(format!("not exact for certain: {}", doubts.join(", ")));
             }
             let entries = (map.kept + map.converted).to_string();
             table.row([map.map.clone(), entries, map.disposition.to_string(), notes.join(", ")]);
@@ -337,21 +319,15 @@ mod tests {
 
     fn report() -> Report {
         let map = |name: &str, disposition, kept, lost| MapReport {
-            map: name.to_owned(),
-            disposition,
             kept,
-            converted: 0,
             lost,
-            not_carried: 0,
-            pin_stays: false,
-            types_unknown: None,
             bytes: 192,
             method: (disposition == Disposition::Grow).then_some("kernel"),
             exact: name != "stats",
             time: Duration::from_millis(2),
-            is_converted: false,
+            ..MapReport::new(name, disposition)
         };
-        Report {
+        let mut report = Report {
             maps: vec![
                 map("backends", Disposition::Grow, 12, Some(0)),
                 map("ring \"a\\b\"\n", Disposition::Swap, 0, None),
@@ -364,25 +340,30 @@ mod tests {
             way_back: None,
             window: Duration::from_millis(9),
             total: Duration::from_millis(1250),
-        }
+        };
+        report.maps[2].doubts.insert(Doubt::Settling);
+        report
     }
 
     #[test]
     fn the_prometheus_text_has_every_count_and_escapes_labels() {
         let text = report().to_prometheus();
-        let expected = r##"# HELP maplock_upgrade_entries Entries of each map in the last upgrade, by what became of them; not_carried may count the value of each CPU.
+        let expected = r##"# HELP maplock_upgrade_entries Entries of each map in the last upgrade, by what became of them; not_carried and uncertain are at most so many, and may count the value of each CPU.
 # TYPE maplock_upgrade_entries gauge
 maplock_upgrade_entries{map="backends",disposition="grow",what="kept"} 12
 maplock_upgrade_entries{map="backends",disposition="grow",what="converted"} 0
 maplock_upgrade_entries{map="backends",disposition="grow",what="lost"} 0
 maplock_upgrade_entries{map="backends",disposition="grow",what="not_carried"} 0
+maplock_upgrade_entries{map="backends",disposition="grow",what="uncertain"} 0
 maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="kept"} 0
 maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="converted"} 0
 maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="not_carried"} 0
+maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="uncertain"} 0
 maplock_upgrade_entries{map="stats",disposition="swap",what="kept"} 0
 maplock_upgrade_entries{map="stats",disposition="swap",what="converted"} 0
 maplock_upgrade_entries{map="stats",disposition="swap",what="lost"} 812
 maplock_upgrade_entries{map="stats",disposition="swap",what="not_carried"} 0
+maplock_upgrade_entries{map="stats",disposition="swap",what="uncertain"} 0
 # HELP maplock_upgrade_copied_bytes Bytes copied for each map in the last upgrade.
 # TYPE maplock_upgrade_copied_bytes gauge
 maplock_upgrade_copied_bytes{map="backends",disposition="grow"} 192
@@ -393,7 +374,7 @@ maplock_upgrade_copied_bytes{map="stats",disposition="swap"} 192
 maplock_upgrade_map_seconds{map="backends",disposition="grow"} 0.002
 maplock_upgrade_map_seconds{map="ring \"a\\b\"\n",disposition="swap"} 0.002
 maplock_upgrade_map_seconds{map="stats",disposition="swap"} 0.002
-# HELP maplock_upgrade_exact 1 where no write to the map can have been lost in the last upgrade, else 0.
+# HELP maplock_upgrade_exact 1 where it is certain that nothing of the map was lost or counted twice in the last upgrade, else 0.
 # TYPE maplock_upgrade_exact gauge
 maplock_upgrade_exact{map="backends",disposition="grow"} 1
 maplock_upgrade_exact{map="ring \"a\\b\"\n",disposition="swap"} 1
@@ -422,7 +403,7 @@ maplock_upgrade_seconds 1.25
         let expected = "\
 map       entries  what
 backends       12  grow  192 bytes copied in the kernel in 2 ms
-stats           0  swap  812 lost, not settled exactly: a write at that very moment may be lost
+stats           0  swap  812 lost, not exact for certain: a write at the very moment of settling may be lost
 links: connect4 updated
 done in 1.2 s, of which 9 ms from the first link to the commit";
         assert_eq!(report.to_string(), expected);
@@ -433,22 +414,50 @@ done in 1.2 s, of which 9 ms from the first link to the commit";
         let mut report = report();
         report.maps.truncate(1);
         report.links.clear();
-        let settled = crate::transfer::Settled { not_carried: 3, exact: false, ..Default::default() };
-        report.maps[0].settled(&settled, Duration::ZERO);
+        let below = Settled { not_carried: 3, method: Some(Method::Kernel), ..Settled::default() };
+        let report = ended(report, below);
         let text = report.to_string();
-        assert!(
-            text.contains(", counts in 3 values not carried over, which would have gone below nothing\n"),
-            "{text}"
-        );
+        assert!(text.contains(" ms, not carried: 3, whose counts would have gone below nothing\n"), "{text}");
         let json = serde_json::to_value(&report).expect("plain data");
         assert_eq!((&json["maps"][0]["not_carried"], &json["maps"][0]["exact"]), (&3.into(), &false.into()));
         assert!(report.to_prometheus().contains("disposition=\"grow\",what=\"not_carried\"} 3\n"));
-        report.maps[0].method = Some("batch");
+        let report = ended(report, Settled { kept_new: 2, method: Some(Method::Batch), ..Settled::default() });
         let text = report.to_string();
-        assert!(
-            text.contains("below nothing, not settled exactly: a write at that very moment may be lost\n"),
-            "{text}"
+        let notes = "not carried: up to 2, which new programs had written over, not carried: 3, whose counts would have gone below \
+                     nothing, not exact for certain: a write at the very moment of settling may be lost\n";
+        assert!(text.contains(notes), "{text}");
+        assert!(report.to_prometheus().contains("disposition=\"grow\",what=\"not_carried\"} 5\n"));
+        assert_eq!(
+            serde_json::to_value(&report).expect("plain data")["maps"][0]["doubts"],
+            serde_json::json!(["a write at the very moment of settling may be lost"])
         );
+    }
+
+    fn ended(report: Report, settled: Settled) -> Report {
+        let done = Done { settled: vec![("backends".to_owned(), settled, Duration::ZERO)], ..Done::default() };
+        report.ended(done, Instant::now())
+    }
+
+    #[test]
+    fn a_map_is_exact_where_nothing_was_lost_and_nothing_is_doubted() {
+        let of = |settled: Settled, hazard: &Hazard| {
+            let mut report = report();
+            report.maps[0].foreseen(hazard);
+            let report = ended(report, settled);
+            (report.maps[0].exact, report.maps[0].uncertain, report.maps[0].doubts.clone())
+        };
+        let fine = Settled { maybe_another: 2, method: Some(Method::Kernel), exact: true, ..Settled::default() };
+        // Where nobody deletes, a lower count is a gauge that fell.
+        assert_eq!(of(fine, &Hazard::default()), (true, 0, BTreeSet::new()));
+        let deletes = Hazard { doubts: [Doubt::OldProgramsDelete].into(), ..Hazard::default() };
+        assert_eq!(of(fine, &deletes), (false, 2, deletes.doubts.clone()));
+        let padded = Hazard { loses_padding: true, ..Hazard::default() };
+        assert_eq!(of(fine, &padded), (false, 2, [Doubt::KeysMeet].into()));
+        // 12 entries.
+        let lru = |room| Hazard { room: Some(room), ..Hazard::default() };
+        assert_eq!(of(fine, &lru(12)).2, BTreeSet::new());
+        assert_eq!(of(fine, &lru(11)).2, [Doubt::Evicts].into());
+        assert!(!of(Settled { kept_new: 1, ..fine }, &Hazard::default()).0);
     }
 
     #[test]

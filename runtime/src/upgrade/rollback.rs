@@ -18,6 +18,7 @@ use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
 use crate::inspect::{self, generations};
 use crate::plan::Found;
+use crate::plan::foresee::on_the_way_back;
 use crate::sys::bpffs::{self, Dir, Pin};
 use crate::sys::{Map, Object};
 use crate::transfer::migrate::Migrations;
@@ -256,6 +257,7 @@ impl Returning<'_> {
         let mut report = Report::default();
         let derived = transfers_in(dir)?;
         let live_maps = maps_in(dir)?;
+        let metas = (directory::meta_of(dir)?, directory::meta_of(next)?);
         let mut returned = BTreeSet::new();
         for name in directory::list(next)?.iter().filter(|name| !names::is_own(name)) {
             let path = next.join(name);
@@ -270,6 +272,7 @@ impl Returning<'_> {
             if let (Some(live), Some(record)) = (&live, record)
                 && (record.from, record.to) == (kept.info().id, live.info().id)
             {
+                map.foreseen(&on_the_way_back((metas.0.as_ref(), live.info()), (metas.1.as_ref(), kept.info())));
                 if record.converted.is_some() {
                     match return_converted(record, (&dir.join(was), &path), (live, &kept), self.migrations)? {
                         Some(settled) => {

@@ -102,6 +102,7 @@ impl Staged {
         let started = Instant::now();
         let mut report = MapReport::new(&plan.map, plan.disposition());
         report.types_unknown = plan.untold();
+        report.foreseen(&plan.hazard);
         let pin = self.upgrade.site.next.join(pin_name(&plan.map));
         let map = match &plan.action {
             Action::GiveUp { live, pin_stays: true, .. } => {

@@ -75,7 +75,8 @@ impl Value {
                 self.word = old.word;
                 settled.changed += 1;
             }
-            _ => settled.kept_new += u64::from(self.word != old.word),
+            // Two words that went the same way are no one way.
+            _ => settled.kept_new += 1,
         }
         self
     }

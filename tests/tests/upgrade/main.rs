@@ -9,6 +9,8 @@ mod kinds;
 mod loaders;
 mod lock;
 mod meaning;
+#[cfg(target_arch = "x86_64")]
+mod meanwhile;
 mod optional;
 mod pins;
 mod privileges;
@@ -19,6 +21,7 @@ mod renames;
 mod report;
 mod restart;
 mod shown;
+mod spin;
 mod strangers;
 mod tail_calls;
 mod undo;

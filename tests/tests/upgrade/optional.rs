@@ -5,7 +5,7 @@ use std::path::Path;
 use maplock::internals::sys::Map;
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
-use maplock::layout::{Disposition, Lock, MapDef};
+use maplock::layout::{Disposition, Lock, MapDef, ProgramUse};
 use maplock::plan::Action;
 use maplock::{Options, Report, Rollback, Spec};
 use maplock_tests::kernel::{self, Bpffs};
@@ -14,7 +14,9 @@ use maplock_tests::kernel::{self, Bpffs};
 fn spec(has_dns: bool, flows: u32) -> Spec {
     let map = |name: &str, map_type, key_size, max_entries| {
         let def = MapDef { key_size, value_size: 8, max_entries, ..MapDef::new(name, map_type) };
-        LockedMap::new(MapDef { pinning: Pinning::ByName, ..def })
+        let programs = Some(ProgramUse::default());
+        let map = LockedMap::new(MapDef { pinning: Pinning::ByName, ..def });
+        LockedMap { programs, user_never_deletes: true, ..map }
     };
     let dns = LockedMap { optional: true, ephemeral: !has_dns, ..map("dns", MapType::QUEUE, 0, 16) };
     let maps = [map("flows", MapType::HASH, 4, flows), dns].map(|map| (map.def.name.clone(), map));

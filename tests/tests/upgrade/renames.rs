@@ -8,7 +8,8 @@ use maplock::layout::config::Levels;
 use maplock::layout::lock::{LockedMap, OnUpgrade};
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{
-    Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, Shape, epochs,
+    Composite, CompositeKind, Disposition, IntKind, Layout, Lock, MapDef, Member, Observation, ProgramUse, Shape,
+    epochs,
 };
 use maplock::{ErrorKind, OnMismatch, Options, Policies, Policy, Report, Rollback, Spec};
 use maplock_tests::kernel::{self, Bpffs};
@@ -32,7 +33,10 @@ fn counters(name: &str, width: u64, max_entries: u32) -> MapDef {
 }
 
 fn lock(maps: impl IntoIterator<Item = MapDef>) -> Lock {
-    Lock { maps: maps.into_iter().map(|def| (def.name.clone(), LockedMap::new(def))).collect(), ..Lock::default() }
+    // With programs that only read them.
+    let known =
+        |def| LockedMap { programs: Some(ProgramUse::default()), user_never_deletes: true, ..LockedMap::new(def) };
+    Lock { maps: maps.into_iter().map(|def| (def.name.clone(), known(def))).collect(), ..Lock::default() }
 }
 
 /// The lock in which `flows` goes on as `new`.

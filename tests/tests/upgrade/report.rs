@@ -6,7 +6,7 @@ use std::path::Path;
 use maplock::internals::sys::{Map, bpffs};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
-use maplock::layout::{Disposition, Lock, MapDef};
+use maplock::layout::{Disposition, Lock, MapDef, ProgramUse};
 use maplock::{OnMismatch, Options, Policies, Policy, Report, Rollback, Spec};
 use maplock_tests::generations::{Daemon, FILLED, Release};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
@@ -38,7 +38,8 @@ fn spec(max_entries: u32) -> Spec {
     let maps = [("odd", 5), ("word", 8)].map(|(name, value_size)| {
         let def = MapDef::new(name, MapType::HASH);
         let def = MapDef { key_size: 4, value_size, max_entries, pinning: Pinning::ByName, ..def };
-        (name.to_owned(), LockedMap::new(def))
+        let programs = Some(ProgramUse::default());
+        (name.to_owned(), LockedMap { programs, user_never_deletes: true, ..LockedMap::new(def) })
     });
     Spec::from(Lock { maps: BTreeMap::from(maps), ..Lock::default() })
 }
@@ -63,7 +64,10 @@ fn a_roll_back_is_exact_only_where_each_map_was_settled_so() {
     assert_eq!(exact(&upgraded), [("odd".to_owned(), false), ("word".to_owned(), true)]);
     assert_eq!(exact(&back), exact(&upgraded), "{back}");
     assert!(back.maps.iter().all(|map| map.disposition == Disposition::Reuse));
-    assert!(back.to_string().contains("not settled exactly: a write at that very moment may be lost"), "{back}");
+    assert!(
+        back.to_string().contains("not exact for certain: a write at the very moment of settling may be lost"),
+        "{back}"
+    );
     assert!(back.to_prometheus().contains("maplock_upgrade_exact{map=\"odd\",disposition=\"reuse\"} 0\n"));
     assert_eq!(serde_json::to_value(&back).expect("plain data")["maps"][0]["exact"], false);
 }

@@ -39,7 +39,8 @@ fn a_ring_buffer_that_shrinks_again_stays_or_is_made_anew_as_the_policy_says() {
 fn an_lru_without_slack_may_drop_entries_and_says_so() {
     let lru = |max_entries| def("stats", T::LRU_HASH, &counters(4), max_entries);
     // 12 entries, and 128 for each of two CPUs.
-    let plan = Case::one(&lru(64), &lru(12 + 256 - 1)).plan();
+    let reads = ProgramUse::default();
+    let plan = Case::one(&lru(64), &lru(12 + 256 - 1)).known(&reads, &reads).plan();
     assert_is(&plan.maps[0], D::Grow, "max_entries 64 -> 267; an LRU this full may drop some entries");
     let last = plan.to_string().lines().last().map(str::to_owned);
     assert_eq!(last.as_deref(), Some("may drop entries: stats · under 1 ms · traffic keeps running"));

@@ -5,6 +5,7 @@ mod capacity;
 mod entries;
 mod flags;
 mod generations;
+mod hazards;
 mod names;
 mod parts;
 mod shown;
@@ -18,8 +19,8 @@ use maplock_layout::config::Levels;
 use maplock_layout::lock::{LockedMap, OnUpgrade};
 use maplock_layout::map::{MapType as T, Pinning};
 use maplock_layout::{
-    Composite, CompositeKind, Digest, Disposition as D, IntKind, Layout, Lock, MapDef, Member, Observation, Shape,
-    epochs,
+    Composite, CompositeKind, Digest, Disposition as D, IntKind, Layout, Lock, MapDef, Member, Observation, ProgramUse,
+    Shape, epochs,
 };
 
 use super::{Action, Carry, Inputs, MapPlan, PinnedLock, Plan, Since, plan};
@@ -130,6 +131,21 @@ impl Case {
 
     fn kept(mut self, def: &MapDef) -> Self {
         self.kept = vec![Observed { path: PathBuf::from("/bpf/mesh@prev/stats"), ..pinned(def, 3, 5) }];
+        self
+    }
+
+    /// The same, where both releases say what their programs do, and nobody in user space deletes.
+    fn known(mut self, old: &ProgramUse, new: &ProgramUse) -> Self {
+        for map in self.lock.maps.values_mut() {
+            (map.programs, map.user_never_deletes) = (Some(new.clone()), true);
+        }
+        let mut meta = Meta::default();
+        for live in &self.live {
+            let max_entries = live.def.max_entries;
+            meta.maps.insert(live.pin.clone(), MetaMap { id: live.id, max_entries });
+            meta.programs.insert(live.pin.clone(), old.clone());
+        }
+        self.meta = Some(meta);
         self
     }
 

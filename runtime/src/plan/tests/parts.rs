@@ -11,7 +11,7 @@ fn converted(old: &Arc<Layout>, new: &Arc<Layout>, answers: Answers) -> Plan {
     let mut case = Case::accepted(&hash(old, 64), &hash(new, 64), OnUpgrade::Migrate);
     let epochs = case.lock.maps.get_mut("stats").map(|map| &mut map.epochs);
     epochs.and_then(|epochs| epochs.last_mut()).expect("an epoch").convert = answers;
-    let plan = case.plan();
+    let plan = case.known(&ProgramUse::default(), &ProgramUse::default()).plan();
     assert_eq!(plan.maps[0].disposition(), D::Migrate, "{plan}");
     plan
 }

@@ -14,7 +14,7 @@ fn mixed() -> Case {
         pinned(&named("backends", hash(&counters(4), 64)), 2, 64),
         pinned(&hash(&counters(4), 4096), 3, 812),
     ];
-    Case { lock: asked, live, ..Case::default() }
+    Case { lock: asked, live, ..Case::default() }.known(&ProgramUse::default(), &ProgramUse::default())
 }
 
 #[test]
@@ -49,12 +49,15 @@ fn the_json_has_the_documented_names() {
         "by_hand",
         "carried_back",
         "disposition",
+        "doubts",
         "entries",
         "estimate_ms",
+        "exact",
         "findings",
         "from",
         "from_kept",
         "gives_up",
+        "goes_back",
         "id",
         "inexact",
         "loses_entries",
@@ -63,6 +66,7 @@ fn the_json_has_the_documented_names() {
         "may_drop_entries",
         "old_max_entries",
         "other_pins",
+        "overwritten",
         "pin",
         "pin_removed",
         "snapshot_bytes",
@@ -155,7 +159,8 @@ grown     2/64  grow   max_entries 64 -> 128, every entry kept; its types are un
 part      2/64  reuse  same sizes; the type of its value is unknown
 stats     2/64  reuse  same sizes; its types are unknown
 typed     2/64  reuse  same layout
-nothing is lost · 2 of 4 maps are known by their sizes alone, and 1 in part · under 1 ms · traffic keeps running";
+every entry is kept; nothing says what all programs do with `grown`: what they write and delete meanwhile may be lost or come back \
+· 2 of 4 maps are known by their sizes alone, and 1 in part · under 1 ms · traffic keeps running";
     assert_eq!(plan.to_string(), expected);
     let json = plan.to_json();
     let told: Vec<_> = json["maps"].as_array().expect("maps").iter().map(|map| map["types_unknown"].clone()).collect();

@@ -37,7 +37,8 @@ impl Merging<'_> {
                     self.pieces.copy_words(new, target);
                     changed = true;
                 }
-                _ => kept |= !self.pieces.same_words(target, new),
+                // Also where both wrote the same: two counters that went from 5 to 6 are no 6.
+                _ => kept |= !self.pieces.is_additive(),
             }
         }
         settled.added += u64::from(added && carried);

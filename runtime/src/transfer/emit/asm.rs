@@ -89,6 +89,8 @@ pub(in crate::transfer) enum Helper {
     MapPushElem = 87,
     MapPopElem = 88,
     MapPeekElem = 89,
+    SpinLock = 93,
+    SpinUnlock = 94,
     ProbeReadKernel = 113,
     SeqWrite = 127,
     Loop = 181,
@@ -106,6 +108,8 @@ impl Helper {
             | Self::MapLookupPercpuElem
             | Self::GetSmpProcessorId
             | Self::ProbeReadKernel
+            | Self::SpinLock
+            | Self::SpinUnlock
             | Self::SeqWrite
             | Self::Loop => false,
         }
@@ -398,6 +402,8 @@ impl Code {
         let functions: Vec<[u32; 2]> = starts.map(|at| [u32::try_from(at).unwrap_or(u32::MAX), 3]).collect();
         let (prog_type, expected_attach_type, attach_btf_id) = match self.kind {
             Kind::Runnable => (1, 0, 0),
+            // BPF_PROG_TYPE_SCHED_CLS: socket filters may not use maps with locks.
+            Kind::Locking => (3, 0, 0),
             Kind::Iterator { btf_id } => (26, 28, btf_id),
         };
         Prog::load(&NewProg {
@@ -418,6 +424,8 @@ pub(in crate::transfer) enum Kind {
     /// By `BPF_PROG_TEST_RUN`: a socket filter, which needs no privilege beyond CAP_BPF, may use every type of map that is
     /// copied, and runs on the CPU of its caller. (`BPF_PROG_TYPE_SYSCALL` is sleepable, and may not use LPM tries.)
     Runnable,
+    /// The same, of maps whose values have a lock.
+    Locking,
     /// By reading an iterator over a map's entries (`BPF_TRACE_ITER`, Linux 5.9); `btf_id` is `bpf_iter_bpf_map_elem`.
     Iterator { btf_id: u32 },
 }

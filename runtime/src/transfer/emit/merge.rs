@@ -126,9 +126,50 @@ impl Writer<'_> {
         self.asm.jump_if_imm(R1, If::Eq, 0, to);
     }
 
+    /// Does `body` while the new map's value is locked, where it has a lock that programs of this kind can take: those that write it hold it
+    /// then, and count by a load and a store.
+    fn locked(&mut self, body: impl FnOnce(&mut Self)) {
+        let lock = self.maps.pieces.lock.filter(|lock| lock.is_taken);
+        let call = |w: &mut Self, helper| {
+            if let Some(lock) = lock {
+                w.asm.mov(R1, R8);
+                w.asm.add_imm(R1, lock.start.cast_signed());
+                w.asm.call(helper);
+            }
+        };
+        call(self, Helper::SpinLock);
+        body(self);
+        call(self, Helper::SpinUnlock);
+    }
+
+    /// Copies the steps of a value.
+    pub(in crate::transfer) fn copy_steps(&mut self, dst: Reg, src: Reg) {
+        let pieces = self.maps.pieces;
+        for runs in [&pieces.words, &pieces.sums] {
+            self.each_step(runs, &[dst, src], |w, run| {
+                w.load_both(run, src, R4, dst, R0);
+                w.asm.store(Size::of(run.width), R2, 0, R4);
+            });
+        }
+    }
+
+    /// Goes on where two values of the maps differ, but for their locks.
+    pub(in crate::transfer) fn jump_if_same_value(&mut self, one: Reg, other: Reg, to: Label) {
+        if self.maps.pieces.lock.is_none() {
+            return self.jump_if_same(one, other, self.maps.from.info().value_size, to);
+        }
+        self.asm.store_imm(Size::B8, R10, at::DIFFERS, 0);
+        self.gather_all_differences(one, other, at::DIFFERS);
+        self.jump_unless(at::DIFFERS, to);
+    }
+
     /// Counts by the difference, and all other words where each of them is as expected. What was expected becomes what the entry became, so
     /// that a second settling changes nothing; each word of it is read once, while old programs may write it.
     pub(in crate::transfer) fn merge(&mut self) {
+        self.locked(Self::merge_unlocked);
+    }
+
+    fn merge_unlocked(&mut self) {
         if !self.maps.pieces.sums.is_empty() {
             self.add_differences();
             let (carried, same) = (self.asm.label(), self.asm.label());
@@ -148,9 +189,6 @@ impl Writer<'_> {
         self.jump_unless(at::OLD_CHANGED, end);
         self.gather_differences(R8, R9, at::NEW_CHANGED);
         self.jump_unless(at::NEW_CHANGED, follow);
-        // Where both wrote the same, nothing is lost.
-        self.asm.store_imm(Size::B8, R10, at::OLD_CHANGED, 0);
-        self.gather_differences(R7, R8, at::OLD_CHANGED);
         self.each_word(|w, run| {
             w.load_both(run, R7, R4, R9, R0);
             w.asm.store(Size::of(run.width), R2, 0, R4);
@@ -263,6 +301,10 @@ impl Writer<'_> {
 
     /// Adds to the new map's counts all of what they are to become.
     pub(in crate::transfer) fn add_sums(&mut self) {
+        self.locked(Self::add_sums_unlocked);
+    }
+
+    fn add_sums_unlocked(&mut self) {
         self.each_sum(R7, &[R7, R8], |w, run| {
             let (next, size) = (w.asm.label(), Size::of(run.width));
             w.asm.load(size, R0, R2, 0);
@@ -278,6 +320,10 @@ impl Writer<'_> {
     /// Takes from the new map's counts what they are expected to be: the entry is one of the new programs', and holds what they counted. One
     /// that is lower than that was made anew by them, and stays.
     pub(in crate::transfer) fn take_expected(&mut self) {
+        self.locked(Self::take_expected_unlocked);
+    }
+
+    fn take_expected_unlocked(&mut self) {
         self.each_sum(R9, &[R8, R9], |w, run| {
             let next = w.asm.label();
             w.asm.load(Size::of(run.width), R3, R2, 0);
@@ -352,9 +398,11 @@ impl Writer<'_> {
         self.asm.bind(end);
     }
 
-    /// Counts an entry that both programs made, after [`Self::add_sums`]: its words are those of the new ones.
+    /// Counts an entry that both programs made, after [`Self::add_sums`]: its words are those of the new ones. Also where they are the same:
+    /// two counters of 1 are no 1.
     pub(in crate::transfer) fn made_by_both(&mut self) {
-        self.gather_differences(R8, R7, at::OLD_CHANGED);
+        let has_words = i32::from(!self.maps.pieces.is_additive());
+        self.asm.store_imm(Size::B8, R10, at::OLD_CHANGED, has_words);
         self.asm.store_imm(Size::B8, R10, at::NEW_CHANGED, 1);
         self.count_where(at::ADDED, Count::MaybeAnother);
         self.count_flags();

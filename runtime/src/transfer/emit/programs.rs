@@ -85,7 +85,7 @@ pub(in crate::transfer) fn settle(maps: Maps<'_>, source: Over<'_>) -> io::Resul
         }
         w.lookup(R9, base, insert);
         // Most entries are done with here.
-        w.jump_if_same(R7, R9, from.info().value_size, w.done);
+        w.jump_if_same_value(R7, R9, w.done);
         w.clear_flags();
         w.lookup(R8, to, dropped);
         w.merge();
@@ -225,7 +225,7 @@ pub(in crate::transfer) fn find_changed(
             w.read_once();
         }
         w.lookup(R9, base, differs);
-        w.jump_if_same(R7, R9, maps.from.info().value_size, w.done);
+        w.jump_if_same_value(R7, R9, w.done);
         w.asm.bind(differs);
         w.write(changed, BPF_ANY, |asm| asm.map_value(R3, maps.zeros));
         w.failed_unless_zero();

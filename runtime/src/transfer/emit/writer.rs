@@ -132,7 +132,8 @@ pub(in crate::transfer) fn build<'a>(
             w.asm.bind(done);
             w.asm.mov_imm(R0, 0);
             w.asm.exit();
-            w.asm.finish(name, Kind::Runnable)
+            let kind = if maps.pieces.lock.is_some() { Kind::Locking } else { Kind::Runnable };
+            w.asm.finish(name, kind)
         }
     }
 }
@@ -290,9 +291,12 @@ impl<'a> Writer<'a> {
         self.asm.mov(R7, R8);
     }
 
-    /// Copies a value.
+    /// Copies a value, but for its lock.
     pub(in crate::transfer) fn copy_value(&mut self, dst: Reg, src: Reg) {
-        self.copy_bytes(dst, src, self.maps.from.info().value_size);
+        match self.maps.pieces.lock {
+            None => self.copy_bytes(dst, src, self.maps.from.info().value_size),
+            Some(_) => self.copy_steps(dst, src),
+        }
     }
 
     pub(in crate::transfer) fn copy_bytes(&mut self, dst: Reg, src: Reg, size: u32) {

@@ -1,0 +1,87 @@
+//! What may go wrong with the entries of some maps, in a few words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::hazard::{Doubt, Overwritten};
+use super::types::MapPlan;
+
+/// Most names in a phrase.
+const MOST_NAMES: usize = 4;
+
+impl MapPlan {
+    /// What may go wrong with its entries, a phrase each.
+    #[must_use]
+    pub fn hazards(&self) -> Vec<String> {
+        words(std::slice::from_ref(self))
+    }
+}
+
+/// A phrase for each thing that may go wrong, with all maps to which it may happen.
+pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut unknown = Vec::new();
+    let mut doubted: BTreeMap<BTreeSet<Doubt>, Vec<&str>> = BTreeMap::new();
+    for map in maps {
+        let (name, hazard) = (map.map.as_str(), &map.hazard);
+        // Of programs that nobody knows anything may come.
+        let is_unknown = hazard.overwritten.as_ref().is_some_and(|of| of.is_unknown)
+            || [Doubt::OldProgramsUnknown, Doubt::NewProgramsUnknown].iter().any(|doubt| hazard.doubts.contains(doubt));
+        if is_unknown {
+            unknown.push(name);
+            continue;
+        }
+        words.extend(hazard.overwritten.as_ref().map(|of| overwritten(name, of)));
+        let mut doubts = hazard.doubts.clone();
+        if map.action.carry().is_some_and(|carry| carry.may_drop_entries) {
+            // That is told of it anyway.
+            doubts.remove(&Doubt::Evicts);
+        }
+        if !doubts.is_empty() {
+            doubted.entry(doubts).or_default().push(name);
+        }
+    }
+    words.extend(doubted.into_iter().map(|(doubts, maps)| {
+        let because: Vec<_> = doubts.iter().map(|doubt| doubt.words()).collect();
+        let maps = list(maps.into_iter());
+        format!("entries of {maps} that go meanwhile may come back or keep a wrong count ({})", because.join(", "))
+    }));
+    if !unknown.is_empty() {
+        let maps = list(unknown.into_iter());
+        words.push(format!(
+            "nothing says what all programs do with {maps}: what they write and delete meanwhile may be lost or come back"
+        ));
+    }
+    words
+}
+
+fn overwritten(map: &str, of: &Overwritten) -> String {
+    let members = |paths: &BTreeSet<String>| list(paths.iter().map(String::as_str));
+    match (of.adds.is_empty(), of.sets.is_empty()) {
+        (false, _) => {
+            let them = if of.adds.len() == 1 { "it" } else { "them" };
+            let adds = members(&of.adds);
+            format!("what old programs add to {adds} of `{map}` until the switch may be lost: merge {them}")
+        }
+        (true, false) => {
+            let sets = members(&of.sets);
+            format!("what old programs set in {sets} of `{map}` until the switch may be overwritten")
+        }
+        (true, true) => {
+            format!("entries of `{map}` that both releases make around the switch are as the new one made them")
+        }
+    }
+}
+
+/// `a`, `b` and `c`
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    let mut told: Vec<_> = names.iter().take(MOST_NAMES).cloned().collect();
+    if names.len() > MOST_NAMES {
+        told.push(format!("{} more", names.len() - MOST_NAMES));
+    }
+    match told.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,84 @@
+//! Values with a lock: its bytes are the kernel's, and whoever counts by a plain `+= 1` holds it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use maplock::internals::sys::Map;
+use maplock::layout::lock::LockedMap;
+use maplock::layout::map::{MapType, Pinning};
+use maplock::layout::{Composite, CompositeKind, IntKind, Layout, Lock, MapDef, Member, ProgramUse, Shape};
+use maplock::{Options, Policies, Policy, Report, Rollback, Spec};
+use maplock_tests::kernel::{self, Bpffs};
+
+fn structure(name: &str, size: u64, members: &[(&str, u64, Arc<Layout>)]) -> Arc<Layout> {
+    let member = |(name, offset, layout): &(&str, u64, Arc<Layout>)| Member {
+        name: (*name).into(),
+        offset_bits: offset * 8,
+        bits: None,
+        layout: Arc::clone(layout),
+    };
+    let members = members.iter().map(member).collect();
+    let of = Composite::new(CompositeKind::Struct, Some(name.into()), members).expect("few members");
+    Arc::new(Layout::new(size, Shape::Composite(Arc::new(of))))
+}
+
+fn uint(size: u64) -> Arc<Layout> {
+    Arc::new(Layout::new(size, Shape::Int(IntKind::Unsigned)))
+}
+
+/// `struct v { u64 n; struct bpf_spin_lock lock; u32 x; }`
+fn value() -> Arc<Layout> {
+    let lock = structure("bpf_spin_lock", 4, &[("val", 0, uint(4))]);
+    structure("v", 16, &[("n", 0, uint(8)), ("lock", 8, lock), ("x", 12, uint(4))])
+}
+
+fn start(dir: &Path, map_type: MapType, max_entries: u32) -> Report {
+    let def = MapDef {
+        key_size: 4,
+        value_size: 16,
+        max_entries,
+        pinning: Pinning::ByName,
+        key: Some(uint(4)),
+        value: Some(value()),
+        ..MapDef::new("m", map_type)
+    };
+    let maps = [(
+        "m".to_owned(),
+        LockedMap { programs: Some(ProgramUse::default()), user_never_deletes: true, ..LockedMap::new(def) },
+    )]
+    .into();
+    let policy = Policy { sum: vec!["n".to_owned()], ..Policy::default() };
+    let policies = Policies { maps: [("m".to_owned(), policy)].into(), ..Policies::default() };
+    let upgrade = Options::new(Spec::from(Lock { maps, ..Lock::default() }), dir).policies(policies).begin();
+    upgrade.expect("begun").stage().expect("staged").commit().expect("committed")
+}
+
+fn put(dir: &Path, key: u32, (n, x): (u64, u32)) {
+    let value = [&n.to_ne_bytes()[..], &[0; 4], &x.to_ne_bytes()].concat();
+    Map::open(&dir.join("m")).expect("pinned").update(&key.to_ne_bytes(), &value, 0).expect("room");
+}
+
+fn get(dir: &Path, key: u32) -> Option<(u64, u32)> {
+    let value = Map::open(&dir.join("m")).expect("pinned").lookup(&key.to_ne_bytes()).expect("a map")?;
+    let (n, x) = (value[..8].try_into().expect("8 bytes"), value[12..].try_into().expect("4 bytes"));
+    Some((u64::from_ne_bytes(n), u32::from_ne_bytes(x)))
+}
+
+#[test]
+fn a_map_with_a_lock_in_its_value_grows_and_returns() {
+    if !kernel::available() {
+        return;
+    }
+    for map_type in [MapType::ARRAY, MapType::HASH] {
+        let bpffs = Bpffs::mount();
+        let dir = bpffs.path().join("daemon");
+        start(&dir, map_type, 16);
+        put(&dir, 3, (5, 7));
+        let report = start(&dir, map_type, 32);
+        assert_eq!((get(&dir, 3), report.maps[0].exact), (Some((5, 7)), true), "{map_type}\n{report}");
+        put(&dir, 3, (6, 8));
+        let report = Rollback::new(&dir).run().unwrap_or_else(|error| panic!("{map_type}: {error:?}"));
+        assert_eq!((get(&dir, 3), report.maps[0].exact), (Some((6, 8)), true), "{map_type}\n{report}");
+        assert_eq!(Map::open(&dir.join("m")).expect("pinned").info().max_entries, 16);
+    }
+}
