@@ -8,7 +8,7 @@ use super::types::Method;
 use crate::sys::Map;
 
 /// Hears of each entry: its key and its value; in a per-CPU map, the value of each CPU.
-pub type EachValues<'a> = &'a mut dyn FnMut(&[u8], &[&[u8]]) -> Result<(), TransferError>;
+type EachValues<'a> = &'a mut dyn FnMut(&[u8], &[&[u8]]) -> Result<(), TransferError>;
 
 /// Reads every entry, while programs may write.
 ///

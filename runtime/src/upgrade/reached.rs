@@ -61,10 +61,11 @@ impl Staged {
             match staged {
                 Some((name, staged)) => self.check_table(name, &staged.map, seen)?,
                 // A table of the loader's own. What may not be looked at, or is gone, can't be looked into.
-                None => match Map::from_id(id) {
-                    Ok(map) => self.check_table(&map.info().name.clone(), &map, seen)?,
-                    Err(_) => {}
-                },
+                None => {
+                    if let Ok(map) = Map::from_id(id) {
+                        self.check_table(&map.info().name.clone(), &map, seen)?;
+                    }
+                }
             }
         }
         Ok(())

@@ -47,15 +47,6 @@ fn output(helper: i32) -> Option<(usize, Bytes)> {
     })
 }
 
-/// How many arguments a helper has that can be of account here. What is in the other registers is left over from before.
-fn arguments(helper: i32) -> std::ops::RangeInclusive<usize> {
-    match helper {
-        // dynptr_from_mem
-        197 => 1..=1,
-        _ => 1..=0,
-    }
-}
-
 impl Follower<'_> {
     pub(super) fn helper(&mut self, at: usize, helper: i32, state: &mut State) {
         if !(1..=LAST).contains(&helper) {
@@ -133,8 +124,9 @@ impl Follower<'_> {
             let most = sizes.max().unwrap_or(0);
             self.is_given_back(2, Bytes::Are(most), state);
         }
-        for reg in arguments(helper) {
-            let held = state.regs[reg].clone();
+        // dynptr_from_mem: what it is made from is written through it later.
+        if helper == 197 {
+            let held = state.regs[1].clone();
             self.escapes(&held);
         }
         self.returns(at, state, result);

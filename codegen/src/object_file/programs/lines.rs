@@ -15,12 +15,14 @@ const HEADER: usize = 24;
 /// Bytes of a record that are known.
 const RECORD: usize = 16;
 
+/// By the section's name: the offset of an instruction, the file and the line.
+type Sections<'a> = HashMap<&'a str, Vec<(u32, u32, u64)>>;
+
 /// Lines of instructions, read when the first is asked for.
 pub(super) struct Lines<'e, 'a> {
     elf: &'e Elf<'a>,
     btf: Option<&'e Btf<'a>>,
-    /// By the section's name: the offset of an instruction, the file and the line.
-    sections: Option<HashMap<&'a str, Vec<(u32, u32, u64)>>>,
+    sections: Option<Sections<'a>>,
 }
 
 impl<'e, 'a> Lines<'e, 'a> {
@@ -43,7 +45,7 @@ impl<'e, 'a> Lines<'e, 'a> {
     }
 }
 
-fn sections<'a>(data: &[u8], btf: &Btf<'a>) -> Option<HashMap<&'a str, Vec<(u32, u32, u64)>>> {
+fn sections<'a>(data: &[u8], btf: &Btf<'a>) -> Option<Sections<'a>> {
     let little = match u16::from_le_bytes([*data.first()?, *data.get(1)?]) {
         MAGIC => true,
         magic if magic.swap_bytes() == MAGIC => false,
@@ -58,7 +60,7 @@ fn sections<'a>(data: &[u8], btf: &Btf<'a>) -> Option<HashMap<&'a str, Vec<(u32,
     let start = header.checked_add(size(16)?)?;
     let end = start.checked_add(size(20)?).filter(|end| *end <= data.len())?;
     let record = size(start).filter(|len| *len >= RECORD)?;
-    let mut sections: HashMap<&str, Vec<_>> = HashMap::new();
+    let mut sections = Sections::new();
     let mut at = start + 4;
     while at + 8 <= end {
         let (name, count) = (word(at)?, size(at + 4)?);
