@@ -55,10 +55,7 @@ fn rehearsed(rehearsal: &Rehearsal, out: &mut String) {
                 _ = writeln!(out, "  {DIM}{word:kinds$}{DIM:#}  {}", entry(def, key, value));
             };
             row(example.kind.name(), &of.old, &example.old);
-            match &example.becomes {
-                Ok(entries) => entries.iter().for_each(|new| row("new", &of.new, new)),
-                Err(_) => {}
-            }
+            example.becomes.iter().flatten().for_each(|new| row("new", &of.new, new));
             if let Some(back) = &example.back {
                 row("back", &of.old, back);
             }
