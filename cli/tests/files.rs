@@ -373,3 +373,23 @@ fn a_map_that_keeps_its_size_is_never_told_as_one_that_grows() {
         assert!(line.contains("max_entries 16 -> 64, but the map keeps its size"), "{format}: {}", ran.stdout);
     }
 }
+
+/// The commands of a note that tells of counters: what `update` or `accept` offers is done as it is typed.
+#[test]
+fn the_merge_that_is_offered_for_counters_is_accepted() {
+    let sandbox = Sandbox::with_minimesh();
+    let said = |line: &str| {
+        let ran = sandbox.run(line);
+        assert_eq!(ran.code, Some(0), "{line}: {}{}", ran.stdout, ran.stderr);
+        ran.stdout + &ran.stderr
+    };
+    let init = said(&format!("init --object {V1}"));
+    let offered = init.lines().find(|line| line.contains("map `stats`: programs only add to")).expect("an offer");
+    let command = offered.rsplit('`').nth(1).expect("a command").trim_start_matches("cargo maplock ");
+    assert!(command.starts_with("accept stats --merge connections=sum --merge passed_over=sum"), "{command}");
+    said(command);
+    let lock = sandbox.read("maps.lock");
+    assert!(lock.contains("merge = { connections = \"sum\", passed_over = \"sum\" }"), "{lock}");
+    // Said once, it is not offered again.
+    assert!(!said(&format!("update --object {V2}")).contains("map `stats`: programs only add to"));
+}

@@ -144,6 +144,15 @@ impl Inputs {
     }
 }
 
+impl Inputs {
+    /// Where the programs add to a member of a map that they only add to.
+    #[must_use]
+    pub fn counted(&self, map: &str, member: &str) -> Option<&SourceLine> {
+        let of = (map.to_owned(), member.to_owned());
+        self.objects.iter().find_map(|object| object.programs.counted.get(&of))
+    }
+}
+
 impl InputObject {
     /// The file's bytes.
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -17,6 +17,7 @@ pub mod btf;
 mod change;
 pub mod config;
 pub mod conversion;
+mod counters;
 mod diff;
 mod differing;
 mod digest;

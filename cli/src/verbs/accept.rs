@@ -21,6 +21,7 @@ use crate::effect;
 use crate::error::Error;
 use crate::observed;
 use crate::outcome::{self, Change, Ending, Outcome, Side, demand_decisions};
+use crate::programs;
 use crate::project::git::Base;
 use crate::project::lockfile::{self, Editing};
 use crate::project::{self, Target};
@@ -167,6 +168,7 @@ fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outc
         outcome.notes.push(format!("safe changes wait for `cargo maplock update{}`", target.selection));
     }
     outcome.notes.extend(observed::notes_of_versions(observed));
+    outcome.notes.extend(programs::counters(target, &outcome.new.lock, &inputs, answer.maps));
     outcome.inputs = Some(inputs);
     Ok(outcome)
 }

@@ -9,6 +9,7 @@ use crate::args::InitArgs;
 use crate::error::Error;
 use crate::observed;
 use crate::outcome::{Ending, Outcome, Side, changes};
+use crate::programs;
 use crate::project::lockfile::Editing;
 use crate::project::{self, Target};
 use crate::undone::Undone;
@@ -49,6 +50,7 @@ fn first(target: &Target, inputs: Inputs) -> Result<Outcome, Error> {
             return Err(exists(target));
         }
         editing.write(&lock.to_string())?;
+        outcome.notes = programs::counters(target, &lock, &inputs, lock.maps.keys());
     }
     outcome.notes.extend(observed::unknown_inner(&inputs.observation));
     outcome.notes.extend(observed::left_out(&inputs.observation, &target.config));

@@ -9,6 +9,7 @@ use crate::args::UpdateArgs;
 use crate::error::Error;
 use crate::observed;
 use crate::outcome::{Change, Ending, Outcome, Side, changes, demand_decisions};
+use crate::programs;
 use crate::project::lockfile::{self, Editing};
 use crate::project::{self, Target};
 use crate::undone::Undone;
@@ -44,6 +45,7 @@ fn update(target: &Target, inputs: Inputs) -> Result<Outcome, Error> {
     let lock = parse(target, &text)?;
     let observation = &inputs.observation;
     let mut outcome = Outcome::new(target, Ending::Written);
+    let mut counters = Vec::new();
     outcome.comparison = compare(&lock, &observation.lock, &target.config.levels);
     outcome.comparison.findings.splice(0..0, observation.conflicts.iter().cloned());
     outcome.accept = Some(target.selection.clone());
@@ -67,10 +69,13 @@ fn update(target: &Target, inputs: Inputs) -> Result<Outcome, Error> {
                 }
                 editing.write(&written)?;
             }
+            let changed: std::collections::BTreeSet<_> = outcome.changes.iter().map(|change| &change.map).collect();
+            counters = programs::counters(target, &updated, &inputs, changed);
         }
     }
     if outcome.ending == Ending::Breaks || !outcome.changes.is_empty() {
         outcome.notes = observed::notes(observation);
+        outcome.notes.append(&mut counters);
     }
     outcome.new = Side::of_objects(&inputs);
     outcome.old = Side::of_lock(target, text, lock);
