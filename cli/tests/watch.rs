@@ -19,7 +19,8 @@ impl Watching {
     fn start(node: &Node, line: &str, script: Option<&str>) -> Self {
         let mut command = node.command(line);
         if let Some(script) = script {
-            command.args(["--", "sh", "-c", script]);
+            // Who runs the tests may ignore them, and a shell can't trap what was ignored when it began.
+            command.args(["--", "env", "--default-signal=HUP,INT", "sh", "-c", script]);
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
