@@ -42,6 +42,15 @@ impl Watching {
     }
 }
 
+/// A test that fails leaves none behind.
+impl Drop for Watching {
+    fn drop(&mut self) {
+        // It has ended where all is well.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
 fn live(node: &Node, generation: u32) -> String {
     format!("generation {generation} is live in {}\n", node.pins().display())
 }

@@ -73,6 +73,7 @@ impl Watching<'_> {
         command.args(rest).env("MAPLOCK_DIR", watch.dir()).env("MAPLOCK_GENERATION", number);
         // A signal of the terminal comes to it through here, once.
         command.process_group(0);
+        self.signals.give_to(&mut command);
         let child = command.spawn().map_err(|error| Error::new(format!("could not run `{shown}`")).because(error))?;
         let (status, is_stopped) =
             self.end_of(child).map_err(|error| Error::new(format!("could not wait for `{shown}`")).because(error))?;

@@ -3,12 +3,15 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 
-/// Signals that are read, and do nothing else to this thread. Threads and processes begin with what their parent has; the standard library
-/// takes it back for processes.
+/// Signals that are read, and do nothing else to this thread. Threads and processes begin with what their parent has: see
+/// [`Signals::give_to`].
 #[derive(Debug)]
 pub struct Signals {
     fd: OwnedFd,
+    set: libc::sigset_t,
 }
 
 impl Signals {
@@ -37,7 +40,23 @@ impl Signals {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: the kernel has just opened it for us, and nobody else knows it.
-        Ok(Self { fd: unsafe { OwnedFd::from_raw_fd(fd) } })
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        // SAFETY: the set is whole.
+        Ok(Self { fd, set: unsafe { set.assume_init() } })
+    }
+
+    /// Has a command begin with these signals as they are without this: else, none would reach it.
+    pub fn give_to(&self, command: &mut Command) {
+        let set = self.set;
+        let unblock = move || {
+            // SAFETY: the set is whole; the old mask is not asked for.
+            match unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) } {
+                0 => Ok(()),
+                error => Err(io::Error::from_raw_os_error(error)),
+            }
+        };
+        // SAFETY: between fork and exec, it makes one call that is safe in a signal handler (signal-safety(7)), and allocates nothing.
+        unsafe { command.pre_exec(unblock) };
     }
 
     /// The next one that has come; `None` where there is none.
