@@ -72,7 +72,7 @@ fn handles(maps: &[Map<'_>]) -> String {
          /// Where one is missing, is not what this release was built with, or nothing tells its layout.\n    \
          pub fn open(dir: impl ::core::convert::AsRef<::std::path::Path>) -> ::core::result::Result<Self, ::maplock::Error> {{\n        \
          let spec = spec();\n        let mut maps = ::maplock::handles::Directory::open(&spec, dir.as_ref())?;\n        \
-         let of = maps.origin().clone();\n        ::core::result::Result::Ok(Self {{\n            of,\n{opened}        }})\n    }}\n\n    \
+         let of = ::core::clone::Clone::clone(maps.origin());\n        ::core::result::Result::Ok(Self {{\n            of,\n{opened}        }})\n    }}\n\n    \
          /// The maps of a staged generation, before it is committed.\n    ///\n    /// # Errors\n    \
          /// Where it was staged from another spec.\n    \
          pub fn of(staged: &::maplock::Staged) -> ::core::result::Result<Self, ::maplock::Error> {{\n        \

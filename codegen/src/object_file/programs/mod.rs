@@ -4,6 +4,7 @@
 //! entries. Everything that may be in a register is kept, so that what is found to be left alone is left alone; where that can't be kept,
 //! the use of the maps that are concerned is known in part only.
 
+mod calls;
 mod code;
 mod flow;
 mod helpers;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::code::Insn;
 use super::number::Number;
 
 /// Bytes of a frame's stack, and how many frames there can be; the kernel's.
@@ -282,6 +283,29 @@ impl State {
         self.absent.retain(is_other);
         if let Some(frame) = self.frames.get_mut(frame) {
             frame.slots.retain(|slot, _| slot * 8 + 8 <= start || end <= slot * 8);
+        }
+    }
+}
+
+/// What a move makes of what is moved.
+pub(super) fn moved(insn: Insn, wide: bool, src: Held, made: Name) -> Held {
+    // With an offset of 1, an address is moved to another space.
+    let extended = matches!(insn.off, 8 | 16 | 32).then_some(insn.off as u32);
+    match (wide, extended) {
+        (true, None) if insn.op & 0x08 == 0 => Held { name: made, ..src },
+        (true, None) => src,
+        (_, extended) => {
+            let number = src.number.unwrap_or(Number::ANY);
+            let number = match extended {
+                Some(bits) => number.sign_extended(bits),
+                None => number.low_half(),
+            };
+            let bits = u64::from(extended.unwrap_or(32));
+            let mut loaded = src.loaded;
+            loaded.retain(|place| place.width * 8 <= bits);
+            let is_same = Some(number) == src.number && src.targets.is_empty() && src.name != 0;
+            let (name, plus) = if is_same { (src.name, src.plus) } else { (made, 0) };
+            Held { name, plus, loaded, ..Held::number(0, number) }
         }
     }
 }
