@@ -106,7 +106,8 @@ fn a_hash_of_a_million_entries_and_more_is_copied_whole() {
     assert_eq!(told, u64::from(entries));
     assert!(calls > 1000, "it is done in chunks");
     assert_eq!(count(&maps.to, Duration::MAX), Some(entries.into()));
-    assert_eq!(maps.settle(None).added, u64::from(entries));
+    // What did not change since has nothing to add.
+    assert_eq!(maps.settle(None).added, 0);
     for number in [0, 1, entries / 2, entries - 1] {
         assert_eq!(maps.to.lookup(&key(&maps.to, number)).expect("read"), Some(value(&maps.to, number)));
     }

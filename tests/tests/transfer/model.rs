@@ -388,8 +388,10 @@ fn what_old_programs_did_before_the_switch_is_in_the_new_map_before_it() {
             if map_type != T::ARRAY {
                 _ = maps.from.delete(&key(&maps.from, 2)).expect("deletable");
             }
+            let before = contents(&maps.to).len();
             prepared.catch_up();
             assert!(contents(&maps.to) == contents(&maps.from), "{map_type} {method:?}");
+            let grown = contents(&maps.to).len() as i64 - before as i64;
             // And what new programs do then is left alone.
             let mine = on_all_cpus(&maps.to, Value { wide: 1, word: 2, ..Value::default() });
             maps.to.update(&key(&maps.to, 1), &mine, 0).expect("room");
@@ -398,7 +400,9 @@ fn what_old_programs_did_before_the_switch_is_in_the_new_map_before_it() {
             }
             let now = contents(&maps.to);
             let settled = prepared.settle(&mut by(Some(method))).expect("settled");
-            assert_eq!(settled, Settled { method: settled.method, exact: settled.exact, ..Settled::default() });
+            let Settled { method: way, exact, grown_before, .. } = settled;
+            assert_eq!(settled, Settled { method: way, exact, grown_before, ..Settled::default() });
+            assert_eq!(grown_before, grown, "{map_type} {method:?}");
             assert!(contents(&maps.to) == now, "{map_type} {method:?}");
 
             // A deletion in between is found, whether or not keys come in for it.

@@ -161,7 +161,7 @@ fn a_map_of_another_loader_that_stays_pinned_is_not_told_as_lost() {
     assert!(more.lookup(&[0; 4]).expect("a map").is_some());
     assert_eq!(counts(&report, "more"), (1, Some(0)), "{report}");
     let told = report.to_string();
-    assert!(told.contains("drop   its pin stays, as nothing says whose it is\n"), "{told}");
+    assert!(told.contains("drop   its pin stays, as nothing says whose it is, its types are unknown\n"), "{told}");
     // Of one that goes, all is lost.
     let whole = start_with(&dir, &maps, OnMismatch::Refuse);
     assert_eq!(counts(&whole, "more"), (1, Some(0)), "{whole}");
