@@ -11,6 +11,7 @@ mod answers;
 mod args;
 mod asked;
 mod called;
+mod changes;
 mod conversion;
 mod effect;
 mod error;

@@ -13,6 +13,7 @@ pub mod agree;
 pub mod generations;
 pub mod kernel;
 pub mod libbpf;
+mod program;
 #[cfg(target_arch = "x86_64")]
 pub mod trace;
 pub mod traffic;

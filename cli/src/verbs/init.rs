@@ -6,9 +6,10 @@ use maplock_layout::{Comparison, Lock, compare};
 
 use crate::Said;
 use crate::args::InitArgs;
+use crate::changes::changes;
 use crate::error::Error;
 use crate::observed;
-use crate::outcome::{Ending, Outcome, Side, changes};
+use crate::outcome::{Ending, Outcome, Side};
 use crate::programs;
 use crate::project::lockfile::Editing;
 use crate::project::{self, Target};

@@ -6,9 +6,10 @@ use maplock_layout::{Lock, compare, epochs};
 
 use crate::Said;
 use crate::args::UpdateArgs;
+use crate::changes::changes;
 use crate::error::Error;
 use crate::observed;
-use crate::outcome::{Change, Ending, Outcome, Side, changes, demand_decisions};
+use crate::outcome::{Change, Ending, Outcome, Side, demand_decisions};
 use crate::programs;
 use crate::project::lockfile::{self, Editing};
 use crate::project::{self, Target};
