@@ -559,3 +559,35 @@ fn the_releases_of_minimesh_count_and_insert() {
         assert!(["backends", "frontends", "services"].iter().all(|map| !uses.contains_key(*map)), "{uses:?}");
     }
 }
+
+#[test]
+fn what_is_made_of_a_member_by_more_than_adding_is_no_count_of_it() {
+    holds(
+        r#"SEC("xdp") int p(struct ctx *c) {
+            __u32 key = c->a;
+            struct value *v = lookup(&m, &key);
+            if (!v) return 0;
+            v->n = v->n - (v->n >> 3) + (c->b >> 3);
+            v->m += (c->b - v->m) / 8;
+            return 0;
+        }"#,
+        &[("m", "=m =n")],
+    );
+}
+
+#[test]
+fn a_value_that_is_found_on_the_stack_by_an_index_is_written() {
+    holds(
+        r#"SEC("xdp") int p(struct ctx *c) {
+            __u32 key = c->a;
+            struct value *volatile vs[2];
+            vs[0] = lookup(&m, &key);
+            vs[1] = lookup(&o, &key);
+            __u32 i = c->b & 1;
+            struct value *v = vs[i];
+            if (v) v->seen = 1;
+            return 0;
+        }"#,
+        &[("m", "=seen"), ("o", "=seen")],
+    );
+}

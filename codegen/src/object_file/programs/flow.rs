@@ -66,7 +66,15 @@ pub(super) fn follow(code: &Code, maps: &[MapDef]) -> Vec<Found> {
         }
     }
     // Their arguments lead to entries of maps that others choose.
-    let is_given_entries = |name: &str| name.ends_with("/bpf_map_elem") || name.starts_with("freplace/");
+    let is_given_entries = |name: &str| {
+        // `?`: a program that is loaded if the daemon says so. An `iter` without more is told what it goes over at run time.
+        let name = name.trim_start_matches('?');
+        let kind = name.split('/').next().unwrap_or_default();
+        matches!(kind, "freplace")
+            || name == "iter"
+            || name.ends_with("/bpf_map_elem")
+            || name.ends_with("/bpf_sk_storage_map")
+    };
     if code.sections.iter().any(|(name, _)| is_given_entries(name)) {
         follower.all_partly();
     }

@@ -105,12 +105,19 @@ impl Follower<'_> {
             }),
             // timer_set_callback
             170 => {
-                let maps = state.regs[1].targets.iter().filter_map(|(target, _)| match target {
-                    Target::Value(map) => Some(*map),
-                    _ => None,
-                });
+                let timers = &state.regs[1].targets;
+                let maps: Vec<_> = timers
+                    .iter()
+                    .filter_map(|(target, _)| match target {
+                        Target::Value(map) => Some(*map),
+                        _ => None,
+                    })
+                    .collect();
                 let functions = functions(&state.regs[2]);
-                let both = maps.flat_map(|map| functions.iter().map(move |function| (*function, map)));
+                if maps.is_empty() || maps.len() < timers.len() || functions.is_empty() {
+                    self.all_partly();
+                }
+                let both = maps.into_iter().flat_map(|map| functions.iter().map(move |function| (*function, map)));
                 self.later.extend(both);
             }
             _ => {}

@@ -5,7 +5,7 @@
 use super::code::{Insn, Names};
 use super::flow::{Follower, Next, Write};
 use super::number::Number;
-use super::value::{Held, Place, STACK, State, Target, constant, made_at, moved};
+use super::value::{Held, Place, STACK, State, Target, constant, either, made_at, moved};
 
 /// Classes.
 const LD: u8 = 0;
@@ -116,11 +116,19 @@ impl Follower<'_> {
                 is_elsewhere = true;
                 continue;
             };
-            let slot = offset.plus(Number::of(insn.off.into())).one().filter(|at| width == 8 && at % 8 == 0);
-            let slot = slot.and_then(|at| i64::try_from(at / 8).ok());
-            let found = match slot {
-                Some(slot) => state.frames.get(*frame).and_then(|frame| frame.slots.get(&slot)).cloned(),
-                None => None,
+            let at = offset.plus(Number::of(insn.off.into()));
+            let slots = state.frames.get(*frame).map(|frame| &frame.slots).filter(|_| width == 8);
+            let found = match at.one() {
+                Some(at) => {
+                    let slot = i64::try_from(at / 8).ok().filter(|_| at % 8 == 0);
+                    slots.zip(slot).and_then(|(slots, slot)| slots.get(&slot)).cloned()
+                }
+                // Any of them.
+                None => slots.map(|slots| {
+                    let within = |slot: i64| (at.low..=at.high).contains(&(i128::from(slot) * 8));
+                    let within = slots.iter().filter(|(slot, _)| within(**slot));
+                    within.fold(Held::number(0, number), |all, (_, held)| either(all, held))
+                }),
             };
             let found = found.unwrap_or_else(|| Held::number(0, number));
             held = Some(match held {
@@ -159,13 +167,19 @@ impl Follower<'_> {
     fn store(&mut self, base: usize, off: i64, width: u64, stored: &Held, state: &mut State) {
         let base = state.regs[base].clone();
         let place = Place { base: base.name, offset: base.plus.wrapping_add(off), width };
-        let adds = base.name != 0 && stored.loaded.contains(&place);
+        let adds = base.name != 0 && stored.loaded.contains(&place) && !stored.is_bent;
         let is_sure = base.targets.len() == 1 && base.number.is_none_or(|number| number.one() == Some(0));
         let mut is_on_stack_alone = is_sure;
         for (target, offset) in &base.targets {
             let offset = offset.plus(Number::of(off));
             match target {
-                Target::Stack(frame) => store_on_stack(*frame, offset, width, stored, is_sure, state),
+                Target::Stack(frame) => {
+                    // It may be where nothing is known to be.
+                    if offset.one().is_none() {
+                        self.escapes(stored);
+                    }
+                    store_on_stack(*frame, offset, width, stored, is_sure, state);
+                }
                 _ => {
                     is_on_stack_alone = false;
                     self.write(*target, offset, width, adds);
@@ -238,7 +252,11 @@ impl Follower<'_> {
         let mut dst = state.regs[insn.dst].clone();
         let src = match (op, is_register) {
             (SWAP_BYTES, _) | (0x80, _) => {
-                return self.make(at, state, insn.dst, Number::of_bytes(if wide { 8 } else { 4 }).or(Number::ANY));
+                self.make(at, state, insn.dst, Number::of_bytes(if wide { 8 } else { 4 }).or(Number::ANY));
+                if insn.dst < 10 {
+                    state.regs[insn.dst].is_bent = dst.is_bent || !dst.loaded.is_empty();
+                }
+                return;
             }
             (_, true) => state.regs[usize::from(insn.src)].clone(),
             (_, false) => Held::number(0, Number::of(insn.imm.into())),
@@ -279,6 +297,7 @@ impl Follower<'_> {
         let by = src.number.unwrap_or(Number::ANY);
         let moves = matches!(op, ADD | SUB) && wide && src.targets.is_empty();
         let loaded = added(&dst, &src, op, wide, is_register);
+        dst.is_bent = bends(&dst, &src, op, &loaded);
         if moves {
             let by = if op == SUB { Number::of(0).minus(by) } else { by };
             dst.targets.iter_mut().for_each(|(_, offset)| *offset = offset.plus(by));
@@ -352,25 +371,6 @@ fn width(op: u8) -> u64 {
     }
 }
 
-/// One or the other, which are not the same.
-fn either(mut one: Held, other: &Held) -> Held {
-    (one.name, one.plus) = (0, 0);
-    let targets = std::mem::take(&mut one.targets);
-    one.loaded.retain(|place| other.loaded.contains(place));
-    one.number = match (one.number, other.number) {
-        (Some(one), Some(other)) => Some(one.or(other)),
-        (one, other) => one.or(other),
-    };
-    one.targets = targets;
-    for (target, offset) in &other.targets {
-        match one.targets.binary_search_by(|(known, _)| known.cmp(target)) {
-            Ok(at) => one.targets[at].1 = one.targets[at].1.or(*offset),
-            Err(at) => one.targets.insert(at, (*target, *offset)),
-        }
-    }
-    one
-}
-
 /// What of the places that these were loaded from the sum is still that of, with something added.
 fn added(dst: &Held, src: &Held, op: u8, wide: bool, is_register: bool) -> Vec<Place> {
     let fits = |place: &&Place| wide || place.width <= 4;
@@ -391,6 +391,15 @@ fn added(dst: &Held, src: &Held, op: u8, wide: bool, is_register: bool) -> Vec<P
             dst.loaded.iter().filter(keeps).filter(fits).copied().collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// True where what comes of it depends on what was loaded by more than adding: a mean that runs on, the distance from a value.
+fn bends(dst: &Held, src: &Held, op: u8, loaded: &[Place]) -> bool {
+    let is_kept = |of: &Held| of.loaded.iter().all(|place| loaded.contains(place));
+    match op {
+        ADD => dst.is_bent || src.is_bent || !is_kept(dst) || !is_kept(src),
+        _ => dst.is_bent || src.is_bent || !is_kept(dst) || !src.loaded.is_empty(),
     }
 }
 

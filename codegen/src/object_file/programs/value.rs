@@ -61,11 +61,13 @@ pub(super) struct Held {
     pub(super) targets: Vec<(Target, Number)>,
     /// What was loaded from there, with something added to it, if anything: storing it there again is adding.
     pub(super) loaded: Vec<Place>,
+    /// True for what is made of something that was loaded by more than adding to it: adding this may be no counting.
+    pub(super) is_bent: bool,
 }
 
 impl Held {
     pub(super) fn number(name: Name, number: Number) -> Self {
-        Self { name, plus: 0, number: Some(number), targets: Vec::new(), loaded: Vec::new() }
+        Self { name, plus: 0, number: Some(number), targets: Vec::new(), loaded: Vec::new(), is_bent: false }
     }
 
     pub(super) fn any() -> Self {
@@ -112,6 +114,13 @@ impl Held {
                 Err(at) => self.targets.insert(at, (*target, *offset)),
             }
         }
+        self.join_loaded(other);
+    }
+
+    /// What was loaded on one way alone is no more than that.
+    pub(super) fn join_loaded(&mut self, other: &Self) {
+        let is_same = |one: &Self, two: &Self| one.loaded.iter().all(|place| two.loaded.contains(place));
+        self.is_bent |= other.is_bent || !is_same(self, other) || !is_same(other, self);
         self.loaded.retain(|place| other.loaded.contains(place));
     }
 }
@@ -302,10 +311,31 @@ pub(super) fn moved(insn: Insn, wide: bool, src: Held, made: Name) -> Held {
             };
             let bits = u64::from(extended.unwrap_or(32));
             let mut loaded = src.loaded;
+            let known = loaded.len();
             loaded.retain(|place| place.width * 8 <= bits);
+            let is_bent = src.is_bent || loaded.len() < known;
             let is_same = Some(number) == src.number && src.targets.is_empty() && src.name != 0;
             let (name, plus) = if is_same { (src.name, src.plus) } else { (made, 0) };
-            Held { name, plus, loaded, ..Held::number(0, number) }
+            Held { name, plus, loaded, is_bent, ..Held::number(0, number) }
         }
     }
+}
+
+/// One or the other, which are not the same.
+pub(super) fn either(mut one: Held, other: &Held) -> Held {
+    (one.name, one.plus) = (0, 0);
+    let targets = std::mem::take(&mut one.targets);
+    one.join_loaded(other);
+    one.number = match (one.number, other.number) {
+        (Some(one), Some(other)) => Some(one.or(other)),
+        (one, other) => one.or(other),
+    };
+    one.targets = targets;
+    for (target, offset) in &other.targets {
+        match one.targets.binary_search_by(|(known, _)| known.cmp(target)) {
+            Ok(at) => one.targets[at].1 = one.targets[at].1.or(*offset),
+            Err(at) => one.targets.insert(at, (*target, *offset)),
+        }
+    }
+    one
 }
