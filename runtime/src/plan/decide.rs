@@ -14,6 +14,7 @@ use super::capacity;
 use super::cost::{estimate, snapshot};
 use super::decision::{By, Decision};
 use super::flags;
+use super::hazard::room;
 use super::names::Found;
 use super::phrases::{carried, change, why};
 use super::recognise::{Recognised, is_exactly, lacks_layout, recognise};
@@ -23,7 +24,6 @@ use super::types::{Action, Asked, Carry, Inputs, Kept, Live, MapPlan, Since};
 use crate::generation::names::pin_name;
 use crate::inspect::{Observed, Source};
 use crate::plan::policy::{OnMismatch, Policy};
-use crate::sys::consts::LOCAL_FREE_TARGET;
 use crate::sys::privileges::BY_ID;
 use crate::transfer::{Sum, Way};
 
@@ -442,8 +442,7 @@ fn as_the_type_allows(known: &Recognised, asked_digest: Digest, policy: &Policy,
 /// True where entries may be dropped while others are copied into a full LRU: each CPU takes up to 128 free entries for itself.
 fn may_drop(inputs: &Inputs<'_>, live: &Observed, old: &MapDef, new: &MapDef) -> bool {
     let entries = live.entries.unwrap_or(old.max_entries.into());
-    let room = u64::from(new.max_entries);
-    new.map_type.evicts() && room < entries + u64::from(LOCAL_FREE_TARGET) * u64::from(inputs.node.cpus)
+    room(new, inputs.node.cpus).is_some_and(|room| entries > room)
 }
 
 /// How entries of another layout are converted. Where they can't be, the policy says what to do instead. Those of the same layout are

@@ -23,6 +23,8 @@ pub enum Doubt {
     NewProgramsDelete,
     /// Nobody has said that user space deletes none.
     UserMayDelete,
+    /// What the map holds are objects of the kernel, and user space may put another in the place of one that was copied.
+    UserMayReplace,
     /// The map drops entries by itself where it is this full.
     Evicts,
     /// Keys that differ in padding alone have one place in the new map.
@@ -41,6 +43,7 @@ impl Doubt {
             Self::OldProgramsDelete => "old programs delete",
             Self::NewProgramsDelete => "new programs delete",
             Self::UserMayDelete => "user space may delete",
+            Self::UserMayReplace => "user space may replace what it holds",
             Self::Evicts => "it evicts by itself",
             Self::KeysMeet => "keys that differ in padding alone may have become one",
             Self::Settling => "a write at the very moment of settling may be lost",
@@ -103,8 +106,14 @@ pub(crate) fn hazard(
     let is_copied = behaviour == Behaviour::Copied;
     let mut hazard = Hazard::default();
     let by_user = match behaviour {
-        Behaviour::Copied => !old.def.map_type.is_array(),
-        Behaviour::MovedAtSettle | Behaviour::InnerMapsById | Behaviour::OneByOne => true,
+        // An array's entries can't go; those of a hash that an array becomes can.
+        Behaviour::Copied => !(old.def.map_type.is_array() && new.def.map_type.is_array()),
+        Behaviour::MovedAtSettle => true,
+        // Only keys that the new map lacks are brought over after the copy.
+        Behaviour::InnerMapsById | Behaviour::OneByOne => {
+            hazard.doubts.insert(Doubt::UserMayReplace);
+            true
+        }
         // Nothing is carried over.
         Behaviour::Refilled | Behaviour::Events | Behaviour::NotCopyable(_) => return hazard,
     };
@@ -116,6 +125,8 @@ pub(crate) fn hazard(
     }
     if !old.def.map_type.is_array() {
         hazard.doubts.extend(deletes(old.programs, Doubt::OldProgramsUnknown, Doubt::OldProgramsDelete));
+    }
+    if !new.def.map_type.is_array() {
         hazard.doubts.extend(deletes(new.programs, Doubt::NewProgramsUnknown, Doubt::NewProgramsDelete));
     }
     hazard.room = [old.def, new.def].into_iter().filter_map(|def| room(def, cpus)).min();
@@ -135,7 +146,7 @@ fn deletes(programs: Option<&ProgramUse>, unknown: Doubt, deletes: Doubt) -> Opt
 }
 
 /// Each CPU takes free entries for itself, up to so many; with lists of its own, each has a part of the room.
-fn room(def: &MapDef, cpus: u32) -> Option<u64> {
+pub(super) fn room(def: &MapDef, cpus: u32) -> Option<u64> {
     let slack = u64::from(LOCAL_FREE_TARGET) * u64::from(cpus);
     let has_own_lists = def.flags & BPF_F_NO_COMMON_LRU != 0;
     let room = if has_own_lists { 0 } else { u64::from(def.max_entries).saturating_sub(slack) };

@@ -2,13 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use maplock_layout::conversion::Collide;
+
 use super::hazard::{Doubt, Overwritten};
-use super::types::MapPlan;
+use super::types::{Action, MapPlan, Since};
 
 /// Most names in a phrase.
 const MOST_NAMES: usize = 4;
 
 impl MapPlan {
+    /// True where it is certain before that nothing goes wrong with its entries as they are carried over, and that each is.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        let is_uncounted = match &self.action {
+            Action::Convert { conversion, loss, .. } => loss.by_hand || conversion.collide() == Some(Collide::KeepOne),
+            // What both releases write is told when it happens.
+            Action::TakeBack { since, .. } => matches!(since, Since::ConvertedBack { .. }),
+            _ => false,
+        };
+        self.hazard.is_none() && !is_uncounted
+    }
+
     /// What may go wrong with its entries, a phrase each.
     #[must_use]
     pub fn hazards(&self) -> Vec<String> {

@@ -206,7 +206,7 @@ impl MapPlan {
             "other_pins": self.other_pins,
             "types_unknown": self.untold().map(Untold::name),
             "goes_back": self.action.goes_back(),
-            "exact": self.hazard.is_none(),
+            "exact": self.is_exact(),
             "doubts": self.hazard.doubts.iter().map(|doubt| doubt.words()).collect::<Vec<_>>(),
             "overwritten": self.hazard.overwritten.as_ref().map(|of| {
                 json!({ "adds": of.adds, "sets": of.sets, "unknown": of.is_unknown })

@@ -38,7 +38,8 @@
 //! - A key that only `from` has is inserted ([`Settled::inserted`]). That new programs made the same key in the moment of the switch, and
 //!   deleted it, is rarer than that they have not met it, and then its counts would be lost.
 //!
-//! `settle` may be killed at any point and run again, and a second run changes nothing. It is symmetric: with `from` and `to` exchanged, and
+//! `settle` by programs may be killed at any point and run again, and a second run changes nothing; by system calls, what it was at
+//! when it was killed may be counted twice. It is symmetric: with `from` and `to` exchanged, and
 //! the same `base`, it brings back what new programs wrote, after a switch that failed and before or after a first `settle`: that is also the
 //! roll-back.
 //!

@@ -175,6 +175,10 @@ impl MapReport {
         let entries = if self.is_converted { &mut self.converted } else { &mut self.kept };
         *entries = entries.saturating_add_signed(settled.grown_before);
         *entries = entries.saturating_add(settled.inserted).saturating_sub(settled.deleted);
+        // Nobody deletes: what was dropped are entries that the way has no place for.
+        if !self.new_may_delete() {
+            self.lost = self.lost.map(|lost| lost.max(settled.dropped));
+        }
         self.carried(settled);
         self.time += time;
     }

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Instant;
 
+use maplock_layout::conversion::Collide;
 use maplock_layout::conversion::Conversion;
 use maplock_layout::{MapDef, SumPlace};
 
@@ -147,12 +148,16 @@ impl Staged {
                 report.kept = transfer::count(&map, COUNTING).unwrap_or(0);
                 map
             }
-            Action::Convert { live, new, conversion, carry, .. } => {
+            Action::Convert { live, new, conversion, loss, carry, .. } => {
                 let at = self.upgrade.site.pin(&live.pin)?;
                 let old = open_live(plan, live, &at)?;
                 let map = pinned(&new.def, &pin, Some(&at), None)?;
                 let copied = self.convert(plan, (&old, &map), conversion, &carry.sums)?;
                 report.converted(&copied);
+                // How many of several stay, or what code makes of them, nothing counts.
+                if loss.by_hand || conversion.collide() == Some(Collide::KeepOne) {
+                    report.lost = None;
+                }
                 self.sources.push(old);
                 map
             }

@@ -129,3 +129,19 @@ fn an_lru_is_exact_only_where_it_has_room_for_more() {
     assert_eq!(doubts(&case(12 + 256)), []);
     assert_eq!(doubts(&case(12 + 255)), [Doubt::Evicts]);
 }
+
+#[test]
+fn an_array_that_becomes_a_hash_has_keys_that_can_go() {
+    let sums = ["packets", "seen"];
+    let (counts, deletes) = (programs(&sums, &[]), ProgramUse { deletes: true, ..programs(&sums, &[]) });
+    let of = |map_type| def("stats", map_type, &counters(8), 64);
+    let case = |new: &ProgramUse| {
+        summed(Case::accepted(&of(T::ARRAY), &of(T::HASH), OnUpgrade::Migrate).known(&counts, new), &sums)
+    };
+    assert_eq!(case(&deletes).decide().disposition(), D::Migrate);
+    assert_eq!(doubts(&case(&deletes)), [Doubt::NewProgramsDelete]);
+    let mut by_user = case(&counts);
+    by_user.lock.maps.get_mut("stats").expect("it is there").user_never_deletes = false;
+    assert_eq!(doubts(&by_user), [Doubt::UserMayDelete]);
+    assert_eq!(told(&case(&counts)), "nothing is lost");
+}

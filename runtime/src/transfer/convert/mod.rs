@@ -1,13 +1,12 @@
 //! Entries from one map to another in another layout, while programs write them.
 //!
-//! The two passes are those of [`super`]; what differs is that nothing is taken out of the old map. The snapshot keeps what an
+//! The two passes are those of [`super`]. The snapshot keeps what an
 //! entry was when it was last settled; what changed since is the difference of two entries, both converted:
 //!
 //! - counts are added as differences, with one atomic instruction each. A difference may be negative: a gauge fell, a counter was full and
 //!   began again, an entry was deleted and made anew. Where it would bring an unsigned count below nothing (what is there is
 //!   less than what is taken away), as where the entry was made anew on both sides, the count stays what new programs counted, and the
-//!   entry is counted in [`Settled::not_carried`]. Counts that are taken out, as [`super::Transfer`] does, are never differences: they
-//!   are added whatever they are;
+//!   entry is counted in [`Settled::not_carried`];
 //! - other words follow by compare-and-exchange, where new programs left all of them as the snapshot, converted, says.
 //!
 //! So the old map always holds all that the old programs wrote, and is whole where no way leads back to it.
