@@ -16,7 +16,7 @@ use maplock_layout::{IntKind, Layout, Shape};
 use rustix::fs::{FileType, Stat};
 
 use crate::error::{Error, ErrorKind, Trying as _};
-use crate::generation::directory::{is_there, lstat, same_pin, user};
+use crate::generation::directory::{is_there, lstat, own_uid, same_pin, user};
 use crate::generation::site::Site;
 use crate::generation::{meta, names};
 use crate::sys::bpffs::{self, Dir, Named as _, Pin};
@@ -153,7 +153,16 @@ fn open(site: &Site, pin: &Pin) -> Result<Lockable, Error> {
             check(site, pin, &stat)?;
             Ok(Lockable::Pin(held))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(pin),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let made = make(pin)?;
+            if let (Lockable::Made, 0, Some(dir)) = (&made, own_uid(), lstat(&site.dir)?) {
+                // The daemon whose pins they are takes the lock at each start, whoever was the first to.
+                if let Err(error) = bpffs::give(pin, dir.st_uid, dir.st_gid) {
+                    tracing::debug!(pin = %pin.display(), %error, "the lock stays root's");
+                }
+            }
+            Ok(made)
+        }
         Err(error) => {
             if let Some(stat) = lstat(pin)? {
                 check(site, pin, &stat)?;

@@ -14,9 +14,6 @@ use crate::sys::bpffs::{Dir, Pin};
 /// Name of the map.
 const NAME: &str = "maplock_history";
 
-/// Bytes of a text that is read. A lock of thousands of maps has fewer.
-const MOST: u32 = 16 << 20;
-
 /// Pins it in a directory.
 ///
 /// # Errors
@@ -60,9 +57,6 @@ fn read(pin: &Pin) -> Option<Lock> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => return ignored(pin, &error.to_string()),
     };
-    if map.info().value_size > MOST {
-        return ignored(pin, &format!("its text has {} bytes", map.info().value_size));
-    }
     let text = match text::read(&map) {
         Ok(text) => text,
         Err(NoText::Io(error)) => return ignored(pin, &error.to_string()),

@@ -30,6 +30,9 @@ pub(crate) fn write(at: &Pin, name: &str, text: &str) -> io::Result<()> {
     bpffs::rename(&fresh, at)
 }
 
+/// Most bytes of a text that are read. Whoever may write to a directory of pins may put more there.
+const MOST: u32 = 16 << 20;
+
 /// A map that holds no text.
 #[derive(Debug)]
 pub(crate) enum NoText {
@@ -47,6 +50,9 @@ pub(crate) fn read(map: &sys::Map) -> Result<String, NoText> {
             "it is of type {} with {} entries, not an array of one",
             info.map_type, info.max_entries
         )));
+    }
+    if info.value_size > MOST {
+        return Err(NoText::Shape(format!("its text has {} bytes, and at most {MOST} are read", info.value_size)));
     }
     if !map.is_frozen().map_err(NoText::Io)? {
         return Err(NoText::Shape("it is not frozen, so that anybody may have written it".to_owned()));

@@ -138,6 +138,15 @@ pub fn read_record(at: &(impl Named + ?Sized)) -> io::Result<Option<String>> {
     }
 }
 
+/// Gives a pin to a user.
+///
+/// # Errors
+/// As chown(2).
+pub fn give(pin: &(impl Named + ?Sized), user: u32, group: u32) -> io::Result<()> {
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+    Ok(rustix::fs::chownat(&*pin.up()?, pin.name()?, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
 /// Gives `to` the owner and mode of `from`. A new pin is 0600 of the process, whatever it replaces. Of symbolic links, only the
 /// owner is anybody's to give.
 ///

@@ -175,7 +175,12 @@ impl Changeover<'_> {
                         tracing::error!(map = name, %error, "entries of the new programs are lost");
                         left_behind.push(LeftBehind { map: name, entries: Some(failed) });
                     }
-                    result => _ = result.map_err(|error| unsettled(&name, error))?,
+                    result => {
+                        let settled = result.map_err(|error| unsettled(&name, error))?;
+                        if settled.kept_new + settled.not_carried > 0 {
+                            left_behind.push(LeftBehind { map: name, entries: None });
+                        }
+                    }
                 }
             }
         }
@@ -275,7 +280,8 @@ impl Changeover<'_> {
         if let (Some(old), Some(new)) = (&old, &new) {
             for name in list(dir)?.iter().filter(|name| is_of(old, name)) {
                 // How an old map was derived is not how the new one was, which may have no such record.
-                let is_record = self.commit.what != What::Restart && names::map_of_derivation(name).is_some();
+                let is_record = name == names::HISTORY
+                    || self.commit.what != What::Restart && names::map_of_derivation(name).is_some();
                 let is_over = !is_of(new, name) || is_record && same_pin(&dir.join(name), &left.join(name))?;
                 if is_over && belongs(dir, old, name)? {
                     bpffs::unlink(&dir.join(name)).trying(|| failed(name))?;

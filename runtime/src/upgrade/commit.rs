@@ -203,7 +203,7 @@ impl Staged {
         let mut meta = Meta {
             programs: programs.collect(),
             user_never_deletes: never.collect(),
-            generation: last.unwrap_or(0) + 1,
+            generation: last.unwrap_or(0).saturating_add(1),
             maps: maps.chain(along).collect(),
             digests: digests.collect(),
             links: self.hooks.keys().cloned().collect(),

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Trying as _};
 use crate::generation::directory::{self, is_returning, list};
-use crate::generation::meta::{Meta, MetaError};
+use crate::generation::meta::{self, Meta, MetaError};
 use crate::generation::names;
 use crate::generation::site::Site;
 use crate::sys::Object;
@@ -45,6 +45,12 @@ pub(crate) fn discard(site: &Site) -> Result<(), Error> {
     directory::remove(&site.next.dir(names::LEFT))?;
     // Hooks that were attached again.
     detach_vanished(&site.next, &site.dir, &mut Done::default())?;
+    // What a roll-back struck out is listed again.
+    let whole = site.next.join(names::base_of(meta::NAME));
+    if directory::is_there(&whole)? {
+        let failed = || format!("can't put `{}` back", whole.display());
+        bpffs::rename(&whole, &site.next.join(meta::NAME)).trying(failed)?;
+    }
     for name in list(&site.next)?.iter().filter(|name| is_over(name)) {
         let path = site.next.join(name);
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;

@@ -6,9 +6,9 @@ use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory;
 use crate::generation::meta;
 use crate::generation::missing::Missing;
-use crate::generation::names::pin_name;
+use crate::generation::names::{self, pin_name};
 use crate::generation::site::Site;
-use crate::sys::bpffs::Named as _;
+use crate::sys::bpffs::{self, Named as _};
 
 /// The maps of the kept generation whose pins somebody removed.
 ///
@@ -52,5 +52,11 @@ pub(crate) fn strike_out(site: &Site, missing: &[Missing]) -> Result<(), Error> 
         meta.renamed.remove(&map.map);
         meta.lock.maps.remove(&map.map);
     }
-    meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
+    // The whole one stays beside it until the roll-back is done: one that fails leaves the kept generation as it was.
+    let (pin, whole) = (next.join(meta::NAME), next.join(names::base_of(meta::NAME)));
+    let failed = || format!("can't write `{}`", pin.display());
+    bpffs::unlink(&whole).trying(failed)?;
+    bpffs::hard_link(&pin, &whole).trying(failed)?;
+    meta.write(next).trying(failed)?;
+    directory::keep_owner_and_mode(&whole, &pin)
 }

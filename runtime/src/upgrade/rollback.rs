@@ -336,7 +336,12 @@ impl Returning<'_> {
         // Hooks that are to be attached again.
         let names = directory::list(next)?;
         meta.links.extend(names.iter().filter_map(|name| names::hook_of_target(name)).map(str::to_owned));
-        meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))
+        meta.write(next).trying(|| format!("can't write `{}`", next.join(meta::NAME).display()))?;
+        // Whoever made its maps has to be able to read it.
+        match meta.maps.keys().next() {
+            Some(map) => directory::keep_owner_and_mode(&next.join(pin_name(map)), &next.join(meta::NAME)),
+            None => Ok(()),
+        }
     }
 
     /// The entries of the live map, into the smaller one that it had grown from.
@@ -428,6 +433,7 @@ impl Returning<'_> {
         };
         let link = place.attach(std::os::fd::AsFd::as_fd(&prog)).trying(failed)?;
         link.pin(&next.join(hook)).trying(failed)?;
+        directory::keep_owner_and_mode(&path, &next.join(hook))?;
         bpffs::unlink(record).trying(failed)?;
         Ok(Some("attached"))
     }

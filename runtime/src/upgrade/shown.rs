@@ -37,7 +37,12 @@ pub(super) fn check(site: &Site) -> Result<(), Error> {
         let failed = || format!("can't read `{}`", site.dir.join(names::LOCK).display());
         let said = lock.lookup(&LIVE).trying(failed)?.and_then(|value| value.try_into().ok());
         if said.map(u64::from_ne_bytes).is_some_and(|inode| ![0, here.st_ino].contains(&inode)) {
-            return Err(not_live(site, "another one was put in its place"));
+            let lock = site.dir.join(names::LOCK);
+            let why = format!(
+                "another one was put in its place (if somebody put this one back by hand: rm {})",
+                lock.display()
+            );
+            return Err(not_live(site, &why));
         }
     }
     Ok(())

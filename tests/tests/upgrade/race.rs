@@ -206,6 +206,7 @@ fn race(open: impl Fn(&Path), keeps_the_live_one: bool) -> (u64, u64) {
         start(&dir, 16, false).expect("nothing is in the way any more");
     }
     outside.check(rounds());
+    assert!(planted.load(Ordering::Relaxed) > 0, "nothing was in the way");
     println!("{} rounds: {done} done, {failed} refused or failed, {planted:?} times planted", rounds());
     (done, failed)
 }
@@ -225,7 +226,9 @@ fn nothing_outside_is_touched_where_somebody_else_owns_the_directory_beside_the_
     if !kernel::available() {
         return;
     }
-    race(|parent| chown(parent, Some(SOMEBODY), Some(SOMEBODY)).expect("root may"), false);
+    let owned = |parent: &Path| chown(parent, Some(SOMEBODY), Some(SOMEBODY)).expect("root may");
+    let (done, failed) = race(owned, false);
+    assert!(done > 0 && failed > 0, "{done} done, {failed} failed");
 }
 
 #[test]
