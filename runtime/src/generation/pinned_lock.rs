@@ -5,8 +5,9 @@ use std::cell::OnceCell;
 use std::io;
 
 use maplock_layout::Lock;
+use maplock_layout::lock::LockedMap;
 
-use crate::generation::names;
+use crate::generation::names::{self, pin_name};
 use crate::generation::text::{self, NoText};
 use crate::sys::Map;
 use crate::sys::bpffs::{Dir, Pin};
@@ -41,6 +42,11 @@ impl PinnedLock {
     pub fn lock(&self) -> Option<&Lock> {
         let read = || self.pin.as_ref().and_then(read);
         self.lock.get_or_init(read).as_ref()
+    }
+
+    /// What it says of the map that is pinned under that name.
+    pub(crate) fn map(&self, pin: &str) -> Option<&LockedMap> {
+        self.lock()?.maps.values().find(|map| pin_name(&map.def.name) == pin)
     }
 }
 

@@ -18,6 +18,7 @@ pub use generations::{Generations, generations};
 pub use layouts::Layouts;
 pub use near::{Near, Place, near};
 pub use observe::{Observed, Source, observe};
+pub(crate) use said::{as_its_release_said, as_said};
 pub(crate) use version::with_version;
 pub use way_back::{MapBack, WayBack};
 pub(crate) use way_back::{generation_number, lacks_layout};

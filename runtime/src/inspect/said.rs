@@ -1,7 +1,8 @@
 //! Maps whose own BTF this process may not read: what they are by the word of the generation that they belong to.
 //!
 //! The word is a digest in its meta map, which is frozen, lies in the same directory, and names the map by its number. What has that
-//! digest, the lock knows: today's definition, or one that an epoch leaves.
+//! digest, the lock knows: today's definition, or one that an epoch leaves. Where an older release starts, the lock that is pinned with
+//! the generation does.
 
 use maplock_layout::MapDef;
 use maplock_layout::lock::LockedMap;
@@ -11,7 +12,7 @@ use super::observe::{Observed, Source};
 
 /// The definition that such a map has, with its capacity. `None` where its BTF is read, where the lock knows nothing of that
 /// digest, or where the kernel tells other attributes than that definition has.
-pub(super) fn as_said(observed: &Observed, asked: &LockedMap, node: Node) -> Option<MapDef> {
+pub(crate) fn as_said(observed: &Observed, asked: &LockedMap, node: Node) -> Option<MapDef> {
     if !observed.is_denied || observed.source != Source::Attributes {
         return None;
     }
@@ -26,4 +27,13 @@ pub(super) fn as_said(observed: &Observed, asked: &LockedMap, node: Node) -> Opt
         version: known.version,
         ..observed.def.clone()
     })
+}
+
+/// Such a map in the words of the lock of the release that made it, which knows it where the one that starts does not.
+pub(crate) fn as_its_release_said(observed: &Observed, newer: &LockedMap, node: Node) -> Option<Observed> {
+    // Flags that daemons set are no part of what a map is.
+    let bare = Observed { def: observed.def.without_flags_of_memory(), ..observed.clone() };
+    let def = as_said(if newer.runtime_flags { &bare } else { observed }, newer, node)?;
+    let def = MapDef { flags: observed.def.flags, ..def };
+    Some(Observed { def, source: Source::Meta, is_denied: false, problem: None, ..observed.clone() })
 }

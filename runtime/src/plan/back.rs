@@ -2,13 +2,11 @@
 
 use maplock_layout::conversion::Conversion;
 use maplock_layout::history::LeadError;
-use maplock_layout::lock::LockedMap;
 use maplock_layout::{Digest, Disposition, MapDef, NoWayBack, SumPlace};
 
 use super::decision::{By, Decision};
 use super::recognise::{Recognised, recognise};
 use super::types::{Inputs, Return};
-use crate::generation::names::pin_name;
 use crate::inspect::Observed;
 use crate::transfer::Sum;
 
@@ -23,8 +21,7 @@ pub(super) struct Back {
 
 /// The way back; a phrase where the newer lock knows the map and no way leads back; `None` where it does not know it.
 pub(super) fn find(inputs: &Inputs<'_>, live: &Observed, to: Digest) -> Option<Result<Back, String>> {
-    let lock = inputs.newer.lock()?;
-    let newer: &LockedMap = lock.maps.values().find(|map| pin_name(&map.def.name) == live.pin)?;
+    let newer = inputs.newer.map(&live.pin)?;
     let digest = newer.def.digest();
     let known = recognise(inputs, live, newer, digest);
     if known.digest != digest {

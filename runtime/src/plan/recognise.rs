@@ -7,7 +7,7 @@ use super::same::same_but_for_capacity;
 use super::types::Inputs;
 use crate::inspect::Observed;
 use crate::inspect::normalise::normalise;
-use crate::inspect::with_version;
+use crate::inspect::{as_its_release_said, as_said, with_version};
 
 /// What is pinned.
 pub(super) struct Recognised {
@@ -23,7 +23,8 @@ pub(super) struct Recognised {
 }
 
 pub(super) fn recognise(inputs: &Inputs<'_>, live: &Observed, asked: &LockedMap, asked_digest: Digest) -> Recognised {
-    let (live, note) = with_version(live, asked, inputs.node);
+    let told = told_by_its_release(inputs, live, asked);
+    let (live, note) = with_version(told.as_ref().unwrap_or(live), asked, inputs.node);
     let old = normalise(&live, &asked.def, inputs.node);
     if same_but_for_capacity(&old, &asked.def) {
         return Recognised { old, digest: asked_digest, is_known: true, is_asked: true, note };
@@ -43,6 +44,14 @@ pub(super) fn recognise(inputs: &Inputs<'_>, live: &Observed, asked: &LockedMap,
         }
     }
     Recognised { old, digest, is_known: false, is_asked: false, note }
+}
+
+/// A map whose BTF this process may not read, and whose digest the release does not know: the lock of the release that made it does.
+fn told_by_its_release(inputs: &Inputs<'_>, live: &Observed, asked: &LockedMap) -> Option<Observed> {
+    if !live.is_denied || as_said(live, asked, inputs.node).is_some() {
+        return None;
+    }
+    as_its_release_said(live, inputs.newer.map(&live.pin)?, inputs.node)
 }
 
 /// True for a map that the new release could have made.

@@ -5,7 +5,8 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::process::{Command, Output};
 
-use maplock_tests::generations::{Daemon, Release};
+use maplock::internals::sys::Map;
+use maplock_tests::generations::{self, Daemon, FILLED, Release};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 use maplock_tests::truth;
 
@@ -69,6 +70,30 @@ fn a_generation_that_maplock_made_is_upgraded_and_restarted_without_sys_admin() 
         daemon.start(Release::Two).expect("what it left is whole");
         let problems = truth::problems(&daemon, Release::Two, 0);
         assert!(problems.is_empty(), "user {user}: {}", problems.join("\n"));
+    }
+}
+
+/// The layout of `wide` is one that only the newer release's lock knows, and nothing but its BTF and that lock tell it.
+#[test]
+fn an_older_release_converts_back_without_sys_admin() {
+    if !kernel::available() {
+        return;
+    }
+    for (user, is_kept) in [(0, true), (0, false), (SOMEBODY, true), (SOMEBODY, false)] {
+        let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+        let daemon = daemon(&bpffs, &cgroup, user);
+        let failed = |said: String| -> () { panic!("user {user}, kept: {is_kept}: {said}") };
+        start(&daemon, "two", &ENOUGH, user).unwrap_or_else(failed);
+        if !is_kept {
+            // Nothing but a conversion by the newer release's lock leads back.
+            fs::remove_file(truth::beside(&daemon.dir, "prev").join(daemon.map("wide"))).expect("it is kept");
+        }
+        start(&daemon, "one", &ENOUGH, user).unwrap_or_else(failed);
+        let wide = Map::open(&daemon.dir.join(daemon.map("wide"))).expect("it is pinned");
+        for key in 0..FILLED {
+            let value = wide.lookup(&key.to_ne_bytes()).expect("the kernel tells");
+            assert_eq!(value, Some(generations::wide(Release::One, key, 0)), "user {user}, kept: {is_kept}, key {key}");
+        }
     }
 }
 
