@@ -2,10 +2,12 @@
 
 use maplock_layout::conversion::Conversion;
 use maplock_layout::history::LeadError;
+use maplock_layout::lock::LockedMap;
 use maplock_layout::{Digest, Disposition, MapDef, NoWayBack, SumPlace};
 
 use super::decision::{By, Decision};
 use super::recognise::{Recognised, recognise};
+use super::sums;
 use super::types::{Inputs, Return};
 use crate::inspect::Observed;
 use crate::transfer::Sum;
@@ -37,6 +39,23 @@ pub(super) fn find(inputs: &Inputs<'_>, live: &Observed, to: Digest) -> Option<R
     let sums = way.sums.iter().map(sum).collect();
     let entries = Return { again: way.again, together: way.together, found: None };
     Some(Ok(Back { known, conversion: way.back, sums, entries }))
+}
+
+/// Members that are added up, with those that the newer release's lock knows, where the live map differs in its capacity alone.
+pub(super) fn with_newer_sums(
+    inputs: &Inputs<'_>,
+    live: &Observed,
+    (asked, digest): (&LockedMap, Digest),
+    sums: Vec<Sum>,
+) -> Vec<Sum> {
+    // With all that this release knows in its history: that one came later.
+    let is_newer = |newer: &&LockedMap| {
+        newer.def.digest() == digest && asked.epochs.iter().all(|epoch| newer.epochs.contains(epoch))
+    };
+    match inputs.newer.map(&live.pin).filter(is_newer) {
+        Some(newer) => sums::with_locks(sums, newer, digest),
+        None => sums,
+    }
 }
 
 impl Back {

@@ -4,11 +4,22 @@ use std::time::Duration;
 
 use maplock_layout::map::{MapDef, MapType};
 
+use super::types::{Carry, Live};
+use crate::inspect::normalise::Node;
 use crate::sys::consts::BPF_F_NO_PREALLOC;
-use crate::transfer;
+use crate::transfer::{self, Sum};
 
 /// The values with which rows of types were measured.
 const MEASURED: u32 = 64;
+
+/// What it takes to carry the entries of a map into one of that definition.
+pub(super) fn carry(node: Node, live: &Live, def: &MapDef, sums: Vec<Sum>, may_drop_entries: bool) -> Carry {
+    let entries = live.entries.unwrap_or(live.def.max_entries.into());
+    let snapshot = snapshot(&live.def, entries, node.cpus);
+    let value_size = live.def.value_size.max(def.value_size);
+    let estimate = estimate(def.map_type, value_size, entries, node.cpus);
+    Carry { sums, snapshot, estimate, may_drop_entries }
+}
 
 /// Time to carry `entries` with values of so many bytes over, by what was measured on one machine with keys of 8 and values of 64 bytes. What
 /// values have beyond that, on each CPU, is read, written and compared at about a byte a nanosecond in all.

@@ -11,7 +11,7 @@ use maplock_layout::{Digest, Disposition, Finding, Lock, Loss, MapDef, Untold, c
 
 use super::back;
 use super::capacity;
-use super::cost::{estimate, snapshot};
+use super::cost::carry;
 use super::decision::{By, Decision};
 use super::flags;
 use super::hazard::room;
@@ -20,7 +20,7 @@ use super::phrases::{carried, change, why};
 use super::recognise::{Recognised, is_exactly, lacks_layout, recognise};
 use super::removed;
 use super::sums;
-use super::types::{Action, Asked, Carry, Inputs, Kept, Live, MapPlan, Since};
+use super::types::{Action, Asked, Inputs, Kept, Live, MapPlan, Since};
 use crate::generation::names::pin_name;
 use crate::inspect::{Observed, Source};
 use crate::plan::policy::{OnMismatch, Policy};
@@ -153,6 +153,11 @@ fn replace(
         matches!(decision.disposition, Disposition::Grow | Disposition::Migrate) || back == Some(Back::Carried);
     let may_drop_entries = is_copied && may_drop(inputs, live, &known.old, &decision.def);
 
+    // An older release of the same layout.
+    if is_copied && known.digest == digest && decision.def.max_entries < known.old.max_entries {
+        sums = back::with_newer_sums(inputs, live, (asked, digest), sums);
+    }
+
     let Decision { disposition, mut why, def, by } = decision;
     let needs = (by == By::Denied && disposition == Disposition::Refuse).then_some(BY_ID);
     if is_copied {
@@ -174,7 +179,7 @@ fn replace(
         Live { id: live.id, pin: live.path.clone(), digest: known.digest, def: known.old, entries: live.entries };
     // Of those that go back it is told how many there are.
     let may_drop_entries = may_drop_entries || entries.is_none() && conversion.as_ref().is_some_and(puts_together);
-    let carry = || carry(inputs, &live, &def, sums, may_drop_entries);
+    let carry = || carry(inputs.node, &live, &def, sums, may_drop_entries);
     let action = match (back.zip(kept), disposition) {
         (Some((Back::Carried, _)), _) => {
             let carry = carry();
@@ -487,13 +492,4 @@ fn puts_together(conversion: &Conversion) -> bool {
     let is_derived = |leg: &Leg| matches!(leg, Leg::Derived(_));
     let may_meet = matches!(conversion.collide(), Some(Collide::Sum | Collide::KeepOne));
     may_meet && conversion.legs.iter().all(is_derived)
-}
-
-/// What it takes to carry the entries over.
-fn carry(inputs: &Inputs<'_>, live: &Live, def: &MapDef, sums: Vec<Sum>, may_drop_entries: bool) -> Carry {
-    let entries = live.entries.unwrap_or(live.def.max_entries.into());
-    let snapshot = snapshot(&live.def, entries, inputs.node.cpus);
-    let value_size = live.def.value_size.max(def.value_size);
-    let estimate = estimate(def.map_type, value_size, entries, inputs.node.cpus);
-    Carry { sums, snapshot, estimate, may_drop_entries }
 }

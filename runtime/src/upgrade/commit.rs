@@ -60,6 +60,7 @@ impl Staged {
         }
         let mut report = std::mem::take(&mut self.report);
         report.links = attached;
+        self.going_back.iter().for_each(|map| map.tell(report.maps.iter_mut()));
         let report = report.ended(done, self.upgrade.start);
         tracing::info!(window = ?report.window, total = ?report.total, "committed");
         Ok(report)

@@ -52,6 +52,9 @@ impl Report {
             if let Some(lost) = map.lost {
                 entries.sample(&[name, disposition, ("what", "lost")], lost);
             }
+            if let Some(incomplete) = map.incomplete {
+                entries.sample(&[name, disposition, ("what", "incomplete")], incomplete);
+            }
             entries.sample(&[name, disposition, ("what", "not_carried")], map.not_carried);
             entries.sample(&[name, disposition, ("what", "uncertain")], map.uncertain);
             bytes.sample(&labels, map.bytes);

@@ -55,6 +55,8 @@ pub struct MapReport {
     pub converted: u64,
     /// Entries that are gone; `None` where the map's type can't be counted.
     pub lost: Option<u64>,
+    /// Entries that went back to an older layout without what that has no place for; `None` where not all could be looked at.
+    pub incomplete: Option<u64>,
     /// At most so many entries lack something that old programs wrote since the copy: new ones had written over it, or a sum would have
     /// gone below nothing. In a per-CPU map that programs settled, the values of each CPU are counted.
     pub not_carried: u64,
@@ -71,8 +73,8 @@ pub struct MapReport {
     pub bytes: u64,
     /// How they were copied.
     pub method: Option<&'static str>,
-    /// True where it is certain that no entry and no write was lost, and nothing was counted twice: nothing is `lost` or `not_carried`,
-    /// and there are no `doubts`.
+    /// True where it is certain that no entry and no write was lost, and nothing was counted twice: nothing is `lost`,
+    /// `incomplete` or `not_carried`, and there are no `doubts`.
     pub exact: bool,
     /// Why it is not exact though nothing is counted as lost. They serialise as phrases.
     #[serde(serialize_with = "phrases")]
@@ -135,6 +137,7 @@ impl MapReport {
             kept: 0,
             converted: 0,
             lost: Some(0),
+            incomplete: Some(0),
             not_carried: 0,
             uncertain: 0,
             pin_stays: false,
@@ -211,7 +214,8 @@ impl MapReport {
             // Where nobody deletes, an entry is the one that was copied.
             self.uncertain = 0;
         }
-        self.exact = self.doubts.is_empty() && self.not_carried == 0 && self.lost == Some(0);
+        let is_whole = self.lost == Some(0) && self.incomplete == Some(0);
+        self.exact = self.doubts.is_empty() && self.not_carried == 0 && is_whole;
     }
 }
 
@@ -266,6 +270,11 @@ impl fmt::Display for Report {
                 Some(0) => {}
                 Some(lost) => notes.push(format!("{lost} lost")),
                 None => notes.push("what was lost can't be counted".to_owned()),
+            }
+            match map.incomplete {
+                Some(0) => {}
+                Some(entries) => notes.push(format!("{entries} without what the older layout has no place for")),
+                None => notes.push("how many lack what the older layout has no place for can't be counted".to_owned()),
             }
             if map.pin_stays {
                 notes.push("its pin stays, as nothing says whose it is".to_owned());
@@ -357,15 +366,18 @@ mod tests {
 maplock_upgrade_entries{map="backends",disposition="grow",what="kept"} 12
 maplock_upgrade_entries{map="backends",disposition="grow",what="converted"} 0
 maplock_upgrade_entries{map="backends",disposition="grow",what="lost"} 0
+maplock_upgrade_entries{map="backends",disposition="grow",what="incomplete"} 0
 maplock_upgrade_entries{map="backends",disposition="grow",what="not_carried"} 0
 maplock_upgrade_entries{map="backends",disposition="grow",what="uncertain"} 0
 maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="kept"} 0
 maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="converted"} 0
+maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="incomplete"} 0
 maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="not_carried"} 0
 maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="uncertain"} 0
 maplock_upgrade_entries{map="stats",disposition="swap",what="kept"} 0
 maplock_upgrade_entries{map="stats",disposition="swap",what="converted"} 0
 maplock_upgrade_entries{map="stats",disposition="swap",what="lost"} 812
+maplock_upgrade_entries{map="stats",disposition="swap",what="incomplete"} 0
 maplock_upgrade_entries{map="stats",disposition="swap",what="not_carried"} 0
 maplock_upgrade_entries{map="stats",disposition="swap",what="uncertain"} 0
 # HELP maplock_upgrade_copied_bytes Bytes copied for each map in the last upgrade.

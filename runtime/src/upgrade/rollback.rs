@@ -17,7 +17,6 @@ use crate::generation::names::{self, pin_name};
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
 use crate::inspect::{self, generations};
-use crate::plan::Found;
 use crate::plan::foresee::on_the_way_back;
 use crate::sys::bpffs::{self, Dir, Pin};
 use crate::sys::{Map, Object};
@@ -27,7 +26,7 @@ use crate::upgrade::changeover::Changeover;
 use crate::upgrade::discard;
 use crate::upgrade::hooks::{self, Whereabouts};
 use crate::upgrade::inputs::COUNTING;
-use crate::upgrade::look_back::found_in_converted;
+use crate::upgrade::look_back::GoesBack;
 use crate::upgrade::missing;
 use crate::upgrade::places;
 use crate::upgrade::recover;
@@ -146,8 +145,9 @@ impl Rollback {
         let missing = missing::of_kept(&site, &self.without)?;
         let way_back = generations::way_back(&site)?;
         let staged = Returning { site: &site, lock: &lock, migrations: &self.migrations, is_committed: false };
-        let report = staged.stage(&mut self.progress)?;
+        let (mut report, going_back) = staged.stage(&mut self.progress)?;
         let done = staged.commit(&missing)?;
+        going_back.iter().for_each(|map| map.tell(report.maps.iter_mut()));
         Ok(Report { way_back, ..report.ended(done, start) })
     }
 }
@@ -243,7 +243,8 @@ struct Returning<'a> {
 }
 
 impl Returning<'_> {
-    fn stage(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<Report, Error> {
+    /// With the maps whose entries go back to an older layout.
+    fn stage(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(Report, Vec<GoesBack>), Error> {
         let Site { dir, next, prev, .. } = self.site;
         let record = prev.join(names::RETURNING);
         bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
@@ -258,7 +259,7 @@ impl Returning<'_> {
         let derived = transfers_in(dir)?;
         let live_maps = maps_in(dir)?;
         let metas = (directory::meta_of(dir)?, directory::meta_of(next)?);
-        let mut returned = BTreeSet::new();
+        let (mut returned, mut going_back) = (BTreeSet::new(), Vec::new());
         for name in directory::list(next)?.iter().filter(|name| !names::is_own(name)) {
             let path = next.join(name);
             let Some(Object::Map(kept)) = directory::object_at(&path)? else { continue };
@@ -278,7 +279,8 @@ impl Returning<'_> {
                         Some(settled) => {
                             map.method = settled.method.map(transfer::Method::name);
                             map.carried(&settled);
-                            map.lost = found_in_converted(dir, was, live).and_then(Found::left_behind);
+                            let live = live.try_clone().trying(|| format!("can't hold map `{was}` open"))?;
+                            going_back.extend(GoesBack::to_kept(name, live, dir, was));
                             map.kept = transfer::count(&kept, COUNTING).unwrap_or(0);
                         }
                         None => {
@@ -313,7 +315,7 @@ impl Returning<'_> {
                 report.links.push(LinkReport { link: hook.to_owned(), what });
             }
         }
-        Ok(report)
+        Ok((report, going_back))
     }
 
     /// A generation that maplock has not made gets a meta map: that of the generation it replaces is not for it, and tells nothing of

@@ -15,7 +15,7 @@ use crate::generation::directory;
 use crate::generation::names::{self, pin_name};
 use crate::generation::origin::Origin;
 use crate::generation::site::Site;
-use crate::plan::{Action, Found, Live, MapPlan, Plan, Since};
+use crate::plan::{Action, Live, MapPlan, Plan, Since};
 use crate::sys::bpffs::{self, Named as _, Pin};
 use crate::sys::{Map, Prog};
 use crate::transfer::{self, Convert, Side, Sum, Transfer, Way};
@@ -24,7 +24,7 @@ use crate::upgrade::create::create;
 use crate::upgrade::discard;
 use crate::upgrade::hooks::Hook;
 use crate::upgrade::inputs::COUNTING;
-use crate::upgrade::look_back::found_in_converted;
+use crate::upgrade::look_back::GoesBack;
 use crate::upgrade::report::{MapReport, Progress, Report};
 use crate::upgrade::settle::return_converted;
 
@@ -38,6 +38,8 @@ pub struct Staged {
     pub(super) hooks: BTreeMap<String, (Prog, Hook)>,
     /// Maps that entries were copied from, held open: what is written to them is brought over only at the commit, whatever becomes of the pins.
     sources: Vec<Map>,
+    /// Those whose entries go back to an older layout.
+    pub(super) going_back: Vec<GoesBack>,
     pub(super) report: Report,
     pub(super) is_committed: bool,
     /// Told to those who have handles of its maps.
@@ -82,6 +84,7 @@ impl Staged {
             along: BTreeMap::new(),
             hooks: BTreeMap::new(),
             sources: Vec::new(),
+            going_back: Vec::new(),
             report: Report { left_behind, ..Report::default() },
             is_committed: false,
         };
@@ -137,8 +140,7 @@ impl Staged {
                 let map = linked(plan, (&self.upgrade.site.pin(&kept.pin)?, kept.id), &pin)?;
                 match since {
                     Since::ConvertedBack { live, .. } => {
-                        let (settled, found) = self.settle_back(&plan.map, live, &map)?;
-                        report.lost = found.and_then(Found::left_behind);
+                        let settled = self.settle_back(&plan.map, live, &map)?;
                         report.method = settled.method.map(transfer::Method::name);
                         report.carried(&settled);
                     }
@@ -148,7 +150,7 @@ impl Staged {
                 report.kept = transfer::count(&map, COUNTING).unwrap_or(0);
                 map
             }
-            Action::Convert { live, new, conversion, loss, carry, .. } => {
+            Action::Convert { live, new, conversion, loss, carry, back } => {
                 let at = self.upgrade.site.pin(&live.pin)?;
                 let old = open_live(plan, live, &at)?;
                 let map = pinned(&new.def, &pin, Some(&at), None)?;
@@ -158,7 +160,12 @@ impl Staged {
                 if loss.by_hand || conversion.collide() == Some(Collide::KeepOne) {
                     report.lost = None;
                 }
-                self.sources.push(old);
+                match back {
+                    Some(back) => {
+                        self.going_back.push(GoesBack::converted(&plan.map, old, conversion, &back.again));
+                    }
+                    None => self.sources.push(old),
+                }
                 map
             }
             Action::Grow { live, new, carry }
@@ -215,7 +222,7 @@ impl Staged {
         name: &str,
         live: &Live,
         kept: &Map,
-    ) -> Result<(transfer::Settled, Option<Found>), Error> {
+    ) -> Result<transfer::Settled, Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
         let pin = pin_name(name);
         let at = self.upgrade.site.pin(&live.pin)?;
@@ -232,9 +239,8 @@ impl Staged {
             let message = format!("no way leads back from map `{name}` any more; start again");
             Error::new(ErrorKind::Place, message)
         })?;
-        let found = found_in_converted(dir, &was, &live);
-        self.sources.push(live);
-        Ok((settled, found))
+        self.going_back.extend(GoesBack::to_kept(name, live, dir, &was));
+        Ok(settled)
     }
 
     /// As [`Self::copy`], every entry in its new layout.

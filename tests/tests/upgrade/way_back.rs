@@ -8,7 +8,7 @@ use maplock::layout::conversion::Answers;
 use maplock::layout::lock::{Merge, OnUpgrade};
 use maplock::layout::map::MapType;
 use maplock::layout::{Disposition, Lock, ObjectMaps, epochs, observe, observe_after};
-use maplock::{ErrorKind, Options, Policies, Report, Rollback, Spec, confirm, dry_run};
+use maplock::{ErrorKind, OnMismatch, Options, Policies, Policy, Report, Rollback, Spec, confirm, dry_run};
 use maplock_tests::kernel::{self, Bpffs};
 use maplock_tests::maps_of;
 use maplock_tests::toolchain::{Clang, Order};
@@ -146,7 +146,9 @@ fn what_the_older_layout_has_no_place_for_is_counted_by_the_data() {
             false => "1 of 3 entries of `flows` lose what the older layout has no place for",
         };
         assert!(outcome(&v1, &dir).contains(told), "{}", outcome(&v1, &dir));
-        start(&v1, &dir);
+        let report = start(&v1, &dir);
+        assert_eq!((report.maps[0].lost, report.maps[0].incomplete), (Some(0), Some(1)), "{report}");
+        assert!(!report.maps[0].exact && report.to_string().contains("1 without what the older layout has no place for"));
         for id in 1..=3 {
             assert_eq!(get(&dir, id), Some(10_u64.to_ne_bytes().to_vec()));
         }
@@ -176,6 +178,68 @@ fn a_roll_back_counts_the_keys_that_the_older_layout_has_no_place_for() {
     let report = Rollback::new(&dir).run().expect("there is a way back");
     assert_eq!((report.maps[0].kept, report.maps[0].lost), (1, Some(2)));
     assert_eq!(get(&dir, 1), Some(6_u64.to_ne_bytes().to_vec()));
+}
+
+/// What is written between the copy and the switch is counted too.
+#[test]
+fn what_goes_back_incomplete_is_counted_once_nothing_writes_it_any_more() {
+    let Some(clang) = Clang::newest() else { return };
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.dir("daemon");
+    let v1 = first(&object(&clang, ID, "__u64 n;"));
+    let v2 = next(&v1, &object(&clang, ID, "__u64 n; __u64 color;"), &with_default("value.color", "7"));
+    for way in ["a new map", "the kept map", "a roll-back"] {
+        start(&v2, &dir);
+        if way != "a new map" {
+            start(&v1, &dir);
+            start(&v2, &dir);
+        } else {
+            confirm(&dir, std::time::Duration::ZERO).expect("confirmed");
+        }
+        put(&dir, &[1], &[10, 8]);
+        put(&dir, &[2], &[10, 7]);
+        let report = if way == "a roll-back" {
+            Rollback::new(&dir).run().expect("there is a way back")
+        } else {
+            let staged = Options::new(Spec::from(v1.clone()), &dir).begin().expect("begun").stage().expect("staged");
+            put(&dir, &[2], &[10, 9]);
+            staged.commit().expect("committed")
+        };
+        let wanted = if way == "a roll-back" { 1 } else { 2 };
+        assert_eq!(report.maps[0].incomplete, Some(wanted), "{way}: {report}");
+        assert!(report.to_prometheus().contains(&format!("what=\"incomplete\"}} {wanted}\n")), "{way}");
+        start(&v1, &dir);
+    }
+}
+
+/// The layout is the same, so that no epoch says anything.
+#[test]
+fn a_smaller_older_release_adds_up_what_the_newer_one_knows_as_counts() {
+    let Some(clang) = Clang::newest() else { return };
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.dir("daemon");
+    let v1 = first(&object(&clang, ID, "__u64 n;"));
+    let mut v2 = epochs::merge(&v1, "flows", &[("n".to_owned(), Merge::Sum)].into()).expect("a counter");
+    v2.maps.get_mut("flows").expect("it is there").def.max_entries = 256;
+    start(&v1, &dir);
+    start(&v2, &dir);
+    put(&dir, &[1], &[10]);
+    let all = Policy { larger: OnMismatch::Refuse, ..Policy::default() };
+    let options = Options::new(Spec::from(v1), &dir).policies(Policies { all, ..Policies::default() });
+    let staged = options.begin().expect("begun").stage().expect("staged");
+    let map = staged.map("flows").expect("it is staged");
+    assert_eq!(map.info().max_entries, 64);
+    // Both count before it is settled.
+    put(&dir, &[1], &[13]);
+    map.update(&1_u32.to_ne_bytes(), &14_u64.to_ne_bytes(), 0).expect("there is room");
+    let report = staged.commit().expect("committed");
+    assert_eq!(get(&dir, 1), Some(17_u64.to_ne_bytes().to_vec()), "{report}");
 }
 
 #[test]
