@@ -7,10 +7,23 @@ use crate::layout::{CompositeKind, Layout, Shape};
 pub use crate::map_type::MapType;
 use crate::map_type::{InnerCapacity, Keys, Kind, Values};
 
+/// Bytes of a map's name that the kernel keeps (`BPF_OBJ_NAME_LEN`, with its NUL).
+pub const NAME_KEPT: usize = 15;
+
+/// What the kernel keeps of a map's name.
+#[must_use]
+pub fn kept_name(name: &str) -> &str {
+    let mut end = name.len().min(NAME_KEPT);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    &name[..end]
+}
+
 /// What an object, a lockfile or the kernel says of one map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapDef {
-    /// Its name in the object: all of it, where the kernel keeps 15 bytes.
+    /// Its name in the object: all of it, where the kernel keeps [`NAME_KEPT`] bytes.
     pub name: String,
     /// `BPF_MAP_TYPE_*`.
     pub map_type: MapType,

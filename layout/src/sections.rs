@@ -2,11 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::map::{MapDef, Origin};
+use crate::map::{MapDef, NAME_KEPT, Origin};
 use crate::objects::ObjectMaps;
 
-/// Bytes of a map's name without the NUL (`BPF_OBJ_NAME_LEN`).
-const NAME: usize = 15;
 /// Bytes that libbpf keeps free for the section, whatever it is called.
 const SECTION: usize = 7;
 
@@ -16,7 +14,7 @@ fn libbpf_name(object: &str, section: &str) -> String {
     if section.get(1..).is_some_and(|rest| rest.contains('.')) {
         return section.to_owned();
     }
-    let prefix: String = object.chars().take(NAME - section.len().clamp(SECTION, NAME)).collect();
+    let prefix: String = object.chars().take(NAME_KEPT - section.len().clamp(SECTION, NAME_KEPT)).collect();
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '.' { c } else { '_' };
     format!("{prefix}{section}").chars().map(plain).collect()
 }

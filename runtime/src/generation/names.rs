@@ -1,5 +1,7 @@
 //! What the names in a generation mean. bpffs refuses a dot in a name; `@` is fine.
 
+use maplock_layout::map::{NAME_KEPT, kept_name};
+
 use crate::generation::meta;
 use crate::generation::text::FRESH;
 
@@ -124,20 +126,18 @@ impl Alike {
 /// Whether a pin that is not called as the map is may be the map's all the same.
 #[must_use]
 pub(crate) fn alike(map: &str, pin: &str) -> Option<Alike> {
-    /// Bytes of a name that the kernel keeps.
-    const KEPT: usize = 15;
     let name = pin_name(map);
     if pin == name {
         return None;
     }
-    if name.get(..KEPT) == Some(pin) {
+    if kept_name(&name) == pin {
         return Some(Alike::Cut);
     }
     let section = map.starts_with('.').then(|| pin.find(&name)).flatten();
     // The whole is cut as well, and a custom section goes without the object's name.
     let is_of_object = section.is_some_and(|at| (1..=8).contains(&at) && at + name.len() == pin.len())
         || map.starts_with('.')
-            && pin.len() == KEPT
+            && pin.len() == NAME_KEPT
             && (1..=8).any(|at| pin.get(at..).is_some_and(|end| end.len() > 3 && name.starts_with(end)));
     is_of_object.then_some(Alike::OfObject)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use maplock_layout::btf::{Btf, BtfKind, BtfType, Resolver};
+use maplock_layout::map::kept_name;
 use maplock_layout::{Composite, CompositeKind, Layout, Member, Shape};
 
 use crate::sys;
@@ -87,10 +88,8 @@ impl Layouts {
     /// The version that a tag on a map's variable says; 0 where there is none, or several maps could be meant. Loaders that give the
     /// kernel all of an object's BTF, as libbpf does, give it that too.
     pub(super) fn version(&self, info: &sys::MapInfo) -> u32 {
-        /// Bytes of a map's name that the kernel keeps (`BPF_OBJ_NAME_LEN`, with its NUL).
-        const KEPT: usize = 15;
-        let is_meant = |name: &str| name.as_bytes().iter().take(KEPT).eq(info.name.as_bytes());
-        let mut said = self.versions.get(&info.btf_id).into_iter().flatten().filter(|(name, _)| is_meant(name));
+        let said = self.versions.get(&info.btf_id).into_iter().flatten();
+        let mut said = said.filter(|(name, _)| kept_name(name) == info.name);
         let first = said.next().map_or(0, |(_, version)| *version);
         if said.all(|(_, version)| *version == first) { first } else { 0 }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use maplock_layout::map::MapType;
+use maplock_layout::map::{MapType, kept_name};
 use maplock_layout::map_type::Behaviour;
 
 use crate::error::{Error, ErrorKind, Trying as _};
@@ -99,7 +99,7 @@ impl Staged {
         // Ids can't be looked up in a user namespace, or without CAP_SYS_ADMIN.
         let Ok(map) = Map::from_id(id) else { return Ok(()) };
         let info = map.info();
-        let is_meant = |spec: &str| spec.get(..15).unwrap_or(spec) == info.name;
+        let is_meant = |spec: &str| kept_name(spec) == info.name;
         let meant =
             self.maps.iter().find(|(spec, staged)| is_meant(spec) && staged.map.info().map_type == info.map_type);
         match meant {
