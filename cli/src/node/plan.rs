@@ -190,7 +190,7 @@ impl Asking<'_> {
                 ));
                 continue;
             }
-            let entries = sample(map, &Migrations::default(), self.args.sample)
+            let entries = sample(map, &plan.dir, &Migrations::default(), self.args.sample)
                 .map_err(|error| failed(format!("could not read entries of map `{}`", map.map), error))?;
             all.push(Samples {
                 map: map.map.clone(),

@@ -8,11 +8,11 @@ use maplock_layout::conversion::{Cast, Collide, Conversion, Leg};
 use maplock_layout::map_type::Behaviour;
 use maplock_layout::{MapDef, differing};
 
-use crate::error::{Error, ErrorKind, Trying as _};
+use crate::error::{Error, ErrorKind};
 use crate::generation::derivation::Ways;
+use crate::generation::site::Site;
+use crate::plan::sample::open_live;
 use crate::plan::types::{Action, Live, MapPlan, Since};
-use crate::sys::Map;
-use crate::sys::bpffs::Dir;
 use crate::transfer::migrate::Migrations;
 use crate::transfer::{self, Way};
 
@@ -205,15 +205,24 @@ pub fn rehearse(
         }
         Action::TakeBack { since: Since::ConvertedBack { live, .. }, new, .. } => {
             let pin = live.pin.file_name().unwrap_or_default().to_string_lossy();
-            let Some(ways) = Ways::read(&Dir::at(dir), &pin)?.reversed() else { return Ok(None) };
+            let Some(ways) = Ways::read(&Site::at(dir)?.dir, &pin)?.reversed() else { return Ok(None) };
             (live, &new.def, Some((ways.there, ways.back)), true)
         }
         Action::Grow { live, new, .. } | Action::Shrink { live, new, .. } => (live, &new.def, None, false),
         Action::CarryBack { live, new, .. } => (live, &new.def, None, true),
         _ => return Ok(None),
     };
-    if !matches!(live.def.map_type.row().entries, Behaviour::Copied | Behaviour::OneByOne) {
-        return untried(format!("entries of a {} can't be read without being changed", live.def.map_type));
+    match live.def.map_type.row().entries {
+        Behaviour::Copied | Behaviour::OneByOne => {}
+        Behaviour::MovedAtSettle => {
+            let noun = live.def.map_type.noun();
+            return untried(format!("{noun} can't be read without taking its entries out"));
+        }
+        // Nothing of them can be refused, and an entry is as good as its inner map.
+        Behaviour::InnerMapsById => {
+            return untried("its entries are maps, which go on as they are: there is nothing to convert".to_owned());
+        }
+        Behaviour::Refilled | Behaviour::Events | Behaviour::NotCopyable(_) => return Ok(None),
     }
     let by_hand = |conversion: &Conversion| conversion.legs.iter().any(|leg| matches!(leg, Leg::ByHand { .. }));
     if let Some((there, _)) = way.as_ref().filter(|(there, _)| by_hand(there))
@@ -244,7 +253,7 @@ pub fn rehearse(
     };
     let started = Instant::now();
     let mut trying = Trying::new(rehearsed, way.as_ref(), migrations, most)?;
-    trying.all(live)?;
+    trying.all(dir, live)?;
     Ok(Some(Ok(Rehearsed { time: started.elapsed(), ..trying.into })))
 }
 
@@ -290,13 +299,9 @@ impl Trying {
         Ok(Self { into, there, back, strict, keys: HashMap::new(), most })
     }
 
-    fn all(&mut self, live: &Live) -> Result<(), Error> {
+    fn all(&mut self, dir: &Path, live: &Live) -> Result<(), Error> {
         let pin = live.pin.display();
-        let map = Map::open(&live.pin).trying(|| format!("can't open map `{pin}`"))?;
-        if map.info().id != live.id {
-            let message = format!("pin `{pin}` was exchanged for another while the upgrade was planned; start again");
-            return Err(Error::new(ErrorKind::Place, message));
-        }
+        let map = open_live(dir, live)?;
         let read = transfer::each_entry(&map, &mut |key, values| {
             self.entry(key, values);
             Ok(())

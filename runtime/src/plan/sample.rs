@@ -1,6 +1,9 @@
 //! Some entries as they are and as they will be, before anything is touched.
 
+use std::path::Path;
+
 use crate::error::{Error, ErrorKind, Trying as _};
+use crate::generation::site::Site;
 use crate::plan::types::{Action, Live, MapPlan};
 use crate::sys::Map;
 use crate::transfer::Way;
@@ -23,11 +26,14 @@ pub struct Sample {
 /// Up to `most` entries of a map that is to be converted, each with what it becomes. None where nothing is converted, or entries have
 /// no keys.
 ///
+/// `dir` is the directory of the live generation.
+///
 /// # Errors
 /// Where the map can't be read, or its conversion is code that is not among `migrations`.
-pub fn sample(plan: &MapPlan, migrations: &Migrations, most: usize) -> Result<Vec<Sample>, Error> {
-    let Action::Convert { conversion, live: Live { pin, .. }, .. } = &plan.action else { return Ok(Vec::new()) };
-    let map = Map::open(pin).trying(|| format!("can't open map `{}`", pin.display()))?;
+pub fn sample(plan: &MapPlan, dir: &Path, migrations: &Migrations, most: usize) -> Result<Vec<Sample>, Error> {
+    let Action::Convert { conversion, live, .. } = &plan.action else { return Ok(Vec::new()) };
+    let pin = &live.pin;
+    let map = open_live(dir, live)?;
     let info = map.info();
     let way = Way::new(conversion, migrations, info.key_size, info.value_size);
     let way = way.map_err(|error| Error::because(ErrorKind::Usage, format!("map `{}`", plan.map), error))?;
@@ -49,4 +55,16 @@ pub fn sample(plan: &MapPlan, migrations: &Migrations, most: usize) -> Result<Ve
         key = map.next_key(Some(&current)).trying(failed)?;
     }
     Ok(samples)
+}
+
+/// The live map of a plan, which is none if somebody has put something else in its place.
+pub(super) fn open_live(dir: &Path, live: &Live) -> Result<Map, Error> {
+    let pin = Site::at(dir)?.pin(&live.pin)?;
+    let shown = pin.display();
+    let map = Map::open(&pin).trying(|| format!("can't open map `{shown}`"))?;
+    if map.info().id != live.id {
+        let message = format!("pin `{shown}` was exchanged for another while the upgrade was planned; start again");
+        return Err(Error::new(ErrorKind::Place, message));
+    }
+    Ok(map)
 }

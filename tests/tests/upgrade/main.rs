@@ -8,6 +8,7 @@ mod kept;
 mod kinds;
 mod loaders;
 mod lock;
+mod looked_at;
 mod meaning;
 #[cfg(target_arch = "x86_64")]
 mod meanwhile;
