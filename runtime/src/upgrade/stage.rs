@@ -217,12 +217,7 @@ impl Staged {
     }
 
     /// What was written since the kept map was left, converted back into it.
-    fn settle_back(
-        &mut self,
-        name: &str,
-        live: &Live,
-        kept: &Map,
-    ) -> Result<transfer::Settled, Error> {
+    fn settle_back(&mut self, name: &str, live: &Live, kept: &Map) -> Result<transfer::Settled, Error> {
         let Site { dir, next, .. } = &self.upgrade.site;
         let pin = pin_name(name);
         let at = self.upgrade.site.pin(&live.pin)?;

@@ -148,7 +148,9 @@ fn what_the_older_layout_has_no_place_for_is_counted_by_the_data() {
         assert!(outcome(&v1, &dir).contains(told), "{}", outcome(&v1, &dir));
         let report = start(&v1, &dir);
         assert_eq!((report.maps[0].lost, report.maps[0].incomplete), (Some(0), Some(1)), "{report}");
-        assert!(!report.maps[0].exact && report.to_string().contains("1 without what the older layout has no place for"));
+        assert!(
+            !report.maps[0].exact && report.to_string().contains("1 without what the older layout has no place for")
+        );
         for id in 1..=3 {
             assert_eq!(get(&dir, id), Some(10_u64.to_ne_bytes().to_vec()));
         }
