@@ -6,8 +6,9 @@ use crate::upgrade::stage::Staged;
 
 #[cfg_attr(docsrs, doc(cfg(feature = "aya")))]
 impl Staged {
-    /// A loader that uses the staged maps for the maps of their names, whatever pinning the object asks for. A map that the spec does
-    /// not have is made anew, never opened from a path of aya's own choice.
+    /// A loader that uses the staged maps for the maps of their names, whatever pinning the object asks for. It is told their
+    /// capacities, which may be larger than the object's. A map that the spec does not have is made anew, never opened from a path of
+    /// aya's own choice.
     ///
     /// ```no_run
     /// # fn f(staged: maplock::Staged, object: &[u8]) -> Result<(), Box<dyn std::error::Error>> {
@@ -18,9 +19,11 @@ impl Staged {
     pub fn aya(&self) -> EbpfLoader<'_> {
         let mut loader = EbpfLoader::new();
         loader.default_map_pin_directory(self.staging_dir());
-        for (name, _) in self.maps() {
+        for (name, map) in self.maps() {
             if let Some(pin) = self.pin(name) {
                 loader.map_pin_path(name, pin);
+                // Since 0.16, aya refuses a pin of another capacity than the object's; before, its arrays ended at the object's.
+                loader.map_max_entries(name, map.info().max_entries);
             }
         }
         loader

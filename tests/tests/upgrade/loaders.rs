@@ -6,7 +6,11 @@ use std::path::Path;
 
 use libbpf_rs::ObjectBuilder;
 use maplock::internals::sys::{Map, Prog};
+use maplock::layout::lock::LockedMap;
+use maplock::layout::map::{MapDef, Pinning};
+use maplock::layout::{Disposition, Lock};
 use maplock::{AttachType, ErrorKind, Hook, Options, Spec, Staged};
+use maplock_layout_tests::maps_of as maps_of_object;
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 
 use crate::releases::{object, spec};
@@ -75,6 +79,37 @@ fn aya_gets_the_staged_maps_whatever_pinning_the_object_asks_for() {
         staged.commit().expect("committed");
     }
     assert_eq!(names_of_the_machine(), machine, "nothing is pinned at aya's own path");
+}
+
+/// An array of the object, in a lock that says how many entries it has.
+fn states(object: &Path, max_entries: u32) -> Spec {
+    let maps = maps_of_object(&std::fs::read(object).expect("it is committed")).expect("an object");
+    let def = maps.into_iter().find(|map| map.name == "STATES").expect("it has it");
+    let def = MapDef { max_entries, pinning: Pinning::ByName, ..def };
+    Spec::from(Lock { maps: [(def.name.clone(), LockedMap::new(def))].into(), ..Lock::default() })
+}
+
+#[test]
+fn aya_is_told_the_capacity_of_a_map_that_is_larger_than_its_object_says() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("states");
+    let object = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bpf/rust/objects/btf_maps.o");
+    Options::new(states(&object, 16), &dir)
+        .begin()
+        .expect("begun")
+        .stage()
+        .expect("staged")
+        .commit()
+        .expect("committed");
+    let staged = Options::new(states(&object, 8), &dir).begin().expect("begun").stage().expect("staged");
+    assert_eq!(staged.plan().map("STATES").expect("it is planned").disposition(), Disposition::Reuse);
+    let ebpf = staged.aya().load_file(&object).expect("aya takes the larger map");
+    let states = aya::maps::Array::<_, u32>::try_from(ebpf.map("STATES").expect("it has it")).expect("an array");
+    assert_eq!(states.len(), 16);
+    assert_eq!(states.get(&15, 0).expect("in the map"), 0);
 }
 
 #[test]
