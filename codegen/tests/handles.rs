@@ -254,7 +254,7 @@ fn what_the_page_on_handles_shows_compiles() {
     project.write("Cargo.toml", MANIFEST.replace("ROOT", &repository).replace("flowtop", "page"));
     project.write("build.rs", BUILD_SCRIPT.replace("ROOT", &repository));
     project.copy("codegen/tests/daemon/flow.h", "bpf/flow.h").copy("codegen/tests/daemon/flow.bpf.c", "bpf/flow.bpf.c");
-    let used = "/// All of it.\npub fn all(staged: &maplock::Staged, file: &std::fs::File) {\n    let results = (block(\"/\".as_ref()), one_of_them(file), fill(staged));\n    drop(results);\n}\n";
+    let used = "/// All of it.\npub fn all(staged: &maplock::Staged, file: &std::fs::File) {\n    let results = (block(\"/\".as_ref()), one_of_them(file), fill(staged), take_over(maplock::Policies::default()));\n    drop(results);\n}\n";
     project.write("src/lib.rs", format!("//! The page.\n#![deny(warnings)]\n{block}\n{used}"));
     project.build().succeeds();
 }
