@@ -8,6 +8,7 @@ mod near;
 pub mod normalise;
 mod observe;
 mod said;
+mod uses;
 mod version;
 mod way_back;
 
@@ -19,6 +20,8 @@ pub use layouts::Layouts;
 pub use near::{Near, Place, near};
 pub use observe::{Observed, Source, observe};
 pub(crate) use said::{as_its_release_said, as_said};
+pub use uses::Looked;
+pub(crate) use uses::{User, programs_in, users};
 pub(crate) use version::with_version;
 pub use way_back::{MapBack, WayBack};
 pub(crate) use way_back::{generation_number, lacks_layout};

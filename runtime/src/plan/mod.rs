@@ -2,6 +2,7 @@
 
 mod back;
 mod capacity;
+mod commit_by;
 mod cost;
 mod decide;
 mod decision;
@@ -12,7 +13,7 @@ mod gone;
 pub(crate) mod hazard;
 mod hazards;
 mod names;
-mod other_pins;
+pub(crate) mod other_pins;
 mod over_nothing;
 mod phrases;
 pub(crate) mod policy;
@@ -35,15 +36,16 @@ use maplock_layout::map_type::Behaviour;
 
 #[doc(hidden)]
 pub use crate::generation::pinned_lock::PinnedLock;
+pub use commit_by::CommitBy;
 pub use hazard::{Doubt, Hazard, Overwritten};
 #[doc(hidden)]
 pub use types::Inputs;
-pub use types::{Action, Asked, Carry, CommitBy, Kept, Live, MapPlan, Plan, Return, Since};
+pub use types::{Action, Asked, Carry, Kept, Live, MapPlan, Plan, Return, Since};
 
 pub use unpinned::Unpinned;
 
 pub use crate::generation::names::Alike;
-pub use crate::inspect::{MapBack, Near, Place, WayBack};
+pub use crate::inspect::{Looked, MapBack, Near, Place, WayBack};
 pub use crate::transfer::{Found, Sum};
 
 pub(crate) use recognise::lacks_layout;
@@ -65,7 +67,8 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     other_pins::tell(inputs, &mut maps);
     let leaves_kept = !inputs.kept.is_empty() && changes_nothing(inputs, &maps);
     let unpinned = over_nothing::find(inputs, &mut maps);
-    Plan { dir: inputs.dir.to_owned(), maps, commit: CommitBy::default(), leaves_kept, unpinned, way_back: None }
+    let (dir, commit) = (inputs.dir.to_owned(), CommitBy::default());
+    Plan { dir, maps, commit, leaves_kept, unpinned, way_back: None, looked: None }
 }
 
 /// True where the live generation says that it asked for the very same maps. What loaders fill is made anew at each start.

@@ -6,14 +6,16 @@ use std::time::Duration;
 use maplock_layout::Untold;
 use serde_json::{Value, json};
 
+use super::commit_by::CommitBy;
 use super::hazards;
 use super::table::Table;
-use super::types::{Action, CommitBy, MapPlan, Plan, Since};
+use super::types::{Action, MapPlan, Plan, Since};
 use super::unpinned::Unpinned;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.head().iter().chain(&self.table()).try_for_each(|line| writeln!(f, "{line}"))?;
+        let looked = self.looked_words();
+        self.head().iter().chain(&self.table()).chain(&looked).try_for_each(|line| writeln!(f, "{line}"))?;
         f.write_str(&self.outcome())
     }
 }
@@ -124,7 +126,8 @@ impl Plan {
     /// `way_back` (what a roll-back leads to after it, or null: an object of `generation`, a number or null, `maps`, a list of `map`, `from`, `to`
     /// of those that have another layout then or are not in both, and `unknown`, names of maps of which nothing tells),
     /// `unpinned` (null; where no map of the release is pinned there: `exists`, `names`, `has_kept` and `near`, a list of `dir`, `leads_to`,
-    /// `place`, `maps` and `alike`), `types_unknown` (how many of the pinned maps are known by their sizes alone, in whole or in part),
+    /// `place`, `maps` and `alike`), `looked` (null; where a map is left behind, where was looked for others who have it: `mount`, numbers of
+    /// `directories`, `programs` and `maps`, and `left_out`, phrases), `types_unknown` (how many of the pinned maps are known by their sizes alone, in whole or in part),
     /// and `maps`: a list of objects, by name, with
     ///
     /// - `map`, `was` (the name of its pin so far, where it was renamed, or null), `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
@@ -134,8 +137,8 @@ impl Plan {
     /// - `gives_up`, `inexact`: members that a conversion gives up (`name[]`: the end of an array), or may not keep exactly; `by_hand`: true
     ///   where code of the daemon decides;
     /// - `types_unknown`: what of the pinned map is known by its size alone: null, `all`, `key`, `value`, or `inner`;
-    /// - `pin_removed`: the number of the map whose pin somebody removed, or null; `other_pins`: other names of the map that is left
-    ///   behind;
+    /// - `pin_removed`: the number of the map whose pin somebody removed, or null; `other_pins`: other pins of the map that is left
+    ///   behind, by name, and by path where they are in another directory;
     /// - `goes_back`: of a map whose entries go back to an older layout, what was found in them, or null: `entries` that were looked at, and how many
     ///   of them lose what tells their `keys` apart, or something of their `values`, or are `unfit`; `is_all`: true where none was left out;
     /// - `entries` (null where not known), `old_max_entries`, `max_entries`;
@@ -157,6 +160,7 @@ impl Plan {
             "leaves_kept": self.leaves_kept,
             "way_back": self.way_back,
             "unpinned": self.unpinned.as_ref().map(Unpinned::to_json),
+            "looked": self.looked,
             "types_unknown": self.maps.iter().filter(|map| map.untold().is_some()).count(),
             "estimate_ms": milliseconds(self.estimate()),
             "maps": maps,

@@ -10,7 +10,8 @@ use maplock_layout::{Digest, Disposition, Finding, Loss, MapDef, Untold};
 use crate::generation::meta::Meta;
 use crate::generation::pinned_lock::PinnedLock;
 use crate::inspect::normalise::Node;
-use crate::inspect::{Observed, WayBack};
+use crate::inspect::{Looked, Observed, WayBack};
+use crate::plan::commit_by::CommitBy;
 use crate::plan::hazard::Hazard;
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
@@ -35,19 +36,9 @@ pub struct Plan {
     pub way_back: Option<WayBack>,
     /// Where no map of the release is pinned there: what is there instead.
     pub unpinned: Option<Unpinned>,
-}
-
-/// How the pins of the new generation come into the place of the old.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum CommitBy {
-    /// One atomic exchange of two directories.
-    #[default]
-    Exchange,
-    /// A rename for each pin. No path is ever absent, but a reader of two of them can see two generations.
-    EachPin {
-        /// Why the directory can't be exchanged: a phrase.
-        why: String,
-    },
+    /// Where was looked for others who have a map that is left behind; `None` where none is, and as an upgrade begins, which does not wait
+    /// for that.
+    pub looked: Option<Looked>,
 }
 
 /// What an upgrade will do to one map.
@@ -66,7 +57,8 @@ pub struct MapPlan {
     pub findings: Vec<Finding>,
     /// The kernel's number of the map whose pin somebody removed, where the live generation lists one of that name.
     pub removed: Option<u32>,
-    /// Other pins in the directory of the very map that is left behind: whoever opens it there goes on with the old entries.
+    /// Other pins of the very map that is left behind, by name, and by path where they are in another directory: whoever opens it there
+    /// goes on with the old entries.
     pub other_pins: Vec<String>,
     /// The capability that this process lacks, where the map is refused for that alone.
     pub needs: Option<&'static str>,

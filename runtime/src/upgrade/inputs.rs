@@ -24,7 +24,8 @@ use crate::upgrade::{places, shown};
 /// How long the entries of one map may be counted for the plan, and for a report.
 pub(super) const COUNTING: Duration = Duration::from_millis(20);
 
-/// The plan for `dir`, without taking the lock or changing anything: what [`Options::begin`](crate::Options::begin) would plan now.
+/// The plan for `dir`, without taking the lock or changing anything: what [`Options::begin`](crate::Options::begin) would plan now. It
+/// also says who else has a map that would be left behind ([`Plan::looked`]).
 ///
 /// # Errors
 /// As [`Options::begin`](crate::Options::begin).
@@ -34,7 +35,12 @@ pub fn dry_run(spec: &Spec, dir: &Path, policies: &Policies) -> Result<Plan, Err
         shown::check(&site)?;
         shown::check_links(&site)?;
     }
-    look(spec, &site, policies, None).map(|(plan, _)| plan)
+    let (mut plan, _) = look(spec, &site, policies, None)?;
+    let left = plan.left();
+    if !left.is_empty() && !plan.is_refused() {
+        plan.tell_users(inspect::users(&site, &left));
+    }
+    Ok(plan)
 }
 
 /// The plan; and why the upgrade does not begin, where a name that it needs is taken.

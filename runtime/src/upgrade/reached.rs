@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use maplock_layout::map::{MapType, kept_name};
-use maplock_layout::map_type::Behaviour;
+use maplock_layout::map::kept_name;
 
 use crate::error::{Error, ErrorKind, Trying as _};
+use crate::inspect::programs_in;
 use crate::sys::privileges::BY_ID;
 use crate::sys::{Map, Prog};
 use crate::upgrade::stage::Staged;
@@ -125,26 +125,4 @@ fn another(map: &str, id: u32, what: &str) -> Error {
          (`map_pin_path`), and `staged.libbpf(..)` (it clears the map's pin path and calls `reuse_fd`)"
     );
     Error::new(ErrorKind::Usage, message)
-}
-
-/// Ids of the programs that a map has in its entries, with where: entries of `prog_array`, and of devmaps and cpumaps that have a program.
-fn programs_in(map: &Map) -> std::io::Result<Vec<(String, u32)>> {
-    let info = map.info();
-    // `struct bpf_devmap_val`, `struct bpf_cpumap_val`: a number, and a program where the value has 8 bytes.
-    let at = match info.map_type {
-        MapType::PROG_ARRAY => 0,
-        of if of.row().entries == Behaviour::OneByOne && info.value_size == 8 => 4,
-        _ => return Ok(Vec::new()),
-    };
-    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_ne_bytes);
-    let mut found = Vec::new();
-    let mut key = map.next_key(None)?;
-    // A key behind one that was deleted is the first again.
-    for _ in 0..u64::from(info.max_entries) * 2 {
-        let Some(current) = key else { break };
-        let id = map.lookup(&current)?.and_then(|value| value.get(at..at + 4).map(word));
-        found.extend(id.filter(|id| *id != 0).map(|id| (word(&current).to_string(), id)));
-        key = map.next_key(Some(&current))?;
-    }
-    Ok(found)
 }

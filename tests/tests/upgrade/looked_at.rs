@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use maplock::internals::rehearse::rehearse;
 use maplock::internals::sample::sample;
-use maplock::internals::sys::{Map, NewMap};
+use maplock::internals::sys::{Map, NewMap, NewProg, Prog};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Lock, MapDef};
-use maplock::{Migrations, Options, Policies, Spec, dry_run};
+use maplock::{AttachType, Migrations, Options, Policies, Spec, dry_run};
 use maplock_tests::generations::{Daemon, Release};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 
@@ -76,6 +77,71 @@ fn why_a_map_is_not_rehearsed_is_said_of_its_type() {
         assert_eq!(untried.why, why);
         fs::remove_dir_all(&dir).expect("ours");
     }
+}
+
+#[test]
+fn others_who_have_a_map_that_is_left_behind_are_named_with_where_was_looked() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let daemon = Daemon::new(bpffs.dir("of").join("daemon"), &cgroup);
+    daemon.start(Release::One).expect("it is installed");
+    let plan = || dry_run(&daemon.spec(Release::Two), &daemon.dir, &daemon.policies()).expect("a plan");
+    let before = plan();
+    // Its own hooks use it.
+    assert_eq!(before.map(&daemon.map("counts")).map(|map| map.why.contains("same map")), Some(false), "{before}");
+    let looked = before.looked.clone().expect("maps are left behind");
+    assert!(looked.directories >= 2 && looked.programs >= 2 && looked.maps > 8, "{looked:?}");
+    assert!(!before.to_string().contains("no other"), "{before}");
+
+    let pin = daemon.dir.join(daemon.map("counts"));
+    let counts = Map::open(&pin).expect("it is pinned");
+    let elsewhere = bpffs.dir("elsewhere").join("deep");
+    fs::create_dir(&elsewhere).expect("made");
+    fs::hard_link(&pin, elsewhere.join("c")).expect("one mount");
+    // What a link leads to is looked at once, where it is.
+    symlink(&elsewhere, bpffs.path().join("link")).expect("made");
+    // r1 = the map; r0 = 1; exit.
+    let fd = u64::from(counts.as_fd().as_raw_fd().cast_unsigned());
+    let insns = [0x1118 | fd << 32, 0, 0x0000_0001_0000_00b7, 0x95];
+    let prog = Prog::load(&NewProg {
+        prog_type: 9,
+        expected_attach_type: AttachType::CGROUP_INET_SOCK_CREATE.0,
+        name: "theirs",
+        insns: &insns,
+        flags: 0,
+        functions: None,
+        attach_btf_id: 0,
+    });
+    let prog = prog.expect("the verifier takes it");
+    let prog_id = prog.info().expect("the kernel tells").id;
+    let outer = Map::create(&NewMap {
+        name: "theirs_too",
+        inner: Some(counts.as_fd()),
+        ..NewMap::new(MapType::HASH_OF_MAPS, 4, 4, 4)
+    });
+    let outer = outer.expect("made");
+    outer.update(&[7; 4], &counts.as_fd().as_raw_fd().to_ne_bytes(), 0).expect("it fits");
+
+    let plan = plan();
+    let map = plan.map(&daemon.map("counts")).expect("the release has it");
+    let shown = elsewhere.join("c").display().to_string();
+    assert_eq!(map.other_pins, [shown.clone()]);
+    for said in [
+        format!("`{shown}` is a pin of the same map, and goes on showing the old entries"),
+        format!(
+            "program `theirs` (id {prog_id}), of no hook here, uses the same map, and goes on with the old entries"
+        ),
+        format!("map `theirs_too` (id {}) holds the same map, and goes on leading to the old entries", outer.info().id),
+    ] {
+        assert!(map.why.contains(&said), "{said}: {}", map.why);
+    }
+    let words = plan.looked_words().expect("somebody was found");
+    assert!(words.contains(&format!("directories of `{}`, ", bpffs.path().display())), "{words}");
+    assert!(words.ends_with(" maps, not in processes"), "{words}");
+    assert!(plan.to_string().contains(&words), "{plan}");
+    assert_eq!(plan.to_json()["looked"]["left_out"], serde_json::json!([]));
 }
 
 fn start(spec: Spec, dir: &Path) {

@@ -26,7 +26,7 @@ pub(super) fn render(told: &Foreseen) -> String {
     if let Some(rehearsal) = &told.rehearsal {
         rehearsed(rehearsal, &mut out);
     }
-    for note in &told.notes {
+    for note in told.notes.iter().chain(&told.plan.looked_words()) {
         _ = writeln!(out, "{BOLD}note{BOLD:#}: {note}");
     }
     let denied = told.denied.iter().map(|denied| &denied.error);
