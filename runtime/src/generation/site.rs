@@ -32,6 +32,10 @@ pub(crate) struct Site {
     rule: Arc<Rule>,
 }
 
+/// The staged and the kept generation where there is no place beside the live one.
+const NEXT: &str = "maplock@next";
+const PREV: &str = "maplock@prev";
+
 /// So often may a symbolic link lead to another one.
 const MOST_LINKS: usize = 40;
 
@@ -74,8 +78,7 @@ impl Site {
         let is_root = live.is_some() && bpffs::is_mount_root(&live_dir).trying(|| looked(dir))?;
         let site = if is_root {
             let live_dir = live_dir.held().trying(|| looked(dir))?;
-            let inside = |name: &str| live_dir.dir(name);
-            let (next, prev) = (inside("maplock@next"), inside("maplock@prev"));
+            let (next, prev) = (live_dir.dir(NEXT), live_dir.dir(PREV));
             Self { above: live_dir.clone(), dir: live_dir, next, prev, early: None, is_root, rule }
         } else {
             let name = name.to_string_lossy();
@@ -101,6 +104,41 @@ impl Site {
                 Err(Error::new(ErrorKind::Place, message))
             }
         }
+    }
+
+    /// The generation that was staged through a mount of this directory, from where there is no place beside it; `None` where none was.
+    pub(crate) fn next_within(&self) -> Result<Option<Dir>, Error> {
+        self.within(NEXT)
+    }
+
+    /// That which was kept so.
+    pub(crate) fn prev_within(&self) -> Result<Option<Dir>, Error> {
+        self.within(PREV)
+    }
+
+    fn within(&self, name: &str) -> Result<Option<Dir>, Error> {
+        let dir = self.dir.dir(name);
+        // What anybody else has put there stays his.
+        let is_ours = |stat: &rustix::fs::Stat| {
+            let is_dir = FileType::from_raw_mode(stat.st_mode).is_dir();
+            is_dir && stat.st_dev == self.rule.device && self.trusts(stat.st_uid)
+        };
+        let is_there = !self.is_root && lstat(&self.dir)?.is_some() && lstat(&dir)?.as_ref().is_some_and(is_ours);
+        Ok(is_there.then_some(dir))
+    }
+
+    /// As the next upgrade finds it: for those who only look.
+    pub(crate) fn as_found(self) -> Result<Self, Error> {
+        let (next, prev) = (self.next_within()?, self.prev_within()?);
+        let next = if lstat(&self.next)?.is_some() { None } else { next };
+        Ok(Self { next: next.unwrap_or(self.next), prev: prev.unwrap_or(self.prev), ..self })
+    }
+
+    /// True for the name of one of its generations that lies within the live one.
+    pub(crate) fn is_within(&self, name: &str) -> bool {
+        [&self.next, &self.prev]
+            .iter()
+            .any(|dir| dir.path().parent() == Some(self.dir.path()) && dir.path().ends_with(name))
     }
 
     /// True for the owner of what belongs to a generation.

@@ -10,7 +10,7 @@ use crate::generation::directory::has_record;
 use crate::generation::names;
 use crate::generation::records::{Recovered, Unfinished, unfinished};
 use crate::generation::site::Site;
-use crate::sys::bpffs::{Dir, Named as _};
+use crate::sys::bpffs::Dir;
 use crate::transfer::migrate::Migrations;
 
 /// The generations of one daemon, as they lie there at the moment.
@@ -40,7 +40,7 @@ pub struct Generations {
 /// # Errors
 /// Where the directory is not on a bpffs, or the kernel does not let us look.
 pub fn generations(dir: &Path) -> Result<Generations, Error> {
-    let site = Site::at(dir)?;
+    let site = Site::at(dir)?.as_found()?;
     let beside = |dir: &Dir| -> Result<_, Error> {
         let inventory = within(dir)?;
         Ok(inventory.exists.then_some(inventory))
@@ -57,10 +57,7 @@ pub fn generations(dir: &Path) -> Result<Generations, Error> {
     let has_returned = has_record(&site.dir, names::RETURNED)?;
     let way_back = kept.as_ref().map(|kept| WayBack::between(&live, kept));
     let mut foreign = live.foreign(|_| false);
-    foreign.retain(|name| {
-        let beside = [&site.next, &site.prev].iter().any(|dir| dir.name().is_ok_and(|beside| beside == &**name));
-        !(KERNEL_OWN.contains(&name.as_str()) || site.is_root && beside)
-    });
+    foreign.retain(|name| !(KERNEL_OWN.contains(&name.as_str()) || site.is_within(name)));
     Ok(Generations { live, kept, staged, way_back, has_returned, next, needs_code, foreign })
 }
 

@@ -30,7 +30,7 @@ pub(super) const COUNTING: Duration = Duration::from_millis(20);
 /// # Errors
 /// As [`Options::begin`](crate::Options::begin).
 pub fn dry_run(spec: &Spec, dir: &Path, policies: &Policies) -> Result<Plan, Error> {
-    let site = Site::at(dir)?;
+    let site = Site::at(dir)?.as_found()?;
     if records::unfinished(&site)?.is_none() {
         shown::check(&site)?;
         shown::check_links(&site)?;
@@ -106,7 +106,7 @@ pub(super) fn look(
     let former: Vec<String> = plan.former().map(str::to_owned).collect();
     let is_former = |pin: &str| former.iter().any(|former| former == pin);
     let foreign = live.foreign(|pin| is_spec(pin) || is_lacked(pin) || is_former(pin));
-    plan.commit = match foreign.into_iter().next() {
+    plan.commit = match foreign.into_iter().find(|name| !site.is_within(name)) {
         _ if site.is_root => plan::CommitBy::EachPin { why: "the directory is the root of a mount".to_owned() },
         Some(name) if live.meta.is_none() => {
             plan::CommitBy::EachPin { why: format!("the directory also holds `{name}`, and nothing says whose it is") }

@@ -1,5 +1,6 @@
 //! From one generation to the next: begin, plan, stage, commit; and back again.
 
+mod adopt;
 pub(crate) mod begin;
 mod changeover;
 mod commit;

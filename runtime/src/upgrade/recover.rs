@@ -6,6 +6,7 @@ use crate::generation::site::Site;
 use crate::generation::{derivation, directory, names};
 use crate::sys::bpffs;
 use crate::transfer::migrate::Migrations;
+use crate::upgrade::adopt::adopt;
 use crate::upgrade::changeover::Changeover;
 use crate::upgrade::discard;
 use crate::upgrade::report::Done;
@@ -33,6 +34,7 @@ impl Found {
 /// The maps of an upgrade that did not end whose entries only code converts that this program does not have: it would be taken back.
 pub(crate) fn lacks_code(site: &Site, migrations: &Migrations) -> Result<Vec<String>, Error> {
     site.check()?;
+    adopt(site)?;
     match records::unfinished(site)? {
         Some(Unfinished::Switching { commit, is_moving: false }) => {
             derivation::lacks_code(&site.next, commit, migrations)
@@ -45,6 +47,7 @@ pub(crate) fn lacks_code(site: &Site, migrations: &Migrations) -> Result<Vec<Str
 pub(crate) fn recover(site: &Site, migrations: &Migrations) -> Result<Found, Error> {
     // Under the lock once more: what was there before may have gone, and something else come.
     site.check()?;
+    adopt(site)?;
     let unfinished = records::unfinished(site)?;
     let resumed = |commit, is_moving| Changeover { site, migrations, commit, is_moving, is_resumed: true };
     if let Some(Unfinished::InPlace(commit) | Unfinished::Switching { commit, .. }) = unfinished

@@ -6,11 +6,12 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::time::Duration;
 
-use maplock::internals::sys::{Map, NewProg, Prog};
+use maplock::internals::inspect::generations;
+use maplock::internals::sys::{Map, NewProg, Prog, bpffs};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Lock, MapDef};
-use maplock::{AttachType, Error, ErrorKind, Hook, Options, Policies, Rollback, Spec};
+use maplock::{AttachType, Error, ErrorKind, Hook, Options, Policies, Recovered, Rollback, Spec};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 use tempfile::TempDir;
 
@@ -96,6 +97,71 @@ fn nothing_begins_at_a_bind_mount_that_shows_an_older_generation() {
         start(seen, 32, cgroup).expect("it is live again");
         assert_eq!(id(seen), id(&dir));
     }
+}
+
+/// Through the mount there is no place beside the directory.
+#[test]
+fn what_was_kept_through_a_bind_mount_is_the_kept_generation_of_the_directory() {
+    if !kernel::available() {
+        return;
+    }
+    for then in ["roll back", "upgrade", "confirm"] {
+        let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+        let (dir, prev) = (bpffs.path().join("flow"), bpffs.path().join("flow@prev"));
+        start(&dir, 4, Some(&cgroup)).expect("installed");
+        start(&dir, 8, Some(&cgroup)).expect("upgraded");
+        let view = View::of(&dir);
+        let id_of_8 = id(&dir);
+        start(view.0.path(), 16, Some(&cgroup)).expect("it is live");
+        assert_eq!((id(view.0.path()), id(&dir.join("maplock@prev"))), (id(&dir), id_of_8));
+        // As those see it who only look.
+        let seen = generations(&dir).expect("it can be looked at");
+        assert_eq!(seen.kept.map(|kept| kept.maps["flows"].observed.id), Some(id_of_8));
+        assert_eq!(seen.foreign, Vec::<String>::new());
+        let plan = maplock::dry_run(&spec(32), &dir, &Policies::default()).expect("a plan");
+        assert!(!plan.to_string().contains("one by one"), "{plan}");
+        match then {
+            "roll back" => {
+                let report = Rollback::new(&dir).run().expect("there is a way back");
+                assert_eq!((id(&dir), report.maps[0].lost), (id_of_8, Some(0)), "{report}");
+            }
+            "upgrade" => {
+                let id_of_16 = id(&dir);
+                start(&dir, 32, Some(&cgroup)).expect("upgraded");
+                assert_eq!(id(&prev), id_of_16);
+            }
+            _ => {
+                maplock::confirm(&dir, Duration::ZERO).expect("confirmed");
+                assert!(!prev.exists());
+            }
+        }
+        assert!(!dir.join("maplock@prev").exists() && !prev.join("maplock@prev").exists(), "{then}");
+        assert!(!dir.join("maplock@next").exists() && !bpffs.path().join("flow@next").exists(), "{then}");
+    }
+}
+
+/// A crash on the way of an upgrade through the mount.
+#[test]
+fn what_was_staged_through_a_bind_mount_is_brought_into_order_from_the_directory() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("flow");
+    start(&dir, 4, None).expect("installed");
+    let view = View::of(&dir);
+    let staged = Options::new(spec(8), view.0.path()).begin().expect("begun").stage().expect("staged");
+    let (within, aside) = (dir.join("maplock@next"), bpffs.dir("aside"));
+    let names = bpffs::names(&within).expect("it can be listed").expect("it is there");
+    names.iter().for_each(|name| fs::hard_link(within.join(name), aside.join(name)).expect("linked"));
+    drop(staged);
+    // As a process leaves it that was killed.
+    fs::rename(&aside, &within).expect("moved");
+    let seen = generations(&dir).expect("it can be looked at");
+    assert_eq!((seen.next, seen.foreign), (Recovered::Discarded, Vec::new()));
+    let upgrade = Options::new(spec(4), &dir).begin().expect("begun");
+    assert_eq!(upgrade.recovered(), Recovered::Discarded);
+    assert!(!within.exists() && !bpffs.path().join("flow@next").exists());
 }
 
 #[test]
