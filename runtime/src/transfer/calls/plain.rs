@@ -223,7 +223,8 @@ pub(in crate::transfer) fn prefix(key: &[u8]) -> Vec<u8> {
     key
 }
 
-/// The second pass, not atomic: a write of a new program between a lookup and the update after it is lost.
+/// The second pass, not atomic: a write of a new program between a lookup and the update after it is lost. The snapshot is written last: of a
+/// process that is killed before that, the entry is settled again, and what is added up is added twice. Written first, all of it would be lost.
 pub(in crate::transfer) fn settle(
     transfer: &Transfer<'_>,
     base: &Map,

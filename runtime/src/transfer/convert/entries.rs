@@ -324,7 +324,8 @@ impl<'a> Converter<'a> {
         }
     }
 
-    /// Not atomic: a write of a new program between a look and the update after it is lost.
+    /// Not atomic: a write of a new program between a look and the update after it is lost. The snapshot is written last: of a process that is
+    /// killed before that, the entry is settled again, and what is added up is added twice. Written first, all of it would be lost.
     fn apply_by_calls(&self, all: &[Changes], settled: &mut Settled) -> Result<(), TransferError> {
         let mut to = Exact::new(self.convert.to, self.method)?;
         let mut base = Exact::new(self.base, self.method)?;
