@@ -33,7 +33,7 @@ impl MapPlan {
 /// A phrase for each thing that may go wrong, with all maps to which it may happen.
 pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
     let mut words = Vec::new();
-    let mut unknown = Vec::new();
+    let (mut unknown, mut replaced) = (Vec::new(), Vec::new());
     let mut doubted: BTreeMap<BTreeSet<Doubt>, Vec<&str>> = BTreeMap::new();
     for map in maps {
         let (name, hazard) = (map.map.as_str(), &map.hazard);
@@ -46,6 +46,9 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
         }
         words.extend(hazard.overwritten.as_ref().map(|of| overwritten(name, of)));
         let mut doubts = hazard.doubts.clone();
+        if doubts.remove(&Doubt::UserMayReplace) {
+            replaced.push(name);
+        }
         if map.action.carry().is_some_and(|carry| carry.may_drop_entries) {
             // That is told of it anyway.
             doubts.remove(&Doubt::Evicts);
@@ -59,6 +62,12 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
         let maps = list(maps.into_iter());
         format!("entries of {maps} that go meanwhile may come back or keep a wrong count ({})", because.join(", "))
     }));
+    if !replaced.is_empty() {
+        let maps = list(replaced.into_iter());
+        words.push(format!(
+            "what user space puts in the place of an entry of {maps} until the switch is not brought over"
+        ));
+    }
     if !unknown.is_empty() {
         let maps = list(unknown.into_iter());
         words.push(format!(

@@ -12,6 +12,7 @@ mod looked_at;
 mod meaning;
 #[cfg(target_arch = "x86_64")]
 mod meanwhile;
+mod objects;
 mod optional;
 mod pins;
 mod privileges;

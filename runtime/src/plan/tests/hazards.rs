@@ -145,3 +145,17 @@ fn an_array_that_becomes_a_hash_has_keys_that_can_go() {
     assert_eq!(doubts(&by_user), [Doubt::UserMayDelete]);
     assert_eq!(told(&case(&counts)), "nothing is lost");
 }
+
+#[test]
+fn maps_of_kernel_objects_do_not_follow_what_user_space_replaces() {
+    for map_type in [T::HASH_OF_MAPS, T::DEVMAP_HASH, T::CPUMAP] {
+        let of = |max_entries| MapDef { key_size: 4, value_size: 4, ..def("stats", map_type, &uint(4), max_entries) };
+        let reads = ProgramUse::default();
+        let mut case = Case::one(&of(4), &of(8)).known(&reads, &reads);
+        let line = "every entry is kept; what user space puts in the place of an entry of `stats` until the switch is not brought over";
+        assert_eq!((told(&case), doubts(&case)), (line.to_owned(), vec![Doubt::UserMayReplace]), "{map_type}");
+        assert_eq!(case.plan().to_json()["maps"][0]["exact"], false, "{map_type}");
+        case.lock.maps.get_mut("stats").expect("it is there").user_never_deletes = false;
+        assert_eq!(doubts(&case), [Doubt::UserMayDelete, Doubt::UserMayReplace], "{map_type}");
+    }
+}
