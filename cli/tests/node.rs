@@ -27,7 +27,7 @@ fn running() -> Option<Node> {
 #[test]
 fn the_help_says_what_each_command_does() {
     let mut seen = String::new();
-    for verb in ["", "plan", "inspect", "dump", "rollback", "confirm"] {
+    for verb in ["", "plan", "inspect", "dump", "rollback", "confirm", "recover"] {
         let output = support::tool_at(env!("CARGO_BIN_EXE_maplock"))
             .args(verb.split_whitespace())
             .arg("--help")
@@ -356,6 +356,30 @@ fn a_roll_back_that_was_killed_is_completed_by_a_second_call() {
     assert!(told.stderr.contains("warning: a roll-back had ended after its commit"), "{}", told.stderr);
     let again = node.run("rollback fs/minimesh --message-format json");
     assert_eq!(again.json()["resumed"], false, "{}", again.stdout);
+}
+
+#[test]
+fn what_fails_at_each_start_is_given_up_by_the_command_that_the_error_names() {
+    let Some(node) = running() else { return };
+    let staged = node.stage("v2.lock", Policies::default());
+    // As a process leaves it that is killed: without its lock, and with what it had staged.
+    let (next, aside) = (node.sandbox.path("fs/minimesh@next"), node.sandbox.path("fs/aside"));
+    fs::rename(&next, &aside).expect("moved");
+    drop(staged);
+    fs::rename(&aside, &next).expect("moved back");
+    bpffs::write_record(&next.join("commit@record"), "upgrade exchange").expect("a record");
+    // Nothing tells any more what was copied.
+    fs::remove_file(next.join("backends@base")).expect("the snapshot");
+    let failed = node.run("rollback fs/minimesh");
+    assert_eq!(failed.code, Some(101), "{}", failed.stdout);
+    let advice = "give up what can't be carried over: maplock ";
+    let command = failed.stderr.split_once(advice).and_then(|(_, rest)| rest.lines().next()).expect(&failed.stderr);
+    assert_eq!(command, "recover fs/minimesh --discard");
+    assert_eq!(node.run("recover fs/minimesh").code, Some(2), "it says what it gives up");
+    insta::assert_snapshot!(node.transcript(&[command, command, "recover fs/minimesh --by-calls"]));
+    let told = node.run(&format!("{command} --message-format json")).json();
+    assert_eq!((&told["taken_back"], &told["resumed"]), (&false.into(), &false.into()));
+    node.upgrade("v2.lock");
 }
 
 #[test]

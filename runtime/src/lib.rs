@@ -24,6 +24,7 @@
 //! - [`Policies`]: what to do where the lock's history has no answer;
 //! - [`Staged`]: the new generation beside the live one, committed or dropped as a whole;
 //! - [`Rollback`], [`confirm`]: back to the kept generation, or away with it;
+//! - [`Recovery`]: the end of an upgrade that no start completes;
 //! - [`Report`]: what was done;
 //! - [`handles`]: the maps' entries, typed, once the layout was verified.
 //!
@@ -83,10 +84,12 @@ pub use transfer::migrate::{Entries, Migrate, MigrateError, Migrations};
 pub use upgrade::begin::{Options, Upgrade};
 pub use upgrade::hooks::{AttachType, Hook};
 pub use upgrade::inputs::dry_run;
+pub use upgrade::recovery::Recovery;
 pub use upgrade::report::{LinkReport, MapReport, Progress, Report};
 pub use upgrade::rollback::{Rollback, confirm};
 pub use upgrade::stage::Staged;
 pub use upgrade::taken_back::LeftBehind;
+pub use upgrade::way_out::WayOut;
 pub use zerocopy;
 
 /// What maplock's own tools, tests and benchmarks need besides: no part of the interface, and different in the next version.

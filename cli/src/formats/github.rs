@@ -38,6 +38,7 @@ pub(crate) const FORMAT: Format = Format {
         pins: None,
         entries: None,
         returned: None,
+        recovered: None,
         confirmed: None,
         live: None,
     },

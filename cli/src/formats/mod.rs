@@ -83,6 +83,8 @@ pub(crate) struct Node {
     pub(crate) entries: Option<fn(&node::Pinned, node::Piece<'_>) -> String>,
     /// `maplock rollback`.
     pub(crate) returned: Form<node::Returned>,
+    /// `maplock recover`.
+    pub(crate) recovered: Form<node::Recovered>,
     /// `maplock confirm`.
     pub(crate) confirmed: Form<node::Confirmed>,
     /// `maplock watch`: a line for each generation, as it comes.
@@ -149,6 +151,13 @@ impl Subject for node::Pins {
 impl Subject for node::Returned {
     fn form(format: &Format) -> Form<Self> {
         format.node.returned
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Subject for node::Recovered {
+    fn form(format: &Format) -> Form<Self> {
+        format.node.recovered
     }
 }
 
@@ -223,9 +232,9 @@ mod tests {
             assert!(of_plugin && rule.is_some() && rules.is_some(), "{name}");
             #[cfg(target_os = "linux")]
             {
-                let Node { plan, pins, entries, returned, confirmed, live } = &format.node;
-                let of_node = plan.is_some() && pins.is_some() && entries.is_some();
-                assert!(of_node && returned.is_some() && confirmed.is_some() && live.is_some(), "{name}");
+                let Node { plan, pins, entries, returned, recovered, confirmed, live } = &format.node;
+                let of_looks = plan.is_some() && pins.is_some() && entries.is_some() && live.is_some();
+                assert!(of_looks && returned.is_some() && recovered.is_some() && confirmed.is_some(), "{name}");
             }
         }
     }

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use maplock::layout::Disposition;
 use maplock::{OnMismatch, OnMissing, Policies, Policy};
 
-use super::{Confirmed, Foreseen, Pins, Returned};
+use super::{Confirmed, Foreseen, Pins, Recovered, Returned};
 use crate::args::When;
 use crate::error::NoAnswer;
 use crate::formats::{self, Format};
@@ -48,6 +48,8 @@ pub(crate) enum Verb {
     Rollback(RollbackArgs),
     /// Remove the kept generation, so that no roll-back is possible any more
     Confirm(ConfirmArgs),
+    /// End an upgrade that no start completes, and say what that costs
+    Recover(RecoverArgs),
     /// Tell which generation is live, then each new one as it comes; with a command, run it for each
     Watch(WatchArgs),
 }
@@ -282,6 +284,39 @@ pub(crate) struct RollbackArgs {
     /// How to say it
     #[arg(long, value_parser = formats::parser::<Returned>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each start brings into order what a crash left, and so do `rollback` and `confirm`. This is for where they fail with the same error each
+time. Where nothing is left of an upgrade, nothing is done.")]
+pub(crate) struct RecoverArgs {
+    /// Directory of the pins
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) by: WayOutArgs,
+
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+
+    /// How to say it
+    #[arg(long, value_parser = formats::parser::<Recovered>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct WayOutArgs {
+    /// Go back to the live generation. It costs what the new programs wrote since the switch to maps that were copied or converted for them
+    #[arg(long)]
+    pub(crate) discard: bool,
+
+    /// Complete it by system calls in place of programs. It costs certainty: what is written at the very moment can be lost, and what was
+    /// brought over before can be counted twice
+    #[arg(long)]
+    pub(crate) by_calls: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod log;
 pub(crate) mod names;
 mod plan;
 mod privileges;
+mod recover;
 mod rollback;
 mod watch;
 
@@ -19,6 +20,7 @@ pub(crate) use confirm::Confirmed;
 pub(crate) use dump::{Piece, Pinned};
 pub(crate) use inspect::{Link, Pins, Program};
 pub(crate) use plan::{Foreseen, Rehearsal, Samples};
+pub(crate) use recover::Ended as Recovered;
 pub(crate) use rollback::Returned;
 pub(crate) use watch::Live;
 
@@ -47,6 +49,7 @@ pub fn main(cli: &Cli) -> Ended {
         Verb::Dump(args) => dump::run(args),
         Verb::Rollback(args) => rollback::run(args),
         Verb::Confirm(args) => confirm::run(args),
+        Verb::Recover(args) => recover::run(args),
     };
     crate::end(said, failing)
 }

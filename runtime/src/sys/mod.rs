@@ -12,6 +12,7 @@ mod cpus;
 mod fdinfo;
 mod link;
 mod map;
+mod memlock;
 mod mmap;
 mod named;
 mod notify;

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::memlock;
+
 /// What BTF, maps, programs and links are looked up with by their numbers (`bpf_*_get_fd_by_id` in kernel/bpf/syscall.c).
 pub const BY_ID: &str = "CAP_SYS_ADMIN";
 
@@ -42,7 +44,12 @@ pub fn hint(error: &io::Error) -> Option<String> {
     match error.raw_os_error() {
         Some(libc::EPERM) => {
             let lacks: Vec<_> = missing().iter().map(|(name, purpose)| format!("{name} ({purpose})")).collect();
-            (!lacks.is_empty()).then(|| format!("; this process, of user {}, lacks {}", user(), lacks.join(", ")))
+            if lacks.is_empty() {
+                return memlock::too_low().map(|kib| {
+                    format!("; before Linux 5.11, maps and programs count against RLIMIT_MEMLOCK, which is {kib} KiB here: raise it")
+                });
+            }
+            Some(format!("; this process, of user {}, lacks {}", user(), lacks.join(", ")))
         }
         Some(libc::EACCES) if user() != 0 => {
             Some(format!("; this process is of user {}: look at owner and mode of the path", user()))

@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
+use super::memlock;
+
 /// `enum bpf_cmd` of include/uapi/linux/bpf.h.
 #[derive(Debug, Clone, Copy)]
 #[repr(u32)]
@@ -37,15 +39,29 @@ pub(super) enum Cmd {
     LinkDetach = 34,
 }
 
+impl Cmd {
+    /// True for those that make what counts against RLIMIT_MEMLOCK.
+    fn takes_memory(self) -> bool {
+        matches!(self, Self::MapCreate | Self::ProgLoad | Self::BtfLoad)
+    }
+}
+
 /// Calls bpf(2). Whatever addresses `attr` holds must be good for what the command does with them.
 ///
 /// # Safety
 /// `A` is the part of `union bpf_attr` that belongs to `cmd`, without padding that is not zero, and each pointer in it leads to
 /// memory that the command may read or write for the lengths that `attr` gives or the object implies.
 pub(super) unsafe fn bpf<A>(cmd: Cmd, attr: &mut A) -> io::Result<i32> {
-    // SAFETY: the caller vouches for what `attr` holds; the kernel reads `size_of::<A>()` bytes of it, and takes the rest as zero.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, cmd as libc::c_long, std::ptr::from_mut(attr), size_of::<A>()) };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(result).unwrap_or(i32::MAX)) }
+    let mut call = || {
+        let attr = std::ptr::from_mut(attr);
+        // SAFETY: the caller vouches for what `attr` holds; the kernel reads `size_of::<A>()` bytes of it, and takes the rest as zero.
+        let result = unsafe { libc::syscall(libc::SYS_bpf, cmd as libc::c_long, attr, size_of::<A>()) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(result).unwrap_or(i32::MAX)) }
+    };
+    match call() {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) && cmd.takes_memory() && memlock::raise() => call(),
+        result => result,
+    }
 }
 
 /// [`bpf`], for commands that return a file descriptor.

@@ -103,8 +103,7 @@ impl Options {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
         let lock = Exclusive::lock(&site, self.wait)?;
-        let recover::Found { recovered, taken_back, .. } = recover::recover(&site, &self.migrations)?;
-        let left_behind = taken_back.unwrap_or_default();
+        let recover::Found { recovered, left_behind, .. } = recover::recover(&site, &self.migrations)?;
         shown::check(&site)?;
         shown::check_links(&site)?;
         let (mut plan, taken) = look(&self.spec, &site, &self.policies, Some(&self.migrations))?;
@@ -155,8 +154,8 @@ impl Upgrade {
         self.recovered
     }
 
-    /// Where that upgrade had switched links and was taken back, since this program does not have the code that converts its entries: what its
-    /// programs wrote meanwhile and is lost. The report has it too.
+    /// What programs wrote around the switch of that upgrade and is lost, or may be: where it was taken back, since this program does not have
+    /// the code that converts its entries; or completed by steps that can lose a write. The report has it too.
     #[must_use]
     pub fn left_behind(&self) -> &[LeftBehind] {
         &self.left_behind

@@ -10,6 +10,7 @@
 //! 4. the two directories are exchanged, or the pins renamed one by one;
 //! 5. links that the new generation does not have are detached, and what was needed for the way only is removed.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Instant;
 
@@ -24,13 +25,14 @@ use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
 use crate::sys::bpffs::{self, Dir};
 use crate::transfer::migrate::Migrations;
-use crate::transfer::{Prepared, TransferError};
+use crate::transfer::{Prepared, Settled, TransferError};
 use crate::upgrade::discard;
 use crate::upgrade::links::{detach_vanished, grace_period, is_gone, open_link, switch};
 use crate::upgrade::report::{Done, LinkReport};
-use crate::upgrade::settle::unsettled;
+use crate::upgrade::settle::{Open, Settling, unsettled};
 use crate::upgrade::shown;
 use crate::upgrade::taken_back::LeftBehind;
+use crate::upgrade::way_out::WayOut;
 
 /// Goes on with the staged generation, which is complete.
 pub(crate) struct Changeover<'a> {
@@ -43,6 +45,8 @@ pub(crate) struct Changeover<'a> {
     pub(crate) is_moving: bool,
     /// Another process began it, and may have settled some of the maps.
     pub(crate) is_resumed: bool,
+    /// What somebody gives up so that it ends.
+    pub(crate) way_out: Option<WayOut>,
 }
 
 impl Changeover<'_> {
@@ -57,8 +61,9 @@ impl Changeover<'_> {
                     return Err(match self.undo(done.is_settling) {
                         Ok(lost) => lost.iter().fold(error, |error, lost| error.and(&format!("; {lost}"))),
                         Err(worse) => error.and(&format!(
-                            "; and going back failed as well: {worse}; what is staged stays in `{}`, and the next start tries again",
-                            self.site.next.display()
+                            "; and going back failed as well: {worse}; what is staged stays in `{}`, and the next start tries again{}",
+                            self.site.next.display(),
+                            self.advice()
                         )),
                     });
                 }
@@ -75,6 +80,17 @@ impl Changeover<'_> {
         Ok(done)
     }
 
+    /// For those who see the same error at each start.
+    fn advice(&self) -> String {
+        match self.is_resumed {
+            true => format!(
+                "; if that fails too, give up what can't be carried over: maplock recover {} --discard",
+                self.site.dir.display()
+            ),
+            false => String::new(),
+        }
+    }
+
     /// Returns when the first link was switched.
     fn switch_and_settle(&self, done: &mut Done) -> Result<Instant, Error> {
         let next = &self.site.next;
@@ -88,7 +104,7 @@ impl Changeover<'_> {
         }
         let mut prepared = derived
             .iter()
-            .map(|(name, open)| open.prepare(false).map_err(|error| unsettled(name, error)))
+            .map(|(name, open)| open.prepare(self.settling(false)).map_err(|error| unsettled(name, error)))
             .collect::<Result<Vec<_>, _>>()?;
         if !self.is_resumed {
             prepared.iter_mut().for_each(Prepared::catch_up);
@@ -111,11 +127,29 @@ impl Changeover<'_> {
         done.is_settling = true;
         for ((name, open), prepared) in derived.iter().zip(&prepared) {
             let started = Instant::now();
-            let settled = open.settle(prepared, false).map_err(|error| unsettled(name, error))?;
+            let settled = self.settle(open, prepared, false).map_err(|error| unsettled(name, error))?;
             tracing::info!(map = name, ?settled, "settled what the old programs wrote since the copy");
             done.settled.push(((*name).clone(), settled, started.elapsed()));
         }
         Ok(start)
+    }
+
+    fn settling(&self, back: bool) -> Settling {
+        Settling { back, by_calls: self.way_out == Some(WayOut::ByCalls) }
+    }
+
+    /// Settles a map. Where programs fail once more after a crash, system calls do it: an error that comes each time would keep each start
+    /// from its end.
+    fn settle(&self, open: &Open<'_>, prepared: &Prepared<'_>, back: bool) -> Result<Settled, TransferError> {
+        let how = self.settling(back);
+        match open.settle(prepared, how) {
+            Err(error @ TransferError::Kernel { .. }) if self.is_resumed && !how.by_calls => {
+                tracing::warn!(%error, "what was written since the copy is brought over by system calls");
+                let how = Settling { by_calls: true, ..how };
+                open.settle(&open.prepare(how)?, how)
+            }
+            settled => settled,
+        }
     }
 
     /// How the staged maps were derived from the live ones.
@@ -155,30 +189,41 @@ impl Changeover<'_> {
         // New hooks end; programs of theirs may still run.
         let mut ended = Done::default();
         detach_vanished(next, dir, &mut ended)?;
-        // Without a link of both generations, a map may have been settled all the same.
-        if switched || is_settling || !ended.links.is_empty() {
+        if self.way_out == Some(WayOut::Discard) {
+            let staged = list(next)?;
+            let maps: BTreeSet<_> = staged.iter().filter_map(|name| names::map_of_derivation(name)).collect();
+            left_behind.extend(maps.into_iter().map(str::to_owned).map(|map| LeftBehind {
+                map,
+                entries: None,
+                maybe: false,
+            }));
+        } else if switched || is_settling || !ended.links.is_empty() {
+            // Without a link of both generations, a map may have been settled all the same.
             grace_period()?;
             for (name, record) in self.staged_transfers()? {
                 let Some(staged) = record.open(&dir.join(record.old_name(&name)), next, &name, self.migrations)? else {
                     continue;
                 };
-                let settled = staged.prepare(true).and_then(|prepared| staged.settle(&prepared, true));
+                let prepared = staged.prepare(self.settling(true));
+                let settled = prepared.and_then(|prepared| self.settle(&staged, &prepared, true));
                 match settled {
                     // The old map is whole all the same: entries are converted without taking anything out of it.
                     Err(error @ TransferError::NoWayBack { .. }) => {
                         tracing::debug!(map = name, %error, "what the new programs wrote is not carried back");
-                        left_behind.push(LeftBehind { map: name, entries: None });
+                        left_behind.push(LeftBehind { map: name, entries: None, maybe: false });
                     }
                     // What fits is back. The old map would have had no room for the rest either; to give up here would be to try for
                     // ever.
                     Err(error @ TransferError::Full { failed, .. }) => {
                         tracing::error!(map = name, %error, "entries of the new programs are lost");
-                        left_behind.push(LeftBehind { map: name, entries: Some(failed) });
+                        left_behind.push(LeftBehind { map: name, entries: Some(failed), maybe: false });
                     }
                     result => {
                         let settled = result.map_err(|error| unsettled(&name, error))?;
                         if settled.kept_new + settled.not_carried > 0 {
-                            left_behind.push(LeftBehind { map: name, entries: None });
+                            left_behind.push(LeftBehind { map: name, entries: None, maybe: false });
+                        } else {
+                            left_behind.extend(LeftBehind::of(&name, &settled));
                         }
                     }
                 }

@@ -52,8 +52,15 @@ impl Staged {
         // From here on the directories say what is to be done, and an error has been dealt with.
         self.is_committed = true;
         let migrations = &self.upgrade.migrations;
-        let done =
-            Changeover { site: &self.upgrade.site, migrations, commit, is_moving: false, is_resumed: false }.run()?;
+        let done = Changeover {
+            site: &self.upgrade.site,
+            migrations,
+            commit,
+            is_moving: false,
+            is_resumed: false,
+            way_out: None,
+        }
+        .run()?;
         // What can't be looked at now is not known to those who ask.
         if let Ok(Some(generation)) = Generation::at(self.upgrade.site.dir.path()) {
             self.origin.is_committed(generation);

@@ -76,7 +76,7 @@ impl Report {
             "maplock_upgrade_left_behind_info",
             "What the programs of an upgrade before wrote that was taken back, and is lost: entries at the least.",
         );
-        for LeftBehind { map, entries } in &self.left_behind {
+        for LeftBehind { map, entries, .. } in &self.left_behind {
             let entries = entries.map_or("unknown".to_owned(), |entries| entries.to_string());
             left_behind.sample(&[("map", map), ("entries", &entries)], 1);
         }

@@ -11,15 +11,20 @@ use crate::upgrade::changeover::Changeover;
 use crate::upgrade::discard;
 use crate::upgrade::report::Done;
 use crate::upgrade::taken_back::LeftBehind;
+use crate::upgrade::way_out::WayOut;
 
 /// What was brought into order.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) recovered: Recovered,
-    /// The roll-back that was completed, if one was, and what was still to be done of it.
-    pub(crate) rolled_back: Option<Done>,
-    /// Where an upgrade was taken back that may have switched links: what is lost by that.
-    pub(crate) taken_back: Option<Vec<LeftBehind>>,
+    /// Where something was completed: what was still to be done of it.
+    pub(crate) done: Option<Done>,
+    /// It was a roll-back.
+    pub(crate) is_roll_back: bool,
+    /// An upgrade was taken back that may have switched links.
+    pub(crate) is_taken_back: bool,
+    /// What is lost by either, or may be.
+    pub(crate) left_behind: Vec<LeftBehind>,
 }
 
 impl Found {
@@ -27,8 +32,32 @@ impl Found {
         let is_back = commit.what == What::RollBack;
         let what = if is_back { "a roll-back" } else { "an upgrade" };
         tracing::warn!(dir = %site.dir.display(), "{what} had ended {how}");
-        Self { recovered: Recovered::Completed, rolled_back: is_back.then_some(done), taken_back: None }
+        let left_behind = done.settled.iter().filter_map(|(name, settled, _)| LeftBehind::of(name, settled));
+        Self {
+            recovered: Recovered::Completed,
+            left_behind: told(site, left_behind.collect()),
+            done: Some(done),
+            is_roll_back: is_back,
+            is_taken_back: false,
+        }
     }
+
+    fn taken_back(left_behind: Vec<LeftBehind>, site: &Site, why: &str) -> Self {
+        let dir = site.dir.display();
+        tracing::warn!(%dir, "an upgrade had ended after its first link was switched; it was taken back, {why}");
+        Self {
+            recovered: Recovered::Discarded,
+            left_behind: told(site, left_behind),
+            done: None,
+            is_roll_back: false,
+            is_taken_back: true,
+        }
+    }
+}
+
+fn told(site: &Site, left_behind: Vec<LeftBehind>) -> Vec<LeftBehind> {
+    left_behind.iter().for_each(|lost| tracing::warn!(dir = %site.dir.display(), "{lost}"));
+    left_behind
 }
 
 /// The maps of an upgrade that did not end whose entries only code converts that this program does not have: it would be taken back.
@@ -45,11 +74,20 @@ pub(crate) fn lacks_code(site: &Site, migrations: &Migrations) -> Result<Vec<Str
 
 /// Brings the generations at `site` into order.
 pub(crate) fn recover(site: &Site, migrations: &Migrations) -> Result<Found, Error> {
+    recover_by(site, migrations, None)
+}
+
+/// The same, with what somebody gives up so that it ends.
+pub(crate) fn recover_by(site: &Site, migrations: &Migrations, way_out: Option<WayOut>) -> Result<Found, Error> {
     // Under the lock once more: what was there before may have gone, and something else come.
     site.check()?;
     adopt(site)?;
     let unfinished = records::unfinished(site)?;
-    let resumed = |commit, is_moving| Changeover { site, migrations, commit, is_moving, is_resumed: true };
+    let resumed = |commit, is_moving| Changeover { site, migrations, commit, is_moving, is_resumed: true, way_out };
+    if let (Some(Unfinished::Switching { commit, is_moving: false }), Some(WayOut::Discard)) = (unfinished, way_out) {
+        let left_behind = resumed(commit, false).take_back()?;
+        return Ok(Found::taken_back(left_behind, site, "as it was asked for"));
+    }
     if let Some(Unfinished::InPlace(commit) | Unfinished::Switching { commit, .. }) = unfinished
         && commit.what == What::RollBack
     {
@@ -71,14 +109,8 @@ pub(crate) fn recover(site: &Site, migrations: &Migrations) -> Result<Found, Err
             let lacking = lacks_code(site, migrations)?;
             if !lacking.is_empty() {
                 let left_behind = changeover.take_back()?;
-                let (dir, maps) = (site.dir.display(), lacking.join("`, `"));
-                tracing::warn!(
-                    %dir,
-                    "an upgrade had ended after its first link was switched; it was taken back, as this program does not have the \
-                     code that converts `{maps}`"
-                );
-                left_behind.iter().for_each(|lost| tracing::warn!(%dir, "{lost}"));
-                return Ok(Found { recovered: Recovered::Discarded, rolled_back: None, taken_back: Some(left_behind) });
+                let why = format!("as this program does not have the code that converts `{}`", lacking.join("`, `"));
+                return Ok(Found::taken_back(left_behind, site, &why));
             }
             let done = changeover.run()?;
             return Ok(Found::completed(commit, done, site, "after its first link was switched; it was completed"));
@@ -94,5 +126,11 @@ pub(crate) fn recover(site: &Site, migrations: &Migrations) -> Result<Found, Err
         }
         None => discard::remove_strays(&site.dir)?,
     }
-    Ok(Found { recovered: Unfinished::will_be(unfinished), rolled_back: None, taken_back: None })
+    Ok(Found {
+        recovered: Unfinished::will_be(unfinished),
+        done: None,
+        is_roll_back: false,
+        is_taken_back: false,
+        left_behind: Vec::new(),
+    })
 }

@@ -22,13 +22,15 @@ pub struct Report {
     pub maps: Vec<MapReport>,
     /// What happened to each link.
     pub links: Vec<LinkReport>,
-    /// True where this is the end of a roll-back that an earlier call had begun and did not end. Nothing else was done, and what
-    /// that call had done before is not told.
+    /// True where this is the end of a roll-back that an earlier call had begun and did not end, or of an upgrade ([`Recovery`]). Nothing
+    /// else was done, and what that call had done before is not told.
+    ///
+    /// [`Recovery`]: crate::Recovery
     pub resumed: bool,
-    /// True where a roll-back found an upgrade that had switched links and did not end, and took it back: that leads to the generation that was
-    /// live before. It went no further back.
+    /// True where a roll-back or a recovery found an upgrade that had switched links and did not end, and took it back: that leads to the
+    /// generation that was live before. It went no further back.
     pub taken_back: bool,
-    /// What the programs of an upgrade wrote that had not ended and was taken back: before this one, or by this roll-back.
+    /// What the programs of an upgrade wrote that had not ended, and is lost or may be: before this one, or by this roll-back or recovery.
     pub left_behind: Vec<LeftBehind>,
     /// What a roll-back has led to, held against what it left. `None` of an upgrade, and where a roll-back did not begin.
     pub way_back: Option<WayBack>,
@@ -313,7 +315,7 @@ impl fmt::Display for Report {
         if !links.is_empty() {
             writeln!(f, "links: {}", links.join(", "))?;
         }
-        self.left_behind.iter().try_for_each(|lost| writeln!(f, "of an upgrade that was taken back: {lost}"))?;
+        self.left_behind.iter().try_for_each(|lost| writeln!(f, "of an upgrade that had not ended: {lost}"))?;
         write!(f, "done in {}, of which {} from the first link to the commit", short(self.total), short(self.window))
     }
 }

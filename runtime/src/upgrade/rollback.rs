@@ -115,14 +115,15 @@ impl Rollback {
         let site = Site::at(&self.dir)?;
         let lock = Exclusive::lock(&site, self.wait)?;
         let found = recover::recover(&site, &self.migrations)?;
-        if let Some(left_behind) = found.taken_back {
+        let left_behind = found.left_behind;
+        if found.is_taken_back {
             // What was live before it is live again: to go on from there would be to go back twice.
             let report = Report { taken_back: true, left_behind, ..Report::default() };
             return Ok(report.ended(Done::default(), start));
         }
-        if let Some(done) = found.rolled_back {
+        if let (true, Some(done)) = (found.is_roll_back, found.done) {
             // This is the second attempt at a roll-back that was interrupted: a roll-back of it is not what is wanted.
-            let mut report = Report { resumed: true, ..Report::default() };
+            let mut report = Report { resumed: true, left_behind, ..Report::default() };
             for (name, ..) in &done.settled {
                 let mut map = MapReport::new(name, Disposition::Reuse);
                 if let Some(Object::Map(live)) = directory::object_at(&site.dir.join(name))? {
@@ -148,7 +149,7 @@ impl Rollback {
         let (mut report, going_back) = staged.stage(&mut self.progress)?;
         let done = staged.commit(&missing)?;
         going_back.iter().for_each(|map| map.tell(report.maps.iter_mut()));
-        Ok(Report { way_back, ..report.ended(done, start) })
+        Ok(Report { way_back, left_behind, ..report.ended(done, start) })
     }
 }
 
@@ -460,7 +461,8 @@ impl Returning<'_> {
         let commit = Commit { each_pin, what: What::RollBack };
         bpffs::write_record(&record, &commit.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         self.is_committed = true;
-        Changeover { site: self.site, migrations: self.migrations, commit, is_moving: false, is_resumed: false }.run()
+        let (site, migrations) = (self.site, self.migrations);
+        Changeover { site, migrations, commit, is_moving: false, is_resumed: false, way_out: None }.run()
     }
 }
 

@@ -66,6 +66,15 @@ struct OpenWays {
     back: Option<Way>,
 }
 
+/// In which direction, and how.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Settling {
+    /// To the old map, where the switch is undone.
+    pub(crate) back: bool,
+    /// By system calls, though there may be programs for it.
+    pub(crate) by_calls: bool,
+}
+
 /// The maps of a derivation, open.
 pub(crate) struct Open<'a> {
     from: Map,
@@ -76,10 +85,11 @@ pub(crate) struct Open<'a> {
 }
 
 impl Open<'_> {
-    /// Readies [`Self::settle`]; `back` to the old map, where the switch is undone.
-    pub(crate) fn prepare(&self, back: bool) -> Result<Prepared<'_>, TransferError> {
+    /// Readies [`Self::settle`].
+    pub(crate) fn prepare(&self, how: Settling) -> Result<Prepared<'_>, TransferError> {
+        let back = how.back;
         let (from, to) = if back { (&self.to, &self.from) } else { (&self.from, &self.to) };
-        let (options, base) = (self.options(back), self.base.as_ref());
+        let (options, base) = (self.options(how), self.base.as_ref());
         let (Some(ways), Some(converted)) = (&self.ways, &self.record.converted) else {
             return Transfer { from, to, base, sums: &self.record.sums }.prepare(&options);
         };
@@ -96,12 +106,13 @@ impl Open<'_> {
     }
 
     /// Brings over what was written since the copy, as it was prepared.
-    pub(crate) fn settle(&self, prepared: &Prepared<'_>, back: bool) -> Result<Settled, TransferError> {
-        prepared.settle(&mut self.options(back))
+    pub(crate) fn settle(&self, prepared: &Prepared<'_>, how: Settling) -> Result<Settled, TransferError> {
+        prepared.settle(&mut self.options(how))
     }
 
-    fn options(&self, back: bool) -> transfer::TransferOptions<'static> {
+    fn options(&self, Settling { back, by_calls }: Settling) -> transfer::TransferOptions<'static> {
         transfer::TransferOptions {
+            method: by_calls.then_some(transfer::Method::Batch),
             // An LRU that lacks an entry may have evicted it as it was copied: that is no reason to delete it where it came from.
             keep_gone: back && transfer::evicts(self.to.info().map_type),
             // What the old map has room for comes back, whatever the new programs wrote besides.
@@ -148,9 +159,9 @@ pub(crate) fn return_converted(
     if is_keyless {
         return Ok(Some(Settled { exact: true, ..Settled::default() }));
     }
-    let prepared = open.prepare(false).map_err(failed)?;
+    let prepared = open.prepare(Settling::default()).map_err(failed)?;
     // Nobody writes the kept map as yet: what only the live one has was made since, and is where it belongs.
-    let settled = open.settle(&prepared, false).map_err(failed)?;
+    let settled = open.settle(&prepared, Settling::default()).map_err(failed)?;
     Ok(Some(Settled { inserted: 0, maybe_another: 0, exact: true, ..settled }))
 }
 

@@ -1,10 +1,12 @@
-//! What is lost of an upgrade that had switched links and was taken back.
+//! What is lost, or may be, of an upgrade that had switched links and did not end.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What the programs of an upgrade that was taken back had written to a map, and the live generation does not have.
+use crate::transfer::Settled;
+
+/// What the programs of an upgrade that did not end had written to a map, and the live generation does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LeftBehind {
@@ -12,12 +14,22 @@ pub struct LeftBehind {
     pub map: String,
     /// Entries at the least; `None` where nothing tells how much it is, if anything.
     pub entries: Option<u64>,
+    /// True where it may be that nothing is: the upgrade was completed, and the map settled by steps that can lose a write.
+    pub maybe: bool,
+}
+
+impl LeftBehind {
+    /// Where a map was brought over, what that may have lost.
+    pub(crate) fn of(map: &str, settled: &Settled) -> Option<Self> {
+        (!settled.exact).then(|| Self { map: map.to_owned(), entries: None, maybe: true })
+    }
 }
 
 impl fmt::Display for LeftBehind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { map, entries } = self;
+        let Self { map, entries, maybe } = self;
         match entries {
+            _ if *maybe => write!(f, "some of what programs wrote to `{map}` around the switch may be lost"),
             Some(entries) => {
                 write!(f, "at least {entries} entries of what the newer programs wrote to `{map}` are lost")
             }

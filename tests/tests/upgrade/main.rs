@@ -28,4 +28,5 @@ mod strangers;
 mod tail_calls;
 mod undo;
 mod way_back;
+mod way_out;
 mod whole;

@@ -10,7 +10,7 @@ use maplock::internals::sys::{Map, NewMap, bpffs};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Lock, MapDef};
-use maplock::{Error, ErrorKind, Options, Policies, Rollback, Spec};
+use maplock::{Error, ErrorKind, Options, Policies, Recovery, Rollback, Spec, WayOut};
 use maplock_tests::kernel::{self, Bpffs};
 
 /// Whoever that is, it is neither root nor this process's user.
@@ -27,11 +27,12 @@ fn start(dir: &Path, max_entries: u32) -> Result<(), Error> {
 }
 
 /// All that looks at the generations, or changes them.
-fn each_way(dir: &Path) -> [(&'static str, Result<(), Error>); 5] {
+fn each_way(dir: &Path) -> [(&'static str, Result<(), Error>); 6] {
     [
         ("begin", start(dir, 16)),
         ("confirm", maplock::confirm(dir, std::time::Duration::ZERO).map(drop)),
         ("rollback", Rollback::new(dir).run().map(drop)),
+        ("recover", Recovery::new(dir, WayOut::Discard).run().map(drop)),
         ("inspect", generations(dir).map(drop)),
         ("plan", maplock::dry_run(&spec(16), dir, &Policies::default()).map(drop)),
     ]

@@ -30,6 +30,7 @@ pub(crate) const FORMAT: Format = Format {
         pins: None,
         entries: None,
         returned: None,
+        recovered: None,
         confirmed: None,
         live: None,
     },

@@ -34,6 +34,18 @@ pub(super) const FORMS: Node = Node {
         };
         Ok(format!("{done}; the generation that was left is kept\n{warning}{report}\n"))
     }),
+    recovered: Some(|recovered| {
+        let (dir, report) = (recovered.dir.display(), &recovered.report);
+        Ok(if report.taken_back {
+            format!(
+                "{GOOD}took back{GOOD:#} what had ended at its commit in {BOLD}{dir}{BOLD:#}: what was live before is live again\n{report}\n"
+            )
+        } else if report.resumed {
+            format!("{GOOD}completed{GOOD:#} what had ended at its commit in {BOLD}{dir}{BOLD:#}\n{report}\n")
+        } else {
+            format!("{BOLD}{dir}{BOLD:#}: nothing had ended at its commit, nothing was given up\n")
+        })
+    }),
     confirmed: Some(|confirmed| {
         let dir = confirmed.dir.display();
         Ok(match confirmed.was_kept {

@@ -16,6 +16,7 @@ pub(super) const FORMS: Node = Node {
     pins: Some(pins::render),
     entries: Some(entries::piece),
     returned: Some(|returned| to_json(&returned.report)),
+    recovered: Some(|recovered| to_json(&recovered.report)),
     confirmed: Some(|confirmed| to_json(&json!({ "dir": confirmed.dir, "removed": confirmed.was_kept }))),
     live: Some(|live| {
         let number = live.generation.and_then(|generation| generation.number());

@@ -1,0 +1,163 @@
+//! An error that comes at each start after a crash: a way leads out of it, and what that costs is said.
+#![cfg(target_arch = "x86_64")]
+
+use std::fs;
+
+use maplock::{Recovered, Recovery, WayOut};
+use maplock_tests::generations::{Daemon, Release, roll_back};
+use maplock_tests::kernel::{self, Bpffs, Cgroup};
+use maplock_tests::trace::{self, Call, Ended, Fate};
+use maplock_tests::traffic::Traffic;
+use maplock_tests::truth::{self, Pins, beside};
+use nix::errno::Errno;
+use nix::libc;
+
+const BPF_PROG_TEST_RUN: u64 = 10;
+
+/// True where a program of ours runs.
+fn runs_a_program(call: &Call) -> bool {
+    call.is_iteration || call.is_bpf() && call.first == BPF_PROG_TEST_RUN
+}
+
+/// The second release starts; from its switch on, all of its programs fail, or it is killed where the first would run.
+fn start(daemon: &Daemon, what: &str, fate: Fate) -> Ended {
+    let mut is_switched = false;
+    trace::run(daemon.command(env!("CARGO_BIN_EXE_generation"), what).arg("traced"), |call| {
+        if is_switched && runs_a_program(&call) {
+            return fate;
+        }
+        is_switched |= call.number == libc::SYS_membarrier;
+        Fate::Made
+    })
+}
+
+/// The first release runs under traffic, and the second was killed after its switch. `then` gets what was pinned before, and how many sockets
+/// were counted.
+fn killed_in_the_window(then: impl FnOnce(&Daemon, &Pins, u64)) {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::threaded());
+    Traffic::drive(&cgroup, |traffic| {
+        let daemon = Daemon::new(bpffs.path().join("daemon"), &cgroup);
+        let still = traffic.hold();
+        daemon.start(Release::One).expect("it is installed");
+        let before = *still;
+        drop(still);
+        traffic.wait_for_some();
+        // Nobody writes meanwhile, so that what system calls do is right too.
+        let still = traffic.hold();
+        trace::wait_for_starts();
+        let live = Pins::read(&daemon.dir);
+        let ended = start(&daemon, "two", Fate::Killed);
+        assert_eq!(ended.code, None, "{}", ended.stderr);
+        then(&daemon, &live, *still - before);
+    });
+}
+
+/// Without its snapshot, a map can't be settled in either direction.
+fn forget_what_was_copied(daemon: &Daemon) -> String {
+    let counts = daemon.map("counts");
+    fs::remove_file(beside(&daemon.dir, "next").join(format!("{counts}@base"))).expect("its snapshot");
+    counts
+}
+
+#[test]
+fn what_programs_fail_to_settle_at_each_start_system_calls_settle() {
+    killed_in_the_window(|daemon, _, sockets| {
+        let ended = start(daemon, "two", Fate::Fails(Errno::EIO));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert_eq!(truth::problems(daemon, Release::Two, sockets), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_roll_back_that_programs_fail_to_settle_at_each_call_is_completed_by_system_calls() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::threaded());
+    Traffic::drive(&cgroup, |traffic| {
+        let daemon = Daemon::new(bpffs.path().join("daemon"), &cgroup);
+        let still = traffic.hold();
+        let before = *still;
+        for release in [Release::One, Release::Two] {
+            daemon.start(release).expect("it is installed");
+        }
+        drop(still);
+        traffic.wait_for_some();
+        let still = traffic.hold();
+        trace::wait_for_starts();
+        assert_eq!(start(&daemon, "rollback", Fate::Killed).code, None);
+        let ended = start(&daemon, "rollback", Fate::Fails(Errno::EIO));
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert_eq!(truth::problems(&daemon, Release::One, *still - before), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn what_was_completed_by_system_calls_is_not_called_certain() {
+    killed_in_the_window(|daemon, _, _| {
+        let report = Recovery::new(&daemon.dir, WayOut::ByCalls).run().expect("completed");
+        assert!(report.resumed && !report.taken_back, "{report:?}");
+        let counts = daemon.map("counts");
+        let lost = report.left_behind.iter().find(|lost| lost.map == counts).expect("it is told");
+        assert!(lost.maybe, "{lost:?}");
+        let map = report.maps.iter().find(|map| map.map == counts).expect("it was settled");
+        assert!(!map.exact, "{map:?}");
+        let sentence = format!("some of what programs wrote to `{counts}` around the switch may be lost");
+        assert!(report.to_string().contains(&sentence), "{report}");
+        // What it runs is the second release: the way back leads to the first.
+        roll_back(&daemon.dir).expect("back");
+        assert!(daemon.dir.join(daemon.map(Release::One.own())).exists());
+    });
+}
+
+#[test]
+fn what_nothing_settles_fails_at_each_start_and_is_discarded_where_somebody_says_so() {
+    killed_in_the_window(|daemon, live, _| {
+        let counts = forget_what_was_copied(daemon);
+        let advice = format!("give up what can't be carried over: maplock recover {} --discard", daemon.dir.display());
+        for release in [Release::Two, Release::One, Release::Two] {
+            let error = daemon.start(release).expect_err("nothing tells what changed").to_string();
+            assert!(error.contains(&counts) && error.contains(&advice), "{error}");
+        }
+        let error = roll_back(&daemon.dir).expect_err("it is not in order").to_string();
+        assert!(error.contains(&advice), "{error}");
+        // System calls know no more.
+        let error = Recovery::new(&daemon.dir, WayOut::ByCalls).run().expect_err("nothing tells what changed");
+        assert!(error.to_string().contains(&counts), "{error}");
+
+        let report = Recovery::new(&daemon.dir, WayOut::Discard).run().expect("discarded");
+        assert!(report.taken_back && !report.resumed, "{report:?}");
+        let sentence =
+            format!("what the newer programs wrote to `{counts}` is lost, and how much that is, nothing tells");
+        assert!(report.to_string().contains(&sentence), "{report}");
+        assert!(!beside(&daemon.dir, "next").exists());
+        let now = Pins::read(&daemon.dir);
+        assert!(now == *live, "{}", now.difference(live));
+
+        let upgrade = daemon.options(Release::Two).begin().expect("it begins");
+        assert_eq!((upgrade.recovered(), upgrade.left_behind()), (Recovered::Nothing, &[][..]));
+        drop(upgrade);
+        daemon.start(Release::Two).expect("an upgrade like any other");
+    });
+}
+
+#[test]
+fn where_nothing_ended_at_its_commit_nothing_is_given_up() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let daemon = Daemon::new(bpffs.path().join("daemon"), &cgroup);
+    for release in [Release::One, Release::Two] {
+        daemon.start(release).expect("it is installed");
+    }
+    let before = (Pins::read(&daemon.dir), Pins::read(&beside(&daemon.dir, "prev")));
+    for way_out in [WayOut::Discard, WayOut::ByCalls] {
+        let report = Recovery::new(&daemon.dir, way_out).run().expect("nothing to do");
+        assert!(!report.taken_back && !report.resumed && report.left_behind.is_empty(), "{report:?}");
+        assert_eq!((Pins::read(&daemon.dir), Pins::read(&beside(&daemon.dir, "prev"))), before);
+    }
+}
