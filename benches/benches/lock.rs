@@ -63,9 +63,10 @@ fn main() {
             old: &old_lock,
             new: &new_lock,
             accept: Some(""),
+            selection: "",
             roots: &[],
         };
-        bencher.iter(|| black_box(report::render(&comparison, sides, &|_, _, _| None, false)));
+        bencher.iter(|| black_box(report::render(&comparison, sides, &|_| None, false)));
     });
     criterion.final_summary();
 }

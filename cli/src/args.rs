@@ -258,8 +258,8 @@ pub(crate) struct AcceptArgs {
     #[arg(long, value_name = "TEXT", required_unless_present_any = ["undo", "merge"])]
     pub(crate) reason: Option<String>,
 
-    /// How a member is put together for the life of the map that two releases both count, such as connections=sum; =none takes that
-    /// back. With nothing else, no change is accepted
+    /// How a member is put together for the life of the map that two releases both count, such as connections=sum; =none if it is not
+    /// to be added up. With nothing else, no change is accepted
     #[arg(long, value_name = "MEMBER=HOW", value_parser = merge)]
     pub(crate) merge: Vec<(String, Merge)>,
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use maplock_codegen::report::{self, Sides};
-use maplock_codegen::{Inputs, SourceLine};
+use maplock_codegen::{Inputs, SourceLine, counters};
 use maplock_layout::history::Converting;
 use maplock_layout::lock::{Epoch, Lines, LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::Fate;
@@ -245,26 +245,25 @@ impl Outcome {
             old: &self.old.lock,
             new: &self.new.lock,
             accept: self.accept.as_deref(),
+            selection: &self.selection,
             roots: &self.roots,
         };
-        report::render(&comparison, sides, &|map, path, attribute| self.locate(map, path, attribute), styled)
+        report::render(&comparison, sides, &|finding| self.locate(finding), styled)
     }
 
     /// Where the new side of a finding is written: in the sources, or in a lockfile that is the new side.
-    pub(crate) fn locate(&self, map: &str, path: &str, attribute: Option<Attribute>) -> Option<SourceLine> {
+    fn locate(&self, finding: &Finding) -> Option<SourceLine> {
         match &self.inputs {
-            Some(inputs) => inputs.locate(map, path, attribute),
-            None => self.new.line(map, path, attribute),
+            Some(inputs) => inputs.place(finding),
+            None => self.new.line(finding),
         }
     }
 
     /// Where a finding is best shown to a reviewer: in the sources, else in the lockfile of today.
     pub(crate) fn place(&self, finding: &Finding) -> Option<SourceLine> {
-        let attribute = finding.rule.effect.attribute;
-        let source = self.inputs.as_ref().and_then(|inputs| inputs.locate(&finding.map, &finding.path(), attribute));
+        let source = self.inputs.as_ref().and_then(|inputs| inputs.place(finding));
         let source = source.and_then(|at| self.existing(&at));
-        let in_lock = |side: &Side| side.line(&finding.map, &finding.path(), attribute);
-        source.or_else(|| in_lock(&self.new)).or_else(|| in_lock(&self.old))
+        source.or_else(|| self.new.line(finding)).or_else(|| self.old.line(finding))
     }
 
     /// The line with the path of a file that is there.
@@ -284,8 +283,11 @@ impl Outcome {
     pub(crate) fn why(&self, verdict: &Verdict) -> String {
         let told = || {
             let findings = self.comparison.of_map(&verdict.map);
-            findings
-                .filter(|finding| finding.consequence_of.is_none() && finding.rule.effect.compares != Compares::History)
+            let is_change = |finding: &&Finding| {
+                let compares = finding.rule.effect.compares;
+                finding.consequence_of.is_none() && !matches!(compares, Compares::History | Compares::Programs)
+            };
+            findings.filter(is_change)
         };
         let mut grave: Vec<_> = told().filter(|finding| finding.level != Level::Allow).collect();
         if grave.is_empty() {
@@ -357,15 +359,21 @@ impl Outcome {
             .map(|more| report::commands(&self.comparison, (&self.old.lock, &self.new.lock), map, more));
         commands.unwrap_or_default()
     }
+
+    /// What to do about counters of `map` that nothing says how to merge.
+    pub(crate) fn merging(&self, map: &str) -> Vec<report::Command> {
+        counters::merging(&self.comparison, map, &self.selection)
+    }
 }
 
 impl Side {
-    /// The line of the lockfile that says what `path`, or an `attribute` of the map, is.
-    fn line(&self, map: &str, path: &str, attribute: Option<Attribute>) -> Option<SourceLine> {
+    /// The line of the lockfile that says what a finding is about: a member, or an attribute of the map.
+    fn line(&self, finding: &Finding) -> Option<SourceLine> {
         let (file, text) = (self.file.as_ref()?, self.text.as_ref()?);
         let lines = self.lines.get_or_init(|| Lines::of(text));
-        let line = match attribute.filter(|_| path == map) {
-            None => lines.find(map, path)?,
+        let (map, path) = (finding.map.as_str(), finding.path());
+        let line = match finding.rule.effect.attribute.filter(|_| path == map) {
+            None => lines.find(map, &path)?,
             Some(attribute) => lines.find_attribute(map, attribute)?,
         };
         Some(SourceLine { file: file.to_string_lossy().into_owned(), line: u64::try_from(line).ok()? })

@@ -1,12 +1,10 @@
 //! What programs do with a map, and what of that is another thing than before: worth knowing, and no break.
 
-use std::path::Path;
-
-use maplock_codegen::{Inputs, SourceLine};
+use maplock_codegen::{Inputs, counters};
 use maplock_layout::lock::LockedMap;
 use maplock_layout::{Lock, ProgramUse};
 
-use crate::project::{Target, shell_word};
+use crate::project::Target;
 
 /// What programs do otherwise: for each map that both sides have, in words that follow "programs". `None` is said where the old side does
 /// not know.
@@ -66,33 +64,9 @@ pub(crate) fn counters<'a>(
     inputs: &Inputs,
     maps: impl IntoIterator<Item = &'a String>,
 ) -> Vec<String> {
-    let note = |map: &LockedMap| {
-        let members = map.unmerged_counters();
-        let name = &map.def.name;
-        let told = members.iter().map(|member| match inputs.counted(name, member).and_then(|at| line(target, at)) {
-            Some(line) => format!("`{member}` ({line})"),
-            None => format!("`{member}`"),
-        });
-        let told = told.collect::<Vec<_>>().join(", ");
-        let options: String = members.iter().map(|member| format!(" --merge {}=sum", shell_word(member))).collect();
-        let seen =
-            if map.programs.as_ref().is_some_and(|used| used.partly) { ", as far as they are followed" } else { "" };
-        let command = format!("cargo maplock accept {}{options}{}", shell_word(name), target.selection);
-        let lost = "what old programs count while an upgrade copies is lost, unless it is summed";
-        (!members.is_empty()).then(|| format!("map `{name}`: programs only add to {told}{seen}; {lost}: `{command}`"))
-    };
-    maps.into_iter().filter_map(|name| note(lock.maps.get(name)?)).collect()
-}
-
-/// A line of a file of the project.
-fn line(target: &Target, at: &SourceLine) -> Option<String> {
-    let file = Path::new(&at.file);
-    let within = match file.is_absolute() {
-        true => target.roots().iter().find_map(|root| file.strip_prefix(root).ok().map(Path::to_owned))?,
-        false => file.to_owned(),
-    };
-    let within = within.strip_prefix(".").unwrap_or(&within);
-    Some(format!("{}:{}", within.display(), at.line))
+    let roots = target.roots();
+    let note = |name| counters::note(lock.maps.get(name)?, inputs, &roots, &target.selection);
+    maps.into_iter().filter_map(note).collect()
 }
 
 /// One note of all maps of which that is so.

@@ -232,3 +232,29 @@ fn the_ends_of_lines_in_history_are_no_matter() {
     sandbox.write("maps.lock", lock);
     assert_eq!(sandbox.run("check --lock maps.lock --against v1").code, Some(0));
 }
+
+/// A review is told of counters that are new since, and of merges that got lost; what is offered settles it.
+#[test]
+fn counters_that_are_new_since_are_told_in_a_review() {
+    let sandbox = Sandbox::with_minimesh();
+    sandbox.git_init();
+    let object = object("v1");
+    let run = |line: &str| {
+        let ran = sandbox.run(line);
+        assert_eq!(ran.code, Some(0), "{line}: {}{}", ran.stdout, ran.stderr);
+        ran.stdout
+    };
+    run(&format!("init --object {object}"));
+    run("accept stats --merge connections=sum");
+    sandbox.release("v1");
+    assert!(!run("check --against v1").contains("unmerged-counter"), "as it was before");
+    step(&sandbox, "v2", &[]);
+    insta::assert_snapshot!(run("check --against v1"));
+    cheat(&sandbox, "v2");
+    let lost = run("check --against v2");
+    assert!(lost.contains("programs only add to `connections`"), "{lost}");
+    assert!(!lost.contains("programs only add to `passed_over`"), "{lost}");
+    let offered = lost.lines().find(|line| line.contains("connections=sum")).expect("an offer");
+    run(&offered[offered.find("accept stats").expect("a command")..]);
+    assert!(!run("check --against v2").contains("unmerged-counter"));
+}

@@ -28,6 +28,9 @@ fn no_object_and_no_lock_has_to_be_named() {
         &["check", "accept stats --on-upgrade migrate --reason \"counters wrapped at 4 billion\"", "update"],
     ));
     insta::assert_snapshot!(seen);
+    for merge in ["accept stats --merge connections=sum --merge passed_over=sum", "accept drops --merge value=sum"] {
+        assert_eq!(sandbox.run_in("agent", merge).code, Some(0));
+    }
     let check = |dir: &str, line: &str| {
         let ran = sandbox.run_in(dir, line);
         (ran.code, ran.stdout.trim_end().to_owned())

@@ -88,12 +88,13 @@ fn members_that_both_releases_count_are_summed_for_the_life_of_the_map() {
         "diff bpf/minimesh/v1/minimesh.bpf.o maps.lock",
     ]));
     let lock = sandbox.read("maps.lock");
-    assert!(lock.contains("\nmerge = { connections = \"sum\", passed_over = \"sum\" }\n"), "{lock}");
+    let merge = "\nmerge = { connections = \"sum\", last_seen = \"none\", passed_over = \"sum\" }\n";
+    assert!(lock.contains(merge), "{lock}");
     assert!(lock.contains(", merge = { passed_over = \"none\" }, from = "), "{lock}");
     let json = |line: &str| sandbox.run(&format!("{line} --message-format json")).json();
     let again = json(&of("migrate", ""));
     let change = &again["locks"][0]["changes"][0];
-    let sums = serde_json::json!({ "connections": "sum", "passed_over": "sum" });
+    let sums = serde_json::json!({ "connections": "sum", "last_seen": "none", "passed_over": "sum" });
     assert_eq!(change["merge"], sums);
     let once = serde_json::json!({ "passed_over": "none" });
     assert_eq!(change["epoch"]["merge"], once, "another reason takes nothing back");
@@ -392,4 +393,69 @@ fn the_merge_that_is_offered_for_counters_is_accepted() {
     assert!(lock.contains("merge = { connections = \"sum\", passed_over = \"sum\" }"), "{lock}");
     // Said once, it is not offered again.
     assert!(!said(&format!("update --object {V2}")).contains("map `stats`: programs only add to"));
+}
+
+/// The line of a command that is offered, without what it is for.
+fn offered<'a>(said: &'a str, map: &str, how: &str) -> &'a str {
+    let is_it = |line: &&str| line.contains(&format!(" accept {map} --merge")) && line.contains(&format!("={how}"));
+    let line = said.split(['\n', '`']).flat_map(|line| line.split("%0A")).find(is_it);
+    let line = line.unwrap_or_else(|| panic!("nothing is offered for {map}: {said}"));
+    let at = line.find("accept ").expect("a command");
+    &line[at..]
+}
+
+/// Whatever form `check` tells it in, the commands that it offers for counters settle it.
+#[test]
+fn check_offers_to_merge_counters_and_what_it_offers_settles_it() {
+    let of = |sandbox: &Sandbox, more: &str| sandbox.run(&format!("check --object {V2}{more}"));
+    let sandbox = Sandbox::with_minimesh();
+    sandbox.run(&format!("init --object {V2}"));
+    for format in ["human", "github", "markdown"] {
+        for how in ["sum", "none"] {
+            sandbox.run(&format!("init --object {V2}"));
+            let said = of(&sandbox, &format!(" --message-format {format}"));
+            assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+            assert!(said.stdout.contains("unmerged-counter"), "{format}: {}", said.stdout);
+            for map in ["drops", "stats"] {
+                let ran = sandbox.run(offered(&said.stdout, map, how));
+                assert_eq!(ran.code, Some(0), "{format}: {}{}", ran.stdout, ran.stderr);
+            }
+            let settled = of(&sandbox, "");
+            assert!(!settled.stdout.contains("unmerged-counter"), "{format}: {}", settled.stdout);
+            fs::remove_file(sandbox.path("maps.lock")).expect("a lock");
+        }
+    }
+    sandbox.run(&format!("init --object {V2}"));
+    let source = "bpf/minimesh/minimesh.bpf.c";
+    sandbox.write(source, fs::read(support::repository().join(source)).expect("the source"));
+    insta::assert_snapshot!(sandbox.transcript(&[
+        &format!("check --object {V2}"),
+        "accept stats --merge connections=sum --merge passed_over=none",
+        "accept drops --merge value=sum",
+        &format!("check --object {V2}"),
+        "accept stats --merge connections=none",
+    ]));
+    assert!(sandbox.read("maps.lock").contains("merge = { connections = \"none\", passed_over = \"none\" }"));
+}
+
+/// Where counters without a merge are denied, the lock follows the objects all the same, and the check fails until it is said.
+#[test]
+fn counters_without_a_merge_can_be_denied() {
+    let sandbox = Sandbox::with_minimesh();
+    sandbox.write("maplock.toml", "objects = [\"bpf/minimesh/v1/minimesh.bpf.o\"]\nunmerged-counter = \"deny\"\n");
+    assert_eq!(sandbox.run("init").code, Some(0));
+    sandbox.write("maplock.toml", "objects = [\"bpf/minimesh/v2/minimesh.bpf.o\"]\nunmerged-counter = \"deny\"\n");
+    insta::assert_snapshot!(sandbox.transcript(&["update", "check", "check --message-format github"]));
+    let said = sandbox.run("check").stdout;
+    for map in ["stats", "drops"] {
+        assert_eq!(sandbox.run(offered(&said, map, "sum")).code, Some(0));
+    }
+    assert_eq!(sandbox.run("check").code, Some(0));
+    // Where another thing has to be decided too, both are told with what to do.
+    fs::remove_file(sandbox.path("maps.lock")).expect("a lock");
+    assert_eq!(sandbox.run("init").code, Some(0));
+    sandbox.write("maplock.toml", "objects = [\"bpf/minimesh/v3/minimesh.bpf.o\"]\nunmerged-counter = \"deny\"\n");
+    let both = sandbox.run("check").stdout;
+    assert!(both.contains(" accept stats --on-upgrade migrate --reason"), "{both}");
+    assert_eq!(sandbox.run(offered(&both, "stats", "sum")).code, Some(0), "{both}");
 }

@@ -128,6 +128,9 @@ fn a_workspace_is_taken_whole_or_by_package() {
     ]));
     insta::assert_snapshot!(seen);
     insta::assert_snapshot!("in_a_member", sandbox.transcript_in("relay/src", &["check", "check --workspace"]));
+    for merge in ["accept stats --merge connections=sum --merge passed_over=sum", "accept drops --merge value=sum"] {
+        assert_eq!(sandbox.run_in("relay", merge).code, Some(0));
+    }
     let elsewhere = sandbox.run_in("bpf", "check --manifest-path ../relay/Cargo.toml");
     assert_eq!((elsewhere.code, elsewhere.stdout.as_str()), (Some(0), "../relay/maps.lock is up to date: 5 maps\n"));
 }
@@ -173,6 +176,7 @@ fn the_configuration_has_its_say() {
     let words = rules.stdout.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>());
     let grown = words.into_iter().find(|words| words.first() == Some(&"max-entries-increased"));
     assert_eq!(grown, Some(vec!["max-entries-increased", "kernel", "deny*"]), "{}", rules.stdout);
+    assert_eq!(sandbox.run("accept stats --merge connections=sum --merge passed_over=sum").code, Some(0));
     let files = sandbox.run("check --object minimesh.bpf.o --lock maps.lock --manifest-path Cargo.toml");
     assert_eq!((files.code, files.stdout.as_str()), (Some(0), "maps.lock is up to date: 4 maps\n"));
 }

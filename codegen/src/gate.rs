@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use maplock_layout::rules::{Attribute, Level};
+use maplock_layout::counters::unmerged;
+use maplock_layout::rules::{self, Level};
 use maplock_layout::{Comparison, Config, Finding, Lock, compare};
 
+use crate::counters;
 use crate::file_error::FileError;
 use crate::inputs::Inputs;
 use crate::report::{self, Sides};
@@ -82,12 +84,13 @@ pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, root
         old: lock,
         new: observed,
         accept: Some(more),
+        selection: more,
         roots,
     };
     let drift = if file.text.is_some() { drift(lock, observed, &comparison) } else { Vec::new() };
+    comparison.findings.extend(unmerged(lock, observed, &config.levels));
     if comparison.has_breaks() {
-        let locate = |map: &str, path: &str, attribute: Option<Attribute>| inputs.locate(map, path, attribute);
-        let report = report::render(&comparison, sides, &locate, false);
+        let report = report::render(&comparison, sides, &|finding| inputs.place(finding), false);
         let summary = report::summary(&comparison);
         let safe: Vec<_> = drift
             .iter()
@@ -134,10 +137,13 @@ pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, root
         settle(&mut outcome, mode, text);
     }
     let is_said = |finding: &Finding| drift.iter().chain(&decisions).any(|drift| drift.map == finding.map);
-    let warned = comparison.findings.iter().filter(|finding| finding.level == Level::Warn && !is_said(finding));
-    outcome.warnings.extend(warned.map(|finding| {
+    let warned = comparison.findings.iter().filter(|finding| finding.level == Level::Warn);
+    // That the lock is behind the objects says nothing of how counters are merged.
+    let is_counter = |finding: &Finding| finding.rule == &rules::UNMERGED_COUNTER;
+    outcome.warnings.extend(warned.filter(|finding| is_counter(finding) || !is_said(finding)).map(|finding| {
         let id = finding.rule.id;
-        format!("maplock[{id}]: {}; see `cargo maplock explain {id}`", finding.message())
+        let text = if is_counter(finding) { counters::found(finding, inputs, roots, more) } else { finding.message() };
+        format!("maplock[{id}]: {text}; see `cargo maplock explain {id}`")
     }));
     outcome
 }

@@ -5,8 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use maplock_layout::map::Origin;
 use maplock_layout::rules::Attribute;
-use maplock_layout::{Config, Lock, MapDef, ObjectMaps, Observation, observe_after};
+use maplock_layout::{Change, Config, Finding, Lock, MapDef, ObjectMaps, Observation, observe_after};
 
 use crate::object_file::{Locations, Object, Programs, SourceLine, TypesObject};
 use crate::owner;
@@ -148,8 +149,24 @@ impl Inputs {
     /// Where the programs add to a member of a map that they only add to.
     #[must_use]
     pub fn counted(&self, map: &str, member: &str) -> Option<&SourceLine> {
-        let of = (map.to_owned(), member.to_owned());
-        self.objects.iter().find_map(|object| object.programs.counted.get(&of))
+        // Global data is pinned under the name of the object and the section's.
+        let is_it =
+            |def: &&MapDef| def.name == map || def.origin == Origin::GlobalData && map.ends_with(def.name.as_str());
+        self.objects.iter().find_map(|object| {
+            let def = object.maps.iter().find(is_it)?;
+            object.programs.counted.get(&(def.name.clone(), member.to_owned()))
+        })
+    }
+
+    /// Where the new side of a finding is written in the sources; of counters, where programs count in the first.
+    #[must_use]
+    pub fn place(&self, finding: &Finding) -> Option<SourceLine> {
+        match &finding.change {
+            Change::Counted { members } => {
+                members.iter().find_map(|(path, _)| self.counted(&finding.map, path)).cloned()
+            }
+            _ => self.locate(&finding.map, &finding.path(), finding.rule.effect.attribute),
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 mod builder;
 mod clang;
 mod comments;
+pub mod counters;
 mod declarations;
 mod file_error;
 pub mod gate;

@@ -11,6 +11,7 @@ use maplock_layout::map::Pinning;
 use maplock_layout::rules::{self, Attribute, Compares, Level, Tier};
 use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Offer, Part, Rename, Risk, Subject, answers};
 
+use crate::counters;
 use crate::object_file::SourceLine;
 use crate::wrote::{called, wrote_at};
 
@@ -27,12 +28,14 @@ pub struct Sides<'a> {
     pub new: &'a Lock,
     /// What follows `cargo maplock accept MAP` in the commands to type next; `None` where nothing can be accepted.
     pub accept: Option<&'a str>,
+    /// What selects the lock on the command line, such as ` -p PACKAGE`.
+    pub selection: &'a str,
     /// Directories to which paths of sources may be relative; the first is where reports show them from.
     pub roots: &'a [PathBuf],
 }
 
-/// Looks up where a path of a map, or an attribute of its declaration, is written.
-pub type Locate<'a> = dyn Fn(&str, &str, Option<Attribute>) -> Option<SourceLine> + 'a;
+/// Looks up where the new side of a finding is written; of a counter, where programs count.
+pub type Locate<'a> = dyn Fn(&Finding) -> Option<SourceLine> + 'a;
 
 /// The findings at `warn` and `deny`, each with both sides and the commands that resolve it. Empty where there are none.
 #[must_use]
@@ -41,7 +44,7 @@ pub fn render(comparison: &Comparison, sides: Sides<'_>, locate: &Locate<'_>, st
     let mut out = String::new();
     let old = sides.old_text.map(|text| (Lines::of(text), text.lines().collect()));
     let told = told(comparison);
-    let breaks = told.iter().filter(|(_, finding)| finding.is_break());
+    let breaks = told.iter().filter(|(_, finding)| finding.is_break() && !is_counter(finding));
     let last_breaks: HashMap<&str, usize> = breaks.map(|(index, finding)| (&*finding.map, *index)).collect();
     for (index, finding) in told {
         let is_last = last_breaks.get(&*finding.map).is_none_or(|last| *last <= index);
@@ -73,27 +76,32 @@ fn told(comparison: &Comparison) -> Vec<(usize, &Finding)> {
 /// One line: how many maps break, and how.
 #[must_use]
 pub fn summary(comparison: &Comparison) -> String {
-    let breaks = |of_conflicts: bool| -> BTreeSet<&str> {
+    let told = |compares: Compares, one: &str, many: &str| {
         let breaks = comparison.findings.iter().filter(|finding| finding.is_break());
-        breaks.filter(|f| is_conflict(f) == of_conflicts).map(|f| f.map.as_str()).collect()
+        let breaks = breaks.filter(|finding| finding.rule.effect.compares == compares);
+        let maps: BTreeSet<_> = breaks.map(|finding| finding.map.as_str()).collect();
+        match maps.len() {
+            0 => None,
+            1 => Some(one.replace("{}", &quoted(&maps))),
+            len => Some(format!("{}: {}", many.replace("{}", &len.to_string()), quoted(&maps))),
+        }
     };
-    let told = |maps: &BTreeSet<&str>, one: &str, many: &str| match maps.len() {
-        0 => None,
-        1 => Some(one.replace("{}", &quoted(maps))),
-        len => Some(format!("{}: {}", many.replace("{}", &len.to_string()), quoted(maps))),
-    };
-    let (lost, conflicts) = (breaks(false), breaks(true));
-    let lost = told(
-        &lost,
-        "pinned state of map {} would be misread or lost",
-        "pinned state of {} maps would be misread or lost",
-    );
-    let conflicts = told(&conflicts, "the objects disagree on map {}", "the objects disagree on {} maps");
-    match (conflicts, lost) {
-        (None, None) => "there is no break that was not accepted".to_owned(),
-        (Some(one), None) | (None, Some(one)) => one,
-        (Some(conflicts), Some(lost)) => format!("{conflicts}; {lost}"),
-    }
+    let told = [
+        told(Compares::Objects, "the objects disagree on map {}", "the objects disagree on {} maps"),
+        told(
+            Compares::Releases,
+            "pinned state of map {} would be misread or lost",
+            "pinned state of {} maps would be misread or lost",
+        ),
+        told(
+            Compares::Programs,
+            "nothing says how counters of map {} are merged",
+            "nothing says how counters of {} maps are merged",
+        ),
+        told(Compares::History, "an epoch of map {} leads nowhere", "epochs of {} maps lead nowhere"),
+    ];
+    let told: Vec<_> = told.into_iter().flatten().collect();
+    if told.is_empty() { "there is no break that was not accepted".to_owned() } else { told.join("; ") }
 }
 
 /// What to type next.
@@ -110,7 +118,8 @@ pub struct Command {
 /// What to type next about the breaks of `map`, of the comparison of `old` and `new`. `more` follows the answers, such as ` --lock FILE`.
 #[must_use]
 pub fn commands(comparison: &Comparison, (old, new): (&Lock, &Lock), map: &str, more: &str) -> Vec<Command> {
-    let breaks: Vec<_> = comparison.of_map(map).filter(|finding| finding.is_break()).collect();
+    let is_asked = |finding: &&Finding| !matches!(finding.rule.effect.compares, Compares::History | Compares::Programs);
+    let breaks: Vec<_> = comparison.of_map(map).filter(|finding| finding.is_break()).filter(is_asked).collect();
     if breaks.is_empty() || breaks.iter().any(|finding| finding.answers().is_empty()) {
         return Vec::new();
     }
@@ -215,6 +224,9 @@ impl<'a> Telling<'a> {
         let finding = self.finding;
         let severity = if finding.is_break() { Severity::ERROR } else { Severity::WARNING };
         let mut group = Group::with_title(severity.primary_title(finding.title()).id(finding.rule.id));
+        if is_counter(finding) {
+            return self.counters(group);
+        }
         let mut said_old = false;
         let mut said_new = false;
         if let Some(line) = self.new_line() {
@@ -250,7 +262,7 @@ impl<'a> Telling<'a> {
             return None;
         }
         let attribute = finding.rule.effect.attribute;
-        let at = (self.locate)(&finding.map, &finding.path(), attribute)?;
+        let at = (self.locate)(finding)?;
         let (path, text) = self.source(&at);
         let text = text?;
         let own = attribute.filter(|_| finding.subject.is_map()).map(Attribute::in_source);
@@ -258,6 +270,37 @@ impl<'a> Telling<'a> {
         // A line without either name is not the line that was compiled: the source has changed since.
         let span = [word, &format!("{word}_size"), &finding.map].into_iter().find_map(|word| find_word(&text, word))?;
         Some(ShownLine { path, line: usize::try_from(at.line).ok()?, text, span, label: finding.new_with_place() })
+    }
+
+    /// The line that counts, where it names the member; else in words where it is.
+    fn counting(&self, one: &Finding) -> Option<Result<ShownLine, String>> {
+        let at = (self.locate)(one)?;
+        let (path, text) = self.source(&at);
+        let name = one.subject.name().unwrap_or(one.subject.role());
+        let shown = text.and_then(|text| {
+            let (span, line) = (find_word(&text, name)?, usize::try_from(at.line).ok()?);
+            Some(ShownLine { path: path.clone(), line, text, span, label: "programs only add to it".to_owned() })
+        });
+        Some(shown.ok_or_else(|| format!("`{}` is added to at {path}:{}", counters::paths(one).concat(), at.line)))
+    }
+
+    /// Counters: the lines that count, and what to type.
+    fn counters<'g>(&self, mut group: Group<'g>) -> Group<'g> {
+        let mut notes = Vec::new();
+        let mut kind = AnnotationKind::Primary;
+        for counting in counters::each(self.finding).iter().filter_map(|one| self.counting(one)) {
+            match counting {
+                Ok(line) => {
+                    group = group.element(line.snippet(kind));
+                    kind = AnnotationKind::Context;
+                }
+                Err(note) => notes.push(note),
+            }
+        }
+        notes.push(counters::LOST.to_owned());
+        group = notes.into_iter().fold(group, |group, note| group.element(Severity::NOTE.message(note)));
+        let commands = counters::merging(self.comparison, &self.finding.map, self.sides.selection);
+        commands.into_iter().fold(group, |group, command| group.element(Severity::HELP.message(help(command))))
     }
 
     /// The path to show for a source line, and the line's text where the file is at hand.
@@ -300,7 +343,7 @@ impl<'a> Telling<'a> {
         if self.is_by_config() {
             notes.push("`ephemeral` in Cargo.toml names it".to_owned());
         } else if !said_new && finding.new_text().is_some() {
-            let at = (self.locate)(&finding.map, &finding.path(), finding.rule.effect.attribute);
+            let at = (self.locate)(finding);
             let at = at.map_or_else(|| "now".to_owned(), |at| format!("now, at {}:{}", self.source(&at).0, at.line));
             notes.push(format!("{at}: {}", finding.new_with_place()));
         }
@@ -375,9 +418,12 @@ impl<'a> Telling<'a> {
         let commands = more
             .map(|more| commands(self.comparison, (self.sides.old, self.sides.new), &finding.map, more))
             .unwrap_or_default();
-        let told = |Command { purpose, line, .. }| format!("{:<20} {line}", format!("{purpose}:"));
-        commands.into_iter().map(told).collect()
+        commands.into_iter().map(help).collect()
     }
+}
+
+fn help(Command { purpose, line, .. }: Command) -> String {
+    format!("{:<20} {line}", format!("{purpose}:"))
 }
 
 /// A line to show, with the bytes of it to point at.
@@ -400,6 +446,10 @@ impl ShownLine {
 
 fn is_conflict(finding: &Finding) -> bool {
     finding.rule.effect.compares == Compares::Objects
+}
+
+fn is_counter(finding: &Finding) -> bool {
+    matches!(finding.change, Change::Counted { .. })
 }
 
 /// What a declaration calls it: a member, an enumerator, the key or the value, or the map.
@@ -429,7 +479,7 @@ fn layout_of<'a>(lock: &'a Lock, map: &str, part: Part) -> Option<&'a Layout> {
 }
 
 /// A map's name as a shell takes it.
-fn shell_word(name: &str) -> String {
+pub(crate) fn shell_word(name: &str) -> String {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/'));
     if plain { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
 }

@@ -11,8 +11,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use insta::assert_snapshot;
 use maplock_codegen::{Inputs, Manifest};
-use maplock_layout::lock::OnUpgrade;
-use maplock_layout::{Config, Lock, epochs};
+use maplock_layout::counters::unmerged;
+use maplock_layout::lock::{Merge, OnUpgrade};
+use maplock_layout::{Change, Config, Finding, Lock, epochs};
 
 use support::{Build, Project, clang, compile_for_bpf, root, run, skip, times};
 
@@ -96,14 +97,22 @@ fn configure(project: &Project, lines: &str) {
     project.write("Cargo.toml", format!("{own}\n{lines}"));
 }
 
-/// The lock in which the change of one map is accepted, and everything that needs no decision is entered.
+/// The lock in which the change of one map is accepted, everything that needs no decision is entered, and counters are summed.
 fn accepted(project: &Project, map: &str, on_upgrade: OnUpgrade) -> Lock {
     let config = Manifest::read(&project.path("")).expect("a good configuration").config;
     let objects = [("minimesh".to_owned(), project.path(OBJECT))];
     let observation = Inputs::read(&objects, &config).expect("a good object").observation;
     let lock = Lock::parse(&project.read("maps.lock")).expect("a good lock");
     let lock = epochs::accept(&lock, &observation, map, on_upgrade, "it wrapped", &config.levels).expect("a change");
-    epochs::update(&lock, &observation, &config.levels).unwrap_or(lock)
+    let lock = epochs::update(&lock, &observation, &config.levels).unwrap_or(lock);
+    let summed = |lock: Lock, found: &Finding| match &found.change {
+        Change::Counted { members } => {
+            let sums = members.iter().map(|(path, _)| (path.clone(), Merge::Sum)).collect();
+            epochs::merge(&lock, &found.map, &sums).expect("counters")
+        }
+        _ => lock,
+    };
+    unmerged(&lock, &lock, &config.levels).iter().fold(lock.clone(), summed)
 }
 
 /// What several builds said, under headings.
@@ -868,4 +877,44 @@ fn an_object_without_a_version_is_built_with_that_of_the_lock() {
     let build = project.build_with("CI", "1").succeeds_silently();
     let spec = build.generated("maps.rs");
     assert!(spec.contains("\nversion = 1\npinning"), "{spec}");
+}
+
+/// The command that a warning offers.
+fn merge_offered(build: &Build) -> String {
+    let told = build.told();
+    let line = told.lines().find(|line| line.contains("cargo maplock accept stats --merge")).expect("an offer");
+    let command = line.split('`').find(|part| part.starts_with("cargo maplock accept stats")).unwrap_or(line);
+    command[command.find("cargo maplock").expect("a command")..].to_owned()
+}
+
+#[test]
+fn counters_that_nothing_merges_are_told_with_the_line_and_the_command() {
+    let project = minimesh();
+    project.copy("bpf/minimesh/minimesh.bpf.c", "bpf/minimesh/minimesh.bpf.c");
+    let mut lock = Lock::parse(&project.read("maps.lock")).expect("a good lock");
+    let summed = std::mem::take(&mut lock.maps.get_mut("stats").expect("stats").merge);
+    project.write("maps.lock", lock.to_string());
+    let warned = project.build().warns("maplock[unmerged-counter]");
+    // Ci is told too, and does not fail.
+    let in_ci = project.build_with("CI", "1").warns("maplock[unmerged-counter]");
+    configure(&project, "[package.metadata.maplock]\nunmerged-counter = \"deny\"\n");
+    let denied = project.build().fails("unmerged-counter");
+    // Beside another break, each with its command.
+    release(&project, "v3");
+    let both = project.build().fails("cargo maplock accept stats --on-upgrade migrate");
+    assert_snapshot!(told([("warned", &warned), ("in CI", &in_ci), ("denied", &denied), ("with a break", &both)]));
+
+    let commands = [merge_offered(&warned), merge_offered(&denied), merge_offered(&both)];
+    assert_eq!(commands, [(); 3].map(|()| commands[0].clone()));
+    // What it writes.
+    let words: Vec<_> = commands[0].split(' ').collect();
+    let named: Vec<_> = words.iter().filter_map(|word| word.strip_suffix("=sum")).collect();
+    assert_eq!(named, summed.keys().map(String::as_str).collect::<Vec<_>>());
+    release(&project, "v1");
+    for how in [Merge::Sum, Merge::None] {
+        let said = summed.keys().map(|path| (path.clone(), how)).collect();
+        project.write("maps.lock", epochs::merge(&lock, "stats", &said).expect("counters").to_string());
+        assert!(!project.build().succeeds().told().contains("unmerged-counter"));
+    }
+    project.remove("bpf/minimesh/minimesh.bpf.c");
 }

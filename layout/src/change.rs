@@ -181,6 +181,9 @@ pub enum Change {
     Enumerator { old: Option<i128>, new: Option<i128> },
     /// An enumerator under another name.
     EnumeratorRenamed { old: String, new: String, number: i128 },
+    /// Members that programs only add to, and that nothing says how to merge: the path of each, as in [`sum_places`](crate::sum_places), and
+    /// where it is.
+    Counted { members: Vec<(String, Subject)> },
     /// An epoch from which nothing leads to today's definition.
     Stale { from: Digest, old: Digest, new: Digest },
     /// Two objects that define a map differently, and the first difference.

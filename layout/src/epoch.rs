@@ -89,7 +89,7 @@ impl fmt::Display for OnUpgrade {
 pub enum Merge {
     /// Added up.
     Sum,
-    /// Not added up: where both wrote it, what the new release wrote stays. Nothing is said of such a member for the life of the map.
+    /// Not added up: where both wrote it, what the new release wrote stays.
     None,
 }
 

@@ -107,15 +107,6 @@ pub enum EpochError {
         /// A name that may have been meant, as the end of a sentence, or nothing.
         hint: String,
     },
-    /// A merge that is not there can't be taken back.
-    NotMerged {
-        /// The map.
-        map: String,
-        /// The path that was given.
-        path: String,
-        /// The members that are summed.
-        summed: Vec<String>,
-    },
     /// Of an epoch that keeps no entries, none can be merged.
     NothingToMerge {
         /// The map.
@@ -192,10 +183,6 @@ impl fmt::Display for EpochError {
             Self::Unanswered { map, problems } => write!(f, "map `{map}` can't be converted as it is: {problems}"),
             Self::NotLocked { map, hint } => {
                 write!(f, "the lock has no map `{map}`{hint}; `cargo maplock update` enters those that are new")
-            }
-            Self::NotMerged { map, path, summed } => {
-                write!(f, "`{path}` of map `{map}` is not summed, so that there is nothing to take back")?;
-                if summed.is_empty() { Ok(()) } else { write!(f, "; summed: {}", summed.join(", ")) }
             }
             Self::NothingToMerge { map, on_upgrade } => write!(
                 f,

@@ -85,7 +85,7 @@ pub fn answers(findings: &[&Finding]) -> Vec<OnUpgrade> {
     let asked = |finding: &&&Finding| match finding.rule.effect.compares {
         Compares::Releases => is_alone || finding.decides(),
         Compares::Objects => true,
-        Compares::History => false,
+        Compares::History | Compares::Programs => false,
     };
     let takes = |answer: &OnUpgrade| findings.iter().filter(asked).all(|finding| finding.answers().contains(answer));
     OnUpgrade::ALL.into_iter().filter(takes).collect()

@@ -17,7 +17,7 @@ pub mod btf;
 mod change;
 pub mod config;
 pub mod conversion;
-mod counters;
+pub mod counters;
 mod diff;
 mod differing;
 mod digest;

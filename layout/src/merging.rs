@@ -36,7 +36,7 @@ impl LockedMap {
         merge.into_iter().filter(is_sum).map(|(path, _)| path).collect()
     }
 
-    /// What can't be summed any more is not.
+    /// Of what is no count any more, nothing is said.
     pub(crate) fn drop_unsummed(&mut self) {
         let Self { def, merge, .. } = self;
         merge.retain(|path, _| can_sum(def, path));
@@ -106,27 +106,17 @@ fn planned(plans: &[MemberPlan], path: &str, to: Side) -> Option<Option<String>>
     found.max_by_key(|(length, _)| *length).map(|(_, to)| to)
 }
 
-/// The lock in which these members of `map` are merged so for the life of the map, beside those that are already; [`Merge::None`]
-/// takes that back.
+/// The lock in which these members of `map` are merged so for the life of the map, beside those of which it is said already.
 ///
 /// # Errors
-/// Where the lock has no such map, a member can't be summed, or nothing is there to be taken back.
+/// Where the lock has no such map, or a member is no count.
 pub fn merge(lock: &Lock, map: &str, members: &BTreeMap<String, Merge>) -> Result<Lock, EpochError> {
     let mut merged = lock.clone();
     let hint = || did_you_mean(map, lock.maps.keys().map(String::as_str));
     let entry = merged.maps.get_mut(map).ok_or_else(|| EpochError::NotLocked { map: map.to_owned(), hint: hint() })?;
     for (path, how) in members {
-        match how {
-            Merge::Sum => {
-                check(map, &entry.def, path)?;
-                entry.merge.insert(path.clone(), *how);
-            }
-            Merge::None if entry.merge.remove(path).is_none() => {
-                let summed = entry.merge.keys().cloned().collect();
-                return Err(EpochError::NotMerged { map: map.to_owned(), path: path.clone(), summed });
-            }
-            Merge::None => {}
-        }
+        check(map, &entry.def, path)?;
+        entry.merge.insert(path.clone(), *how);
     }
     Ok(merged)
 }

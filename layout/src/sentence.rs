@@ -305,7 +305,7 @@ fn sides(change: &Change) -> (Option<String>, Option<String>) {
                 |object: &str, side: Option<String>| format!("{object}: {}", side.as_deref().unwrap_or("nothing"));
             (Some(said(old, first.0)), Some(said(new, first.1)))
         }
-        Change::TooMuch { .. } => (None, None),
+        Change::Counted { .. } | Change::TooMuch { .. } => (None, None),
     }
 }
 
@@ -405,6 +405,12 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
             let of = subject.holder().words(map, has_map);
             format!("enumerator `{old}` ({number}) of {of} was renamed to `{new}`")
         }
+        Change::Counted { members } => {
+            let of = of(map, has_map);
+            let named: Vec<_> = members.iter().map(|(path, _)| format!("`{path}`")).collect();
+            let is = if named.len() == 1 { "it is" } else { "they are" };
+            format!("programs only add to {}{of}, and nothing says how {is} merged", list(&named))
+        }
         Change::Stale { from, old, new } => format!(
             "the epoch from {} leads to {}, and nothing leads on to today's {}",
             from.short(),
@@ -420,6 +426,14 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         Change::TooMuch { looked_at } => {
             format!("map `{map}` differs in over {looked_at} places; not all were looked at")
         }
+    }
+}
+
+/// `a, b and c`
+fn list(words: &[String]) -> String {
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => words.concat(),
     }
 }
 
@@ -439,10 +453,7 @@ impl Reading {
         if self.has_padding {
             wrote.push("padding".to_owned());
         }
-        let wrote = match wrote.split_last() {
-            Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-            _ => wrote.concat(),
-        };
+        let wrote = list(&wrote);
         let place = self.place;
         let Some(reads) = &self.reads else {
             return format!("{inner}{place}, written as {wrote}, will be padding, in which keys differ still");

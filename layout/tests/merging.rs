@@ -75,14 +75,25 @@ fn a_merge_belongs_to_the_map_until_it_is_taken_back() {
     assert_eq!(swapped.maps["m"].merge, summed(["packets", "errors"]), "the map is merged so all the same");
     // What was accepted is undone, and the map is merged as it was.
     assert_eq!(undo(&second, "m").unwrap().maps["m"].merge, summed(["packets"]));
+}
 
-    let none = BTreeMap::from([("packets".to_owned(), Merge::None)]);
-    assert_eq!(merge(&both, "m", &none).unwrap().maps["m"].merge, summed(["errors"]));
-    let error = merge(&second, "m", &BTreeMap::from([("errors".to_owned(), Merge::None)])).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "`errors` of map `m` is not summed, so that there is nothing to take back; summed: packets"
-    );
+#[test]
+fn that_a_member_is_not_summed_is_said_for_life_too() {
+    let of = |path: &str, how| BTreeMap::from([(path.to_owned(), how)]);
+    let first = merge(&lock([map(V1)]), "m", &summed(["packets", "errors"])).unwrap();
+    let first = merge(&first, "m", &of("packets", Merge::None)).unwrap();
+    let said: BTreeMap<_, _> = summed(["errors"]).into_iter().chain(of("packets", Merge::None)).collect();
+    assert_eq!(first.maps["m"].merge, said);
+    assert_eq!(Lock::parse(&first.to_string()).unwrap(), first);
+    assert_eq!(updated(&first, V1), first, "update keeps it");
+    let second = migrated(&first, V2, &Answers::default());
+    assert_eq!(second.maps["m"].merge, said);
+    assert_eq!(verdict(&first, &second).merge, summed(["errors"]));
+    // An epoch overrules it on its way.
+    let once = merge_once(&second, "m", &of("packets", Merge::Sum)).unwrap();
+    assert_eq!(verdict(&first, &once).merge, summed(["errors", "packets"]));
+    let error = merge(&first, "m", &of("packet", Merge::None)).unwrap_err().to_string();
+    assert!(error.contains("has no member `packet`; did you mean `packets`?"), "{error}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use maplock_codegen::SourceLine;
 use maplock_codegen::report::Command;
 use maplock_layout::map_type::Fate;
-use maplock_layout::rules::Level;
+use maplock_layout::rules::{self, Level};
 use maplock_layout::{Disposition, Risk};
 
 use super::Format;
@@ -102,6 +102,11 @@ fn annotations(outcome: &Outcome) -> String {
         if finding.is_break() && !commanded.contains(&&finding.map) {
             commanded.push(&finding.map);
             for Command { purpose, line, .. } in outcome.commands(&finding.map) {
+                message.push_str(&format!("\n{purpose}: {line}"));
+            }
+        }
+        if finding.rule == &rules::UNMERGED_COUNTER {
+            for Command { purpose, line, .. } in outcome.merging(&finding.map) {
                 message.push_str(&format!("\n{purpose}: {line}"));
             }
         }

@@ -329,22 +329,27 @@ fn written(
 
 /// What is merged otherwise than before, in words.
 fn merge_words(before: &BTreeMap<String, Merge>, after: &BTreeMap<String, Merge>) -> String {
-    let new: BTreeMap<_, _> = after
-        .iter()
-        .filter(|(path, how)| before.get(*path) != Some(how))
-        .map(|(path, how)| (path.clone(), *how))
-        .collect();
-    let new = outcome::merged(&new).map(|new| {
-        format!("{new}, for the life of the map: wherever its entries are carried over, what old and new programs count is added up")
-    });
-    let words: Vec<_> = new.into_iter().chain(no_longer(before, after)).collect();
+    let new = |how: Merge, effect: &str| {
+        let new = after.iter().filter(|(path, now)| **now == how && before.get(*path) != Some(now));
+        let new: BTreeMap<_, _> = new.map(|(path, how)| (path.clone(), *how)).collect();
+        outcome::merged(&new)
+            .map(|new| format!("{new}, for the life of the map: wherever its entries are carried over, {effect}"))
+    };
+    let words = [
+        new(Merge::Sum, "what old and new programs count is added up"),
+        new(Merge::None, "what new programs wrote stays as it is"),
+    ];
+    let words: Vec<_> = words.into_iter().flatten().collect();
     if words.is_empty() { "merged so already".to_owned() } else { words.join("; ") }
 }
 
 /// `hits no longer summed`, where members were and are not.
 fn no_longer(before: &BTreeMap<String, Merge>, after: &BTreeMap<String, Merge>) -> Option<String> {
-    let gone: Vec<_> = before.keys().filter(|path| !after.contains_key(*path)).map(String::as_str).collect();
-    let now: Vec<_> = after.keys().filter(|path| !before.contains_key(*path)).map(String::as_str).collect();
+    let summed_alone = |of: &BTreeMap<String, Merge>, other: &BTreeMap<String, Merge>| -> Vec<String> {
+        let summed = of.iter().filter(|(path, how)| **how == Merge::Sum && !other.contains_key(*path));
+        summed.map(|(path, _)| path.clone()).collect()
+    };
+    let (gone, now) = (summed_alone(before, after), summed_alone(after, before));
     let now = if now.is_empty() { String::new() } else { format!(", {} is", now.join(", ")) };
     (!gone.is_empty()).then(|| format!("no longer summed: {}{now}", gone.join(", ")))
 }

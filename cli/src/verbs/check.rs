@@ -1,5 +1,6 @@
 //! `cargo maplock check`: is the lock what the objects say, and does it account for every break since other revisions?
 
+use maplock_layout::counters::{unmerged, unmerged_since};
 use maplock_layout::{Lock, compare, epochs};
 
 use super::{base, disagree};
@@ -88,6 +89,10 @@ fn fresh(target: &Target, inputs: maplock_codegen::Inputs, text: String, lock: L
             }
         }
     }
+    comparison.findings.extend(unmerged(&lock, &observation.lock, &target.config.levels));
+    if outcome.ending == Ending::UpToDate && comparison.has_breaks() {
+        outcome.ending = Ending::Breaks;
+    }
     outcome.accept = Some(target.selection.clone());
     outcome.comparison = comparison;
     outcome.new = Side::of_objects(&inputs);
@@ -113,6 +118,9 @@ fn against(target: &Target, revision: &Base, allow_new: bool) -> Result<Outcome,
     outcome.comparison = compare(&outcome.old.lock, &lock, &target.config.levels);
     // The levels are those of the tree that is under review; they don't decide whether its breaks count.
     demand_decisions(&mut outcome.comparison);
+    if outcome.old.text.is_some() {
+        outcome.comparison.findings.extend(unmerged_since(&outcome.old.lock, &lock, &target.config.levels));
+    }
     outcome.accept = Some(format!(" --against {}{}", project::shell_word(&revision.to_string()), target.selection));
     outcome.new = Side::of_lock(target, text, lock);
     outcome.notes.extend(programs::note(&outcome.old.lock, &outcome.new.lock));

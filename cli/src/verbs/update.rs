@@ -1,6 +1,7 @@
 //! `cargo maplock update`: safe changes into the lock.
 
 use maplock_codegen::Inputs;
+use maplock_layout::counters::unmerged;
 use maplock_layout::lock::{LockError, LockProblem};
 use maplock_layout::{Lock, compare, epochs};
 
@@ -73,6 +74,9 @@ fn update(target: &Target, inputs: Inputs) -> Result<Outcome, Error> {
             let changed: std::collections::BTreeSet<_> = outcome.changes.iter().map(|change| &change.map).collect();
             counters = programs::counters(target, &updated, &inputs, changed);
         }
+    }
+    if outcome.ending == Ending::Breaks {
+        outcome.comparison.findings.extend(unmerged(&lock, &observation.lock, &target.config.levels));
     }
     if outcome.ending == Ending::Breaks || !outcome.changes.is_empty() {
         outcome.notes = observed::notes(observation);

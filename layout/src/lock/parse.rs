@@ -134,7 +134,7 @@ impl Reader<'_> {
             runtime_capacity: is_set("runtime-capacity")?,
             runtime_flags: is_set("runtime-flags")?,
             user_never_deletes: self.user_never_deletes(table)?,
-            merge: self.merge_for_life(table)?,
+            merge: self.merge(table)?,
             programs: table.get("programs").map(|value| self.programs(value)).transpose()?,
             epochs,
         };
@@ -179,7 +179,7 @@ impl Reader<'_> {
         if epochs.last().is_none_or(|last| last.on_upgrade != OnUpgrade::Drop) {
             return Err(self.at(value.span(), format!("no epoch says that map `{name}` was given up")));
         }
-        let gone = Gone { renamed_from: self.renamed_from(table)?, merge: self.merge_for_life(table)?, epochs };
+        let gone = Gone { renamed_from: self.renamed_from(table)?, merge: self.merge(table)?, epochs };
         self.check_checksum(name, (table, value), || Past::of_gone(name, &gone))?;
         Ok(gone)
     }
@@ -246,7 +246,7 @@ impl Reader<'_> {
                 let hint = did_you_mean(name, OnUpgrade::ALL.map(OnUpgrade::name));
                 self.at(on_upgrade.span(), format!("`{name}` is not reuse, migrate, swap, drop or refuse{hint}"))
             })?,
-            merge: table.get("merge").map(|value| self.merge(value, &Merge::ALL)).transpose()?.unwrap_or_default(),
+            merge: self.merge(table)?,
             convert: self.answers(table)?,
             reason: self.string(self.required(table, "reason", value)?)?.to_owned(),
             max_entries: table.get("max_entries").map(|value| self.number(value)).transpose()?,
@@ -272,12 +272,9 @@ impl Reader<'_> {
         Ok(def)
     }
 
-    fn merge_for_life(&self, head: &DeTable<'_>) -> Result<BTreeMap<String, Merge>> {
-        // A member that is not merged is not named.
-        head.get("merge").map(|value| self.merge(value, &[Merge::Sum])).transpose().map(Option::unwrap_or_default)
-    }
-
-    fn merge(&self, value: &Value<'_>, ways: &[Merge]) -> Result<BTreeMap<String, Merge>> {
+    /// How members are merged: for the life of a map, or on the way over one epoch.
+    fn merge(&self, of: &DeTable<'_>) -> Result<BTreeMap<String, Merge>> {
+        let Some(value) = of.get("merge") else { return Ok(BTreeMap::new()) };
         let table = self.table(value)?;
         if table.is_empty() {
             return Err(self.at(value.span(), "`merge` names no member".to_owned()));
@@ -285,9 +282,8 @@ impl Reader<'_> {
         let mut merges = BTreeMap::new();
         for (path, value) in table {
             let name = self.string(value)?;
-            let merge = Merge::from_name(name).filter(|merge| ways.contains(merge)).ok_or_else(|| {
-                let ways: Vec<_> = ways.iter().map(|way| way.name()).collect();
-                let ways = ways.join(" or ");
+            let merge = Merge::from_name(name).ok_or_else(|| {
+                let ways = Merge::ALL.map(Merge::name).join(" or ");
                 self.at(value.span(), format!("`{name}` is not a way to merge `{}`: only {ways} is", path.get_ref()))
             })?;
             merges.insert(path.get_ref().to_string(), merge);

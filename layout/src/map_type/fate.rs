@@ -66,6 +66,14 @@ pub(crate) fn fate_where(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade, is_s
     }
 }
 
+/// True where another map can take over the entries of a map defined so: a larger one, or one of another layout.
+#[must_use]
+pub fn can_be_carried(def: &MapDef) -> bool {
+    let larger = MapDef { max_entries: def.max_entries.saturating_add(1), ..def.clone() };
+    fate_where(def, &larger, OnUpgrade::Reuse, || true) == Fate::Carried
+        || fate_where(def, def, OnUpgrade::Migrate, || false) == Fate::Converted
+}
+
 /// Why no node could do this with the entries of a map defined as `old`, where one defined as `new` takes its place: a phrase. `None`
 /// where a node can.
 #[must_use]
@@ -184,6 +192,24 @@ mod tests {
         let because = "entries of an arena can't be copied: it holds memory with pointers into itself";
         let kept = Fate::KeepSize(because.to_owned());
         assert_eq!(fates(&def(T::ARENA, 8)), [kept, refused(because), refused(because), Fate::GivenUp]);
+    }
+
+    #[test]
+    fn entries_that_stay_where_they_are_are_carried_by_nothing() {
+        for (map_type, is_carried) in [
+            (T::HASH, true),
+            (T::PERCPU_ARRAY, true),
+            (T::LPM_TRIE, true),
+            (T::RINGBUF, false),
+            (T::PROG_ARRAY, false),
+            (T::SK_STORAGE, false),
+            (T(4711), false),
+        ] {
+            assert_eq!(can_be_carried(&def(map_type, 8)), is_carried, "{map_type}");
+        }
+        // It keeps its size, and can be converted.
+        assert!(can_be_carried(&MapDef { value: Some(holding("bpf_timer")), ..def(T::HASH, 8) }));
+        assert!(can_be_carried(&def(T::HASH, u32::MAX)), "it can't grow, and can be converted");
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod table;
 
 use std::fmt;
 
-pub use fate::{Fate, fate, why_no_node};
+pub use fate::{Fate, can_be_carried, fate, why_no_node};
 pub(crate) use fate::{fate_where, why_not};
 pub use flags::{FLAGS_OF_MEMORY, flag_names};
 

@@ -60,6 +60,7 @@ rules! {
     scalar_kind_changed SCALAR_KIND_CHANGED,
     signedness_changed SIGNEDNESS_CHANGED,
     stale_epoch STALE_EPOCH,
+    unmerged_counter UNMERGED_COUNTER,
     // spelling
     btf_refused BTF_REFUSED,
     empty_member_changed EMPTY_MEMBER_CHANGED,

@@ -91,6 +91,8 @@ pub enum Compares {
     Objects,
     /// An acceptance in the lock, and today's definition. No upgrade depends on it.
     History,
+    /// What programs do with a map, and what the lock says of it. No upgrade depends on it, and the lock can follow the objects.
+    Programs,
 }
 
 /// Whether somebody has to say what becomes of a map's entries.

@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use maplock_codegen::Object;
 use maplock_layout::config::Levels;
 use maplock_layout::conversion::Answers;
+use maplock_layout::counters::unmerged;
 use maplock_layout::epochs::{accept, undo};
 use maplock_layout::lock::{Epoch, LockedMap, OnUpgrade};
 use maplock_layout::rules::{self, Compares, Decision, Level, Rule};
@@ -41,11 +43,15 @@ impl Pair {
     }
 }
 
-fn compile(clang: &Clang, path: &Path, source: &str) -> Vec<MapDef> {
+fn object(clang: &Clang, path: &Path, source: &str) -> Vec<u8> {
     let (file, object) = (path.with_extension("c"), path.with_extension("o"));
     fs::write(&file, format!("#include \"bpf_min.h\"\n{source}")).expect("a file");
     clang.compile(Order::Little, &file, &object);
-    let maps = maps_of(&fs::read(object).expect("an object")).unwrap_or_else(|error| panic!("{error}\n{source}"));
+    fs::read(object).expect("an object")
+}
+
+fn compile(clang: &Clang, path: &Path, source: &str) -> Vec<MapDef> {
+    let maps = maps_of(&object(clang, path, source)).unwrap_or_else(|error| panic!("{error}\n{source}"));
     assert!(!maps.is_empty(), "no map in\n{source}");
     maps
 }
@@ -68,6 +74,18 @@ fn conflicts(one: &[MapDef], other: &[MapDef]) -> Vec<Finding> {
     observe(&objects, &Config::default()).expect("the configuration names no map").conflicts
 }
 
+/// What is found of what the programs of an example do.
+fn counters(source: &str) -> Vec<Finding> {
+    let Some(clang) = Clang::newest() else { return Vec::new() };
+    let folder = tempfile::tempdir().expect("a folder");
+    let bytes = object(&clang, &folder.path().join("example"), source);
+    let object = Object::parse(&bytes).expect("an object");
+    let programs = Some(object.programs().uses);
+    let maps = ObjectMaps { programs, ..ObjectMaps::new("the object", object.maps) };
+    let lock = observe(&[maps], &Config::default()).expect("the configuration names no map").lock;
+    unmerged(&lock, &lock, &Levels::default())
+}
+
 #[test]
 fn every_rule_finds_its_own_example() {
     let Some(pairs) = Pair::all() else { return };
@@ -75,6 +93,10 @@ fn every_rule_finds_its_own_example() {
         let found = match rule.effect.compares {
             Compares::Releases => compare(&lock(old), &as_locked(rule, new), &Levels::default()).findings,
             Compares::Objects => conflicts(old, new),
+            Compares::Programs => {
+                assert_eq!(counters(rule.example.old), [], "{}", rule.id);
+                counters(rule.example.new)
+            }
             // No change of a declaration shows it; see below.
             Compares::History => continue,
         };
@@ -264,6 +286,9 @@ fn every_rule_over_every_pair() {
             }
             if rule.effect.compares == Compares::Objects {
                 found.extend(conflicts(from, to));
+            }
+            if rule.effect.compares == Compares::Programs && direction == "old -> new" {
+                found.extend(counters(rule.example.new));
             }
             list(&mut text, &format!("{}: {direction}", rule.id), &found);
         }

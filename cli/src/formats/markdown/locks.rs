@@ -126,17 +126,23 @@ fn findings(outcome: &Outcome, out: &mut String) {
 }
 
 fn commands(outcome: &Outcome, out: &mut String) {
-    let mut lines = Vec::new();
-    for verdict in &outcome.comparison.maps {
-        // The others explain the rules, which are named above.
-        for Command { purpose, line, .. } in outcome.commands(&verdict.map).iter().filter(|of| of.is_answer) {
-            lines.push(format!("# {}: {purpose}\n{line}", verdict.map));
-        }
-    }
+    // The others explain the rules, which are named above.
+    let answers = |map: &str| outcome.commands(map).into_iter().filter(|of| of.is_answer).collect();
+    block(outcome, "For each map, one of:", &answers, out);
+    block(outcome, "For counters that nothing merges, one of:", &|map| outcome.merging(map), out);
+}
+
+/// Commands to type, those of each map together.
+fn block(outcome: &Outcome, head: &str, commands: &dyn Fn(&str) -> Vec<Command>, out: &mut String) {
+    let of_map = |map: &String| {
+        let told = |Command { purpose, line, .. }| format!("# {map}: {purpose}\n{line}");
+        commands(map).into_iter().map(told).collect::<Vec<_>>()
+    };
+    let lines: Vec<_> = outcome.comparison.maps.iter().flat_map(|verdict| of_map(&verdict.map)).collect();
     if lines.is_empty() {
         return;
     }
     let lines = lines.join("\n");
     let fence = "`".repeat(longest_run(&lines).max(2) + 1);
-    _ = write!(out, "\nFor each map, one of:\n\n{fence}sh\n{lines}\n{fence}\n");
+    _ = write!(out, "\n{head}\n\n{fence}sh\n{lines}\n{fence}\n");
 }

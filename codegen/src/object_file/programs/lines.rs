@@ -41,7 +41,9 @@ impl<'e, 'a> Lines<'e, 'a> {
         let offset = u32::try_from((at - range.start) * 8).ok()?;
         let lines = sections.get(name.as_str())?;
         let (_, file, line) = lines[..lines.partition_point(|(at, ..)| *at <= offset)].last()?;
-        Some(SourceLine { file: btf.string(*file)?.to_owned(), line: *line }).filter(|line| line.line > 0)
+        let file = btf.string(*file)?;
+        let file = file.trim_start_matches("./").to_owned();
+        Some(SourceLine { file, line: *line }).filter(|line| line.line > 0)
     }
 }
 
