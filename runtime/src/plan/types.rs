@@ -248,7 +248,7 @@ pub struct Return {
 pub struct Carry {
     /// Members that are added up.
     pub sums: Vec<Sum>,
-    /// Bytes of memory for a snapshot of the old entries: 0 where they have no keys, or are handles of kernel objects.
+    /// Bytes of memory for a snapshot of the old entries, and for its records in their order, where there are any: 0 where they have no keys, or are handles of kernel objects.
     pub snapshot: u64,
     /// An estimate of the time.
     pub estimate: Duration,

@@ -3,8 +3,10 @@
 use std::io;
 
 use maplock_layout::map::MapType;
+use maplock_layout::map_type::Kind;
 
 use super::carrier::Carrier;
+use super::emit::inputs::record;
 use super::types::is_array;
 use crate::sys::consts::BPF_F_NO_PREALLOC;
 use crate::sys::{Map, NewMap};
@@ -26,6 +28,26 @@ pub fn base_room(map_type: MapType, entry_bytes: u64, max_entries: u32) -> u32 {
     max_entries.saturating_add((max_entries / 4).max(few))
 }
 
+/// Entries of at most so many bytes are recorded, of maps with at least so many of them: the time that a larger one takes is that of its
+/// comparison, and a smaller map is settled before programs are loaded.
+const RECORDED: (u32, u32) = (64, 256);
+const RECORDED_FROM: u64 = 10_000;
+
+/// For how many entries there are records, of a map whose snapshot has so many; `None` where there are none.
+pub(super) fn record_room(map_type: MapType, key_size: u32, value_size: u32, entries: u64) -> Option<u32> {
+    let is_hash = map_type.row().kind == Kind::Hash && !map_type.is_per_cpu();
+    let is_recorded = is_hash && entries >= RECORDED_FROM && key_size <= RECORDED.0 && value_size <= RECORDED.1;
+    // Old programs may insert some before it is done.
+    is_recorded.then(|| u32::try_from(entries + entries / 16).ok()).flatten().filter(|room| *room <= i32::MAX as u32)
+}
+
+/// Bytes that records take of a map which holds so many entries.
+#[must_use]
+pub fn record_bytes(map_type: MapType, key_size: u32, value_size: u32, entries: u64) -> u64 {
+    let room = record_room(map_type, key_size, value_size, entries).unwrap_or(0);
+    u64::from(room) * record::size(key_size, value_size) as u64
+}
+
 /// An empty map to hold the snapshot of `from`. It is of the same kind, but never evicts.
 ///
 /// # Errors
@@ -39,4 +61,27 @@ pub fn new_base(from: &Map) -> io::Result<Map> {
     new.name = "maplock_base";
     new.flags = info.flags & BPF_F_NO_PREALLOC;
     Map::create(&new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_hashes_of_small_entries_are_recorded() {
+        let few = 4_000_000 / 16 + 4_000_000;
+        assert_eq!(record_bytes(MapType::HASH, 8, 16, 4_000_000), few * (8 + 8 + 16));
+        assert_eq!(record_bytes(MapType::LRU_HASH, 5, 17, 16_000), 17_000 * (8 + 8 + 24));
+        let are_not = [
+            (MapType::HASH, 8, 16, RECORDED_FROM - 1),
+            (MapType::HASH, 8, 257, 16_000),
+            (MapType::HASH, 65, 16, 16_000),
+            (MapType::PERCPU_HASH, 8, 16, 16_000),
+            (MapType::ARRAY, 4, 16, 16_000),
+            (MapType::LPM_TRIE, 8, 16, 16_000),
+        ];
+        for (map_type, key_size, value_size, entries) in are_not {
+            assert_eq!(record_bytes(map_type, key_size, value_size, entries), 0, "{map_type}");
+        }
+    }
 }

@@ -7,10 +7,11 @@
 //!
 //! 1. [`Transfer::copy`], while old programs write `from` and nobody uses `to`: each entry is written to `to` and to `base`.
 //! 2. [`Prepared::catch_up`], before the switch: rounds of the next pass, while old programs go on. What they wrote since the copy is in `to`
-//!    before a new program sees it, and little is left to settle. What takes long, the loading of programs, is in [`Transfer::prepare`].
+//!    before a new program sees it, and little is left to settle. Then what `base` has is recorded in the order of `from`, if that is a large
+//!    hash. What takes long, the loading of programs, is in [`Transfer::prepare`].
 //! 3. [`Transfer::settle`], when nothing writes `from` any more (the links were switched, and
 //!    [`wait_for_running_programs`](crate::sys::wait_for_running_programs) returned) and new programs write `to` at full speed. An entry that
-//!    is as in `base` costs the look-up there and a comparison.
+//!    is as in `base` costs a comparison: of a large hash with its record (`emit/records.rs`), of others after a look-up in `base`.
 //!
 //! # The rule
 //!
@@ -94,7 +95,7 @@ mod read;
 mod settle;
 mod types;
 
-pub use base::{base_room, needs_base, new_base};
+pub use base::{base_room, needs_base, new_base, record_bytes};
 pub use clear::clear;
 pub use convert::migrate;
 pub use convert::types::{Convert, Side, can_convert};

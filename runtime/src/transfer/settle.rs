@@ -12,6 +12,7 @@ use super::convert;
 use super::convert::types::Convert;
 use super::count::count;
 use super::drive::driver::{Driver, Settling};
+use super::drive::recorded::Known;
 use super::drive::same::Same;
 use super::error::{TransferError, falls_back};
 use super::pieces::Pieces;
@@ -26,8 +27,8 @@ const ROUNDS: u32 = 5;
 /// A second pass with its programs loaded: what takes long and can be done before the links are switched.
 pub struct Prepared<'a> {
     of: Of<'a>,
-    /// How many entries the snapshot has, where that is known: until it is written again.
-    remembered: Cell<Option<u64>>,
+    /// What is known of the snapshot, until it is written again.
+    known: Cell<Known>,
     /// What was overwritten before the switch.
     before: Settled,
 }
@@ -135,7 +136,7 @@ impl<'a> Convert<'a> {
 
 impl<'a> Prepared<'a> {
     fn new(of: Of<'a>) -> Self {
-        Self { of, remembered: Cell::new(None), before: Settled::default() }
+        Self { of, known: Cell::default(), before: Settled::default() }
     }
 
     /// The old map; and the snapshot, of entries that are carried over by their keys.
@@ -149,14 +150,36 @@ impl<'a> Prepared<'a> {
         }
     }
 
+    /// What runs its programs, where programs do it.
+    fn driver(&self) -> Option<&Driver<'a>> {
+        match &self.of {
+            Of::Same(_, pass) => match &**pass {
+                Pass::Programs(programs) => Some(&programs.0),
+                _ => None,
+            },
+            Of::Converting(_, pass) => match pass {
+                convert::ConvertPass::Programs(programs) => Some(&programs.0),
+                _ => None,
+            },
+        }
+    }
+
     /// Before the switch: brings the new map and the snapshot up to what old programs wrote since the copy, in rounds, each the second pass
     /// while they write. Little is left for the second pass itself then, and nearly all that they deleted, inserted and set is in the new map
-    /// before a new program sees it. What fails here is told by the second pass, if it still fails there.
+    /// before a new program sees it. Of a large map, what the snapshot has then is recorded in the order in which the second pass comes to it.
+    /// What fails here is told by the second pass, if it still fails there.
     pub fn catch_up(&mut self) {
         let (from, Some(base)) = self.maps() else { return };
-        let mut last = u64::MAX;
+        let by_programs = self.driver().is_some();
+        let count = |known: &mut Known| {
+            if known.entries.is_none() && by_programs {
+                known.entries = count(base, Duration::MAX);
+            }
+        };
+        let (mut known, mut last) = (Known::default(), u64::MAX);
         for round in 0..ROUNDS {
-            let settled = match self.pass(&mut TransferOptions::default()) {
+            count(&mut known);
+            let settled = match self.pass(&mut known, &mut TransferOptions::default()) {
                 Ok(settled) => settled,
                 Err(error) => {
                     tracing::debug!(map = from.info().name, round, %error, "a round before the switch failed");
@@ -174,7 +197,9 @@ impl<'a> Prepared<'a> {
             }
             last = all;
         }
-        self.remembered.set(count(base, Duration::MAX));
+        count(&mut known);
+        known.recorded = known.entries.zip(self.driver()).and_then(|(entries, driver)| driver.record(entries));
+        self.known.set(known);
     }
 
     /// The second pass itself.
@@ -182,7 +207,7 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// As [`Transfer::settle`].
     pub fn settle(&self, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
-        let mut settled = self.pass(options)?;
+        let mut settled = self.pass(&mut self.known.take(), options)?;
         settled.kept_new += self.before.kept_new;
         settled.not_carried += self.before.not_carried;
         settled.grown_before = self.before.grown_before;
@@ -191,11 +216,10 @@ impl<'a> Prepared<'a> {
         Ok(settled)
     }
 
-    fn pass(&self, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
-        let remembered = self.remembered.take();
+    fn pass(&self, known: &mut Known, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
         match &self.of {
-            Of::Same(transfer, pass) => transfer.settle_by(pass, remembered, options),
-            Of::Converting(convert, pass) => pass.settle(convert, remembered, options),
+            Of::Same(transfer, pass) => transfer.settle_by(pass, known, options),
+            Of::Converting(convert, pass) => pass.settle(convert, known, options),
         }
     }
 }
@@ -204,7 +228,7 @@ impl Transfer<'_> {
     fn settle_by(
         &self,
         pass: &Pass<'_>,
-        remembered: Option<u64>,
+        known: &mut Known,
         options: &mut TransferOptions<'_>,
     ) -> Result<Settled, TransferError> {
         let Transfer { from, to, .. } = *self;
@@ -213,7 +237,7 @@ impl Transfer<'_> {
             check_rest_is_zero(from, to)?;
         }
         let settled = match pass {
-            Pass::Programs(programs) => programs.0.settle(&programs.1, remembered, options)?,
+            Pass::Programs(programs) => programs.0.settle(&programs.1, known, options)?,
             Pass::Calls(pieces, base) => plain::settle(self, base, pieces, options)?,
             Pass::Moving(Some(moving)) => moving.settle(from, to, options)?,
             Pass::Moving(None) => queues::by_calls(from, to, options)?,

@@ -5,6 +5,7 @@ use super::super::carrier::Carrier;
 use super::super::check::{check_rest_is_zero, check_sums};
 use super::super::copy::evicted;
 use super::super::drive::driver::{Driver, Settling};
+use super::super::drive::recorded::Known;
 use super::super::error::{TransferError, falls_back};
 use super::super::types::{Copied, Method, Settled, TransferOptions};
 use super::entries::Converter;
@@ -131,14 +132,14 @@ impl<'a> ConvertPass<'a> {
     pub(in crate::transfer) fn settle(
         &self,
         convert: &Convert<'_>,
-        remembered: Option<u64>,
+        known: &mut Known,
         options: &mut TransferOptions<'_>,
     ) -> Result<Settled, TransferError> {
         if convert.keeps_indexes() && !options.what_fits {
             check_rest_is_zero(convert.from, convert.to)?;
         }
         let settled = match self {
-            Self::Programs(programs) => programs.0.settle(&programs.1, remembered, options),
+            Self::Programs(programs) => programs.0.settle(&programs.1, known, options),
             Self::Entries(converter) => {
                 converter.lock().unwrap_or_else(std::sync::PoisonError::into_inner).settle(options)
             }

@@ -411,7 +411,8 @@ impl Finder {
         let scratch = work(from.info().value_size, 1)?;
         let work = work(size, 1)?;
         let maps = Maps { scratch: &scratch, ..Maps::shared((from, from), Some(base), pieces, &work) };
-        let source = Over::Iterator { btf_id: iterator_btf_id()?, key_size: from.info().key_size, half: None };
+        let (btf_id, key_size) = (iterator_btf_id()?, from.info().key_size);
+        let source = Over::Iterator { btf_id, key_size, half: None, records: None };
         let (changed, gone) = (found(from.info().max_entries)?, found(base.info().max_entries)?);
         Ok(Self {
             changed: (programs::find_changed(maps, source, base, &changed)?.load()?, changed),

@@ -305,7 +305,7 @@ pub(super) fn delete_gone(of: Converting<'_>, source: Over<'_>) -> io::Result<Co
         }
         w.asm.bind(not_there);
         of.with_old_key(w);
-        w.delete(base);
+        w.forget(base);
         w.asm.jump(w.done);
         of.end(w, unfit);
     })

@@ -163,6 +163,11 @@ impl Programs for Converted<'_> {
         self.convert.base_of == Side::From
     }
 
+    /// A lock would be one of the new map's values.
+    fn can_be_recorded(&self) -> bool {
+        self.convert.base_of == Side::From && self.pieces.lock.is_none()
+    }
+
     fn find_gone(&self, over: Over<'_>, gone: Option<&Map>) -> io::Result<Code> {
         let gone = gone.ok_or_else(|| io::Error::other("no program converts the entries of a trie"))?;
         emit::find_gone(self.in_area(self.work_of(over)), over, gone)

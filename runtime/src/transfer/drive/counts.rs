@@ -58,9 +58,14 @@ pub(in crate::transfer) fn failed(counts: &Map) -> Result<Option<(u64, io::Error
 
 /// Forgets what failed.
 pub(in crate::transfer) fn forget_failed(counts: &Map) -> Result<(), TransferError> {
+    set(counts, Count::Failed, 0)
+}
+
+/// Sets one of the numbers.
+pub(in crate::transfer) fn set(counts: &Map, count: Count, number: u64) -> Result<(), TransferError> {
     let mut words = words(counts)?;
-    if let Some(failed) = words.get_mut(Count::Failed as usize * 8..).and_then(|words| words.get_mut(..8)) {
-        failed.fill(0);
+    if let Some(word) = words.chunks_exact_mut(8).nth(count as usize) {
+        word.copy_from_slice(&number.to_ne_bytes());
     }
     write(counts, &words)
 }

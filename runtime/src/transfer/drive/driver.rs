@@ -13,6 +13,7 @@ use super::super::error::TransferError;
 use super::super::types::{Copied, Method, Settled, TransferOptions, evicts, has_slack, is_array};
 use super::counts;
 use super::programs::Programs;
+use super::recorded::{Known, Recorded};
 use super::run::{
     Each, iterate, iterator_btf_id, keys_array, online_cpus, run_for_keys, run_over_indexes, run_over_keys, usable_cpus,
 };
@@ -97,7 +98,7 @@ impl<'a> Driver<'a> {
         match &self.keys {
             Some(keys) => Over::Keys(keys),
             None if is_array(map.info().map_type) => Over::Indexes,
-            None => Over::Iterator { btf_id: self.btf_id, key_size: map.info().key_size, half },
+            None => Over::Iterator { btf_id: self.btf_id, key_size: map.info().key_size, half, records: None },
         }
     }
 
@@ -203,40 +204,73 @@ impl<'a> Driver<'a> {
         Ok(Settling { gone, insert, settle, own, others: others?, others_are_idle })
     }
 
-    /// Settles all entries. `remembered` is how many the snapshot has, where that is known.
+    /// Records a snapshot of so many entries for the last pass. `None` where it can do without.
+    pub(in crate::transfer) fn record(&self, entries: u64) -> Option<Recorded> {
+        match Recorded::new(&*self.programs, self.btf_id, self.gone.as_ref(), entries) {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                tracing::debug!(map = self.from().info().name, %error, "entries are looked up in the snapshot");
+                None
+            }
+        }
+    }
+
+    /// Settles all entries. What is known of the snapshot is what is known before; and then, of how many entries it has.
     pub(in crate::transfer) fn settle(
         &self,
         progs: &Settling,
-        remembered: Option<u64>,
+        known: &mut Known,
         options: &mut TransferOptions<'_>,
     ) -> Result<Settled, TransferError> {
+        let before = std::mem::take(known);
+        let settled = self.settle_all(progs, &before, options)?;
+        let (since, gone) = (self.counted(Count::Remembered)?, self.counted(Count::Forgotten)?);
+        known.entries = before.entries.and_then(|before| (before + since).checked_sub(gone));
+        Ok(settled)
+    }
+
+    fn settle_all(
+        &self,
+        progs: &Settling,
+        known: &Known,
+        options: &mut TransferOptions<'_>,
+    ) -> Result<Settled, TransferError> {
+        let recorded = known.recorded.as_ref();
         let counts = self.programs.maps().counts;
         // Where it is run once more, only what that does is told.
         counts::forget(counts)?;
         match progs.gone.as_ref().filter(|_| !options.keep_gone) {
-            None => _ = self.settle_entries(progs, options)?,
-            Some(gone) if !self.has_room(remembered) => {
+            None => _ = self.settle_entries(progs, recorded, options)?,
+            Some(gone) if !self.has_room(known.entries) => {
                 // First, since an LRU map without room evicts other entries.
+                self.find_gone(gone)?;
                 self.delete_gone(gone)?;
-                self.settle_entries(progs, options)?;
+                self.settle_entries(progs, recorded, options)?;
             }
             Some(gone) => {
-                let settled = self.settle_entries(progs, options);
+                let settled = self.settle_entries(progs, recorded, options);
                 let is_full = matches!(settled, Err(TransferError::Full { .. }));
                 if is_full {
                     counts::forget_failed(counts)?;
+                    self.find_gone(gone)?;
                 } else {
-                    let (entries, remembered) = (settled?, remembered.filter(|_| self.programs.remembers_each()));
-                    // As many keys as the snapshot has by now: none is gone.
+                    let (entries, remembered) = (settled?, known.entries.filter(|_| self.programs.remembers_each()));
+                    // All keys of the old map are in the snapshot by now: how many more it has are gone.
                     let since = self.counted(Count::Remembered)?;
-                    if remembered.is_some_and(|before| before + since == entries) {
-                        return self.settled(progs);
+                    let expected = remembered.and_then(|before| (before + since).checked_sub(entries));
+                    let found = match (expected, recorded) {
+                        (Some(0), _) => return self.settled(progs),
+                        (Some(expected), Some(recorded)) => recorded.find_gone(counts, expected)?,
+                        _ => false,
+                    };
+                    if !found {
+                        self.find_gone(gone)?;
                     }
                 }
                 // What old programs deleted makes room.
                 self.delete_gone(gone)?;
                 if is_full {
-                    self.settle_entries(progs, options)?;
+                    self.settle_entries(progs, recorded, options)?;
                 }
             }
         }
@@ -251,7 +285,12 @@ impl<'a> Driver<'a> {
     }
 
     /// Returns how many entries the old map has.
-    fn settle_entries(&self, progs: &Settling, options: &mut TransferOptions<'_>) -> Result<u64, TransferError> {
+    fn settle_entries(
+        &self,
+        progs: &Settling,
+        recorded: Option<&Recorded>,
+        options: &mut TransferOptions<'_>,
+    ) -> Result<u64, TransferError> {
         let from = self.from();
         // An entry for which there is no room keeps no other from being settled.
         let mut insert = progs.insert.as_ref();
@@ -265,7 +304,11 @@ impl<'a> Driver<'a> {
                 }
             } else {
                 let mut done = 0;
-                entries = self.drive(&progs.settle, from, &mut |entries, total| {
+                let settle = match recorded {
+                    Some(recorded) => recorded.settle(self.programs.maps().counts)?,
+                    None => &progs.settle,
+                };
+                entries = self.drive(settle, from, &mut |entries, total| {
                     done += entries;
                     options.tell(done, total);
                     Ok(())
@@ -290,11 +333,17 @@ impl<'a> Driver<'a> {
         Err(TransferError::kernel(self.to(), "settling")(error))
     }
 
-    /// Finds the keys that are gone from the old map, and deletes them.
+    /// Finds the keys that are gone from the old map; of a trie, [`Self::delete_gone`] does.
+    fn find_gone(&self, progs: &Gone) -> Result<(), TransferError> {
+        if self.gone.is_some() {
+            self.drive(&progs.find, self.over(), &mut |_, _| Ok(()))?;
+        }
+        self.check_failed()
+    }
+
+    /// Deletes the keys that were found.
     fn delete_gone(&self, progs: &Gone) -> Result<(), TransferError> {
         let Some(gone) = &self.gone else { return self.delete_gone_keys(progs) };
-        self.drive(&progs.find, self.over(), &mut |_, _| Ok(()))?;
-        self.check_failed()?;
         if gone.next_key(None).map_err(TransferError::kernel(self.over(), "reading keys"))?.is_some() {
             self.drive(&progs.delete, gone, &mut |_, _| self.check_failed())?;
             // Only now: to look for a first key takes long in a large map that has none.

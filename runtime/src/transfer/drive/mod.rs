@@ -5,5 +5,6 @@
 pub(super) mod counts;
 pub(super) mod driver;
 pub(super) mod programs;
+pub(super) mod recorded;
 pub(super) mod run;
 pub(super) mod same;

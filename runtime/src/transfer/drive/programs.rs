@@ -6,6 +6,7 @@ use maplock_layout::map::MapType;
 
 use super::super::emit::asm::Code;
 use super::super::emit::inputs::{Cpus, Maps, Over};
+use super::super::emit::records;
 use super::super::error::TransferError;
 use crate::sys::{Map, NewMap};
 
@@ -49,6 +50,14 @@ pub(in crate::transfer) trait Programs: Sync {
 
     /// Deletes it.
     fn delete_gone(&self, over: Over<'_>) -> io::Result<Code>;
+
+    /// True where the snapshot has keys and values as the old map has them.
+    fn can_be_recorded(&self) -> bool;
+
+    /// Records an entry that the snapshot has.
+    fn record(&self, over: Over<'_>, records: &Map) -> io::Result<Code> {
+        records::record(self.maps(), over, records)
+    }
 
     /// True where the entry at an index of an array stays at that index.
     fn keeps_indexes(&self) -> bool;

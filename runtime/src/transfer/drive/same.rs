@@ -86,6 +86,10 @@ impl Programs for Same<'_> {
         true
     }
 
+    fn can_be_recorded(&self) -> bool {
+        true
+    }
+
     fn find_gone(&self, over: Over<'_>, gone: Option<&Map>) -> io::Result<Code> {
         emit::find_gone(self.maps(), over, gone)
     }

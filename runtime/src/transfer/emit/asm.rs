@@ -251,6 +251,10 @@ impl Asm {
         self.push(0x67, dst, Reg::R0, 0, imm);
     }
 
+    pub(in crate::transfer) fn or_imm(&mut self, dst: Reg, imm: i32) {
+        self.push(0x47, dst, Reg::R0, 0, imm);
+    }
+
     /// The top bit stays.
     pub(in crate::transfer) fn shift_right_signed_imm(&mut self, dst: Reg, imm: i32) {
         self.push(0xc7, dst, Reg::R0, 0, imm);

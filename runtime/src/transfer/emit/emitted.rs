@@ -6,8 +6,8 @@ use super::super::convert;
 use super::super::types::{Sum, is_array};
 use super::asm::{Code, Helper};
 use super::examples::{ALL_CPUS, Example, T, map, source};
-use super::inputs::Cpus;
-use super::programs;
+use super::inputs::{Cpus, Over, record};
+use super::{programs, records};
 
 fn every_program() -> Vec<(String, Code)> {
     let mut all = Vec::new();
@@ -48,6 +48,13 @@ fn programs_of(map_type: T, value_size: u32, sums: &[Sum], all: &mut Vec<(String
         add("settle others", programs::settle_cpu(maps, over, &ALL_CPUS));
     } else {
         add("settle", programs::settle(maps, over));
+    }
+    if map_type == T::HASH && value_size < 4096 {
+        let records = map(T::ARRAY, 4, record::size(8, value_size) as u32);
+        let recorded = Over::Iterator { btf_id: 1, key_size: 8, half: None, records: Some(&records) };
+        add("record", records::record(maps, over, &records));
+        add("settle recorded", programs::settle(maps, recorded));
+        add("find unseen", records::find_unseen(maps, &records, &marked));
     }
     if is_array(map_type) {
         return;

@@ -20,7 +20,7 @@ pub(in crate::transfer) fn source(map: &Map) -> Over<'_> {
     match map.info().map_type {
         map_type if is_array(map_type) => Over::Indexes,
         T::LPM_TRIE => Over::Keys(map),
-        _ => Over::Iterator { btf_id: 1, key_size: map.info().key_size, half: None },
+        _ => Over::Iterator { btf_id: 1, key_size: map.info().key_size, half: None, records: None },
     }
 }
 

@@ -19,6 +19,10 @@ pub(in crate::transfer) enum Count {
     MaybeAnother,
     /// Entries that came into the snapshot.
     Remembered,
+    /// Entries that went out of it.
+    Forgotten,
+    /// Keys that are gone from the old map, by their records.
+    Gone,
     /// Entries that something else changed at the same moment: to be settled once more.
     Again,
     /// Per-CPU values without a place in the new map, or in the snapshot.
@@ -26,10 +30,12 @@ pub(in crate::transfer) enum Count {
     Failed,
     /// Not a count: the last error, as the kernel returns it.
     Error,
+    /// Nor is this: the index of the record whose turn it is.
+    Turn,
 }
 
 /// How many words [`Count`] takes.
-pub(in crate::transfer) const COUNTS: u32 = 13;
+pub(in crate::transfer) const COUNTS: u32 = 16;
 
 /// A slot of the array through which user space hands keys to a program: words `has_shorter` and `marked`, the key, and the
 /// key with a prefix that is one bit shorter.
@@ -47,11 +53,38 @@ pub(in crate::transfer) mod slot {
     }
 }
 
+/// A record of an entry of the snapshot: words `state` and `place`, the key, the value.
+pub(in crate::transfer) mod record {
+    use super::slot::key_room;
+
+    /// Bits; 0 where nothing was recorded.
+    pub(in crate::transfer) const STATE: i16 = 0;
+    /// The snapshot has the key.
+    pub(in crate::transfer) const KNOWN: i32 = 1;
+    /// And this value.
+    pub(in crate::transfer) const SAME: i32 = 2;
+    /// The last pass has found it in the old map.
+    pub(in crate::transfer) const SEEN: i32 = 4;
+
+    /// Has to do with the index of this record: an index at which a key may be recorded whose hash this record's is.
+    pub(in crate::transfer) const PLACE: i16 = 4;
+    pub(in crate::transfer) const KEY: i16 = 8;
+
+    pub(in crate::transfer) fn value(key_size: u32) -> usize {
+        KEY as usize + key_room(key_size)
+    }
+
+    pub(in crate::transfer) fn size(key_size: u32, value_size: u32) -> usize {
+        value(key_size) + (value_size as usize).next_multiple_of(8)
+    }
+}
+
 /// Where a program's entries come from.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::transfer) enum Over<'a> {
-    /// An iterator over a map whose keys have so many bytes; of all entries, or of those that one of two programs takes.
-    Iterator { btf_id: u32, key_size: u32, half: Option<Half> },
+    /// An iterator over a map whose keys have so many bytes; of all entries, or of those that one of two programs takes, or that are not as
+    /// they were recorded.
+    Iterator { btf_id: u32, key_size: u32, half: Option<Half>, records: Option<&'a Map> },
     /// The indexes of an array, from one that is given at each run.
     Indexes,
     /// Keys that user space wrote to an array.

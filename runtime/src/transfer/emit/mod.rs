@@ -8,4 +8,5 @@ pub(super) mod examples;
 pub(super) mod inputs;
 mod merge;
 pub(super) mod programs;
+pub(super) mod records;
 pub(super) mod writer;

@@ -66,7 +66,8 @@ pub(in crate::transfer) fn copy_plain_array(maps: Maps<'_>) -> io::Result<Code> 
 
 /// Counts entries: the iterator's bytes are the count.
 pub(in crate::transfer) fn count(maps: Maps<'_>, btf_id: u32) -> io::Result<Code> {
-    build(maps, Over::Iterator { btf_id, key_size: maps.from.info().key_size, half: None }, "maplock_count", |_| {})
+    let source = Over::Iterator { btf_id, key_size: maps.from.info().key_size, half: None, records: None };
+    build(maps, source, "maplock_count", |_| {})
 }
 
 /// Settles an entry of the old map that is not as in the snapshot: counts follow by the difference, words where the new map's are as in
@@ -263,7 +264,7 @@ pub(in crate::transfer) fn delete_gone(maps: Maps<'_>, source: Over<'_>) -> io::
             });
         }
         w.asm.bind(not_there);
-        w.delete(base);
+        w.forget(base);
     })
 }
 

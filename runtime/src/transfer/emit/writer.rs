@@ -64,7 +64,7 @@ pub(in crate::transfer) fn build<'a>(
     let done = asm.label();
     let mut w = Writer { asm, maps, shorter: None, done, again: done, frame: R10 };
     match source {
-        Over::Iterator { btf_id, key_size, half } => {
+        Over::Iterator { btf_id, key_size, half, records } => {
             // `struct bpf_iter__bpf_map_elem`: meta, map, key, value. At the end, key and value are null.
             let end = w.asm.label();
             w.asm.store(Size::B8, R10, at::CONTEXT, R1);
@@ -72,6 +72,10 @@ pub(in crate::transfer) fn build<'a>(
             w.asm.load(Size::B8, R7, R1, 24);
             w.asm.jump_if_imm(R6, If::Eq, 0, end);
             w.asm.jump_if_imm(R7, If::Eq, 0, end);
+            if let Some(records) = records {
+                w.asm.store_imm(Size::B1, R10, at::BYTE, 1);
+                w.skip_as_recorded(records, key_size);
+            }
             // Helpers take no key from the iterator's own memory.
             let room = i16::try_from(slot::key_room(key_size)).ok().filter(|room| *room <= at::KEY_ROOM);
             let room =
@@ -242,6 +246,15 @@ impl<'a> Writer<'a> {
     pub(in crate::transfer) fn delete(&mut self, map: &Map) {
         self.map_and_key(map);
         self.asm.call(Helper::MapDeleteElem);
+    }
+
+    /// Takes the entry out of the snapshot.
+    pub(in crate::transfer) fn forget(&mut self, base: &Map) {
+        let not_there = self.asm.label();
+        self.delete(base);
+        self.asm.jump_if_imm(R0, If::Ne, 0, not_there);
+        self.count(Count::Forgotten);
+        self.asm.bind(not_there);
     }
 
     pub(in crate::transfer) fn count(&mut self, count: Count) {
