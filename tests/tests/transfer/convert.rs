@@ -260,6 +260,79 @@ fn what_both_sides_wrote_since_the_copy_is_put_together() {
     }
 }
 
+/// Beyond what a program that converts can address, they are converted in user space, and a program brings them over all the same.
+#[test]
+fn entries_of_more_than_32_kib_are_converted_and_settled() {
+    if !can_run() {
+        return;
+    }
+    for map_type in [T::HASH, T::LRU_HASH, T::ARRAY] {
+        for rest in [32_700, 32 << 10, 64 << 10, 128 << 10] {
+            let scene = Scene::new(map_type, rest, 8);
+            let at = format!("{map_type} {rest}");
+            let copied = scene.there().copy(&mut by(None)).unwrap_or_else(|error| panic!("{at}: {error}"));
+            assert_eq!((copied.entries, copied.lost, copied.method), (8, 0, Some(Method::Kernel)), "{at}");
+            assert!(contents(&scene.to) == scene.converted(), "{at}");
+            assert!(contents(&scene.base) == contents(&scene.from), "{at}");
+            let old = |number| key(&scene.from, number);
+            let new = |number| widened_of(&scene).key.convert(&old(number)).expect("fits");
+            let (count, last) = (8 + rest.next_multiple_of(8) as usize, 7 + rest as usize);
+            let before = scene.converted();
+
+            // 0: both count. 1: only old programs change the last byte of the rest. 2: both do. 3: old ones delete it. 100: they make it.
+            edit(&scene.from, &old(0), |value| add(value, 0, 4, 5));
+            edit(&scene.to, &new(0), |value| add(value, count, 8, 1 << 40));
+            edit(&scene.from, &old(1), |value| value[last] = 0xaa);
+            edit(&scene.from, &old(2), |value| value[last] = 0xaa);
+            edit(&scene.to, &new(2), |value| value[last] = 0xbb);
+            if !is_array(map_type) {
+                scene.from.delete(&old(3)).expect("deletable");
+                scene.from.update(&old(100), &value(&scene.from, 100), 0).expect("room");
+            }
+            let settled = scene.there().settle(&mut by(None)).unwrap_or_else(|error| panic!("{at}: {error}"));
+            let at = format!("{at} {settled:?}");
+            assert_eq!((settled.method, settled.exact), (Some(Method::Kernel), true), "{at}");
+            let there = contents(&scene.to);
+            let counted = number(&before[&new(0)], count, 8) + (1 << 40) + 5;
+            assert_eq!(number(&there[&new(0)], count, 8), counted, "{at}");
+            assert_eq!((there[&new(1)][last], there[&new(2)][last]), (0xaa, 0xbb), "{at}");
+            assert_eq!((settled.added, settled.changed, settled.kept_new), (1, 1, 1), "{at}");
+            if !is_array(map_type) {
+                assert!(!there.contains_key(&new(3)) && there[&new(100)] == scene.converted()[&new(100)], "{at}");
+            }
+            let again = scene.there().settle(&mut by(None)).expect("settled");
+            assert!(contents(&scene.to) == there, "{at} {again:?}");
+        }
+    }
+}
+
+/// As above, from a new map to the old one.
+#[test]
+fn what_new_programs_wrote_to_entries_of_more_than_32_kib_is_carried_back() {
+    if !can_run() {
+        return;
+    }
+    for map_type in [T::HASH, T::ARRAY] {
+        for rest in [32_700, 64 << 10] {
+            let scene = Scene::new(map_type, rest, 8);
+            scene.there().copy(&mut by(None)).expect("copied");
+            // What is settled back is held against what the new map was: the snapshot is of that side.
+            let old = |number| key(&scene.from, number);
+            let new = |number| widened_of(&scene).key.convert(&old(number)).expect("fits");
+            let (count, last) = (8 + rest.next_multiple_of(8) as usize, 7 + rest as usize);
+            let before = contents(&scene.from);
+            edit(&scene.to, &new(0), |value| add(value, count, 8, 9));
+            edit(&scene.to, &new(1), |value| value[last] = 0xcc);
+            let at = format!("{map_type} {rest}");
+            let settled = scene.back().settle(&mut by(None)).unwrap_or_else(|error| panic!("{at}: {error}"));
+            let there = contents(&scene.from);
+            assert_eq!(number(&there[&old(0)], 0, 4), number(&before[&old(0)], 0, 4) + 9, "{at} {settled:?}");
+            assert_eq!(there[&old(1)][last], 0xcc, "{at} {settled:?}");
+            assert!(there[&old(2)] == before[&old(2)], "{at} {settled:?}");
+        }
+    }
+}
+
 #[test]
 fn what_both_sides_inserted_since_the_copy_is_as_new_programs_wrote_it() {
     if !can_run() {
@@ -440,6 +513,50 @@ fn a_count_of_an_entry_that_code_by_hand_converts_never_goes_below_nothing() {
         assert_eq!(number(&value, 16, 8), 1, "{method:?} {settled:?}");
         assert_eq!((settled.not_carried, settled.exact), (1, false), "{method:?} {settled:?}");
     }
+}
+
+/// Every index of an array is in its snapshot from the start.
+#[test]
+fn an_array_that_code_by_hand_converts_is_there_after_the_copy() {
+    if !can_run() {
+        return;
+    }
+    let there = crate::live::by_code(T::ARRAY);
+    for into in [T::ARRAY, T::HASH] {
+        for method in METHODS {
+            let (from, to) = (new_map(T::ARRAY, 4, 16, 8), new_map(into, 4, 24, 8));
+            let base = new_base(&from).expect("memory");
+            let sums = [Sum { offset: 16, width: 8, signed: false }];
+            let base = Some(&base);
+            let convert =
+                Convert { from: &from, to: &to, base, base_of: Side::From, there: &there, back: None, sums: &sums };
+            for number in 0..8_u32 {
+                let mut value = vec![0; 16];
+                set(&mut value, 0, 4, u64::from(number));
+                set(&mut value, 8, 8, 1 << 40 | u64::from(number));
+                from.update(&number.to_ne_bytes(), &value, 0).expect("room");
+            }
+            let copied = convert.copy(&mut by(Some(method))).expect("copied");
+            let get = |number: u32| {
+                let value = to.lookup(&number.to_ne_bytes()).expect("readable").expect("there");
+                (number_of(&value, 0), number_of(&value, 16))
+            };
+            for number in 0..8 {
+                let at = format!("{into} {method:?} {copied:?}");
+                assert_eq!(get(number), (1 << 40 | u64::from(number), u64::from(number)), "{at}");
+            }
+            // What a new program wrote is its own.
+            remake(&to, &3_u32.to_ne_bytes(), |value| set(value, 0, 8, 9));
+            remake(&from, &4_u32.to_ne_bytes(), |value| set(value, 0, 4, 7));
+            let settled = convert.settle(&mut by(Some(method))).expect("settled");
+            assert_eq!((get(3).0, get(4).1), (9, 7), "{into} {method:?} {settled:?}");
+            assert_eq!((settled.kept_new, settled.dropped), (0, 0), "{into} {method:?} {settled:?}");
+        }
+    }
+}
+
+fn number_of(value: &[u8], at: usize) -> u64 {
+    number(value, at, 8)
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(super) struct Changes {
     pub(super) changes: Vec<Change>,
     /// The entry of the snapshot afterwards: its key, and its value or none.
     pub(super) base: (Vec<u8>, Option<Vec<u8>>),
-    /// True in a first pass: nothing is done where the snapshot has the entry, which was met a second time.
+    /// True in a first pass: nothing is done where the snapshot has the entry, which was met a second time. Of an array, each is met once.
     pub(super) is_copy: bool,
 }
 
@@ -207,9 +207,18 @@ pub(super) fn program(maps: Maps<'_>, base: &Map, slots: &Map, collide: Option<C
 
         let fresh = w.asm.label();
         unless(w, op::IS_COPY, fresh);
-        slot(w, R6, places.base_key);
-        w.lookup(R9, base, fresh);
-        w.asm.jump(done);
+        // An array has every index from the start, and no one is met twice.
+        if !is_array(base.info().map_type) {
+            slot(w, R6, places.base_key);
+            w.lookup(R9, base, fresh);
+            w.asm.jump(done);
+        } else if is_array(maps.to.info().map_type) {
+            slot(w, R6, places.key);
+            slot(w, R7, places.target);
+            w.write(maps.to, BPF_ANY, |asm| asm.mov(R3, R7));
+            w.failed_unless_zero();
+            w.asm.jump(settled);
+        }
         w.asm.bind(fresh);
 
         unless(w, op::EXPECTED | op::TARGET, settled);
