@@ -22,6 +22,7 @@ mod renamed_hooks;
 mod renames;
 mod report;
 mod restart;
+mod several;
 mod shown;
 mod spin;
 mod strangers;
