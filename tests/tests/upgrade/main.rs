@@ -14,6 +14,7 @@ mod meaning;
 mod meanwhile;
 mod objects;
 mod optional;
+mod owners;
 mod pins;
 mod privileges;
 mod race;
