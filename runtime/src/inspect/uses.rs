@@ -78,7 +78,7 @@ pub(crate) fn users(site: &Site, maps: &BTreeSet<u32>) -> (BTreeMap<u32, Vec<Use
     let mut looking = Looking {
         maps,
         own: own_programs(site),
-        skip: site.dirs().map(|dir| dir.path().to_owned()).collect(),
+        skip: site.dirs().map(|dir| real(dir.path())).collect(),
         found: BTreeMap::new(),
         looked: Looked { mount: mount.clone(), ..Looked::default() },
         until: Instant::now() + LOOKING,
@@ -98,6 +98,15 @@ pub(crate) fn users(site: &Site, maps: &BTreeSet<u32>) -> (BTreeMap<u32, Vec<Use
     looking.found.values_mut().for_each(|users| users.sort_unstable());
     looking.looked.has_found = !looking.found.is_empty();
     (looking.found, looking.looked)
+}
+
+/// As it is met on the way from the mount, whatever way a person named; the last part need not be there.
+fn real(dir: &Path) -> PathBuf {
+    match (dir.canonicalize(), dir.parent().map(Path::canonicalize), dir.file_name()) {
+        (Ok(real), ..) => real,
+        (_, Some(Ok(above)), Some(name)) => above.join(name),
+        _ => dir.to_owned(),
+    }
 }
 
 /// The directory at which the file system of another one is mounted.
