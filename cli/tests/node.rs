@@ -345,7 +345,8 @@ fn several_kept_generations_are_told_and_returned_to_by_their_numbers() {
     ];
     for line in lines {
         let told = node.run(line).stdout;
-        seen.push_str(&told[told.find("a roll-back from there").expect("told")..]);
+        let told = &told[told.find("a roll-back from there").expect("told")..];
+        seen.extend(told.lines().filter(|line| !line.starts_with("note: ")).map(|line| format!("{line}\n")));
     }
     let offered = "maplock rollback fs/minimesh --to 1";
     assert!(seen.contains(offered), "{seen}");
