@@ -21,7 +21,9 @@ pub(super) const FORMS: Node = Node {
             out.push_str(&step(&dir, report));
         }
         match returned.to {
-            Some(goal) if out.is_empty() => Ok(format!("{BOLD}{dir}{BOLD:#}: generation {goal} is live, there is nothing to do\n")),
+            Some(goal) if out.is_empty() => {
+                Ok(format!("{BOLD}{dir}{BOLD:#}: generation {goal} is live, there is nothing to do\n"))
+            }
             _ => Ok(out),
         }
     }),
@@ -40,10 +42,16 @@ pub(super) const FORMS: Node = Node {
     confirmed: Some(|confirmed| {
         let dir = confirmed.dir.display();
         Ok(match confirmed.removed {
-            0 if confirmed.keep > 0 => format!("{BOLD}{dir}{BOLD:#}: no other generation is kept, there is nothing to do\n"),
+            0 if confirmed.keep > 0 => {
+                format!("{BOLD}{dir}{BOLD:#}: no other generation is kept, there is nothing to do\n")
+            }
             0 => format!("{BOLD}{dir}{BOLD:#}: no generation is kept, there is nothing to do\n"),
-            1 if confirmed.keep == 0 => format!("{GOOD}confirmed{GOOD:#} {BOLD}{dir}{BOLD:#}: the kept generation is removed\n"),
-            removed => format!("{GOOD}confirmed{GOOD:#} {BOLD}{dir}{BOLD:#}: {} removed\n", count(removed, "kept generation")),
+            1 if confirmed.keep == 0 => {
+                format!("{GOOD}confirmed{GOOD:#} {BOLD}{dir}{BOLD:#}: the kept generation is removed\n")
+            }
+            removed => {
+                format!("{GOOD}confirmed{GOOD:#} {BOLD}{dir}{BOLD:#}: {} removed\n", count(removed, "kept generation"))
+            }
         })
     }),
     live: Some(|live| {

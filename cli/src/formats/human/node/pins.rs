@@ -20,7 +20,9 @@ pub(super) fn render(pins: &Pins) -> Result<String, Error> {
     links(&pins.links, &mut out);
     programs(&pins.programs, &mut out);
     beside(found, &mut out);
-    for (inventory, whose) in std::iter::once((live, "")).chain(found.kept.iter().map(|kept| (&kept.inventory, "kept "))) {
+    for (inventory, whose) in
+        std::iter::once((live, "")).chain(found.kept.iter().map(|kept| (&kept.inventory, "kept ")))
+    {
         for missing in &inventory.missing {
             let (map, id, dir) = (&missing.map, missing.id, inventory.dir.display());
             let remedy = missing.remedy(&inventory.dir);
@@ -150,7 +152,8 @@ fn beside(found: &Generations, out: &mut String) {
         rows.push([String::new(), format!("remove all that are kept: maplock confirm {dir}")]);
     }
     if found.has_returned {
-        let what = "a start completed a roll-back that was killed: the next `maplock rollback` says so, and goes nowhere";
+        let what =
+            "a start completed a roll-back that was killed: the next `maplock rollback` says so, and goes nowhere";
         rows.push([String::new(), what.to_owned()]);
     }
     if let Some(staged) = &found.staged {
