@@ -48,6 +48,16 @@ pub fn available() -> bool {
     available
 }
 
+/// True where the kernel that runs has a helper of that name for programs, such as `bpf_loop`: its own BTF lists them. Where it has none, that
+/// is not known, and it counts as there.
+#[must_use]
+pub fn has_helper(name: &str) -> bool {
+    static BTF: OnceLock<Vec<u8>> = OnceLock::new();
+    let btf = BTF.get_or_init(|| fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default());
+    let listed = format!("\0BPF_FUNC_{}\0", name.trim_start_matches("bpf_"));
+    btf.is_empty() || btf.windows(listed.len()).any(|window| window == listed.as_bytes())
+}
+
 /// A name that nothing else has: of this process and of this call.
 #[must_use]
 pub fn unique(what: &str) -> String {

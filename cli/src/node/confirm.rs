@@ -1,4 +1,4 @@
-//! `maplock confirm`: away with the kept generations.
+//! `maplock confirm`: away with the kept generation.
 
 use std::path::PathBuf;
 
@@ -7,19 +7,16 @@ use super::failed;
 use crate::Said;
 use crate::error::Error;
 
-/// What became of the kept generations.
+/// What became of the kept generation.
 pub(crate) struct Confirmed {
     pub(crate) dir: PathBuf,
-    /// How many were removed.
-    pub(crate) removed: usize,
-    /// How many were to stay.
-    pub(crate) keep: usize,
+    /// False where there was none.
+    pub(crate) was_kept: bool,
 }
 
 pub(super) fn run(args: &ConfirmArgs) -> Result<Said, Error> {
     let dir = args.dir.display();
-    let keep = args.keep;
-    let removed = maplock::confirm_but(keep, &args.dir, args.wait.time)
+    let was_kept = maplock::confirm(&args.dir, args.wait.time)
         .map_err(|error| failed(format!("could not confirm {dir}"), error))?;
-    Ok(Said::well(args.message_format.tell(&Confirmed { dir: args.dir.clone(), removed, keep })?))
+    Ok(Said::well(args.message_format.tell(&Confirmed { dir: args.dir.clone(), was_kept })?))
 }

@@ -3,7 +3,6 @@
 pub(crate) mod derivation;
 pub(crate) mod directory;
 pub(crate) mod exclusive;
-pub(crate) mod kept;
 pub(crate) mod live;
 pub(crate) mod meta;
 pub(crate) mod missing;

@@ -33,7 +33,7 @@ impl MapPlan {
 /// A phrase for each thing that may go wrong, with all maps to which it may happen.
 pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
     let mut words = Vec::new();
-    let (mut unknown, mut replaced) = (Vec::new(), Vec::new());
+    let (mut unknown, mut replaced, mut settling) = (Vec::new(), Vec::new(), Vec::new());
     let mut doubted: BTreeMap<BTreeSet<Doubt>, Vec<&str>> = BTreeMap::new();
     for map in maps {
         let (name, hazard) = (map.map.as_str(), &map.hazard);
@@ -48,6 +48,9 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
         let mut doubts = hazard.doubts.clone();
         if doubts.remove(&Doubt::UserMayReplace) {
             replaced.push(name);
+        }
+        if doubts.remove(&Doubt::Settling) {
+            settling.push(name);
         }
         if map.action.carry().is_some_and(|carry| carry.may_drop_entries) {
             // That is told of it anyway.
@@ -66,6 +69,12 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
         let maps = list(replaced.into_iter());
         words.push(format!(
             "what user space puts in the place of an entry of {maps} until the switch is not brought over"
+        ));
+    }
+    if !settling.is_empty() {
+        let maps = list(settling.into_iter());
+        words.push(format!(
+            "what programs write to {maps} at the very moment of settling may be lost: this kernel takes no program for it that can't lose it"
         ));
     }
     if !unknown.is_empty() {

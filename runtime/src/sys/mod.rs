@@ -33,7 +33,7 @@ pub use map::{Map, MapInfo, NewMap};
 pub use mmap::Mmap;
 pub use notify::Notify;
 pub use object::Object;
-pub use prog::{NewProg, Prog, ProgInfo};
+pub use prog::{NewProg, Prog, ProgInfo, has_atomic_fetch};
 pub use ring::Ring;
 pub use signals::Signals;
 pub use wait::wait_for_running_programs;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 use super::btf::Btf;
 use super::named::Named;
@@ -229,6 +230,41 @@ impl Prog {
         unsafe { bpf(Cmd::ProgTestRun, &mut attr) }?;
         Ok(attr.retval)
     }
+}
+
+/// True where programs have atomic instructions that tell what was there: exchange, compare and exchange, fetch and add (Linux 5.12). Tried
+/// once.
+#[must_use]
+pub fn has_atomic_fetch() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    // r0 = 0; *(u64 *)(r10 - 8) = r0; r0 = fetch_add(r10 - 8, r0); r0 = 0; exit
+    let insn = |code: u8, registers: [u64; 2], off: i16, imm: u32| {
+        let [dst, src] = if cfg!(target_endian = "little") { registers } else { [registers[1], registers[0]] };
+        let [one, other] = off.to_ne_bytes();
+        let [a, b, c, d] = imm.to_ne_bytes();
+        u64::from_ne_bytes([code, (dst | src << 4) as u8, one, other, a, b, c, d])
+    };
+    let insns = [
+        insn(0xb7, [0, 0], 0, 0),
+        insn(0x7b, [10, 0], -8, 0),
+        insn(0xdb, [10, 0], -8, 1),
+        insn(0xb7, [0, 0], 0, 0),
+        insn(0x95, [0, 0], 0, 0),
+    ];
+    *HAS.get_or_init(|| {
+        const BPF_PROG_TYPE_SOCKET_FILTER: u32 = 1;
+        let new = NewProg {
+            prog_type: BPF_PROG_TYPE_SOCKET_FILTER,
+            expected_attach_type: 0,
+            name: "maplock_probe",
+            insns: &insns,
+            flags: 0,
+            functions: None,
+            attach_btf_id: 0,
+        };
+        // Where nothing may be loaded, that is what is said later.
+        !Prog::load(&new).is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput)
+    })
 }
 
 impl AsFd for Prog {

@@ -4,7 +4,7 @@ use maplock_layout::map_type::Kind;
 
 use super::lock::Lock;
 use super::types::Sum;
-use crate::sys::Map;
+use crate::sys::{self, Map};
 
 /// Equal steps through a value, one behind the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub(super) struct Pieces {
     /// All other bytes, but for those of a lock.
     pub(super) words: Vec<Run>,
     pub(super) lock: Option<Lock>,
+    /// True where the kernel has atomic instructions that tell what was there. Without them, words are compared and written in two steps.
+    pub(super) fetches: bool,
 }
 
 impl Pieces {
@@ -50,11 +52,23 @@ impl Pieces {
         Self::cut(map.info().value_size, sums, alignment, Lock::of(map))
     }
 
+    /// The same, for programs of the kernel that runs.
+    pub(super) fn for_programs(map: &Map, sums: &[Sum]) -> Self {
+        let pieces = Self::new(map, sums);
+        if sys::has_atomic_fetch() { pieces } else { pieces.without_fetches() }
+    }
+
+    pub(super) fn without_fetches(mut self) -> Self {
+        self.fetches = false;
+        self.words.iter_mut().for_each(|run| run.atomic = false);
+        self
+    }
+
     fn cut(value_size: u32, sums: &[Sum], alignment: u32, lock: Option<Lock>) -> Self {
         let mut sums: Vec<_> = sums.iter().map(|sum| (sum.offset, sum.offset + sum.width, Some(*sum))).collect();
         sums.extend(lock.map(|lock| (lock.start, lock.end, None)));
         sums.sort_unstable();
-        let mut pieces = Self { sums: Vec::new(), words: Vec::new(), lock };
+        let mut pieces = Self { sums: Vec::new(), words: Vec::new(), lock, fetches: true };
         let mut at = 0;
         for (start, end, sum) in sums {
             between(at, start, alignment, &mut pieces.words);
@@ -324,6 +338,14 @@ mod tests {
         assert!(pieces.is_atomic());
         let other = Pieces { lock: Some(Lock { is_taken: false, ..lock }), ..pieces };
         assert!(!other.is_atomic());
+    }
+
+    #[test]
+    fn without_instructions_that_tell_what_was_there_counts_alone_are_atomic() {
+        let of = |size, sum| Pieces::cut(size, &[sum], 8, None).without_fetches();
+        let sum = Sum { offset: 0, width: 8, signed: false };
+        assert!(of(8, sum).is_atomic());
+        assert!(!of(16, sum).is_atomic());
     }
 
     #[test]

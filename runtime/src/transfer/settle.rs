@@ -75,7 +75,7 @@ impl<'a> Transfer<'a> {
         let info = self.from.info();
         let pass = match carrier {
             Carrier::Entries => {
-                let pieces = Pieces::new(self.from, self.sums);
+                let pieces = Pieces::for_programs(self.from, self.sums);
                 let base = self.base.ok_or_else(|| TransferError::NeedsBase { map: info.name.clone() })?;
                 let programs = self.by_programs(options, "loading the programs that settle", || {
                     let driver = Driver::new(Same::new(*self, &pieces)?)?;

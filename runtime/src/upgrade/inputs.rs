@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::error::{Error, Trying as _};
 use crate::generation::derivation::{self, Derivation};
 use crate::generation::directory;
-use crate::generation::kept;
 use crate::generation::missing::{self, Missing};
 use crate::generation::names::{self, pin_name};
 use crate::generation::records;
 use crate::generation::site::Site;
 use crate::inspect;
 use crate::inspect::normalise::Node;
+use crate::plan::hazard::Doubt;
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
 use crate::plan::{self, Action, PinnedLock, Plan};
@@ -52,8 +52,7 @@ pub(super) fn look(
     migrations: Option<&Migrations>,
 ) -> Result<(Plan, Option<Error>), Error> {
     let mut live = inspect::within(&site.dir)?;
-    let kept_ones = kept::all(site)?;
-    let kept = kept::last_left(&kept_ones).map(|kept| inspect::within(&kept.dir)).transpose()?.unwrap_or_default();
+    let kept = inspect::within(&site.prev)?;
     live.count_entries(|map| transfer::count(map, COUNTING));
     for warning in &live.warnings {
         tracing::warn!(dir = %site.dir.display(), "{warning}");
@@ -84,6 +83,7 @@ pub(super) fn look(
         migrations,
         node: Node::this().trying(|| "can't look at this machine".to_owned())?,
     });
+    foresee_settling(&mut plan, spec);
     for map in plan.maps.iter_mut().filter(|map| matches!(map.action, Action::Refuse { live: None, .. })) {
         let Some(id) = map.removed else { continue };
         let pin = pin_name(&map.map);
@@ -119,14 +119,19 @@ pub(super) fn look(
     let taken = places::refuse_taken(&mut plan, &live);
     plan.way_back = match observed.is_empty() || plan.is_refused() {
         true => None,
-        false if plan.leaves_kept => match kept::one_back(&kept_ones) {
-            Some(to) => Some(inspect::WayBack::between(&live, &inspect::within(&to.dir)?)),
-            None => None,
-        },
+        false if plan.leaves_kept => Some(inspect::WayBack::between(&live, &kept)),
         false => Some(plan::way_back::after(&plan.maps, &live)),
     };
-    for kept in &kept_ones {
-        plan.kept.push(plan::KeptNow { generation: kept.number()?, is_newer: kept.is_newer });
-    }
     Ok((plan, taken))
+}
+
+/// Where entries are carried over that this kernel does not settle by atomic instructions alone, that is told before.
+fn foresee_settling(plan: &mut Plan, spec: &Spec) {
+    for map in &mut plan.maps {
+        let (Some(carry), Some(locked)) = (map.action.carry(), spec.map(&map.map)) else { continue };
+        let counts: u32 = carry.sums.iter().map(|sum| sum.width).sum();
+        if !transfer::settles_exactly(locked.def.map_type, counts < locked.def.value_size) {
+            map.hazard.doubts.insert(Doubt::Settling);
+        }
+    }
 }

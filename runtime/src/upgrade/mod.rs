@@ -4,8 +4,6 @@ mod adopt;
 pub(crate) mod begin;
 mod changeover;
 mod commit;
-pub(crate) mod confirm;
-mod counterpart;
 mod create;
 mod discard;
 pub(crate) mod hooks;

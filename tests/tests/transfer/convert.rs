@@ -177,7 +177,7 @@ fn every_entry_arrives_in_the_new_layout_whatever_the_type_and_the_method() {
     }
     for map_type in BY_PROGRAM {
         for rest in [0, 4, 8, 60, 200, 1000] {
-            for method in METHODS {
+            for method in methods(map_type) {
                 let scene = Scene::new(map_type, rest, 300);
                 let copied = scene
                     .there()
@@ -215,7 +215,7 @@ fn what_both_sides_wrote_since_the_copy_is_put_together() {
         return;
     }
     for map_type in [T::HASH, T::LRU_HASH, T::PERCPU_HASH] {
-        for method in METHODS {
+        for method in methods(map_type) {
             let scene = Scene::new(map_type, 8, 8);
             scene.there().copy(&mut by(Some(method))).expect("copied");
             let key = |number| key(&scene.from, number);
@@ -339,7 +339,7 @@ fn what_both_sides_inserted_since_the_copy_is_as_new_programs_wrote_it() {
         return;
     }
     for map_type in [T::HASH, T::LRU_HASH] {
-        for method in METHODS {
+        for method in methods(map_type) {
             let scene = Scene::new(map_type, 8, 8);
             scene.there().copy(&mut by(Some(method))).expect("copied");
             let old_key = key(&scene.from, 100);
@@ -380,7 +380,7 @@ fn a_count_never_goes_below_nothing_in_either_direction() {
     // The counter `packets`, by the direction: where it is and how wide, in the map that entries come from and in the other.
     let (old, new) = ((0, 4), (16, 8));
     for map_type in [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY] {
-        for method in METHODS {
+        for method in methods(map_type) {
             for ((at, width), (to_at, to_width), is_back) in [(old, new, false), (new, old, true)] {
                 let scene = Scene::new(map_type, 8, 8);
                 let old_key = |number| key(&scene.from, number);
@@ -435,7 +435,7 @@ fn a_signed_count_that_both_sides_lower_goes_below_nothing() {
     // The gauge `packets`, by the direction, as above.
     let (old, new) = ((0, 4), (16, 8));
     for map_type in [T::HASH, T::PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY] {
-        for method in METHODS {
+        for method in methods(map_type) {
             for ((at, width), (to_at, to_width), is_back) in [(old, new, false), (new, old, true)] {
                 let mut scene = Scene::new(map_type, 8, 8);
                 scene.sums.iter_mut().chain(&mut scene.old_sums).for_each(|sum| sum.signed = true);
@@ -494,7 +494,7 @@ fn a_count_of_an_entry_that_code_by_hand_converts_never_goes_below_nothing() {
     }
     // Counts are at byte 0 of 16, and 8 bytes at byte 16 of 24.
     let there = crate::live::by_code(T::HASH);
-    for method in METHODS {
+    for method in methods(T::HASH) {
         let (from, to) = (new_map(T::HASH, 8, 16, 8), new_map(T::HASH, 8, 24, 8));
         let base = new_base(&from).expect("memory");
         let sums = [Sum { offset: 16, width: 8, signed: false }];
@@ -565,7 +565,7 @@ fn what_new_programs_wrote_is_carried_back() {
         return;
     }
     for map_type in [T::HASH, T::PERCPU_HASH, T::ARRAY] {
-        for method in METHODS {
+        for method in methods(map_type) {
             let scene = Scene::new(map_type, 8, 8);
             scene.there().copy(&mut by(Some(method))).expect("copied");
             scene.there().settle(&mut by(Some(method))).expect("settled");
@@ -641,7 +641,7 @@ fn two_keys_that_become_one_are_put_together_as_accepted() {
     if !can_run() {
         return;
     }
-    for method in METHODS {
+    for method in methods(T::HASH) {
         for collide in [Collide::Refuse, Collide::Sum, Collide::KeepOne] {
             let from = new_map(T::HASH, 8, 8, 64);
             for number in 0..8_u32 {
@@ -689,7 +689,7 @@ fn an_array_becomes_a_hash_and_a_hash_an_lru_hash() {
         (T::LRU_HASH, T::HASH),
         (T::PERCPU_ARRAY, T::PERCPU_HASH),
     ] {
-        for method in METHODS {
+        for method in methods(old) {
             let from = new_map(old, 4, 16, 300);
             fill(&from, 300);
             let to = new_map(new, 4, 16, room(new, 300));
@@ -770,7 +770,7 @@ fn several_stages_are_one_way_there_and_back() {
     let second = leg(16, 24, vec![copy(8, 0, 8), set, copy(0, 16, 8)]);
     let back_second = leg(24, 16, vec![copy(0, 8, 8), copy(16, 0, 8)]);
     let back_first = leg(16, 8, vec![int(8, 64, 0, 32), int(0, 64, 4, 32)]);
-    for method in METHODS {
+    for method in methods(T::HASH) {
         let from = new_map(T::HASH, 8, 8, 64);
         let old = |a: u32, b: u32| [a.to_ne_bytes(), b.to_ne_bytes()].concat();
         let new = |a: u64, new: u64, b: u64| [a, new, b].map(u64::to_ne_bytes).concat();
@@ -837,7 +837,7 @@ fn no_entry_takes_the_place_of_another_whose_key_differed_in_padding_alone() {
         for key in [&packed, &named] {
             // Also where a conversion says that no two can meet: by then it is wrong, and no entry is lost by it.
             for collide in [None, Some(Collide::Refuse)] {
-                for method in METHODS.into_iter().map(Some).chain([None]) {
+                for method in methods(map_type).into_iter().map(Some).chain([None]) {
                     if map_type == T::LPM_TRIE && method == Some(Method::Kernel) {
                         continue;
                     }
@@ -885,7 +885,7 @@ fn what_old_programs_delete_is_deleted_also_where_keys_might_have_met() {
     let key = Steps { from_size: 16, to_size: 16, steps: vec![copy(0, 0, 4), copy(8, 8, 8)] };
     let collide = Some(Collide::Refuse);
     let there = way(&[&DerivedLeg { key, value: same(8), collide, keeps_key: true }]);
-    for method in METHODS.into_iter().map(Some).chain([None]) {
+    for method in methods(T::HASH).into_iter().map(Some).chain([None]) {
         let (from, to) = (new_map(T::HASH, 16, 8, 64), new_map(T::HASH, 16, 8, 64));
         padded(&from, 8);
         assert!(from.delete(&[64_u32, 0, 1, 0].map(u32::to_ne_bytes).concat()).expect("there"));

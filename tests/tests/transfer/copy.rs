@@ -17,7 +17,7 @@ fn copies(map_type: T, value_size: u32, entries: u32, sums: &[Sum], method: Opti
     let settled = maps.settle(method);
     assert!(contents(&maps.to) == before, "{what}: after settling");
     assert_eq!(settled.inserted + settled.deleted + settled.dropped + settled.kept_new, 0, "{what}: {settled:?}");
-    if method.is_none() {
+    if method.is_none() && has_programs(map_type) {
         assert_eq!(settled.method, Some(Method::Kernel), "{what}");
     }
     let once = contents(&maps.from);
@@ -33,7 +33,7 @@ fn values_of_all_sizes_are_copied_by_every_method() {
     }
     for map_type in COPIED {
         for value_size in [1, 2, 3, 4, 7, 8, 12, 16, 64, 127, 128, 129, 256, 1000, 4096] {
-            for method in METHODS.map(Some).into_iter().chain([None]) {
+            for method in methods(map_type).into_iter().map(Some).chain([None]) {
                 if map_type == T::LPM_TRIE && value_size > 256 && method == Some(Method::OneByOne) {
                     continue;
                 }
@@ -61,7 +61,7 @@ fn sums_are_carried_over_wherever_they_are_in_the_value() {
             (4096, (0..512).map(|at| sum(at * 8, 8)).collect()),
             (4096, (0..256).map(|at| sum(at * 16, 8)).collect()),
         ] {
-            for method in METHODS.map(Some).into_iter().chain([None]) {
+            for method in methods(map_type).into_iter().map(Some).chain([None]) {
                 copies(map_type, value_size, 21, &sums, method);
             }
         }
@@ -134,7 +134,7 @@ fn a_map_that_is_too_small_is_an_error_that_says_so() {
         return;
     }
     for map_type in [T::HASH, T::PERCPU_HASH, T::LPM_TRIE] {
-        for method in METHODS.map(Some).into_iter().chain([None]) {
+        for method in methods(map_type).into_iter().map(Some).chain([None]) {
             let mut maps = Maps::new(map_type, 8, 500, &[]);
             maps.to = new_map(map_type, 8, 8, 300);
             let error = maps.copy(method).expect_err("no room");

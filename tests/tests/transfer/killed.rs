@@ -49,6 +49,9 @@ fn a_settlement_that_is_killed_and_run_again_is_exact() {
     }
     let mut half_done = 0;
     for (round, map_type) in (0..ROUNDS).zip(COPIED.into_iter().cycle()) {
+        if !has_programs(map_type) {
+            continue;
+        }
         let maps = Maps::new(map_type, if round % 2 == 0 { 8 } else { 24 }, ENTRIES, &SUMS);
         maps.copy(None).expect("copied");
         // New programs counted already.

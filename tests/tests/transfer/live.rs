@@ -305,10 +305,14 @@ fn no_count_is_lost_while_entries_are_converted() {
     }
     for round in 0..2 {
         for map_type in [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::LRU_PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY] {
-            is_exact_converted(map_type, false, round);
+            if has_programs(map_type) && has_exchange() {
+                is_exact_converted(map_type, false, round);
+            }
         }
         for map_type in [T::HASH, T::LRU_HASH, T::ARRAY] {
-            is_exact_converted(map_type, true, round);
+            if has_programs(map_type) && has_exchange() {
+                is_exact_converted(map_type, true, round);
+            }
         }
     }
 }
@@ -321,6 +325,10 @@ fn no_count_is_lost_under_traffic() {
     for round in 0..2 {
         for map_type in COPIED {
             for value_size in [8, 16] {
+                // Behind the count is what is set.
+                if !has_programs(map_type) || value_size > 8 && !has_exchange() {
+                    continue;
+                }
                 is_exact(map_type, value_size, round);
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! `copy` has every type and size, `settle` the cases of the three-way settlement one by one, `model` all of them at random, `recorded` those of
 //! large maps, `alike` what is the same for entries as they are and for those that are converted, `killed` and `live` what may not lose a
-//! count.
+//! count, `takes` what the kernel can do of it.
 
 mod alike;
 mod convert;
@@ -14,3 +14,4 @@ mod model;
 mod recorded;
 mod settle;
 mod support;
+mod takes;

@@ -312,7 +312,7 @@ fn every_engine_and_method_settles_by_the_rule() {
             if engine == Engine::Code && map_type != T::HASH {
                 continue;
             }
-            for method in METHODS {
+            for method in methods(map_type) {
                 let mut scene = Scene::new(map_type, engine, seed);
                 scene.copy(method);
                 // Before the switch; around it; and back.
@@ -373,7 +373,7 @@ fn what_old_programs_did_before_the_switch_is_in_the_new_map_before_it() {
         return;
     }
     for map_type in [T::HASH, T::PERCPU_HASH, T::ARRAY, T::LPM_TRIE] {
-        for method in METHODS {
+        for method in methods(map_type) {
             let mut scene = Scene::new(map_type, Engine::Same, 7);
             scene.copy(method);
             let transfer = scene.maps.transfer();

@@ -33,7 +33,7 @@ fn settles(
         return;
     }
     for map_type in types {
-        for method in METHODS {
+        for method in methods(*map_type) {
             let maps = Maps::new(*map_type, VALUE_SIZE, 0, &SUMS);
             for (number, (sum, word, tail)) in before {
                 maps.from.update(&key(&maps.from, *number), &entry(&maps, *sum, *word, *tail), 0).expect("room");
@@ -227,7 +227,7 @@ fn arrays_are_settled_by_index() {
         return;
     }
     for map_type in [T::ARRAY, T::PERCPU_ARRAY] {
-        for method in METHODS {
+        for method in methods(map_type) {
             let maps = Maps::new(map_type, VALUE_SIZE, 5, &SUMS);
             for number in 0..5 {
                 put(&maps.from, &maps, number, (1, 2, 3));
@@ -256,7 +256,7 @@ fn keys_that_hold_nothing_but_counts_follow_too() {
         return;
     }
     for map_type in KEYED {
-        for method in METHODS {
+        for method in methods(map_type) {
             let maps = Maps::new(map_type, 8, 0, &[Sum { offset: 0, width: 8, signed: false }]);
             let count = |count: u64| count.to_ne_bytes().repeat(maps.from.value_bytes() / 8);
             let set = |map: &maplock::internals::sys::Map, number, sum| {
@@ -296,7 +296,7 @@ fn a_count_that_new_programs_lowered_takes_the_difference_down_to_nothing() {
         return;
     }
     for map_type in KEYED {
-        for method in METHODS {
+        for method in methods(map_type) {
             // A counter of 8 bytes, one of 4, and a word.
             let maps = Maps::new(
                 map_type,
@@ -354,6 +354,10 @@ fn large_values_are_settled_by_programs() {
         return;
     }
     for map_type in [T::HASH, T::LRU_HASH, T::ARRAY, T::PERCPU_ARRAY, T::LPM_TRIE] {
+        // Those of an iterator go through values by it, too.
+        if !has_programs(T::ARRAY) || !has_programs(map_type) {
+            continue;
+        }
         for size in [4104_u32, 32 << 10, 64 << 10, 128 << 10] {
             if is_per_cpu(map_type) && size > 32 << 10 {
                 // There are no larger ones.
@@ -423,7 +427,7 @@ fn a_failed_switch_is_undone_by_settling_the_other_way() {
         return;
     }
     for map_type in KEYED {
-        for method in METHODS {
+        for method in methods(map_type) {
             let maps = Maps::new(map_type, VALUE_SIZE, 0, &SUMS);
             for number in [1, 2, 3] {
                 put(&maps.from, &maps, number, (5, 6, 7));
@@ -449,7 +453,7 @@ fn a_rollback_after_settling_brings_back_what_new_programs_did() {
         return;
     }
     for map_type in KEYED {
-        for method in METHODS {
+        for method in methods(map_type) {
             let maps = Maps::new(map_type, VALUE_SIZE, 0, &SUMS);
             for number in [1, 2, 3] {
                 put(&maps.from, &maps, number, (5, 6, 7));

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use maplock::internals::sys::{Batch, Map, NewMap, possible_cpus};
+use maplock::internals::sys::{Batch, Map, NewMap, has_atomic_fetch, has_no_batches, possible_cpus};
 use maplock::internals::transfer::{Copied, Method, Settled, Sum, Transfer, TransferError, TransferOptions};
 pub(crate) use maplock::layout::map::MapType;
+use maplock_tests::{kernel, toolchain};
 
 pub(crate) type T = MapType;
 
@@ -20,6 +21,31 @@ pub(crate) fn can_run() -> bool {
     assert!(std::env::var_os("MAPLOCK_REQUIRE_KERNEL").is_none(), "needs CAP_BPF: {error}");
     println!("skipped: needs CAP_BPF");
     false
+}
+
+/// False, with a word, where this kernel lacks what the programs for maps of a type call.
+pub(crate) fn has_programs(map_type: MapType) -> bool {
+    let loops = is_array(map_type) || [T::LPM_TRIE, T::QUEUE, T::STACK].contains(&map_type);
+    let needed = [(loops, "bpf_loop", "5.17"), (is_per_cpu(map_type), "bpf_map_lookup_percpu_elem", "5.19")];
+    let lacking = needed.iter().find(|(is_needed, helper, _)| *is_needed && !kernel::has_helper(helper));
+    if let Some((_, helper, version)) = lacking {
+        toolchain::skip(&format!("{helper} (Linux {version})"));
+    }
+    lacking.is_none()
+}
+
+/// False, with a word, where programs can't compare and exchange.
+pub(crate) fn has_exchange() -> bool {
+    let has = has_atomic_fetch();
+    if !has {
+        toolchain::skip("atomic exchange (Linux 5.12)");
+    }
+    has
+}
+
+/// Those by which this kernel carries over maps of a type.
+pub(crate) fn methods(map_type: MapType) -> Vec<Method> {
+    METHODS.into_iter().filter(|method| *method != Method::Kernel || has_programs(map_type)).collect()
 }
 
 pub(crate) fn new_map(map_type: MapType, key_size: u32, value_size: u32, max_entries: u32) -> Map {
@@ -91,7 +117,15 @@ pub(crate) fn fill(map: &Map, entries: u32) {
     for chunk in (0..entries).collect::<Vec<_>>().chunks(1024) {
         let keys: Vec<u8> = chunk.iter().flat_map(|number| key(map, *number)).collect();
         let values: Vec<u8> = chunk.iter().flat_map(|number| value(map, *number)).collect();
-        map.update_batch(&keys, &values, chunk.len(), 0).1.expect("there is room");
+        match map.update_batch(&keys, &values, chunk.len(), 0) {
+            // Older kernels have them for few types.
+            (0, Err(error)) if has_no_batches(&error) => {
+                for number in chunk {
+                    map.update(&key(map, *number), &value(map, *number), 0).expect("there is room");
+                }
+            }
+            (_, result) => result.expect("there is room"),
+        }
     }
 }
 
@@ -101,11 +135,25 @@ pub(crate) fn contents(map: &Map) -> Contents {
     let mut contents = Contents::new();
     let mut batch = Batch::default();
     while !batch.at_end {
-        map.lookup_batch(&mut batch, ((1 << 16) / map.value_bytes()).max(64)).expect("batches");
+        match map.lookup_batch(&mut batch, ((1 << 16) / map.value_bytes()).max(64)) {
+            Err(error) if contents.is_empty() && has_no_batches(&error) => return one_by_one(map),
+            result => result.expect("a batch"),
+        }
         let keys = batch.keys.chunks_exact(map.info().key_size as usize);
         for (key, value) in keys.zip(batch.values.chunks_exact(map.value_bytes())).take(batch.count) {
             contents.insert(key.to_vec(), value.to_vec());
         }
+    }
+    contents
+}
+
+fn one_by_one(map: &Map) -> Contents {
+    let mut contents = Contents::new();
+    let mut next = map.next_key(None).expect("a key");
+    while let Some(key) = next {
+        let value = map.lookup(&key).expect("a value").expect("nobody deletes");
+        next = map.next_key(Some(&key)).expect("a key");
+        contents.insert(key, value);
     }
     contents
 }

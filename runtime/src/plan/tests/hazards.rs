@@ -51,6 +51,17 @@ fn a_counter_that_is_not_added_up_may_lose_what_old_programs_count_and_says_what
 }
 
 #[test]
+fn what_this_kernel_settles_by_steps_that_can_lose_a_write_is_told_before() {
+    let counts = programs(&["packets"], &[]);
+    let mut plan = summed(grown(T::HASH, &counts, &counts), &["packets", "seen"]).plan();
+    plan.maps[0].hazard.doubts.insert(Doubt::Settling);
+    let line = "every entry is kept; what programs write to `stats` at the very moment of settling may be lost: this kernel takes no \
+                program for it that can't lose it";
+    assert_eq!(plan.outcome().split(" · ").next(), Some(line));
+    assert_eq!(plan.inexact().count(), 1);
+}
+
+#[test]
 fn a_member_that_programs_set_may_be_overwritten_where_new_ones_write_the_entry_too() {
     let sets = programs(&["packets"], &["seen"]);
     let case = || summed(grown(T::HASH, &sets, &sets), &["packets"]);

@@ -51,7 +51,7 @@ impl<'a> Converter<'a> {
     pub(super) fn new(convert: Convert<'a>, method: Option<Method>) -> Result<Self, TransferError> {
         let Convert { from, to, base, base_of, there, .. } = convert;
         let base = base.ok_or_else(|| TransferError::NeedsBase { map: from.info().name.clone() })?;
-        let pieces = Pieces::new(to, convert.sums);
+        let pieces = Pieces::for_programs(to, convert.sums);
         let over = match (base_of, there.derived_legs()) {
             (Side::From, _) => Vec::new(),
             (Side::To, Some(legs)) => chain::over(legs.iter().map(|leg| &leg.value)),

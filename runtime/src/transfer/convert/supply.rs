@@ -67,7 +67,7 @@ impl<'a> Converted<'a> {
         let possible_cpus = sys::possible_cpus()?;
         let per_cpu = is_per_cpu(convert.from.info().map_type);
         Ok(Self {
-            pieces: Pieces::new(convert.to, convert.sums),
+            pieces: Pieces::for_programs(convert.to, convert.sums),
             counts: counts::new()?,
             zeros: work(areas.value.max(areas.key), 1)?,
             work: [work(areas.size(), 1)?, work(areas.size(), 1)?],

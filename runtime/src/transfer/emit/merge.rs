@@ -272,7 +272,9 @@ impl Writer<'_> {
         self.asm.sub(R4, R0);
         self.asm.load(size, R3, R2, 0);
         self.asm.jump_if(R3, If::Lt, R4, below);
-        if run.atomic {
+        if run.atomic && !self.maps.pieces.fetches {
+            self.lower_without_fetch(run, next);
+        } else if run.atomic {
             // What a new program took away in between is seen by what was there, and then all of it goes back.
             self.asm.fetch_add(size, R2, 0, R0);
             let back = self.asm.label();
@@ -285,6 +287,19 @@ impl Writer<'_> {
             self.asm.store(size, R2, 0, R3);
             self.asm.jump(next);
         }
+    }
+
+    /// Adds R0, which is -R4, to the count at R2, which was R3 and not less than R4. By what it holds afterwards it is seen whether a new program
+    /// took something away in between: then its top bit is set, which was not, and all of it goes back.
+    fn lower_without_fetch(&mut self, run: Run, next: Label) {
+        let (size, top) = (Size::of(run.width), if run.width == 4 { 31 } else { 63 });
+        self.asm.atomic_add(size, R2, 0, R0);
+        self.asm.shift_right_imm(R3, top);
+        self.asm.jump_if_imm(R3, If::Ne, 0, next);
+        self.asm.load(size, R5, R2, 0);
+        self.asm.shift_right_imm(R5, top);
+        self.asm.jump_if_imm(R5, If::Eq, 0, next);
+        self.asm.atomic_add(size, R2, 0, R4);
     }
 
     /// Adds R0 to the count at R2.
