@@ -279,7 +279,7 @@ fn what_is_pinned_is_shown_with_its_types() {
     assert_eq!(json["links"][0]["program_id"], json["programs"][0]["id"]);
     assert_eq!(json["links"][0]["program"], "allow");
     assert_eq!(json["foreign"], serde_json::json!([{ "pin": "theirs", "kind": "map" }]));
-    assert_eq!((&json["generation"], &json["kept"]["generation"]), (&2.into(), &1.into()));
+    assert_eq!((&json["generation"], &json["kept"][0]["generation"]), (&2.into(), &1.into()));
     assert_eq!((&json["staged"], &json["next"]), (&Value::Null, &Value::Null));
     let backends = &json["maps"][0];
     assert_eq!((&backends["entries"], &backends["max_entries"]), (&12.into(), &4096.into()));
@@ -328,6 +328,51 @@ fn a_roll_back_returns_to_the_generation_before_and_a_second_undoes_it() {
     );
     let mode = fs::metadata(node.sandbox.path("upgrade.prom")).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
+}
+
+/// Each command that an inspection offers is run, and does what is said of it.
+#[test]
+fn several_kept_generations_are_told_and_returned_to_by_their_numbers() {
+    let Some(node) = running() else { return };
+    node.upgrade_keeping("v2.lock", 2);
+    node.upgrade_keeping("v3.lock", 2);
+    let tail = |text: &str| text[text.find("kept  ").unwrap_or(0)..].to_owned();
+    let inspected = || tail(&node.run("inspect fs/minimesh").stdout);
+    let mut seen = inspected();
+    let lines = [
+        "plan --lock v1.lock --pins fs/minimesh --on-unknown swap",
+        "plan --lock v1.lock --pins fs/minimesh --on-unknown swap --keep 2",
+    ];
+    for line in lines {
+        let told = node.run(line).stdout;
+        let told = &told[told.find("a roll-back from there").expect("told")..];
+        seen.extend(told.lines().filter(|line| !line.starts_with("note: ")).map(|line| format!("{line}\n")));
+    }
+    let offered = "maplock rollback fs/minimesh --to 1";
+    assert!(seen.contains(offered), "{seen}");
+    let ran = node.run(offered.strip_prefix("maplock ").expect("the tool"));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    seen.extend(ran.stdout.lines().filter(|line| line.contains("rolled back")).map(|line| format!("{line}\n")));
+    seen.push_str(&inspected());
+    for line in ["rollback fs/minimesh --to 1", "rollback fs/minimesh --to 9"] {
+        seen.push_str(&node.transcript(&[line]));
+    }
+    let forth = node.run("rollback fs/minimesh --to 3 --message-format json").json();
+    let numbers: Vec<_> =
+        forth.as_array().expect("one for each step").iter().map(|step| &step["way_back"]["generation"]).collect();
+    assert_eq!(numbers, [2, 3]);
+    let document = node.run("inspect fs/minimesh --message-format json").json();
+    let kept = |of: &str| -> Vec<_> {
+        document["kept"].as_array().expect("a list").iter().map(|kept| kept[of].clone()).collect()
+    };
+    assert_eq!((kept("generation"), kept("is_next")), (vec![2.into(), 1.into()], vec![true.into(), false.into()]));
+    let plan =
+        node.run("plan --lock v1.lock --pins fs/minimesh --keep 2 --on-unknown swap --message-format json").json();
+    assert_eq!(plan["kept_then"], serde_json::json!({ "stay": [2], "go": [1] }));
+    let confirm =
+        ["confirm fs/minimesh --keep 1", "confirm fs/minimesh --keep 1", "confirm fs/minimesh --message-format json"];
+    seen.push_str(&node.transcript(&confirm));
+    insta::assert_snapshot!(seen);
 }
 
 #[test]

@@ -441,7 +441,7 @@ fn a_kept_generation_that_lacks_a_pin_is_not_returned_to_in_silence() {
     );
     assert!(inspected.stdout.contains(&warning), "{}", inspected.stdout);
     let json = node.run("inspect fs/minimesh --message-format json").json();
-    assert_eq!(json["kept"]["missing"][0]["map"], "backends");
+    assert_eq!(json["kept"][0]["missing"][0]["map"], "backends");
     let told = node.run("rollback fs/minimesh");
     assert_eq!(told.code, Some(101), "{}", told.stdout);
     let wanted = format!(

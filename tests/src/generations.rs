@@ -72,6 +72,12 @@ impl Release {
         }
     }
 
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        if self == Self::One { Self::Two } else { Self::One }
+    }
+
     /// The map of counters that the other release calls otherwise.
     #[must_use]
     pub fn counters(self) -> &'static str {
@@ -117,6 +123,8 @@ pub struct Daemon {
     pub keeps_larger: bool,
     /// `wide` is converted by code, which the second release alone has.
     pub by_hand: bool,
+    /// So many generations are kept.
+    pub keep: usize,
 }
 
 impl Daemon {
@@ -131,7 +139,7 @@ impl Daemon {
             number /= 36;
         }
         let cgroup = cgroup.path().to_owned();
-        Self { dir, cgroup, tag, each_pin: false, is_impatient: false, keeps_larger: false, by_hand: false }
+        Self { dir, cgroup, tag, each_pin: false, is_impatient: false, keeps_larger: false, by_hand: false, keep: 1 }
     }
 
     /// The name of one of its maps.
@@ -238,6 +246,7 @@ impl Daemon {
             Some((from, to)) => options.migration::<Wide, Narrow>(&from, &to),
             None => options,
         };
+        let options = options.keep(self.keep);
         let options = if self.each_pin { options.each_pin() } else { options };
         if self.is_impatient { options.wait(Duration::ZERO) } else { options }
     }
@@ -259,6 +268,7 @@ impl Daemon {
         for (word, is_given) in [("each-pin", self.each_pin), ("by-hand", self.by_hand)] {
             command.args(is_given.then_some(word));
         }
+        command.arg(format!("keep={}", self.keep));
         command
     }
 

@@ -122,6 +122,24 @@ pub fn beside(dir: &Path, what: &str) -> PathBuf {
     dir.with_file_name(format!("{name}@{what}"))
 }
 
+/// The directories of the generations that are kept, the newest first.
+#[must_use]
+pub fn kept(dir: &Path) -> Vec<PathBuf> {
+    let places = std::iter::once("prev".to_owned()).chain((2..10).map(|place| format!("prev{place}")));
+    places.map(|place| beside(dir, &place)).filter(|dir| dir.exists()).collect()
+}
+
+/// How many of those that are kept are older than the live one.
+#[must_use]
+pub fn older(dir: &Path) -> usize {
+    kept(dir).iter().filter(|dir| !is_newer(&Pins::read(dir))).count()
+}
+
+/// True where a roll-back left it.
+fn is_newer(kept: &Pins) -> bool {
+    kept.records.contains_key("newer@record")
+}
+
 /// What is wrong, if anything, where `release` should be live and its programs have seen `sockets`. Nothing may be writing.
 #[must_use]
 pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> {
@@ -137,19 +155,23 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
         .into_iter()
         .filter(|other| *other == name || other.starts_with(&format!("{name}@")))
         .collect();
-    let prev = format!("{name}@prev");
-    check("directories", &around, around == [name.clone(), prev.clone()] || around == [name]);
+    let kept_dirs = kept(dir);
+    let count = kept_dirs.len();
+    check("directories", &around, around.len() == count + 1 && count <= daemon.keep);
 
-    let (live, kept) = (Pins::read(dir), Pins::read(&beside(dir, "prev")));
-    let is_locked = live.lock.is_some() && (live.lock == kept.lock || !beside(dir, "prev").exists());
-    check("lock", &(live.lock, kept.lock), is_locked);
-    let ids = |pins: &Pins| -> BTreeMap<String, u32> { pins.maps.clone() };
-    let (live_ids, kept_ids) = (ids(&live), ids(&kept));
-    for (which, at, pins, is_live) in [("live", dir.clone(), &live, true), ("kept", beside(dir, "prev"), &kept, false)]
-    {
-        if !is_live && !at.exists() {
-            continue;
-        }
+    let live = Pins::read(dir);
+    let kept: Vec<_> = kept_dirs.iter().map(|dir| Pins::read(dir)).collect();
+    check("lock", &(live.lock, kept.iter().map(|pins| pins.lock).collect::<Vec<_>>()), {
+        live.lock.is_some() && kept.iter().all(|pins| pins.lock == live.lock)
+    });
+    let newer = kept.iter().take_while(|pins| is_newer(pins)).count();
+    check("order", &count, kept[newer..].iter().all(|pins| !is_newer(pins)));
+    let ids = |pins: Option<&Pins>| -> BTreeMap<String, u32> { pins.map(|pins| pins.maps.clone()).unwrap_or_default() };
+    let live_ids = ids(Some(&live));
+    // The neighbours, as it came from them.
+    let (older_ids, newer_ids) = (ids(kept.get(newer)), ids(newer.checked_sub(1).map(|at| &kept[at])));
+    let kept_ones = kept_dirs.iter().zip(&kept).map(|(dir, pins)| ("kept", dir.clone(), pins, false));
+    for (which, at, pins, is_live) in std::iter::once(("live", dir.clone(), &live, true)).chain(kept_ones) {
         let meta = match Meta::read(&Dir::at(&at)) {
             Ok(Some(meta)) => meta,
             other => {
@@ -169,18 +191,28 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
             wanted.insert(format!("{hook}{ending}"));
         }
         let names = ["counts", "state", "slots", "wide", Release::One.counters(), Release::Two.counters()];
-        let derived: BTreeSet<_> = names.map(|map| format!("{}@transfer", daemon.map(map))).into();
-        let ways = format!("{}@conversion", daemon.map("wide"));
+        let derived: BTreeSet<_> = names
+            .iter()
+            .flat_map(|map| ["", "@back"].map(|came| format!("{}@transfer{came}", daemon.map(map))))
+            .collect();
+        let ways = ["", "@back"].map(|came| format!("{}@conversion{came}", daemon.map("wide")));
         // Until somebody asks for it again, that a start has completed a roll-back.
-        let may_be = |name: &&String| **name == ways || is_live && *name == "returned@record";
+        let may_be = |name: &&String| {
+            let record = if is_live { "returned@record" } else { "newer@record" };
+            ways.contains(*name) || *name == record
+        };
         let found: BTreeSet<_> = pins.names().difference(&derived).filter(|name| !may_be(name)).cloned().collect();
         check(&format!("{which}: pins"), &(&found, &wanted), found == wanted);
         for (record, text) in pins.records.iter().filter(|(record, _)| is_live && derived.contains(*record)) {
-            let map = record.trim_end_matches("@transfer");
-            let other = if release == Release::One { Release::Two } else { Release::One };
+            let (map, came) = record.split_once("@transfer").expect("a record");
             let is_renamed = map == daemon.map(release.counters());
-            let was = if is_renamed { daemon.map(other.counters()) } else { map.to_owned() };
-            let ids = [kept_ids.get(&was), live_ids.get(map)].map(|id| id.map(u32::to_string).unwrap_or_default());
+            let was = if is_renamed { daemon.map(release.other().counters()) } else { map.to_owned() };
+            let neighbour = if came.is_empty() { &older_ids } else { &newer_ids };
+            // That one may be gone.
+            if neighbour.is_empty() {
+                continue;
+            }
+            let ids = [neighbour.get(&was), live_ids.get(map)].map(|id| id.map(u32::to_string).unwrap_or_default());
             check("record", &(record, text, &ids), text.starts_with(&format!("{} {} ", ids[0], ids[1])));
         }
     }
@@ -203,7 +235,7 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
         let uses = Prog::from_id(*prog).and_then(|prog| prog.info()).map(|info| info.map_ids).unwrap_or_default();
         let are_live = !uses.is_empty() && uses.iter().all(|id| live_ids.values().any(|live| live == id));
         check(&format!("maps of {hook}"), &(&uses, &live_ids), are_live);
-        if let Some((kept, _)) = kept.links.get(hook) {
+        for (kept, _) in kept.iter().filter_map(|pins| pins.links.get(hook)) {
             check(&format!("kept link of {hook}"), &(kept, id), kept == id);
         }
     }
@@ -212,8 +244,8 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
         maps.iter().filter(|(name, _)| !is_text(name)).map(|(_, id)| *id).collect()
     };
     let wanted = Census {
-        maps: own(&live.maps).union(&own(&kept.maps)).copied().collect(),
-        progs: live.progs.values().chain(kept.progs.values()).copied().collect(),
+        maps: std::iter::once(&live).chain(&kept).flat_map(|pins| own(&pins.maps)).collect(),
+        progs: std::iter::once(&live).chain(&kept).flat_map(|pins| pins.progs.values().copied()).collect(),
         links: live.links.values().map(|(id, _)| *id).collect(),
     };
     let found = Census::settled(daemon, &wanted);
@@ -223,7 +255,7 @@ pub fn problems(daemon: &Daemon, release: Release, sockets: u64) -> Vec<String> 
 
 /// A map that maplock has written for itself.
 fn is_text(name: &str) -> bool {
-    name == "maplock_meta" || name == HISTORY || name.ends_with("@conversion")
+    name == "maplock_meta" || name == HISTORY || name.contains("@conversion")
 }
 
 fn contents(
@@ -389,7 +421,7 @@ fn ids(next: impl Fn(u32) -> std::io::Result<Option<u32>>, is_ours: impl Fn(u32)
 /// Removes all pins of a daemon, after which nothing of it must be left in the kernel. Says what is.
 #[must_use]
 pub fn cleared(daemon: &Daemon) -> Option<String> {
-    for dir in [daemon.dir.clone(), beside(&daemon.dir, "next"), beside(&daemon.dir, "prev")] {
+    for dir in [daemon.dir.clone(), beside(&daemon.dir, "next")].into_iter().chain(kept(&daemon.dir)) {
         for name in names(&dir) {
             let path = dir.join(name);
             fs::remove_file(&path).or_else(|_| fs::remove_dir(&path)).expect("a pin, or an empty directory");

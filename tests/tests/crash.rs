@@ -35,6 +35,19 @@ struct Scene {
     between: Option<Release>,
     /// A map is converted by code, which the second release alone has.
     by_hand: bool,
+    /// So many generations are kept. Where there are several, each one further back must be whole in the end, and so must be the way from the
+    /// oldest to the next.
+    keep: usize,
+    /// So often it is rolled back before.
+    rolled_back: usize,
+}
+
+impl Scene {
+    /// The release that runs before.
+    fn live(&self) -> Option<Release> {
+        let last = *self.before.last()?;
+        Some(if self.rolled_back.is_multiple_of(2) { last } else { last.other() })
+    }
 }
 
 /// How a scene is brought to an end after the kill.
@@ -53,7 +66,7 @@ fn killed_everywhere(scene: Scene) -> usize {
                     loop {
                         let point = next.fetch_add(1, Ordering::Relaxed);
                         let mut daemon = Daemon::new(bpffs.path().join(format!("case{point}")), &cgroup);
-                        (daemon.each_pin, daemon.by_hand) = (scene.each_pin, scene.by_hand);
+                        (daemon.each_pin, daemon.by_hand, daemon.keep) = (scene.each_pin, scene.by_hand, scene.keep);
                         let (at, problems) = killed_at(scene, point, &daemon, traffic);
                         if !problems.is_empty() {
                             wrong
@@ -87,6 +100,9 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
     let still = traffic.hold();
     for release in scene.before {
         daemon.start(*release).unwrap_or_else(|error| panic!("{release:?}: {error}"));
+    }
+    for _ in 0..scene.rolled_back {
+        roll_back(&daemon.dir).unwrap_or_else(|error| panic!("{error}"));
     }
     let neighbour = daemon.dir.join("neighbour");
     if scene.is_shared {
@@ -129,7 +145,8 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
         traffic.wait_for_some();
     }
     // The same release again, or the other one; or the same roll-back.
-    let end = if scene.killed == "confirm" { TWO } else { ENDS[point / 2 % 2] };
+    let live = scene.live();
+    let end = live.filter(|_| scene.killed == "confirm").unwrap_or(ENDS[point / 2 % 2]);
     let mut is_loss_told = false;
     let again = match scene.killed {
         "rollback" if (scene.is_called_again || point.is_multiple_of(3)) && killed.is_some() => {
@@ -137,14 +154,24 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
             let names = truth::names(&daemon.dir);
             let has_record = names.iter().any(|name| name.ends_with("@record"));
             let is_unfinished = has_record || truth::beside(&daemon.dir, "next").exists();
-            let is_over = !is_unfinished && names.contains(&daemon.map(ONE.own()));
+            // Each generation is of another release than its neighbours.
+            let from = live.expect("something to roll back");
+            let is_over = !is_unfinished && names.contains(&daemon.map(from.other().own()));
             let started = scene.between.map(|release| daemon.start(release)).transpose();
             if let Err(error) = started {
                 problems.push(format!("the start of {:?} says: {error}", scene.between));
             }
             // From the second release, which has upgraded again, the way back leads to the first in any case.
-            let end = if is_over && scene.between != Some(TWO) { TWO } else { ONE };
-            roll_back(&daemon.dir).map(|_| end).map_err(|error| error.to_string())
+            let end = if is_over && scene.between != Some(from) { from } else { from.other() };
+            let report = roll_back(&daemon.dir);
+            // What the first call had lost is not known any more.
+            if let Ok(report) = &report
+                && report.resumed
+                && report.maps.iter().any(|map| map.exact)
+            {
+                problems.push(format!("the second call says that it knows what the first one did: {report}"));
+            }
+            report.map(|_| end).map_err(|error| error.to_string())
         }
         _ => daemon.start(end).map_err(|error| error.to_string()).map(|report| {
             let wide = report.maps.iter().find(|map| map.map == daemon.map("wide"));
@@ -155,9 +182,11 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
     drop(still);
     traffic.wait_for_some();
     // A restart leaves the generation before the one that it restarts.
-    let is_restart = scene.before.last() == Some(&TWO) && scene.killed == "two";
+    let is_restart = live.is_some_and(|live| scene.killed == word(live));
     let again = match again {
-        Ok(TWO) if is_restart => roll_back(&daemon.dir).map(|_| ONE).map_err(|error| error.to_string()),
+        Ok(release) if is_restart && live == Some(release) => {
+            roll_back(&daemon.dir).map(|_| release.other()).map_err(|error| error.to_string())
+        }
         again => again,
     };
     let now = traffic.hold();
@@ -168,6 +197,10 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
             if scene.by_hand && release == ONE && truth::counted_narrow(daemon) != *now - before && !is_loss_told {
                 problems.push("what was not converted back is lost, and nothing says so".to_owned());
             }
+            drop(now);
+            if scene.keep > 1 {
+                problems.extend(walk(scene, daemon, traffic, (release, before)));
+            }
         }
     }
     if scene.is_shared && !neighbour.exists() {
@@ -175,6 +208,46 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
     }
     problems.extend(truth::cleared(daemon));
     (killed, problems)
+}
+
+/// Rolls back to the oldest generation, and from there to the next, and says what is wrong on the way.
+fn walk(scene: Scene, daemon: &Daemon, traffic: &Traffic, (mut release, before): (Release, u64)) -> Vec<String> {
+    let mut problems = Vec::new();
+    let (kept, older) = (truth::kept(&daemon.dir).len(), truth::older(&daemon.dir));
+    // From the oldest one, an upgrade gives up all others.
+    let may_be_oldest = scene.killed == "rollback" && scene.rolled_back > 0;
+    if scene.killed != "confirm" && kept != scene.keep && !(may_be_oldest && kept == 1) {
+        problems.push(format!("{kept} generations are kept"));
+    }
+    let steps = if kept == 0 { 0 } else { older + 1 };
+    for step in 0..steps {
+        let back = match roll_back(&daemon.dir) {
+            // A start had completed the one that was killed.
+            Ok(report) if report.resumed => roll_back(&daemon.dir),
+            back => back,
+        };
+        if let Err(error) = back {
+            problems.push(format!("step {step} back from {release:?} says: {error}"));
+            break;
+        }
+        // Each generation is of another release than its neighbours, but for one that was started again after all others were removed.
+        let is_first = truth::names(&daemon.dir).contains(&daemon.map(ONE.own()));
+        let now = if is_first { ONE } else { TWO };
+        if scene.killed != "confirm" && now == release {
+            problems.push(format!("step {step} back from {release:?} leads to the same"));
+        }
+        release = now;
+        traffic.wait_for_some();
+        let now = traffic.hold();
+        let wrong = truth::problems(daemon, release, *now - before).into_iter();
+        problems.extend(wrong.map(|problem| format!("{release:?} after step {step} back: {problem}")));
+    }
+    problems
+}
+
+/// The word that starts a release.
+fn word(release: Release) -> &'static str {
+    if release == ONE { "one" } else { "two" }
 }
 
 /// Says that the test is skipped, or runs the scene: it must have been killed at least so often.
@@ -199,6 +272,8 @@ const UPGRADE: Scene = Scene {
     is_called_again: false,
     between: None,
     by_hand: false,
+    keep: 1,
+    rolled_back: 0,
 };
 
 /// The second release is started again where it runs, and the first is kept.
@@ -206,6 +281,74 @@ const RESTART: Scene = Scene { before: &[ONE, TWO], ..UPGRADE };
 
 /// The first release is returned to.
 const ROLL_BACK: Scene = Scene { before: &[ONE, TWO], killed: "rollback", ..UPGRADE };
+
+/// Two generations are kept, and a third one comes to it.
+const THIRD: Scene = Scene { before: &[ONE, TWO, ONE], keep: 2, ..UPGRADE };
+
+/// The first of two kept generations is returned to.
+const ONE_BACK: Scene = Scene { killed: "rollback", ..THIRD };
+
+/// The second one.
+const TWO_BACK: Scene = Scene { rolled_back: 1, ..ONE_BACK };
+
+/// From there the first one again.
+const FORTH: Scene = Scene { rolled_back: 2, ..ONE_BACK };
+
+#[test]
+fn an_upgrade_that_keeps_two_generations_killed_at_every_system_call_converges() {
+    run(THIRD, 100);
+}
+
+#[test]
+fn an_upgrade_pin_by_pin_that_keeps_two_generations_killed_at_every_system_call_converges() {
+    run(Scene { each_pin: true, ..THIRD }, 100);
+}
+
+#[test]
+fn an_upgrade_after_a_roll_back_killed_at_every_system_call_gives_up_what_that_had_left() {
+    // The live generation and the oldest one are kept then, and the newest goes.
+    run(Scene { killed: "one", ..TWO_BACK }, 100);
+}
+
+#[test]
+fn a_restart_beside_two_kept_generations_killed_at_every_system_call_leaves_both() {
+    run(Scene { killed: "one", ..THIRD }, 50);
+}
+
+#[test]
+fn a_roll_back_from_a_third_generation_killed_at_every_system_call_converges() {
+    run(ONE_BACK, 50);
+}
+
+#[test]
+fn a_roll_back_two_generations_back_killed_at_every_system_call_converges() {
+    run(TWO_BACK, 50);
+}
+
+#[test]
+fn a_roll_back_two_generations_back_pin_by_pin_killed_at_every_system_call_converges() {
+    run(Scene { is_shared: true, ..TWO_BACK }, 50);
+}
+
+#[test]
+fn a_roll_back_two_generations_back_killed_and_called_again_ends_where_one_ends() {
+    run(Scene { is_called_again: true, ..TWO_BACK }, 20);
+}
+
+#[test]
+fn a_roll_back_that_undoes_another_killed_at_every_system_call_converges() {
+    run(FORTH, 50);
+}
+
+#[test]
+fn a_roll_back_pin_by_pin_that_undoes_another_killed_at_every_system_call_converges() {
+    run(Scene { is_shared: true, ..FORTH }, 50);
+}
+
+#[test]
+fn a_confirmation_of_three_generations_killed_at_every_system_call_converges() {
+    run(Scene { killed: "confirm", ..THIRD }, 20);
+}
 
 #[test]
 fn an_upgrade_killed_at_every_system_call_converges() {

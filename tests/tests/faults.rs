@@ -92,11 +92,43 @@ enum What {
     Restart,
     RestartByPin,
     RollBack,
+    /// Two generations are kept, of which the older one goes.
+    Third,
+    ThirdByPin,
+    /// The second of two kept generations is returned to.
+    TwoBack,
+    /// And left again.
+    Forth,
 }
 
 impl What {
     fn is_by_pin(self) -> bool {
-        matches!(self, Self::UpgradeByPin | Self::RestartByPin)
+        matches!(self, Self::UpgradeByPin | Self::RestartByPin | Self::ThirdByPin)
+    }
+
+    fn is_roll_back(self) -> bool {
+        matches!(self, Self::RollBack | Self::TwoBack | Self::Forth)
+    }
+
+    /// The releases that are started before, how many generations are kept, and how often it is rolled back.
+    fn before(self) -> (&'static [Release], usize, usize) {
+        const THREE: [Release; 3] = [Release::One, Release::Two, Release::One];
+        match self {
+            Self::Upgrade | Self::UpgradeByPin => (&THREE[..1], 1, 0),
+            Self::Restart | Self::RestartByPin | Self::RollBack => (&THREE[..2], 1, 0),
+            Self::Third | Self::ThirdByPin => (&THREE, 2, 0),
+            Self::TwoBack => (&THREE, 2, 1),
+            Self::Forth => (&THREE, 2, 2),
+        }
+    }
+
+    /// The word that does it, and the release that runs then.
+    fn goal(self) -> (&'static str, Release) {
+        match self {
+            Self::RollBack | Self::TwoBack => ("rollback", Release::One),
+            Self::Forth => ("rollback", Release::Two),
+            _ => ("two", Release::Two),
+        }
     }
 
     fn is_restart(self) -> bool {
@@ -114,7 +146,7 @@ fn each_call_fails_once(what: What) -> Outcomes {
                     loop {
                         let point = next.fetch_add(1, Ordering::Relaxed);
                         let mut daemon = Daemon::new(bpffs.path().join(format!("case{point}")), &cgroup);
-                        daemon.each_pin = what.is_by_pin();
+                        (daemon.each_pin, daemon.keep) = (what.is_by_pin(), what.before().1);
                         let Some((call, error)) = fails_at(what, point, &daemon, traffic, &outcomes) else { break };
                         outcomes.faults.fetch_add(1, Ordering::Relaxed);
                         if let Some(left) = truth::cleared(&daemon) {
@@ -141,16 +173,17 @@ fn fails_at(
     outcomes: &Outcomes,
 ) -> Option<(Call, Errno)> {
     let still = traffic.hold();
-    let (releases, word, goal): (&[_], _, _) = match what {
-        What::RollBack => (&[Release::One, Release::Two], "rollback", Release::One),
-        What::Restart | What::RestartByPin => (&[Release::One, Release::Two], "two", Release::Two),
-        What::Upgrade | What::UpgradeByPin => (&[Release::One], "two", Release::Two),
-    };
+    let ((releases, _, roll_backs), (word, goal)) = (what.before(), what.goal());
     for release in releases {
         daemon.start(*release).unwrap_or_else(|error| panic!("{error}"));
     }
+    for _ in 0..roll_backs {
+        roll_back(&daemon.dir).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let beside = || truth::kept(&daemon.dir);
+    let kept_before = beside();
     let again = || match what {
-        What::RollBack => roll_back(&daemon.dir).map(drop).map_err(|error| error.to_string()),
+        _ if what.is_roll_back() => roll_back(&daemon.dir).map(drop).map_err(|error| error.to_string()),
         _ => daemon.start(Release::Two).map(drop).map_err(|error| error.to_string()),
     };
     let start = *still;
@@ -185,8 +218,7 @@ fn fails_at(
 
     let mut wrong = Vec::new();
     let after = Pins::read(&daemon.dir);
-    let is_clean = !truth::beside(&daemon.dir, "next").exists()
-        && truth::beside(&daemon.dir, "prev").exists() == (releases.len() > 1);
+    let is_clean = !truth::beside(&daemon.dir, "next").exists() && beside() == kept_before;
     let is_mute = !ended.stderr.contains("can't") && !ended.stderr.contains('`');
     let count = match ended.code {
         Some(0) => {
@@ -204,7 +236,7 @@ fn fails_at(
             drop(still);
             // Its programs go on counting, and nothing keeps the next start from being an upgrade.
             traffic.wait_for_some();
-            if point.is_multiple_of(4) || what == What::RollBack {
+            if point.is_multiple_of(4) || what.is_roll_back() {
                 wrong.extend(again().err());
                 traffic.wait_for_some();
                 let still = traffic.hold();
@@ -232,6 +264,9 @@ fn fails_at(
         }
     };
     count.fetch_add(1, Ordering::Relaxed);
+    if what.before().1 > 1 && wrong.is_empty() {
+        wrong.extend(walk(daemon, traffic, start));
+    }
     if what.is_restart() {
         wrong.extend(roll_back(&daemon.dir).err().map(|error| format!("the roll-back says: {error}")));
         traffic.wait_for_some();
@@ -244,6 +279,29 @@ fn fails_at(
         outcomes.wrong.lock().expect("no panic").push(text);
     }
     Some((call, error))
+}
+
+/// Rolls back to the oldest generation that is kept, and once more, to the next newer one, and says what is wrong on the way.
+fn walk(daemon: &Daemon, traffic: &Traffic, start: u64) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let is_first = truth::names(&daemon.dir).contains(&daemon.map(Release::One.own()));
+    let mut release = if is_first { Release::One } else { Release::Two };
+    for step in 0..=truth::older(&daemon.dir) {
+        release = release.other();
+        let back = match roll_back(&daemon.dir) {
+            // The next start had completed one.
+            Ok(report) if report.resumed => roll_back(&daemon.dir),
+            back => back,
+        };
+        if let Err(error) = back {
+            wrong.push(format!("step {step} back says: {error}"));
+            break;
+        }
+        traffic.wait_for_some();
+        let still = traffic.hold();
+        wrong.extend(truth::problems(daemon, release, *still - start));
+    }
+    wrong
 }
 
 fn check(what: What) {
@@ -284,6 +342,26 @@ fn each_system_call_of_a_restart_fails_once() {
 #[test]
 fn each_system_call_of_a_restart_pin_by_pin_fails_once() {
     check(What::RestartByPin);
+}
+
+#[test]
+fn each_system_call_of_an_upgrade_that_keeps_two_generations_fails_once() {
+    check(What::Third);
+}
+
+#[test]
+fn each_system_call_of_an_upgrade_pin_by_pin_that_keeps_two_generations_fails_once() {
+    check(What::ThirdByPin);
+}
+
+#[test]
+fn each_system_call_of_a_roll_back_two_generations_back_fails_once() {
+    check(What::TwoBack);
+}
+
+#[test]
+fn each_system_call_of_a_roll_back_that_undoes_another_fails_once() {
+    check(What::Forth);
 }
 
 #[test]

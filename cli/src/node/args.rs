@@ -46,7 +46,7 @@ pub(crate) enum Verb {
     Dump(DumpArgs),
     /// Return to the kept generation: its maps, and its programs in the links
     Rollback(RollbackArgs),
-    /// Remove the kept generation, so that no roll-back is possible any more
+    /// Remove the kept generations, so that no roll-back is possible any more
     Confirm(ConfirmArgs),
     /// End an upgrade that no start completes, and say what that costs
     Recover(RecoverArgs),
@@ -102,6 +102,10 @@ pub(crate) struct PlanArgs {
     /// Entries of each map that is converted to show, as they are and as they will be
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) sample: usize,
+
+    /// How many generations the daemon keeps, the one that is replaced included (`Options::keep`)
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) keep: usize,
 
     /// How to say it
     #[arg(long, value_parser = formats::parser::<Foreseen>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
@@ -263,8 +267,8 @@ pub(crate) struct InspectArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Entries that were written since are carried back into maps that had grown; maps that were swapped are again what they
-were. The generation that is left is kept in turn: a second roll-back undoes the first. Stop or replace the daemon of
-the newer release, or it upgrades again at its next start.")]
+were. The generation that is left is kept in turn. A second roll-back leads one further back; where no older generation is
+kept, it undoes the first. Stop or replace the daemon of the newer release, or it upgrades again at its next start.")]
 pub(crate) struct RollbackArgs {
     /// Directory of the pins
     #[arg(value_name = "DIR")]
@@ -273,11 +277,15 @@ pub(crate) struct RollbackArgs {
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 
+    /// Go to the kept generation of this number, step by step over those between, whose programs run for a moment; `maplock inspect` has the numbers
+    #[arg(long, value_name = "GENERATION")]
+    pub(crate) to: Option<u64>,
+
     /// Go back without this map, of which somebody removed the pin from the kept generation: the older release makes an empty one
     #[arg(long, value_name = "MAP")]
     pub(crate) without: Vec<String>,
 
-    /// Write the report for the node exporter's textfile collector; the name should end with `.prom`
+    /// Write the report, the last of several, for the node exporter's textfile collector; the name should end with `.prom`
     #[arg(long, value_name = "FILE")]
     pub(crate) prometheus: Option<PathBuf>,
 
@@ -324,6 +332,10 @@ pub(crate) struct ConfirmArgs {
     /// Directory of the pins
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
+
+    /// Leave so many of the older generations, those next to the live one; what a roll-back left goes
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) keep: usize,
 
     #[command(flatten)]
     pub(crate) wait: WaitArgs,

@@ -1,4 +1,4 @@
-//! `maplock confirm`: away with the kept generation.
+//! `maplock confirm`: away with the kept generations.
 
 use std::path::PathBuf;
 
@@ -7,16 +7,19 @@ use super::failed;
 use crate::Said;
 use crate::error::Error;
 
-/// What became of the kept generation.
+/// What became of the kept generations.
 pub(crate) struct Confirmed {
     pub(crate) dir: PathBuf,
-    /// False where there was none.
-    pub(crate) was_kept: bool,
+    /// How many were removed.
+    pub(crate) removed: usize,
+    /// How many were to stay.
+    pub(crate) keep: usize,
 }
 
 pub(super) fn run(args: &ConfirmArgs) -> Result<Said, Error> {
     let dir = args.dir.display();
-    let was_kept = maplock::confirm(&args.dir, args.wait.time)
+    let keep = args.keep;
+    let removed = maplock::confirm_but(keep, &args.dir, args.wait.time)
         .map_err(|error| failed(format!("could not confirm {dir}"), error))?;
-    Ok(Said::well(args.message_format.tell(&Confirmed { dir: args.dir.clone(), was_kept })?))
+    Ok(Said::well(args.message_format.tell(&Confirmed { dir: args.dir.clone(), removed, keep })?))
 }

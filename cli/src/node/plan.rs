@@ -8,7 +8,7 @@ use maplock::internals::rehearse::{Rehearsed, Untried, rehearse};
 use maplock::internals::sample::{Sample, sample};
 use maplock::layout::conversion::Leg;
 use maplock::layout::{Disposition, MapDef};
-use maplock::plan::{Action, MapPlan, Place, Unpinned};
+use maplock::plan::{Action, KeptThen, MapPlan, Place, Unpinned};
 use maplock::{OnMismatch, OnMissing, Plan, Policies, Policy, Spec};
 
 use super::args::{Deny, PlanArgs};
@@ -23,6 +23,9 @@ const MOST_PLACES: usize = 3;
 /// What an upgrade would do.
 pub(crate) struct Foreseen {
     pub(crate) plan: Plan,
+    /// So many generations are kept, and what becomes of those that there are.
+    pub(crate) keep: usize,
+    pub(crate) kept_then: KeptThen,
     /// Maps with a denied disposition.
     pub(crate) denied: Vec<Denied>,
     /// That nothing is pinned there, where that is denied.
@@ -137,7 +140,20 @@ impl Asking<'_> {
         let rehearsal = if self.args.rehearse { Some(self.rehearsal(&plan)?) } else { None };
         let not_there = plan.unpinned.as_ref().filter(|_| self.args.expect_pins);
         let not_there = not_there.map(|unpinned| self.not_there(unpinned));
-        Ok(Foreseen { plan, denied, not_there, samples, rehearsal, notes, lock: self.args.lock.clone(), text })
+        let keep = self.args.keep;
+        let kept_then = plan.kept_then(keep);
+        Ok(Foreseen {
+            plan,
+            keep,
+            kept_then,
+            denied,
+            not_there,
+            samples,
+            rehearsal,
+            notes,
+            lock: self.args.lock.clone(),
+            text,
+        })
     }
 
     /// All entries that would be converted or copied.

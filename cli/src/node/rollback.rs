@@ -1,4 +1,4 @@
-//! `maplock rollback`: back to the kept generation.
+//! `maplock rollback`: back to a kept generation.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -20,7 +20,10 @@ use crate::project::parent;
 /// What a roll-back did.
 pub(crate) struct Returned {
     pub(crate) dir: PathBuf,
-    pub(crate) report: Report,
+    /// The number of the generation that was asked for; none of where one back is.
+    pub(crate) to: Option<u64>,
+    /// One for each step.
+    pub(crate) reports: Vec<Report>,
 }
 
 pub(super) fn run(args: &RollbackArgs) -> Result<Said, Error> {
@@ -30,11 +33,15 @@ pub(super) fn run(args: &RollbackArgs) -> Result<Said, Error> {
     let rollback = args.without.iter().fold(Rollback::new(&args.dir), |rollback, map| rollback.without(map.as_str()));
     let rollback = rollback.wait(args.wait.time).progress(move |progress| bars.show(&progress));
     let dir = args.dir.display();
-    let report = rollback.run().map_err(|error| failed(format!("could not roll {dir} back"), error))?;
-    if let Some(metrics) = metrics {
+    let reports = match args.to {
+        Some(generation) => rollback.run_to(generation),
+        None => rollback.run().map(|report| vec![report]),
+    };
+    let reports = reports.map_err(|error| failed(format!("could not roll {dir} back"), error))?;
+    if let (Some(metrics), Some(report)) = (metrics, reports.last()) {
         metrics.write(&report.to_prometheus())?;
     }
-    Ok(Said::well(args.message_format.tell(&Returned { dir: args.dir.clone(), report })?))
+    Ok(Said::well(args.message_format.tell(&Returned { dir: args.dir.clone(), to: args.to, reports })?))
 }
 
 /// A bar for the map that is copied at the moment; nothing where stderr is no terminal.

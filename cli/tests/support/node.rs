@@ -74,6 +74,12 @@ impl Node {
         upgrade.stage().expect("staged maps")
     }
 
+    /// As [`Self::upgrade`], by a daemon that keeps so many generations.
+    pub(crate) fn upgrade_keeping(&self, lock: &str, generations: usize) {
+        let upgrade = Options::new(self.spec(lock), self.pins()).keep(generations).begin().expect("a plan");
+        upgrade.stage().expect("staged maps").commit().expect("an upgrade");
+    }
+
     /// What a daemon does at its start, but for its programs.
     pub(crate) fn upgrade(&self, lock: &str) {
         self.stage(lock, Policies::default()).commit().expect("an upgrade");

@@ -5,8 +5,8 @@ use maplock_layout::conversion::{Conversion, Leg};
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory::{self, list};
-use crate::generation::names;
-use crate::generation::records::{Commit, What};
+use crate::generation::names::{self, Came};
+use crate::generation::records::Commit;
 use crate::generation::text::{self, NoText};
 use crate::sys::Map;
 use crate::sys::bpffs::Dir;
@@ -26,6 +26,8 @@ pub(crate) struct Derivation {
     pub(crate) sums: Vec<Sum>,
     /// Where entries were converted: what else has to be known. The conversion itself is in a text of its own ([`Ways`]).
     pub(crate) converted: Option<Converted>,
+    /// How the generation of the map came then: by the name of the record, not by its text.
+    pub(crate) came: Came,
 }
 
 /// What has to be known of entries that were converted.
@@ -44,6 +46,11 @@ const WAS: &str = " was ";
 const SIGNED: &str = "s";
 
 impl Derivation {
+    /// True where it tells of the way from the map of the one number to that of the other.
+    pub(crate) fn is_between(&self, (from, to): (u32, u32)) -> bool {
+        (self.from, self.to) == (from, to)
+    }
+
     /// The name of the pin of the map that the map `name` was derived from.
     pub(crate) fn old_name<'a>(&'a self, name: &'a str) -> &'a str {
         self.was.as_deref().unwrap_or(name)
@@ -90,7 +97,7 @@ impl Derivation {
                 Some(Converted { base_of, old_sums: sums(words.next()?)? })
             }
         };
-        Some(Self { from, to, was, sums: of_new, converted })
+        Some(Self { from, to, was, sums: of_new, converted, came: Came::New })
     }
 }
 
@@ -119,8 +126,8 @@ impl Ways {
     }
 
     /// Pins the text of it beside the map `name` in a generation.
-    pub(crate) fn write(&self, dir: &Dir, name: &str) -> Result<(), Error> {
-        let path = dir.join(names::conversion_of(name));
+    pub(crate) fn write(&self, dir: &Dir, name: &str, came: Came) -> Result<(), Error> {
+        let path = dir.join(names::conversion_of(name, came));
         let mut text = self.there.to_text();
         if let Some(back) = &self.back {
             text.push_str(BACK);
@@ -131,8 +138,8 @@ impl Ways {
     }
 
     /// Reads the text that is pinned beside the map `name` of a generation.
-    pub(crate) fn read(dir: &Dir, name: &str) -> Result<Self, Error> {
-        let path = dir.join(names::conversion_of(name));
+    pub(crate) fn read(dir: &Dir, name: &str, came: Came) -> Result<Self, Error> {
+        let path = dir.join(names::conversion_of(name, came));
         let map = Map::open(&path).trying(|| format!("can't open `{}`", path.display()))?;
         let wrong = |problem: String| Error::new(ErrorKind::Place, format!("`{}`: {problem}", path.display()));
         let text = match text::read(&map) {
@@ -148,44 +155,53 @@ impl Ways {
     }
 }
 
-/// The maps of the live generation from which a way leads back to the kept one: by the names of their pins.
+/// The maps of the live generation from which a way leads back to a kept one: by the names of their pins.
 pub(crate) fn ways_back(live_dir: &Dir) -> Result<Vec<(String, Derivation)>, Error> {
     let mut found = transfers_in(live_dir)?;
     found.retain(|(name, record)| {
-        record.converted.is_some() && Ways::read(live_dir, name).is_ok_and(|ways| ways.back.is_some())
+        record.converted.is_some() && Ways::read(live_dir, name, record.came).is_ok_and(|ways| ways.back.is_some())
     });
     Ok(found)
 }
 
-/// The records of derived maps in a generation.
+/// How a live map was converted from the kept one of that number, by the name of its pin.
+pub(crate) fn ways_between(live_dir: &Dir, pin: &str, ids: (u32, u32)) -> Result<Option<Ways>, Error> {
+    let found = transfers_in(live_dir)?.into_iter().find(|(name, record)| name == pin && record.is_between(ids));
+    match found {
+        Some((_, record)) if record.converted.is_some() => Ways::read(live_dir, pin, record.came).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The records of derived maps in a generation, of its neighbours on both sides.
 pub(crate) fn transfers_in(dir: &Dir) -> Result<Vec<(String, Derivation)>, Error> {
     let mut found = Vec::new();
     for name in list(dir)? {
-        let Some(map) = names::map_of_transfer(&name) else { continue };
+        let Some((map, came)) = names::map_of_transfer(&name) else { continue };
         let path = dir.join(&name);
         let text = directory::record(dir, &name)?.unwrap_or_default();
         let record = Derivation::parse(&text).ok_or_else(|| {
             Error::new(ErrorKind::Place, format!("`{}` holds `{text}`, which is no record", path.display()))
         })?;
-        found.push((map.to_owned(), record));
+        found.push((map.to_owned(), Derivation { came, ..record }));
     }
     Ok(found)
 }
 
 /// How the maps of a staged generation were derived from the live ones.
 pub(crate) fn staged_transfers(next: &Dir, commit: Commit) -> Result<Vec<(String, Derivation)>, Error> {
-    match commit.what {
-        // None was: these tell how the maps that both have were derived from those of the kept generation.
-        What::Restart => Ok(Vec::new()),
-        What::Upgrade | What::RollBack => transfers_in(next),
-    }
+    // At a restart, none was: these tell how the maps that both have were derived from those of the kept generation.
+    let Some(came) = commit.came() else { return Ok(Vec::new()) };
+    let mut found = transfers_in(next)?;
+    found.retain(|(_, record)| record.came == came);
+    Ok(found)
 }
 
 /// The maps of a staged generation whose entries only code converts that is not among `migrations`.
 pub(crate) fn lacks_code(next: &Dir, commit: Commit, migrations: &Migrations) -> Result<Vec<String>, Error> {
     let mut maps = Vec::new();
     for (name, record) in staged_transfers(next, commit)? {
-        if record.converted.is_some() && !Ways::read(next, &name)?.has_code(migrations) {
+        if record.converted.is_some() && !Ways::read(next, &name, record.came)?.has_code(migrations) {
             maps.push(name);
         }
     }
@@ -213,7 +229,8 @@ mod tests {
             ("12 34 8:4,16:8s to 0:4s", None, Some(Converted { base_of: Side::To, old_sums: sums(&[(0, 4, true)]) })),
         ] {
             let was = was.map(str::to_owned);
-            let record = Derivation { from: 12, to: 34, was, sums: sums(&[(8, 4, false), (16, 8, true)]), converted };
+            let sums = sums(&[(8, 4, false), (16, 8, true)]);
+            let record = Derivation { from: 12, to: 34, was, sums, converted, came: Came::New };
             assert_eq!(record.to_text(), text);
             assert_eq!(Derivation::parse(text), Some(record));
         }

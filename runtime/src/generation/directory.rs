@@ -90,7 +90,7 @@ pub(crate) fn is_of(generation: &Meta, name: &str) -> bool {
     let is_map = |pin: &str| generation.maps.keys().any(|map| pin_name(map) == pin);
     [meta::NAME, names::LOCK, names::HISTORY].contains(&name)
         || is_map(name)
-        || names::map_of_derivation(name).is_some_and(is_map)
+        || names::map_of_derivation(name).is_some_and(|(map, _)| is_map(map))
         || generation.links.iter().any(|link| link == name || Some(link.as_str()) == hook)
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod derivation;
 pub(crate) mod directory;
 pub(crate) mod exclusive;
+pub(crate) mod kept;
 pub(crate) mod live;
 pub(crate) mod meta;
 pub(crate) mod missing;

@@ -19,8 +19,10 @@ const TARGET: &str = "@target";
 pub(crate) const COMMIT: &str = "commit@record";
 /// The record that says: the pins are being moved one by one.
 pub(crate) const MOVING: &str = "moving@record";
-/// The record that says: this is the kept generation, on its way back.
+/// The record that says: this is a kept generation, on its way back; and where it was kept.
 pub(crate) const RETURNING: &str = "returning@record";
+/// The record that says: this kept generation is newer than the live one, which a roll-back from it led to.
+pub(crate) const NEWER: &str = "newer@record";
 
 /// The map that is locked while the generations are changed: one, pinned in all of them.
 pub(crate) const LOCK: &str = "maplock@lock";
@@ -38,29 +40,60 @@ pub(crate) fn base_of(map: &str) -> String {
     format!("{map}{BASE}")
 }
 
+/// How a generation became the live one when a map of it was derived from one of the generation before. What it knows of one neighbour
+/// outlives a way to the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Came {
+    /// It was made then.
+    #[default]
+    New,
+    /// From a newer one, by a roll-back.
+    Back,
+    /// From an older one, as a roll-back to that was undone: this tells nothing that it has not known since it was made, and goes with the
+    /// commit.
+    Again,
+}
+
+impl Came {
+    const ALL: [Self; 3] = [Self::Back, Self::Again, Self::New];
+
+    fn ending(self) -> &'static str {
+        match self {
+            Self::New => "",
+            Self::Back => "@back",
+            Self::Again => "@again",
+        }
+    }
+}
+
 /// Name of the record of how a map was derived.
-pub(crate) fn transfer_of(map: &str) -> String {
-    format!("{map}{TRANSFER}")
+pub(crate) fn transfer_of(map: &str, came: Came) -> String {
+    format!("{map}{TRANSFER}{}", came.ending())
 }
 
 /// Name of the text of how a map's entries were converted.
-pub(crate) fn conversion_of(map: &str) -> String {
-    format!("{map}{CONVERSION}")
+pub(crate) fn conversion_of(map: &str, came: Came) -> String {
+    format!("{map}{CONVERSION}{}", came.ending())
 }
 
-/// The map of which a pin says how it was derived: by a record, or by the text of a conversion.
-pub(crate) fn map_of_derivation(name: &str) -> Option<&str> {
-    map_of_transfer(name).or_else(|| name.strip_suffix(CONVERSION))
+/// What a name is made of that ends so.
+fn derivation<'a>(name: &'a str, what: &str) -> Option<(&'a str, Came)> {
+    Came::ALL.into_iter().find_map(|came| Some((name.strip_suffix(came.ending())?.strip_suffix(what)?, came)))
+}
+
+/// The map of which a pin says how it was derived: by a record, or by the text of a conversion; and how its generation came then.
+pub(crate) fn map_of_derivation(name: &str) -> Option<(&str, Came)> {
+    map_of_transfer(name).or_else(|| derivation(name, CONVERSION))
 }
 
 /// True for a map that holds the text of a conversion or of a lock, or one that a crash kept from its place, and no entries.
 pub(crate) fn is_text(name: &str) -> bool {
-    name.ends_with(CONVERSION) || name.ends_with(FRESH) || name == HISTORY
+    derivation(name, CONVERSION).is_some() || name.ends_with(FRESH) || name == HISTORY
 }
 
-/// The map of a transfer record.
-pub(crate) fn map_of_transfer(name: &str) -> Option<&str> {
-    name.strip_suffix(TRANSFER)
+/// The map of a transfer record, and how its generation came then.
+pub(crate) fn map_of_transfer(name: &str) -> Option<(&str, Came)> {
+    derivation(name, TRANSFER)
 }
 
 /// Name of a hook's program.
@@ -81,13 +114,17 @@ pub(crate) fn hook_of_target(name: &str) -> Option<&str> {
 /// True for names that maplock itself puts into a generation, beside maps and links.
 pub(crate) fn is_own(name: &str) -> bool {
     name == meta::NAME
-        || [COMMIT, MOVING, RETURNING, RETURNED, LEFT, LOCK, HISTORY].contains(&name)
-        || [PROG, BASE, TRANSFER, CONVERSION, TARGET, FRESH].iter().any(|ending| name.ends_with(ending))
+        || [COMMIT, MOVING, RETURNING, RETURNED, NEWER, LEFT, LOCK, HISTORY].contains(&name)
+        || map_of_derivation(name).is_some()
+        || [PROG, BASE, TARGET, FRESH].iter().any(|ending| name.ends_with(ending))
 }
 
 /// True for snapshots, records and what else a committed generation needs no more.
 pub(crate) fn is_scaffold(name: &str) -> bool {
-    [COMMIT, MOVING, RETURNING, LEFT].contains(&name) || name.ends_with(BASE) || name.ends_with(FRESH)
+    [COMMIT, MOVING, RETURNING, NEWER, LEFT].contains(&name)
+        || name.ends_with(BASE)
+        || name.ends_with(FRESH)
+        || map_of_derivation(name).is_some_and(|(_, came)| came == Came::Again)
 }
 
 /// True for the name of a directory that is some daemon's kept or staged generation.
@@ -144,7 +181,7 @@ pub(crate) fn alike(map: &str, pin: &str) -> Option<Alike> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Alike, alike, pin_name};
+    use super::*;
 
     #[test]
     fn pins_of_other_names_may_be_a_maps() {
@@ -162,6 +199,19 @@ mod tests {
         ] {
             assert_eq!(alike(map, pin), expected, "{map} {pin}");
         }
+    }
+
+    #[test]
+    fn how_a_map_was_derived_is_told_by_one_name_for_each_way() {
+        for came in Came::ALL {
+            let (record, text) = (transfer_of("flows", came), conversion_of("flows", came));
+            assert_eq!(map_of_transfer(&record), Some(("flows", came)));
+            assert_eq!(map_of_derivation(&record), Some(("flows", came)));
+            assert_eq!((map_of_transfer(&text), map_of_derivation(&text)), (None, Some(("flows", came))));
+            assert!(is_own(&record) && is_text(&text) && !is_text(&record));
+            assert_eq!(is_scaffold(&record), came == Came::Again);
+        }
+        assert_eq!(map_of_derivation("flows@back"), None);
     }
 
     #[test]

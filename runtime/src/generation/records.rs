@@ -2,12 +2,13 @@
 
 use crate::error::Error;
 use crate::generation::directory::{has_record, is_returning, is_there, record};
-use crate::generation::names;
-use crate::generation::site::Site;
+use crate::generation::kept::{self, Back};
+use crate::generation::names::{self, Came};
+use crate::generation::site::{MOST_KEPT, Site};
 use crate::sys::bpffs::Dir;
 
 /// What the record of a complete generation says of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Commit {
     pub(crate) what: What,
     /// Rename the pins one by one, though the directories could be exchanged.
@@ -15,37 +16,56 @@ pub(crate) struct Commit {
 }
 
 /// What a generation comes from, and so what becomes of the one that it replaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     /// A release. The old generation is kept.
-    #[default]
-    Upgrade,
-    /// The same release on the same maps. The old generation goes, and the kept one stays.
+    Upgrade {
+        /// How many are kept then, this one included.
+        keep: usize,
+    },
+    /// The same release on the same maps. The old generation goes, and the kept ones stay.
     Restart,
-    /// It is the kept one, on its way back. The old generation is kept.
-    RollBack,
-}
-
-impl What {
-    const ALL: [Self; 3] = [Self::Upgrade, Self::Restart, Self::RollBack];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Upgrade => "upgrade",
-            Self::Restart => "restart",
-            Self::RollBack => "roll-back",
-        }
-    }
+    /// It is a kept one, on its way back. The old generation is kept where it was.
+    RollBack(Back),
 }
 
 impl Commit {
+    /// `upgrade exchange 1`, with the number of generations to keep; `restart each-pin`; `roll-back exchange 2 newer`, with the place.
     pub(crate) fn to_text(self) -> String {
-        format!("{} {}", self.what.name(), if self.each_pin { "each-pin" } else { "exchange" })
+        let pins = if self.each_pin { "each-pin" } else { "exchange" };
+        match self.what {
+            What::Upgrade { keep } => format!("upgrade {pins} {keep}"),
+            What::Restart => format!("restart {pins}"),
+            What::RollBack(Back { place, is_newer }) => {
+                format!("roll-back {pins} {place} {}", if is_newer { "newer" } else { "older" })
+            }
+        }
     }
 
     fn parse(text: &str) -> Self {
-        let what = What::ALL.into_iter().find(|what| text.starts_with(what.name())).unwrap_or_default();
-        Self { what, each_pin: text.ends_with("each-pin") }
+        let mut words = text.split(' ');
+        let (what, pins) = (words.next(), words.next());
+        let number = words.next().and_then(|word| word.parse().ok()).unwrap_or(1).clamp(1, MOST_KEPT);
+        let what = match what {
+            Some("restart") => What::Restart,
+            Some("roll-back") => What::RollBack(Back { place: number, is_newer: words.next() == Some("newer") }),
+            _ => What::Upgrade { keep: number },
+        };
+        Self { what, each_pin: pins == Some("each-pin") }
+    }
+
+    /// How the maps of the generation are derived from the live ones on this way; `None` where none is.
+    pub(crate) fn came(self) -> Option<Came> {
+        match self.what {
+            What::Restart => None,
+            What::Upgrade { .. } => Some(Came::New),
+            What::RollBack(back) => Some(back.came()),
+        }
+    }
+
+    /// True where a kept generation returns.
+    pub(crate) fn is_roll_back(self) -> bool {
+        matches!(self.what, What::RollBack(_))
     }
 }
 
@@ -73,7 +93,7 @@ pub(crate) enum Unfinished {
     },
     /// Nothing was switched yet.
     Staged,
-    /// The kept generation was only just marked as on its way back.
+    /// A kept generation was only just marked as on its way back.
     Returning,
 }
 
@@ -97,7 +117,11 @@ pub(crate) fn unfinished(site: &Site) -> Result<Option<Unfinished>, Error> {
     } else if is_there(&site.next)? {
         Some(Unfinished::Staged)
     } else {
-        is_returning(&site.prev)?.then_some(Unfinished::Returning)
+        let mut is_any_returning = false;
+        for kept in kept::all(site)? {
+            is_any_returning |= is_returning(&kept.dir)?;
+        }
+        is_any_returning.then_some(Unfinished::Returning)
     })
 }
 
@@ -110,4 +134,28 @@ pub enum Recovered {
     Completed,
     /// It had not, and what it had staged was removed.
     Discarded,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_read_as_it_was_written() {
+        let back = |place, is_newer| What::RollBack(Back { place, is_newer });
+        for (text, what, each_pin) in [
+            ("upgrade exchange 1", What::Upgrade { keep: 1 }, false),
+            ("upgrade each-pin 3", What::Upgrade { keep: 3 }, true),
+            ("restart each-pin", What::Restart, true),
+            ("roll-back exchange 2 older", back(2, false), false),
+            ("roll-back each-pin 1 newer", back(1, true), true),
+        ] {
+            let commit = Commit { what, each_pin };
+            assert_eq!(commit.to_text(), text);
+            assert_eq!(Commit::parse(text), commit);
+        }
+        // Whoever wrote it: there are not so many places.
+        assert_eq!(Commit::parse("roll-back exchange 99").what, back(MOST_KEPT, false));
+        assert_eq!(Commit::parse("upgrade exchange 0").what, What::Upgrade { keep: 1 });
+    }
 }

@@ -1,7 +1,7 @@
 //! Where the generations of one daemon lie, and what the names in them mean.
 //!
 //! A generation is a directory of pins. The live one is where the daemon's users look for it, the staged one beside it as
-//! `DIR@next`, the one before as `DIR@prev` until it is confirmed. bpffs refuses a dot in a name; `@` is fine.
+//! `DIR@next`, the one before as `DIR@prev` until it is confirmed, older ones as `DIR@prev2` and so on. bpffs refuses a dot in a name; `@` is fine.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -21,9 +21,11 @@ pub(crate) struct Site {
     pub(crate) dir: Dir,
     /// The staged one.
     pub(crate) next: Dir,
-    /// The one before.
-    pub(crate) prev: Dir,
-    /// The directory that holds all three.
+    /// Where others are kept, [`MOST_KEPT`] of them, the newest first.
+    pub(crate) places: Vec<Dir>,
+    /// One that is given up, while it is removed.
+    pub(crate) over: Dir,
+    /// The directory that holds all of them.
     pub(crate) above: Dir,
     /// Where the lock is while there is no live one; `None` where there always is.
     pub(crate) early: Option<Pin>,
@@ -32,9 +34,20 @@ pub(crate) struct Site {
     rule: Arc<Rule>,
 }
 
-/// The staged and the kept generation where there is no place beside the live one.
-const NEXT: &str = "maplock@next";
-const PREV: &str = "maplock@prev";
+/// So many generations can be kept.
+pub(crate) const MOST_KEPT: usize = 9;
+
+/// How the directories of the staged generation, of one that is removed, and of each place are called, behind the `@`.
+const NEXT: &str = "next";
+const OVER: &str = "prev0";
+fn place_name(place: usize) -> String {
+    if place == 1 { "prev".to_owned() } else { format!("prev{place}") }
+}
+
+/// How they are called where there is no place beside the live one.
+fn name_within(ending: &str) -> String {
+    format!("maplock@{ending}")
+}
 
 /// So often may a symbolic link lead to another one.
 const MOST_LINKS: usize = 40;
@@ -78,25 +91,43 @@ impl Site {
         let is_root = live.is_some() && bpffs::is_mount_root(&live_dir).trying(|| looked(dir))?;
         let site = if is_root {
             let live_dir = live_dir.held().trying(|| looked(dir))?;
-            let (next, prev) = (live_dir.dir(NEXT), live_dir.dir(PREV));
-            Self { above: live_dir.clone(), dir: live_dir, next, prev, early: None, is_root, rule }
+            let inside = |ending: &str| live_dir.dir(name_within(ending));
+            let (next, over) = (inside(NEXT), inside(OVER));
+            let places = (1..=MOST_KEPT).map(|place| inside(&place_name(place))).collect();
+            Self { above: live_dir.clone(), dir: live_dir, next, places, over, early: None, is_root, rule }
         } else {
             let name = name.to_string_lossy();
             let named = |ending: &str| {
                 let name = format!("{name}@{ending}");
                 beside(&parent, OsString::from(&name), above.join(&name))
             };
-            let (next, prev) = (named("next"), named("prev"));
+            let (next, over) = (named(NEXT), named(OVER));
+            let places = (1..=MOST_KEPT).map(|place| named(&place_name(place))).collect();
             let early = Some(above_dir.join(format!("{name}@lock")));
-            Self { dir: live_dir, next, prev, above: above_dir, early, is_root, rule }
+            Self { dir: live_dir, next, places, over, above: above_dir, early, is_root, rule }
         };
         site.check()?;
         Ok(site)
     }
 
+    /// Where the newest one is kept.
+    pub(crate) fn prev(&self) -> &Dir {
+        self.place(1)
+    }
+
+    /// Where others are kept: counted from 1, the newest first.
+    pub(crate) fn place(&self, place: usize) -> &Dir {
+        &self.places[place.clamp(1, self.places.len()) - 1]
+    }
+
+    /// All directories that may be there.
+    pub(crate) fn dirs(&self) -> impl Iterator<Item = &Dir> {
+        [&self.dir, &self.next, &self.over].into_iter().chain(&self.places)
+    }
+
     /// A pin of one of the generations, by its path.
     pub(crate) fn pin(&self, path: &Path) -> Result<Pin, Error> {
-        let of = [&self.dir, &self.next, &self.prev].into_iter().find(|dir| path.parent() == Some(dir.path()));
+        let of = self.dirs().find(|dir| path.parent() == Some(dir.path()));
         match (of, path.file_name()) {
             (Some(dir), Some(name)) => Ok(dir.join(name)),
             _ => {
@@ -111,13 +142,19 @@ impl Site {
         self.within(NEXT)
     }
 
-    /// That which was kept so.
-    pub(crate) fn prev_within(&self) -> Result<Option<Dir>, Error> {
-        self.within(PREV)
+    /// Those which were kept so, each with its place.
+    pub(crate) fn kept_within(&self) -> Result<Vec<(usize, Dir)>, Error> {
+        let places = (1..=MOST_KEPT).map(|place| Ok(self.within(&place_name(place))?.map(|dir| (place, dir))));
+        places.filter_map(Result::transpose).collect()
     }
 
-    fn within(&self, name: &str) -> Result<Option<Dir>, Error> {
-        let dir = self.dir.dir(name);
+    /// What was left of one that was removed so.
+    pub(crate) fn over_within(&self) -> Result<Option<Dir>, Error> {
+        self.within(OVER)
+    }
+
+    fn within(&self, ending: &str) -> Result<Option<Dir>, Error> {
+        let dir = self.dir.dir(name_within(ending));
         // What anybody else has put there stays his.
         let is_ours = |stat: &rustix::fs::Stat| {
             let is_dir = FileType::from_raw_mode(stat.st_mode).is_dir();
@@ -128,17 +165,22 @@ impl Site {
     }
 
     /// As the next upgrade finds it: for those who only look.
-    pub(crate) fn as_found(self) -> Result<Self, Error> {
-        let (next, prev) = (self.next_within()?, self.prev_within()?);
+    pub(crate) fn as_found(&self) -> Result<Self, Error> {
+        let (next, kept) = (self.next_within()?, self.kept_within()?);
         let next = if lstat(&self.next)?.is_some() { None } else { next };
-        Ok(Self { next: next.unwrap_or(self.next), prev: prev.unwrap_or(self.prev), ..self })
+        let mut places = self.places.clone();
+        if let Some((last, _)) = kept.last() {
+            places.truncate(*last);
+        }
+        for (place, dir) in kept {
+            places[place - 1] = dir;
+        }
+        Ok(Self { next: next.unwrap_or_else(|| self.next.clone()), places, ..self.clone() })
     }
 
     /// True for the name of one of its generations that lies within the live one.
     pub(crate) fn is_within(&self, name: &str) -> bool {
-        [&self.next, &self.prev]
-            .iter()
-            .any(|dir| dir.path().parent() == Some(self.dir.path()) && dir.path().ends_with(name))
+        self.dirs().any(|dir| dir.path().parent() == Some(self.dir.path()) && dir.path().ends_with(name))
     }
 
     /// True for the owner of what belongs to a generation.
@@ -150,7 +192,7 @@ impl Site {
     /// else can have put there: who may write to the parent may also put a link there, to what must not be touched. Each call checks
     /// that again; here it is said what to do about it.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        for dir in [&self.next, &self.prev] {
+        for dir in self.dirs().skip(1) {
             let Some(stat) = lstat(dir)? else { continue };
             let shown = dir.display();
             let kind = FileType::from_raw_mode(stat.st_mode);

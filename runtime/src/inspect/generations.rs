@@ -7,10 +7,10 @@ use super::directory::{Inventory, KERNEL_OWN, within};
 use crate::error::Error;
 use crate::generation::derivation::lacks_code;
 use crate::generation::directory::has_record;
+use crate::generation::kept;
 use crate::generation::names;
 use crate::generation::records::{Recovered, Unfinished, unfinished};
 use crate::generation::site::Site;
-use crate::sys::bpffs::Dir;
 use crate::transfer::migrate::Migrations;
 
 /// The generations of one daemon, as they lie there at the moment.
@@ -18,12 +18,10 @@ use crate::transfer::migrate::Migrations;
 pub struct Generations {
     /// The live one.
     pub live: Inventory,
-    /// The one that is kept for a roll-back.
-    pub kept: Option<Inventory>,
+    /// Those that are kept for a roll-back, the newest first.
+    pub kept: Vec<Kept>,
     /// One that is being staged, or that an upgrade left which did not end.
     pub staged: Option<Inventory>,
-    /// What a roll-back would lead to.
-    pub way_back: Option<WayBack>,
     /// True where a roll-back that was interrupted led here, and a start completed it: the next roll-back says so, and no more.
     pub has_returned: bool,
     /// What the next upgrade, roll-back or confirmation would do first, unless an upgrade runs at this moment.
@@ -35,17 +33,44 @@ pub struct Generations {
     pub foreign: Vec<String>,
 }
 
+/// A generation that is kept for a roll-back.
+#[derive(Debug)]
+pub struct Kept {
+    /// What is pinned in it.
+    pub inventory: Inventory,
+    /// A roll-back left it: it is newer than the live one.
+    pub is_newer: bool,
+    /// True of the one that a roll-back leads to.
+    pub is_next: bool,
+    /// Where a return to it leads.
+    pub way_back: WayBack,
+}
+
+impl Generations {
+    /// What a roll-back would lead to.
+    #[must_use]
+    pub fn way_back(&self) -> Option<&WayBack> {
+        self.kept.iter().find(|kept| kept.is_next).map(|kept| &kept.way_back)
+    }
+}
+
 /// Looks at a directory of pins and at what is beside it. Takes no lock, and changes nothing.
 ///
 /// # Errors
 /// Where the directory is not on a bpffs, or the kernel does not let us look.
 pub fn generations(dir: &Path) -> Result<Generations, Error> {
     let site = Site::at(dir)?.as_found()?;
-    let beside = |dir: &Dir| -> Result<_, Error> {
-        let inventory = within(dir)?;
-        Ok(inventory.exists.then_some(inventory))
-    };
-    let (live, kept, staged) = (within(&site.dir)?, beside(&site.prev)?, beside(&site.next)?);
+    let (live, staged) = (within(&site.dir)?, within(&site.next)?);
+    let staged = staged.exists.then_some(staged);
+    let found = kept::all(&site)?;
+    let next_place = kept::one_back(&found).map(|kept| kept.place);
+    let mut kept = Vec::new();
+    for of in &found {
+        let inventory = within(&of.dir)?;
+        let way_back = WayBack::between(&live, &inventory);
+        let (is_newer, is_next) = (of.is_newer, next_place == Some(of.place));
+        kept.push(Kept { inventory, is_newer, is_next, way_back });
+    }
     let unfinished = unfinished(&site)?;
     let next = Unfinished::will_be(unfinished);
     let needs_code = match unfinished {
@@ -55,17 +80,7 @@ pub fn generations(dir: &Path) -> Result<Generations, Error> {
         _ => Vec::new(),
     };
     let has_returned = has_record(&site.dir, names::RETURNED)?;
-    let way_back = kept.as_ref().map(|kept| WayBack::between(&live, kept));
     let mut foreign = live.foreign(|_| false);
     foreign.retain(|name| !(KERNEL_OWN.contains(&name.as_str()) || site.is_within(name)));
-    Ok(Generations { live, kept, staged, way_back, has_returned, next, needs_code, foreign })
-}
-
-/// What a roll-back at a site leads to; `None` where nothing is kept there.
-pub(crate) fn way_back(site: &Site) -> Result<Option<WayBack>, Error> {
-    let kept = within(&site.prev)?;
-    if !kept.exists {
-        return Ok(None);
-    }
-    Ok(Some(WayBack::between(&within(&site.dir)?, &kept)))
+    Ok(Generations { live, kept, staged, has_returned, next, needs_code, foreign })
 }

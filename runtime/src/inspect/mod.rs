@@ -15,7 +15,7 @@ mod way_back;
 pub(crate) use directory::within;
 pub use directory::{Inventory, Pinned, directory};
 pub use error::InspectError;
-pub use generations::{Generations, generations};
+pub use generations::{Generations, Kept, generations};
 pub use layouts::Layouts;
 pub use near::{Near, Place, near};
 pub use observe::{Observed, Source, observe};

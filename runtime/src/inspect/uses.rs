@@ -78,7 +78,7 @@ pub(crate) fn users(site: &Site, maps: &BTreeSet<u32>) -> (BTreeMap<u32, Vec<Use
     let mut looking = Looking {
         maps,
         own: own_programs(site),
-        skip: [&site.dir, &site.next, &site.prev].map(|dir| dir.path().to_owned()),
+        skip: site.dirs().map(|dir| real(dir.path())).collect(),
         found: BTreeMap::new(),
         looked: Looked { mount: mount.clone(), ..Looked::default() },
         until: Instant::now() + LOOKING,
@@ -100,6 +100,15 @@ pub(crate) fn users(site: &Site, maps: &BTreeSet<u32>) -> (BTreeMap<u32, Vec<Use
     (looking.found, looking.looked)
 }
 
+/// As it is met on the way from the mount, whatever way a person named; the last part need not be there.
+fn real(dir: &Path) -> PathBuf {
+    match (dir.canonicalize(), dir.parent().map(Path::canonicalize), dir.file_name()) {
+        (Ok(real), ..) => real,
+        (_, Some(Ok(above)), Some(name)) => above.join(name),
+        _ => dir.to_owned(),
+    }
+}
+
 /// The directory at which the file system of another one is mounted.
 fn mount_of(dir: &Path) -> PathBuf {
     let mut at = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
@@ -110,7 +119,7 @@ fn mount_of(dir: &Path) -> PathBuf {
 /// The programs at the hooks of the site, those that are pinned there, and those in its tables.
 fn own_programs(site: &Site) -> BTreeSet<u32> {
     let mut own = BTreeSet::new();
-    for dir in [&site.dir, &site.next, &site.prev].into_iter().filter_map(|dir| dir.held().ok()) {
+    for dir in site.dirs().filter_map(|dir| dir.held().ok()) {
         for (name, kind) in dir.entries().ok().flatten().unwrap_or_default() {
             if !kind.is_file() || name.contains('.') {
                 continue;
@@ -131,7 +140,7 @@ fn own_programs(site: &Site) -> BTreeSet<u32> {
 struct Looking<'a> {
     maps: &'a BTreeSet<u32>,
     own: BTreeSet<u32>,
-    skip: [PathBuf; 3],
+    skip: Vec<PathBuf>,
     found: BTreeMap<u32, Vec<User>>,
     looked: Looked,
     until: Instant,

@@ -6,6 +6,12 @@ use super::types::{Action, MapPlan, Since};
 use crate::transfer::Found;
 
 impl Action {
+    /// True where a map of the kept generation is returned to.
+    #[must_use]
+    pub fn returns_to_kept(&self) -> bool {
+        matches!(self, Self::TakeBack { .. } | Self::CarryBack { .. })
+    }
+
     /// What was found in entries that go back to an older layout.
     pub(super) fn goes_back(&self) -> Option<Value> {
         let found = match self {

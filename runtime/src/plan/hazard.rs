@@ -31,6 +31,8 @@ pub enum Doubt {
     KeysMeet,
     /// What was written since the copy was not brought over by atomic instructions alone: a step of it is a look and then a write.
     Settling,
+    /// A roll-back was brought to its end that an earlier call had begun: what became of entries before is not known any more.
+    Interrupted,
 }
 
 impl Doubt {
@@ -47,6 +49,7 @@ impl Doubt {
             Self::Evicts => "it evicts by itself",
             Self::KeysMeet => "keys that differ in padding alone may have become one",
             Self::Settling => "a write at the very moment of settling may be lost",
+            Self::Interrupted => "what the call that was interrupted had lost is not known",
         }
     }
 }

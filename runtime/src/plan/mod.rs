@@ -12,6 +12,7 @@ mod goes_back;
 mod gone;
 pub(crate) mod hazard;
 mod hazards;
+mod kept;
 mod names;
 pub(crate) mod other_pins;
 mod over_nothing;
@@ -38,6 +39,7 @@ use maplock_layout::map_type::Behaviour;
 pub use crate::generation::pinned_lock::PinnedLock;
 pub use commit_by::CommitBy;
 pub use hazard::{Doubt, Hazard, Overwritten};
+pub use kept::{KeptNow, KeptThen};
 #[doc(hidden)]
 pub use types::Inputs;
 pub use types::{Action, Asked, Carry, Kept, Live, MapPlan, Plan, Return, Since};
@@ -68,7 +70,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let leaves_kept = !inputs.kept.is_empty() && changes_nothing(inputs, &maps);
     let unpinned = over_nothing::find(inputs, &mut maps);
     let (dir, commit) = (inputs.dir.to_owned(), CommitBy::default());
-    Plan { dir, maps, commit, leaves_kept, unpinned, way_back: None, looked: None }
+    Plan { dir, maps, commit, leaves_kept, unpinned, way_back: None, kept: Vec::new(), looked: None }
 }
 
 /// True where the live generation says that it asked for the very same maps. What loaders fill is made anew at each start.

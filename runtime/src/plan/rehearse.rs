@@ -9,7 +9,7 @@ use maplock_layout::map_type::Behaviour;
 use maplock_layout::{MapDef, differing};
 
 use crate::error::{Error, ErrorKind};
-use crate::generation::derivation::Ways;
+use crate::generation::derivation::ways_between;
 use crate::generation::site::Site;
 use crate::plan::sample::open_live;
 use crate::plan::types::{Action, Live, MapPlan, Since};
@@ -203,9 +203,10 @@ pub fn rehearse(
         Action::Convert { live, new, conversion, .. } => {
             (live, &new.def, Some((conversion.clone(), conversion.inverse())), false)
         }
-        Action::TakeBack { since: Since::ConvertedBack { live, .. }, new, .. } => {
+        Action::TakeBack { kept, since: Since::ConvertedBack { live, .. }, new } => {
             let pin = live.pin.file_name().unwrap_or_default().to_string_lossy();
-            let Some(ways) = Ways::read(&Site::at(dir)?.dir, &pin)?.reversed() else { return Ok(None) };
+            let ways = ways_between(&Site::at(dir)?.dir, &pin, (kept.id, live.id))?;
+            let Some(ways) = ways.and_then(|ways| ways.reversed()) else { return Ok(None) };
             (live, &new.def, Some((ways.there, ways.back)), true)
         }
         Action::Grow { live, new, .. } | Action::Shrink { live, new, .. } => (live, &new.def, None, false),

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::commit_by::CommitBy;
 use super::hazards;
+use super::kept::KeptThen;
 use super::table::Table;
 use super::types::{Action, MapPlan, Plan, Since};
 use super::unpinned::Unpinned;
@@ -108,7 +109,9 @@ impl Plan {
             parts.push(format!("{} MiB for snapshots", snapshot.div_ceil(1 << 20)));
         }
         if self.leaves_kept {
-            parts.push("the kept generation stays".to_owned());
+            parts.push(
+                if self.kept.len() > 1 { "the kept generations stay" } else { "the kept generation stays" }.to_owned(),
+            );
         }
         parts.push(about(self.estimate()));
         parts.push("traffic keeps running".to_owned());
@@ -118,6 +121,12 @@ impl Plan {
         parts.join(" · ")
     }
 
+    /// What becomes of the kept generations where so many are kept ([`Options::keep`](crate::Options::keep)), the one that is replaced included.
+    #[must_use]
+    pub fn kept_then(&self, keep: usize) -> KeptThen {
+        KeptThen::of(&self.kept, keep, self.leaves_kept)
+    }
+
     fn names(&self, wanted: impl Fn(&MapPlan) -> bool) -> Vec<String> {
         self.maps.iter().filter(|map| wanted(map)).map(|map| map.map.clone()).collect()
     }
@@ -125,6 +134,7 @@ impl Plan {
     /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true where the upgrade does not start), `leaves_kept`, `estimate_ms`,
     /// `way_back` (what a roll-back leads to after it, or null: an object of `generation`, a number or null, `maps`, a list of `map`, `from`, `to`
     /// of those that have another layout then or are not in both, and `unknown`, names of maps of which nothing tells),
+    /// `kept` (what is kept now, the newest first: objects of `generation`, a number or null, and `is_newer`, true where a roll-back left it),
     /// `unpinned` (null; where no map of the release is pinned there: `exists`, `names`, `has_kept` and `near`, a list of `dir`, `leads_to`,
     /// `place`, `maps` and `alike`), `looked` (null; where a map is left behind, where was looked for others who have it: `mount`, numbers of
     /// `directories`, `programs` and `maps`, and `left_out`, phrases), `types_unknown` (how many of the pinned maps are known by their sizes alone, in whole or in part),
@@ -159,6 +169,7 @@ impl Plan {
             "refused": self.is_refused(),
             "leaves_kept": self.leaves_kept,
             "way_back": self.way_back,
+            "kept": self.kept,
             "unpinned": self.unpinned.as_ref().map(Unpinned::to_json),
             "looked": self.looked,
             "types_unknown": self.maps.iter().filter(|map| map.untold().is_some()).count(),

@@ -13,6 +13,7 @@ use crate::inspect::normalise::Node;
 use crate::inspect::{Looked, Observed, WayBack};
 use crate::plan::commit_by::CommitBy;
 use crate::plan::hazard::Hazard;
+use crate::plan::kept::KeptNow;
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
 use crate::plan::unpinned::Unpinned;
@@ -20,7 +21,7 @@ use crate::transfer::migrate::Migrations;
 use crate::transfer::{Found, Sum};
 
 /// What an upgrade will do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Plan {
     /// The directory of the live generation.
@@ -34,6 +35,8 @@ pub struct Plan {
     pub leaves_kept: bool,
     /// What a roll-back leads to after it; `None` where nothing is kept then, or it does not start.
     pub way_back: Option<WayBack>,
+    /// The generations that are kept now, the newest first ([`Self::kept_then`]).
+    pub kept: Vec<KeptNow>,
     /// Where no map of the release is pinned there: what is there instead.
     pub unpinned: Option<Unpinned>,
     /// Where was looked for others who have a map that is left behind; `None` where none is, and as an upgrade begins, which does not wait
@@ -394,12 +397,6 @@ impl Action {
     #[must_use]
     pub fn leads_back(&self) -> bool {
         self.returns_to_kept() || matches!(self, Self::Convert { back: Some(_), .. })
-    }
-
-    /// True where a map of the kept generation is returned to.
-    #[must_use]
-    pub fn returns_to_kept(&self) -> bool {
-        matches!(self, Self::TakeBack { .. } | Self::CarryBack { .. })
     }
 }
 

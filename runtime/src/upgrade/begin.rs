@@ -9,7 +9,7 @@ use crate::entry::MapValue;
 use crate::error::Error;
 use crate::generation::exclusive::Exclusive;
 use crate::generation::records::Recovered;
-use crate::generation::site::Site;
+use crate::generation::site::{MOST_KEPT, Site};
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
 use crate::plan::{self, Plan};
@@ -27,6 +27,7 @@ pub struct Options {
     policies: Policies,
     wait: Duration,
     each_pin: bool,
+    keep: usize,
     pub(crate) migrations: Migrations,
     progress: Box<dyn FnMut(Progress<'_>) + Send>,
 }
@@ -47,6 +48,7 @@ impl Options {
             policies: Policies::default(),
             wait: Duration::from_secs(60),
             each_pin: false,
+            keep: 1,
             migrations: Migrations::default(),
             progress: Box::new(|_| {}),
         }
@@ -71,6 +73,15 @@ impl Options {
     #[must_use]
     pub fn each_pin(mut self) -> Self {
         self.each_pin = true;
+        self
+    }
+
+    /// So many generations are kept for a [`Rollback`](crate::Rollback), the one that this upgrade replaces included: 1 by default, which is the
+    /// least, and 9 at the most. A map that they have in common is one map, so that each costs the memory of those that differ. A start on
+    /// the same maps keeps all that are there.
+    #[must_use]
+    pub fn keep(mut self, generations: usize) -> Self {
+        self.keep = generations.clamp(1, MOST_KEPT);
         self
     }
 
@@ -116,8 +127,8 @@ impl Options {
         for map in &plan.maps {
             tracing::info!(map = map.map, disposition = map.disposition().name(), why = map.why, "planned");
         }
-        let Self { spec, policies, progress, migrations, .. } = self;
-        Ok(Upgrade { spec, policies, site, plan, recovered, left_behind, lock, migrations, progress, start })
+        let Self { spec, policies, keep, progress, migrations, .. } = self;
+        Ok(Upgrade { spec, policies, keep, site, plan, recovered, left_behind, lock, migrations, progress, start })
     }
 }
 
@@ -125,6 +136,8 @@ impl Options {
 pub struct Upgrade {
     pub(crate) spec: Spec,
     pub(crate) policies: Policies,
+    /// So many generations are kept.
+    pub(crate) keep: usize,
     pub(crate) site: Site,
     pub(crate) plan: Plan,
     recovered: Recovered,

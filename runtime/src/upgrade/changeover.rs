@@ -19,6 +19,7 @@ use crate::generation::derivation::{Derivation, staged_transfers};
 use crate::generation::directory::{
     self, belongs, has_record, hooks_in, is_of, is_there, link_at, list, meta_of, same_pin,
 };
+use crate::generation::kept;
 use crate::generation::meta::Meta;
 use crate::generation::names;
 use crate::generation::records::{Commit, What};
@@ -69,7 +70,7 @@ impl Changeover<'_> {
                 }
             };
         }
-        let what = if self.commit.what == What::RollBack { "roll-back" } else { "upgrade" };
+        let what = if self.commit.is_roll_back() { "roll-back" } else { "upgrade" };
         self.exchange().map_err(|error| {
             error.and(&format!("; the programs of the {what} run already, and the next start completes it"))
         })?;
@@ -188,10 +189,12 @@ impl Changeover<'_> {
         }
         // New hooks end; programs of theirs may still run.
         let mut ended = Done::default();
-        detach_vanished(next, dir, &mut ended)?;
+        detach_vanished(&[next], dir, &mut ended)?;
         if self.way_out == Some(WayOut::Discard) {
             let staged = list(next)?;
-            let maps: BTreeSet<_> = staged.iter().filter_map(|name| names::map_of_derivation(name)).collect();
+            let derived = staged.iter().filter_map(|name| names::map_of_derivation(name));
+            let derived = derived.filter(|(_, came)| self.commit.came() == Some(*came));
+            let maps: BTreeSet<_> = derived.map(|(map, _)| map).collect();
             left_behind.extend(maps.into_iter().map(str::to_owned).map(|map| LeftBehind {
                 map,
                 entries: None,
@@ -336,22 +339,33 @@ impl Changeover<'_> {
         Ok(())
     }
 
-    /// The old generation takes the place of the kept one.
-    fn keep(&self, old: &Dir) -> Result<(), Error> {
-        let prev = &self.site.prev;
-        directory::remove(prev)?;
-        bpffs::rename_new(old, prev).trying(|| format!("can't keep the old generation as `{}`", prev.display()))
+    /// The old generation is kept, or goes. Links that the new one has not are detached, and noted in all that are kept.
+    fn keep(&self, old: &Dir, done: &mut Done) -> Result<(), Error> {
+        let site = self.site;
+        if let What::Upgrade { keep } = self.commit.what {
+            kept::give_up(site, keep)?;
+        }
+        let kept = kept::all(site)?;
+        let all: Vec<_> = std::iter::once(old).chain(kept.iter().map(|kept| &kept.dir)).collect();
+        detach_vanished(&all, &site.dir, done)?;
+        if !is_there(old)? {
+            return Ok(());
+        }
+        match self.commit.what {
+            What::Upgrade { .. } => kept::put_first(site, old),
+            What::RollBack(back) => kept::put_in_place(site, old, back),
+            What::Restart => directory::remove(old),
+        }
     }
 
     /// After the exchange: the old generation is kept, but where nothing had changed, and what was needed for the way only is removed.
     pub(crate) fn clean_up(&self, done: &mut Done) -> Result<(), Error> {
-        let Site { dir, next, prev, .. } = self.site;
-        let is_restart = self.commit.what == What::Restart;
+        let Site { dir, next, .. } = self.site;
         // Somebody may have put something else beside the live one meanwhile: it is said what to do about it.
         self.site.check()?;
-        if self.commit.what == What::Upgrade {
+        if let What::Upgrade { .. } = self.commit.what {
             // Nobody waits any more to hear that it came back.
-            for dir in [dir, next, prev] {
+            for dir in [dir, next, self.site.prev()] {
                 let record = dir.join(names::RETURNED);
                 bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display()))?;
             }
@@ -362,27 +376,14 @@ impl Changeover<'_> {
             let (from, to) = (next.join(names::MOVING), dir.join(names::MOVING));
             bpffs::rename(&from, &to).trying(|| format!("can't move `{}` to `{}`", from.display(), to.display()))?;
         }
-        if is_restart {
-            // First where it stays written down for the way back. What is done there is told of the old generation's links.
-            detach_vanished(prev, dir, &mut Done::default())?;
-        }
         if has_record(dir, names::MOVING)? {
-            let left = self.left();
-            detach_vanished(&left, dir, done)?;
-            if !is_restart && is_there(&left)? {
-                self.keep(&left)?;
-            }
+            self.keep(&self.left(), done)?;
             directory::remove(next)?;
-        } else if is_there(next)? {
-            give_back_foreign(next, dir)?;
-            detach_vanished(next, dir, done)?;
-            if is_restart {
-                directory::remove(next)?;
-            } else {
-                self.keep(next)?;
+        } else {
+            if is_there(next)? {
+                give_back_foreign(next, dir)?;
             }
-        } else if is_there(prev)? {
-            detach_vanished(prev, dir, done)?;
+            self.keep(next, done)?;
         }
         let names = list(dir)?;
         let failed = |name: &str| format!("can't remove `{}`", dir.join(name).display());

@@ -7,6 +7,7 @@ use maplock_layout::ProgramUse;
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory;
+use crate::generation::kept;
 use crate::generation::live::Generation;
 use crate::generation::meta::{self, Meta, MetaMap};
 use crate::generation::names::{self, pin_name};
@@ -27,8 +28,9 @@ use crate::upgrade::stage::Staged;
 
 impl Staged {
     /// Makes the staged generation the live one: links switched, what the old programs still wrote brought over, pins exchanged.
-    /// The old generation is kept at `DIR@prev`, for a [`Rollback`](crate::Rollback), until [`confirm`](crate::confirm); where nothing
-    /// changes ([`Plan::leaves_kept`](crate::Plan::leaves_kept)), the one that is there stays.
+    /// The old generation is kept at `DIR@prev`, for a [`Rollback`](crate::Rollback), until [`confirm`](crate::confirm), with so many
+    /// older ones as [`Options::keep`](crate::Options::keep) says; where nothing changes ([`Plan::leaves_kept`](crate::Plan::leaves_kept)),
+    /// those that are there stay.
     ///
     /// # Errors
     /// The kernel's, with the name of the hook or map. The live generation is then as it was; where even that fails, the error
@@ -46,7 +48,8 @@ impl Staged {
         let Site { next, .. } = &self.upgrade.site;
         let record = next.join(names::COMMIT);
         let each_pin = matches!(self.upgrade.plan.commit, CommitBy::EachPin { .. });
-        let what = if self.upgrade.plan.leaves_kept { What::Restart } else { What::Upgrade };
+        let keep = self.upgrade.keep;
+        let what = if self.upgrade.plan.leaves_kept { What::Restart } else { What::Upgrade { keep } };
         let commit = Commit { what, each_pin };
         bpffs::write_record(&record, &commit.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         // From here on the directories say what is to be done, and an error has been dealt with.
@@ -178,12 +181,14 @@ impl Staged {
     }
 
     fn write_meta(&self) -> Result<(), Error> {
-        let Site { dir, next, prev, .. } = &self.upgrade.site;
+        let Site { dir, next, .. } = &self.upgrade.site;
         let Upgrade { spec, policies, .. } = &self.upgrade;
         let before = directory::meta_of(dir)?;
-        // After a roll-back, the kept one has the higher number.
-        let kept = directory::meta_of(prev)?;
-        let last = before.iter().chain(&kept).map(|meta| meta.generation).max();
+        let mut last = before.as_ref().map(|meta| meta.generation);
+        // After a roll-back, a kept one has the higher number.
+        for kept in kept::all(&self.upgrade.site)? {
+            last = last.max(kept.number()?);
+        }
         let along = self.along.iter().map(|(name, staged)| {
             let info = staged.map.info();
             let was = before.as_ref().and_then(|meta| meta.maps.get(name));

@@ -33,7 +33,7 @@ pub(crate) fn remove_strays(dir: &Dir) -> Result<(), Error> {
 
 /// True for what a kept generation needs no more that does not return.
 fn is_over(name: &str) -> bool {
-    name != names::RETURNING && (name == names::RETURNED || names::is_scaffold(name))
+    ![names::RETURNING, names::NEWER].contains(&name) && (name == names::RETURNED || names::is_scaffold(name))
 }
 
 /// Removes what is staged, and what staging put beside the live pins.
@@ -44,7 +44,7 @@ pub(crate) fn discard(site: &Site) -> Result<(), Error> {
     }
     directory::remove(&site.next.dir(names::LEFT))?;
     // Hooks that were attached again.
-    detach_vanished(&site.next, &site.dir, &mut Done::default())?;
+    detach_vanished(&[&site.next], &site.dir, &mut Done::default())?;
     // What a roll-back struck out is listed again.
     let whole = site.next.join(names::base_of(meta::NAME));
     if directory::is_there(&whole)? {
@@ -55,7 +55,9 @@ pub(crate) fn discard(site: &Site) -> Result<(), Error> {
         let path = site.next.join(name);
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
     }
-    bpffs::rename_new(&site.next, &site.prev).trying(|| format!("can't put `{}` back", site.prev.display()))?;
-    let record = site.prev.join(names::RETURNING);
+    let place = directory::record(&site.next, names::RETURNING)?.and_then(|place| place.parse().ok()).unwrap_or(1);
+    let place = site.place(place);
+    bpffs::rename_new(&site.next, place).trying(|| format!("can't put `{}` back", place.display()))?;
+    let record = place.join(names::RETURNING);
     bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display())).map(drop)
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::error::{Error, Trying as _};
 use crate::generation::derivation::{self, Derivation};
 use crate::generation::directory;
+use crate::generation::kept;
 use crate::generation::missing::{self, Missing};
 use crate::generation::names::{self, pin_name};
 use crate::generation::records;
@@ -52,7 +53,8 @@ pub(super) fn look(
     migrations: Option<&Migrations>,
 ) -> Result<(Plan, Option<Error>), Error> {
     let mut live = inspect::within(&site.dir)?;
-    let kept = inspect::within(&site.prev)?;
+    let kept_ones = kept::all(site)?;
+    let kept = kept::last_left(&kept_ones).map(|kept| inspect::within(&kept.dir)).transpose()?.unwrap_or_default();
     live.count_entries(|map| transfer::count(map, COUNTING));
     for warning in &live.warnings {
         tracing::warn!(dir = %site.dir.display(), "{warning}");
@@ -119,9 +121,15 @@ pub(super) fn look(
     let taken = places::refuse_taken(&mut plan, &live);
     plan.way_back = match observed.is_empty() || plan.is_refused() {
         true => None,
-        false if plan.leaves_kept => Some(inspect::WayBack::between(&live, &kept)),
+        false if plan.leaves_kept => match kept::one_back(&kept_ones) {
+            Some(to) => Some(inspect::WayBack::between(&live, &inspect::within(&to.dir)?)),
+            None => None,
+        },
         false => Some(plan::way_back::after(&plan.maps, &live)),
     };
+    for kept in &kept_ones {
+        plan.kept.push(plan::KeptNow { generation: kept.number()?, is_newer: kept.is_newer });
+    }
     Ok((plan, taken))
 }
 

@@ -70,38 +70,45 @@ pub(super) fn switch(link: &Link, prog: &Pin, from: &Dir, hook: &str) -> Result<
     Ok(true)
 }
 
-/// Detaches the links of the old generation that the new one has not, and notes where they were.
-pub(super) fn detach_vanished(old: &Dir, live: &Dir, done: &mut Done) -> Result<(), Error> {
+/// Detaches the links of old generations that the live one has not, and notes in each where they were: in all of them before the first goes, as
+/// a link may be pinned in several and tells nothing any more when it is detached. Says what became of those of the first.
+pub(super) fn detach_vanished(old: &[&Dir], live: &Dir, done: &mut Done) -> Result<(), Error> {
     let mut kept = BTreeSet::new();
     for name in list(live)? {
         if let Some(link) = link_at(&live.join(&name))? {
             kept.insert(link.info().trying(|| format!("can't look at link `{name}`"))?.id);
         }
     }
-    // A link that the generation does not speak of is somebody else's.
-    let own = meta_of(old)?.map(|meta| meta.links);
-    let is_own = |name: &String| own.as_ref().is_none_or(|own| own.contains(name));
-    for name in list(old)?.into_iter().filter(|name| !names::is_own(name) && is_own(name)) {
-        let path = old.join(&name);
-        let Some(link) = link_at(&path)? else { continue };
-        let info = link.info().trying(|| format!("can't look at link `{}`", path.display()))?;
-        if kept.contains(&info.id) {
-            continue;
+    let mut vanished = Vec::new();
+    for (at, dir) in old.iter().enumerate() {
+        // A link that the generation does not speak of is somebody else's.
+        let own = meta_of(dir)?.map(|meta| meta.links);
+        let is_own = |name: &String| own.as_ref().is_none_or(|own| own.contains(name));
+        for name in list(dir)?.into_iter().filter(|name| !names::is_own(name) && is_own(name)) {
+            let path = dir.join(&name);
+            let Some(link) = link_at(&path)? else { continue };
+            let info = link.info().trying(|| format!("can't look at link `{}`", path.display()))?;
+            if kept.contains(&info.id) {
+                continue;
+            }
+            let record = dir.join(names::target_of(&name));
+            if !is_gone(&link)
+                && let Some(whereabouts) = Whereabouts::of(&info)
+                && !has_record(dir, &names::target_of(&name))?
+            {
+                bpffs::write_record(&record, &whereabouts.to_string())
+                    .trying(|| format!("can't write `{}`", record.display()))?;
+            }
+            vanished.push((at == 0, name, path, link));
         }
-        let record = old.join(names::target_of(&name));
-        if !is_gone(&link)
-            && let Some(whereabouts) = Whereabouts::of(&info)
-            && !has_record(old, &names::target_of(&name))?
-        {
-            bpffs::write_record(&record, &whereabouts.to_string())
-                .trying(|| format!("can't write `{}`", record.display()))?;
-        }
+    }
+    for (is_first, name, path, link) in vanished {
         // Types that can't be detached end with their last pin.
         _ = link.detach();
         bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
         let replaced = is_there(&live.join(&name))?;
         tracing::info!(hook = name, replaced, "link of the old generation detached");
-        if !replaced {
+        if !replaced && is_first {
             done.links.push(LinkReport { link: name, what: "detached" });
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use maplock_layout::conversion::Conversion;
 
-use crate::generation::derivation::Ways;
+use crate::generation::derivation::{Ways, ways_between};
 use crate::generation::site::Site;
 use crate::plan::{Action, Live, Plan, Since};
 use crate::sys::Map;
@@ -23,18 +23,18 @@ pub(crate) fn look_back(plan: &mut Plan, site: &Site) {
             Action::Convert { live, conversion, back: Some(back), .. } => {
                 back.found = open(live).and_then(|live| transfer::look(&live, conversion, &back.again, LOOKING));
             }
-            Action::TakeBack { since: Since::ConvertedBack { live, found }, .. } => {
+            Action::TakeBack { kept, since: Since::ConvertedBack { live, found }, .. } => {
                 let pin = live.pin.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                *found = open(live).and_then(|live| found_in_converted(&site.dir, &pin, &live));
+                *found = open(live).and_then(|live| found_in_converted(&site.dir, &pin, kept.id, &live));
             }
             _ => {}
         }
     }
 }
 
-/// What the entries of a live map hold that was converted from the kept one, which takes its place again.
-fn found_in_converted(live_dir: &Dir, pin: &str, live: &Map) -> Option<Found> {
-    let ways = Ways::read(live_dir, pin).ok()?;
+/// What the entries of a live map hold that was converted from the kept one of that number, which takes its place again.
+fn found_in_converted(live_dir: &Dir, pin: &str, kept: u32, live: &Map) -> Option<Found> {
+    let ways = ways_between(live_dir, pin, (kept, live.info().id)).ok()??;
     transfer::look(live, ways.back.as_ref()?, &ways.there, LOOKING)
 }
 
@@ -58,8 +58,8 @@ impl GoesBack {
     }
 
     /// Into the kept map from which the live one was converted, which is pinned as `pin`. `None` where no way leads back.
-    pub(crate) fn to_kept(map: &str, live: Map, live_dir: &Dir, pin: &str) -> Option<Self> {
-        let Ways { there: again, back } = Ways::read(live_dir, pin).ok()?;
+    pub(crate) fn to_kept(map: &str, live: Map, kept: u32, live_dir: &Dir, pin: &str) -> Option<Self> {
+        let Ways { there: again, back } = ways_between(live_dir, pin, (kept, live.info().id)).ok()??;
         Some(Self { map: map.to_owned(), live, there: back?, again, leaves_keys: true })
     }
 

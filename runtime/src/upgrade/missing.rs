@@ -4,22 +4,30 @@ use std::collections::BTreeSet;
 
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::directory;
+use crate::generation::kept::Kept;
 use crate::generation::meta;
 use crate::generation::missing::Missing;
 use crate::generation::names::{self, pin_name};
 use crate::generation::site::Site;
 use crate::sys::bpffs::{self, Named as _};
 
-/// The maps of the kept generation whose pins somebody removed.
+/// The maps of a kept generation whose pins somebody removed.
 ///
 /// # Errors
-/// Where one of them is not among those that the caller does `without`; where one of those is no such map.
-pub(crate) fn of_kept(site: &Site, without: &BTreeSet<String>) -> Result<Vec<Missing>, Error> {
-    let prev = &site.prev;
+/// Where one of them is not among those that the caller does `without`; where one of those is no such map, and the way has no other step, to
+/// a `goal`, that it may be for.
+pub(crate) fn of_kept(
+    site: &Site,
+    kept: &Kept,
+    without: &BTreeSet<String>,
+    goal: Option<u64>,
+) -> Result<Vec<Missing>, Error> {
+    let prev = &kept.dir;
     let names = directory::list(prev)?;
     let meta = directory::meta_of(prev)?.unwrap_or_default();
     let missing = Missing::of(&meta, |pin| names.iter().any(|name| name == pin));
-    if let Some(map) = without.iter().find(|map| !missing.iter().any(|missing| missing.map == **map)) {
+    let is_missing = |map: &String| missing.iter().any(|missing| missing.map == *map);
+    if let Some(map) = without.iter().find(|map| goal.is_none() && !is_missing(map)) {
         let message = match meta.maps.contains_key(map) {
             true => format!("map `{map}` is pinned in `{}`: a roll-back does not go without it", prev.display()),
             false => format!("the generation at `{}` has no map `{map}`", prev.display()),
@@ -30,10 +38,11 @@ pub(crate) fn of_kept(site: &Site, without: &BTreeSet<String>) -> Result<Vec<Mis
         let Missing { map, id, .. } = first;
         let message = format!(
             "somebody removed the pin `{}` of map `{map}` (id {id}) from the kept generation; {}; to go back without it, so that the \
-             older release makes an empty one: maplock rollback {} --without {map}",
+             older release makes an empty one: maplock rollback {}{} --without {map}",
             prev.join(pin_name(map)).display(),
             first.remedy(prev.path()),
-            site.dir.display()
+            site.dir.display(),
+            goal.map(|goal| format!(" --to {goal}")).unwrap_or_default()
         );
         return Err(Error::new(ErrorKind::Place, message));
     }

@@ -4,6 +4,8 @@ mod adopt;
 pub(crate) mod begin;
 mod changeover;
 mod commit;
+pub(crate) mod confirm;
+mod counterpart;
 mod create;
 mod discard;
 pub(crate) mod hooks;

@@ -1,9 +1,9 @@
 //! After a crash at any point: what is pinned says how far an upgrade came, and it is completed or taken back.
 
 use crate::error::{Error, Trying as _};
-use crate::generation::records::{self, Commit, Recovered, Unfinished, What};
+use crate::generation::records::{self, Commit, Recovered, Unfinished};
 use crate::generation::site::Site;
-use crate::generation::{derivation, directory, names};
+use crate::generation::{derivation, directory, kept, names};
 use crate::sys::bpffs;
 use crate::transfer::migrate::Migrations;
 use crate::upgrade::adopt::adopt;
@@ -29,7 +29,7 @@ pub(crate) struct Found {
 
 impl Found {
     fn completed(commit: Commit, done: Done, site: &Site, how: &str) -> Self {
-        let is_back = commit.what == What::RollBack;
+        let is_back = commit.is_roll_back();
         let what = if is_back { "a roll-back" } else { "an upgrade" };
         tracing::warn!(dir = %site.dir.display(), "{what} had ended {how}");
         let left_behind = done.settled.iter().filter_map(|(name, settled, _)| LeftBehind::of(name, settled));
@@ -89,7 +89,7 @@ pub(crate) fn recover_by(site: &Site, migrations: &Migrations, way_out: Option<W
         return Ok(Found::taken_back(left_behind, site, "as it was asked for"));
     }
     if let Some(Unfinished::InPlace(commit) | Unfinished::Switching { commit, .. }) = unfinished
-        && commit.what == What::RollBack
+        && commit.is_roll_back()
     {
         // Before it can be over: who calls it again wants to be where it leads to, and not to go back from there.
         let coming = if matches!(unfinished, Some(Unfinished::InPlace(_))) { &site.dir } else { &site.next };
@@ -120,8 +120,10 @@ pub(crate) fn recover_by(site: &Site, migrations: &Migrations, way_out: Option<W
             tracing::warn!(dir = %site.dir.display(), "an upgrade had ended before its first link was switched; it was taken back");
         }
         Some(Unfinished::Returning) => {
-            let record = site.prev.join(names::RETURNING);
-            bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display()))?;
+            for kept in kept::all(site)? {
+                let record = kept.dir.join(names::RETURNING);
+                bpffs::unlink(&record).trying(|| format!("can't remove `{}`", record.display()))?;
+            }
             discard::remove_strays(&site.dir)?;
         }
         None => discard::remove_strays(&site.dir)?,

@@ -1,8 +1,8 @@
-//! Back to the kept generation, or away with it.
+//! Back to a kept generation.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use maplock_layout::Disposition;
@@ -11,18 +11,21 @@ use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::derivation::{Derivation, transfers_in};
 use crate::generation::directory;
 use crate::generation::exclusive::Exclusive;
+use crate::generation::kept::{self, Back};
 use crate::generation::meta::{self, Meta, MetaMap};
 use crate::generation::missing::Missing;
 use crate::generation::names::{self, pin_name};
 use crate::generation::records::{Commit, What};
 use crate::generation::site::Site;
-use crate::inspect::{self, generations};
+use crate::inspect::{self, WayBack};
+use crate::plan::Doubt;
 use crate::plan::foresee::on_the_way_back;
-use crate::sys::bpffs::{self, Dir, Pin};
+use crate::sys::bpffs::{self, Pin};
 use crate::sys::{Map, Object};
 use crate::transfer::migrate::Migrations;
 use crate::transfer::{self, Transfer};
 use crate::upgrade::changeover::Changeover;
+use crate::upgrade::counterpart::{counterpart, is_array, left_behind, maps_in};
 use crate::upgrade::discard;
 use crate::upgrade::hooks::{self, Whereabouts};
 use crate::upgrade::inputs::COUNTING;
@@ -33,16 +36,12 @@ use crate::upgrade::recover;
 use crate::upgrade::report::{Done, LinkReport, MapReport, Progress, Report};
 use crate::upgrade::settle::return_converted;
 use crate::upgrade::shown;
+use crate::upgrade::taken_back::LeftBehind;
 
 /// How long entries may be counted that are to be carried back.
 const CARRIED_BACK: Duration = Duration::from_secs(5);
 
-/// True where all entries are always there.
-fn is_array(map: &Map) -> bool {
-    map.info().map_type.is_array()
-}
-
-/// A way back to the kept generation.
+/// A way back to a kept generation.
 pub struct Rollback {
     dir: PathBuf,
     wait: Duration,
@@ -99,62 +98,113 @@ impl Rollback {
         self
     }
 
-    /// Returns to the kept generation: its maps, and its programs in the links. Entries that were written since are carried
-    /// back into maps that had grown; maps that were swapped are again what they were. The generation that is left is kept, so
-    /// that a second roll-back undoes the first.
+    /// Returns to the kept generation before the live one: its maps, and its programs in the links. Entries that were written since are
+    /// carried back into maps that had grown; maps that were swapped are again what they were. The generation that is left is kept, newer than the
+    /// live one then: where none before the live one is kept, a roll-back returns to that, and so undoes the last one.
     ///
     /// Where an earlier roll-back was interrupted, this one ends it, or says that a start has done so since, and goes nowhere from there
     /// ([`Report::resumed`]). Where an upgrade had switched links, and only the code of its daemon could complete it, that is taken back,
     /// and no more ([`Report::taken_back`]).
     ///
     /// # Errors
-    /// [`ErrorKind::Place`] where no generation is kept at `DIR@prev`, or somebody removed a pin from it ([`Self::without`]); [`ErrorKind::Busy`] where the wait ends before another
+    /// [`ErrorKind::Place`] where no generation is kept, or somebody removed a pin from it ([`Self::without`]); [`ErrorKind::Busy`] where the wait ends before another
     /// upgrade does; [`ErrorKind::Kernel`] where the entries don't fit any more. Nothing has changed then.
     pub fn run(mut self) -> Result<Report, Error> {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
         let lock = Exclusive::lock(&site, self.wait)?;
-        let found = recover::recover(&site, &self.migrations)?;
+        match self.bring_into_order(&site, start)? {
+            // Who calls a second time for what was interrupted wants to be where it leads to, and not to go back from there.
+            (Some(report), _) => Ok(report),
+            (None, left_behind) => Ok(Report { left_behind, ..self.step(&site, &lock, None, start)? }),
+        }
+    }
+
+    /// Returns to the kept generation of a number, over those that are kept between it and the live one: from neighbour to neighbour, as each
+    /// knows how its maps came of those of its neighbours. Each step is a roll-back of its own, with its report, and programs of the generations
+    /// between run for a moment. Without a report, it was live already. What was interrupted before is brought to its end first.
+    ///
+    /// # Errors
+    /// As [`Self::run`], of one of the steps: those before it are done. [`ErrorKind::Place`] where no such generation is kept.
+    pub fn run_to(mut self, generation: u64) -> Result<Vec<Report>, Error> {
+        let start = Instant::now();
+        let site = Site::at(&self.dir)?;
+        let lock = Exclusive::lock(&site, self.wait)?;
+        let (report, mut left_behind) = self.bring_into_order(&site, start)?;
+        let mut reports: Vec<_> = report.into_iter().collect();
+        while directory::meta_of(&site.dir)?.map(|meta| meta.generation) != Some(generation) {
+            let report = self.step(&site, &lock, Some(generation), Instant::now());
+            let at = reports.last().and_then(|report| report.way_back.as_ref()).and_then(|way| way.generation);
+            let report = report.map_err(|error| match at {
+                Some(at) => error.and(&format!("; the steps to generation {at} are done")),
+                None => error,
+            })?;
+            reports.push(Report { left_behind: std::mem::take(&mut left_behind), ..report });
+        }
+        Ok(reports)
+    }
+
+    /// Brings to its end what was interrupted before. Says so where that was a roll-back, or an upgrade that is taken back by it; else what is
+    /// lost of an upgrade that was completed.
+    fn bring_into_order(&self, site: &Site, start: Instant) -> Result<(Option<Report>, Vec<LeftBehind>), Error> {
+        let found = recover::recover(site, &self.migrations)?;
         let left_behind = found.left_behind;
         if found.is_taken_back {
             // What was live before it is live again: to go on from there would be to go back twice.
             let report = Report { taken_back: true, left_behind, ..Report::default() };
-            return Ok(report.ended(Done::default(), start));
+            return Ok((Some(report.ended(Done::default(), start)), Vec::new()));
         }
         if let (true, Some(done)) = (found.is_roll_back, found.done) {
-            // This is the second attempt at a roll-back that was interrupted: a roll-back of it is not what is wanted.
             let mut report = Report { resumed: true, left_behind, ..Report::default() };
             for (name, ..) in &done.settled {
                 let mut map = MapReport::new(name, Disposition::Reuse);
+                map.doubts.insert(Doubt::Interrupted);
                 if let Some(Object::Map(live)) = directory::object_at(&site.dir.join(name))? {
                     map.kept = transfer::count(&live, COUNTING).unwrap_or(0);
                 }
                 report.maps.push(map);
             }
-            take_note(&site)?;
-            return Ok(report.ended(done, start));
+            take_note(site)?;
+            return Ok((Some(report.ended(done, start)), Vec::new()));
         }
-        shown::check(&site)?;
-        if take_note(&site)? {
+        shown::check(site)?;
+        if take_note(site)? {
             let report = Report { resumed: true, ..Report::default() };
-            return Ok(report.ended(Done::default(), start));
+            return Ok((Some(report.ended(Done::default(), start)), Vec::new()));
         }
-        if !directory::is_there(&site.prev)? {
-            let message = format!("no generation is kept at `{}`: there is nothing to go back to", site.prev.display());
-            return Err(Error::new(ErrorKind::Place, message));
-        }
-        let missing = missing::of_kept(&site, &self.without)?;
-        let way_back = generations::way_back(&site)?;
-        let staged = Returning { site: &site, lock: &lock, migrations: &self.migrations, is_committed: false };
+        Ok((None, left_behind))
+    }
+
+    /// To a neighbour of the live generation: on the way to one of that number, else one back.
+    fn step(&mut self, site: &Site, lock: &Exclusive, goal: Option<u64>, start: Instant) -> Result<Report, Error> {
+        let kept = kept::all(site)?;
+        let to = match goal {
+            Some(number) => kept::of_number(&kept, number)?.and_then(|goal| kept::towards(&kept, goal)),
+            None => kept::one_back(&kept),
+        };
+        let Some(to) = to else { return Err(nothing_kept(site, goal)) };
+        let missing = missing::of_kept(site, to, &self.without, goal)?;
+        let way_back = WayBack::between(&inspect::within(&site.dir)?, &inspect::within(&to.dir)?);
+        let staged = Returning { site, lock, migrations: &self.migrations, back: to.back(), is_committed: false };
         let (mut report, going_back) = staged.stage(&mut self.progress)?;
         let done = staged.commit(&missing)?;
         going_back.iter().for_each(|map| map.tell(report.maps.iter_mut()));
-        Ok(Report { way_back, left_behind, ..report.ended(done, start) })
+        Ok(Report { way_back: Some(way_back), ..report.ended(done, start) })
     }
 }
 
+fn nothing_kept(site: &Site, goal: Option<u64>) -> Error {
+    let message = match goal {
+        Some(number) => {
+            format!("no generation {number} is kept of `{0}`; see which are: maplock inspect {0}", site.dir.display())
+        }
+        None => format!("no generation is kept at `{}`: there is nothing to go back to", site.prev().display()),
+    };
+    Error::new(ErrorKind::Place, message)
+}
+
 /// True where a start had completed a roll-back that was interrupted, which its caller hears of now, once.
-fn take_note(site: &Site) -> Result<bool, Error> {
+pub(super) fn take_note(site: &Site) -> Result<bool, Error> {
     let record = site.dir.join(names::RETURNED);
     let is_new = directory::has_record(&site.dir, names::RETURNED)?;
     if is_new {
@@ -163,96 +213,29 @@ fn take_note(site: &Site) -> Result<bool, Error> {
     Ok(is_new)
 }
 
-/// Removes the kept generation: its maps and programs go, and no way leads back to them.
-///
-/// # Errors
-/// As [`Rollback::run`]. No kept generation is no error: `false`.
-pub fn confirm(dir: &Path, wait: Duration) -> Result<bool, Error> {
-    let site = Site::at(dir)?;
-    let _lock = Exclusive::lock(&site, wait)?;
-    let lacking = recover::lacks_code(&site, &Migrations::default())?;
-    if !lacking.is_empty() {
-        // To take it back would be the opposite of what is asked for.
-        let (dir, maps) = (site.dir.display(), lacking.join("`, `"));
-        let message = format!(
-            "an upgrade of `{dir}` ended at its commit, and only the daemon that has the code for `{maps}` can complete it: start that, or \
-             take the upgrade back: maplock rollback {dir}"
-        );
-        return Err(Error::new(ErrorKind::Place, message));
-    }
-    recover::recover(&site, &Migrations::default())?;
-    shown::check(&site)?;
-    take_note(&site)?;
-    let was_kept = directory::is_there(&site.prev)?;
-    if was_kept {
-        // Under the name of what is discarded at the next start: half of a generation is no way back.
-        bpffs::rename_new(&site.prev, &site.next).trying(|| format!("can't give up `{}`", site.prev.display()))?;
-        directory::remove(&site.next)?;
-    }
-    for name in directory::list(&site.dir)?.iter().filter(|name| names::map_of_derivation(name).is_some()) {
-        let path = site.dir.join(name);
-        bpffs::unlink(&path).trying(|| format!("can't remove `{}`", path.display()))?;
-    }
-    Ok(was_kept)
-}
-
-/// Entries that nobody finds after the roll-back; `None` where they can't be counted.
-fn left_behind(live: &Map) -> Option<u64> {
-    if live.info().map_type.is_state() { transfer::count(live, COUNTING) } else { Some(0) }
-}
-
-/// The maps in a generation, by the names of their pins.
-fn maps_in(dir: &Dir) -> Result<Vec<(String, Map)>, Error> {
-    let mut maps = Vec::new();
-    for name in directory::list(dir)?.into_iter().filter(|name| !names::is_own(name)) {
-        if let Some(Object::Map(map)) = directory::object_at(&dir.join(&name))? {
-            maps.push((name, map));
-        }
-    }
-    Ok(maps)
-}
-
-/// What took the place of a kept map, with the name of its pin: the map that was derived from it, or the very same one, which may have
-/// got another name; else the one of its name.
-fn counterpart<'a>(
-    name: &str,
-    kept: &Map,
-    derived: &[(String, Derivation)],
-    live: &'a [(String, Map)],
-) -> Option<(&'a String, &'a Map)> {
-    let id = kept.info().id;
-    let came_of = |pin: &str, map: &Map| {
-        let is_it = |(of, record): &(String, Derivation)| {
-            of == pin && record.old_name(of) == name && (record.from, record.to) == (id, map.info().id)
-        };
-        derived.iter().any(is_it)
-    };
-    let of = |wanted: &dyn Fn(&str, &Map) -> bool| live.iter().find(|(pin, map)| wanted(pin, map));
-    let found = of(&|pin, map| came_of(pin, map))
-        .or_else(|| of(&|pin, map| pin == name && map.info().id == id))
-        .or_else(|| of(&|_, map| map.info().id == id))
-        .or_else(|| of(&|pin, _| pin == name));
-    found.map(|(pin, map)| (pin, map))
-}
-
-/// The kept generation, staged again. Put back where it is dropped.
+/// A kept generation, staged again. Put back where it is dropped.
 struct Returning<'a> {
     site: &'a Site,
     lock: &'a Exclusive,
     migrations: &'a Migrations,
+    /// From where it comes.
+    back: Back,
     is_committed: bool,
 }
 
 impl Returning<'_> {
     /// With the maps whose entries go back to an older layout.
     fn stage(&self, progress: &mut dyn FnMut(Progress<'_>)) -> Result<(Report, Vec<GoesBack>), Error> {
-        let Site { dir, next, prev, .. } = self.site;
-        let record = prev.join(names::RETURNING);
-        bpffs::write_record(&record, "1").trying(|| format!("can't write `{}`", record.display()))?;
-        bpffs::rename_new(prev, next).trying(|| format!("can't stage `{}`", prev.display()))?;
+        let Site { dir, next, .. } = self.site;
+        let (place, came) = (self.site.place(self.back.place), self.back.came());
+        let record = place.join(names::RETURNING);
+        let text = self.back.place.to_string();
+        bpffs::write_record(&record, &text).trying(|| format!("can't write `{}`", record.display()))?;
+        bpffs::rename_new(place, next).trying(|| format!("can't stage `{}`", place.display()))?;
         self.lock.join(next)?;
-        // How its own maps came to be is of no account any more.
-        for name in directory::list(next)?.iter().filter(|name| names::map_of_derivation(name).is_some()) {
+        // How its maps were derived when it came this way before is of no account any more.
+        let is_over = |name: &str| names::map_of_derivation(name).is_some_and(|(_, of)| of == came);
+        for name in directory::list(next)?.iter().filter(|name| is_over(name)) {
             bpffs::unlink(&next.join(name)).trying(|| format!("can't remove `{}`", next.join(name).display()))?;
         }
         self.write_meta_if_none()?;
@@ -267,21 +250,22 @@ impl Returning<'_> {
             let (was, live) = counterpart(name, &kept, &derived, &live_maps).unzip();
             let was = was.unwrap_or(name);
             returned.insert(was.clone());
-            let record = derived.iter().find(|(map, _)| map == was).map(|(_, record)| record);
+            let ids = live.map(|live| (kept.info().id, live.info().id));
+            let is_its =
+                |(map, record): &&(String, Derivation)| map == was && ids.is_some_and(|ids| record.is_between(ids));
+            let record = derived.iter().find(is_its).map(|(_, record)| record);
             let started = Instant::now();
             let mut map = MapReport::new(name, Disposition::Reuse);
             map.kept = transfer::count(&kept, COUNTING).unwrap_or(0);
-            if let (Some(live), Some(record)) = (&live, record)
-                && (record.from, record.to) == (kept.info().id, live.info().id)
-            {
+            if let (Some(live), Some(record)) = (&live, record) {
                 map.foreseen(&on_the_way_back((metas.0.as_ref(), live.info()), (metas.1.as_ref(), kept.info())));
                 if record.converted.is_some() {
-                    match return_converted(record, (&dir.join(was), &path), (live, &kept), self.migrations)? {
+                    match return_converted(record, (&dir.join(was), &path), (live, &kept), came, self.migrations)? {
                         Some(settled) => {
                             map.method = settled.method.map(transfer::Method::name);
                             map.carried(&settled);
                             let live = live.try_clone().trying(|| format!("can't hold map `{was}` open"))?;
-                            going_back.extend(GoesBack::to_kept(name, live, dir, was));
+                            going_back.extend(GoesBack::to_kept(name, live, kept.info().id, dir, was));
                             map.kept = transfer::count(&kept, COUNTING).unwrap_or(0);
                         }
                         None => {
@@ -376,10 +360,11 @@ impl Returning<'_> {
             }
             false => None,
         };
-        let (from, to) = (live.info().id, kept.info().id);
+        let (from, to, came) = (live.info().id, kept.info().id, self.back.came());
         let was = (was != name).then(|| was.to_owned());
-        let back = Derivation { from, to, was, sums: record.sums.clone(), converted: None };
-        bpffs::write_record(&next.join(names::transfer_of(name)), &back.to_text()).trying(|| failed("no record"))?;
+        let back = Derivation { from, to, was, sums: record.sums.clone(), converted: None, came };
+        let pin = next.join(names::transfer_of(name, came));
+        bpffs::write_record(&pin, &back.to_text()).trying(|| failed("no record"))?;
         let transfer = Transfer { from: live, to: kept, base: base.as_ref(), sums: &record.sums };
         let mut tell = |done, total| progress(Progress { map: name, done, total });
         let copied = transfer
@@ -458,7 +443,7 @@ impl Returning<'_> {
         missing::strike_out(self.site, missing)?;
         let each_pin = !inspect::within(dir)?.foreign(|_| false).is_empty();
         let record = next.join(names::COMMIT);
-        let commit = Commit { each_pin, what: What::RollBack };
+        let commit = Commit { each_pin, what: What::RollBack(self.back) };
         bpffs::write_record(&record, &commit.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         self.is_committed = true;
         let (site, migrations) = (self.site, self.migrations);

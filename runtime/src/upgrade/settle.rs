@@ -5,7 +5,7 @@ use std::io;
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::derivation::{Converted, Derivation, Ways};
 use crate::generation::directory::{is_there, pin_like};
-use crate::generation::names;
+use crate::generation::names::{self, Came};
 use crate::sys::Map;
 use crate::sys::bpffs::{self, Dir, Pin};
 use crate::transfer::migrate::Migrations;
@@ -45,7 +45,7 @@ impl Derivation {
         let base = staged.join(names::base_of(name));
         let base = is_there(&base)?.then(|| open(&base)).transpose()?;
         let ways = match self.converted {
-            Some(_) => Some(Ways::read(staged, name)?.open(&from, &to, migrations)),
+            Some(_) => Some(Ways::read(staged, name, self.came)?.open(&from, &to, migrations)),
             None => None,
         };
         Ok(Some(Open { from, to, base, record: self, ways }))
@@ -123,17 +123,19 @@ impl Open<'_> {
 }
 
 /// A kept map of another layout, taken up again, as it is pinned: what was written to `live` since it was converted is converted back into it. This
-/// settles what is there by now; the record that it leaves in `next` settles the rest after the switch. `None` where no way leads back.
+/// settles what is there by now; the record that it leaves in `next` settles the rest after the switch, and tells how that came. `None` where no
+/// way leads back.
 pub(crate) fn return_converted(
     record: &Derivation,
     (live_pin, kept_pin): (&Pin, &Pin),
     (live, kept): (&Map, &Map),
+    came: Came,
     migrations: &Migrations,
 ) -> Result<Option<Settled>, Error> {
     let Some(converted) = &record.converted else { return Ok(None) };
     let (was, name) = (live_pin.file_name(), kept_pin.file_name());
     let (name, live_dir, next) = (name.as_str(), live_pin.dir(), kept_pin.dir());
-    let Some(ways) = Ways::read(live_dir, &was)?.reversed() else { return Ok(None) };
+    let Some(ways) = Ways::read(live_dir, &was, record.came)?.reversed() else { return Ok(None) };
     let failed = |error: TransferError| {
         Error::because(ErrorKind::Kernel, format!("can't convert the entries of map `{name}` back"), error)
     };
@@ -144,15 +146,16 @@ pub(crate) fn return_converted(
         let pin = next.join(names::base_of(name));
         pin_like(&base, &pin, kept_pin).trying(|| format!("can't pin `{}`", pin.display()))?;
     }
-    ways.write(next, name)?;
+    ways.write(next, name, came)?;
     let back = Derivation {
         from: live.info().id,
         to: kept.info().id,
         was: (was != name).then(|| was.clone()),
         sums: converted.old_sums.clone(),
         converted: Some(Converted { base_of: Side::To, old_sums: record.sums.clone() }),
+        came,
     };
-    let path = next.join(names::transfer_of(name));
+    let path = next.join(names::transfer_of(name, came));
     bpffs::write_record(&path, &back.to_text()).trying(|| format!("can't write `{}`", path.display()))?;
     let Some(open) = back.open(live_pin, next, name, migrations)? else { return Ok(None) };
     // Entries without keys are moved when nobody writes them any more.

@@ -12,7 +12,7 @@ use maplock_layout::{MapDef, SumPlace};
 use crate::error::{Error, ErrorKind, Trying as _};
 use crate::generation::derivation::{Converted, Derivation, Ways, ways_back};
 use crate::generation::directory;
-use crate::generation::names::{self, pin_name};
+use crate::generation::names::{self, Came, pin_name};
 use crate::generation::origin::Origin;
 use crate::generation::site::Site;
 use crate::plan::{Action, Live, MapPlan, Plan, Since};
@@ -204,9 +204,9 @@ impl Staged {
         } else {
             None
         };
-        let record = next.join(names::transfer_of(&pin_name(name)));
-        let (from, to) = (old.info().id, new.info().id);
-        let derivation = Derivation { from, to, was: plan.old_pin(), sums: sums.to_vec(), converted: None };
+        let record = next.join(names::transfer_of(&pin_name(name), Came::New));
+        let (from, to, came) = (old.info().id, new.info().id, Came::New);
+        let derivation = Derivation { from, to, was: plan.old_pin(), sums: sums.to_vec(), converted: None, came };
         bpffs::write_record(&record, &derivation.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         let progress = &mut self.upgrade.progress;
         let mut tell = |done, total| progress(Progress { map: name, done, total });
@@ -225,16 +225,16 @@ impl Staged {
         let live = Map::open(&at).trying(|| format!("can't open map `{}`", at.display()))?;
         let ids = (kept.info().id, live.info().id);
         let records = ways_back(dir)?;
-        let record = records.iter().find(|(map, record)| *map == was && (record.from, record.to) == ids);
+        let record = records.iter().find(|(map, record)| *map == was && record.is_between(ids));
         let settled = record.map(|(_, record)| {
             let pins = (dir.join(&was), next.join(&pin));
-            return_converted(record, (&pins.0, &pins.1), (&live, kept), &self.upgrade.migrations)
+            return_converted(record, (&pins.0, &pins.1), (&live, kept), Came::New, &self.upgrade.migrations)
         });
         let settled = settled.transpose()?.flatten().ok_or_else(|| {
             let message = format!("no way leads back from map `{name}` any more; start again");
             Error::new(ErrorKind::Place, message)
         })?;
-        self.going_back.extend(GoesBack::to_kept(name, live, dir, &was));
+        self.going_back.extend(GoesBack::to_kept(name, live, ids.0, dir, &was));
         Ok(settled)
     }
 
@@ -264,7 +264,7 @@ impl Staged {
             }
         };
         let ways = Ways { back: there.inverse(), there: there.clone() };
-        ways.write(next, &pin_name)?;
+        ways.write(next, &pin_name, Came::New)?;
         let old_sums = old_sums(&ways, sums);
         let derivation = Derivation {
             from: info.id,
@@ -272,8 +272,9 @@ impl Staged {
             was: plan.old_pin(),
             sums: sums.to_vec(),
             converted: Some(Converted { base_of: Side::From, old_sums }),
+            came: Came::New,
         };
-        let record = next.join(names::transfer_of(&pin_name));
+        let record = next.join(names::transfer_of(&pin_name, Came::New));
         bpffs::write_record(&record, &derivation.to_text()).trying(|| format!("can't write `{}`", record.display()))?;
         let progress = &mut self.upgrade.progress;
         let mut tell = |done, total| progress(Progress { map: name, done, total });

@@ -1,5 +1,5 @@
 //! A start of the daemon of `maplock_tests::generations`, as a process that can be killed:
-//! `generation DIR CGROUP TAG one|two|rollback|confirm [each-pin] [by-hand] [impatient] [traced]`.
+//! `generation DIR CGROUP TAG one|two|rollback|confirm [each-pin] [by-hand] [impatient] [traced] [keep=N]`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,7 +13,9 @@ fn main() -> ExitCode {
     let rest: Vec<String> = words.collect();
     let has = |word: &str| rest.iter().any(|given| given == word);
     let (each_pin, is_impatient) = (has("each-pin"), has("impatient"));
-    let daemon = Daemon { dir, cgroup, tag, each_pin, is_impatient, keeps_larger: false, by_hand: has("by-hand") };
+    let keep = rest.iter().find_map(|word| word.strip_prefix("keep=")?.parse().ok()).unwrap_or(1);
+    let by_hand = has("by-hand");
+    let daemon = Daemon { dir, cgroup, tag, each_pin, is_impatient, keeps_larger: false, by_hand, keep };
     #[cfg(target_arch = "x86_64")]
     if has("traced") {
         maplock_tests::trace::offer().expect("a parent that traces");

@@ -141,7 +141,7 @@ fn pins_of_others_survive_and_the_plan_says_what_that_means() {
             "directory",
             "goes",
             "grows",
-            "grows@transfer",
+            "grows@transfer@back",
             "maplock@history",
             "maplock@lock",
             "maplock_meta",
@@ -187,7 +187,7 @@ fn the_root_of_a_mount_is_upgraded_pin_by_pin() {
     maplock::Rollback::new(dir).run().expect("back");
     assert_eq!(
         names(dir),
-        ["goes", "grows", "grows@transfer", "maplock@history", "maplock@lock", "maplock@prev", "maplock_meta"]
+        ["goes", "grows", "grows@transfer@back", "maplock@history", "maplock@lock", "maplock@prev", "maplock_meta"]
     );
     maplock::confirm(dir, std::time::Duration::ZERO).expect("confirmed");
     assert_eq!(names(dir), ["goes", "grows", "maplock@history", "maplock@lock", "maplock_meta"]);

@@ -25,7 +25,12 @@ fn spec(max_entries: u32) -> Spec {
 
 /// A start, with a program that uses the map where there is a cgroup.
 fn start(dir: &Path, max_entries: u32, cgroup: Option<&Cgroup>) -> Result<(), Error> {
-    let mut staged = Options::new(spec(max_entries), dir).begin()?.stage()?;
+    start_keeping(1, dir, max_entries, cgroup)
+}
+
+/// As [`start`], of a daemon that keeps so many generations.
+fn start_keeping(keep: usize, dir: &Path, max_entries: u32, cgroup: Option<&Cgroup>) -> Result<(), Error> {
+    let mut staged = Options::new(spec(max_entries), dir).keep(keep).begin()?.stage()?;
     if let Some(cgroup) = cgroup {
         let map = staged.map("flows").expect("staged").as_fd().as_raw_fd().cast_unsigned();
         let insns = [0x18 | 1 << 8 | 1 << 12 | u64::from(map) << 32, 0, 0x0000_0001_0000_00b7, 0x95];
@@ -99,6 +104,40 @@ fn nothing_begins_at_a_bind_mount_that_shows_an_older_generation() {
     }
 }
 
+/// Through the mount as well as in the directory itself.
+#[test]
+fn several_generations_that_were_kept_through_a_bind_mount_are_those_of_the_directory() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let dir = bpffs.path().join("flow");
+    let start = |dir: &Path, max_entries| start_keeping(2, dir, max_entries, Some(&cgroup)).expect("started");
+    for max_entries in [4, 8, 16] {
+        start(&dir, max_entries);
+    }
+    let view = View::of(&dir);
+    let mut ids = vec![id(&dir)];
+    for max_entries in [32, 64] {
+        start(view.0.path(), max_entries);
+        ids.insert(0, id(&dir));
+    }
+    assert_eq!((id(&dir.join("maplock@prev")), id(&dir.join("maplock@prev2"))), (ids[1], ids[2]));
+    let kept = || -> Vec<_> {
+        let found = generations(&dir).expect("it can be looked at");
+        assert_eq!(found.foreign, Vec::<String>::new());
+        found.kept.iter().map(|kept| kept.inventory.maps["flows"].observed.id).collect()
+    };
+    // As those see it who only look, and as it is from then on: what was beside the directory is of before.
+    assert_eq!(kept(), ids[1..]);
+    for id_of in &ids[1..] {
+        Rollback::new(&dir).run().expect("there is a way back");
+        assert_eq!(id(&dir), *id_of);
+    }
+    assert_eq!(kept(), ids[..2]);
+    assert!(!dir.join("maplock@prev").exists() && !dir.join("maplock@prev2").exists());
+}
+
 /// Through the mount there is no place beside the directory.
 #[test]
 fn what_was_kept_through_a_bind_mount_is_the_kept_generation_of_the_directory() {
@@ -116,7 +155,8 @@ fn what_was_kept_through_a_bind_mount_is_the_kept_generation_of_the_directory() 
         assert_eq!((id(view.0.path()), id(&dir.join("maplock@prev"))), (id(&dir), id_of_8));
         // As those see it who only look.
         let seen = generations(&dir).expect("it can be looked at");
-        assert_eq!(seen.kept.map(|kept| kept.maps["flows"].observed.id), Some(id_of_8));
+        let ids: Vec<_> = seen.kept.iter().map(|kept| kept.inventory.maps["flows"].observed.id).collect();
+        assert_eq!(ids, [id_of_8]);
         assert_eq!(seen.foreign, Vec::<String>::new());
         let plan = maplock::dry_run(&spec(32), &dir, &Policies::default()).expect("a plan");
         assert!(!plan.to_string().contains("one by one"), "{plan}");

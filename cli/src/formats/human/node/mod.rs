@@ -4,7 +4,10 @@ mod entries;
 mod pins;
 mod plan;
 
+use maplock::Report;
+
 use crate::formats::Node;
+use crate::outcome::count;
 use crate::terminal::{BOLD, CAUTION, GOOD};
 
 pub(super) const FORMS: Node = Node {
@@ -12,27 +15,17 @@ pub(super) const FORMS: Node = Node {
     pins: Some(pins::render),
     entries: Some(entries::piece),
     returned: Some(|returned| {
-        let (dir, report) = (returned.dir.display(), &returned.report);
-        if report.taken_back {
-            let done =
-                format!("{GOOD}took back{GOOD:#} the upgrade of {BOLD}{dir}{BOLD:#} that had ended at its commit");
-            return Ok(format!("{done}: what was live before is live again\n{report}\n"));
+        let dir = returned.dir.display();
+        let mut out = String::new();
+        for report in &returned.reports {
+            out.push_str(&step(&dir, report));
         }
-        let how = match &report.way_back {
-            _ if report.resumed => ": what an earlier call had begun was completed".to_owned(),
-            Some(way_back) => format!(" to {way_back}"),
-            None => String::new(),
-        };
-        let done = format!("{GOOD}rolled back{GOOD:#} {BOLD}{dir}{BOLD:#}{how}");
-        let warning = match &report.way_back {
-            Some(way_back) if way_back.is_same_layout() => {
-                format!(
-                    "{CAUTION}warning{CAUTION:#}{BOLD}:{BOLD:#} no map has another layout now: what is wrong in the maps is not undone by this\n"
-                )
+        match returned.to {
+            Some(goal) if out.is_empty() => {
+                Ok(format!("{BOLD}{dir}{BOLD:#}: generation {goal} is live, there is nothing to do\n"))
             }
-            _ => String::new(),
-        };
-        Ok(format!("{done}; the generation that was left is kept\n{warning}{report}\n"))
+            _ => Ok(out),
+        }
     }),
     recovered: Some(|recovered| {
         let (dir, report) = (recovered.dir.display(), &recovered.report);
@@ -48,9 +41,17 @@ pub(super) const FORMS: Node = Node {
     }),
     confirmed: Some(|confirmed| {
         let dir = confirmed.dir.display();
-        Ok(match confirmed.was_kept {
-            true => format!("{GOOD}confirmed{GOOD:#} {BOLD}{dir}{BOLD:#}: the kept generation is removed\n"),
-            false => format!("{BOLD}{dir}{BOLD:#}: no generation is kept, there is nothing to do\n"),
+        Ok(match confirmed.removed {
+            0 if confirmed.keep > 0 => {
+                format!("{BOLD}{dir}{BOLD:#}: no other generation is kept, there is nothing to do\n")
+            }
+            0 => format!("{BOLD}{dir}{BOLD:#}: no generation is kept, there is nothing to do\n"),
+            1 if confirmed.keep == 0 => {
+                format!("{GOOD}confirmed{GOOD:#} {BOLD}{dir}{BOLD:#}: the kept generation is removed\n")
+            }
+            removed => {
+                format!("{GOOD}confirmed{GOOD:#} {BOLD}{dir}{BOLD:#}: {} removed\n", count(removed, "kept generation"))
+            }
         })
     }),
     live: Some(|live| {
@@ -62,3 +63,26 @@ pub(super) const FORMS: Node = Node {
         }
     }),
 };
+
+/// One step of a roll-back.
+fn step(dir: &std::path::Display<'_>, report: &Report) -> String {
+    if report.taken_back {
+        let done = format!("{GOOD}took back{GOOD:#} the upgrade of {BOLD}{dir}{BOLD:#} that had ended at its commit");
+        return format!("{done}: what was live before is live again\n{report}\n");
+    }
+    let how = match &report.way_back {
+        _ if report.resumed => ": what an earlier call had begun was completed".to_owned(),
+        Some(way_back) => format!(" to {way_back}"),
+        None => String::new(),
+    };
+    let done = format!("{GOOD}rolled back{GOOD:#} {BOLD}{dir}{BOLD:#}{how}");
+    let warning = match &report.way_back {
+        Some(way_back) if way_back.is_same_layout() => {
+            format!(
+                "{CAUTION}warning{CAUTION:#}{BOLD}:{BOLD:#} no map has another layout now: what is wrong in the maps is not undone by this\n"
+            )
+        }
+        _ => String::new(),
+    };
+    format!("{done}; the generation that was left is kept\n{warning}{report}\n")
+}

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use maplock::Recovered;
-use maplock::internals::inspect::{Generations, Inventory, Observed};
+use maplock::internals::inspect::{Generations, Inventory, Kept, Observed};
 
 use crate::error::Error;
 use crate::formats::human::structs;
@@ -20,7 +20,8 @@ pub(super) fn render(pins: &Pins) -> Result<String, Error> {
     links(&pins.links, &mut out);
     programs(&pins.programs, &mut out);
     beside(found, &mut out);
-    for (inventory, whose) in [Some((live, "")), found.kept.as_ref().map(|kept| (kept, "kept "))].into_iter().flatten()
+    for (inventory, whose) in
+        std::iter::once((live, "")).chain(found.kept.iter().map(|kept| (&kept.inventory, "kept ")))
     {
         for missing in &inventory.missing {
             let (map, id, dir) = (&missing.map, missing.id, inventory.dir.display());
@@ -130,18 +131,30 @@ fn programs(programs: &[Program], out: &mut String) {
 fn beside(found: &Generations, out: &mut String) {
     let mut rows = Vec::new();
     let dir = found.live.dir.display();
-    if let Some(kept) = &found.kept {
-        let what = format!("{}: {}", kept.dir.display(), summary(kept));
-        rows.push(["kept".to_owned(), what]);
-        if let Some(way_back) = &found.way_back {
-            rows.push([String::new(), format!("a roll-back leads to {way_back}")]);
+    let one = found.kept.len() == 1;
+    for kept in &found.kept {
+        let Kept { inventory, is_newer, is_next, way_back } = kept;
+        let left = if *is_newer && !one { ", left by a roll-back" } else { "" };
+        rows.push(["kept".to_owned(), format!("{}: {}{left}", inventory.dir.display(), summary(inventory))]);
+        let leads = if *is_next { "a roll-back leads to" } else { "a way leads to" };
+        rows.push([String::new(), format!("{leads} {way_back}")]);
+        let command = match (is_next, way_back.generation) {
+            (true, _) => Some(format!("maplock rollback {dir}")),
+            (false, Some(number)) => Some(format!("maplock rollback {dir} --to {number}")),
+            (false, None) => None,
+        };
+        let remove = if one { format!("; remove it: maplock confirm {dir}") } else { String::new() };
+        if let Some(command) = command {
+            rows.push([String::new(), format!("return to it: {command}{remove}")]);
         }
-        rows.push([String::new(), format!("return to it: maplock rollback {dir}; remove it: maplock confirm {dir}")]);
-        if found.has_returned {
-            let what =
-                "a start completed a roll-back that was killed: the next `maplock rollback` says so, and goes nowhere";
-            rows.push([String::new(), what.to_owned()]);
-        }
+    }
+    if found.kept.len() > 1 {
+        rows.push([String::new(), format!("remove all that are kept: maplock confirm {dir}")]);
+    }
+    if found.has_returned {
+        let what =
+            "a start completed a roll-back that was killed: the next `maplock rollback` says so, and goes nowhere";
+        rows.push([String::new(), what.to_owned()]);
     }
     if let Some(staged) = &found.staged {
         rows.push(["staged".to_owned(), format!("{}: {}", staged.dir.display(), contents(staged))]);

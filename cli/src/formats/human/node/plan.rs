@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use maplock::layout::MapDef;
+use maplock::plan::KeptThen;
 
 use crate::formats::values::line;
 use crate::node::{Foreseen, Rehearsal, Samples};
@@ -19,6 +20,11 @@ pub(super) fn render(told: &Foreseen) -> String {
     _ = writeln!(out, "{}", told.plan.outcome());
     if let Some(way_back) = &told.plan.way_back {
         _ = writeln!(out, "a roll-back from there leads to {way_back}");
+        // The only one that is kept gives its place to the live one, as ever.
+        let KeptThen { stay, go, .. } = &told.kept_then;
+        if !told.plan.leaves_kept && (!stay.is_empty() || go.len() > 1) {
+            _ = writeln!(out, "with --keep {}: {}", told.keep, told.kept_then);
+        }
     }
     for samples in &told.samples {
         sampled(samples, &mut out);

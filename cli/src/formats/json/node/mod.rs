@@ -15,9 +15,12 @@ pub(super) const FORMS: Node = Node {
     plan: Some(plan::render),
     pins: Some(pins::render),
     entries: Some(entries::piece),
-    returned: Some(|returned| to_json(&returned.report)),
+    returned: Some(|returned| match (returned.to, returned.reports.first()) {
+        (None, Some(report)) => to_json(report),
+        _ => to_json(&returned.reports),
+    }),
     recovered: Some(|recovered| to_json(&recovered.report)),
-    confirmed: Some(|confirmed| to_json(&json!({ "dir": confirmed.dir, "removed": confirmed.was_kept }))),
+    confirmed: Some(|confirmed| to_json(&json!({ "dir": confirmed.dir, "removed": confirmed.removed }))),
     live: Some(|live| {
         let number = live.generation.and_then(|generation| generation.number());
         let told = json!({ "dir": live.dir, "live": live.generation.is_some(), "generation": number });

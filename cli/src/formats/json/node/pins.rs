@@ -1,7 +1,7 @@
 //! What is pinned.
 
 use maplock::Recovered;
-use maplock::internals::inspect::{Inventory, Observed};
+use maplock::internals::inspect::{Inventory, Kept, Observed};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -48,7 +48,8 @@ pub(super) fn render(pins: &Pins) -> Result<String, Error> {
         "programs": programs(&pins.programs),
         "missing": missing(live),
         "foreign": foreign,
-        "kept": found.kept.as_ref().map(generation),
+        // The newest first; of each, where a return to it leads, and whether that is where the next roll-back does.
+        "kept": found.kept.iter().map(kept).collect::<Vec<_>>(),
         "staged": found.staged.as_ref().map(generation),
         // What the next upgrade, roll-back or confirmation does first, unless an upgrade runs.
         "next": match found.next {
@@ -59,11 +60,19 @@ pub(super) fn render(pins: &Pins) -> Result<String, Error> {
         // Where that is to complete an upgrade: maps for which it takes the code of its daemon. All others take it back.
         "needs_code": found.needs_code,
         // What a roll-back leads to.
-        "way_back": found.way_back,
+        "way_back": found.way_back(),
         // True where the next roll-back only says that a start has completed the one before.
         "has_returned": found.has_returned,
         "warnings": live.warnings,
     }))
+}
+
+fn kept(kept: &Kept) -> Value {
+    let mut told = generation(&kept.inventory);
+    told["is_newer"] = json!(kept.is_newer);
+    told["is_next"] = json!(kept.is_next);
+    told["way_back"] = json!(kept.way_back);
+    told
 }
 
 fn missing(inventory: &Inventory) -> Vec<Value> {

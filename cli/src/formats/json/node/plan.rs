@@ -9,13 +9,15 @@ use crate::error::Error;
 use crate::formats::json::to_json;
 use crate::node::Foreseen;
 
-/// As [`maplock::Plan::to_json`], with `fails` (true where the exit code is 100), `denied`, a list of maps, `samples` and `notes`;
+/// As [`maplock::Plan::to_json`], with `fails` (true where the exit code is 100), `denied`, a list of maps, `kept_then`, `samples` and `notes`;
 /// and `rehearsed` where that was asked for, by map.
 pub(super) fn render(told: &Foreseen) -> Result<String, Error> {
     let mut document = told.plan.to_json();
     let denied: Vec<_> = told.denied.iter().map(|denied| &denied.map).collect();
     document["fails"] = json!(told.fails());
     document["denied"] = json!(denied);
+    // Of `kept`, where so many are kept as `--keep` says.
+    document["kept_then"] = json!(told.kept_then);
     let samples = told.samples.iter().map(|samples| {
         let entries = samples.entries.iter().map(|sample| {
             let old = entry(&samples.old, &sample.key, &sample.value);
