@@ -160,8 +160,15 @@ impl Site {
             let is_dir = FileType::from_raw_mode(stat.st_mode).is_dir();
             is_dir && stat.st_dev == self.rule.device && self.trusts(stat.st_uid)
         };
-        let is_there = !self.is_root && lstat(&self.dir)?.is_some() && lstat(&dir)?.as_ref().is_some_and(is_ours);
-        Ok(is_there.then_some(dir))
+        if self.is_root || lstat(&self.dir)?.is_none() {
+            return Ok(None);
+        }
+        match bpffs::lstat(&dir) {
+            Ok(stat) => Ok(stat.as_ref().is_some_and(is_ours).then_some(dir)),
+            // That the live one may not be entered is said of that.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(None),
+            Err(error) => Err(error).trying(|| format!("can't look at `{}`", dir.display())),
+        }
     }
 
     /// As the next upgrade finds it: for those who only look.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use maplock_layout::map::MapType;
 use maplock_layout::map_type::Behaviour;
+use rustix::fs::Stat;
 use serde::Serialize;
 
 use crate::generation::site::Site;
@@ -78,7 +79,7 @@ pub(crate) fn users(site: &Site, maps: &BTreeSet<u32>) -> (BTreeMap<u32, Vec<Use
     let mut looking = Looking {
         maps,
         own: own_programs(site),
-        skip: site.dirs().map(|dir| real(dir.path())).collect(),
+        site: site.dirs().filter_map(|dir| bpffs::lstat(dir).ok().flatten()).map(|stat| inode(&stat)).collect(),
         found: BTreeMap::new(),
         looked: Looked { mount: mount.clone(), ..Looked::default() },
         until: Instant::now() + LOOKING,
@@ -100,13 +101,8 @@ pub(crate) fn users(site: &Site, maps: &BTreeSet<u32>) -> (BTreeMap<u32, Vec<Use
     (looking.found, looking.looked)
 }
 
-/// As it is met on the way from the mount, whatever way a person named; the last part need not be there.
-fn real(dir: &Path) -> PathBuf {
-    match (dir.canonicalize(), dir.parent().map(Path::canonicalize), dir.file_name()) {
-        (Ok(real), ..) => real,
-        (_, Some(Ok(above)), Some(name)) => above.join(name),
-        _ => dir.to_owned(),
-    }
+fn inode(stat: &Stat) -> (u64, u64) {
+    (stat.st_dev, stat.st_ino)
 }
 
 /// The directory at which the file system of another one is mounted.
@@ -140,7 +136,8 @@ fn own_programs(site: &Site) -> BTreeSet<u32> {
 struct Looking<'a> {
     maps: &'a BTreeSet<u32>,
     own: BTreeSet<u32>,
-    skip: Vec<PathBuf>,
+    /// The directories of the site: by whatever path they are met.
+    site: BTreeSet<(u64, u64)>,
     found: BTreeMap<u32, Vec<User>>,
     looked: Looked,
     until: Instant,
@@ -164,23 +161,25 @@ impl Looking<'_> {
             return;
         }
         self.looked.directories += 1;
-        let (Ok(up), Ok(stat)) = (dir.open(), bpffs::lstat(dir)) else { return };
-        let device = stat.map(|stat| stat.st_dev);
+        let (Ok(up), Ok(Some(here))) = (dir.open(), bpffs::lstat(dir)) else { return };
+        let is_of_site = self.site.contains(&inode(&here));
         for (name, kind) in dir.entries().ok().flatten().unwrap_or_default() {
             let (pin, path) = (dir.join(&name), dir.path().join(&name));
             // The kernel's own, which nobody may open.
             if name.contains('.') || self.is_over() {
                 continue;
             }
-            if kind.is_dir() && !self.skip.contains(&path) {
-                let Some(stat) = bpffs::lstat(&pin).ok().flatten().filter(|stat| Some(stat.st_dev) == device) else {
+            if kind.is_dir() {
+                let Ok(Some(stat)) = bpffs::lstat(&pin) else { continue };
+                if stat.st_dev != here.st_dev {
                     continue;
-                };
+                }
                 let rule = Arc::new(Rule { device: stat.st_dev, owners: vec![stat.st_uid] });
                 if let Ok(within) = Dir::beside(up.clone(), name, rule, path).held() {
                     self.directory(&within);
                 }
             } else if kind.is_file()
+                && !is_of_site
                 && let Ok(Object::Map(map)) = Object::open(&pin)
             {
                 self.saw(map.info().id, User::Pin(path));

@@ -91,6 +91,12 @@ fn others_who_have_a_map_that_is_left_behind_are_named_with_where_was_looked() {
     let before = plan();
     // Its own hooks use it.
     assert_eq!(before.map(&daemon.map("counts")).map(|map| map.why.contains("same map")), Some(false), "{before}");
+    // By whatever path it is given.
+    let folder = tempfile::tempdir().expect("a folder");
+    let link = folder.path().join("view");
+    symlink(bpffs.path(), &link).expect("made");
+    let seen = dry_run(&daemon.spec(Release::Two), &link.join("of/daemon"), &daemon.policies()).expect("a plan");
+    assert_eq!(seen.map(&daemon.map("counts")).map(|map| map.why.contains("same map")), Some(false), "{seen}");
     let looked = before.looked.clone().expect("maps are left behind");
     assert!(looked.directories >= 2 && looked.programs >= 2 && looked.maps > 8, "{looked:?}");
     assert!(!before.to_string().contains("no other"), "{before}");
