@@ -16,7 +16,7 @@ use crate::observe::Observation;
 use crate::rules::{self, Attribute, Compares, Level, Tier};
 
 pub use crate::epoch_error::EpochError;
-pub use crate::merging::{merge, merge_once};
+pub use crate::merging::{keep_merged, merge, merge_once};
 pub use crate::renaming::{gone_since, rename, renamed_since};
 
 /// The lock with every change that needs nobody's decision. Epochs that lead nowhere are dropped.
@@ -50,7 +50,8 @@ pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lo
             }
             if !known.ephemeral && known.def.digest() != map.def.digest() {
                 let rules = rules_of(comparison.of_map(name), |_| true);
-                map.epochs.push(epoch(known, &map, rules, OnUpgrade::Reuse, ""));
+                let bridge = epoch(known, &map, rules, OnUpgrade::Reuse, "");
+                go_on(&mut map, bridge);
             }
         }
         map.drop_unsummed();
@@ -90,9 +91,18 @@ fn come_back(gone: &Gone, now: LockedMap, levels: &Levels) -> LockedMap {
         false => Some(step.answer(OnUpgrade::Swap, reason, &[]).0),
     };
     let mut map = step.to;
-    map.epochs.extend(epoch);
+    if let Some(epoch) = epoch {
+        go_on(&mut map, epoch);
+    }
     map.drop_unsummed();
     map
+}
+
+/// Writes an epoch that leads to the map's definition, in which members that are merged may have other names.
+fn go_on(map: &mut LockedMap, epoch: Epoch) {
+    let step = Converting { epoch: &epoch, old: &epoch.previous, new: &map.def };
+    map.merge = merging::over(&map.merge, &step, merging::Side::New);
+    map.epochs.push(epoch);
 }
 
 fn drop_stale(map: &mut LockedMap) {

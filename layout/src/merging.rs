@@ -121,6 +121,19 @@ pub fn merge(lock: &Lock, map: &str, members: &BTreeMap<String, Merge>) -> Resul
     Ok(merged)
 }
 
+/// The lock in which members of `map` are merged for life as `today` says, where that has it with the same definition: another answer to
+/// a change, or one since another release, makes no other members of those that are there.
+#[must_use]
+pub fn keep_merged(lock: &Lock, today: &Lock, map: &str) -> Lock {
+    let mut kept = lock.clone();
+    if let (Some(entry), Some(known)) = (kept.maps.get_mut(map), today.maps.get(map))
+        && entry.def.digest() == known.def.digest()
+    {
+        entry.merge.clone_from(&known.merge);
+    }
+    kept
+}
+
 /// The lock in which the newest epoch of `map`, which [`accept`](crate::epochs::accept) has written, says how these members are merged on
 /// its way, and no others: this counts more than what is said for the life of the map.
 ///

@@ -7,9 +7,12 @@ use std::collections::BTreeMap;
 
 use maplock_layout::config::Levels;
 use maplock_layout::conversion::{Answers, Cast};
-use maplock_layout::epochs::{EpochError, accept, as_built, convert, merge, merge_once, rename, undo, update};
+use maplock_layout::epochs::{
+    EpochError, accept, as_built, convert, keep_merged, merge, merge_once, rename, undo, update,
+};
 use maplock_layout::lock::{Merge, OnUpgrade};
 use maplock_layout::map::MapDef;
+use maplock_layout::rules::{self, Level};
 use maplock_layout::{Lock, Verdict};
 use support::{diff, lock, map, observed};
 
@@ -203,4 +206,45 @@ fn a_merge_that_cannot_be_is_refused_with_what_could() {
     assert_eq!(merge_once(&lock([map(V1)]), "m", &summed(["packets"])), nothing);
     let untyped = lock([with(map(V2), |def| def.value = None)]);
     assert_eq!(merge(&untyped, "m", &summed(["packets"])), Err(EpochError::NoMembers("m".to_owned())));
+}
+
+#[test]
+fn a_merge_follows_a_member_that_update_is_allowed_to_rename() {
+    let mut free = levels();
+    free.set(&rules::MEMBER_RENAMED, Level::Allow);
+    let first = merge(&lock([map(V1)]), "m", &summed(["packets", "errors"])).unwrap();
+    let other_name = observed([map("struct stats { u32 frames; u32 errors; };")]);
+    let second = update(&first, &other_name, &free).unwrap();
+    assert_eq!(second.maps["m"].epochs.len(), 1);
+    assert_eq!(second.maps["m"].merge, summed(["errors", "frames"]));
+    assert_eq!(verdict(&first, &with_room(&second)).merge, summed(["errors", "frames"]));
+    // The same of a map that comes back.
+    let gone = accept(&first, &observed([]), "m", OnUpgrade::Drop, "nobody reads it", &levels()).unwrap();
+    let again = update(&gone, &other_name, &free).unwrap();
+    assert_eq!(again.maps["m"].merge, summed(["errors", "frames"]));
+    assert_eq!(as_built(&gone, &other_name.lock, &free).maps["m"].merge, summed(["errors", "frames"]));
+}
+
+/// The same lock, with a map that nodes have to grow.
+fn with_room(of: &Lock) -> Lock {
+    let mut larger = of.clone();
+    larger.maps.values_mut().for_each(|map| map.def.max_entries *= 2);
+    larger
+}
+
+#[test]
+fn another_answer_changes_nothing_of_how_todays_members_are_merged() {
+    let first = merge(&lock([map("struct stats { u32 a; u32 b; };")]), "m", &summed(["a"])).unwrap();
+    let wide = "struct stats { u64 b; u64 c; };";
+    let rename = [("value.b", "value.a"), ("value.c", "value.b")];
+    let rename = rename.map(|(new, old)| (new.to_owned(), old.to_owned())).into();
+    let answers = Answers { rename, ..Answers::default() };
+    let second = migrated(&first, wide, &answers);
+    assert_eq!(second.maps["m"].merge, summed(["b"]));
+    let again = accepted(&second, wide, OnUpgrade::Migrate, "a better reason");
+    let again = convert(&again, "m", None).unwrap();
+    assert_eq!(again.maps["m"].epochs[0].reason, "a better reason");
+    assert_eq!(keep_merged(&again, &second, "m").maps["m"].merge, summed(["b"]), "`b` is no `c`");
+    // Of another definition, there is nothing to keep.
+    assert_eq!(keep_merged(&second, &first, "m"), second);
 }

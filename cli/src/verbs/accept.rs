@@ -101,8 +101,15 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    /// The lock in which the change of `map` is accepted so.
-    fn entered(&self, lock: &Lock, observed: &Observation, map: &str, levels: &Levels) -> Result<Lock, EpochError> {
+    /// The lock in which the change of `map` is accepted so. `today` has it as it was before somebody answered.
+    fn entered(
+        &self,
+        lock: &Lock,
+        today: &Lock,
+        observed: &Observation,
+        map: &str,
+        levels: &Levels,
+    ) -> Result<Lock, EpochError> {
         let accepted = match self.renamed_from {
             Some(old) => epochs::rename(lock, observed, (old, map), self.on_upgrade, self.reason, levels)?,
             None => epochs::accept(lock, observed, map, self.way(), self.reason, levels)?,
@@ -111,6 +118,7 @@ impl Answer<'_> {
             return self.only_given_up(map).map(|()| accepted);
         }
         let accepted = epochs::convert(&accepted, map, self.answers.as_ref())?;
+        let accepted = epochs::keep_merged(&accepted, today, map);
         let accepted = epochs::merge(&accepted, map, &self.merge)?;
         // Another answer to what was accepted before does not take back how members are merged.
         if self.once.is_empty() { Ok(accepted) } else { epochs::merge_once(&accepted, map, &self.once) }
@@ -149,7 +157,7 @@ fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outc
     }
     let mut after = before.clone();
     for map in answer.maps {
-        after = answer.entered(&after, observed, map, levels).map_err(|error| match error {
+        after = answer.entered(&after, &before, observed, map, levels).map_err(|error| match error {
             EpochError::NothingToAccept(_) => refused(&error).help(new_meaning::hint(map, &target.selection)),
             error => refused(&error),
         })?;
@@ -186,7 +194,7 @@ fn accept_against(target: &Target, revision: &Base, answer: Answer<'_>) -> Resul
     for map in answer.maps {
         if let Some(old) = answer.renamed_from {
             let known = epochs::renamed_since(&after, &base, (old, map)).map_err(|error| refused(&error))?;
-            after = answer.entered(&known, &now, map, levels).map_err(|error| refused(&error))?;
+            after = answer.entered(&known, &before, &now, map, levels).map_err(|error| refused(&error))?;
             continue;
         }
         if answer.on_upgrade == Some(OnUpgrade::Drop) {
@@ -224,7 +232,7 @@ fn accept_against(target: &Target, revision: &Base, answer: Answer<'_>) -> Resul
             return Err(Error::new(format!("map `{map}` broke nothing since {revision}: there is nothing to accept")));
         }
         after.maps.insert(map.clone(), known);
-        after = answer.entered(&after, &observed, map, levels).map_err(|error| refused(&error))?;
+        after = answer.entered(&after, &now.lock, &observed, map, levels).map_err(|error| refused(&error))?;
     }
     let mut outcome = written(target, editing, text, before, after, "accepted", answer.maps)?;
     outcome.notes.extend(notes);
