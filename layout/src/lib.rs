@@ -74,7 +74,7 @@ pub use place::Place;
 pub use program_use::ProgramUse;
 pub use reading::{Named, Reading, Risk};
 pub use sum::{SumError, SumPlace, sum_places};
-pub use touched::{Accesses, Touched, touched};
+pub use touched::{Accesses, Met, Touched, touched};
 pub use untold::Untold;
 pub use versions::{Adopted, said_version, versioned_as, without_versions};
 pub use way_back::{Again, NoWayBack, WayBack};

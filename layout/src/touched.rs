@@ -14,8 +14,7 @@ const MAX_ELEMENTS: usize = 16;
 pub struct Accesses {
     /// Bytes from the start of the value to the first.
     pub first: u64,
-    /// Bytes from the start of the value to the last; where there is none, or it is beyond the value, the array that the first is in bounds
-    /// them.
+    /// Bytes from the start of the value to the last; `None` where nothing bounds them but the value.
     pub last: Option<u64>,
     /// Bytes from one to the next; 0 where there is one only.
     pub step: u64,
@@ -32,15 +31,26 @@ pub struct Touched {
     pub is_number: bool,
 }
 
-/// The members that are met, each one that has no members itself. `None` where nothing tells: they are too many, or nothing
-/// bounds the accesses.
+/// What accesses meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Met {
+    /// The members, each one that has no members itself.
+    pub members: Vec<Touched>,
+    /// False where members behind the array that these are of may be met as well: nothing bounds the accesses there.
+    pub is_all: bool,
+}
+
+/// The members that are met. `None` where nothing tells: they are too many, or nothing bounds the accesses, not even an array.
 #[must_use]
-pub fn touched(value: &Layout, accesses: Accesses) -> Option<Vec<Touched>> {
+pub fn touched(value: &Layout, accesses: Accesses) -> Option<Met> {
     let fits = |last: &u64| last.checked_add(accesses.width).is_some_and(|end| end <= value.size);
     // The kernel lets no program go beyond the value: what seems to do so is bounded in a way that was not understood.
-    let last = match accesses.last.map(|last| last.max(accesses.first)).filter(fits) {
-        Some(last) => last,
-        None => end_of_array(value, accesses.first)?.checked_sub(accesses.width)?,
+    let (last, is_all) = match accesses.last.map(|last| last.max(accesses.first)).filter(fits) {
+        Some(last) => (last, true),
+        None => {
+            let end = end_of_array(value, accesses.first)?;
+            (end.checked_sub(accesses.width)?, end == value.size)
+        }
     };
     if accesses.first > last {
         return None;
@@ -56,7 +66,7 @@ pub fn touched(value: &Layout, accesses: Accesses) -> Option<Vec<Touched>> {
         earlier.is_number &= !is_same || later.is_number;
         is_same
     });
-    Some(look.found)
+    Some(Met { members: look.found, is_all })
 }
 
 /// Where the outermost array ends that has this byte.

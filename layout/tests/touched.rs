@@ -19,11 +19,12 @@ const FLOW: &str = "
         bool flag;
     };";
 
-/// What is met, with `?` behind a member that is not met as a number, whole.
+/// What is met, with `?` behind a member that is not met as a number, whole, and `..` where there may be more.
 fn met(value: &str, first: u64, last: Option<u64>, step: u64, width: u64) -> Option<String> {
     let met = touched(&c::layout(value), Accesses { first, last, step, width })?;
-    let told = met.iter().map(|member| format!("{}{}", member.path, if member.is_number { "" } else { "?" }));
-    Some(told.collect::<Vec<_>>().join(" "))
+    let more = (!met.is_all).then(|| "..".to_owned());
+    let told = met.members.iter().map(|member| format!("{}{}", member.path, if member.is_number { "" } else { "?" }));
+    Some(told.chain(more).collect::<Vec<_>>().join(" "))
 }
 
 fn at(first: u64, width: u64) -> String {
@@ -50,13 +51,15 @@ fn a_way_through_an_array_meets_what_lies_at_its_steps() {
     assert_eq!(met(FLOW, by_port, Some(by_port + 48), 16, 8).unwrap(), "by_port[].bytes");
     assert_eq!(met(FLOW, by_port + 8, Some(by_port + 56), 16, 4).unwrap(), "by_port[].packets");
     assert_eq!(met(FLOW, by_port, Some(by_port + 56), 8, 4).unwrap(), "by_port[].bytes? by_port[].packets");
-    // Where nothing bounds it, it ends with the array that it begins in.
-    assert_eq!(met(FLOW, by_port + 12, None, 16, 2).unwrap(), "by_port[].kinds[]");
+    // Where nothing bounds it, it is most likely of the array that it begins in, and may go on behind it.
+    assert_eq!(met(FLOW, by_port + 12, None, 16, 2).unwrap(), "by_port[].kinds[] ..");
     assert_eq!(met(FLOW, 4, None, 4, 4), None);
-    assert_eq!(met(FLOW, 88, None, 4, 4).unwrap(), "counts[][]");
+    assert_eq!(met(FLOW, 88, None, 4, 4).unwrap(), "counts[][] ..");
     assert_eq!(met(FLOW, 4, Some(1000), 4, 4), None, "beyond the value, and in no array");
-    assert_eq!(met(FLOW, by_port, Some(1000), 16, 8).unwrap(), "by_port[].bytes");
+    assert_eq!(met(FLOW, by_port, Some(1000), 16, 8).unwrap(), "by_port[].bytes ..");
+    // Behind it there is nothing.
     assert_eq!(met("u64[4]", 0, None, 8, 8).unwrap(), "value[]");
+    assert_eq!(met("struct of { u64 n; u64 counts[4]; };", 8, None, 8, 8).unwrap(), "counts[]");
     assert_eq!(met("u64", 0, Some(0), 0, 8).unwrap(), "value");
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 
 use maplock_codegen::Object;
 use maplock_layout::ProgramUse;
-use maplock_layout_tests::toolchain::{Clang, Order, files, root};
+use maplock_layout_tests::toolchain::{Clang, Fixture, Order, files, root};
 
 /// What each program finds, before its own code.
 const HEAD: &str = r#"
@@ -590,4 +590,138 @@ fn a_value_that_is_found_on_the_stack_by_an_index_is_written() {
         }"#,
         &[("m", "=seen"), ("o", "=seen")],
     );
+}
+
+/// Where each round of a loop does what the one before made possible, it is followed round by round, or said that it was not to the end.
+#[test]
+fn what_a_loop_comes_to_after_many_rounds_is_seen_or_said() {
+    let loops = |len: usize| {
+        format!(
+            r#"
+            struct chain {{ struct value *at[{len}]; }};
+            static int shift(__u32 i, struct chain *chain) {{
+                chain->at[{last}]->seen = 1;
+                #pragma unroll
+                for (int at = {last}; at > 0; at--) chain->at[at] = chain->at[at - 1];
+                return 0;
+            }}
+            SEC("xdp") int p(struct ctx *c) {{
+                __u32 key = c->a;
+                struct value *v = lookup(&m, &key), *w = lookup(&o, &key);
+                if (!v || !w) return 0;
+                struct chain chain;
+                #pragma unroll
+                for (int at = 0; at < {len}; at++) chain.at[at] = w;
+                chain.at[0] = v;
+                loop(1000, shift, &chain, 0);
+                return 0;
+            }}"#,
+            last = len - 1
+        )
+    };
+    holds(&loops(4), &[("m", "=seen"), ("o", "=seen")]);
+    holds(&loops(9), &[("m", "=seen"), ("o", "=seen")]);
+    holds(&loops(30), &[("a", "partly"), ("m", "partly"), ("o", "partly =seen")]);
+}
+
+/// What nothing bounds is most likely of the array that it begins in, and may be of the members behind.
+#[test]
+fn a_write_without_bounds_may_reach_the_members_behind_the_array() {
+    let of = |bound: &str| {
+        format!(
+            r#"SEC("xdp") int p(struct ctx *c) {{
+                __u32 key = c->a;
+                struct value *v = lookup(&m, &key);
+                if (!v) return 0;
+                v->counts[{bound}] = 1;
+                return 0;
+            }}"#
+        )
+    };
+    holds(&of("c->b & 3"), &[("m", "=counts[]")]);
+    holds(&of("c->b & 0xffff"), &[("m", "partly =counts[]")]);
+    holds(&of("now()"), &[("m", "partly")]);
+    // The last one: there is nothing behind it.
+    holds(
+        r#"struct last { __u64 n; __u64 counts[4]; };
+        MAP(l, HASH, struct last);
+        SEC("xdp") int p(struct ctx *c) {
+            __u32 key = c->a;
+            struct last *v = lookup(&l, &key);
+            if (!v) return 0;
+            v->counts[c->b & 0xffff]++;
+            return 0;
+        }"#,
+        &[("l", "+counts[]")],
+    );
+}
+
+/// A pointer that may lead to any of many maps is given up wherever it is kept, and the maps are known in part.
+#[test]
+fn a_pointer_to_too_many_maps_is_given_up_on_the_stack_too() {
+    let maps: String = (0..40).map(|at| format!("MAP(m{at}, HASH, struct value);\n")).collect();
+    let choose: String = (0..40)
+        .map(|at| format!("if (c->b == {at}) {{ struct value *v = lookup(&m{at}, &key); if (v) kept = v; }}\n"))
+        .collect();
+    let code = format!(
+        r#"{maps}
+        SEC("xdp") int p(struct ctx *c) {{
+            __u32 key = c->a;
+            struct value *volatile kept = 0;
+            {choose}
+            struct value *v = kept;
+            if (v) v->n++;
+            return 0;
+        }}"#
+    );
+    let names: Vec<_> = (0..40).map(|at| format!("m{at}")).collect();
+    let Some(clang) = Clang::newest() else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (source, out) = (folder.path().join("program.c"), folder.path().join("program.o"));
+    fs::write(&source, format!("{HEAD}{code}\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n")).expect("written");
+    clang.compile(Order::Little, &source, &out);
+    let found = uses(&fs::read(&out).expect("an object"));
+    let known = |name: &String| found.get(name).is_some_and(|of| of.contains("partly") || of.contains("n"));
+    assert!(names.iter().all(known), "{found:?}");
+    assert!(found.values().any(|of| of.contains("partly")), "{found:?}");
+}
+
+/// What the programs of the fixtures do, as a person reads it in them; of the maps that are not here, they do nothing.
+const FIXTURES: [(&str, &[(&str, &str)]); 7] = [
+    // It is given no map, and reads what a loader makes of its variables.
+    ("bss_custom", &[]),
+    ("global_data", &[(".bss", "=static_bss[]"), (".data", "+global_data +static_data")]),
+    // None of them writes what it looks up.
+    ("link_a", &[]),
+    // It uses a map that is not there before it is linked.
+    ("link_b", &[(".data", "partly"), ("only_b", "partly")]),
+    ("static_program", &[]),
+    // Its variable has another name than the map.
+    ("legacy_280", &[]),
+    // It counts in a member, and nothing tells which.
+    ("legacy_own_section", &[("decoder_state_map", "partly")]),
+];
+
+#[test]
+fn the_programs_of_the_fixtures_do_what_stands_in_them() {
+    let Some(clangs) = Clang::at_least(1) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let truth: BTreeMap<_, _> = FIXTURES.into_iter().collect();
+    let (mut with_programs, mut wrong) = (0, Vec::new());
+    for fixture in Fixture::all() {
+        let expected = truth.get(fixture.name.as_str()).copied().unwrap_or_default().iter();
+        let expected: BTreeMap<_, _> = expected.map(|(map, of)| ((*map).to_owned(), (*of).to_owned())).collect();
+        for (clang, order) in clangs.iter().flat_map(|clang| Order::BOTH.map(|order| (clang, order))) {
+            let Some(object) = fixture.compile(clang, order, folder.path()) else { continue };
+            let bytes = fs::read(&object).expect("an object");
+            with_programs += usize::from(!sections_of_code(&bytes).is_empty());
+            let found = uses(&bytes);
+            if found != expected {
+                let (name, by, target) = (&fixture.name, clang.version, order.target());
+                wrong.push(format!("{name} by clang {by}, {target}: {found:?}"));
+            }
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+    assert!(with_programs >= 30, "{with_programs} objects with programs");
 }

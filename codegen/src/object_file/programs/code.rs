@@ -196,7 +196,10 @@ impl<'m> Named<'m> {
             else {
                 continue;
             };
-            if let Some(number) = symbol.name().ok().and_then(|name| declared.get(name)) {
+            let by_name = symbol.name().ok().and_then(|name| declared.get(name));
+            // A section of its own names a map, whatever the variable is called.
+            let of_section = || elf.section_by_index(section).ok()?.name().ok()?.strip_prefix("maps/");
+            if let Some(number) = by_name.or_else(|| declared.get(of_section()?)) {
                 by_place.insert((section, symbol.address()), *number);
             }
         }

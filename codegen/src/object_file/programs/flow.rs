@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use maplock_layout::map::MapDef;
 
 use super::code::Code;
-use super::value::{State, Target};
+use super::value::{Held, State, Target};
 
 /// Most instructions that are followed for one program, and for all of an object: a bound to what a hostile object costs.
 const MAX_STEPS: usize = 200_000;
@@ -15,6 +15,8 @@ const MAX_STATES: usize = 20_000;
 /// How often one instruction is come to with something new, before numbers lose their bounds, and before it is given up.
 const VISITS_TO_WIDEN: usize = 6;
 const MAX_VISITS: usize = 200;
+/// How many places that hold something cost as much as an instruction, where two ways meet and each of them is looked at.
+const PLACES: usize = 16;
 /// Most targets that a pointer may have before they are given up.
 const MAX_TARGETS: usize = 16;
 
@@ -169,6 +171,7 @@ impl Follower<'_> {
         waiting: &mut BTreeSet<usize>,
     ) {
         self.give_up_many(&mut state);
+        self.steps += state.size() / PLACES;
         let are_many = known.len() > MAX_STATES;
         match known.get_mut(&to) {
             None if are_many => self.is_lost = true,
@@ -188,16 +191,13 @@ impl Follower<'_> {
 
     /// A pointer that may lead to too many maps is followed no further.
     fn give_up_many(&mut self, state: &mut State) {
-        for reg in 0..state.regs.len() {
-            if state.regs[reg].targets.len() > MAX_TARGETS {
-                let held = std::mem::replace(&mut state.regs[reg], super::value::Held::any());
-                self.escapes(&held);
-            }
-        }
+        let many = state.places().filter(|(_, held)| held.targets.len() > MAX_TARGETS);
+        let many: Vec<_> = many.map(|(_, held)| std::mem::replace(held, Held::any())).collect();
+        many.iter().for_each(|held| self.escapes(held));
     }
 
     /// What it points to may be used in ways that are not seen.
-    pub(super) fn escapes(&mut self, held: &super::value::Held) {
+    pub(super) fn escapes(&mut self, held: &Held) {
         for (target, _) in &held.targets {
             match target {
                 Target::Map(map) | Target::Value(map) => self.found[*map].partly = true,

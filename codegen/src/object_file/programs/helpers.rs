@@ -250,26 +250,32 @@ impl Follower<'_> {
 
     /// Calls the functions of a register any number of times, each with the registers as `enter` puts them.
     fn repeat(&mut self, at: usize, state: &mut State, reg: usize, enter: impl Fn(&mut State)) {
-        /// After so many times, numbers have no bounds any more, and nothing changes.
-        const TIMES: usize = 6;
+        /// Numbers lose their bounds after some times, and mostly nothing changes any more.
+        const TIMES: usize = 12;
         let functions = functions(&state.regs[reg]);
         if functions.is_empty() {
             return self.all_partly();
         }
         for function in functions {
+            let mut is_settled = false;
             for time in 0..TIMES {
                 let mut called = state.clone();
                 called.forget(made_at(at));
                 enter(&mut called);
                 let args = state.regs[1..=5].to_vec();
-                if !self.call_function(at, function, &mut called) {
+                // It never returns, or adds nothing to what is known.
+                is_settled = !self.call_function(at, function, &mut called) || {
+                    called.regs[1..=5].clone_from_slice(&args);
+                    called.regs[0] = state.regs[0].clone();
+                    !state.join(called, at, time > 2)
+                };
+                if is_settled {
                     break;
                 }
-                called.regs[1..=5].clone_from_slice(&args);
-                called.regs[0] = state.regs[0].clone();
-                if !state.join(called, at, time > 2) {
-                    break;
-                }
+            }
+            // Once more, and it might do something else.
+            if !is_settled {
+                self.all_partly();
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use maplock_layout::map::MapDef;
-use maplock_layout::{Accesses, Layout, ProgramUse, touched};
+use maplock_layout::{Accesses, Layout, Met, ProgramUse, touched};
 
 use super::super::SourceLine;
 use super::Programs;
@@ -28,7 +28,8 @@ pub(super) fn of(found: &[Found], maps: &[MapDef], mut line: impl FnMut(usize) -
                 used.partly = true;
                 continue;
             };
-            for member in met {
+            used.partly |= !met.is_all;
+            for member in met.members {
                 if write.adds && member.is_number {
                     counted.entry(member.path.clone()).and_modify(|first| *first = at.min(*first)).or_insert(at);
                     used.adds.insert(member.path);
@@ -50,11 +51,10 @@ pub(super) fn of(found: &[Found], maps: &[MapDef], mut line: impl FnMut(usize) -
     programs
 }
 
-fn members(value: &Layout, write: Write) -> Option<Vec<maplock_layout::Touched>> {
+fn members(value: &Layout, write: Write) -> Option<Met> {
     let Write { first, last, step, width, .. } = write;
     let (first, last) = (u64::try_from(first).ok()?, last.map(u64::try_from).transpose().ok()?);
     // A member of Rust's that has no name is none that anybody could be told of.
-    let have_names =
-        |met: &Vec<maplock_layout::Touched>| met.iter().all(|member| !member.path.split('.').any(str::is_empty));
+    let have_names = |met: &Met| met.members.iter().all(|member| !member.path.split('.').any(str::is_empty));
     touched(value, Accesses { first, last, step, width }).filter(have_names)
 }

@@ -177,8 +177,14 @@ impl State {
         state
     }
 
+    /// How many places can hold something: what it costs to look at all of them.
+    pub(super) fn size(&self) -> usize {
+        let frames = self.frames.iter().map(|frame| frame.saved.len() + frame.slots.len());
+        self.regs.len() + frames.sum::<usize>()
+    }
+
     /// Every place that can hold something, with a number of its own.
-    fn places(&mut self) -> impl Iterator<Item = (u64, &mut Held)> {
+    pub(super) fn places(&mut self) -> impl Iterator<Item = (u64, &mut Held)> {
         let regs = self.regs.iter_mut().zip(0..).map(|(held, at)| (at, held));
         let frames = self.frames.iter_mut().zip(1..).flat_map(|(frame, depth)| {
             let saved = frame.saved.iter_mut().zip(0..).map(move |(held, at)| (depth * 128 + at, held));
