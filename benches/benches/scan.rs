@@ -2,7 +2,7 @@
 //! looks the key up in the snapshot and compares the value. Then the window over 4,000,000 entries of which 1% change in a second. Needs root.
 //!
 //! Both are over the same maps, by turns; figures are medians of CPU time, of the process with all its threads, and the least of the
-//! time that passed. `MAPLOCK_BENCH_ENTRIES` is the number of entries in place of 4,000,000.
+//! time that passed. `MAPLOCK_BENCH_ENTRIES` is the number of entries in place of 4,000,000; `-- scans` and `-- windows` are for one of the two.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,16 +25,26 @@ fn main() {
     let (few, many, rounds) = if is_measuring() { (600_000, 4_000_000, 5) } else { (1_000, 60_000, 1) };
     let wanted = std::env::var("MAPLOCK_BENCH_ENTRIES").ok().and_then(|wanted| wanted.parse().ok());
     let (few, many) = wanted.map_or((few, many), |wanted| (few.min(wanted), wanted));
-    println!("\n| map | entries | value | | CPU time | times | passed, least |\n|---|---:|---:|---|---:|---:|---:|");
-    for (map_type, entries, value_size) in
-        [(T::HASH, few, 16), (T::HASH, few, 64), (T::HASH, many, 16), (T::LRU_HASH, few, 16), (T::ARRAY, many, 16)]
-    {
-        scans(map_type, entries, value_size, rounds);
+    let asked = |part: &str| {
+        let mut parts = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).peekable();
+        parts.peek().is_none() || parts.any(|asked| asked == part)
+    };
+    if asked("scans") {
+        println!(
+            "\n| map | entries | value | | CPU time | times | passed, least |\n|---|---:|---:|---|---:|---:|---:|"
+        );
+        for (map_type, entries, value_size) in
+            [(T::HASH, few, 16), (T::HASH, few, 64), (T::HASH, many, 16), (T::LRU_HASH, few, 16), (T::ARRAY, many, 16)]
+        {
+            scans(map_type, entries, value_size, rounds);
+        }
     }
-    println!(
-        "\n| entries | changed a second | rounds before the switch took | the window: least | median |\n|---:|---:|---:|---:|---:|"
-    );
-    windows(many, rounds);
+    if asked("windows") {
+        println!(
+            "\n| entries | changed a second | rounds before the switch took | the window: least | median | CPU time |\n|---:|---:|---:|---:|---:|---:|"
+        );
+        windows(many, rounds);
+    }
 }
 
 /// An old map with its copy and its snapshot.
@@ -85,7 +95,9 @@ fn scans(map_type: T, entries: u32, value_size: u32, rounds: usize) {
     let (mut cpu, mut passed) = ([const { Vec::new() }; 2], [const { Vec::new() }; 2]);
     for round in 0..rounds * 2 {
         let at = round % 2;
-        prepared.catch_up();
+        if at == 1 {
+            prepared.catch_up();
+        }
         let (start, start_cpu) = (Instant::now(), cpu_time());
         if at == 0 {
             let differ = least.run(&mut [0; 56], &[0; 64]).expect("it runs");
@@ -179,7 +191,7 @@ fn functions() -> Vec<u8> {
 fn windows(entries: u32, rounds: usize) {
     let maps = Maps::new(T::HASH, entries, 16);
     let transfer = maps.transfer();
-    let (mut before, mut windows) = (Vec::new(), Vec::new());
+    let (mut before, mut windows, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
     let each = entries / 10_000;
     for _ in 0..rounds {
         let stop = AtomicBool::new(false);
@@ -194,14 +206,17 @@ fn windows(entries: u32, rounds: usize) {
             let start = Instant::now();
             writer.join().expect("a writer");
             wait_for_running_programs().expect("membarrier");
+            let start_cpu = cpu_time();
             let settled = prepared.settle(&mut TransferOptions::default()).expect("settled");
             windows.push(start.elapsed().as_secs_f64());
+            cpu.push((cpu_time() - start_cpu).as_secs_f64());
             assert_eq!(settled.not_carried, 0);
         });
     }
     let least = windows.iter().copied().fold(f64::MAX, f64::min);
-    let [before, least, window] = [median(before.into_iter()), least, median(windows.into_iter())].map(in_units);
-    println!("| {entries} | {} | {before} | {least} | {window} |", each * 100);
+    let [before, windows, cpu] = [before, windows, cpu].map(|times| median(times.into_iter()));
+    let [before, least, window, cpu] = [before, least, windows, cpu].map(in_units);
+    println!("| {entries} | {} | {before} | {least} | {window} | {cpu} |", each * 100);
 }
 
 /// Sets so many entries every 10 ms.
