@@ -656,36 +656,6 @@ fn a_write_without_bounds_may_reach_the_members_behind_the_array() {
     );
 }
 
-/// A pointer that may lead to any of many maps is given up wherever it is kept, and the maps are known in part.
-#[test]
-fn a_pointer_to_too_many_maps_is_given_up_on_the_stack_too() {
-    let maps: String = (0..40).map(|at| format!("MAP(m{at}, HASH, struct value);\n")).collect();
-    let choose: String = (0..40)
-        .map(|at| format!("if (c->b == {at}) {{ struct value *v = lookup(&m{at}, &key); if (v) kept = v; }}\n"))
-        .collect();
-    let code = format!(
-        r#"{maps}
-        SEC("xdp") int p(struct ctx *c) {{
-            __u32 key = c->a;
-            struct value *volatile kept = 0;
-            {choose}
-            struct value *v = kept;
-            if (v) v->n++;
-            return 0;
-        }}"#
-    );
-    let names: Vec<_> = (0..40).map(|at| format!("m{at}")).collect();
-    let Some(clang) = Clang::newest() else { return };
-    let folder = tempfile::tempdir().expect("a folder");
-    let (source, out) = (folder.path().join("program.c"), folder.path().join("program.o"));
-    fs::write(&source, format!("{HEAD}{code}\nchar LICENSE[] SEC(\"license\") = \"GPL\";\n")).expect("written");
-    clang.compile(Order::Little, &source, &out);
-    let found = uses(&fs::read(&out).expect("an object"));
-    let known = |name: &String| found.get(name).is_some_and(|of| of.contains("partly") || of.contains("n"));
-    assert!(names.iter().all(known), "{found:?}");
-    assert!(found.values().any(|of| of.contains("partly")), "{found:?}");
-}
-
 /// What the programs of the fixtures do, as a person reads it in them; of the maps that are not here, they do nothing.
 const FIXTURES: [(&str, &[(&str, &str)]); 7] = [
     // It is given no map, and reads what a loader makes of its variables.

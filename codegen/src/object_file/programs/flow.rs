@@ -226,3 +226,36 @@ impl Follower<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use maplock_layout::map::MapType;
+
+    use super::super::number::Number;
+    use super::*;
+
+    #[test]
+    fn what_may_lead_to_too_many_maps_is_given_up_on_the_stack_too_and_the_stack_costs() {
+        let maps: Vec<_> = (0..=MAX_TARGETS).map(|at| MapDef::new(format!("m{at}"), MapType::HASH)).collect();
+        let code = Code::default();
+        let mut follower = Follower {
+            code: &code,
+            maps: &maps,
+            found: vec![Found::default(); maps.len()],
+            steps: 0,
+            limit: MAX_STEPS,
+            later: Vec::new(),
+            is_lost: false,
+            at: 0,
+        };
+        let mut state = State::first();
+        let targets = (0..maps.len()).map(|map| (Target::Value(map), Number::of(0))).collect();
+        let many = Held { targets, ..Held::any() };
+        state.frames[0].slots.extend((1..=64).map(|slot| (-slot, many.clone())));
+        let mut known = HashMap::new();
+        follower.arrive(0, state, &mut known, &mut BTreeSet::new());
+        assert!(follower.found.iter().all(|found| found.partly));
+        assert!(known[&0].0.frames[0].slots.values().all(|held| held.targets.is_empty()));
+        assert_eq!(follower.steps, (11 + 64) / PLACES);
+    }
+}
