@@ -74,7 +74,7 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
     if !settling.is_empty() {
         let maps = list(settling.into_iter());
         words.push(format!(
-            "what programs write to {maps} at the very moment of settling may be lost: this kernel takes no program for it that can't lose it"
+            "what programs write to {maps} at the very moment of settling may be lost: on this kernel, that is no single step"
         ));
     }
     if !unknown.is_empty() {

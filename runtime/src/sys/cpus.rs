@@ -66,9 +66,54 @@ pub fn run_on_cpu(cpu: u32) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &cpus)?)
 }
 
+/// Moves the calling thread from CPU to CPU, and lets it run where it did when it is dropped.
+#[derive(Debug)]
+pub struct Tour {
+    before: rustix::thread::CpuSet,
+    cpus: Vec<u32>,
+    next: usize,
+}
+
+impl Tour {
+    /// Over all CPUs on which the thread may run.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell them.
+    pub fn new() -> io::Result<Self> {
+        let before = rustix::thread::sched_getaffinity(None)?;
+        let cpus = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| before.is_set(*cpu));
+        Ok(Self { before, cpus: cpus.filter_map(|cpu| cpu.try_into().ok()).collect(), next: 0 })
+    }
+
+    /// To the next one. Where that went away meanwhile, the thread stays.
+    pub fn go_on(&mut self) {
+        if let Some(cpu) = self.cpus.get(self.next % self.cpus.len().max(1)) {
+            _ = run_on_cpu(*cpu);
+        }
+        self.next += 1;
+    }
+}
+
+impl Drop for Tour {
+    fn drop(&mut self) {
+        _ = rustix::thread::sched_setaffinity(None, &self.before);
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::cpu_list;
+    use super::{Tour, cpu_list};
+
+    #[test]
+    fn a_tour_ends_where_it_began() {
+        let on = || rustix::thread::sched_getaffinity(None).expect("told");
+        let before = on();
+        let mut tour = Tour::new().expect("told");
+        tour.go_on();
+        assert_eq!(on().count(), 1);
+        drop(tour);
+        assert_eq!(on(), before);
+    }
 
     #[test]
     fn cpus_are_counted_and_holes_are_not() {

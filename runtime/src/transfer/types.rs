@@ -139,6 +139,11 @@ pub(super) fn has_slack(map: &Map, entries: u64) -> bool {
     !has_own_lists && entries.saturating_add(slack) <= map.info().max_entries.into()
 }
 
+/// True for a map of which each CPU has entries of its own to give away: as many are to be taken from each.
+pub(super) fn is_spread(map: &Map) -> bool {
+    evicts(map.info().map_type) && map.info().flags & BPF_F_NO_COMMON_LRU != 0
+}
+
 pub(super) fn is_per_cpu(map_type: MapType) -> bool {
     map_type.is_per_cpu()
 }

@@ -6,10 +6,10 @@ use std::io;
 
 use super::super::error::TransferError;
 use super::super::pieces::Pieces;
-use super::super::types::{Copied, Method, Settled, Transfer, TransferOptions, is_array, is_per_cpu};
+use super::super::types::{Copied, Method, Settled, Transfer, TransferOptions, is_array, is_per_cpu, is_spread};
 use super::merge::Merging;
 use crate::sys::consts::BPF_ANY;
-use crate::sys::{Batch, Map, has_no_batches};
+use crate::sys::{Batch, Map, Tour, has_no_batches};
 
 /// Whether an entry may be there that is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,9 @@ pub(in crate::transfer) fn parts(map: &Map) -> usize {
     if is_per_cpu(map.info().map_type) { size.next_multiple_of(8) } else { size }
 }
 
+/// So many entries are written from one CPU where each has a part of the map's room.
+const SPREAD: usize = 64;
+
 /// How many indexes both of two arrays have. What only the old one has holds nothing: that is checked.
 fn indexes(from: &Map, to: &Map) -> Option<u32> {
     is_array(from.info().map_type).then(|| from.info().max_entries.min(to.info().max_entries))
@@ -120,6 +123,7 @@ pub(in crate::transfer) fn copy(
     let total = indexes.map(u64::from);
     let method = Cell::new(options.method.unwrap_or(Method::Batch));
     let mut entries = 0;
+    let mut tour = is_spread(to).then(Tour::new).transpose().map_err(TransferError::kernel(to, "listing CPUs"))?;
     let mut write = |keys: &[u8], values: &[u8]| {
         // Indexes come in their order.
         let count = keys.chunks_exact(key_size).take_while(|key| has_place(key, indexes)).count();
@@ -127,8 +131,18 @@ pub(in crate::transfer) fn copy(
         if count == 0 {
             return Ok(());
         }
-        for map in std::iter::once(to).chain(base) {
-            write_entries(map, keys, values, &method)?;
+        match &mut tour {
+            None => write_entries(to, keys, values, &method)?,
+            Some(tour) => {
+                let pieces = keys.chunks(SPREAD * key_size).zip(values.chunks(SPREAD * from.value_bytes()));
+                for (keys, values) in pieces {
+                    tour.go_on();
+                    write_entries(to, keys, values, &method)?;
+                }
+            }
+        }
+        if let Some(base) = base {
+            write_entries(base, keys, values, &method)?;
         }
         entries += (keys.len() / key_size) as u64;
         options.tell(entries, total);

@@ -10,14 +10,14 @@ use super::super::clear::clear;
 use super::super::emit::asm::Code;
 use super::super::emit::inputs::{Count, Cpus, Half, Over};
 use super::super::error::TransferError;
-use super::super::types::{Copied, Method, Settled, TransferOptions, evicts, has_slack, is_array};
+use super::super::types::{Copied, Method, Settled, TransferOptions, evicts, has_slack, is_array, is_spread};
 use super::counts;
 use super::programs::Programs;
 use super::recorded::{Known, Recorded};
 use super::run::{
     Each, iterate, iterator_btf_id, keys_array, online_cpus, run_for_keys, run_over_indexes, run_over_keys, usable_cpus,
 };
-use crate::sys::consts::{BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC};
+use crate::sys::consts::BPF_F_NO_PREALLOC;
 use crate::sys::{self, Map, NewMap, Prog};
 
 /// Hashes with room for so many entries are copied by two threads. To walk them is a small part of a copy, but half of a comparison, which
@@ -102,18 +102,12 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Each CPU of such a map has entries of its own to give away: as many are taken from each.
-    fn is_spread(&self) -> bool {
-        let to = self.to().info();
-        evicts(to.map_type) && to.flags & BPF_F_NO_COMMON_LRU != 0
-    }
-
     /// The program that copies; two for large hashes, with half of the keys each.
     pub(in crate::transfer) fn load_copying(&self) -> io::Result<Vec<Prog>> {
         if let Some(Ok(prog)) = self.programs.copy_plainly().map(|code| code.and_then(Code::load)) {
             return Ok(vec![prog]);
         }
-        if self.is_spread() {
+        if is_spread(self.to()) {
             return Ok(vec![self.programs.copy(self.source(self.from(), None))?.load()?]);
         }
         let from = self.from();
@@ -134,7 +128,7 @@ impl<'a> Driver<'a> {
         options: &mut TransferOptions<'_>,
     ) -> Result<Copied, TransferError> {
         let from = self.from();
-        let spread = self.is_spread();
+        let spread = is_spread(self.to());
         let copy = |options: &mut TransferOptions<'_>| {
             let cpus: Vec<u32> = if spread { online_cpus().into_iter().collect() } else { Vec::new() };
             let mut next = cpus.iter().cycle();
