@@ -63,7 +63,8 @@ pub struct MapReport {
     /// gone below nothing. In a per-CPU map that programs settled, the values of each CPU are counted.
     pub not_carried: u64,
     /// At most so many entries may be wrong since entries are deleted: their counts may be those of another entry that was under their key,
-    /// or new programs may have deleted what old ones had made and is back.
+    /// or new programs may have deleted what old ones had made and is back. Where new programs may delete, these are all entries to which
+    /// something was done after the switch, since each may be one that they had made anew.
     pub uncertain: u64,
     /// True of a map that is given up, and stays pinned with its entries all the same: nothing says that it is the daemon's.
     pub pin_stays: bool,
@@ -197,7 +198,10 @@ impl MapReport {
         }
         self.not_carried += settled.not_carried + settled.kept_new;
         self.below_nothing += settled.not_carried;
-        self.uncertain += settled.maybe_another + if self.new_may_delete() { settled.inserted } else { 0 };
+        // Where new programs delete, each entry that something was done to may be one that they had made anew.
+        let Settled { maybe_another, added, changed, inserted, deleted, .. } = *settled;
+        let done = if self.new_may_delete() { added + changed + inserted + deleted } else { 0 };
+        self.uncertain += maybe_another.max(done);
     }
 
     fn new_may_delete(&self) -> bool {
@@ -469,6 +473,9 @@ done in 1.2 s, of which 9 ms from the first link to the commit";
         assert_eq!(of(fine, &Hazard::default()), (true, 0, BTreeSet::new()));
         let deletes = Hazard { doubts: [Doubt::OldProgramsDelete].into(), ..Hazard::default() };
         assert_eq!(of(fine, &deletes), (false, 2, deletes.doubts.clone()));
+        let new_deletes = Hazard { doubts: [Doubt::NewProgramsDelete].into(), ..Hazard::default() };
+        let done = Settled { added: 3, changed: 1, inserted: 1, deleted: 1, ..fine };
+        assert_eq!((of(done, &deletes).1, of(done, &new_deletes).1), (2, 6));
         let padded = Hazard { loses_padding: true, ..Hazard::default() };
         assert_eq!(of(fine, &padded), (false, 2, [Doubt::KeysMeet].into()));
         // 12 entries.

@@ -163,9 +163,10 @@ pub(crate) fn return_converted(
         return Ok(Some(Settled { exact: true, ..Settled::default() }));
     }
     let prepared = open.prepare(Settling::default()).map_err(failed)?;
-    // Nobody writes the kept map as yet: what only the live one has was made since, and is where it belongs.
     let settled = open.settle(&prepared, Settling::default()).map_err(failed)?;
-    Ok(Some(Settled { inserted: 0, maybe_another: 0, exact: true, ..settled }))
+    // Nobody writes the kept map as yet: whatever was done to an entry is right.
+    let Settled { kept_new, not_carried, dropped, method, .. } = settled;
+    Ok(Some(Settled { kept_new, not_carried, dropped, method, exact: true, ..Settled::default() }))
 }
 
 /// What was tried where a map could not be settled.

@@ -133,7 +133,7 @@ fn others_who_have_a_map_that_is_left_behind_are_named_with_where_was_looked() {
     let plan = plan();
     let map = plan.map(&daemon.map("counts")).expect("the release has it");
     let shown = elsewhere.join("c").display().to_string();
-    assert_eq!(map.other_pins, [shown.clone()]);
+    assert_eq!(map.other_pins, std::slice::from_ref(&shown));
     for said in [
         format!("`{shown}` is a pin of the same map, and goes on showing the old entries"),
         format!(

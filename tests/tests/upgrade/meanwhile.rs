@@ -178,7 +178,7 @@ fn count(map: &Map, key: u32) -> Option<u64> {
 /// What was there when it was copied, what old programs did, what new ones did, and what is right.
 type Row = (Option<u64>, &'static [Act], &'static [Act], Option<u64>);
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 11] = [
     (Some(5), &[Deletes], &[Counts(1)], Some(1)),
     (Some(5), &[], &[Deletes, Counts(1)], Some(1)),
     (None, &[Counts(3)], &[Deletes], None),
@@ -188,6 +188,9 @@ const ROWS: [Row; 9] = [
     (Some(5), &[Deletes], &[], None),
     (Some(5), &[Deletes], &[Deletes], None),
     (Some(5), &[Counts(1)], &[Counts(1)], Some(7)),
+    // Made anew, it is not lower than it was.
+    (Some(5), &[Counts(1)], &[Deletes, Counts(7)], Some(7)),
+    (Some(5), &[Deletes], &[Deletes, Counts(5)], Some(5)),
 ];
 
 /// One row: old programs write before the links are switched, or as late as they can. Returns what the map holds, and the report.
