@@ -198,6 +198,13 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
                 problems.push("what was not converted back is lost, and nothing says so".to_owned());
             }
             drop(now);
+            let kept = truth::kept(&daemon.dir).len();
+            // From the oldest one, an upgrade gives up all others.
+            let may_be_oldest = scene.killed == "rollback" && scene.rolled_back > 0;
+            let is_told = scene.killed != "confirm" && !scene.before.is_empty();
+            if is_told && kept != scene.keep && !(may_be_oldest && kept == 1) {
+                problems.push(format!("{kept} generations are kept"));
+            }
             if scene.keep > 1 {
                 problems.extend(walk(scene, daemon, traffic, (release, before)));
             }
@@ -214,11 +221,6 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
 fn walk(scene: Scene, daemon: &Daemon, traffic: &Traffic, (mut release, before): (Release, u64)) -> Vec<String> {
     let mut problems = Vec::new();
     let (kept, older) = (truth::kept(&daemon.dir).len(), truth::older(&daemon.dir));
-    // From the oldest one, an upgrade gives up all others.
-    let may_be_oldest = scene.killed == "rollback" && scene.rolled_back > 0;
-    if scene.killed != "confirm" && kept != scene.keep && !(may_be_oldest && kept == 1) {
-        problems.push(format!("{kept} generations are kept"));
-    }
     let steps = if kept == 0 { 0 } else { older + 1 };
     for step in 0..steps {
         let back = match roll_back(&daemon.dir) {

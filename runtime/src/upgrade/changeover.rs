@@ -342,13 +342,15 @@ impl Changeover<'_> {
     /// The old generation is kept, or goes. Links that the new one has not are detached, and noted in all that are kept.
     fn keep(&self, old: &Dir, done: &mut Done) -> Result<(), Error> {
         let site = self.site;
-        if let What::Upgrade { keep } = self.commit.what {
+        // Where it is kept already, room was made for it before, and it is one of those that stay.
+        let is_there = is_there(old)?;
+        if let (What::Upgrade { keep }, true) = (self.commit.what, is_there) {
             kept::give_up(site, keep)?;
         }
         let kept = kept::all(site)?;
         let all: Vec<_> = std::iter::once(old).chain(kept.iter().map(|kept| &kept.dir)).collect();
         detach_vanished(&all, &site.dir, done)?;
-        if !is_there(old)? {
+        if !is_there {
             return Ok(());
         }
         match self.commit.what {

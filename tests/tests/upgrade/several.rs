@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use maplock::internals::inspect::generations;
 use maplock::internals::meta::Meta;
-use maplock::internals::sys::bpffs::Dir;
+use maplock::internals::sys::bpffs::{self, Dir};
 use maplock::{ErrorKind, Rollback, confirm_but};
 use maplock_tests::generations::{Daemon, Release, roll_back};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
@@ -141,6 +141,22 @@ fn an_upgrade_after_a_roll_back_gives_up_what_that_had_left() {
         daemon.start(TWO).expect("it is upgraded");
         assert_eq!(numbers(&daemon), (6, vec![5]));
     });
+}
+
+/// As an upgrade leaves it that is killed before its last step.
+#[test]
+fn what_an_upgrade_had_kept_before_it_was_killed_stays_kept() {
+    for keep in [1, 2] {
+        quietly(keep, |daemon| {
+            daemon.start(TWO).expect("it is upgraded");
+            daemon.start(ONE).expect("it is upgraded");
+            let (_, kept) = numbers(daemon);
+            bpffs::write_record(&daemon.dir.join("commit@record"), &format!("upgrade exchange {keep}"))
+                .expect("a new name");
+            daemon.start(ONE).expect("it is completed, and started again");
+            assert_eq!(numbers(daemon), (4, kept));
+        });
+    }
 }
 
 #[test]
