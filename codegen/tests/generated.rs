@@ -163,7 +163,9 @@ fn generated() -> Option<&'static (Project, Vec<Object>, Build)> {
                  include!(concat!(env!(\"OUT_DIR\"), \"/runtime/{name}/spec.rs\"));\n}}\n"
             );
             let package = format!("packages/{name}");
-            project.write(&format!("{package}/Cargo.toml"), format!("[package]\nname = \"{name}\"\n"));
+            let manifest =
+                format!("[package]\nname = \"{name}\"\n\n[package.metadata.maplock]\nunmerged-counter = \"allow\"\n");
+            project.write(&format!("{package}/Cargo.toml"), manifest);
             project.write(&format!("{package}/object.o"), fs::read(path).expect("it was listed a moment ago"));
             project.write(&format!("{package}/maps.lock"), lock(path).to_string());
             let module = format!(
