@@ -155,7 +155,8 @@ fn conntrack_entries_survive_a_new_layout_and_another_map_type() {
     let options = options.migration::<Value, OldValue>(&epoch.from.to_string(), &epoch.to.to_string());
     let report = options.begin().unwrap().stage().unwrap().commit().unwrap();
     let converted = report.maps.iter().find(|map| map.map == "conntrack").unwrap();
-    assert_eq!((converted.converted, converted.lost), (1000, Some(0)), "{converted:?}");
+    // How many the code gives up, it alone knows.
+    assert_eq!((converted.converted, converted.lost), (1000, None), "{converted:?}");
 
     let map = Map::open(&dir.join("conntrack")).unwrap();
     assert_eq!(map.info().map_type, maplock::layout::map::MapType::LRU_HASH);
