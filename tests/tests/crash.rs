@@ -1,11 +1,14 @@
 //! Killed at every system call: whatever an upgrade had done until then, the next start makes one whole generation of it, and no
 //! count, entry, link or pin is lost or left over.
+//!
+//! What varies an upgrade, a restart or a roll-back is killed at every fifth call; with `MAPLOCK_EVERY_CALL=1`, which takes three
+//! times as long, at every call too.
 #![cfg(target_arch = "x86_64")]
 
 use std::fs;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::{env, thread};
 
 use maplock_tests::generations::{Daemon, Release, roll_back};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
@@ -48,6 +51,13 @@ impl Scene {
         let last = *self.before.last()?;
         Some(if self.rolled_back.is_multiple_of(2) { last } else { last.other() })
     }
+
+    /// From one call that it is killed at to the next, of those that may leave something. [`killed_at`] goes on by the call's number
+    /// modulo 3 and 4, with which 5 has no factor in common.
+    fn stride(&self) -> usize {
+        let is_varied = self.keep > 1 || self.is_shared || self.by_hand || self.is_called_again;
+        if is_varied && env::var_os("MAPLOCK_EVERY_CALL").is_none() { 5 } else { 1 }
+    }
 }
 
 /// How a scene is brought to an end after the kill.
@@ -64,7 +74,7 @@ fn killed_everywhere(scene: Scene) -> usize {
                 let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::threaded());
                 Traffic::drive(&cgroup, |traffic| {
                     loop {
-                        let point = next.fetch_add(1, Ordering::Relaxed);
+                        let point = next.fetch_add(scene.stride(), Ordering::Relaxed);
                         let mut daemon = Daemon::new(bpffs.path().join(format!("case{point}")), &cgroup);
                         (daemon.each_pin, daemon.by_hand, daemon.keep) = (scene.each_pin, scene.by_hand, scene.keep);
                         let (at, problems) = killed_at(scene, point, &daemon, traffic);
@@ -258,7 +268,7 @@ fn run(scene: Scene, at_least: usize) {
         return;
     }
     let kills = killed_everywhere(scene);
-    assert!(kills >= at_least, "killed {kills} times only");
+    assert!(kills >= at_least / scene.stride(), "killed {kills} times only");
 }
 
 const ONE: Release = Release::One;
@@ -297,38 +307,38 @@ const TWO_BACK: Scene = Scene { rolled_back: 1, ..ONE_BACK };
 const FORTH: Scene = Scene { rolled_back: 2, ..ONE_BACK };
 
 #[test]
-fn an_upgrade_that_keeps_two_generations_killed_at_every_system_call_converges() {
+fn an_upgrade_that_keeps_two_generations_killed_at_any_system_call_converges() {
     run(THIRD, 100);
 }
 
 #[test]
-fn an_upgrade_pin_by_pin_that_keeps_two_generations_killed_at_every_system_call_converges() {
+fn an_upgrade_pin_by_pin_that_keeps_two_generations_killed_at_any_system_call_converges() {
     run(Scene { each_pin: true, ..THIRD }, 100);
 }
 
 #[test]
-fn an_upgrade_after_a_roll_back_killed_at_every_system_call_gives_up_what_that_had_left() {
+fn an_upgrade_after_a_roll_back_killed_at_any_system_call_gives_up_what_that_had_left() {
     // The live generation and the oldest one are kept then, and the newest goes.
     run(Scene { killed: "one", ..TWO_BACK }, 100);
 }
 
 #[test]
-fn a_restart_beside_two_kept_generations_killed_at_every_system_call_leaves_both() {
+fn a_restart_beside_two_kept_generations_killed_at_any_system_call_leaves_both() {
     run(Scene { killed: "one", ..THIRD }, 50);
 }
 
 #[test]
-fn a_roll_back_from_a_third_generation_killed_at_every_system_call_converges() {
+fn a_roll_back_from_a_third_generation_killed_at_any_system_call_converges() {
     run(ONE_BACK, 50);
 }
 
 #[test]
-fn a_roll_back_two_generations_back_killed_at_every_system_call_converges() {
+fn a_roll_back_two_generations_back_killed_at_any_system_call_converges() {
     run(TWO_BACK, 50);
 }
 
 #[test]
-fn a_roll_back_two_generations_back_pin_by_pin_killed_at_every_system_call_converges() {
+fn a_roll_back_two_generations_back_pin_by_pin_killed_at_any_system_call_converges() {
     run(Scene { is_shared: true, ..TWO_BACK }, 50);
 }
 
@@ -338,17 +348,17 @@ fn a_roll_back_two_generations_back_killed_and_called_again_ends_where_one_ends(
 }
 
 #[test]
-fn a_roll_back_that_undoes_another_killed_at_every_system_call_converges() {
+fn a_roll_back_that_undoes_another_killed_at_any_system_call_converges() {
     run(FORTH, 50);
 }
 
 #[test]
-fn a_roll_back_pin_by_pin_that_undoes_another_killed_at_every_system_call_converges() {
+fn a_roll_back_pin_by_pin_that_undoes_another_killed_at_any_system_call_converges() {
     run(Scene { is_shared: true, ..FORTH }, 50);
 }
 
 #[test]
-fn a_confirmation_of_three_generations_killed_at_every_system_call_converges() {
+fn a_confirmation_of_three_generations_killed_at_any_system_call_converges() {
     run(Scene { killed: "confirm", ..THIRD }, 20);
 }
 
@@ -363,7 +373,7 @@ fn an_upgrade_pin_by_pin_killed_at_every_system_call_converges() {
 }
 
 #[test]
-fn an_upgrade_in_a_shared_directory_killed_at_every_system_call_converges() {
+fn an_upgrade_in_a_shared_directory_killed_at_any_system_call_converges() {
     run(Scene { is_shared: true, ..UPGRADE }, 100);
 }
 
@@ -378,18 +388,18 @@ fn a_restart_pin_by_pin_killed_at_every_system_call_leaves_the_way_back() {
 }
 
 #[test]
-fn a_restart_in_a_shared_directory_killed_at_every_system_call_leaves_the_way_back() {
+fn a_restart_in_a_shared_directory_killed_at_any_system_call_leaves_the_way_back() {
     run(Scene { is_shared: true, ..RESTART }, 50);
 }
 
 /// A start of the older release has no such code: it takes the upgrade back, and says what is lost by that.
 #[test]
-fn an_upgrade_that_converts_by_hand_killed_at_every_system_call_converges() {
+fn an_upgrade_that_converts_by_hand_killed_at_any_system_call_converges() {
     run(Scene { by_hand: true, ..UPGRADE }, 100);
 }
 
 #[test]
-fn an_upgrade_pin_by_pin_that_converts_by_hand_killed_at_every_system_call_converges() {
+fn an_upgrade_pin_by_pin_that_converts_by_hand_killed_at_any_system_call_converges() {
     run(Scene { by_hand: true, each_pin: true, ..UPGRADE }, 100);
 }
 
@@ -410,7 +420,7 @@ fn a_roll_back_that_a_newer_start_undid_leads_to_the_older_release_again() {
 }
 
 #[test]
-fn a_roll_back_pin_by_pin_killed_at_every_system_call_converges() {
+fn a_roll_back_pin_by_pin_killed_at_any_system_call_converges() {
     run(Scene { is_shared: true, ..ROLL_BACK }, 50);
 }
 

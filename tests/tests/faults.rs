@@ -1,11 +1,14 @@
-//! Each system call fails once, with errors that the kernel could well say: the upgrade then succeeds another way, or fails and
+//! Each system call fails once, with an error that the kernel could well say: the upgrade then succeeds another way, or fails and
 //! says what it tried, and the live generation is exactly as before. And what really goes wrong on a node.
+//!
+//! Of several errors a call gets one, and the next call of its kind another one. Where several generations are kept, a third of the
+//! calls fail. With `MAPLOCK_EVERY_CALL=1`, which takes some four times as long, each call fails, with each error.
 #![cfg(target_arch = "x86_64")]
 
 use std::os::unix::process::CommandExt as _;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+use std::sync::{LazyLock, Mutex};
+use std::{env, slice, thread};
 
 use maplock::ErrorKind;
 use maplock::internals::sys::{Map, NewProg, Prog};
@@ -16,6 +19,15 @@ use maplock_tests::traffic::Traffic;
 use maplock_tests::truth::{self, Pins};
 use nix::errno::Errno;
 use nix::libc;
+
+/// True where each call is to fail, with each error.
+static EVERY: LazyLock<bool> = LazyLock::new(|| env::var_os("MAPLOCK_EVERY_CALL").is_some());
+
+/// The errors that a call is to get, each in a run of its own.
+fn errors_of(call: &Call) -> &'static [Errno] {
+    let errors = plausible(call);
+    if *EVERY || errors.is_empty() { errors } else { slice::from_ref(&errors[call.index % errors.len()]) }
+}
 
 /// What the kernel could well say to a call, by bpf(2)'s command or the call's number. One error for those that only look.
 fn plausible(call: &Call) -> &'static [Errno] {
@@ -131,6 +143,11 @@ impl What {
         }
     }
 
+    /// From one fault to the next.
+    fn stride(self) -> usize {
+        if self.before().1 > 1 && !*EVERY { 3 } else { 1 }
+    }
+
     fn is_restart(self) -> bool {
         matches!(self, Self::Restart | Self::RestartByPin)
     }
@@ -144,7 +161,7 @@ fn each_call_fails_once(what: What) -> Outcomes {
                 let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::threaded());
                 Traffic::drive(&cgroup, |traffic| {
                     loop {
-                        let point = next.fetch_add(1, Ordering::Relaxed);
+                        let point = next.fetch_add(what.stride(), Ordering::Relaxed);
                         let mut daemon = Daemon::new(bpffs.path().join(format!("case{point}")), &cgroup);
                         (daemon.each_pin, daemon.keep) = (what.is_by_pin(), what.before().1);
                         let Some((call, error)) = fails_at(what, point, &daemon, traffic, &outcomes) else { break };
@@ -200,7 +217,7 @@ fn fails_at(
     let mut command = daemon.command(env!("CARGO_BIN_EXE_generation"), word);
     let ended = trace::run(command.arg("traced"), |call| {
         is_counted |= call.is_bpf() && call.first == BPF_LINK_UPDATE;
-        let errors = if is_counted { plausible(&call) } else { &[] };
+        let errors = if is_counted { errors_of(&call) } else { &[] };
         passed += errors.len();
         match errors.get((point + errors.len()).wrapping_sub(passed)) {
             Some(error) if failed.is_none() && passed > point => {
@@ -321,7 +338,7 @@ fn check(what: What) {
         outcomes.faults,
         wrong[..wrong.len().min(9)].join("\n")
     );
-    assert!(outcomes.faults.load(Ordering::Relaxed) > 150);
+    assert!(outcomes.faults.load(Ordering::Relaxed) > 90 / what.stride());
 }
 
 #[test]
