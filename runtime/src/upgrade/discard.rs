@@ -40,6 +40,8 @@ fn is_over(name: &str) -> bool {
 pub(crate) fn discard(site: &Site) -> Result<(), Error> {
     remove_strays(&site.dir)?;
     if !is_returning(&site.next)? {
+        // New hooks end now: a link that goes with its last pin may run on for a while, on maps that a kept generation may have too.
+        detach_vanished(&[&site.next], &site.dir, &mut Done::default())?;
         return directory::remove(&site.next);
     }
     directory::remove(&site.next.dir(names::LEFT))?;
