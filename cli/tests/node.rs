@@ -205,6 +205,9 @@ fn places_that_are_none_are_errors() {
         "inspect v1.lock",
         "rollback plain",
         "confirm plain",
+        "rollback fs/nothing",
+        "confirm fs/nothing",
+        "recover fs/nothing --discard",
     ]));
 }
 

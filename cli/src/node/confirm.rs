@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::args::ConfirmArgs;
-use super::failed;
+use super::{failed, no_directory};
 use crate::Said;
 use crate::error::Error;
 
@@ -21,5 +21,8 @@ pub(super) fn run(args: &ConfirmArgs) -> Result<Said, Error> {
     let keep = args.keep;
     let removed = maplock::confirm_but(keep, &args.dir, args.wait.time)
         .map_err(|error| failed(format!("could not confirm {dir}"), error))?;
+    if removed == 0 && !args.dir.exists() {
+        return Err(no_directory(&args.dir));
+    }
     Ok(Said::well(args.message_format.tell(&Confirmed { dir: args.dir.clone(), removed, keep })?))
 }

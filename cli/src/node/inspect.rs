@@ -6,7 +6,7 @@ use maplock::internals::inspect::{Generations, Inventory, generations};
 use maplock::internals::sys;
 
 use super::args::InspectArgs;
-use super::{failed, names};
+use super::{failed, names, no_directory};
 use crate::Said;
 use crate::error::Error;
 
@@ -47,8 +47,7 @@ pub(super) fn run(args: &InspectArgs) -> Result<Said, Error> {
     let mut found =
         generations(&args.dir).map_err(|error| failed(format!("could not look at the pins in {dir}"), error))?;
     if !found.live.exists {
-        return Err(Error::new(format!("there is no directory {dir}"))
-            .help("give the directory of a daemon's pins, such as /sys/fs/bpf/NAME"));
+        return Err(no_directory(&args.dir));
     }
     found.live.count_entries(|map| maplock::internals::transfer::count(map, COUNTING));
     let (links, programs) = (links(&found.live)?, programs(&found.live)?);

@@ -14,6 +14,8 @@ mod recover;
 mod rollback;
 mod watch;
 
+use std::path::Path;
+
 pub use args::Cli;
 use args::Verb;
 pub(crate) use confirm::Confirmed;
@@ -52,6 +54,12 @@ pub fn main(cli: &Cli) -> Ended {
         Verb::Recover(args) => recover::run(args),
     };
     crate::end(said, failing)
+}
+
+/// That there are no pins at all where somebody says that there are some.
+fn no_directory(dir: &Path) -> Error {
+    Error::new(format!("there is no directory {}", dir.display()))
+        .help("give the directory of a daemon's pins, such as /sys/fs/bpf/NAME")
 }
 
 /// What could not be done, with what the runtime says of it.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use maplock::{Recovery, Report, WayOut};
 
 use super::args::RecoverArgs;
-use super::failed;
+use super::{failed, no_directory};
 use crate::Said;
 use crate::error::Error;
 
@@ -22,5 +22,9 @@ pub(super) fn run(args: &RecoverArgs) -> Result<Said, Error> {
         .wait(args.wait.time)
         .run()
         .map_err(|error| failed(format!("could not recover {dir}"), error))?;
+    // Where a first installation was interrupted, there is none either.
+    if !report.resumed && !report.taken_back && !args.dir.exists() {
+        return Err(no_directory(&args.dir));
+    }
     Ok(Said::well(args.message_format.tell(&Ended { dir: args.dir.clone(), report })?))
 }

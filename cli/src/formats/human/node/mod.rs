@@ -31,12 +31,14 @@ pub(super) const FORMS: Node = Node {
         let (dir, report) = (recovered.dir.display(), &recovered.report);
         Ok(if report.taken_back {
             format!(
-                "{GOOD}took back{GOOD:#} what had ended at its commit in {BOLD}{dir}{BOLD:#}: what was live before is live again\n{report}\n"
+                "{GOOD}took back{GOOD:#} the upgrade of {BOLD}{dir}{BOLD:#} that was interrupted at its commit: what was live before is live again\n{report}\n"
             )
         } else if report.resumed {
-            format!("{GOOD}completed{GOOD:#} what had ended at its commit in {BOLD}{dir}{BOLD:#}\n{report}\n")
+            format!(
+                "{GOOD}completed{GOOD:#} the upgrade of {BOLD}{dir}{BOLD:#} that was interrupted at its commit\n{report}\n"
+            )
         } else {
-            format!("{BOLD}{dir}{BOLD:#}: nothing had ended at its commit, nothing was given up\n")
+            format!("{BOLD}{dir}{BOLD:#}: no upgrade is unfinished, there is nothing to do\n")
         })
     }),
     confirmed: Some(|confirmed| {
@@ -67,7 +69,8 @@ pub(super) const FORMS: Node = Node {
 /// One step of a roll-back.
 fn step(dir: &std::path::Display<'_>, report: &Report) -> String {
     if report.taken_back {
-        let done = format!("{GOOD}took back{GOOD:#} the upgrade of {BOLD}{dir}{BOLD:#} that had ended at its commit");
+        let done =
+            format!("{GOOD}took back{GOOD:#} the upgrade of {BOLD}{dir}{BOLD:#} that was interrupted at its commit");
         return format!("{done}: what was live before is live again\n{report}\n");
     }
     let how = match &report.way_back {
