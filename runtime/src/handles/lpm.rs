@@ -88,7 +88,8 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
         self.by_key().put(key, value, Put::Any).map(drop)
     }
 
-    /// Writes the entry of just this prefix where there is none. False where there is one, which stays as it is.
+    /// Writes the entry of just this prefix where there is none. False where there is one, which stays as it is. A kernel without commit
+    /// eae6a075e953 (Linux 6.13, and stable kernels since December 2024) does not look, and writes in any case.
     ///
     /// # Errors
     /// As [`Self::insert`].
@@ -96,7 +97,7 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
         self.by_key().put(key, value, Put::IfAbsent)
     }
 
-    /// Writes over the entry of just this prefix. False where there is none.
+    /// Writes over the entry of just this prefix. False where there is none; on such a kernel, see [`Self::insert_new`], it is written then.
     ///
     /// # Errors
     /// As [`Self::insert`].
