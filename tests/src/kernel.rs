@@ -21,9 +21,9 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
-use std::{fs, panic, process, thread};
+use std::{env, fs, panic, process, thread};
 
-use maplock::internals::sys::{Map, NewMap};
+use maplock::internals::sys::{Btf, Link, LinkTarget, Map, NewMap};
 use maplock::layout::map::MapType;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -48,14 +48,69 @@ pub fn available() -> bool {
     available
 }
 
-/// True where the kernel that runs has a helper of that name for programs, such as `bpf_loop`: its own BTF lists them. Where it has none, that
-/// is not known, and it counts as there.
+/// True where the kernel that runs has a helper of that name for programs, such as `bpf_loop`.
 #[must_use]
 pub fn has_helper(name: &str) -> bool {
+    has_enumerator(&format!("BPF_FUNC_{}", name.trim_start_matches("bpf_")))
+}
+
+/// True where the kernel that runs has an enumerator of that name, such as `BPF_TCX_INGRESS`: its own BTF lists them. Where it has no BTF, that
+/// is not known, and it counts as there.
+#[must_use]
+pub fn has_enumerator(name: &str) -> bool {
     static BTF: OnceLock<Vec<u8>> = OnceLock::new();
     let btf = BTF.get_or_init(|| fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default());
-    let listed = format!("\0BPF_FUNC_{}\0", name.trim_start_matches("bpf_"));
+    let listed = format!("\0{name}\0");
     btf.is_empty() || btf.windows(listed.len()).any(|window| window == listed.as_bytes())
+}
+
+/// True where the kernel that runs has what `enumerator` names; where not, it says that the test is skipped.
+///
+/// # Panics
+/// Where it has not and `MAPLOCK_REQUIRE_KERNEL=1`.
+#[must_use]
+pub fn takes(enumerator: &str, what: &str) -> bool {
+    let takes = has_enumerator(enumerator);
+    if !takes {
+        toolchain::skip(what);
+    }
+    takes
+}
+
+/// True where the kernel that runs keeps declaration tags in BTF; where not, it says that the test is skipped.
+///
+/// # Panics
+/// Where it does not and `MAPLOCK_REQUIRE_KERNEL=1`.
+#[must_use]
+pub fn keeps_tags() -> bool {
+    // A header of version 1, with 28 bytes of types and 3 of strings: the empty struct `x`, and the tag `x` on it.
+    let words = [0x0001_eb9f, 24, 0, 28, 28, 3, 1, 4 << 24, 0, 1, 17 << 24, 1, u32::MAX];
+    let mut bytes: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+    bytes.extend(*b"\0x\0");
+    let keeps = Btf::load(&bytes).is_ok();
+    if !keeps {
+        toolchain::skip("declaration tags in BTF (Linux 5.16)");
+    }
+    keeps
+}
+
+/// True while a link is attached somewhere. One that was detached, or whose last pin is gone, may still have its number for a while: the kernel
+/// frees it when it comes to that.
+#[must_use]
+pub fn is_attached(id: u32) -> bool {
+    let Ok(link) = Link::from_id(id) else { return false };
+    match link.info().map(|info| info.target) {
+        Ok(LinkTarget::Cgroup { id, .. }) => id != 0,
+        Ok(LinkTarget::Device { ifindex, .. }) => ifindex != 0,
+        Ok(LinkTarget::Netns { inode, .. }) => inode != 0,
+        _ => true,
+    }
+}
+
+/// How often a test does something: `full` times, or `short` times where `MAPLOCK_SHORT=1`, as in a machine that is emulated.
+#[must_use]
+pub fn times(full: u32, short: u32) -> u32 {
+    if env::var_os("MAPLOCK_SHORT").is_some_and(|value| value == "1") { short } else { full }
 }
 
 /// A name that nothing else has: of this process and of this call.

@@ -28,6 +28,10 @@ pub const BPF_F_REPLACE: u32 = 1 << 2;
 pub const BPF_TRACE_ITER: u32 = 28;
 /// `enum bpf_attach_type`: a netfilter hook.
 pub const BPF_NETFILTER: u32 = 45;
+/// `enum bpf_attach_type`: traffic control on a device, without a qdisc.
+pub const BPF_TCX_INGRESS: u32 = 46;
+/// The same, of what leaves.
+pub const BPF_TCX_EGRESS: u32 = 47;
 
 /// Free entries that a CPU takes of an LRU map at a time (`LOCAL_FREE_TARGET` in kernel/bpf/bpf_lru_list.c).
 pub const LOCAL_FREE_TARGET: u32 = 128;

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::consts::{BPF_F_REPLACE, BPF_NETFILTER, BPF_TRACE_ITER};
+use super::consts::{BPF_F_REPLACE, BPF_NETFILTER, BPF_TCX_INGRESS, BPF_TRACE_ITER};
 use super::named::Named;
 use super::syscall::{Cmd, addr, bpf, bpf_fd, fd_by_id, next_id, object_info, raw};
 
@@ -263,6 +263,15 @@ impl AsFd for Link {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// False where this kernel has no tcx: it came with Linux 6.6, commit e420bed02507. True where that can't be told.
+#[must_use]
+pub fn has_tcx() -> bool {
+    // What is attached to the device of index 0, which there never is: ENODEV where the kernel knows the attach type.
+    let mut attr = [0, BPF_TCX_INGRESS, 0, 0, 0, 0, 0, 0];
+    // SAFETY: the one pointer is null, and the command writes no programs where there is room for none.
+    !unsafe { bpf(Cmd::ProgQuery, &mut attr) }.is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput)
 }
 
 /// True where the network namespace of the calling thread has a device of that index.

@@ -28,7 +28,7 @@ pub use batch::{Batch, has_no_batches};
 pub use btf::Btf;
 pub use cpus::{Tour, online_cpus, possible_cpu_numbers, possible_cpus, run_on_cpu};
 pub use fdinfo::FdInfo;
-pub use link::{Link, LinkInfo, LinkTarget, LinkType, NewLink, has_device};
+pub use link::{Link, LinkInfo, LinkTarget, LinkType, NewLink, has_device, has_tcx};
 pub use map::{Map, MapInfo, NewMap};
 pub use mmap::Mmap;
 pub use notify::Notify;

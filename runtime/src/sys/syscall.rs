@@ -24,6 +24,7 @@ pub(super) enum Cmd {
     ProgGetFdById = 13,
     MapGetFdById = 14,
     ObjGetInfoByFd = 15,
+    ProgQuery = 16,
     BtfLoad = 18,
     BtfGetFdById = 19,
     MapLookupAndDeleteElem = 21,

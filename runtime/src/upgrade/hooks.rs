@@ -128,6 +128,10 @@ impl Hook {
         }
     }
 
+    fn is_tcx(&self) -> bool {
+        [AttachType::TCX_INGRESS, AttachType::TCX_EGRESS].contains(&self.attach_type)
+    }
+
     /// Why it could not be attached there.
     pub(crate) fn refused(&self, name: &str, error: io::Error) -> Error {
         match self.target {
@@ -137,6 +141,10 @@ impl Hook {
                      of the device"
                 );
                 Error::new(ErrorKind::Place, message)
+            }
+            Target::Device(_) if self.is_tcx() && !crate::sys::has_tcx() => {
+                let message = format!("can't attach hook `{name}`: this kernel has no tcx, which needs Linux 6.6");
+                Error::new(ErrorKind::Kernel, message)
             }
             _ => Error::kernel(format!("can't attach hook `{name}`"), error),
         }

@@ -94,7 +94,7 @@ fn hooks_are_updated_attached_and_detached() {
     let now = link(dir.join("create")).info().expect("info");
     assert_eq!((now.id, now.prog_id == created.prog_id), (created.id, false));
     assert!(!dir.join("bind").exists());
-    assert!(Link::from_id(bound.id).is_err(), "no one holds it any more");
+    assert!(!kernel::is_attached(bound.id));
 
     // A roll-back attaches it where it was.
     let report = Rollback::new(&dir).run().expect("back");
@@ -136,7 +136,7 @@ fn a_hook_that_a_restart_leaves_out_or_attaches_again_is_there_after_a_roll_back
                 assert!(what(&report, "bind").len() <= 1, "{report}");
                 assert_eq!(dir.join("bind").exists(), hooks.len() == 2);
             }
-            assert!(starts.iter().all(|hooks| hooks.len() == 2) || Link::from_id(bound).is_err(), "detached");
+            assert!(starts.iter().all(|hooks| hooks.len() == 2) || !kernel::is_attached(bound), "detached");
             let report = Rollback::new(&dir).run().expect("back");
             assert_eq!(what(&report, "bind"), [then], "{report}");
             for (hook, prog) in [("create", first[0]), ("bind", first[1])] {
@@ -173,7 +173,64 @@ fn a_hook_of_another_cgroup_is_replaced() {
 }
 
 #[test]
-fn xdp_and_tcx_and_sk_lookup_are_updated_in_their_network_namespace() {
+fn xdp_and_sk_lookup_are_updated_in_their_network_namespace() {
+    if !kernel::available() {
+        return;
+    }
+    updated_in_a_netns(&["xdp", "lookup"]);
+}
+
+#[test]
+fn tcx_is_updated_in_its_network_namespace() {
+    if !kernel::available() || !kernel::takes("BPF_TCX_INGRESS", TCX) {
+        return;
+    }
+    updated_in_a_netns(&["tcx"]);
+}
+
+const TCX: &str = "tcx (Linux 6.6)";
+
+/// A hook of a network device or namespace that the test is in.
+fn device_hook(staged: &mut Staged, name: &str, ifindex: u32) {
+    let m = staged.map("m").expect("staged").try_clone().expect("a descriptor");
+    let (prog, hook) = match name {
+        "xdp" => (prog(XDP, 37, &m, 2), Hook::xdp(ifindex, 0)),
+        "tcx" => (prog(SCHED_CLS, 46, &m, 0), Hook::tcx(ifindex, AttachType::TCX_INGRESS)),
+        _ => {
+            let own = std::fs::File::open("/proc/thread-self/ns/net").expect("opened");
+            (prog(SK_LOOKUP, 36, &m, 1), Hook::netns(&own, AttachType::SK_LOOKUP).expect("a descriptor"))
+        }
+    };
+    staged.hook(name, prog, hook).expect("it fits");
+}
+
+fn updated_in_a_netns(names: &[&str]) {
+    let netns = Netns::new();
+    netns.veth("one", "two");
+    let ifindex = netns.ifindex("one");
+    netns.run(|| {
+        let bpffs = Bpffs::mount();
+        let dir = bpffs.path().join("daemon");
+        let upgrade = || {
+            let mut staged = staged(&dir);
+            names.iter().for_each(|name| device_hook(&mut staged, name, ifindex));
+            staged.commit().expect("committed")
+        };
+        let info = |name| link(dir.join(name)).info().expect("info");
+        let first = upgrade();
+        let ids: Vec<_> = names.iter().map(info).collect();
+        let second = upgrade();
+        for (name, before) in names.iter().zip(ids) {
+            assert_eq!((what(&first, name), what(&second, name)), (vec!["attached"], vec!["updated"]), "{name}");
+            let now = info(name);
+            assert_eq!((now.id, now.prog_id == before.prog_id), (before.id, false), "{name}");
+        }
+    });
+}
+
+/// Before Linux 6.6 this says so, and what was live stays.
+#[test]
+fn a_hook_that_this_kernel_has_not_is_named() {
     if !kernel::available() {
         return;
     }
@@ -183,25 +240,16 @@ fn xdp_and_tcx_and_sk_lookup_are_updated_in_their_network_namespace() {
     netns.run(|| {
         let bpffs = Bpffs::mount();
         let dir = bpffs.path().join("daemon");
-        let upgrade = || {
-            let mut staged = staged(&dir);
-            let m = staged.map("m").expect("staged").try_clone().expect("a descriptor");
-            let own = std::fs::File::open("/proc/thread-self/ns/net").expect("opened");
-            staged.hook("xdp", prog(XDP, 37, &m, 2), Hook::xdp(ifindex, 0)).expect("it fits");
-            staged
-                .hook("tcx", prog(SCHED_CLS, 46, &m, 0), Hook::tcx(ifindex, AttachType::TCX_INGRESS))
-                .expect("it fits");
-            let lookup = Hook::netns(&own, AttachType::SK_LOOKUP).expect("a descriptor");
-            staged.hook("lookup", prog(SK_LOOKUP, 36, &m, 1), lookup).expect("it fits");
-            staged.commit().expect("committed")
-        };
-        let first = upgrade();
-        let ids = ["xdp", "tcx", "lookup"].map(|name| link(dir.join(name)).info().expect("info"));
-        let second = upgrade();
-        for (name, before) in ["xdp", "tcx", "lookup"].into_iter().zip(ids) {
-            assert_eq!((what(&first, name), what(&second, name)), (vec!["attached"], vec!["updated"]), "{name}");
-            let now = link(dir.join(name)).info().expect("info");
-            assert_eq!((now.id, now.prog_id == before.prog_id), (before.id, false), "{name}");
+        let mut staged = staged(&dir);
+        device_hook(&mut staged, "tcx", ifindex);
+        match staged.commit() {
+            Ok(_) => assert!(kernel::has_enumerator("BPF_TCX_INGRESS")),
+            Err(error) => {
+                assert!(!kernel::has_enumerator("BPF_TCX_INGRESS"), "{error}");
+                let said = "can't attach hook `tcx`: this kernel has no tcx, which needs Linux 6.6";
+                assert!(error.to_string().contains(said), "{error}");
+                assert!(!dir.exists() && !bpffs.path().join("daemon@next").exists());
+            }
         }
     });
 }
@@ -288,13 +336,13 @@ fn a_roll_back_pin_by_pin_to_what_maplock_has_not_made_ends_the_new_hooks() {
     let report = Rollback::new(&dir).run().expect("back");
     assert_eq!(what(&report, "create"), ["detached"], "{report}");
     assert!(!dir.join("create").exists() && !dir.join("create@prog").exists());
-    assert!(Link::from_id(new.id).is_err(), "no one holds it any more");
+    assert!(!kernel::is_attached(new.id));
     assert!(dir.join("m").exists() && dir.join("somebodys").exists());
 }
 
 #[test]
 fn a_link_that_the_kernel_cannot_update_is_replaced_new_before_old() {
-    if !kernel::available() {
+    if !kernel::available() || !kernel::takes("BPF_PROG_TYPE_NETFILTER", "netfilter programs (Linux 6.4)") {
         return;
     }
     Netns::new().run(|| {
@@ -315,6 +363,7 @@ fn a_link_that_the_kernel_cannot_update_is_replaced_new_before_old() {
         assert_eq!(what(&report, "filter"), ["replaced"], "{report}");
         let now = link(dir.join("filter")).info().expect("info");
         assert_ne!(now.id, before.id);
+        // It can't be detached, and goes with its last pin.
         assert!(Link::from_id(before.id).is_err(), "the old one is gone");
     });
 }
