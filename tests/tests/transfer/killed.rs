@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use maplock::internals::sys::Map;
 use maplock::internals::transfer::{Method, Sum, Transfer};
+use maplock_tests::kernel;
 
 use crate::support::*;
 
@@ -14,7 +15,6 @@ const CHILD: &str = "MAPLOCK_TEST_SETTLES";
 const TEST: &str = "killed::a_settlement_that_is_killed_and_run_again_is_exact";
 const SUMS: [Sum; 1] = [Sum { offset: 0, width: 8, signed: false }];
 const READY: &str = "ready";
-const ROUNDS: u32 = 50;
 const ENTRIES: u32 = 8_000;
 
 fn settle_as_child(ids: &str) {
@@ -48,7 +48,8 @@ fn a_settlement_that_is_killed_and_run_again_is_exact() {
         return;
     }
     let mut half_done = 0;
-    for (round, map_type) in (0..ROUNDS).zip(COPIED.into_iter().cycle()) {
+    // In short, each type once.
+    for (round, map_type) in (0..kernel::times(50, 7)).zip(COPIED.into_iter().cycle()) {
         if !has_programs(map_type) {
             continue;
         }

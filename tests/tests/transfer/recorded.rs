@@ -6,6 +6,7 @@ use maplock::Migrations;
 use maplock::internals::sys::Map;
 use maplock::internals::transfer::{Convert, Prepared, Settled, Side, Sum, TransferOptions, Way};
 use maplock::layout::conversion::Conversion;
+use maplock_tests::kernel;
 
 use crate::support::*;
 
@@ -87,7 +88,7 @@ fn what_is_compared_with_its_record_is_settled_as_what_is_looked_up() {
     for (map_type, is_converted, times) in [
         (T::HASH, false, 3),
         (T::HASH, false, 400),
-        (T::HASH, false, 12_000),
+        (T::HASH, false, kernel::times(12_000, 2_000)),
         (T::LRU_HASH, false, 2_000),
         (T::HASH, true, 2_000),
     ] {
@@ -187,7 +188,7 @@ fn entries_that_come_and_go_while_they_are_recorded_are_all_settled() {
     if !can_run() {
         return;
     }
-    for seed in 0..8 {
+    for seed in 0..u64::from(kernel::times(8, 2)) {
         let maps = copied(T::HASH);
         let transfer = maps.transfer();
         let mut prepared = transfer.prepare(&TransferOptions::default()).expect("prepared");
