@@ -10,6 +10,7 @@
 //! whatever happened to it, and [`trace`] what makes things happen, at each of its system calls.
 
 pub mod agree;
+pub mod container;
 pub mod generations;
 pub mod kernel;
 pub mod libbpf;

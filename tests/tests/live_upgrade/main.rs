@@ -6,30 +6,38 @@
 //! ```sh
 //! MAPLOCK_UPGRADE_BIN=/usr/bin/minimesh cargo test -p maplock-tests --test live_upgrade -- --skip-build
 //! ```
+//!
+//! or one in an image, in which `minimesh` is on the path. Without `--skip-build` the image is built of this tree before:
+//!
+//! ```sh
+//! MAPLOCK_UPGRADE_IMAGE=registry.example/minimesh:v2 cargo test -p maplock-tests --test live_upgrade -- --skip-build
+//! ```
+//!
+//! `MAPLOCK_UPGRADE_ROUNDS` says how often all releases are gone through, with ten upgrades each time; ten times where it does not.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod daemon;
 mod mesh;
 mod watch;
 
 use std::env;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 use maplock::layout::MapDef;
 use maplock::layout::lock::LockedMap;
-use maplock_tests::{kernel, toolchain};
+use maplock_tests::kernel;
 use minimesh::entries::decode;
 use minimesh::release::Release;
 use minimesh::traffic::{Target, client};
 
+use daemon::Daemon;
 use mesh::{Mesh, Snapshot};
 use watch::Watch;
 
-/// Each release to the next and back, and over several at once. Ten of these are a hundred upgrades.
+/// Each release to the next and back, and over several at once.
 const ROUND: [&str; 10] = ["v2", "v3", "v4", "v3", "v2", "v1", "v4", "v1", "v3", "v1"];
-const ROUNDS: usize = 10;
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = env::args().collect();
@@ -44,38 +52,34 @@ fn main() -> ExitCode {
     let mut arguments = Arguments::from_iter(words);
     // Two cores have enough of one client.
     arguments.test_threads = Some(1);
-    let trial = |name: &str, test: fn(PathBuf)| {
+    let trial = |name: &str, test: fn(Daemon)| {
         Trial::test(name, move || {
             if kernel::available() {
-                test(daemon(skips_build));
+                test(Daemon::chosen(skips_build));
             }
             Ok(())
         })
     };
     let trials = vec![
-        trial("a_hundred_upgrades_lose_no_connection_no_count_no_key_and_no_pin", a_hundred_upgrades),
+        trial("upgrades_lose_no_connection_no_count_no_key_and_no_pin", many_upgrades),
         trial("what_does_get_lost_is_noticed", what_gets_lost),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// The daemon that is tested: `MAPLOCK_UPGRADE_BIN`, or the one of this tree.
-fn daemon(skips_build: bool) -> PathBuf {
-    match env::var_os("MAPLOCK_UPGRADE_BIN") {
-        Some(path) => path.into(),
-        None if skips_build => panic!("`--skip-build` needs MAPLOCK_UPGRADE_BIN, the path of a daemon"),
-        None => toolchain::built("minimesh", "minimesh"),
-    }
+fn rounds() -> usize {
+    env::var("MAPLOCK_UPGRADE_ROUNDS").map_or(10, |rounds| rounds.parse().expect("a number of rounds"))
 }
 
-fn a_hundred_upgrades(daemon: PathBuf) {
+fn many_upgrades(daemon: Daemon) {
     Mesh::run(daemon, |mesh| {
+        let rounds = rounds();
         let mut old = "v1";
         mesh.upgrade(old, true);
         let mut client = mesh.client();
         let watch = Watch::start(&mesh.pins);
         let mut done = 0;
-        for new in (0..ROUNDS).flat_map(|_| ROUND) {
+        for new in (0..rounds).flat_map(|_| ROUND) {
             step(mesh, old, new);
             let counts = client.counts().unwrap();
             assert_eq!((counts.failed, counts.wrong), (0, 0), "after {old} to {new}: {:?}", counts.reasons);
@@ -84,7 +88,7 @@ fn a_hundred_upgrades(daemon: PathBuf) {
         }
         let opened = watch.stop();
         let counts = client.stop().unwrap();
-        assert_eq!((done, counts.failed, counts.wrong), (100, 0, 0), "{:?}", counts.reasons);
+        assert_eq!((done, counts.failed, counts.wrong), (rounds * ROUND.len(), 0, 0), "{:?}", counts.reasons);
         assert_eq!(mesh.ledger.total().unwrap(), counts.answered(), "counts, in all maps that ever were `stats`");
         assert_eq!(mesh.counted(), counts.answered(), "counts, in the one that is live");
         assert!(counts.answered() > 1_000 && opened > 1_000, "{} connections, {opened} looks", counts.answered());
@@ -153,7 +157,7 @@ fn assert_kept(what: &str, wanted: &MapDef, before: &Snapshot, after: &Snapshot)
 }
 
 /// The test's own senses: connections that fail, counts that vanish and pins that are absent are seen.
-fn what_gets_lost(daemon: PathBuf) {
+fn what_gets_lost(daemon: Daemon) {
     Mesh::run(daemon, |mesh| {
         mesh.upgrade("v1", true);
         let mut client = mesh.client();

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use maplock::internals::sys::Map;
 use maplock_tests::kernel::{Bpffs, Cgroup, Netns};
@@ -13,12 +12,14 @@ use minimesh::release::Release;
 use minimesh::traffic::{Backends, Client, Ledger, Target};
 use tempfile::TempDir;
 
+use crate::daemon::Daemon;
+
 pub(crate) struct Mesh {
     pub(crate) pins: PathBuf,
     pub(crate) ledger: Ledger,
     /// The id of the `stats` of the release that runs.
     runs: Option<u32>,
-    daemon: PathBuf,
+    daemon: Daemon,
     targets: Vec<Target>,
     folder: TempDir,
     cgroup: Cgroup,
@@ -34,11 +35,11 @@ pub(crate) struct Snapshot {
 
 impl Mesh {
     /// Runs `test` on a mesh with nothing installed, in a network of its own without a way out.
-    pub(crate) fn run(daemon: PathBuf, test: impl FnOnce(&mut Self) + Send) {
+    pub(crate) fn run(daemon: Daemon, test: impl FnOnce(&mut Self) + Send) {
         Netns::new().run(|| test(&mut Self::new(daemon)));
     }
 
-    fn new(daemon: PathBuf) -> Self {
+    fn new(daemon: Daemon) -> Self {
         let backends = Backends::start(&["cart-1", "cart-2", "cart-3", "old-1", "web-1", "web-2"]).unwrap();
         let service = |id, address: &str, backends, draining| Service {
             id,
@@ -77,13 +78,13 @@ impl Mesh {
 
     /// Runs a daemon that upgrades to `release` and ends. With or without a configuration to fill maps from.
     pub(crate) fn upgrade(&mut self, release: &str, is_configured: bool) {
-        let mut command = Command::new(&self.daemon);
+        let mut command = self.daemon.command(&[self.bpffs.path(), self.cgroup.path(), self.folder.path()]);
         command.args(["daemon", "--once", "--release", release]);
         command.arg("--cgroup").arg(self.cgroup.path()).arg("--pins").arg(&self.pins);
         if is_configured {
             command.arg("--config").arg(self.folder.path().join("services.toml"));
         }
-        let output = command.output().unwrap_or_else(|error| panic!("{}: {error}", self.daemon.display()));
+        let output = command.output().unwrap_or_else(|error| panic!("{:?}: {error}", command.get_program()));
         let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
         assert!(output.status.success(), "the upgrade to {release}: {}\n{out}\n{err}", output.status);
         let stats = self.ledger.note(&self.pins, &Release::embedded(release).unwrap().spec).unwrap();
