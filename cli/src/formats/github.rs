@@ -40,6 +40,7 @@ pub(crate) const FORMAT: Format = Format {
         returned: None,
         recovered: None,
         confirmed: None,
+        fleet: None,
         live: None,
     },
 };

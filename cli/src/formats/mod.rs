@@ -87,6 +87,8 @@ pub(crate) struct Node {
     pub(crate) recovered: Form<node::Recovered>,
     /// `maplock confirm`.
     pub(crate) confirmed: Form<node::Confirmed>,
+    /// `maplock fleet`.
+    pub(crate) fleet: Form<node::Fleet>,
     /// `maplock watch`: a line for each generation, as it comes.
     pub(crate) live: Option<fn(&node::Live) -> String>,
 }
@@ -168,6 +170,13 @@ impl Subject for node::Confirmed {
     }
 }
 
+#[cfg(target_os = "linux")]
+impl Subject for node::Fleet {
+    fn form(format: &Format) -> Form<Self> {
+        format.node.fleet
+    }
+}
+
 impl Format {
     /// What a verb found, as text.
     pub(crate) fn tell<T: Subject + ?Sized>(&self, subject: &T) -> Result<String, Error> {
@@ -232,9 +241,12 @@ mod tests {
             assert!(of_plugin && rule.is_some() && rules.is_some(), "{name}");
             #[cfg(target_os = "linux")]
             {
-                let Node { plan, pins, entries, returned, recovered, confirmed, live } = &format.node;
+                let Node { plan, pins, entries, returned, recovered, confirmed, fleet, live } = &format.node;
                 let of_looks = plan.is_some() && pins.is_some() && entries.is_some() && live.is_some();
-                assert!(of_looks && returned.is_some() && recovered.is_some() && confirmed.is_some(), "{name}");
+                assert!(
+                    of_looks && returned.is_some() && recovered.is_some() && confirmed.is_some() && fleet.is_some(),
+                    "{name}"
+                );
             }
         }
     }

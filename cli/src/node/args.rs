@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use maplock::layout::Disposition;
 use maplock::{OnMismatch, OnMissing, Policies, Policy};
 
-use super::{Confirmed, Foreseen, Pins, Recovered, Returned};
+use super::{Confirmed, Fleet, Foreseen, Pins, Recovered, Returned};
 use crate::args::When;
 use crate::error::NoAnswer;
 use crate::formats::{self, Format};
@@ -52,6 +52,8 @@ pub(crate) enum Verb {
     Recover(RecoverArgs),
     /// Tell which generation is live, then each new one as it comes; with a command, run it for each
     Watch(WatchArgs),
+    /// Tell which nodes are where, by what was written on each
+    Fleet(FleetArgs),
 }
 
 #[derive(Debug, Args)]
@@ -375,6 +377,21 @@ pub(crate) struct WatchArgs {
     /// The command and its arguments
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<std::ffi::OsString>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A file is named for its node, and holds what `maplock inspect`, `plan` and `rollback` have written there with --message-format json, or a
+report of the daemon: one of these, or several behind each other. It reads files alone, and can be run anywhere. Exit code 100 where the
+upgrade of a node is denied or refused, 101 where a file can't be read.")]
+pub(crate) struct FleetArgs {
+    /// One for each node, such as nodes/*.json
+    #[arg(value_name = "FILE", required = true)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// How to say it
+    #[arg(long, value_parser = formats::parser::<Fleet>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 mod args;
 mod confirm;
 mod dump;
+mod fleet;
 mod inspect;
 mod log;
 pub(crate) mod names;
@@ -20,6 +21,7 @@ pub use args::Cli;
 use args::Verb;
 pub(crate) use confirm::Confirmed;
 pub(crate) use dump::{Piece, Pinned};
+pub(crate) use fleet::{Fleet, letter};
 pub(crate) use inspect::{Link, Pins, Program};
 pub(crate) use plan::{Foreseen, Rehearsal, Samples};
 pub(crate) use recover::Ended as Recovered;
@@ -52,6 +54,7 @@ pub fn main(cli: &Cli) -> Ended {
         Verb::Rollback(args) => rollback::run(args),
         Verb::Confirm(args) => confirm::run(args),
         Verb::Recover(args) => recover::run(args),
+        Verb::Fleet(args) => fleet::run(args),
     };
     crate::end(said, failing)
 }

@@ -1,9 +1,12 @@
 //! What to do for those who see that they may not.
 
-use maplock::internals::sys::privileges::{missing, user};
+use maplock::internals::sys::privileges::{is_filtered, missing, user};
 
 /// What to do where the kernel says EPERM or EACCES.
 pub(super) fn help() -> String {
+    if is_filtered() {
+        return "in a container, let `securityContext.seccompProfile` name a profile in which CAP_BPF is enough for bpf(2)".to_owned();
+    }
     if missing().is_empty() {
         return format!(
             "this process (user {}) has the capabilities that bpf(2) asks for: look at owner and mode of the path\n\

@@ -15,7 +15,7 @@ struct Document<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct ErrorJson<'a> {
+pub(crate) struct ErrorJson<'a> {
     what: &'a str,
     cause: Option<String>,
     help: &'a [String],
@@ -27,6 +27,6 @@ pub(super) fn render(failure: &Failure<'_>) -> Result<String, Error> {
     to_json(&Document { result: undone.result(), summary, fails: true, error: self::error(error) })
 }
 
-pub(super) fn error(error: &Error) -> ErrorJson<'_> {
+pub(crate) fn error(error: &Error) -> ErrorJson<'_> {
     ErrorJson { what: &error.what, cause: error.cause(), help: &error.help }
 }

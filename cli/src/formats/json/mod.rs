@@ -1,7 +1,7 @@
 //! One JSON document.
 
 mod conversions;
-mod failed;
+pub(crate) mod failed;
 pub(crate) mod layouts;
 mod locks;
 #[cfg(target_os = "linux")]

@@ -32,6 +32,7 @@ pub(crate) const FORMAT: Format = Format {
         returned: None,
         recovered: None,
         confirmed: None,
+        fleet: None,
         live: None,
     },
 };

@@ -1,6 +1,7 @@
 //! The verbs of the node tool.
 
 mod entries;
+mod fleet;
 mod pins;
 mod plan;
 
@@ -56,6 +57,7 @@ pub(super) const FORMS: Node = Node {
             }
         })
     }),
+    fleet: Some(|of| Ok(fleet::render(of))),
     live: Some(|live| {
         let dir = live.dir.display();
         match live.generation.map(|generation| generation.number()) {

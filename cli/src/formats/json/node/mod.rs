@@ -1,6 +1,7 @@
 //! The verbs of the node tool.
 
 mod entries;
+mod fleet;
 mod pins;
 mod plan;
 
@@ -21,6 +22,7 @@ pub(super) const FORMS: Node = Node {
     }),
     recovered: Some(|recovered| to_json(&recovered.report)),
     confirmed: Some(|confirmed| to_json(&json!({ "dir": confirmed.dir, "removed": confirmed.removed }))),
+    fleet: Some(fleet::render),
     live: Some(|live| {
         let number = live.generation.and_then(|generation| generation.number());
         let told = json!({ "dir": live.dir, "live": live.generation.is_some(), "generation": number });
