@@ -12,6 +12,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, MapEntries};
 use crate::entries::read_all;
+use crate::ready::Committed;
 use crate::release::Release;
 
 /// What the command line says.
@@ -25,6 +26,8 @@ pub struct Daemon {
     pub pins: PathBuf,
     /// The configuration; without one, the pinned maps stay as they are.
     pub config: Option<Config>,
+    /// The file that says by its lock that this daemon has committed.
+    pub ready: Option<PathBuf>,
     /// True to end after the upgrade. What is pinned and attached goes on without a daemon.
     pub once: bool,
 }
@@ -46,6 +49,11 @@ impl Daemon {
         // From before the upgrade on, so that a signal does not end it half-way.
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         self.upgrade()?;
+        let announce = |file: &PathBuf| {
+            let failed = |error| format!("the upgrade is done; but {} can't say so: {error}", file.display());
+            Committed::announce(file).map_err(failed)
+        };
+        let _committed = self.ready.as_ref().map(announce).transpose()?;
         if !self.once {
             println!("minimesh {} serves {}; SIGTERM ends it", self.release.name, self.cgroup.display());
             signals.forever().next();
@@ -60,12 +68,14 @@ impl Daemon {
 
         let mut staged = upgrade.stage()?;
         fill(&staged, entries.as_ref())?;
-        let mut ebpf = staged.aya().load(&self.release.object)?;
+        let mut ebpf = staged.aya().load(&self.release.object).map_err(|error| refused("the object", &error))?;
         let program: &mut CgroupSockAddr =
             ebpf.program_mut(PROGRAM).ok_or("the object has no program `minimesh_connect4`")?.try_into()?;
-        program.load()?;
-        let cgroup = File::open(&self.cgroup).map_err(|error| format!("{}: {error}", self.cgroup.display()))?;
-        staged.hook(HOOK, program.fd()?, Hook::cgroup(&cgroup, AttachType::CGROUP_INET4_CONNECT)?)?;
+        program.load().map_err(|error| refused("program `minimesh_connect4`", &error))?;
+        let at = |error: std::io::Error| format!("{}: {error}", self.cgroup.display());
+        let cgroup = File::open(&self.cgroup).map_err(at)?;
+        let hook = Hook::cgroup(&cgroup, AttachType::CGROUP_INET4_CONNECT).map_err(at)?;
+        staged.hook(HOOK, program.fd()?, hook)?;
         let report = staged.commit()?;
         println!("\n{report}");
 
@@ -89,6 +99,14 @@ impl Daemon {
             prune(&Map::open(&self.pins.join(map.map))?, map)?;
         }
         Ok(())
+    }
+}
+
+/// The kernel says a number, and the verifier what it had looked at: what this process lacks comes before that.
+fn refused(what: &str, error: &(dyn std::error::Error + 'static)) -> String {
+    match maplock::missing_privilege(error) {
+        Some(lacks) => format!("{what} was not loaded: {lacks}: {error}"),
+        None => format!("{what} was not loaded: {error}"),
     }
 }
 

@@ -11,6 +11,7 @@ mod kmesh_way;
 mod maps {
     include!(concat!(env!("OUT_DIR"), "/maps.rs"));
 }
+pub mod ready;
 pub mod release;
 pub mod story;
 pub mod traffic;

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use minimesh::config::Config;
 use minimesh::daemon::Daemon;
+use minimesh::ready;
 use minimesh::release::{self, Release};
 use minimesh::story;
 use minimesh::traffic::{Target, client};
@@ -27,6 +28,15 @@ enum Command {
     Upgrade,
     /// Upgrade what runs to a release, and serve
     Daemon(DaemonArgs),
+    /// Tell whether a daemon has committed and its programs run: exit code 0, and 1 where not
+    Ready {
+        /// Where they are pinned
+        #[arg(long, value_name = "DIR")]
+        pins: PathBuf,
+        /// What the daemon was given by --ready
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Connect without pause
     #[command(hide = true)]
     Client {
@@ -56,6 +66,9 @@ struct DaemonArgs {
     /// The services; without them, the pinned maps stay as they are
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Say by a lock on this file that the upgrade is done, as long as the daemon lives: for `minimesh ready`
+    #[arg(long, value_name = "FILE")]
+    ready: Option<PathBuf>,
     /// End after the upgrade: what is pinned and attached goes on
     #[arg(long)]
     once: bool,
@@ -73,6 +86,9 @@ fn main() -> ExitCode {
             story::upgrade::Problem::Failed(why) => why,
         }),
         Some(Command::Daemon(args)) => daemon(args).map_err(|error| error.to_string()),
+        Some(Command::Ready { pins, file }) => {
+            ready::check(&file, &pins).map(|generation| println!("generation {generation} serves"))
+        }
         Some(Command::Client { targets }) => {
             client::run(&targets);
             Ok(())
@@ -113,7 +129,7 @@ fn daemon(args: DaemonArgs) -> Result<(), Box<dyn std::error::Error>> {
         _ => Release::embedded(&args.release)?,
     };
     let config = args.config.as_deref().map(Config::read).transpose()?;
-    let daemon = Daemon { release, cgroup: args.cgroup, pins: args.pins, config, once: args.once };
+    let daemon = Daemon { release, cgroup: args.cgroup, pins: args.pins, config, ready: args.ready, once: args.once };
     match args.kmesh_way_from.as_deref() {
         None => daemon.run(),
         Some("") => daemon.run_the_kmesh_way(None),

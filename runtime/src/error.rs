@@ -86,6 +86,20 @@ impl Error {
     }
 }
 
+/// What this process may lack where a loader's error says no more than a number: a phrase that names the capability, `None` where none is
+/// missing. Without CAP_NET_ADMIN the kernel does not load programs of networks and cgroups (EPERM); without CAP_PERFMON, the verifier refuses
+/// programs that it takes otherwise (E2BIG, ENOSPC). Where bpf(2) is denied by a seccomp filter, it says so.
+///
+/// ```
+/// let refused = std::io::Error::from_raw_os_error(2); // ENOENT: that is no matter of privileges.
+/// assert_eq!(maplock::missing_privilege(&refused), None);
+/// ```
+#[must_use]
+pub fn missing_privilege(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let hint = io_of(error).and_then(privileges::hint_of_load)?;
+    Some(hint.trim_start_matches("; ").to_owned())
+}
+
 /// An error and what caused it.
 fn causes<'e>(
     error: &'e (dyn std::error::Error + 'static),

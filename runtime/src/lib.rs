@@ -72,7 +72,7 @@ mod upgrade;
 #[doc(hidden)]
 pub use entry::derive as __derive;
 pub use entry::{MapKey, MapValue};
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, missing_privilege};
 pub use generation::records::Recovered;
 pub use maplock_layout as layout;
 pub use maplock_macros::{MapKey, MapValue};

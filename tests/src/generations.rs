@@ -300,7 +300,10 @@ impl Daemon {
                 functions: None,
                 attach_btf_id: 0,
             });
-            let prog = prog.map_err(|error| format!("can't load the program of `{hook}`: {error}"))?;
+            let prog = prog.map_err(|error| {
+                let lacks = maplock::missing_privilege(&error).unwrap_or_default();
+                format!("can't load the program of `{hook}`: {error}; {lacks}")
+            })?;
             let hook_at =
                 Hook::cgroup(&cgroup, attach_type).map_err(|error| format!("can't hold the cgroup: {error}"))?;
             staged.hook(hook, &prog, hook_at)?;

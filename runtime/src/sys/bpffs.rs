@@ -16,8 +16,16 @@ pub use super::named::{Dir, Named, Pin, Rule, lstat};
 /// # Errors
 /// As statfs(2).
 pub fn is_bpffs(dir: &Dir) -> io::Result<bool> {
+    Ok(file_system(&*dir.open()?)? == BPF_FS_MAGIC)
+}
+
+/// The magic number of the file system that something is on.
+///
+/// # Errors
+/// As statfs(2).
+pub fn file_system(of: impl AsFd) -> io::Result<u64> {
     #[allow(clippy::cast_sign_loss, reason = "a magic number of 32 bits, whose type differs between architectures")]
-    Ok(rustix::fs::fstatfs(&*dir.open()?)?.f_type as u64 & 0xffff_ffff == BPF_FS_MAGIC)
+    Ok(rustix::fs::fstatfs(of)?.f_type as u64 & 0xffff_ffff)
 }
 
 /// True where `dir` is a directory on which something is mounted: its root can't be renamed or exchanged (EBUSY).

@@ -41,6 +41,10 @@ pub const ENOTSUPP: i32 = 524;
 
 /// The file system's (include/uapi/linux/magic.h).
 pub const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+/// That of cgroups of version 2.
+pub const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+/// That of cgroups of version 1.
+pub const CGROUP_SUPER_MAGIC: u64 = 0x0027_e0eb;
 
 /// A grace period for all CPUs (include/uapi/linux/membarrier.h).
 pub const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;

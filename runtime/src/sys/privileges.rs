@@ -3,6 +3,7 @@
 use std::io;
 
 use super::memlock;
+use super::syscall::bpf_of_no_command;
 
 /// What BTF, maps, programs and links are looked up with by their numbers (`bpf_*_get_fd_by_id` in kernel/bpf/syscall.c).
 pub const BY_ID: &str = "CAP_SYS_ADMIN";
@@ -10,11 +11,17 @@ pub const BY_ID: &str = "CAP_SYS_ADMIN";
 /// Number of CAP_SYS_ADMIN (include/uapi/linux/capability.h). For bpf(2), whoever has it has the other three.
 const SYS_ADMIN: u32 = 21;
 
+/// Number of CAP_BPF.
+const BPF: u32 = 39;
+
+/// Number of CAP_PERFMON.
+const PERFMON: u32 = 38;
+
 /// Those that bpf(2) asks for, by number, with what for.
 const USED: [(u32, &str, &str); 4] = [
-    (39, "CAP_BPF", "to make and open maps"),
+    (BPF, "CAP_BPF", "to make and open maps, and to load programs"),
     (12, "CAP_NET_ADMIN", "to load and attach programs of networks and cgroups"),
-    (38, "CAP_PERFMON", "to load the programs that copy entries"),
+    (PERFMON, "CAP_PERFMON", "to load the programs that copy entries"),
     (SYS_ADMIN, BY_ID, "to read BTF and look up ids"),
 ];
 
@@ -27,8 +34,25 @@ pub fn missing() -> Vec<(&'static str, &'static str)> {
 }
 
 fn lacking(effective: u64) -> Vec<(&'static str, &'static str)> {
-    let has = |bit: u32| effective >> bit & 1 == 1 || effective >> SYS_ADMIN & 1 == 1;
-    USED.iter().filter(|(bit, ..)| !has(*bit)).map(|(_, name, purpose)| (*name, *purpose)).collect()
+    USED.iter().filter(|(bit, ..)| !has(effective, *bit)).map(|(_, name, purpose)| (*name, *purpose)).collect()
+}
+
+/// For bpf(2), whoever has CAP_SYS_ADMIN has the other three.
+fn has(effective: u64, bit: u32) -> bool {
+    effective >> bit & 1 == 1 || effective >> SYS_ADMIN & 1 == 1
+}
+
+/// True where this process has the capability for bpf(2), and a seccomp filter answers in place of the kernel.
+#[must_use]
+pub fn is_filtered() -> bool {
+    let status = status();
+    let effective = field(&status, "CapEff").and_then(|mask| u64::from_str_radix(mask, 16).ok()).unwrap_or_default();
+    // In a user namespace, capabilities are not those of the machine, and the kernel itself says EPERM.
+    let is_machines = || std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.contains("4294967295"));
+    field(&status, "Seccomp") == Some("2")
+        && has(effective, BPF)
+        && is_machines()
+        && bpf_of_no_command().raw_os_error() == Some(libc::EPERM)
 }
 
 /// The effective user of this thread.
@@ -42,6 +66,10 @@ pub fn user() -> u32 {
 #[must_use]
 pub fn hint(error: &io::Error) -> Option<String> {
     match error.raw_os_error() {
+        Some(libc::EPERM) if is_filtered() => Some(
+            "; a seccomp filter denies bpf(2) to this process, though it has CAP_BPF: give the container a profile that lets it pass"
+                .to_owned(),
+        ),
         Some(libc::EPERM) => {
             let lacks: Vec<_> = missing().iter().map(|(name, purpose)| format!("{name} ({purpose})")).collect();
             if lacks.is_empty() {
@@ -51,11 +79,28 @@ pub fn hint(error: &io::Error) -> Option<String> {
             }
             Some(format!("; this process, of user {}, lacks {}", user(), lacks.join(", ")))
         }
+        Some(libc::EROFS) => Some("; the bpffs is mounted read-only here: mount it to be written".to_owned()),
         Some(libc::EACCES) if user() != 0 => {
             Some(format!("; this process is of user {}: look at owner and mode of the path", user()))
         }
         _ => None,
     }
+}
+
+/// The same, of a program that the verifier has refused: what it takes from a process with CAP_PERFMON, it may refuse to one without. The
+/// numbers are those of its limits (E2BIG; ENOSPC, for its log) and of its verdicts.
+#[must_use]
+pub fn hint_of_load(error: &io::Error) -> Option<String> {
+    let verdict = [libc::E2BIG, libc::ENOSPC, libc::EACCES, libc::EINVAL];
+    if error.raw_os_error().is_some_and(|number| verdict.contains(&number))
+        && missing().iter().any(|(name, _)| *name == "CAP_PERFMON")
+    {
+        let user = user();
+        return Some(format!(
+            "; this process, of user {user}, lacks CAP_PERFMON, without which the verifier refuses programs that it takes else"
+        ));
+    }
+    hint(error)
 }
 
 fn status() -> String {

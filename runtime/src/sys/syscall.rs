@@ -65,6 +65,14 @@ pub(super) unsafe fn bpf<A>(cmd: Cmd, attr: &mut A) -> io::Result<i32> {
     }
 }
 
+/// What bpf(2) says to a command that no kernel has: EINVAL, unless something between the process and the kernel answers.
+pub(super) fn bpf_of_no_command() -> io::Error {
+    // SAFETY: the kernel reads nothing, for a size of 0; and no kernel has the command.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, libc::c_long::from(i32::MAX), std::ptr::null_mut::<u8>(), 0) };
+    debug_assert!(result < 0);
+    io::Error::last_os_error()
+}
+
 /// [`bpf`], for commands that return a file descriptor.
 ///
 /// # Safety

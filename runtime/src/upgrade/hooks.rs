@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
+use crate::sys::bpffs::file_system;
+use crate::sys::consts::{CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC};
 use crate::sys::{Link, LinkInfo, LinkTarget, LinkType, NewLink};
 
 /// `BPF_*` of `enum bpf_attach_type` (include/uapi/linux/bpf.h).
@@ -69,8 +71,18 @@ impl Hook {
     /// A hook of a cgroup (v2), given a descriptor of its directory.
     ///
     /// # Errors
-    /// EMFILE, as the descriptor is duplicated.
+    /// EMFILE, as the descriptor is duplicated; of the kind `InvalidInput` where it is none of a cgroup of version 2.
     pub fn cgroup(cgroup: impl AsFd, attach_type: AttachType) -> io::Result<Self> {
+        // The kernel would say EBADF.
+        let what = match file_system(&cgroup)? {
+            CGROUP2_SUPER_MAGIC => None,
+            CGROUP_SUPER_MAGIC => Some("it is a cgroup of version 1"),
+            _ => Some("it is no cgroup"),
+        };
+        if let Some(what) = what {
+            let message = format!("{what}, and programs are attached to those of version 2 (mount -t cgroup2)");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         Ok(Self { target: Target::Cgroup(cgroup.as_fd().try_clone_to_owned()?), attach_type, flags: 0 })
     }
 

@@ -116,10 +116,13 @@ fn each_capability_that_is_missing_is_named_or_not_needed() {
             }
             let said = started.expect_err(dropped);
             if dropped == "bpf" {
-                let named =
-                    format!("this process, of user {user}, lacks CAP_BPF (to make and open maps), CAP_SYS_ADMIN");
+                let named = format!(
+                    "this process, of user {user}, lacks CAP_BPF (to make and open maps, and to load programs), CAP_SYS_ADMIN"
+                );
                 assert!(said.contains(&named), "{said}");
             }
+            let name = format!("CAP_{}", dropped.to_uppercase());
+            assert!(said.contains(&name), "user {user}: {said}");
             let problems = truth::problems(&daemon, Release::One, 0);
             assert!(problems.is_empty(), "user {user} without {dropped}: {}", problems.join("\n"));
         }
