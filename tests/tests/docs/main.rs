@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod book;
+mod tutorials;
+
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,41 +48,79 @@ fn tool() -> PathBuf {
     toolchain::built("cargo-maplock", "cargo-maplock").parent().unwrap().to_owned()
 }
 
-/// Runs the commands of a console block, and compares what they print with what stands behind them. A line `...` stands
-/// for any number of lines, `…` within a line for any text.
-fn run_console(block: &Block, cwd: &Path) {
-    run_console_at(block, cwd, None);
+/// Where the commands of a page run.
+struct Place<'a> {
+    cwd: &'a Path,
+    /// What stands on the page for a path of this test, and that path.
+    replaced: Vec<(&'static str, String)>,
+    env: Vec<(&'static str, OsString)>,
+    /// A directory for `PATH`, before all others.
+    programs: Option<PathBuf>,
 }
 
-/// As [`run_console`]. Where the page has `/sys/fs/bpf`, `bpffs` is meant; how wide columns are depends on ids, and is not compared.
-fn run_console_at(block: &Block, cwd: &Path, bpffs: Option<&str>) {
-    const PLACE: &str = "/sys/fs/bpf";
-    let inside = |command: &str| bpffs.map_or(command.to_owned(), |bpffs| command.replace(PLACE, bpffs));
-    let outside = |text: &str| match bpffs {
-        Some(bpffs) => text.replace(bpffs, PLACE).lines().map(|line| narrow(line) + "\n").collect(),
-        None => text.to_owned(),
-    };
-    let matches = |expected: &str, printed: &str| matches(&outside(expected), &outside(printed));
-    let path = format!("{}:{}", tool().display(), std::env::var("PATH").unwrap());
-    let mut expected = String::new();
-    let mut printed = String::new();
-    for line in block.text.lines() {
-        let Some(command) = line.strip_prefix("$ ") else {
-            expected.extend([line, "\n"]);
-            continue;
-        };
-        assert!(matches(&expected, &printed), "{}\nshows:\n{expected}\nprints:\n{printed}", block.intro);
+impl<'a> Place<'a> {
+    fn new(cwd: &'a Path) -> Self {
+        Self { cwd, replaced: Vec::new(), env: Vec::new(), programs: None }
+    }
+
+    /// A text of the page as it is here.
+    fn inside(&self, text: &str) -> String {
+        self.replaced.iter().fold(text.to_owned(), |text, (there, here)| text.replace(there, here))
+    }
+
+    /// A text from here as the page would have it. How wide columns are depends on ids and paths, and is not compared.
+    fn outside(&self, text: &str) -> String {
+        if self.replaced.is_empty() {
+            return text.to_owned();
+        }
+        let text = self.replaced.iter().rfold(text.to_owned(), |text, (there, here)| text.replace(here, there));
+        text.lines().map(|line| narrow(line) + "\n").collect()
+    }
+
+    /// What a command prints.
+    fn say(&self, command: &str) -> String {
+        let path = std::env::var("PATH").unwrap();
+        let first = self.programs.iter().cloned().chain([tool()]).map(|dir| dir.display().to_string() + ":");
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("exec 2>&1; {}", inside(command))]).current_dir(cwd).env("PATH", &path);
-        for name in ["CI", "MAPLOCK_LOCKED", "MAPLOCK_GATE", "DOCS_RS", "CLANG"] {
+        shell.args(["-c", &format!("exec 2>&1; {}", self.inside(command))]).current_dir(self.cwd);
+        for name in ["CI", "MAPLOCK_LOCKED", "MAPLOCK_GATE", "DOCS_RS", "CLANG", "CARGO"] {
             shell.env_remove(name);
         }
+        shell.env("PATH", first.collect::<String>() + &path).envs(self.env.iter().cloned());
         let said = String::from_utf8(shell.output().unwrap().stdout).unwrap();
         // Tests run at once, and one cargo waits for another now and then.
-        printed = said.split_inclusive('\n').filter(|line| !line.contains("Blocking waiting for file lock")).collect();
-        expected.clear();
+        said.split_inclusive('\n').filter(|line| !line.contains("Blocking waiting for file lock")).collect()
     }
-    assert!(matches(&expected, &printed), "{}\nshows:\n{expected}\nprints:\n{printed}", block.intro);
+
+    /// Runs the commands of a console block, and compares what they print with what stands behind them. A line `...` stands
+    /// for any number of lines, `…` within a line for any text. A command that ends in `\` goes on in the next line.
+    fn run(&self, block: &Block) {
+        let compare = |expected: &str, printed: &str| {
+            let (expected, printed) = (self.outside(expected), self.outside(printed));
+            assert!(matches(&expected, &printed), "{}\nshows:\n{expected}\nprints:\n{printed}", block.intro);
+        };
+        let (mut expected, mut printed) = (String::new(), String::new());
+        let text = block.text.replace("\\\n", "");
+        for line in text.lines() {
+            let Some(command) = line.strip_prefix("$ ") else {
+                expected.extend([line, "\n"]);
+                continue;
+            };
+            compare(&expected, &printed);
+            printed = self.say(command);
+            expected.clear();
+        }
+        compare(&expected, &printed);
+    }
+}
+
+fn run_console(block: &Block, cwd: &Path) {
+    Place::new(cwd).run(block);
+}
+
+/// As [`run_console`]. Where the page has `/sys/fs/bpf`, `bpffs` is meant.
+fn run_console_at(block: &Block, cwd: &Path, bpffs: &Path) {
+    Place { replaced: vec![("/sys/fs/bpf", bpffs.to_str().unwrap().to_owned())], ..Place::new(cwd) }.run(block);
 }
 
 /// A line in which no gap is wider than two.
@@ -107,75 +149,6 @@ fn matches(expected: &str, printed: &str) -> bool {
     }
     let split = |text| -> Vec<&str> { str::trim_end(text).lines().map(str::trim_end).collect() };
     lines(&split(expected), &split(printed))
-}
-
-/// The block of the README that begins with this command.
-fn readme_console(command: &str) -> Block {
-    let start = format!("$ {command}\n");
-    blocks("README.md").into_iter().find(|block| block.text.starts_with(&start)).unwrap()
-}
-
-#[test]
-fn the_readme_shows_what_a_build_says() {
-    let first = blocks("README.md").into_iter().find(|block| block.language == "console").unwrap();
-    let block = readme_console("cargo run -q -p minimesh -- build");
-    assert_eq!(first.text, block.text, "the main job comes first");
-    run_console(&block, &toolchain::root());
-}
-
-#[test]
-fn the_readme_shows_what_an_upgrade_does() {
-    let block = readme_console("cargo run -q -p minimesh -- upgrade");
-    if kernel::available() {
-        run_console(&block, &toolchain::root());
-    }
-}
-
-#[test]
-fn the_readme_builds_a_project_step_by_step() {
-    if toolchain::Clang::newest().is_none() {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let project = folder.path();
-    for sub in ["src", "bpf"] {
-        fs::create_dir(project.join(sub)).unwrap();
-    }
-    let codegen = toolchain::root().join("codegen");
-    let head = "[package]\nname = \"flowtop\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n[workspace]\n\n";
-    // The versions of this tree's own lockfile, so that nothing has to be looked up.
-    fs::copy(toolchain::root().join("Cargo.lock"), project.join("Cargo.lock")).unwrap();
-    let mut consoles = 0;
-    for block in blocks("README.md").into_iter().skip_while(|block| !block.intro.contains("`Cargo.toml`")) {
-        match (block.language.as_str(), block.intro.as_str()) {
-            ("toml", intro) if intro.contains("In its `Cargo.toml`") => {
-                let manifest = block.text.replace("\"0.1\"", &format!("{{ path = {:?} }}", codegen.display()));
-                fs::write(project.join("Cargo.toml"), format!("{head}{manifest}")).unwrap();
-            }
-            // A doctest of `maplock`, whose page has the same.
-            ("rust,no_run", _) => assert!(blocks("docs/daemon.md").iter().any(|other| other.text == block.text)),
-            ("rust" | "c", intro) => {
-                let file = intro.split('`').nth(1).unwrap();
-                fs::write(project.join(file), &block.text).unwrap();
-            }
-            ("diff", _) => {
-                fs::write(project.join("change.diff"), &block.text).unwrap();
-                let applied = Command::new("git").args(["apply", "change.diff"]).current_dir(project).output().unwrap();
-                assert!(applied.status.success(), "{}", String::from_utf8_lossy(&applied.stderr));
-            }
-            ("console", _) => {
-                run_console(&block, project);
-                consoles += 1;
-            }
-            ("toml", _) => {
-                Config::default().read(&block.text, Scope::Package).unwrap();
-            }
-            // The command that runs this test.
-            ("sh", _) => assert_eq!(block.text, ".ci/packages && cargo test --workspace\n"),
-            (language, intro) => panic!("nothing is known of a block of `{language}` behind `{intro}`"),
-        }
-    }
-    assert_eq!(consoles, 6);
 }
 
 #[test]
@@ -260,6 +233,10 @@ fn the_page_for_those_who_run_upgrades_shows_a_node() {
     };
     let mut consoles = 0;
     for block in blocks("docs/node.md") {
+        if block.language == "text" {
+            // A table of several nodes, whose parts the tests of `maplock fleet` hold.
+            continue;
+        }
         assert_eq!(block.language, "console");
         match block.intro.as_str() {
             "<!-- v1 runs -->" => {
@@ -284,7 +261,7 @@ fn the_page_for_those_who_run_upgrades_shows_a_node() {
             }
             intro => assert!(!intro.starts_with("<!--"), "nobody knows how to do: {intro}"),
         }
-        run_console_at(&block, &toolchain::root(), Some(bpffs.path().to_str().unwrap()));
+        run_console_at(&block, &toolchain::root(), bpffs.path());
         consoles += 1;
     }
     assert_eq!(consoles, 9);
@@ -333,7 +310,7 @@ fn the_page_for_readers_shows_what_they_are_told() {
                 }
                 intro => assert!(!intro.starts_with("<!--"), "nobody knows how to do: {intro}"),
             }
-            run_console_at(&block, &toolchain::root(), Some(bpffs.path().to_str().unwrap()));
+            run_console_at(&block, &toolchain::root(), bpffs.path());
         });
         consoles += 1;
     }

@@ -1,0 +1,117 @@
+//! The pages are a book: each has its place in `docs/SUMMARY.md`, and each link leads somewhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::toolchain;
+
+/// The links of a page outside of its blocks: pictures too.
+fn links(text: &str) -> Vec<String> {
+    let mut is_block = false;
+    let prose: Vec<&str> = text
+        .lines()
+        .filter(|line| {
+            is_block ^= line.starts_with("```");
+            !is_block
+        })
+        .collect();
+    let prose = prose.join(" ");
+    prose.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(link, _)| link.to_owned()).collect()
+}
+
+/// The anchors of a page, as GitHub and mdBook make them of its headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let of = |heading: &str| -> String {
+        let kept = heading.chars().filter(|sign| sign.is_alphanumeric() || " -_".contains(*sign));
+        kept.map(|sign| if sign == ' ' { '-' } else { sign.to_ascii_lowercase() }).collect()
+    };
+    headings.map(of).collect()
+}
+
+fn pages() -> BTreeSet<String> {
+    let names = fs::read_dir(toolchain::root().join("docs")).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.into_string().unwrap()).filter(|name| name.ends_with(".md")).collect()
+}
+
+#[test]
+fn every_page_has_one_place_in_the_book() {
+    let summary = fs::read_to_string(toolchain::root().join("docs/SUMMARY.md")).unwrap();
+    let mut listed = links(&summary);
+    listed.sort();
+    let expected: Vec<String> = pages().into_iter().filter(|page| page != "SUMMARY.md").collect();
+    assert_eq!(listed, expected, "docs/SUMMARY.md lists each page once");
+    let config = fs::read_to_string(toolchain::root().join("docs/book.toml")).unwrap();
+    let config: toml::Table = config.parse().unwrap();
+    assert_eq!(config["book"]["src"].as_str(), Some("."));
+}
+
+#[test]
+fn every_link_of_the_pages_leads_somewhere() {
+    let mut checked = 0;
+    let book = pages().into_iter().map(|page| format!("docs/{page}"));
+    for page in book.chain(["README.md", "CONTRIBUTING.md", "bpf/README.md"].map(str::to_owned)) {
+        let text = fs::read_to_string(toolchain::root().join(&page)).unwrap();
+        let folder = Path::new(&page).parent().unwrap();
+        for link in links(&text).iter().filter(|link| !link.contains("://")) {
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() { page.clone().into() } else { folder.join(path) };
+            assert!(toolchain::root().join(&target).exists(), "{page}: {link} leads nowhere");
+            if !anchor.is_empty() {
+                let there = anchors(&fs::read_to_string(toolchain::root().join(&target)).unwrap());
+                assert!(there.contains(anchor), "{page}: {link}: there is no such heading, but {there:?}");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 100, "{checked} links");
+}
+
+#[test]
+fn the_picture_is_read_by_those_who_do_not_see_it() {
+    let picture = fs::read_to_string(toolchain::root().join("docs/misread.svg")).unwrap();
+    for part in ["role=\"img\"", "aria-labelledby=\"title desc\"", "<title id=\"title\">", "<desc id=\"desc\">"] {
+        assert!(picture.contains(part), "{part}");
+    }
+    assert!(picture.contains("prefers-color-scheme: dark"));
+}
+
+/// A source with `…` in the place of what its format strings name, as the page has it.
+fn without_names(source: &str) -> String {
+    let mut out = String::new();
+    for line in source.replace("\\\"", "\"").lines() {
+        let mut rest = line;
+        while let Some((before, after)) = rest.split_once('{') {
+            out += before;
+            match after.split_once(['{', '}']) {
+                Some((name, behind)) if after[name.len()..].starts_with('}') => {
+                    out.push('…');
+                    rest = behind;
+                }
+                _ => rest = after,
+            }
+        }
+        out += rest;
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn every_message_for_which_there_is_help_is_one_that_is_told() {
+    let page = fs::read_to_string(toolchain::root().join("docs/troubleshooting.md")).unwrap();
+    let folders = ["layout/src", "codegen/src", "macros/src", "runtime/src", "cli/src"];
+    let files = folders.iter().flat_map(|folder| toolchain::files(&toolchain::root().join(folder), ".rs"));
+    let sources: Vec<String> = files.map(|file| without_names(&fs::read_to_string(file).unwrap())).collect();
+    let mut checked = 0;
+    for row in page.lines().filter_map(|line| line.strip_prefix("| ``")) {
+        let message = row.split_once("`` |").expect("a message in two backticks").0.trim();
+        // What stands before the first name and behind the last is often a name itself, put in by another line.
+        let message = message.trim_matches(['…', ' ']);
+        let found = sources.iter().any(|source| source.contains(message));
+        assert!(found, "nothing says `{message}`");
+        checked += 1;
+    }
+    assert!(checked > 20, "{checked} messages");
+}
