@@ -13,11 +13,11 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "NEW=OLD", value_parser = pair)]
     rename: Vec<(String, String)>,
 
-    /// What a new member is in old entries, such as draining=1 or 'name="none"'
+    /// The value of a new member in old entries, such as draining=1 or 'name="none"'
     #[arg(long, value_name = "MEMBER=VALUE", value_parser = pair)]
     default: Vec<(String, String)>,
 
-    /// A member of the old layout that is given up
+    /// A member of the old layout to give up
     #[arg(long, value_name = "MEMBER")]
     drop: Vec<String>,
 
@@ -25,15 +25,15 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "MEMBER=HOW", value_parser = cast)]
     cast: Vec<(String, Cast)>,
 
-    /// A member in another unit: what old numbers are multiplied by, such as seen_us=1/1000
+    /// A member in another unit: the factor for old numbers, such as seen_us=1/1000
     #[arg(long, value_name = "MEMBER=N[/M]", value_parser = scale)]
     scale: Vec<(String, Scale)>,
 
-    /// What becomes of entries whose keys become one: refuse, sum or keep-one
+    /// What becomes of entries that get the same key: refuse, sum or keep-one
     #[arg(long, value_name = "HOW", value_parser = collide)]
     collide: Option<Collide>,
 
-    /// The conversion is written by hand: `impl maplock::Migrate` in the daemon
+    /// The daemon converts entries by its own code: `impl maplock::Migrate`
     #[arg(long)]
     by_hand: bool,
 }

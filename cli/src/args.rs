@@ -42,15 +42,15 @@ pub struct Cli {
 pub(crate) enum Verb {
     /// Write the first maps.lock
     Init(InitArgs),
-    /// Check that maps.lock is up to date, or what it changes against other revisions
+    /// Check that maps.lock is up to date; with --against, that every break since a revision was accepted
     Check(CheckArgs),
-    /// Enter safe changes into maps.lock; refuse those that break pinned state
+    /// Write safe changes into maps.lock; refuse those that break pinned state
     Update(UpdateArgs),
-    /// Tell what an upgrade from one release to another keeps, converts or loses
+    /// Show what an upgrade from one release to another keeps, converts or loses
     Diff(DiffArgs),
-    /// Record in maps.lock that a break is right, and what nodes are to do about it
+    /// Accept a break: record in maps.lock what nodes do with the old entries
     Accept(Box<AcceptArgs>),
-    /// Tell how entries are converted, member by member; with --test, try it on entries
+    /// Show how entries are converted, member by member; with --test, try it on entries
     Migrate(MigrateArgs),
     /// Show the maps of objects: offsets, sizes, holes, padding
     Inspect(InspectArgs),
@@ -150,25 +150,25 @@ pub(crate) struct InitArgs {
     #[command(flatten)]
     pub(crate) input: Input,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<[Outcome]>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Hold maps.lock against that of a git revision, or against REV:PATH; every break needs an epoch. Builds nothing
+    /// Compare maps.lock with that of a git revision, or with REV:PATH: every break needs an epoch. Builds nothing
     #[arg(long, value_name = "REV")]
     pub(crate) against: Vec<Base>,
 
-    /// The lock may be newer than the revision: nothing is compared with it then
+    /// Allow a revision without a lock: nothing is compared with it
     #[arg(long, requires = "against")]
     pub(crate) allow_new: bool,
 
     #[command(flatten)]
     pub(crate) input: Input,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<[Outcome]>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
@@ -178,7 +178,7 @@ pub(crate) struct UpdateArgs {
     #[command(flatten)]
     pub(crate) input: Input,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<[Outcome]>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
@@ -191,14 +191,14 @@ pub(crate) struct DiffArgs {
     /// The newer side [default: maps.lock as it is now]
     pub(crate) new: Option<Compared>,
 
-    /// The lock may be newer than the revision, which then has no map
+    /// Allow a revision without a lock: it counts as one without maps
     #[arg(long)]
     pub(crate) allow_new: bool,
 
     #[command(flatten)]
     pub(crate) project: Project,
 
-    /// The lockfile that revisions and the default mean, instead of that of a Cargo package
+    /// The lockfile to read, here and at revisions, instead of that of a Cargo package
     #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "workspace"])]
     pub(crate) lock: Option<PathBuf>,
 
@@ -206,7 +206,7 @@ pub(crate) struct DiffArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "workspace", "manifest_path"])]
     pub(crate) config: Option<PathBuf>,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<Outcome>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
@@ -236,7 +236,7 @@ impl FromStr for Compared {
 
 #[derive(Debug, Args)]
 pub(crate) struct AcceptArgs {
-    /// The maps whose change is right
+    /// The maps whose change you accept
     #[arg(value_name = "MAP", required = true)]
     pub(crate) maps: Vec<String>,
 
@@ -250,7 +250,7 @@ pub(crate) struct AcceptArgs {
     )]
     pub(crate) on_upgrade: Option<OnUpgradeArg>,
 
-    /// The name that the map had: it goes on with the entries of that one
+    /// The map's old name: it keeps the entries that it had under that name
     #[arg(long, value_name = "OLD", requires = "reason")]
     pub(crate) renamed_from: Option<String>,
 
@@ -258,12 +258,12 @@ pub(crate) struct AcceptArgs {
     #[arg(long, value_name = "TEXT", required_unless_present_any = ["undo", "merge"])]
     pub(crate) reason: Option<String>,
 
-    /// How a member is put together for the life of the map that two releases both count, such as connections=sum; =none if it is not
-    /// to be added up. With nothing else, no change is accepted
+    /// Whether what two releases both count in a member is added up, for the life of the map: connections=sum, or =none. Alone, it accepts
+    /// no change
     #[arg(long, value_name = "MEMBER=HOW", value_parser = merge)]
     pub(crate) merge: Vec<(String, Merge)>,
 
-    /// The same for the change that is accepted, and for nothing else: it overrules --merge
+    /// The same for this change alone; it overrules --merge
     #[arg(long, value_name = "MEMBER=HOW", value_parser = merge, requires = "reason")]
     pub(crate) merge_once: Vec<(String, Merge)>,
 
@@ -281,21 +281,21 @@ pub(crate) struct AcceptArgs {
     )]
     pub(crate) undo: bool,
 
-    /// Accept what maps.lock changes against this git revision, or REV:PATH, for a release that no epoch leads from
+    /// Accept what changed in maps.lock since this git revision, or REV:PATH, from which no epoch leads
     #[arg(long, value_name = "REV")]
     pub(crate) against: Option<Base>,
 
     #[command(flatten)]
     pub(crate) input: Input,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<[Outcome]>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct MigrateArgs {
-    /// Convert entries: all-zero and all-ones ones, random ones, and those of dumps
+    /// Convert entries: all zeros, all ones, random ones, and those of dumps
     #[arg(long)]
     pub(crate) test: bool,
 
@@ -303,18 +303,18 @@ pub(crate) struct MigrateArgs {
     #[arg(long, value_name = "N", default_value_t = RANDOM, requires = "test")]
     pub(crate) entries: u32,
 
-    /// Entries of a node, as `bpftool map dump -j` and the JSON of `maplock dump` are; the file is called as the map
+    /// Entries of a node, from `bpftool -j map dump` or `maplock dump --message-format json`; name the file after the map
     #[arg(long, value_name = "MAP.json", requires = "test")]
     pub(crate) dump: Vec<PathBuf>,
 
-    /// The map that the dumps are of, whatever the files are called
+    /// The map of the dumps, if the files have other names
     #[arg(long, value_name = "MAP", requires = "dump")]
     pub(crate) map: Option<String>,
 
     #[command(flatten)]
     pub(crate) input: Input,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<Conversions>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
@@ -333,7 +333,7 @@ pub(crate) enum OnUpgradeArg {
     Migrate,
     /// Start with an empty map
     Swap,
-    /// Give up a map that is no more
+    /// Give up the entries of a removed map
     Drop,
     /// Do not upgrade: somebody must decide on the node
     Refuse,
@@ -348,7 +348,7 @@ pub(crate) struct InspectArgs {
     #[command(flatten)]
     pub(crate) input: Input,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<Objects>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
@@ -359,7 +359,7 @@ pub(crate) struct ExplainArgs {
     #[arg(value_name = "RULE")]
     pub(crate) rule: String,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<Rule>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
@@ -378,7 +378,7 @@ pub(crate) struct RulesArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["package", "manifest_path"])]
     pub(crate) config: Option<PathBuf>,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<Levels>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }

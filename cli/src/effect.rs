@@ -29,7 +29,7 @@ pub(crate) fn words(epoch: &Epoch, verdict: Option<&Verdict>) -> String {
             _ => "keeps the map and its entries as they are".to_owned(),
         },
         OnUpgrade::Migrate if copies => {
-            "copies every entry into a smaller map, and refuses where they do not fit".to_owned()
+            "copies every entry into a smaller map, and refuses if they do not fit".to_owned()
         }
         OnUpgrade::Migrate => "converts every entry to the new layout".to_owned(),
         OnUpgrade::Swap => match verdict.and_then(|verdict| verdict.fate.words()) {

@@ -11,7 +11,7 @@ use crate::object_file::SourceLine;
 use crate::report::{Command, shell_word};
 
 /// Why it matters.
-pub(crate) const LOST: &str = "where an upgrade carries entries over into another map, what old programs count meanwhile is lost in those that new ones count in too, unless it is summed";
+pub(crate) const LOST: &str = "unless it is summed, an upgrade that carries entries over into another map loses what old programs count meanwhile in each entry that new ones count in, too";
 
 /// The command that says in a lock how these members of `map` are merged, for the life of the map.
 pub(crate) fn command(map: &str, members: &[&str], how: Merge, selection: &str) -> String {

@@ -121,7 +121,7 @@ impl fmt::Display for EpochError {
         match self {
             Self::NoSuchMap { map, hint } => write!(f, "no map `{map}` in the lock or the objects{hint}"),
             Self::NewMap { map, may_be: None } => {
-                write!(f, "map `{map}` is new, so that there is nothing to accept; run `cargo maplock update`")
+                write!(f, "map `{map}` is new, so there is nothing to accept; run `cargo maplock update`")
             }
             Self::NewMap { map, may_be: Some(old) } => {
                 write!(f, "map `{map}` is new; if it is `{old}` under another name, say so with `--renamed-from {old}`")
@@ -136,18 +136,18 @@ impl fmt::Display for EpochError {
                 write!(f, "`drop` gives up a map that is gone, and map `{map}` is still there")
             }
             Self::NoRename { map, old, because } => {
-                write!(f, "map `{map}` can't be `{old}` under another name: {because}")
+                write!(f, "map `{map}` can't be the renamed `{old}`: {because}")
             }
             Self::MoreThanRenamed { map, because, answers } => {
                 let answers: Vec<_> = answers.iter().map(|answer| format!("`{answer}`")).collect();
-                write!(f, "map `{map}` has more than another name: {because}; ")?;
+                write!(f, "map `{map}` changed more than its name: {because}; ")?;
                 match answers.as_slice() {
                     [] => f.write_str("no node could go on with its entries, so take the change back, or give them up"),
                     answers => write!(f, "say what nodes do with the entries: --on-upgrade {}", answers.join(" or ")),
                 }
             }
             Self::NothingToAccept(map) => {
-                write!(f, "map `{map}` is as the lock has it: there is nothing to accept")
+                write!(f, "map `{map}` is as in the lock: there is nothing to accept")
             }
             Self::NothingToDecide(map) => {
                 write!(f, "the change of map `{map}` is safe and needs no decision; run `cargo maplock update`")
@@ -174,11 +174,11 @@ impl fmt::Display for EpochError {
             }
             Self::NoMembers(map) => write!(
                 f,
-                "the value of map `{map}` is declared by its size alone, so that it has no member to merge; bind it to a type in Cargo.toml"
+                "the value of map `{map}` is declared by its size alone, so it has no member to merge; bind it to a type in Cargo.toml"
             ),
             Self::NothingToConvert { map, on_upgrade } => write!(
                 f,
-                "`{on_upgrade}` converts no entry of map `{map}`, so that nothing is to be said of its members; choose `migrate`, or leave the answers out"
+                "`{on_upgrade}` converts no entry of map `{map}`, so answers about its members do nothing; choose `migrate`, or leave the answers out"
             ),
             Self::Unanswered { map, problems } => write!(f, "map `{map}` can't be converted as it is: {problems}"),
             Self::NotLocked { map, hint } => {

@@ -103,7 +103,7 @@ pub fn why_no_rename(lock: &Lock, now: &Lock, old: &str, new: &str) -> Option<St
         return Some(format!("`{old}` is still there"));
     }
     if is_pinned(lock, new) {
-        return Some(format!("`{new}` is in the lock already, so that a node may have both"));
+        return Some(format!("`{new}` is in the lock already, so a node may have both"));
     }
     if lock.gone.contains_key(new) {
         return Some(format!("`{new}` was given up before, and a node may still have it; choose another name"));

@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(to(&[("a", 4)], &[("n", 8), ("m", 4)]), Offer::Derived);
         // A question is no wall.
         assert_eq!(to(&[("a", 4)], &[("n", 4)]), Offer::Derived);
-        let none = "no member of the old key is in the new one, so that all entries would have one key";
+        let none = "no member of the old key is in the new one, so all entries would get the same key";
         assert_eq!(to(&[("b", 8)], &[("n", 8)]), Offer::ByHand(none.to_owned()));
         let smaller = MapDef { max_entries: 4, ..old.clone() };
         assert_eq!(Offer::between(&old, &smaller), Offer::Derived);

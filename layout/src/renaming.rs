@@ -50,7 +50,7 @@ pub fn rename(
             epoch(&from, &step.to, rules, OnUpgrade::Reuse, reason)
         }
         (true, Some(on_upgrade)) => {
-            let because = "it has another name, and no more; `reuse` goes on with its entries".to_owned();
+            let because = "only its name changed; `reuse` keeps its entries".to_owned();
             let answers = vec![OnUpgrade::Reuse];
             return Err(EpochError::CannotBe { map: map.to_owned(), on_upgrade, because, is_refused: false, answers });
         }

@@ -198,7 +198,7 @@ impl<'a> Spot<'a> {
         } else if self.is_in_union {
             "shares its bytes with others, being in a union".to_owned()
         } else if !self.offset.is_multiple_of(size) {
-            format!("is at byte {}, which is not aligned to its {size} bytes", self.offset)
+            format!("is at byte {}, not aligned to its {size} bytes", self.offset)
         } else if let Some((stride, _)) = self.arrays.iter().find(|(stride, _)| !stride.is_multiple_of(size)) {
             format!("is in elements of {stride} bytes, so that not each is aligned to its {size} bytes")
         } else if !(1..=MAX_PLACES).contains(&self.count()) {

@@ -105,7 +105,7 @@ fn a_member_in_another_struct_is_known_by_a_name_that_no_other_has() {
     let twice = "struct v { struct { u32 n; } x; struct { u32 n; } y; };";
     assert_eq!(
         asked("struct v { u64 pad; struct { u32 n; } w; };", twice, &dropped("value.pad")),
-        ["`value.w` is gone: is it to be given up, or has it another name: --drop value.w"],
+        ["`value.w` is gone: is it given up, or does it have another name: --drop value.w"],
         "of two, nobody knows which"
     );
 }
@@ -235,7 +235,7 @@ fn a_number_that_may_not_fit_is_asked_of() {
 #[test]
 fn a_member_that_is_gone_is_asked_of_where_a_new_one_may_be_it() {
     let old = "struct v { u32 first; u32 other; };";
-    let gone = "`value.first` is gone: is it to be given up, or has it another name";
+    let gone = "`value.first` is gone: is it given up, or does it have another name";
     for (new, what, choices) in [
         ("struct v { u32 other; u32 z; };", "of its type", "--drop value.first or --rename value.z=value.first"),
         (
@@ -470,7 +470,7 @@ fn a_member_that_is_new_in_a_key_is_asked_of() {
     assert_eq!(
         asked_of_key(old, new, &none()),
         [
-            "`key.b` is new in the key: what is it in old entries, which a program looks up by the whole key: --default key.b=0"
+            "`key.b` is new in the key, and lookups compare the whole key: what value should old entries get: --default key.b=0"
         ]
     );
     let leg = DerivedLeg::derive(&map_of(old, "u32"), &map_of(new, "u32"), &default("key.b", "7")).unwrap().leg;
@@ -485,7 +485,7 @@ fn keys_that_may_become_one_are_asked_of() {
     assert_eq!(
         asked_of_key(old, new, &dropped("key.b")),
         [
-            "entries whose keys were different may have one key now: what becomes of them: --collide refuse or --collide sum or --collide keep-one"
+            "entries with different keys may get the same key now: what becomes of them: --collide refuse or --collide sum or --collide keep-one"
         ]
     );
     let answers = Answers { collide: Some(Collide::Sum), ..dropped("key.b") };
@@ -530,7 +530,7 @@ fn a_key_is_a_member_of_the_union_or_struct_that_it_became() {
 #[test]
 fn a_key_of_which_nothing_is_left_is_not_converted_whatever_is_answered() {
     let (old, new) = ("struct k { char path[64]; };", "struct k { u32 inode; u32 device; };");
-    let refused = "no member of the old key is in the new one, so that all entries would have one key: --by-hand or --on-upgrade swap";
+    let refused = "no member of the old key is in the new one, so all entries would get the same key: --by-hand or --on-upgrade swap";
     assert_eq!(asked_of_key(old, new, &none()), [refused]);
     let answers = Answers {
         default: [(of_text("key.inode"), of_text("0")), (of_text("key.device"), of_text("0"))].into(),
@@ -570,7 +570,7 @@ fn padding_of_a_key_that_has_no_place_any_more_is_asked_of() {
     assert_eq!(
         asked_of_key(PADDED, packed, &none()),
         [
-            "old keys may differ in padding alone, for which the new ones have no place: what becomes of them: --collide refuse or --collide sum or --collide keep-one"
+            "old keys may differ in padding alone, and the new keys have no place for it: what becomes of them: --collide refuse or --collide sum or --collide keep-one"
         ]
     );
     for (collide, comes_back) in [(Collide::Refuse, true), (Collide::Sum, false), (Collide::KeepOne, false)] {

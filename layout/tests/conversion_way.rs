@@ -90,7 +90,7 @@ fn a_leg_that_is_written_by_hand_asks_nothing_and_has_no_way_back() {
     both.maps.get_mut("m").unwrap().epochs[0].convert = Answers { drop, ..by_hand };
     let error = lead(&both, V2).unwrap_err().to_string();
     assert!(
-        error.ends_with("--drop value.seen: the conversion is written by hand, which this would have no part in"),
+        error.ends_with("--drop value.seen: the conversion is written by hand, so this answer would do nothing"),
         "{error}"
     );
 }

@@ -423,7 +423,7 @@ fn what_can_not_be_accepted_is_said_in_a_sentence() {
     };
     assert_eq!(error("flow", "why"), "no map `flow` in the lock or the objects; did you mean `flows`?");
     assert_eq!(error("zzz", "why"), "no map `zzz` in the lock or the objects");
-    assert_eq!(error("flows", "why"), "map `flows` is as the lock has it: there is nothing to accept");
+    assert_eq!(error("flows", "why"), "map `flows` is as in the lock: there is nothing to accept");
     assert_eq!(error("flows", " \n"), "the reason is empty; say for the reviewers why this break is right");
 }
 

@@ -411,9 +411,7 @@ fn an_edit_of_what_no_digest_covers_breaks_the_checksum_and_says_of_which_map() 
         assert_eq!(text.lines().nth(error.line - 1).unwrap(), format!("checksum = \"{written}\""));
         assert_eq!(
             error.problem.to_string(),
-            format!(
-                "what is written of map `{map}` has checksum {computed}, but {written} is written there: {RESTORE}"
-            )
+            format!("the text about map `{map}` has checksum {computed}, but {written} is written there: {RESTORE}")
         );
         // A node asks what the bytes mean, and no more.
         Lock::parse_embedded(&text).unwrap();

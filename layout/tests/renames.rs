@@ -94,7 +94,7 @@ fn what_else_changed_is_asked_for_as_ever() {
     let asked = renamed(&old, other.clone(), "flows", None).unwrap_err();
     assert_eq!(
         asked.to_string(),
-        "map `flow_table` has more than another name: `seen` was added; say what nodes do with the entries: --on-upgrade \
+        "map `flow_table` changed more than its name: `seen` was added; say what nodes do with the entries: --on-upgrade \
          `migrate` or `swap` or `refuse`"
     );
     assert!(renamed(&old, other.clone(), "flows", Some(Reuse)).is_err(), "the bytes are others");
@@ -330,10 +330,7 @@ fn an_answer_to_what_is_no_change_says_what_it_is() {
     let both = observed([flows("flows"), named("other", LARGER)]);
     let answer = |map: &str, way| accept(&old, &both, map, way, "because", &levels()).unwrap_err().to_string();
     assert_eq!(answer("flows", Drop), "`drop` gives up a map that is gone, and map `flows` is still there");
-    assert_eq!(
-        answer("other", Swap),
-        "map `other` is new, so that there is nothing to accept; run `cargo maplock update`"
-    );
+    assert_eq!(answer("other", Swap), "map `other` is new, so there is nothing to accept; run `cargo maplock update`");
 }
 
 #[test]

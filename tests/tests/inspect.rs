@@ -410,7 +410,8 @@ fn a_map_without_btf_counts_as_the_meta_map_says_by_name_number_and_attributes()
         let map = plan(&inputs).maps.remove(0);
         (live[0].source, map.disposition().name(), map.why)
     };
-    let unverifiable = (Source::Attributes, "refuse", "nothing tells its layout: no BTF, no maplock_meta".to_owned());
+    let unverifiable =
+        (Source::Attributes, "refuse", "its layout is unknown: it has no BTF, and no maplock_meta names it".to_owned());
     assert_eq!(decide(), unverifiable);
 
     let good = meta_of(&look(&dir), std::slice::from_ref(&stats));

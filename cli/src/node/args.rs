@@ -12,15 +12,15 @@ use crate::args::When;
 use crate::error::NoAnswer;
 use crate::formats::{self, Format};
 
-/// Looks at the pinned eBPF maps of a node, tells what an upgrade does to them, and takes one back
+/// Shows the pinned eBPF maps of a node, says what an upgrade does to them, and takes an upgrade back
 #[derive(Debug, Parser)]
 #[command(
     name = "maplock",
     version,
     after_help = "\
 Exit codes: 0 nothing is wrong, 100 findings that fail, 101 could not complete, 2 usage.
-All commands need CAP_BPF, to open pins. For pins that maplock did not make, and to show types, they need CAP_SYS_ADMIN,
-to read BTF by its id."
+All commands need CAP_BPF, to open pins. To read BTF by its id, they need CAP_SYS_ADMIN: for pins that maplock did not
+make, and to show types."
 )]
 pub struct Cli {
     /// What to do.
@@ -38,7 +38,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Tell what an upgrade would do to each pinned map, before anything is touched
+    /// Show what an upgrade would do to each pinned map; change nothing
     Plan(PlanArgs),
     /// Show what is pinned in a directory: maps, programs, links, generations
     Inspect(InspectArgs),
@@ -46,13 +46,13 @@ pub(crate) enum Verb {
     Dump(DumpArgs),
     /// Return to the kept generation: its maps, and its programs in the links
     Rollback(RollbackArgs),
-    /// Remove the kept generations, so that no roll-back is possible any more
+    /// Remove the kept generations; after that, nothing can be rolled back
     Confirm(ConfirmArgs),
     /// End an upgrade that no start completes, and say what that costs
     Recover(RecoverArgs),
-    /// Tell which generation is live, then each new one as it comes; with a command, run it for each
+    /// Show which generation is live, then each new one as it comes; with a command, run it for each
     Watch(WatchArgs),
-    /// Tell which nodes are where, by what was written on each
+    /// Show which nodes are where, from what was written on each
     Fleet(FleetArgs),
 }
 
@@ -62,11 +62,11 @@ pub(crate) struct DumpArgs {
     #[arg(value_name = "PIN")]
     pub(crate) pin: PathBuf,
 
-    /// Entries at the most
+    /// Show at most N entries
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<u64>,
 
-    /// How to say it; the document has the bytes as `bpftool -j map dump` has them, for `cargo maplock migrate --test --dump`
+    /// The output format; json has the bytes as `bpftool -j map dump` has them, for `cargo maplock migrate --test --dump`
     #[arg(
         long,
         value_parser = formats::parser_where(|format| format.node.entries.is_some()),
@@ -78,38 +78,38 @@ pub(crate) struct DumpArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Takes no lock and changes nothing. In an init container, `--deny swap,refuse,drop` holds back a rolling update that would lose
-entries or not start: exit code 100. So does `--expect-pins` one that looks in the wrong place.")]
+Takes no lock and changes nothing. In an init container, `--deny swap,refuse,drop` stops a rolling update that would lose
+entries or not start, with exit code 100. `--expect-pins` stops one that looks in the wrong place.")]
 pub(crate) struct PlanArgs {
-    /// The maps.lock of the release to come
+    /// The maps.lock of the new release
     #[arg(long, value_name = "FILE")]
     pub(crate) lock: PathBuf,
 
-    /// Directory of the pins, which need not be there yet
+    /// Directory of the pins; it need not exist yet
     #[arg(long, value_name = "DIR")]
     pub(crate) pins: PathBuf,
 
-    /// Fail where this would happen to a map; several with commas
+    /// Fail if this would happen to a map; separate several by commas
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
     pub(crate) deny: Vec<Deny>,
 
-    /// Fail where no map of the release is pinned there: on a node that has run an earlier release, for one
+    /// Fail if no map of the release is pinned there, for nodes that have run an earlier release
     #[arg(long)]
     pub(crate) expect_pins: bool,
 
-    /// Convert every entry that is there now, and write none: what is refused, saturated, collides, and does not come back
+    /// Convert every entry that is there now, and write none: show what is refused, saturated, collides or does not come back
     #[arg(long)]
     pub(crate) rehearse: bool,
 
-    /// Entries of each map that is converted to show, as they are and as they will be
+    /// Show N entries of each map that is converted, as they are and as they will be
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub(crate) sample: usize,
 
-    /// How many generations the daemon keeps, the one that is replaced included (`Options::keep`)
+    /// Generations that the daemon keeps, including the one that is replaced (`Options::keep`)
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) keep: usize,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<Foreseen>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 
@@ -121,23 +121,23 @@ pub(crate) struct PlanArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Policies, as the daemon has them")]
 pub(crate) struct PolicyArgs {
-    /// For a pin of a layout that no epoch leads from: refuse, swap or reuse [default: refuse]
+    /// If no epoch leads from the layout of a pin: refuse, swap or reuse [default: refuse]
     #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
     pub(crate) on_unknown: Vec<Answer>,
 
-    /// For a pin whose layout nothing tells: refuse, swap or reuse [default: refuse]
+    /// If nothing tells the layout of a pin: refuse, swap or reuse [default: refuse]
     #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
     pub(crate) unverifiable: Vec<Answer>,
 
-    /// For a pin with more room than is asked for: reuse, refuse or swap [default: reuse]
+    /// If a pin has more room than is asked for: reuse, refuse or swap [default: reuse]
     #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
     pub(crate) larger: Vec<Answer>,
 
-    /// For a map of the live generation whose pin somebody removed: refuse or create [default: refuse]
+    /// If somebody removed the pin of a map of the live generation: refuse or create [default: refuse]
     #[arg(long, value_name = "[MAP=]WAY", value_parser = missing)]
     pub(crate) missing: Vec<(Option<String>, OnMissing)>,
 
-    /// A capacity that the daemon chooses, in place of that of maps.lock
+    /// A capacity that the daemon chooses, instead of the one in maps.lock
     #[arg(long, value_name = "MAP=N", value_parser = capacity)]
     pub(crate) max_entries: Vec<(String, u32)>,
 }
@@ -261,16 +261,16 @@ pub(crate) struct InspectArgs {
     #[arg(long)]
     pub(crate) layouts: bool,
 
-    /// How to say it; the document always has the types
+    /// The output format; json always has the types
     #[arg(long, value_parser = formats::parser::<Pins>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Entries that were written since are carried back into maps that had grown; maps that were swapped are again what they
-were. The generation that is left is kept in turn. A second roll-back leads one further back; where no older generation is
-kept, it undoes the first. Stop or replace the daemon of the newer release, or it upgrades again at its next start.")]
+Entries that were written since are carried back into maps that had grown or were converted. Maps that were swapped are
+again what they were. The generation that you leave is kept in turn. A second roll-back leads one further back, or undoes the
+first if no older generation is kept. Stop or replace the daemon of the newer release, or it upgrades again when it starts.")]
 pub(crate) struct RollbackArgs {
     /// Directory of the pins
     #[arg(value_name = "DIR")]
@@ -279,27 +279,27 @@ pub(crate) struct RollbackArgs {
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 
-    /// Go to the kept generation of this number, step by step over those between, whose programs run for a moment; `maplock inspect` has the numbers
+    /// Go to the kept generation with this number, which `maplock inspect` shows; programs of those between run for a moment
     #[arg(long, value_name = "GENERATION")]
     pub(crate) to: Option<u64>,
 
-    /// Go back without this map, of which somebody removed the pin from the kept generation: the older release makes an empty one
+    /// Go back without this map, whose pin somebody removed from the kept generation: the older release makes an empty one
     #[arg(long, value_name = "MAP")]
     pub(crate) without: Vec<String>,
 
-    /// Write the report, the last of several, for the node exporter's textfile collector; the name should end with `.prom`
+    /// Write the (last) report for the node exporter's textfile collector; the name should end with `.prom`
     #[arg(long, value_name = "FILE")]
     pub(crate) prometheus: Option<PathBuf>,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<Returned>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Each start brings into order what a crash left, and so do `rollback` and `confirm`. This is for where they fail with the same error each
-time. Where nothing is left of an upgrade, nothing is done.")]
+Each start brings into order what a crash left, and so do `rollback` and `confirm`. Use this command if they fail with the same error
+each time. If nothing is left of an upgrade, it does nothing.")]
 pub(crate) struct RecoverArgs {
     /// Directory of the pins
     #[arg(value_name = "DIR")]
@@ -311,7 +311,7 @@ pub(crate) struct RecoverArgs {
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<Recovered>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
@@ -319,12 +319,12 @@ pub(crate) struct RecoverArgs {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct WayOutArgs {
-    /// Go back to the live generation. It costs what the new programs wrote since the switch to maps that were copied or converted for them
+    /// Go back to the live generation. What new programs wrote since the switch to maps that were copied or converted for them is lost
     #[arg(long)]
     pub(crate) discard: bool,
 
-    /// Complete it by system calls in place of programs. It costs certainty: what is written at the very moment can be lost, and what was
-    /// brought over before can be counted twice
+    /// Complete it by system calls instead of programs. What is written at that very moment can be lost, and what was brought over
+    /// before can be counted twice
     #[arg(long)]
     pub(crate) by_calls: bool,
 }
@@ -335,37 +335,37 @@ pub(crate) struct ConfirmArgs {
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
 
-    /// Leave so many of the older generations, those next to the live one; what a roll-back left goes
+    /// Keep the N older generations that are next to the live one; remove what a roll-back left
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) keep: usize,
 
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<Confirmed>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The command gets MAPLOCK_DIR and MAPLOCK_GENERATION, the number of the generation, in its environment; no shell is between. A generation that
-comes while it runs is told when it has ended, and of several the last. Where it fails, this ends with its exit code. SIGINT,
-SIGTERM, SIGHUP and SIGQUIT are passed on to it and its children; then this ends as it does.")]
+The command runs without a shell, with MAPLOCK_DIR and MAPLOCK_GENERATION (the number) in its environment. Of generations that come
+while it runs, the last is told when it has ended. If it fails, `maplock watch` ends with its exit code. SIGINT, SIGTERM, SIGHUP and
+SIGQUIT are passed on to it and its children; then `maplock watch` ends as it does.")]
 pub(crate) struct WatchArgs {
-    /// Directory of the pins, which need not be there yet
+    /// Directory of the pins; it need not exist yet
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
 
-    /// Leave out what is live at the start
+    /// Leave out the generation that is live at the start
     #[arg(long)]
     pub(crate) postpone: bool,
 
-    /// End after the first
+    /// End after the first generation that is told
     #[arg(long)]
     pub(crate) once: bool,
 
-    /// How to say it; the document is one line for each
+    /// The output format; json is one line for each
     #[arg(
         long,
         value_parser = formats::parser_where(|format| format.node.live.is_some()),
@@ -385,11 +385,11 @@ A file is named for its node, and holds what `maplock inspect`, `plan` and `roll
 report of the daemon: one of these, or several behind each other. It reads files alone, and can be run anywhere. Exit code 100 where the
 upgrade of a node is denied or refused, 101 where a file can't be read.")]
 pub(crate) struct FleetArgs {
-    /// One for each node, such as nodes/*.json
+    /// A file for each node, such as nodes/*.json
     #[arg(value_name = "FILE", required = true)]
     pub(crate) files: Vec<PathBuf>,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<Fleet>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }

@@ -279,7 +279,7 @@ impl Asking<'_> {
         if is_open && ways.into_iter().flatten().any(|way| way.option == "on-unknown") {
             let way = if map.action.new_map().is_some() { "swap" } else { "drop" };
             let accept = format!("cargo maplock accept {name} --against REV --on-upgrade {way} --reason \"…\"");
-            error = error.help(format!("or by the lock, where REV made the pin: {accept}"));
+            error = error.help(format!("or by the lock, if REV made the pin: {accept}"));
         }
         if map.disposition() != Disposition::Refuse {
             let denied = match &map.action {

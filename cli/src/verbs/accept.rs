@@ -341,10 +341,10 @@ fn merge_words(before: &BTreeMap<String, Merge>, after: &BTreeMap<String, Merge>
         let new = after.iter().filter(|(path, now)| **now == how && before.get(*path) != Some(now));
         let new: BTreeMap<_, _> = new.map(|(path, how)| (path.clone(), *how)).collect();
         outcome::merged(&new)
-            .map(|new| format!("{new}, for the life of the map: wherever its entries are carried over, {effect}"))
+            .map(|new| format!("{new}, for the life of the map: whenever its entries are carried over, {effect}"))
     };
     let words = [
-        new(Merge::Sum, "what old and new programs count is added up"),
+        new(Merge::Sum, "the counts of old and new programs are added up"),
         new(Merge::None, "what new programs wrote stays as it is"),
     ];
     let words: Vec<_> = words.into_iter().flatten().collect();

@@ -70,8 +70,8 @@ fn derived(old: &MapDef, new: &MapDef, answers: &Answers) -> Result<Derived, Pro
             None if keeps_key && lost == Lost::Named => collide = Some(Collide::Refuse),
             None => {
                 let what = match keeps_key {
-                    true => "old keys may differ in padding alone, for which the new ones have no place",
-                    false => "entries whose keys were different may have one key now",
+                    true => "old keys may differ in padding alone, and the new keys have no place for it",
+                    false => "entries with different keys may get the same key now",
                 };
                 all.questions.push(Question {
                     path: "key".to_owned(),
@@ -99,7 +99,7 @@ fn none_survives(tried: &mut Tried) {
     let is_of_bytes = |question: &Question| question.choices.iter().any(|choice| matches!(choice, Choice::Rename(..)));
     tried.questions.retain(is_of_bytes);
     if tried.questions.is_empty() {
-        let what = "no member of the old key is in the new one, so that all entries would have one key".to_owned();
+        let what = "no member of the old key is in the new one, so all entries would get the same key".to_owned();
         let choices = vec![Choice::ByHand, Choice::Swap];
         tried.questions.push(Question { path: "key".to_owned(), what, choices });
     }
@@ -111,7 +111,7 @@ pub(crate) fn by_hand(old: &MapDef, new: &MapDef, answers: &Answers) -> Result<(
     problems.questions.extend(impossible(old, new));
     let other = Answers { by_hand: false, collide: None, ..answers.clone() };
     for (name, path, text) in given(&other) {
-        let what = "the conversion is written by hand, which this would have no part in".to_owned();
+        let what = "the conversion is written by hand, so this answer would do nothing".to_owned();
         problems.mistakes.push(Mistake { answer: spelled(name, &path, &text), what });
     }
     if problems == Problems::default() { Ok(()) } else { Err(problems) }

@@ -169,9 +169,9 @@ impl fmt::Display for Act {
             Self::Reread(old, new) => write!(f, "{old} read as {new}, bytes as they are"),
             Self::Cast(old, new, cast) => {
                 let what = match cast {
-                    Cast::Refuse => "refused where a number does not fit",
-                    Cast::Saturate => "the nearest number where one does not fit",
-                    Cast::Truncate => "the low bits where a number does not fit",
+                    Cast::Refuse => "refused if a number does not fit",
+                    Cast::Saturate => "the nearest number if one does not fit",
+                    Cast::Truncate => "the low bits if a number does not fit",
                 };
                 write!(f, "cast from {old} to {new}: {what}")
             }

@@ -207,7 +207,7 @@ impl Deriver<'_> {
         if choices.is_empty() {
             choices.push(Choice::ByHand);
         }
-        let what = format!("`{path}` is gone: is it to be given up, or has it another name");
+        let what = format!("`{path}` is gone: is it given up, or does it have another name");
         Question { path: path.to_owned(), what, choices }
     }
 
@@ -230,7 +230,7 @@ impl Deriver<'_> {
             None if self.is_key && leaf.size_bits() > 0 && !was_padding && !is_padding(&leaf.path) => {
                 if !may_be_renamed {
                     let what = format!(
-                        "`{}` is new in the key: what is it in old entries, which a program looks up by the whole key",
+                        "`{}` is new in the key, and lookups compare the whole key: what value should old entries get",
                         leaf.path
                     );
                     let choices = vec![Choice::Default(leaf.path.clone(), "0".to_owned())];

@@ -75,7 +75,7 @@ impl fmt::Display for LockProblem {
                 "the definition of map `{map}` has digest {computed}, but {written} is written there: {RESTORE}"
             ),
             Self::Checksum { map, written, computed } => {
-                write!(f, "what is written of map `{map}` has checksum {computed}, but {written} is written there: {RESTORE}")
+                write!(f, "the text about map `{map}` has checksum {computed}, but {written} is written there: {RESTORE}")
             }
             Self::Malformed(problem) => f.write_str(problem),
         }

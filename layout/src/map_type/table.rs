@@ -92,7 +92,9 @@ const CPUMAP: Row =
     Row { keys: Keys::Number, entries: Behaviour::OneByOne, listed: true, nanoseconds: SYSTEM_CALLS, ..UNKNOWN };
 const SOCKETS: Row = Row {
     keys: Keys::Number,
-    entries: Behaviour::NotCopyable("its values are sockets, of which system calls tell a cookie and no descriptor"),
+    entries: Behaviour::NotCopyable(
+        "its values are sockets, and system calls tell their cookies, not their descriptors",
+    ),
     ..UNKNOWN
 };
 const STORAGE: Row = Row {

@@ -11,7 +11,7 @@ pub const RULE: Rule = Rule {
     purpose: "an array has another number of elements",
     explanation: "\
 The elements that both sides have stay where they were. Behind them, a longer array reads what the old release wrote
-for something else or left as padding, and a shorter one no longer reaches the elements at its end. Where padding
+for something else or left as padding, and a shorter one no longer reaches the elements at its end. If padding
 takes up the difference, the size stays the same, and then the kernel loads the new programs without a word.
 
 To keep the entries, accept the change as `migrate`; if they can be rebuilt, as `swap`. `reuse` is right only where

@@ -9,7 +9,7 @@ pub const RULE: Rule = Rule {
     tier: Tier::Bytes,
     default_level: Level::Deny,
     effect: Effect { answers: &[OnUpgrade::Migrate, OnUpgrade::Swap, OnUpgrade::Refuse], ..Effect::BYTES },
-    purpose: "the elements of an array are further apart or closer together, with no member of them changed",
+    purpose: "the elements of an array are further apart or closer together, while their members did not change",
     explanation: "\
 Only the first element is where it was: the new programs read each further one from the middle of its neighbour or
 from padding. Nothing in the element itself tells of it. The usual cause is an attribute, `aligned` or `packed`, that

@@ -11,7 +11,7 @@ pub const RULE: Rule = Rule {
     effect: Effect { decision: Decision::Never, answers: &[], ..Effect::SPELLING },
     purpose: "the kernel keeps no types of a map with such a key",
     explanation: "\
-The kernel keeps the types of an array only where the key is an integer of 32 bits, and those of a trie only where the key is
+The kernel keeps the types of an array only if the key is an integer of 32 bits, and those of a trie only if the key is
 a struct. With another key, such as an enum, it refuses them, and libbpf makes the map without. Then nothing on the node
 tells what a pin holds, unless maplock made it, and wrote that down beside the pins. The plan calls such a pin
 unverifiable, and refuses it.

@@ -19,7 +19,7 @@ pub const RULE: Rule = Rule {
     purpose: "the daemon sets how many entries the map holds, or no longer does",
     explanation: "\
 No map of this type can be made without a capacity. `max_entries` that is missing or 0 in the object means that the daemon sets it
-before it loads the object. Where the object has a placeholder, the configuration says so:
+before it loads the object. If the object has a placeholder, the configuration says so:
 
 ```toml
 [package.metadata.maplock.maps.flows]
@@ -27,7 +27,7 @@ capacity = \"runtime\"
 ```
 
 The lock says `runtime-capacity = true` from then on, and no capacity is compared. A node takes the daemon's policy
-(`Policy::max_entries`, `maplock plan --max-entries flows=4096`). Without a policy, the pinned map stays as large as it is. Where none is
+(`Policy::max_entries`, `maplock plan --max-entries flows=4096`). Without a policy, the pinned map stays as large as it is. If none is
 pinned, the upgrade does not start before anything is made.
 
 When an object says a number again, a pinned map that is smaller grows to it, and one that is larger stays: a daemon chose that.

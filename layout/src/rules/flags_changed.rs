@@ -8,7 +8,7 @@ pub const RULE: Rule = Rule {
     tier: Tier::Kernel,
     default_level: Level::Deny,
     effect: Effect { attribute: Some(Attribute::Flags), ..Effect::FIXED },
-    purpose: "the flags of the map are others, as the kernel keeps them",
+    purpose: "the flags that the kernel keeps of the map changed",
     explanation: "\
 The flags of a map are fixed when it is made, so the pinned map keeps the old ones whatever the new release declares.
 Most loaders refuse it then, and the new release does not start. `BPF_F_RDONLY` and `BPF_F_WRONLY`, which the kernel
@@ -17,7 +17,7 @@ does not keep, and the flag that it adds to a devmap by itself do not count.
 To keep the entries, accept the change as `migrate`: they are copied as they are into a map with the new flags. If
 they can be rebuilt, accept it as `swap`.
 
-Where the daemon sets `BPF_F_NO_PREALLOC` and its like when it loads the map, `flags = \"runtime\"` under
+If the daemon sets `BPF_F_NO_PREALLOC` and its like when it loads the map, `flags = \"runtime\"` under
 `[package.metadata.maplock.maps.flows]` says so: flags of the map's memory are not compared then.
 ",
     example: Example {

@@ -8,7 +8,7 @@ pub const RULE: Rule = Rule {
     tier: Tier::Kernel,
     default_level: Level::Warn,
     effect: Effect { attribute: Some(Attribute::Inner), ..Effect::SPELLING },
-    purpose: "max_entries of the maps in a map changed, and maps that are in it already keep theirs",
+    purpose: "max_entries of the inner maps changed, and inner maps that exist keep theirs",
     explanation: "\
 The pinned outer map stays, with the inner maps that are in it: each keeps the capacity that it was made with. Only inner
 maps that the new release makes have the new one. The kernel takes both, for all types but arrays without

@@ -13,7 +13,7 @@ pub const RULE: Rule = Rule {
         answers: &[OnUpgrade::Swap, OnUpgrade::Refuse],
         ..Effect::FIXED
     },
-    purpose: "the template of the maps in a map appeared, disappeared, or has another capacity",
+    purpose: "the template of the inner maps appeared, disappeared, or has another capacity",
     explanation: "\
 A map of maps admits only maps that equal its template, and a pinned one keeps the template that it was made with: the
 kernel refuses the inner maps of the new release when they are put in. The capacity counts for arrays without

@@ -14,7 +14,7 @@ The size of a key is fixed when a map is made. The kernel and most loaders refus
 does not start; a loader that does not compare hands keys of the wrong size to it.
 
 Mostly a change inside the key is the cause. This finding is then reported as its consequence, and needs no decision
-of its own. It stands alone where nothing but padding changed, or where the map is declared by size. To keep the
+of its own. It stands alone if nothing but padding changed, or if the map is declared by size. To keep the
 entries, accept it as `migrate`; if they can be rebuilt, as `swap`. `reuse` is never right.
 ",
     example: Example {

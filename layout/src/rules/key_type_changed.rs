@@ -15,7 +15,7 @@ entries, or hit one by accident; and what they add comes to lie beside the old e
 somebody deletes them.
 
 Accept the change as `migrate` if each old key can be made into a new one, and as `swap` if the entries can be
-rebuilt. `reuse` is right only where both types describe the very same bytes.
+rebuilt. `reuse` is right only if both types describe the very same bytes.
 ",
     example: Example {
         old: "\

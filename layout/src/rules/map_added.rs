@@ -13,7 +13,7 @@ pub const RULE: Rule = Rule {
 The old release left no state for this map. A node that upgrades makes it, empty, and pins it together with the others
 when the upgrade commits.
 
-There is nothing to decide. If the map is an old one under a new name, its entries follow it only where the lock says
+There is nothing to decide. If the map is an old one under a new name, its entries follow it only if the lock says
 so: `map-removed` tells of the other half.
 ",
     example: Example {

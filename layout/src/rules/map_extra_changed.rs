@@ -13,7 +13,7 @@ pub const RULE: Rule = Rule {
         answers: &[OnUpgrade::Swap, OnUpgrade::Refuse],
         ..Effect::FIXED
     },
-    purpose: "the `map_extra` of the map is another, such as the number of hash functions of a Bloom filter",
+    purpose: "the `map_extra` of the map changed, such as the number of hash functions of a Bloom filter",
     explanation: "\
 What `map_extra` says depends on the type of the map: for a Bloom filter, the number of its hash functions. It is
 fixed when the map is made, so the pinned map keeps the old one. Most loaders refuse it then, and the new release does

@@ -19,8 +19,8 @@ If the map only got another name, say so, and its entries follow it:
 `drop`: `cargo maplock accept OLD --on-upgrade drop`. If its line was lost by mistake, put it back.
 
 `maps.lock` keeps a map that was given up, as `gone`, for good: a node that still has it, of whatever older release, is
-told the reason. If a map of that name comes back, nodes that still have the old one go on with it where its layout is
-the same, and start empty where it is another.
+told the reason. If a map of that name comes back, nodes that still have the old one go on with it if its layout is
+the same, and start empty otherwise.
 ",
     example: Example {
         old: "\

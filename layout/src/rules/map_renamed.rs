@@ -9,7 +9,7 @@ pub const RULE: Rule = Rule {
     tier: Tier::Meaning,
     default_level: Level::Warn,
     effect: Effect { in_digest: false, decision: Decision::Never, answers: &[OnUpgrade::Reuse], ..Effect::MEANING },
-    purpose: "a map has another name, and goes on with its entries",
+    purpose: "a map has another name, and keeps its entries",
     explanation: "\
 The lock says that this map is an older one under another name: `renamed-from` in `maps.lock`, which
 `cargo maplock accept NEW --renamed-from OLD` writes. A node that upgrades finds the pin under the old name. If the

@@ -18,7 +18,7 @@ pub const RULE: Rule = Rule {
     explanation: "\
 A node that has the larger map pinned goes on using it, unless its daemon's policy says otherwise. A node without one gets
 the smaller map, and the entries of a busy node may not fit it. An array always has as many as its capacity says, so that
-those at its end are lost where it shrinks.
+those at its end are lost if it shrinks.
 
 Accept the change as `migrate` if the entries of every node fit; if they can be rebuilt, as `swap`.
 ",

@@ -8,7 +8,7 @@ pub const RULE: Rule = Rule {
     tier: Tier::Meaning,
     default_level: Level::Deny,
     effect: Effect { keeps_bytes: false, decision: Decision::Always, ..Effect::MEANING },
-    purpose: "the same bytes mean something else, by their version",
+    purpose: "the same bytes mean something else, as their version says",
     explanation: "\
 No tool sees that a constant behind a `#define` has another number, or that a counter of nanoseconds counts
 microseconds. The author of the change says it: by a version on the struct, or behind the name of the map, or, where
@@ -20,7 +20,7 @@ Accept it as `swap` if the entries can be rebuilt. As `migrate` they are kept, a
 entries mean the same in both versions.
 
 A version that goes down says that an older meaning is back. Is a commit missing, or was one reverted? Entries of the
-release in between have the newer meaning, so this is a change like any other. Raise the version instead where you can.
+release in between have the newer meaning, so this is a change like any other. Raise the version instead if you can.
 ",
     example: Example {
         old: "\

@@ -8,13 +8,13 @@ pub const RULE: Rule = Rule {
     tier: Tier::Bytes,
     default_level: Level::Deny,
     effect: Effect { keeps_bytes: true, ..Effect::BYTES },
-    purpose: "a member was added, be it at the end, between others, or in what was padding",
+    purpose: "a member was added, at the end, between others, or in former padding",
     explanation: "\
 No old entry holds the member: the new programs read it from where the old release wrote something else or left
 padding, and padding is not always zero. In padding the size of the struct stays the same, and then the kernel loads
 the new programs without a word. In a key it makes the lookup of every old entry depend on those bytes.
 
-To keep the entries, accept the change as `migrate`; if they can be rebuilt, as `swap`. Where the member lies in
+To keep the entries, accept the change as `migrate`; if they can be rebuilt, as `swap`. If the member lies in
 padding that every released version set to zero, and zero is a good start for it, the old bytes are right as they are:
 `cargo maplock accept flows --on-upgrade reuse`.
 ",

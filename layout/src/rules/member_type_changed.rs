@@ -11,7 +11,7 @@ pub const RULE: Rule = Rule {
     purpose: "a member or an element of an array has a type of another size or kind",
     explanation: "\
 The new programs read more, fewer or other bytes than the old release wrote for the member: a `__u64` that was a
-`__u32` takes four bytes of what follows for its upper half. Where padding takes up the difference, the size of the
+`__u32` takes four bytes of what follows for its upper half. If padding takes up the difference, the size of the
 struct stays the same, and then the kernel loads the new programs without a word.
 
 To keep the entries, accept the change as `migrate`; mind that a large number may not fit a smaller type. If the

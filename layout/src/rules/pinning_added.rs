@@ -21,7 +21,7 @@ pub const RULE: Rule = Rule {
 The old release did not pin the map, so no state of it is there to be kept. A node that upgrades makes the map, empty,
 and pins it. From then on its entries outlive the daemon, and the next change of its layout counts.
 
-There is nothing to decide. Where no map of an object is declared with `LIBBPF_PIN_BY_NAME`, all of them count as
+There is nothing to decide. If no map of an object is declared with `LIBBPF_PIN_BY_NAME`, all of them count as
 pinned.
 ",
     example: Example {

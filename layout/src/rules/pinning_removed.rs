@@ -24,7 +24,7 @@ restart nor the next release finds the entries again.
 If the line with `LIBBPF_PIN_BY_NAME` was lost by mistake, put it back. If the state is not needed any more, accept
 the change as `swap`.
 
-Where no map of an object is declared with `LIBBPF_PIN_BY_NAME`, all of them count as pinned, and so do those that the
+If no map of an object is declared with `LIBBPF_PIN_BY_NAME`, all of them count as pinned, and so do those that the
 configuration names. Such a map stays what it is: `accept` takes the change as one that keeps it, or as what the rest takes. It goes on counting
 when a later release declares the first map as pinned: `ephemeral = [\"NAME\"]` in the configuration takes it out, which this rule then
 reports.

@@ -8,7 +8,7 @@ pub const RULE: Rule = Rule {
     tier: Tier::Meaning,
     default_level: Level::Deny,
     effect: Effect::MEANING,
-    purpose: "a number, bool or pointer is read as another of these, in the same width",
+    purpose: "a number, bool or pointer is read as another of these, with the same width",
     explanation: "\
 The bytes are read in another sense: an integer as a `bool` of which only 0 and 1 are valid, a pointer as a number.
 The size stays the same, and the kernel loads the new programs without a word.

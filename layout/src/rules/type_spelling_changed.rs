@@ -8,7 +8,7 @@ pub const RULE: Rule = Rule {
     tier: Tier::Spelling,
     default_level: Level::Warn,
     effect: Effect::SPELLING,
-    purpose: "a type is named otherwise, with the same bytes and the same meaning",
+    purpose: "a type has another name, with the same bytes and the same meaning",
     explanation: "\
 Nothing happens on a node: the map is reused as it is. Reported are another tag or typedef, `char` for `__u8`,
 `__u8[16]` for `struct in6_addr`, and an enum for an integer of its width. Names of fixed-width integers, such as

@@ -14,7 +14,7 @@ All old entries were written through other arms. The new programs may read one o
 take its bytes for something that they never were. An arm larger than the union was pushes along what follows it as
 well.
 
-Where a member beside the union tells which arm is in use, no old entry names the new arm, and the size is the same,
+If a member beside the union tells which arm is in use, no old entry names the new arm, and the size is the same,
 the old bytes are right as they are: accept the change as `reuse`. Otherwise accept it as `migrate` to keep the
 entries, or as `swap` if they can be rebuilt.
 ",

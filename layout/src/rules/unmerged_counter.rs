@@ -14,10 +14,10 @@ pub const RULE: Rule = Rule {
         answers: &[],
         ..Effect::MEANING
     },
-    purpose: "programs only add to a member, and nothing says how it is merged where entries are carried over",
+    purpose: "programs only add to a member, and nothing says how it is merged when entries are carried over",
     explanation: "\
 The programs of the release add to this member and never set it, so it counts. When the map grows, or its layout changes, its
-entries are carried over into another map, and old programs go on counting in the old one until the switch. Where new programs
+entries are carried over into another map, and old programs go on counting in the old one until the switch. If new programs
 have counted in the same entry by the time that the rest is carried over, one number has to win, and what the old ones counted
 since the copy is lost. Unless the two are added up:
 
@@ -29,7 +29,7 @@ This stands in `maps.lock` for the life of the map: as it grows, is converted, a
 reason. Members of a struct are named as in C (`stats.packets`), and elements of an array all at once (`hits[]`). Of a per-CPU map,
 each CPU's value is summed by itself.
 
-Where the sum would be wrong, such as that of a number which user space sets, say so, and it is not asked again. Then new programs
+If the sum would be wrong, such as that of a number which user space sets, say so, and it is not asked again. Then new programs
 win, as without a word:
 
 ```sh
@@ -37,7 +37,7 @@ cargo maplock accept flows --merge packets=none
 ```
 
 What programs do is read from the object's instructions: atomic additions, and loads that are added to and stored again. A
-value that is written whole where there was none is a beginning, and sets nothing. Where something that programs do with the map
+value that is written whole where there was none is a beginning, and sets nothing. If something that programs do with the map
 could not be followed (`partly = true` in the lock), they may set the member there, and nothing is found; `init`, `update` and
 `accept` still name it, as far as they see. Nothing is found either of a map whose entries no upgrade carries over, of one
 that is not pinned, and of a member that the lock does not have yet: `cargo maplock update` comes first. Sums that a daemon asks for in

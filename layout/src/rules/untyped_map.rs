@@ -9,7 +9,7 @@ pub const RULE: Rule = Rule {
     default_level: Level::Warn,
     // The map is new: nothing is there to be decided on.
     effect: Effect { decision: Decision::Never, answers: &[], ..Effect::SPELLING },
-    purpose: "a map is declared by `key_size` and `value_size`, and so says no type",
+    purpose: "a map is declared by `key_size` and `value_size`, so its types are unknown",
     explanation: "\
 The object does not tell what the bytes of this map mean, and neither does the pinned map: maplock sees sizes only,
 and a change of the same size passes unseen. Declare the map by `__type(key, ..)` and `__type(value, ..)`; or, where
@@ -32,7 +32,7 @@ In Rust, aya's `#[map]` declares a map by its sizes. `#[btf_map]` has BTF:
 static STATS: aya_ebpf::btf_maps::HashMap<StatsKey, Stats, 1024> = aya_ebpf::btf_maps::HashMap::new();
 ```
 
-Where `#[map]` has to stay, build the eBPF crate with `debug = 2`: maplock takes the types from the DWARF. Nothing there shows
+If `#[map]` has to stay, build the eBPF crate with `debug = 2`: maplock takes the types from the DWARF. Nothing there shows
 whether a struct is `#[repr(C)]`, and Rust may lay out any other anew with each compiler. `#[derive(maplock::MapValue)]` on the
 struct refuses it without.
 ",

@@ -10,11 +10,11 @@ pub const RULE: Rule = Rule {
     effect: Effect::BYTES,
     purpose: "the whole value is of another type",
     explanation: "\
-The new programs take every value of the old release for something else. Where both types have the same size, the
+The new programs take every value of the old release for something else. If both types have the same size, the
 kernel loads them without a word.
 
 Accept the change as `migrate` if each old value can be made into a new one, and as `swap` if the entries can be
-rebuilt. `reuse` is right only where both types describe the very same bytes.
+rebuilt. `reuse` is right only if both types describe the very same bytes.
 ",
     example: Example {
         old: "\

@@ -58,7 +58,7 @@ impl Verified {
     /// The map `name` of a spec that is pinned at `path`.
     ///
     /// # Errors
-    /// Where it can't be opened, is not what the spec says, or nothing tells its layout: neither BTF nor a `maplock_meta` beside it.
+    /// Where it can't be opened, is not what the spec says, or its layout is unknown: neither BTF nor a `maplock_meta` beside it.
     pub fn open(spec: &Spec, name: &str, path: &Path) -> Result<Self, Error> {
         let locked = locked(spec, name)?;
         let map = Map::open(path).map_err(|error| cannot_open(name, path, error))?;
@@ -329,7 +329,7 @@ impl At<'_> {
                 (None, Source::Attributes) => "it has no BTF, and there is no `maplock_meta` that names it".to_owned(),
                 (None, _) => "only a part of it is told".to_owned(),
             };
-            let problem = format!("can't be verified: nothing tells its layout: {why}");
+            let problem = format!("can't be verified: its layout is unknown: {why}");
             let vouch = "whoever made it from the object of this release may vouch for it by `of_fd_unverified`";
             return Err(self.error(&def.name, &problem, vouch));
         }

@@ -72,7 +72,7 @@ impl Back {
         let how = match (stays, members.is_empty()) {
             (true, _) => "its bytes are right as they are".to_owned(),
             (false, true) => "converted back".to_owned(),
-            (false, false) => format!("converted back, and put together where only {} differs", members.join(", ")),
+            (false, false) => format!("converted back, and put together if only {} differs", members.join(", ")),
         };
         Decision { disposition, why: format!("{how}, by the lock of the newer release"), def, by: By::Lock }
     }

@@ -272,8 +272,10 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
         }
         By::Unverifiable => {
             let nothing = match (&live.problem, live.source) {
-                (Some(problem), _) => format!("nothing tells its layout: {problem}"),
-                (None, Source::Attributes) => "nothing tells its layout: no BTF, no maplock_meta".to_owned(),
+                (Some(problem), _) => format!("its layout is unknown: {problem}"),
+                (None, Source::Attributes) => {
+                    "its layout is unknown: it has no BTF, and no maplock_meta names it".to_owned()
+                }
                 (None, _) => "nothing tells all of its layout".to_owned(),
             };
             by_policy(policy.unverifiable, by, nothing, &findings, old, asked)
@@ -378,7 +380,7 @@ fn take_up_kept(inputs: &Inputs<'_>, live: &Observed, old: &MapDef, decision: De
             }
             let why = match told {
                 Some(entries) => format!("returns to the kept map of {room}, {entries} entries carried back"),
-                None => format!("returns to the kept map of {room}, entries carried back where they fit"),
+                None => format!("returns to the kept map of {room}, entries carried back if they fit"),
             };
             (Back::Carried, why)
         } else if inputs.ways_back.contains(&live.pin) {

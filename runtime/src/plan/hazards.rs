@@ -63,13 +63,14 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
     words.extend(doubted.into_iter().map(|(doubts, maps)| {
         let because: Vec<_> = doubts.iter().map(|doubt| doubt.words()).collect();
         let maps = list(maps.into_iter());
-        format!("entries of {maps} that go meanwhile may come back or keep a wrong count ({})", because.join(", "))
+        format!(
+            "entries of {maps} that are deleted meanwhile may come back or keep a wrong count ({})",
+            because.join(", ")
+        )
     }));
     if !replaced.is_empty() {
         let maps = list(replaced.into_iter());
-        words.push(format!(
-            "what user space puts in the place of an entry of {maps} until the switch is not brought over"
-        ));
+        words.push(format!("what user space writes over an entry of {maps} until the switch is not brought over"));
     }
     if !settling.is_empty() {
         let maps = list(settling.into_iter());

@@ -72,7 +72,7 @@
 //! no count before Linux 5.12, which has no atomic exchange. [`settles_exactly`] tells what the kernel takes. Per-CPU
 //! values are settled on their own CPU, where a program in a softirq is never interrupted by ours. A program in process context
 //! that counts with a plain `x++` can be, on a preemptible kernel only. Counters that programs of several CPUs share are exact if the
-//! programs count with atomic instructions. And it is false where a count would have gone below nothing.
+//! programs count with atomic instructions. And it is false where a count would have gone below zero.
 //!
 //! Not told by `exact`: what the other counts of [`Settled`] say; a key that old programs deleted is looked at before it is deleted, and a
 //! write between the two goes with it; and an entry of a preallocated hash that new programs delete in the moment between the look-up and

@@ -167,7 +167,7 @@ fn same(runs: &[Run], one: &[u8], other: &[u8]) -> bool {
 pub(super) struct Added {
     /// True where any is not 0.
     pub(super) any: bool,
-    /// False where one would have gone below nothing.
+    /// False where one would have gone below zero.
     pub(super) all: bool,
     /// False where one that was to change was lower than before: see [`Settled::maybe_another`](super::Settled::maybe_another).
     pub(super) same: bool,

@@ -112,7 +112,7 @@ pub struct Settled {
     pub dropped: u64,
     /// Entries that old programs changed or deleted, and that are kept as new programs wrote them.
     pub kept_new: u64,
-    /// Entries one of whose unsigned counts would have gone below nothing: old programs lowered it since the copy by more than it holds by now, as where
+    /// Entries one of whose unsigned counts would have gone below zero: old programs lowered it since the copy by more than it holds by now, as where
     /// both deleted the entry and made it anew. Such a count is what new programs counted.
     pub not_carried: u64,
     /// Entries that counts were added to though they may be others than the ones that were counted in: one of their unsigned counts was

@@ -41,7 +41,7 @@ impl Report {
         let mut time = Family::new("maplock_upgrade_map_seconds", "Time taken by each map in the last upgrade.");
         let mut exact = Family::new(
             "maplock_upgrade_exact",
-            "1 where it is certain that nothing of the map was lost or counted twice in the last upgrade, else 0.",
+            "1 if it is certain that nothing of the map was lost or counted twice in the last upgrade, else 0.",
         );
         for map in &self.maps {
             let labels = [("map", map.map.as_str()), ("disposition", map.disposition.name())];

@@ -88,7 +88,7 @@ pub struct MapReport {
     /// A map is converted as a whole or not at all: one that has no entries yet too.
     #[serde(skip)]
     pub(crate) is_converted: bool,
-    /// Of `not_carried`, those whose counts would have gone below nothing.
+    /// Of `not_carried`, those whose counts would have gone below zero.
     #[serde(skip)]
     pub(super) below_nothing: u64,
     /// Entries that maps which evict have room for without that.
@@ -296,17 +296,17 @@ impl fmt::Display for Report {
             }
             let overwritten = map.not_carried - map.below_nothing;
             if overwritten > 0 {
-                notes.push(format!("not carried: up to {overwritten}, which new programs had written over"));
+                notes.push(format!("not carried: up to {overwritten}, overwritten by new programs"));
             }
             if map.below_nothing > 0 {
-                notes.push(format!("not carried: {}, whose counts would have gone below nothing", map.below_nothing));
+                notes.push(format!("not carried: {}, whose counts would have gone below zero", map.below_nothing));
             }
             if map.uncertain > 0 {
                 notes.push(format!("uncertain: up to {}, as entries are deleted", map.uncertain));
             }
             if !map.doubts.is_empty() {
                 let doubts: Vec<_> = map.doubts.iter().map(|doubt| doubt.words()).collect();
-                notes.push(format!("not exact for certain: {}", doubts.join(", ")));
+                notes.push(format!("maybe not exact: {}", doubts.join(", ")));
             }
             let entries = (map.kept + map.converted).to_string();
             table.row([map.map.clone(), entries, map.disposition.to_string(), notes.join(", ")]);
@@ -396,7 +396,7 @@ maplock_upgrade_copied_bytes{map="stats",disposition="swap"} 192
 maplock_upgrade_map_seconds{map="backends",disposition="grow"} 0.002
 maplock_upgrade_map_seconds{map="ring \"a\\b\"\n",disposition="swap"} 0.002
 maplock_upgrade_map_seconds{map="stats",disposition="swap"} 0.002
-# HELP maplock_upgrade_exact 1 where it is certain that nothing of the map was lost or counted twice in the last upgrade, else 0.
+# HELP maplock_upgrade_exact 1 if it is certain that nothing of the map was lost or counted twice in the last upgrade, else 0.
 # TYPE maplock_upgrade_exact gauge
 maplock_upgrade_exact{map="backends",disposition="grow"} 1
 maplock_upgrade_exact{map="ring \"a\\b\"\n",disposition="swap"} 1
@@ -425,7 +425,7 @@ maplock_upgrade_seconds 1.25
         let expected = "\
 map       entries  what
 backends       12  grow  192 bytes copied in the kernel in 2 ms
-stats           0  swap  812 lost, not exact for certain: a write at the very moment of settling may be lost
+stats           0  swap  812 lost, maybe not exact: a write at the very moment of settling may be lost
 links: connect4 updated
 done in 1.2 s, of which 9 ms from the first link to the commit";
         assert_eq!(report.to_string(), expected);
@@ -439,14 +439,14 @@ done in 1.2 s, of which 9 ms from the first link to the commit";
         let below = Settled { not_carried: 3, method: Some(Method::Kernel), ..Settled::default() };
         let report = ended(report, below);
         let text = report.to_string();
-        assert!(text.contains(" ms, not carried: 3, whose counts would have gone below nothing\n"), "{text}");
+        assert!(text.contains(" ms, not carried: 3, whose counts would have gone below zero\n"), "{text}");
         let json = serde_json::to_value(&report).expect("plain data");
         assert_eq!((&json["maps"][0]["not_carried"], &json["maps"][0]["exact"]), (&3.into(), &false.into()));
         assert!(report.to_prometheus().contains("disposition=\"grow\",what=\"not_carried\"} 3\n"));
         let report = ended(report, Settled { kept_new: 2, method: Some(Method::Batch), ..Settled::default() });
         let text = report.to_string();
-        let notes = "not carried: up to 2, which new programs had written over, not carried: 3, whose counts would have gone below \
-                     nothing, not exact for certain: a write at the very moment of settling may be lost\n";
+        let notes = "not carried: up to 2, overwritten by new programs, not carried: 3, whose counts would have gone below \
+                     nothing, maybe not exact: a write at the very moment of settling may be lost\n";
         assert!(text.contains(notes), "{text}");
         assert!(report.to_prometheus().contains("disposition=\"grow\",what=\"not_carried\"} 5\n"));
         assert_eq!(

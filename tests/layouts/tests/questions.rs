@@ -291,7 +291,7 @@ fn what_was_answered_is_shown_in_every_format() {
     let wanted = [
         "weight: added as 7",
         "seen_us: renamed from `value.seen_ns`, divided by 1000",
-        "bytes: cast from u64 to u32: the nearest number where one does not fit",
+        "bytes: cast from u64 to u32: the nearest number if one does not fit",
         "entries whose keys become one: counts are added up, and of the rest one stays",
         "key.b: dropped",
     ];

@@ -42,7 +42,7 @@ fn an_inner_map_that_user_space_replaced_after_the_copy_is_left_behind_and_never
     let old = Map::open(&dir.join("by_zone")).expect("pinned");
     let first = put(&old, 1);
     let upgrade = Options::new(release(8), &dir).begin().expect("begun");
-    let said = "what user space puts in the place of an entry of `by_zone` until the switch is not brought over";
+    let said = "what user space writes over an entry of `by_zone` until the switch is not brought over";
     assert!(upgrade.plan().to_string().contains(said), "{}", upgrade.plan());
     let staged = upgrade.stage().expect("staged");
     let (replaced, made) = (put(&old, 1), put(&old, 2));
@@ -51,5 +51,5 @@ fn an_inner_map_that_user_space_replaced_after_the_copy_is_left_behind_and_never
     assert_eq!((get(&new, 1), get(&new, 2)), (Some(first), Some(made)));
     assert_ne!(first, replaced);
     assert!(!report.maps[0].exact, "{report}");
-    assert!(report.to_string().contains("not exact for certain: user space may replace what it holds"), "{report}");
+    assert!(report.to_string().contains("maybe not exact: user space may replace what it holds"), "{report}");
 }

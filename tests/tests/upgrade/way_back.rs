@@ -89,7 +89,7 @@ fn counts_come_back_over_every_release_that_they_went_up() {
     // The kept map has no place for counts by port: they are put together all the same.
     let plan = outcome(&v2, &dir);
     assert!(
-        plan.contains("converted back, and put together where only key.port differs, by the lock of the newer release"),
+        plan.contains("converted back, and put together if only key.port differs, by the lock of the newer release"),
         "{plan}"
     );
     assert!(plan.contains("2 of 3 entries of `flows` lose key.port, and are put together"), "{plan}");

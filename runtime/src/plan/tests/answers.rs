@@ -106,13 +106,13 @@ fn a_policy_cannot_reuse_what_the_kernel_would_not_take() {
 fn a_map_whose_layout_nothing_tells_is_refused_unless_a_policy_says_otherwise() {
     let def = hash(&counters(4), 64);
     let case = || Case { live: vec![untyped(&def, 7)], ..Case::one(&def, &def) };
-    let why = "nothing tells its layout: no BTF, no maplock_meta";
+    let why = "its layout is unknown: it has no BTF, and no maplock_meta names it";
     assert_is(&case().decide(), D::Refuse, why);
     assert_is(&case().policy(policy(OnMismatch::Swap)).decide(), D::Swap, &format!("{why} (policy: swap)"));
     assert_is(&case().policy(policy(OnMismatch::Reuse)).decide(), D::Reuse, &format!("{why} (policy: reuse)"));
     let unreadable = Observed { problem: Some("its BTF, id 5, can't be read: ENOMEM".to_owned()), ..untyped(&def, 7) };
     let map = Case { live: vec![unreadable], ..case() }.decide();
-    assert_is(&map, D::Refuse, "nothing tells its layout: its BTF, id 5, can't be read: ENOMEM");
+    assert_is(&map, D::Refuse, "its layout is unknown: its BTF, id 5, can't be read: ENOMEM");
 }
 
 /// A map whose BTF this process may not read.

@@ -154,7 +154,7 @@ fn a_larger_map_gives_way_to_the_kept_one_where_its_entries_fit() {
     let why = "holds up to 4096 entries, 64 asked; 65 entries don't fit the kept map";
     assert_is(&case.decide(), D::Refuse, why);
     case.live[0].entries = None;
-    assert_is(&case.decide(), D::Reuse, "returns to the kept map of 64, entries carried back where they fit");
+    assert_is(&case.decide(), D::Reuse, "returns to the kept map of 64, entries carried back if they fit");
     // Unless that is asked for, the larger one stays.
     let map = case.policy(Policy::default()).decide();
     assert_eq!((map.disposition(), map.action.returns_to_kept(), id(&map)), (D::Reuse, false, Some(7)));

@@ -95,7 +95,7 @@ fn who_may_delete_is_told() {
     let case = |old: &ProgramUse, new: &ProgramUse| summed(grown(T::HASH, old, new), &sums);
     let line = |because: &str| {
         format!(
-            "every entry is kept; entries of `stats` that go meanwhile may come back or keep a wrong count ({because})"
+            "every entry is kept; entries of `stats` that are deleted meanwhile may come back or keep a wrong count ({because})"
         )
     };
     assert_eq!(told(&case(&deletes, &counts)), line("old programs delete"));
@@ -163,7 +163,8 @@ fn maps_of_kernel_objects_do_not_follow_what_user_space_replaces() {
         let of = |max_entries| MapDef { key_size: 4, value_size: 4, ..def("stats", map_type, &uint(4), max_entries) };
         let reads = ProgramUse::default();
         let mut case = Case::one(&of(4), &of(8)).known(&reads, &reads);
-        let line = "every entry is kept; what user space puts in the place of an entry of `stats` until the switch is not brought over";
+        let line =
+            "every entry is kept; what user space writes over an entry of `stats` until the switch is not brought over";
         assert_eq!((told(&case), doubts(&case)), (line.to_owned(), vec![Doubt::UserMayReplace]), "{map_type}");
         assert_eq!(case.plan().to_json()["maps"][0]["exact"], false, "{map_type}");
         case.lock.maps.get_mut("stats").expect("it is there").user_never_deletes = false;

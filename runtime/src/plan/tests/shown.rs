@@ -175,6 +175,10 @@ fn a_map_that_a_policy_takes_as_it_is_counts_as_known_by_its_sizes() {
     let refused = case.plan().to_string();
     assert!(refused.ends_with("stats refused · 1 of 1 map is known by its sizes alone"), "{refused}");
     let case = case.policy(policy(OnMismatch::Reuse));
-    assert_is(&case.decide(), D::Reuse, "nothing tells its layout: no BTF, no maplock_meta (policy: reuse)");
+    assert_is(
+        &case.decide(),
+        D::Reuse,
+        "its layout is unknown: it has no BTF, and no maplock_meta names it (policy: reuse)",
+    );
     assert_eq!(case.plan().untold().as_deref(), Some("1 of 1 map is known by its sizes alone"));
 }
