@@ -77,6 +77,16 @@ pub fn takes(enumerator: &str, what: &str) -> bool {
     takes
 }
 
+/// True where the kernel that runs has maps of a type; where not, it says that the test is skipped.
+///
+/// # Panics
+/// Where it has not and `MAPLOCK_REQUIRE_KERNEL=1`.
+#[must_use]
+pub fn takes_maps(map_type: MapType) -> bool {
+    let name = format!("BPF_MAP_TYPE_{}", map_type.to_string().to_uppercase());
+    takes(&name, &format!("maps of type {map_type}"))
+}
+
 /// True where the kernel that runs keeps declaration tags in BTF; where not, it says that the test is skipped.
 ///
 /// # Panics

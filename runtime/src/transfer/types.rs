@@ -139,6 +139,9 @@ pub(super) fn has_slack(map: &Map, entries: u64) -> bool {
     !has_own_lists && entries.saturating_add(slack) <= map.info().max_entries.into()
 }
 
+/// So many entries are written from one CPU where each has a part of the map's room.
+pub(super) const SPREAD: usize = 64;
+
 /// True for a map of which each CPU has entries of its own to give away: as many are to be taken from each.
 pub(super) fn is_spread(map: &Map) -> bool {
     evicts(map.info().map_type) && map.info().flags & BPF_F_NO_COMMON_LRU != 0

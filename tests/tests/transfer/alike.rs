@@ -8,6 +8,7 @@ use maplock::internals::transfer::{
 use maplock::layout::Digest;
 use maplock::layout::conversion::{Collide, Conversion, DerivedLeg, Leg, Step, Steps};
 use maplock::{Entries, Migrate, MigrateError};
+use maplock_tests::kernel;
 
 use crate::support::*;
 
@@ -193,7 +194,7 @@ fn a_second_pass_that_found_no_room_is_run_again_where_there_is() {
 #[test]
 fn an_lru_map_with_lists_of_its_own_takes_all_entries_that_it_has_room_for() {
     const NO_COMMON_LRU: u32 = 2;
-    let entries = 10_000;
+    let entries = kernel::times(10_000, 1_000);
     for map_type in [T::LRU_HASH, T::LRU_PERCPU_HASH] {
         each_scene(&[map_type], (4 * room(map_type, entries), 1), |scene, method, what| {
             let mut new = NewMap::new(map_type, 8, scene.maps.to.info().value_size, room(map_type, entries));

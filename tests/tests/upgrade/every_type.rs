@@ -233,8 +233,7 @@ fn for_each_type(test: impl Fn(&Bpffs, &MapDef, u32) + Sync) {
     Netns::new().run(|| {
         let bpffs = Bpffs::mount();
         for (def, larger) in definitions() {
-            let name = format!("BPF_MAP_TYPE_{}", def.map_type.to_string().to_uppercase());
-            if kernel::takes(&name, &format!("maps of type {}", def.map_type)) {
+            if kernel::takes_maps(def.map_type) {
                 test(&bpffs, &def, larger);
             }
         }

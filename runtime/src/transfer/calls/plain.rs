@@ -6,7 +6,9 @@ use std::io;
 
 use super::super::error::TransferError;
 use super::super::pieces::Pieces;
-use super::super::types::{Copied, Method, Settled, Transfer, TransferOptions, is_array, is_per_cpu, is_spread};
+use super::super::types::{
+    Copied, Method, SPREAD, Settled, Transfer, TransferOptions, is_array, is_per_cpu, is_spread,
+};
 use super::merge::Merging;
 use crate::sys::consts::BPF_ANY;
 use crate::sys::{Batch, Map, Tour, has_no_batches};
@@ -99,9 +101,6 @@ pub(in crate::transfer) fn parts(map: &Map) -> usize {
     let size = map.info().value_size as usize;
     if is_per_cpu(map.info().map_type) { size.next_multiple_of(8) } else { size }
 }
-
-/// So many entries are written from one CPU where each has a part of the map's room.
-const SPREAD: usize = 64;
 
 /// How many indexes both of two arrays have. What only the old one has holds nothing: that is checked.
 fn indexes(from: &Map, to: &Map) -> Option<u32> {

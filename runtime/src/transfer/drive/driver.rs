@@ -10,12 +10,13 @@ use super::super::clear::clear;
 use super::super::emit::asm::Code;
 use super::super::emit::inputs::{Count, Cpus, Half, Over};
 use super::super::error::TransferError;
-use super::super::types::{Copied, Method, Settled, TransferOptions, evicts, has_slack, is_array, is_spread};
+use super::super::types::{Copied, Method, SPREAD, Settled, TransferOptions, evicts, has_slack, is_array, is_spread};
 use super::counts;
 use super::programs::Programs;
 use super::recorded::{Known, Recorded};
 use super::run::{
-    Each, iterate, iterator_btf_id, keys_array, online_cpus, run_for_keys, run_over_indexes, run_over_keys, usable_cpus,
+    Each, iterate_by, iterator_btf_id, keys_array, online_cpus, run_for_keys, run_over_indexes, run_over_keys,
+    usable_cpus,
 };
 use crate::sys::consts::BPF_F_NO_PREALLOC;
 use crate::sys::{self, Map, NewMap, Prog};
@@ -399,13 +400,14 @@ impl<'a> Driver<'a> {
 
     /// Runs a program over the entries of a map; `each` hears of each chunk.
     fn drive(&self, prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, TransferError> {
+        let most = if is_spread(self.to()) { SPREAD } else { usize::MAX };
         match self.source(over, None) {
-            Over::Iterator { .. } => iterate(prog, over, each),
+            Over::Iterator { .. } => iterate_by(prog, over, most, each),
             Over::Indexes => {
                 let (to, all) = (self.to().info(), over.info().max_entries);
                 // Indexes that only the larger of two arrays has hold nothing: that is checked.
                 let both = if self.programs.keeps_indexes() { all.min(to.max_entries) } else { all };
-                run_over_indexes(prog, over, both, each)
+                run_over_indexes(prog, over, (both, most), each)
             }
             Over::Keys(keys) => {
                 let mut entries = 0;

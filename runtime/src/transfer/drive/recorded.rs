@@ -71,7 +71,7 @@ impl Recorded {
     /// Finds the keys that are gone, after all entries were settled. True where these are as many as that.
     pub(super) fn find_gone(&self, counts: &Map, expected: u64) -> Result<bool, TransferError> {
         let Some(prog) = &self.unseen else { return Ok(false) };
-        run_over_indexes(prog, &self.records, self.records.info().max_entries, &mut |_, _| Ok(()))?;
+        run_over_indexes(prog, &self.records, (self.records.info().max_entries, usize::MAX), &mut |_, _| Ok(()))?;
         Ok(counts::get(counts, Count::Gone)? == expected)
     }
 }

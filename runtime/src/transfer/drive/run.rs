@@ -26,9 +26,14 @@ pub(super) type EachKeys<'a> = &'a mut dyn FnMut(&[u8], &[bool]) -> Result<(), T
 
 /// Runs an iterator's program over the entries of a map, so many for each read that it takes about a millisecond.
 pub(in crate::transfer) fn iterate(prog: &Prog, over: &Map, each: Each<'_>) -> Result<u64, TransferError> {
+    iterate_by(prog, over, usize::MAX, each)
+}
+
+/// The same, at most so many for each read.
+pub(super) fn iterate_by(prog: &Prog, over: &Map, most: usize, each: Each<'_>) -> Result<u64, TransferError> {
     let link = Link::iterate_map(prog.as_fd(), over.as_fd()).map_err(TransferError::kernel(over, "iterating"))?;
     let iterator = link.open_iterator().map_err(TransferError::kernel(over, "iterating"))?;
-    let mut buffer = vec![0; ((256 << 10) / (over.value_bytes() + 64)).clamp(16, 1024)];
+    let mut buffer = vec![0; ((256 << 10) / (over.value_bytes() + 64)).clamp(16, 1024).min(most)];
     let mut entries = 0;
     loop {
         match rustix::io::read(&iterator, &mut buffer) {
@@ -46,10 +51,16 @@ pub(in crate::transfer) fn iterate(prog: &Prog, over: &Map, each: Each<'_>) -> R
     }
 }
 
-/// Runs a program over the indexes below `total`, in chunks.
-pub(super) fn run_over_indexes(prog: &Prog, over: &Map, total: u32, each: Each<'_>) -> Result<u64, TransferError> {
+/// Runs a program over the indexes below `total`, in chunks of at most so many.
+pub(super) fn run_over_indexes(
+    prog: &Prog,
+    over: &Map,
+    (total, most): (u32, usize),
+    each: Each<'_>,
+) -> Result<u64, TransferError> {
     let mut start = 0;
-    let chunk = u32::try_from((1 << 20) / over.value_bytes().max(1)).unwrap_or(1).clamp(16, 16384);
+    let chunk = ((1 << 20) / over.value_bytes().max(1)).clamp(16, 16384).min(most);
+    let chunk = u32::try_from(chunk).unwrap_or(1);
     while start < total {
         let entries = chunk.min(total - start);
         run(prog, start, entries).map_err(TransferError::kernel(over, "running a program"))?;
