@@ -145,7 +145,7 @@ impl What {
 
     /// From one fault to the next.
     fn stride(self) -> usize {
-        if self.before().1 > 1 && !*EVERY { 3 } else { 1 }
+        kernel::times(if self.before().1 > 1 && !*EVERY { 3 } else { 1 }, 29) as usize
     }
 
     fn is_restart(self) -> bool {

@@ -88,10 +88,11 @@ fn many_upgrades(daemon: Daemon) {
         }
         let opened = watch.stop();
         let counts = client.stop().unwrap();
+        let enough = 100 * rounds as u64;
         assert_eq!((done, counts.failed, counts.wrong), (rounds * ROUND.len(), 0, 0), "{:?}", counts.reasons);
         assert_eq!(mesh.ledger.total().unwrap(), counts.answered(), "counts, in all maps that ever were `stats`");
         assert_eq!(mesh.counted(), counts.answered(), "counts, in the one that is live");
-        assert!(counts.answered() > 1_000 && opened > 1_000, "{} connections, {opened} looks", counts.answered());
+        assert!(counts.answered() > enough && opened > enough, "{} connections, {opened} looks", counts.answered());
         mesh.assert_nothing_is_left_over();
         eprintln!(
             "{done} upgrades, {} connections, 0 failed, 0 counts lost; pins opened {opened} times, never absent",

@@ -9,7 +9,8 @@ use maplock::internals::sys::Map;
 use maplock::internals::transfer::{Method, Settled, Sum, TransferError};
 
 /// Types whose entries programs convert.
-const BY_PROGRAM: [MapType; 6] = [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::LRU_PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY];
+pub(crate) const BY_PROGRAM: [MapType; 6] =
+    [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::LRU_PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY];
 
 fn int(from: u32, from_width: u32, to: u32, to_width: u32) -> Step {
     let bits = |offset, width| Bits { offset, width, signed: false };
@@ -76,7 +77,7 @@ fn way(legs: &[&DerivedLeg]) -> Way {
 }
 
 /// A conversion with its own maps.
-struct Scene {
+pub(crate) struct Scene {
     from: Map,
     to: Map,
     base: Map,
@@ -87,7 +88,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new(map_type: MapType, rest: u32, entries: u32) -> Self {
+    pub(crate) fn new(map_type: MapType, rest: u32, entries: u32) -> Self {
         let keys = if is_array(map_type) { 4 } else { 8 };
         let larger = Steps {
             from_size: 8,
@@ -112,7 +113,7 @@ impl Scene {
         }
     }
 
-    fn there(&self) -> Convert<'_> {
+    pub(crate) fn there(&self) -> Convert<'_> {
         Convert {
             from: &self.from,
             to: &self.to,

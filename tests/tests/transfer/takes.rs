@@ -1,11 +1,15 @@
 //! What the kernel that runs takes, told in lines that `tests/kernels/run --all` puts into docs/kernels.md.
 
 use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use maplock::internals::sys::bpffs::exchange;
+use maplock::internals::sys::{Link, NewLink, NewProg, Prog};
 use maplock::internals::transfer::{Method, Settled, Sum, new_base, settles_exactly};
-use maplock_tests::kernel::Bpffs;
+use maplock_tests::kernel::{Bpffs, Cgroup, Netns};
 
+use crate::convert::{BY_PROGRAM, Scene};
 use crate::support::*;
 
 /// A count; where it is not alone, something beside it that is set.
@@ -36,6 +40,72 @@ fn how(settled: &Settled) -> &'static str {
     }
 }
 
+/// Entries that change their layout: counts, and other members.
+fn converted(map_type: MapType) -> Settled {
+    let scene = Scene::new(map_type, 8, 8);
+    scene.there().copy(&mut by(None)).expect("copied");
+    let settled = scene.there().settle(&mut by(None)).expect("settled");
+    assert_eq!(settles_exactly(map_type, true), settled.exact, "{map_type}: {settled:?}");
+    settled
+}
+
+/// A program that does nothing but return.
+fn prog(prog_type: u32, expected_attach_type: u32) -> io::Result<Prog> {
+    let insns = [0xb7 | 1 << 32, 0x95];
+    Prog::load(&NewProg {
+        prog_type,
+        expected_attach_type,
+        name: "pass",
+        insns: &insns,
+        flags: 0,
+        functions: None,
+        attach_btf_id: 0,
+    })
+}
+
+/// How the program of a link is replaced by the next.
+fn replaced(
+    (prog_type, attach_type): (u32, u32),
+    attach: impl Fn(&Prog, i32) -> io::Result<Link>,
+) -> io::Result<&'static str> {
+    let [old, new] = [prog(prog_type, attach_type)?, prog(prog_type, attach_type)?];
+    let link = attach(&old, 1)?;
+    Ok(match link.update(new.as_fd(), None) {
+        Ok(()) => {
+            assert_eq!(link.info()?.prog_id, new.info()?.id);
+            "updated in place"
+        }
+        Err(_) => {
+            attach(&new, 2)?;
+            "new before old"
+        }
+    })
+}
+
+fn tell_hooks() {
+    const BPF_PROG_TYPE_CGROUP_SOCK: u32 = 9;
+    const BPF_CGROUP_INET_SOCK_CREATE: u32 = 2;
+    let (cgroup, netns) = (Cgroup::new(), Netns::new());
+    netns.veth("one", "two");
+    let device = netns.ifindex("one");
+    netns.run(|| {
+        let own = fs::File::open("/proc/thread-self/ns/net").expect("opened");
+        let (cgroup, own) = (cgroup.fd().as_raw_fd().cast_unsigned(), own.as_raw_fd().cast_unsigned());
+        let links = [
+            ("cgroup", BPF_PROG_TYPE_CGROUP_SOCK, BPF_CGROUP_INET_SOCK_CREATE, cgroup),
+            ("XDP", 6, 37, device),
+            ("tcx", 3, 46, device),
+            ("sk_lookup", 30, 36, own),
+        ];
+        for (name, prog_type, attach_type, target) in links {
+            let attach = |prog: &Prog, _| Link::create(&NewLink { prog: prog.as_fd(), target, attach_type, flags: 0 });
+            println!("takes: hook, {name}: {}", replaced((prog_type, attach_type), attach).unwrap_or("not there"));
+        }
+        let how = replaced((32, 45), |prog, priority| Link::netfilter(prog.as_fd(), 2, 1, priority));
+        println!("takes: hook, netfilter: {}", how.unwrap_or("not there"));
+    });
+}
+
 #[test]
 fn what_this_kernel_takes_is_told() {
     if !can_run() {
@@ -51,4 +121,8 @@ fn what_this_kernel_takes_is_told() {
         println!("takes: {map_type}, counts: {}", how(&settled(map_type, 8)));
         println!("takes: {map_type}, counts and other members: {}", how(&settled(map_type, 16)));
     }
+    for map_type in BY_PROGRAM {
+        println!("takes: {map_type}, another layout: {}", how(&converted(map_type)));
+    }
+    tell_hooks();
 }

@@ -232,7 +232,7 @@ fn no_path_is_ever_absent_in_either_way() {
                 }
                 (opened, missed)
             });
-            for round in 0..40 {
+            for round in 0..kernel::times(40, 8) {
                 let mut options = options(&dir, &[hash("one", 4 + round), hash("other", 4)]);
                 if each_pin {
                     options = options.each_pin();
