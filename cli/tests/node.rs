@@ -27,7 +27,7 @@ fn running() -> Option<Node> {
 #[test]
 fn the_help_says_what_each_command_does() {
     let mut seen = String::new();
-    for verb in ["", "plan", "inspect", "dump", "rollback", "confirm", "recover", "fleet"] {
+    for verb in ["", "plan", "inspect", "dump", "rollback", "confirm", "recover", "test-upgrade", "fleet"] {
         let output = support::tool_at(env!("CARGO_BIN_EXE_maplock"))
             .args(verb.split_whitespace())
             .arg("--help")

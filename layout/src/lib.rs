@@ -10,7 +10,8 @@
 //! - [`epochs`]: accepting a finding, and taking that back;
 //! - [`history`]: the way over epochs from a definition that a node holds, and the [`conversion`] that takes it;
 //! - [`rehearsal`]: a conversion tried on entries, also on those of a dump (with the feature `json`);
-//! - [`sum_places`]: which members of a value can be added up.
+//! - [`sum_places`]: which members of a value can be added up;
+//! - [`values`]: keys and values as a person reads them.
 #![forbid(unsafe_code)]
 
 pub mod btf;
@@ -51,6 +52,7 @@ mod sentence;
 mod sum;
 mod touched;
 mod untold;
+pub mod values;
 mod versions;
 mod way_back;
 mod wide_enum;

@@ -15,4 +15,3 @@ pub mod ready;
 pub mod release;
 pub mod story;
 pub mod traffic;
-pub mod world;

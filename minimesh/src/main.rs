@@ -10,7 +10,7 @@ use minimesh::daemon::Daemon;
 use minimesh::ready;
 use minimesh::release::{self, Release};
 use minimesh::story;
-use minimesh::traffic::{Target, client};
+use minimesh::traffic::{Target, alone, client};
 
 /// A small service mesh, and the story of its upgrades: without a command, both halves of it.
 #[derive(Debug, Parser)]
@@ -36,6 +36,21 @@ enum Command {
         /// What the daemon was given by --ready
         #[arg(long, value_name = "FILE")]
         file: PathBuf,
+    },
+    /// Start the servers of two services, and write the configuration that leads to them
+    Serve {
+        /// The file to write
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Connect without pause until SIGTERM; then every connection has to have been answered, and counted
+    Connect {
+        /// `ADDRESS=PREFIX`, with the beginning of the names of those that may answer
+        #[arg(required = true)]
+        targets: Vec<Target>,
+        /// Where `stats` is pinned, which is to count the connections
+        #[arg(long, value_name = "DIR")]
+        pins: Option<PathBuf>,
     },
     /// Connect without pause
     #[command(hide = true)]
@@ -82,13 +97,15 @@ fn main() -> ExitCode {
         None => both_halves(),
         Some(Command::Build) => first_half(),
         Some(Command::Upgrade) => story::upgrade::tell().map_err(|problem| match problem {
-            story::upgrade::Problem::Needs(what) => format!("the story of an upgrade needs {what}"),
+            story::upgrade::Problem::Needs(what) => format!("the story of an upgrade can't be told: {what}"),
             story::upgrade::Problem::Failed(why) => why,
         }),
         Some(Command::Daemon(args)) => daemon(args).map_err(|error| error.to_string()),
         Some(Command::Ready { pins, file }) => {
             ready::check(&file, &pins).map(|generation| println!("generation {generation} serves"))
         }
+        Some(Command::Serve { config }) => alone::serve(&config),
+        Some(Command::Connect { targets, pins }) => alone::connect(&targets, pins.as_deref()),
         Some(Command::Client { targets }) => {
             client::run(&targets);
             Ok(())
@@ -109,7 +126,7 @@ fn both_halves() -> Result<(), String> {
     match story::upgrade::tell() {
         Ok(()) => Ok(()),
         Err(story::upgrade::Problem::Needs(what)) => {
-            println!("The second half, an upgrade with traffic running, needs {what}.");
+            println!("The second half, an upgrade with traffic running, can't be told here: {what}.");
             Ok(())
         }
         Err(story::upgrade::Problem::Failed(why)) => Err(why),

@@ -41,6 +41,7 @@ pub(crate) const FORMAT: Format = Format {
         recovered: None,
         confirmed: None,
         fleet: None,
+        tried: None,
         live: None,
     },
 };

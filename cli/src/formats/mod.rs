@@ -6,8 +6,6 @@
 
 pub(crate) mod page;
 pub(crate) mod table;
-#[cfg(target_os = "linux")]
-pub(crate) mod values;
 
 use std::fmt;
 
@@ -89,6 +87,8 @@ pub(crate) struct Node {
     pub(crate) confirmed: Form<node::Confirmed>,
     /// `maplock fleet`.
     pub(crate) fleet: Form<node::Fleet>,
+    /// `maplock test-upgrade`.
+    pub(crate) tried: Form<node::Tried>,
     /// `maplock watch`: a line for each generation, as it comes.
     pub(crate) live: Option<fn(&node::Live) -> String>,
 }
@@ -132,6 +132,13 @@ impl Subject for Rule {
 impl Subject for Levels {
     fn form(format: &Format) -> Form<Self> {
         format.rules
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Subject for node::Tried {
+    fn form(format: &Format) -> Form<Self> {
+        format.node.tried
     }
 }
 
@@ -241,12 +248,10 @@ mod tests {
             assert!(of_plugin && rule.is_some() && rules.is_some(), "{name}");
             #[cfg(target_os = "linux")]
             {
-                let Node { plan, pins, entries, returned, recovered, confirmed, fleet, live } = &format.node;
+                let Node { plan, pins, entries, returned, recovered, confirmed, fleet, live, tried } = &format.node;
                 let of_looks = plan.is_some() && pins.is_some() && entries.is_some() && live.is_some();
-                assert!(
-                    of_looks && returned.is_some() && recovered.is_some() && confirmed.is_some() && fleet.is_some(),
-                    "{name}"
-                );
+                let of_changes = returned.is_some() && recovered.is_some() && confirmed.is_some();
+                assert!(of_looks && of_changes && fleet.is_some() && tried.is_some(), "{name}");
             }
         }
     }

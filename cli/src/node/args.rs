@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use maplock::layout::Disposition;
 use maplock::{OnMismatch, OnMissing, Policies, Policy};
 
+use super::test_upgrade::TestUpgradeArgs;
 use super::{Confirmed, Fleet, Foreseen, Pins, Recovered, Returned};
 use crate::args::When;
 use crate::error::NoAnswer;
@@ -50,6 +51,8 @@ pub(crate) enum Verb {
     Confirm(ConfirmArgs),
     /// End an upgrade that no start completes, and say what that costs
     Recover(RecoverArgs),
+    /// Try an upgrade here: two versions of a daemon, traffic, kills at random, and the way back
+    TestUpgrade(TestUpgradeArgs),
     /// Show which generation is live, then each new one as it comes; with a command, run it for each
     Watch(WatchArgs),
     /// Show which nodes are where, from what was written on each
@@ -401,7 +404,7 @@ pub(crate) struct WaitArgs {
     pub(crate) time: Duration,
 }
 
-fn seconds(text: &str) -> Result<Duration, NoAnswer> {
+pub(super) fn seconds(text: &str) -> Result<Duration, NoAnswer> {
     let time = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     time.ok_or_else(|| "expected a number of seconds".into())
 }

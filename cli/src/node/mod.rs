@@ -13,6 +13,7 @@ mod plan;
 mod privileges;
 mod recover;
 mod rollback;
+mod test_upgrade;
 mod watch;
 
 use std::path::Path;
@@ -26,6 +27,7 @@ pub(crate) use inspect::{Link, Pins, Program};
 pub(crate) use plan::{Foreseen, Rehearsal, Samples};
 pub(crate) use recover::Ended as Recovered;
 pub(crate) use rollback::Returned;
+pub(crate) use test_upgrade::Tried;
 pub(crate) use watch::Live;
 
 use crate::error::Error;
@@ -43,6 +45,11 @@ pub fn main(cli: &Cli) -> Ended {
         _ => None,
     };
     let said = match &cli.verb {
+        Verb::TestUpgrade(args) => match test_upgrade::run(args) {
+            Ok(said) => Ok(said),
+            Err(test_upgrade::Undone::Stopped(signal)) => return Ended::As(128 + signal),
+            Err(test_upgrade::Undone::Error(error)) => Err(error),
+        },
         // Tells as it goes.
         Verb::Watch(args) => match watch::run(args) {
             Ok(ended) => return ended,

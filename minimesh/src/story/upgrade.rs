@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use maplock_harness::{BPFFS, World};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::config::{Config, Service};
 use crate::kmesh_way::CONTROL_PLANE;
 use crate::release::{self, Release};
 use crate::traffic::{Backends, Client, Counts, Ledger, Target};
-use crate::world::{BPFFS, World};
 
 /// Up the releases and down again.
 const WAY: [&str; 7] = ["v1", "v2", "v3", "v4", "v3", "v2", "v1"];
@@ -35,7 +35,7 @@ pub enum Problem {
 /// # Errors
 /// Where it can't be told, or is interrupted.
 pub fn tell() -> Result<(), Problem> {
-    let world = World::enter().map_err(Problem::Needs)?;
+    let world = World::enter(true).map_err(|error| Problem::Needs(error.to_string()))?;
     let stop = Arc::new(AtomicBool::new(false));
     let told = [SIGINT, SIGTERM]
         .into_iter()
@@ -87,7 +87,7 @@ fn both_ways(world: &World, stop: &AtomicBool) -> Result<(), String> {
         "A client in a cgroup of its own connects to 10.96.0.10:80 and 10.96.0.11:80 without pause, and checks who answers."
     );
     let mut chapter = Chapter {
-        cgroup: world.cgroup(),
+        cgroup: world.cgroup().path(),
         pins: Path::new(BPFFS).join("minimesh"),
         config: config_file,
         targets: targets.collect(),

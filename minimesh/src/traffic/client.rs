@@ -139,12 +139,15 @@ struct Tally {
 }
 
 impl Tally {
-    fn print(&self) {
+    fn counts(&self) -> Counts {
         let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let reasons = self.reasons.lock().map(|reasons| reasons.clone()).unwrap_or_default();
         let (right, wrong, failed) = (get(&self.right), get(&self.wrong), get(&self.failed));
-        let counts = Counts { right, wrong, failed, reasons };
-        println!("{}", serde_json::to_string(&counts).unwrap_or_default());
+        Counts { right, wrong, failed, reasons }
+    }
+
+    fn print(&self) {
+        println!("{}", serde_json::to_string(&self.counts()).unwrap_or_default());
     }
 }
 
@@ -154,21 +157,33 @@ pub fn run(targets: &[Target]) {
     thread::scope(|scope| {
         let mut lines = io::stdin().lines().map_while(Result::ok);
         if lines.next().is_some() {
-            for first in 0..THREADS {
-                let (tally, is_over) = (&tally, &is_over);
-                scope.spawn(move || {
-                    let each = targets.iter().cycle().skip(first);
-                    for target in each.take_while(|_| !is_over.load(Ordering::Relaxed)) {
-                        connect(target, tally);
-                    }
-                });
-            }
+            begin(scope, targets, &tally, &is_over);
             tally.print();
             lines.for_each(|_| tally.print());
         }
         is_over.store(true, Ordering::Relaxed);
     });
     tally.print();
+}
+
+/// Connects until it is over, on threads of the scope.
+fn begin<'s>(scope: &'s thread::Scope<'s, '_>, targets: &'s [Target], tally: &'s Tally, is_over: &'s AtomicBool) {
+    for first in 0..THREADS {
+        scope.spawn(move || {
+            let each = targets.iter().cycle().skip(first);
+            for target in each.take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                connect(target, tally);
+            }
+        });
+    }
+}
+
+/// Connects until it is over, in this process: what became of the connections.
+#[must_use]
+pub fn until(is_over: &AtomicBool, targets: &[Target]) -> Counts {
+    let tally = Tally::default();
+    thread::scope(|scope| begin(scope, targets, &tally, is_over));
+    tally.counts()
 }
 
 fn connect(target: &Target, tally: &Tally) {

@@ -1,5 +1,6 @@
 //! Traffic through the mesh, and the truth about it: who answers, who asks, and how often each was counted.
 
+pub mod alone;
 mod backends;
 pub mod client;
 mod ledger;

@@ -318,6 +318,22 @@ fn the_page_for_readers_shows_what_they_are_told() {
 }
 
 #[test]
+fn the_page_on_trying_an_upgrade_shows_what_is_told() {
+    if !kernel::available() {
+        return;
+    }
+    _ = toolchain::built("minimesh", "minimesh");
+    let all = blocks("docs/test-upgrade.md");
+    let consoles: Vec<_> = all.iter().filter(|block| block.language == "console").collect();
+    consoles.iter().for_each(|block| run_console(block, &toolchain::root()));
+    assert_eq!((consoles.len(), all.len()), (2, 3));
+    // What a list of tests/kernels names is what the page shows above.
+    let run = all.iter().find(|block| block.language == "text").unwrap();
+    let command = run.text.trim_end().strip_prefix("run maplock 300 ").unwrap();
+    assert!(consoles[0].text.starts_with(&format!("$ maplock {command} ")));
+}
+
+#[test]
 fn the_setting_in_the_page_of_rules_is_one() {
     for block in blocks("docs/rules.md").iter().filter(|block| block.language == "toml") {
         Config::default().read(&block.text, Scope::Package).unwrap();

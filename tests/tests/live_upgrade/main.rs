@@ -23,14 +23,16 @@ mod watch;
 
 use std::env;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use libtest_mimic::{Arguments, Trial};
 use maplock::layout::MapDef;
 use maplock::layout::lock::LockedMap;
+use maplock_harness::TestUpgrade;
 use maplock_tests::kernel;
 use minimesh::entries::decode;
 use minimesh::release::Release;
-use minimesh::traffic::{Target, client};
+use minimesh::traffic::{Target, alone, client};
 
 use daemon::Daemon;
 use mesh::{Mesh, Snapshot};
@@ -47,6 +49,19 @@ fn main() -> ExitCode {
         client::run(&targets);
         return ExitCode::SUCCESS;
     }
+    if let ["serve", config] = words.iter().skip(1).map(String::as_str).collect::<Vec<_>>()[..] {
+        alone::serve(config.as_ref()).unwrap();
+    }
+    if words.get(1).is_some_and(|word| word == "connect") {
+        let targets: Vec<Target> = words[3..].iter().map(|word| word.parse().unwrap()).collect();
+        return alone::connect(&targets, Some(words[2].as_ref())).map_or_else(
+            |problem| {
+                eprintln!("{problem}");
+                ExitCode::FAILURE
+            },
+            |()| ExitCode::SUCCESS,
+        );
+    }
     let skips_build = words.contains(&"--skip-build".to_owned());
     words.retain(|word| word != "--skip-build");
     let mut arguments = Arguments::from_iter(words);
@@ -62,6 +77,7 @@ fn main() -> ExitCode {
     };
     let trials = vec![
         trial("upgrades_lose_no_connection_no_count_no_key_and_no_pin", many_upgrades),
+        trial("each_step_between_releases_is_survived_when_it_is_killed", each_step),
         trial("what_does_get_lost_is_noticed", what_gets_lost),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -99,6 +115,28 @@ fn many_upgrades(daemon: Daemon) {
             counts.answered()
         );
     });
+}
+
+/// `maplock test-upgrade` of each release and the next, and of both steps at once. This program serves and connects, and counts. From v4, a
+/// roll-back gives up entries of ports that v3 has not, and says so.
+fn each_step(daemon: Daemon) {
+    // A container sees no namespaces but its own.
+    let Daemon::Program(daemon) = daemon else { return };
+    let (daemon, own) = (daemon.display(), env::current_exe().unwrap());
+    let own = own.display();
+    for (old, new) in [("v1", "v2"), ("v2", "v3"), ("v1", "v3")] {
+        let place = "--pins $MAPLOCK_PINS --cgroup $MAPLOCK_CGROUP --config $MAPLOCK_LOGS/services.toml";
+        let start = |release| format!("exec {daemon} daemon --once --release {release} {place}");
+        let with = format!("exec {own} connect $MAPLOCK_PINS 10.96.0.10:80=cart- 10.96.0.11:80=web-");
+        let setup = format!(
+            "{own} serve $MAPLOCK_LOGS/services.toml & until [ -s $MAPLOCK_LOGS/services.toml ]; do sleep 0.02; done"
+        );
+        let logs = tempfile::tempdir().unwrap();
+        let test = TestUpgrade::new(start(old), start(new), with).setup(setup).kills(3).logs(logs.path());
+        let outcome = test.time(Duration::from_millis(200)).run().unwrap();
+        assert!(!outcome.fails(), "{old} to {new}:\n{outcome}");
+        eprintln!("{old} to {new}: {}", outcome.kills().unwrap());
+    }
 }
 
 /// One upgrade, with what the kernel shows of each map before and after it.

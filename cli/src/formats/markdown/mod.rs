@@ -33,6 +33,7 @@ pub(crate) const FORMAT: Format = Format {
         recovered: None,
         confirmed: None,
         fleet: None,
+        tried: None,
         live: None,
     },
 };

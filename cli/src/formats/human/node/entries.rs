@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use crate::formats::values::line;
 use crate::node::{Piece, Pinned};
+use maplock::layout::values::line;
 
 pub(super) fn piece(of: &Pinned, piece: Piece<'_>) -> String {
     let def = &of.def;

@@ -4,6 +4,7 @@ mod entries;
 mod fleet;
 mod pins;
 mod plan;
+mod tried;
 
 use maplock::Report;
 
@@ -58,6 +59,7 @@ pub(super) const FORMS: Node = Node {
         })
     }),
     fleet: Some(|of| Ok(fleet::render(of))),
+    tried: Some(tried::render),
     live: Some(|live| {
         let dir = live.dir.display();
         match live.generation.map(|generation| generation.number()) {

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use maplock::layout::MapDef;
 use maplock::plan::KeptThen;
 
-use crate::formats::values::line;
 use crate::node::{Foreseen, Rehearsal, Samples};
 use crate::terminal::{BOLD, DIM, block};
+use maplock::layout::values::line;
 
 pub(super) fn render(told: &Foreseen) -> String {
     let mut out = String::new();

@@ -4,13 +4,14 @@ mod entries;
 mod fleet;
 mod pins;
 mod plan;
+mod tried;
 
 use maplock::layout::Layout;
 use serde_json::{Value, json};
 
 use super::to_json;
 use crate::formats::Node;
-use crate::formats::values::members;
+use maplock::layout::values::members;
 
 pub(super) const FORMS: Node = Node {
     plan: Some(plan::render),
@@ -23,6 +24,7 @@ pub(super) const FORMS: Node = Node {
     recovered: Some(|recovered| to_json(&recovered.report)),
     confirmed: Some(|confirmed| to_json(&json!({ "dir": confirmed.dir, "removed": confirmed.removed }))),
     fleet: Some(fleet::render),
+    tried: Some(tried::render),
     live: Some(|live| {
         let number = live.generation.and_then(|generation| generation.number());
         let told = json!({ "dir": live.dir, "live": live.generation.is_some(), "generation": number });

@@ -1,13 +1,14 @@
-//! Keys and values by the names of their members.
+//! Keys and values by the names of their members, for people.
 
-use maplock::layout::{Composite, CompositeKind, IntKind, Layout, Shape};
+use crate::layout::{Composite, CompositeKind, IntKind, Layout, Shape};
 
 /// Most elements of an array that are told.
 const MOST: usize = 16;
 
 /// The members of a key or value with what is in them, in the order of the declaration. One that is no struct has one member, called
 /// `name`. Bytes that the layout does not reach are left out.
-pub(crate) fn members(layout: Option<&Layout>, name: &str, bytes: &[u8]) -> Vec<(String, String)> {
+#[must_use]
+pub fn members(layout: Option<&Layout>, name: &str, bytes: &[u8]) -> Vec<(String, String)> {
     let mut members = Vec::new();
     match layout {
         Some(layout) => match layout.composite().filter(|of| of.kind() != CompositeKind::Union) {
@@ -20,7 +21,8 @@ pub(crate) fn members(layout: Option<&Layout>, name: &str, bytes: &[u8]) -> Vec<
 }
 
 /// The members of a key or value in one line.
-pub(crate) fn line(layout: Option<&Layout>, name: &str, bytes: &[u8]) -> String {
+#[must_use]
+pub fn line(layout: Option<&Layout>, name: &str, bytes: &[u8]) -> String {
     let members = members(layout, name, bytes);
     members.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(", ")
 }

@@ -1,0 +1,105 @@
+//! A command of the user's, in a cgroup of its own, with what it says in a file.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::group::Group;
+
+/// How long whoever has waited for another one may take to end by itself.
+const AFTER: Duration = Duration::from_millis(300);
+
+/// Who a command is for: what it finds in its environment.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    pub(crate) pins: PathBuf,
+    pub(crate) cgroup: PathBuf,
+    pub(crate) logs: PathBuf,
+}
+
+/// A command that runs, or has ended.
+#[derive(Debug)]
+pub(crate) struct Running {
+    child: Child,
+    pub(crate) log: PathBuf,
+    pub(crate) started: Instant,
+}
+
+impl Running {
+    /// Starts it by the shell, as a process that has moved itself into the cgroup.
+    pub(crate) fn start(command: &str, place: &Place, group: &Path, log: PathBuf) -> io::Result<Self> {
+        let file = File::options().create(true).append(true).open(&log)?;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo 0 >\"$1\" && exec sh -c \"$2\"", "sh"]).arg(group.join("cgroup.procs")).arg(command);
+        shell.env("MAPLOCK_PINS", &place.pins).env("MAPLOCK_CGROUP", &place.cgroup);
+        shell.env("MAPLOCK_LOGS", &place.logs);
+        shell.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        // A signal of the terminal is for whoever has started it.
+        shell.process_group(0);
+        Ok(Self { child: shell.spawn()?, log, started: Instant::now() })
+    }
+
+    /// How it ended; `None` while it runs.
+    pub(crate) fn status(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.child.try_wait()
+    }
+
+    /// Asks it to end, and after that time makes it: how it ended, and whether it had to be killed. SIGTERM goes to those who wait for nobody,
+    /// so that a shell passes on how they ended; and to all, where somebody is still there a while after those have gone.
+    pub(crate) fn stop(&mut self, group: &Group, patience: Duration) -> io::Result<(ExitStatus, bool)> {
+        let until = Instant::now() + patience;
+        let asked = group.ask_leaves()?;
+        let mut gone_since = None;
+        while self.child.try_wait()?.is_none() || !group.is_empty()? {
+            if Instant::now() > until {
+                group.kill()?;
+                return Ok((self.child.wait()?, true));
+            }
+            let is_gone = asked.is_disjoint(&group.pids()?);
+            let since = gone_since.get_or_insert_with(Instant::now);
+            if !is_gone {
+                gone_since = None;
+            } else if since.elapsed() > AFTER {
+                group.signal(Signal::TERM)?;
+                gone_since = None;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok((self.child.wait()?, false))
+    }
+
+    /// Kills all of it.
+    pub(crate) fn kill(&mut self, group: &Group) -> io::Result<()> {
+        group.kill()?;
+        self.child.wait().map(drop)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It has ended where all is well.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// How it ended: `ended with exit code 1`.
+pub(crate) fn words(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("ended with exit code {code}"),
+        (None, Some(signal)) => format!("was ended by signal {signal}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+/// True where who was asked to end has done so: by the signal itself, or in its own way.
+pub(crate) fn ended_as_asked(status: ExitStatus) -> bool {
+    let term = Signal::TERM.as_raw();
+    status.success() || status.signal() == Some(term) || status.code() == Some(128 + term)
+}

@@ -1,0 +1,243 @@
+//! `maplock test-upgrade`: of minimesh, which keeps its state, and of daemons that don't, or don't even start.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use maplock_tests::{kernel, toolchain};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a test is called with: commands that a shell finds everything for.
+struct Try {
+    folder: TempDir,
+    path: String,
+}
+
+impl Try {
+    fn new() -> Option<Self> {
+        if !kernel::available() {
+            return None;
+        }
+        let dir = |package, binary| toolchain::built(package, binary).parent().unwrap().display().to_string();
+        let path = format!(
+            "{}:{}:{}",
+            dir("cargo-maplock", "maplock"),
+            dir("minimesh", "minimesh"),
+            std::env::var("PATH").unwrap()
+        );
+        Some(Self { folder: tempfile::tempdir().unwrap(), path })
+    }
+
+    fn logs(&self) -> PathBuf {
+        self.folder.path().join("logs")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        // Whoever runs the tests may ignore signals.
+        command.args(["-c", "exec env --default-signal=INT,TERM maplock test-upgrade \"$@\"", "sh"]).args(words);
+        command.arg("--logs").arg(self.logs()).current_dir(self.folder.path());
+        command.env("PATH", &self.path).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    fn start(&self, words: &[&str]) -> Child {
+        self.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// A daemon of minimesh, with its configuration or without.
+fn minimesh(release: &str, is_configured: bool) -> String {
+    let config = if is_configured { " --config services.toml" } else { "" };
+    format!("exec minimesh daemon --once --cgroup $MAPLOCK_CGROUP --pins $MAPLOCK_PINS --release {release}{config}")
+}
+
+const SERVE: &str = "minimesh serve --config services.toml & until [ -s services.toml ]; do sleep 0.02; done";
+const CONNECT: &str = "exec minimesh connect --pins $MAPLOCK_PINS 10.96.0.10:80=cart- 10.96.0.11:80=web-";
+
+/// Waits for what a command writes as its first line.
+fn first_line(file: &Path) -> String {
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        if let Some((line, _)) = text.split_once('\n') {
+            return line.to_owned();
+        }
+        assert!(Instant::now() < until, "{} stays empty", file.display());
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn an_upgrade_that_keeps_every_count_passes() {
+    let Some(of) = Try::new() else { return };
+    let output = of.run(&[
+        &minimesh("v1", true),
+        &minimesh("v3", true),
+        "--with",
+        CONNECT,
+        "--setup",
+        SERVE,
+        "--kills=4",
+        "--seconds=0.2",
+        "--message-format=json",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["fails"], &told["failure"]), (&false.into(), &Value::Null));
+    let phases = told["phases"].as_array().unwrap();
+    let map = |phase: &Value, name: &str| {
+        phase["maps"].as_array().unwrap().iter().find(|map| map["map"] == name).cloned().unwrap()
+    };
+    // Two installations, there and back and a start of the old one: once in silence, once under traffic, and once for each kill.
+    assert_eq!(phases.len(), 2 + 3 * (2 + 4));
+    let stats = map(&phases[2], "stats");
+    assert_eq!((&stats["disposition"], &stats["compared"]), (&"migrate".into(), &"exactly".into()));
+    assert!(stats["before"].as_u64() > Some(0) && stats["kept"] == stats["before"], "{stats}");
+    let stats = map(phases.iter().find(|phase| phase["has_traffic"] == true).unwrap(), "stats");
+    assert_eq!((&stats["compared"], &stats["counts"][0]), (&"under traffic".into(), &"connections".into()));
+    assert_eq!(phases.iter().filter(|phase| !phase["killed"].is_null()).count(), 4);
+    let back = phases.iter().find(|phase| phase["what"] == "roll-back").unwrap();
+    assert_eq!((&back["report"]["maps"][0]["map"], &back["generation"]), (&"backends".into(), &1.into()));
+    assert_eq!(told["traffic"]["started"], 1);
+    // The traffic's own count is that of the map, or it had failed.
+    let said = fs::read_to_string(of.logs().join("traffic.log")).unwrap();
+    let connections: u64 = said.split(' ').next().unwrap().parse().unwrap();
+    assert!(connections > 100 && said.ends_with("0 answered by a wrong server, 0 failed\n"), "{said}");
+    assert!(of.logs().join("01-new.log").exists() && of.logs().join("02-old.log").exists());
+}
+
+#[test]
+fn a_daemon_that_loses_an_entry_fails_with_the_maps_name() {
+    let Some(of) = Try::new() else { return };
+    let losing =
+        format!("bpftool map delete pinned $MAPLOCK_PINS/services key 1 0 0 0 2>/dev/null; {}", minimesh("v2", false));
+    let words =
+        [&minimesh("v1", true), &losing, "--with", "exec sleep 1000", "--setup", SERVE, "--kills=1", "--seconds=0"];
+    let output = of.run(&words);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(100), "{said}");
+    for wanted in [
+        "failed: upgrade, traffic stands still: state of `services` is lost",
+        "2 -> 1 entries: 1 exactly as expected, 1 gone\n    key 1\n      expected  backend_count 3, balance BALANCE_RANDOM\n      found     nothing\n",
+        "if the daemons write `services` themselves, as they like: --except services\n",
+    ] {
+        assert!(said.contains(wanted), "{wanted}\n{said}");
+    }
+    // The commands that it offers do what it says.
+    let again = said.lines().find_map(|line| line.strip_prefix("the same again: ")).unwrap();
+    let shell = |line: &str| {
+        Command::new("sh").args(["-c", line]).current_dir(of.folder.path()).env("PATH", &of.path).output().unwrap()
+    };
+    let output = shell(again);
+    assert_eq!(output.status.code(), Some(100), "{}", text(&output));
+    assert!(text(&output).contains("state of `services` is lost"), "{}", text(&output));
+    let output = shell(&format!("{again} --except services"));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("; excepted: `services`; "), "{}", text(&output));
+}
+
+/// What v4 counts by port, v3 has no entries for.
+#[test]
+fn what_a_roll_back_gives_up_is_a_failure() {
+    let Some(of) = Try::new() else { return };
+    let (old, new) = (minimesh("v3", true), minimesh("v4", true));
+    let output = of.run(&[&old, &new, "--with", CONNECT, "--setup", SERVE, "--kills=0", "--seconds=0.2"]);
+    assert_eq!(output.status.code(), Some(100), "{}", text(&output));
+    let wanted = "failed: roll-back, under traffic: the roll-back gives up 5 entries of `stats` that were made since the upgrade";
+    assert!(text(&output).contains(wanted), "{}", text(&output));
+}
+
+#[test]
+fn what_does_not_get_ready_or_fails_is_told_with_what_it_said() {
+    let Some(of) = Try::new() else { return };
+    let good = minimesh("v1", false);
+    let sleep = "exec sleep 1000";
+    let ended_with_5 =
+        "failed: end: the command that makes traffic ended with exit code 5 when it was asked to end (SIGTERM)";
+    for (old, new, with, wanted) in [
+        (
+            good.as_str(),
+            "exec sleep 1000",
+            sleep,
+            "failed: first installation of the new release: the daemon is not ready after 0.3 s: no other generation is live in \
+             /sys/fs/bpf/maplock-test\n",
+        ),
+        (
+            "echo I cannot >&2; exit 4",
+            &good,
+            sleep,
+            "failed: first installation of the old release: the daemon ended with exit code 4 before it was ready\nit said last:\n  I \
+             cannot\n",
+        ),
+        (&good, "true", sleep, "the daemon ended with exit code 0 before it was ready\n"),
+        (
+            &good,
+            &good,
+            "echo lost >&2; exit 3",
+            "failed: traffic: the command that makes traffic ended with exit code 3\nit said last:\n  lost\n",
+        ),
+        (&good, &good, "trap 'exit 5' TERM; while :; do sleep 0.01; done", ended_with_5),
+        // A shell that waits passes on how what it waits for has ended.
+        (&good, &good, "sh -c 'trap \"sleep 0.4; exit 5\" TERM; while :; do sleep 0.01; done'; exit $?", ended_with_5),
+    ] {
+        _ = fs::remove_dir_all(of.logs());
+        let ready = if wanted.contains("0.3 s") { "--ready=0.3" } else { "--ready=60" };
+        let output = of.run(&[old, new, "--with", with, "--kills=0", "--seconds=0.1", ready]);
+        assert_eq!(output.status.code(), Some(100), "{wanted}\n{}", text(&output));
+        assert!(text(&output).contains(wanted), "{wanted}\n{}", text(&output));
+    }
+}
+
+#[test]
+fn what_can_not_be_tried_is_no_failure_of_the_upgrade() {
+    let Some(of) = Try::new() else { return };
+    let good = minimesh("v1", false);
+    for (option, wanted) in [
+        ("--pins=/tmp/x", "the pins are to be below /sys/fs/bpf, not at /tmp/x"),
+        ("--except=nothing", "neither release pins a map `nothing`, which is excepted"),
+    ] {
+        let output = of.run(&[&good, &good, "--with", "exec sleep 1000", option]);
+        assert_eq!(output.status.code(), Some(101), "{}", text(&output));
+        assert!(text(&output).contains(wanted), "{}", text(&output));
+    }
+}
+
+#[test]
+fn nothing_is_left_of_one_that_is_stopped() {
+    let Some(of) = Try::new() else { return };
+    let good = minimesh("v1", false);
+    let with = "echo $MAPLOCK_CGROUP; exec sleep 1000";
+    let log = of.logs().join("traffic.log");
+    let stopped = |signal: Signal| {
+        _ = fs::remove_dir_all(of.logs());
+        let mut child = of.start(&[&good, &good, "--with", with, "--seconds=1000"]);
+        let cgroup = PathBuf::from(first_line(&log));
+        assert!(cgroup.is_dir());
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        (child.wait().unwrap().code(), cgroup)
+    };
+    let (code, cgroup) = stopped(Signal::INT);
+    assert_eq!((code, cgroup.parent().unwrap().exists()), (Some(130), false));
+    let (code, cgroup) = stopped(Signal::TERM);
+    assert_eq!((code, cgroup.parent().unwrap().exists()), (Some(143), false));
+    // Killed, it can't; the next one does.
+    let (code, cgroup) = stopped(Signal::KILL);
+    assert_eq!((code, cgroup.exists()), (None, true));
+    let output = of.run(&["exit 1", "exit 1", "--with", "true"]);
+    assert_eq!((output.status.code(), cgroup.parent().unwrap().exists()), (Some(100), false), "{}", text(&output));
+}
