@@ -1,5 +1,7 @@
 //! The command line.
 
+mod reviewing;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -8,6 +10,10 @@ use maplock_layout::config::Levels;
 use maplock_layout::lock::Merge;
 use maplock_layout::rehearsal::RANDOM;
 use maplock_layout::rules::Rule;
+
+pub(crate) use reviewing::{
+    Addition, Described, LayoutArgs, MatrixArgs, MergeDriverArgs, ReportArgs, ReviewArgs, SchemaArgs,
+};
 
 use crate::answers::ConvertArgs;
 use crate::error::NoAnswer;
@@ -58,6 +64,18 @@ pub(crate) enum Verb {
     Explain(ExplainArgs),
     /// List the rules, with their levels here
     Rules(RulesArgs),
+    /// Tell what upgrades from all releases keep, and what the way back to each does
+    Matrix(MatrixArgs),
+    /// Show the bytes of a map's entries, and what they were before the last change
+    Layout(LayoutArgs),
+    /// Walk through the breaks that nobody has decided on
+    Review(ReviewArgs),
+    /// Write a page of the lock: its maps, findings, history and releases
+    Report(ReportArgs),
+    /// Print the JSON schema of maps.lock or maplock.toml, for editors
+    Schema(SchemaArgs),
+    /// Merge what two branches made of a maps.lock: for git to run
+    MergeDriver(MergeDriverArgs),
 }
 
 impl Verb {
@@ -73,15 +91,24 @@ impl Verb {
             Self::Inspect(args) => args.message_format,
             Self::Explain(args) => args.message_format,
             Self::Rules(args) => args.message_format,
+            Self::Matrix(args) => args.message_format,
+            Self::Layout(_) | Self::Review(_) | Self::Report(_) | Self::Schema(_) | Self::MergeDriver(_) => {
+                formats::named(formats::DEFAULT)
+            }
         }
     }
 
     /// What did not happen where it could not be done.
     pub(crate) const fn undone(&self) -> Undone {
         match self {
-            Self::Check(_) | Self::Diff(_) => Undone::Compared,
-            Self::Init(_) | Self::Update(_) | Self::Accept(_) => Undone::Written,
-            Self::Migrate(_) | Self::Inspect(_) | Self::Explain(_) | Self::Rules(_) => Undone::Told,
+            Self::Check(_) | Self::Diff(_) | Self::Matrix(_) | Self::Review(_) | Self::Report(_) => Undone::Compared,
+            Self::Init(_) | Self::Update(_) | Self::Accept(_) | Self::MergeDriver(_) => Undone::Written,
+            Self::Migrate(_)
+            | Self::Inspect(_)
+            | Self::Explain(_)
+            | Self::Rules(_)
+            | Self::Schema(_)
+            | Self::Layout(_) => Undone::Told,
         }
     }
 }
@@ -147,6 +174,10 @@ pub(crate) struct Project {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
+    /// What else the repository gets, also where the lock is there already
+    #[arg(long, value_enum, value_name = "WHAT", num_args = 1..)]
+    pub(crate) add: Vec<Addition>,
+
     #[command(flatten)]
     pub(crate) input: Input,
 

@@ -10,6 +10,7 @@
 mod answers;
 mod args;
 mod asked;
+mod bytes;
 mod called;
 mod changes;
 mod conversion;
@@ -28,6 +29,7 @@ mod ranking;
 mod terminal;
 mod undone;
 mod verbs;
+mod way_back;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -152,5 +154,11 @@ fn run(verb: &Verb) -> Result<Said, Error> {
         Verb::Inspect(args) => verbs::inspect::run(args),
         Verb::Explain(args) => verbs::explain::run(args),
         Verb::Rules(args) => verbs::rules::run(args),
+        Verb::Matrix(args) => verbs::matrix::run(args),
+        Verb::Layout(args) => verbs::layout::run(args),
+        Verb::Review(args) => verbs::review::run(args),
+        Verb::Report(args) => verbs::report::run(args),
+        Verb::Schema(args) => verbs::schema::run(args),
+        Verb::MergeDriver(args) => verbs::merge_driver::run(args),
     }
 }

@@ -16,6 +16,7 @@ use crate::conversion::{Conversion, answered};
 use crate::error::Error;
 use crate::project::{self, Target};
 use crate::undone::Undone;
+use crate::way_back;
 
 /// How reports name a side that is what the objects of today define.
 pub(crate) const OBJECTS: &str = "the objects";
@@ -31,6 +32,8 @@ pub(crate) struct Outcome {
     pub(crate) old: Side,
     pub(crate) new: Side,
     pub(crate) comparison: Comparison,
+    /// Maps whose break leads one way only, each with why, where the configuration denies that.
+    pub(crate) one_way: Vec<(String, String)>,
     /// What was written, or waits to be.
     pub(crate) changes: Vec<Change>,
     pub(crate) ending: Ending,
@@ -114,6 +117,7 @@ impl Outcome {
             old: Side::default(),
             new: Side::default(),
             comparison: Comparison::default(),
+            one_way: Vec::new(),
             changes: Vec::new(),
             ending,
             accept: None,
@@ -138,6 +142,7 @@ impl Outcome {
     /// True where it fails a build or a review; of a `diff`, also where a node does not upgrade, as was accepted.
     pub(crate) fn fails(&self) -> bool {
         self.comparison.has_breaks()
+            || !self.one_way.is_empty()
             || matches!(self.ending, Ending::OutOfDate | Ending::Breaks | Ending::Disagrees | Ending::Undone(_))
             || self.ending == Ending::Compared && self.refused().is_some()
     }
@@ -171,6 +176,9 @@ impl Outcome {
         match self.ending {
             Ending::UpToDate => format!("{lock} is up to date: {}", maps()),
             Ending::OutOfDate => format!("{lock} is out of date; run `cargo maplock update{selection}` and commit it"),
+            Ending::Breaks if !self.comparison.has_breaks() && !self.one_way.is_empty() => {
+                format!("{lock}{against}: {}", way_back::headline(&self.one_way))
+            }
             Ending::Breaks => format!("{lock}{against}: {}", report::summary(&self.comparison)),
             Ending::Compatible => {
                 let accepted = self.comparison.maps.iter().filter(|verdict| self.accepted(verdict).is_some()).count();
@@ -345,7 +353,7 @@ impl Outcome {
     }
 
     /// The epochs that convert entries on their way.
-    fn steps(&self, verdict: &Verdict) -> Vec<Converting<'_>> {
+    pub(crate) fn steps(&self, verdict: &Verdict) -> Vec<Converting<'_>> {
         let map = self.new.lock.maps.get(&verdict.map);
         let steps = map.zip(verdict.from).map(|(map, from)| Converting::on_way(map, from));
         steps.unwrap_or_default()

@@ -63,7 +63,12 @@ fn the_json_of_diff_has_the_promised_members() {
     assert_eq!(of("drops")["old"], Value::Null);
     let maps = document["maps"].as_array().expect("maps");
     let stats = maps.iter().find(|map| map["name"] == "stats").expect("stats");
-    assert_eq!(keys(stats), ["from", "name", "reason", "to", "verdict"]);
+    assert_eq!(keys(stats), ["bytes", "from", "name", "reason", "to", "verdict"]);
+    let spans = stats["bytes"]["value"]["new"].as_array().expect("spans");
+    let told = |span: &Value| (span["member"].clone(), span["what"].clone(), span["elsewhere"].clone());
+    let expected = [("passed_over", "grew", None), ("connections", "grew", Some(4)), ("last_seen", "moved", Some(8))];
+    let expected = expected.map(|(member, what, at)| (member.into(), what.into(), at.map_or(Value::Null, Value::from)));
+    assert_eq!(spans.iter().map(told).collect::<Vec<_>>(), expected);
     assert_eq!((&stats["verdict"], &stats["reason"]), (&"refuse".into(), &Value::Null));
 }
 

@@ -35,6 +35,12 @@ pub struct Config {
     pub lock: Option<String>,
     /// Locks of packages that the workspace gave up, relative to its root.
     pub retired: BTreeSet<String>,
+    /// Tags of releases from which nodes upgrade, as patterns of git's.
+    pub releases: Vec<String>,
+    /// True where nodes must be able to go back: each accepted break needs a way back on which nothing is lost.
+    pub both_directions: bool,
+    /// True where a lock that is held against a revision is held against all releases.
+    pub across_all: bool,
     /// How messages call the file, where it is no `Cargo.toml`.
     pub home: Option<String>,
 }
@@ -126,7 +132,8 @@ impl Scope {
 }
 
 /// Keys of every scope.
-const KEYS: [&str; 6] = ["ephemeral", "pinned", "optional", "maps", "types", "targets"];
+const KEYS: [&str; 9] =
+    ["ephemeral", "pinned", "optional", "maps", "types", "targets", "releases", "direction", "across"];
 /// Keys of one map.
 const KEYS_OF_A_MAP: [&str; 6] = ["key", "value", "capacity", "flags", "user-deletes", "owner"];
 /// Keys of a `maplock.toml`: Cargo knows the answers itself.
@@ -168,6 +175,14 @@ impl Config {
                 "targets" => self.targets.extend(reader.list(value, "architectures")?),
                 "optional" => self.optional.extend(reader.list(value, "names of maps")?),
                 "maps" => self.bindings.extend(reader.bindings(value)?),
+                "releases" => {
+                    self.releases = match value.get_ref().as_str() {
+                        Some(pattern) => vec![pattern.to_owned()],
+                        None => reader.list(value, "patterns of tags")?,
+                    };
+                }
+                "direction" => self.both_directions = reader.one_of(value, "direction", ["up", "both"])? == "both",
+                "across" => self.across_all = reader.one_of(value, "across", ["named", "all"])? == "all",
                 "types" => self.types.extend(reader.list(value, "objects")?),
                 "retired" if scope == Scope::Workspace => {
                     self.retired = reader.list(value, "lockfiles")?.into_iter().collect();
@@ -232,6 +247,13 @@ impl Reader<'_> {
         let array = value.get_ref().as_array();
         let array = array.ok_or_else(|| self.error(value, format!("not a list of {of}")))?;
         array.iter().map(|name| self.string(name).map(str::to_owned)).collect()
+    }
+
+    fn one_of<'v>(&self, value: &'v Spanned<DeValue<'_>>, key: &str, words: [&str; 2]) -> Result<&'v str, ConfigError> {
+        let word = self.string(value)?;
+        let hint = || did_you_mean(word, words);
+        let problem = || format!("`{key}` is \"{}\" or \"{}\", not `{word}`{}", words[0], words[1], hint());
+        if words.contains(&word) { Ok(word) } else { Err(self.error(value, problem())) }
     }
 
     fn level(&self, value: &Spanned<DeValue<'_>>) -> Result<Level, ConfigError> {

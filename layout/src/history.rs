@@ -35,6 +35,13 @@ pub(crate) fn chain(epochs: &[Epoch], from: Digest, to: Digest) -> Option<Vec<&E
     None
 }
 
+/// The epochs that entries of the definition with the digest `from` go through to be those of today's `map`, oldest first; `None` where none
+/// lead there.
+#[must_use]
+pub fn way(map: &LockedMap, from: Digest) -> Option<Vec<&Epoch>> {
+    chain(&map.epochs, from, map.def.digest())
+}
+
 /// The digests from which epochs lead to `to`, and `to` itself.
 pub(crate) fn leading_to(epochs: &[Epoch], to: Digest) -> BTreeSet<Digest> {
     let mut arriving: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();

@@ -12,11 +12,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use maplock_layout::Lock;
 use maplock_layout::config::Levels;
 use maplock_layout::epochs::{accept, rename, update};
 use maplock_layout::lock::{Gone, LockedMap, OnUpgrade};
 use maplock_layout::map::MapDef;
+use maplock_layout::{Lock, Observation, merge_three};
 use support::{lock, map_of, observed};
 
 /// Merges in an ordinary run of the tests.
@@ -47,7 +47,7 @@ struct Source {
     shared: BTreeMap<String, Vec<String>>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 struct SourceMap {
     key: String,
     value: Vec<String>,
@@ -72,6 +72,40 @@ impl Source {
 
     fn defs(&self) -> impl Iterator<Item = MapDef> {
         self.maps.keys().map(|name| self.def(name))
+    }
+
+    fn observed(&self) -> Observation {
+        let mut observed = observed(self.defs());
+        for (name, map) in &mut observed.lock.maps {
+            map.optional = self.maps[name].optional;
+        }
+        observed
+    }
+
+    /// The sources of two branches together; `None` where they changed one line.
+    fn together(base: &Self, ours: &Self, theirs: &Self) -> Option<Self> {
+        fn one<'a, T: PartialEq>(was: &'a T, our: &'a T, their: &'a T) -> Option<&'a T> {
+            if our == their || their == was { Some(our) } else { (our == was).then_some(their) }
+        }
+        let mut merged = Self::default();
+        let names: BTreeSet<_> = [base, ours, theirs].into_iter().flat_map(|side| side.maps.keys()).collect();
+        for name in names {
+            let sides = [base, ours, theirs].map(|side| side.maps.get(name));
+            let map = match sides {
+                [Some(was), Some(our), Some(their)] => Some(SourceMap {
+                    key: one(&was.key, &our.key, &their.key)?.clone(),
+                    value: one(&was.value, &our.value, &their.value)?.clone(),
+                    capacity: *one(&was.capacity, &our.capacity, &their.capacity)?,
+                    optional: *one(&was.optional, &our.optional, &their.optional)?,
+                }),
+                [was, our, their] => one(&was, &our, &their)?.cloned(),
+            };
+            merged.maps.extend(map.map(|map| (name.clone(), map)));
+        }
+        for (name, was) in &base.shared {
+            merged.shared.insert(name.clone(), one(was, &ours.shared[name], &theirs.shared[name])?.clone());
+        }
+        Some(merged)
     }
 
     fn new_name(&self, random: &mut Random) -> String {
@@ -130,10 +164,7 @@ impl Release {
     /// What `cargo maplock` writes once the sources have changed. `renamed` is a map under its old name and its new one.
     fn follow(&mut self, renamed: Option<(&str, &str)>, random: &mut Random) {
         let levels = Levels::default();
-        let mut observed = observed(self.source.defs());
-        for (name, map) in &mut observed.lock.maps {
-            map.optional = self.source.maps[name].optional;
-        }
+        let observed = self.source.observed();
         let known: Vec<_> = self.lock.maps.keys().cloned().collect();
         for name in known.iter().filter(|name| !self.source.maps.contains_key(*name)) {
             let (way, reason) = (OnUpgrade::Drop, "nobody reads it");
@@ -384,6 +415,120 @@ fn git_merges_locks_right_or_somebody_sees_that_it_did_not() {
     assert!(apart.all() >= count / 2, "{apart:?}");
     assert!((apart.conflicts + apart.seen) * 20 < apart.all(), "{apart:?}");
     fs::remove_dir_all(dir).unwrap();
+}
+
+/// Merges of the tool's own, in an ordinary run of the tests: in memory, so that there may be many.
+const OWN_MERGES: usize = 60;
+
+/// What became of merges that the tool made itself.
+#[derive(Debug, Default)]
+struct Own {
+    clean: usize,
+    conflicts: usize,
+}
+
+#[test]
+fn the_tool_merges_branches_that_change_different_maps_and_is_never_wrong() {
+    let (mut apart, mut same, mut untold, mut shared) = (Own::default(), Own::default(), 0, 0);
+    let count = std::env::var("MAPLOCK_MERGES").map_or(OWN_MERGES, |count| count.parse().expect("a number of merges"));
+    for at in 0..count {
+        let random = &mut Random(u64::try_from(at).unwrap());
+        let base = Release::first(random);
+        let (ours, theirs) = (base.branch(random), base.branch(random));
+        // As they are read from files.
+        let [was, our, their] =
+            [&base, &ours, &theirs].map(|release| Lock::parse(&release.lock.to_string()).expect("a lock"));
+        let merged = merge_three(&was, &our, &their);
+        let (was, our, their) = (entries(&was), entries(&our), entries(&their));
+        let is_apart = touched(&was, &our).is_disjoint(&touched(&was, &their));
+        // A struct that one side changed, and that no map of its lock has: the lock can't tell, and the build does.
+        let texts = [&base, &ours, &theirs].map(|release| release.lock.to_string());
+        let is_untold = |name: &&str| {
+            let has = |side: usize| texts[side].contains(&format!("[type.\"struct {name}\"]"));
+            let changed = |side: &Release| side.source.shared[*name] != base.source.shared[*name];
+            changed(&ours) && !(has(0) && has(1)) || changed(&theirs) && !(has(0) && has(2))
+        };
+        if SHARED.iter().any(is_untold) {
+            untold += 1;
+            continue;
+        }
+        let ends = if is_apart { &mut apart } else { &mut same };
+        if !merged.conflicts.is_empty() {
+            ends.conflicts += 1;
+            // A struct that one side changed, and the other side put into a map: that one was accepted as it is no more.
+            let changed = |side: &Release| side.source.shared != base.source.shared;
+            assert!(!is_apart || changed(&ours) || changed(&theirs), "{at}: {:?}", merged.conflicts);
+            shared += usize::from(is_apart);
+            continue;
+        }
+        ends.clean += 1;
+        let text = merged.lock.to_string();
+        assert_eq!(Lock::parse(&text).as_ref(), Ok(&merged.lock), "{at}");
+        // The oracle: what the tool would write from the sources of both is what is there.
+        let source = Source::together(&base.source, &ours.source, &theirs.source);
+        let source = source.unwrap_or_else(|| panic!("{at}: the sources are in conflict, and the lock is not"));
+        let updated = update(&merged.lock, &source.observed(), &Levels::default());
+        let updated = updated.unwrap_or_else(|breaks| {
+            let found: Vec<_> =
+                breaks.findings.iter().map(|found| format!("{}: {}", found.map, found.message())).collect();
+            let shared = [&base, &ours, &theirs].map(|side| format!("{:?}", side.source.shared));
+            panic!("{at}: {found:#?}\n{shared:#?}\n{text}\n----\n{}\n----\n{}", ours.lock, theirs.lock)
+        });
+        assert_eq!(updated.to_string(), text, "{at}");
+        // And each answer that a branch gave is there, in the place that it had.
+        for (name, entry) in entries(&merged.lock) {
+            let epochs = |entry: Option<&Entry>| match entry {
+                Some(Entry::Map(map)) => map.epochs.clone(),
+                Some(Entry::Gone(gone)) => gone.epochs.clone(),
+                None => Vec::new(),
+            };
+            let side = if was.get(&name) == our.get(&name) { &their } else { &our };
+            let (has, other) = (epochs(Some(&entry)), if side == &our { &their } else { &our });
+            assert!(has == epochs(side.get(&name)) || has == epochs(other.get(&name)), "{at}: {name:?}");
+        }
+    }
+    println!(
+        "different maps: {apart:?}\nsome map in common: {same:?}\na struct that no lock has: {untold}\nof the first, a struct in common: {shared}"
+    );
+    assert_eq!(apart.conflicts, shared);
+    assert!(shared * 20 <= count && untold * 20 <= count && apart.clean >= count / 2, "{apart:?}");
+}
+
+#[test]
+fn two_maps_that_go_on_with_the_entries_of_one_are_a_conflict() {
+    let named = |name: &str| MapDef { name: name.to_owned(), ..map_of("u32", "u64") };
+    let base = lock([named("flows"), named("other")]);
+    let renamed = |new: &str| {
+        let observed = observed([named(new), named("other")]);
+        rename(&base, &observed, ("flows", new), None, "a better name", &Levels::default()).unwrap()
+    };
+    let (ours, theirs) = (renamed("flow_table"), renamed("flow_cache"));
+    let merged = merge_three(&base, &ours, &theirs);
+    assert_eq!(merged.conflicts, BTreeSet::from(["flow_cache".to_owned(), "flow_table".to_owned()]));
+    // Given up on one side, and under another name on the other.
+    let gone = accept(&base, &observed([named("other")]), "flows", OnUpgrade::Drop, "no use", &Levels::default());
+    let merged = merge_three(&base, &gone.unwrap(), &theirs);
+    assert_eq!(merged.conflicts, BTreeSet::from(["flow_cache".to_owned(), "flows".to_owned()]));
+    // One side alone.
+    let merged = merge_three(&base, &base, &theirs);
+    assert_eq!((merged.lock, merged.conflicts.len()), (theirs, 0));
+}
+
+#[test]
+fn more_room_goes_together_with_a_change_of_the_layout() {
+    let def = |value: &str, max_entries: u32| MapDef { max_entries, ..map_of("u32", value) };
+    let base = lock([def("struct v { u32 n; };", 64)]);
+    let name = base.maps.keys().next().unwrap().clone();
+    let grown = update(&base, &observed([def("struct v { u32 n; };", 128)]), &Levels::default()).unwrap();
+    let changed = observed([def("struct v { u64 n; };", 64)]);
+    let theirs = accept(&base, &changed, &name, OnUpgrade::Migrate, "it wrapped", &Levels::default()).unwrap();
+    let merged = merge_three(&base, &grown, &theirs);
+    assert!(merged.conflicts.is_empty());
+    let map = &merged.lock.maps[&name];
+    assert_eq!((map.def.max_entries, map.epochs.len(), &map.epochs[0].reason[..]), (128, 1, "it wrapped"));
+    // Two answers to one change.
+    let ours = accept(&base, &changed, &name, OnUpgrade::Swap, "no matter", &Levels::default()).unwrap();
+    assert_eq!(merge_three(&base, &ours, &theirs).conflicts, BTreeSet::from([name]));
 }
 
 /// Lines that a diff of two locks adds, and those that it takes away.

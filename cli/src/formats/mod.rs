@@ -1,10 +1,14 @@
 //! How each verb of both tools is told: a file for each format.
 //!
 //! To add a format, add its file with a `FORMAT`, and its line in `formats!`. A verb for which it says `None` is told as [`human`] does,
-//! and the help of that verb says so. To add a verb, give what it found a [`Subject`] and a field of [`Format`]: each format then has to
-//! say how it tells it.
+//! and the help of that verb says so; where programs read the format, the verb does not take it. To add a verb, give what it found a
+//! [`Subject`] and a field of [`Format`]: each format then has to say how it tells it.
 
+pub(crate) mod html;
+mod notices;
 pub(crate) mod page;
+pub(crate) mod ruler;
+pub(crate) mod svg;
 pub(crate) mod table;
 
 use std::fmt;
@@ -19,6 +23,7 @@ use crate::node;
 use crate::outcome::Outcome;
 use crate::undone::Failure;
 use crate::verbs::inspect::Objects;
+use crate::verbs::matrix::Matrix;
 use crate::verbs::migrate::Conversions;
 
 macro_rules! formats {
@@ -35,6 +40,9 @@ formats! {
     json,
     markdown,
     github,
+    sarif,
+    gitlab,
+    junit,
 }
 
 /// How a format tells what a verb found; `None` where it has no form of its own.
@@ -59,6 +67,8 @@ pub(crate) struct Format {
     pub(crate) diff: Form<Outcome>,
     /// `migrate`.
     pub(crate) conversions: Form<Conversions>,
+    /// `matrix`.
+    pub(crate) matrix: Form<Matrix>,
     /// `inspect`.
     pub(crate) objects: Form<Objects>,
     /// `explain`.
@@ -114,6 +124,12 @@ impl Subject for Outcome {
 impl Subject for Conversions {
     fn form(format: &Format) -> Form<Self> {
         format.conversions
+    }
+}
+
+impl Subject for Matrix {
+    fn form(format: &Format) -> Form<Self> {
+        format.matrix
     }
 }
 
@@ -185,6 +201,33 @@ impl Subject for node::Fleet {
 }
 
 impl Format {
+    /// A format for programs that tells of locks alone: verbs that find something else do not take it.
+    const OF_LOCKS: Self = Self {
+        name: "",
+        about: "",
+        is_text: false,
+        failed: None,
+        locks: None,
+        diff: None,
+        conversions: None,
+        objects: None,
+        matrix: None,
+        rule: None,
+        rules: None,
+        #[cfg(target_os = "linux")]
+        node: Node {
+            plan: None,
+            pins: None,
+            entries: None,
+            returned: None,
+            recovered: None,
+            confirmed: None,
+            live: None,
+            fleet: None,
+            tried: None,
+        },
+    };
+
     /// What a verb found, as text.
     pub(crate) fn tell<T: Subject + ?Sized>(&self, subject: &T) -> Result<String, Error> {
         let form = T::form(self).or(T::form(&human::FORMAT));
@@ -222,9 +265,10 @@ pub(crate) fn parser<T: Subject + ?Sized>() -> impl TypedValueParser<Value = &'s
     parser_where(|format| T::form(format).is_some())
 }
 
-/// Takes the name of a format; the help says of which ones the verb is told as `human` tells it.
+/// Takes the name of a format; the help says of which ones the verb is told as `human` tells it. What programs read is never that.
 pub(crate) fn parser_where(has_form: fn(&Format) -> bool) -> impl TypedValueParser<Value = &'static Format> {
-    let names = ALL.iter().map(|format| match has_form(format) {
+    let taken = ALL.iter().filter(move |format| format.is_text || has_form(format));
+    let names = taken.map(|format| match has_form(format) {
         true => PossibleValue::new(format.name).help(format.about),
         false => PossibleValue::new(format.name).help(format!("{}; here the same as {DEFAULT}", format.about)),
     });
@@ -232,7 +276,7 @@ pub(crate) fn parser_where(has_form: fn(&Format) -> bool) -> impl TypedValuePars
 }
 
 /// The format of a name that the parser took.
-fn named(name: &str) -> &'static Format {
+pub(crate) fn named(name: &str) -> &'static Format {
     ALL.iter().find(|format| format.name == name).unwrap_or(&&human::FORMAT)
 }
 
@@ -243,9 +287,9 @@ mod tests {
     #[test]
     fn people_and_programs_are_told_of_every_verb() {
         for format in [&human::FORMAT, &json::FORMAT] {
-            let Format { name, locks, diff, conversions, objects, rule, rules, .. } = format;
+            let Format { name, locks, diff, conversions, objects, matrix, rule, rules, .. } = format;
             let of_plugin = locks.is_some() && diff.is_some() && conversions.is_some() && objects.is_some();
-            assert!(of_plugin && rule.is_some() && rules.is_some(), "{name}");
+            assert!(of_plugin && matrix.is_some() && rule.is_some() && rules.is_some(), "{name}");
             #[cfg(target_os = "linux")]
             {
                 let Node { plan, pins, entries, returned, recovered, confirmed, fleet, live, tried } = &format.node;

@@ -179,6 +179,19 @@ pub(crate) fn locks_at(revision: &Revision, path: &Path) -> Result<Vec<String>, 
     Ok(listed.split('\0').filter(of_that_name).map(str::to_owned).collect())
 }
 
+/// The tags that any of the patterns fits, in the order of their versions.
+pub(crate) fn tags(path: &Path, patterns: &[String]) -> Result<Vec<Revision>, Failure> {
+    let mut args = vec!["tag", "--list", "--sort=version:refname", "--"];
+    args.extend(patterns.iter().map(String::as_str));
+    let listed = git(&super::parent(path), &args)?;
+    if !listed.status.success() {
+        return Err(unknown(&patterns.join(" "), &listed));
+    }
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    // A branch may be called the same.
+    Ok(listed.lines().map(|tag| Revision(format!("refs/tags/{tag}"))).collect())
+}
+
 /// The root of the working tree around the directory of `path`.
 pub(crate) fn top(path: &Path) -> Result<PathBuf, Failure> {
     let top = git(&super::parent(path), &["rev-parse", "--show-toplevel"])?;

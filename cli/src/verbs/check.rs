@@ -5,21 +5,22 @@ use maplock_layout::{Lock, compare, epochs};
 
 use super::{base, disagree};
 use crate::Said;
-use crate::args::CheckArgs;
+use crate::args::{CheckArgs, Project};
 use crate::changes::changes;
 use crate::error::Error;
 use crate::observed;
 use crate::outcome::{Ending, Outcome, Side, demand_decisions};
 use crate::programs;
-use crate::project::git::Base;
+use crate::project::git::{self, Base, Revision};
 use crate::project::{self, Target};
 use crate::undone::Undone;
+use crate::way_back;
 
 pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
     let targets = project::targets(&args.input)?;
     let mut outcomes = Vec::new();
     if args.against.is_empty() || !args.input.object.is_empty() {
-        outcomes = all_fresh(&targets, args)?;
+        outcomes = all_fresh(&targets, &args.input.project)?;
     }
     let refuse_several = targets.len() > 1 && args.against.iter().any(|base| matches!(base, Base::File(_)));
     if refuse_several {
@@ -31,6 +32,9 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
         for base in &args.against {
             let compared = against(target, base, args.allow_new);
             outcomes.push(compared.unwrap_or_else(|error| not_compared(target, base, error)));
+        }
+        if target.config.across_all && !args.against.is_empty() {
+            outcomes.extend(releases(target, &args.against));
         }
     }
     if targets.iter().any(Target::is_one_of_all) {
@@ -48,16 +52,49 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
     Said::of(outcomes, args.message_format)
 }
 
+/// The lock held against each release that the configuration names, but for those that are compared anyway and those that have no lock.
+fn releases(target: &Target, bases: &[Base]) -> Vec<Outcome> {
+    let named = || -> Result<Vec<Revision>, Error> {
+        let patterns = &target.config.releases;
+        if patterns.is_empty() {
+            return Err(Error::new("`across = \"all\"` names no releases")
+                .help("say which tags are releases: `releases = \"v*\"`"));
+        }
+        let tags = git::tags(&target.lock, patterns)?;
+        if tags.is_empty() {
+            return Err(Error::new(format!("no tag is called {}", patterns.join(" or ")))
+                .help("a clone without tags, as CI makes it, must fetch them first: `git fetch --tags origin`"));
+        }
+        let has_lock = |tag: &Revision| git::locks_at(tag, &target.lock).map_or(true, |locks| !locks.is_empty());
+        Ok(tags.into_iter().filter(has_lock).collect())
+    };
+    let tags = match named() {
+        Ok(tags) => tags,
+        Err(error) => return vec![Outcome::undone(target, Undone::Compared, error)],
+    };
+    let is_named = |tag: &Revision| bases.iter().any(|base| format!("refs/tags/{base}") == tag.to_string());
+    let held = tags.into_iter().filter(|tag| !is_named(tag)).map(|tag| {
+        let base = Base::Revision(tag);
+        against(target, &base, true).unwrap_or_else(|error| not_compared(target, &base, error))
+    });
+    held.collect()
+}
+
+/// Holds the lock against that of another revision; what could not be compared is told as that.
+pub(super) fn against_or_not(target: &Target, base: &Base) -> Outcome {
+    against(target, base, false).unwrap_or_else(|error| not_compared(target, base, error))
+}
+
 fn not_compared(target: &Target, base: &Base, error: Error) -> Outcome {
     Outcome { against: Some(base.to_string()), ..Outcome::undone(target, Undone::Compared, error) }
 }
 
 /// Holds the objects of each target against its lock. What can't be done for one hinders no other.
-fn all_fresh(targets: &[Target], args: &CheckArgs) -> Result<Vec<Outcome>, Error> {
+pub(super) fn all_fresh(targets: &[Target], project: &Project) -> Result<Vec<Outcome>, Error> {
     // A lock that can't be read is told before a build that may take minutes.
     let locks: Vec<_> = targets.iter().map(Target::read_lock).collect();
     let readable = targets.iter().zip(&locks).filter(|(_, lock)| lock.is_ok()).map(|(target, _)| target);
-    let mut inputs = project::inputs(&readable.collect::<Vec<_>>(), &args.input.project)?.into_iter();
+    let mut inputs = project::inputs(&readable.collect::<Vec<_>>(), project)?.into_iter();
     let outcomes = targets.iter().zip(locks).map(|(target, lock)| {
         let compared = lock.and_then(|(text, lock)| match inputs.next() {
             Some(inputs) => Ok(fresh(target, inputs?, text, lock)),
@@ -127,7 +164,10 @@ fn against(target: &Target, revision: &Base, allow_new: bool) -> Result<Outcome,
     if outcome.old.text.is_none() {
         outcome.ending = Ending::New;
     }
-    if outcome.comparison.has_breaks() {
+    if target.config.both_directions {
+        outcome.one_way = way_back::one_way(&outcome.comparison, &outcome.old.lock, &outcome.new.lock);
+    }
+    if outcome.comparison.has_breaks() || !outcome.one_way.is_empty() {
         outcome.ending = Ending::Breaks;
     }
     Ok(outcome)

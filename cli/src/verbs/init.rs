@@ -4,6 +4,7 @@ use maplock_codegen::Inputs;
 use maplock_layout::rules::{self, Compares, Level};
 use maplock_layout::{Comparison, Lock, compare};
 
+use super::add;
 use crate::Said;
 use crate::args::InitArgs;
 use crate::changes::changes;
@@ -20,7 +21,12 @@ pub(crate) fn run(args: &InitArgs) -> Result<Said, Error> {
     let (there, targets): (Vec<_>, Vec<_>) =
         project::targets(&args.input)?.into_iter().partition(|target| target.lock.exists());
     if let (Some(target), true) = (there.first(), targets.is_empty()) {
-        return Err(exists(target));
+        if args.add.is_empty() {
+            return Err(exists(target));
+        }
+        // The lock stays as it is.
+        let outcome = Outcome { notes: add::all(&args.add, &there)?, ..Outcome::new(target, Ending::Written) };
+        return Said::of(vec![outcome], args.message_format);
     }
     let inputs = project::inputs(&targets.iter().collect::<Vec<_>>(), &args.input.project)?;
     let mut outcomes = Vec::new();
@@ -28,6 +34,8 @@ pub(crate) fn run(args: &InitArgs) -> Result<Said, Error> {
         let written = inputs.and_then(|inputs| first(target, inputs));
         outcomes.push(written.unwrap_or_else(|error| Outcome::undone(target, Undone::Written, error)));
     }
+    let told = add::all(&args.add, &targets)?;
+    outcomes.iter_mut().take(1).for_each(|outcome| outcome.notes.extend(told.clone()));
     Said::of(outcomes, args.message_format)
 }
 

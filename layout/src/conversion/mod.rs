@@ -29,6 +29,7 @@ pub use check::StepsError;
 pub use choice::Choice;
 pub use convert::Unfit;
 pub(crate) use derive::by_hand;
+pub(crate) use numbers::store;
 pub use plan::{Act, Derived, MemberPlan, Mistake, Problems, Question};
 pub use text::TextError;
 

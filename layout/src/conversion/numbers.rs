@@ -34,7 +34,7 @@ pub(super) fn load(bytes: &[u8], bits: Bits) -> Option<u64> {
 }
 
 /// Writes the low bits of `number`; `None` where the place is not within 8 of the bytes.
-pub(super) fn store(bytes: &mut [u8], bits: Bits, number: u64) -> Option<()> {
+pub(crate) fn store(bytes: &mut [u8], bits: Bits, number: u64) -> Option<()> {
     let (first, len, shift) = place(bytes.len(), bits)?;
     let there = bytes.get_mut(first..first + len)?;
     let mut word = [0; 8];

@@ -170,6 +170,14 @@ fn the_commands_for_ci_do_what_they_show() {
                 let scope = if block.text.contains("[workspace.") { Scope::Workspace } else { Scope::File };
                 assert!(Config::default().read(&block.text, scope).unwrap(), "{}", block.text);
             }
+            // What a workflow hands to the action is what that takes.
+            "yaml" => {
+                let action = fs::read_to_string(toolchain::root().join("action.yml")).unwrap();
+                let inputs = block.text.split("with:\n").nth(1).expect("inputs").lines();
+                for input in inputs.filter_map(|line| line.trim().split_once(": ")) {
+                    assert!(action.contains(&format!("\n  {}:\n", input.0)), "{input:?}");
+                }
+            }
             language => {
                 assert_eq!(language, "console");
                 run_console(&block, &toolchain::root());

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use super::members;
+use crate::formats::ruler;
 use crate::formats::table::{columns, with_head};
-use crate::outcome::{Change, Ending, Outcome, merged};
+use crate::outcome::{Change, Ending, Outcome, count, merged};
 use crate::terminal::{self, BAD, BOLD, CAUTION, GOOD};
 
 pub(crate) fn render(outcomes: &[Outcome]) -> String {
@@ -29,6 +30,7 @@ fn block(outcome: &Outcome) -> String {
     }
     if outcome.ending == Ending::Compared {
         verdicts(outcome, &mut out);
+        bytes(outcome, &mut out);
     }
     if matches!(outcome.ending, Ending::Breaks | Ending::Compatible) {
         accepted(outcome, &mut out);
@@ -38,6 +40,9 @@ fn block(outcome: &Outcome) -> String {
     let rows = changes.iter().map(|change| [change.kind.to_owned(), change.map.clone(), change.what.clone()]);
     let rows: Vec<_> = rows.collect();
     out.push_str(&columns("  ", &rows));
+    for (map, why) in &outcome.one_way {
+        _ = writeln!(out, "{BAD}error{BAD:#}: map `{map}`: no way back without a loss: {why}");
+    }
     for note in &outcome.notes {
         _ = writeln!(out, "{BOLD}note{BOLD:#}: {note}");
     }
@@ -69,6 +74,21 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
         std::iter::once(row).chain(readings)
     });
     _ = writeln!(out, "{}", with_head(["map", "what", "why"], rows.collect()));
+}
+
+/// Most maps of which the bytes are shown.
+const MOST_MAPS: usize = 5;
+
+/// Old bytes above new ones, worst map first.
+fn bytes(outcome: &Outcome, out: &mut String) {
+    let all: Vec<_> =
+        outcome.verdicts().into_iter().filter_map(|verdict| Some((verdict, outcome.bytes(verdict)?))).collect();
+    for (verdict, bytes) in all.iter().take(MOST_MAPS) {
+        _ = writeln!(out, "{}", ruler::text(&verdict.map, bytes));
+    }
+    if let Some(more) = all.len().checked_sub(MOST_MAPS).filter(|more| *more > 0) {
+        _ = writeln!(out, "the bytes of {} more change; `--message-format markdown` shows all\n", count(more, "map"));
+    }
 }
 
 /// The breaks that are accepted, with the reason that reviewers were given.

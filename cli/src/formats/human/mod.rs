@@ -2,12 +2,14 @@
 
 mod conversions;
 pub(crate) mod locks;
+mod matrix;
 #[cfg(target_os = "linux")]
 mod node;
 mod rules;
 mod structs;
 
 pub(crate) use conversions::members;
+pub(crate) use matrix::{LEGEND as MATRIX_LEGEND, text as matrix_cell};
 
 use super::{Format, page};
 
@@ -20,6 +22,7 @@ pub(crate) const FORMAT: Format = Format {
     diff: Some(|outcome| Ok(locks::render(std::slice::from_ref(outcome)))),
     conversions: Some(|conversions| Ok(conversions::render(conversions))),
     objects: Some(structs::render),
+    matrix: Some(|of| Ok(matrix::render(of))),
     rule: Some(|rule| Ok(page::of_rule(rule))),
     rules: Some(|levels| Ok(rules::render(levels))),
     #[cfg(target_os = "linux")]

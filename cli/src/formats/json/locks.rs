@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use maplock_layout::lock::Merge;
-use maplock_layout::{Finding, Place, Untold};
+use maplock_layout::{Finding, Place, Ruler, Span, SpanFate, Untold};
 use serde::Serialize;
 
 use super::conversions::{ConversionJson, conversion};
 use super::failed::{self, ErrorJson};
 use super::to_json;
+use crate::bytes::Bytes;
 use crate::error::Error;
 use crate::outcome::{Change, Ending, Outcome};
 
@@ -40,6 +41,9 @@ struct LockJson<'a> {
     new: &'a str,
     changes: Vec<ChangeJson<'a>>,
     notes: &'a [String],
+    /// Maps whose break has no lossless way back, each with why, where the configuration denies that.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    one_way: BTreeMap<&'a str, &'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorJson<'a>>,
     #[serde(flatten)]
@@ -121,9 +125,97 @@ struct VerdictJson<'a> {
     readings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     eviction: Option<&'a str>,
+    /// What becomes of its bytes, where they do not stay what they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<BytesJson>,
     /// What of it is known by its size alone: `all`, `key`, `value`, `inner`.
     #[serde(skip_serializing_if = "Option::is_none")]
     types_unknown: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct BytesJson {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<RulerJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<RulerJson>,
+    /// An entry that is made up, in members with their values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    example: Option<ExampleJson>,
+}
+
+#[derive(Serialize)]
+struct RulerJson {
+    old_size: u64,
+    new_size: u64,
+    old: Vec<SpanJson>,
+    new: Vec<SpanJson>,
+}
+
+#[derive(Serialize)]
+struct SpanJson {
+    start: u64,
+    end: u64,
+    /// `None` for bytes of no member.
+    member: Option<String>,
+    #[serde(rename = "type")]
+    spelling: Option<String>,
+    what: &'static str,
+    /// Where it is on the other side, where that is another byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elsewhere: Option<u64>,
+    /// Its name on the other side, where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renamed: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ExampleJson {
+    wrote: String,
+    read_as: String,
+    becomes: Option<String>,
+    /// True where nodes convert it so; false where they would, if that was accepted.
+    is_accepted: bool,
+}
+
+fn bytes(bytes: Bytes) -> BytesJson {
+    let example = bytes.example.map(|said| ExampleJson {
+        wrote: said.wrote,
+        read_as: said.read,
+        is_accepted: said.converted.as_ref().is_some_and(|converted| converted.is_accepted),
+        becomes: said.converted.map(|converted| converted.entry),
+    });
+    BytesJson { key: bytes.key.map(ruler), value: bytes.value.map(ruler), example }
+}
+
+fn ruler(ruler: Ruler) -> RulerJson {
+    let spans = |spans: Vec<Span>| spans.into_iter().map(span).collect();
+    let Ruler { old_size, new_size, old, new } = ruler;
+    RulerJson { old_size, new_size, old: spans(old), new: spans(new) }
+}
+
+fn span(span: Span) -> SpanJson {
+    let is_hole = span.fate == SpanFate::Hole;
+    let (what, renamed) = match span.fate {
+        SpanFate::Kept => ("kept", None),
+        SpanFate::Moved => ("moved", None),
+        SpanFate::Grew => ("grew", None),
+        SpanFate::Shrank => ("shrank", None),
+        SpanFate::Retyped => ("retyped", None),
+        SpanFate::Renamed(other) => ("renamed", Some(other)),
+        SpanFate::New => ("new", None),
+        SpanFate::Gone => ("gone", None),
+        SpanFate::Hole => ("hole", None),
+    };
+    SpanJson {
+        start: span.start,
+        end: span.end,
+        member: (!is_hole).then_some(span.name),
+        spelling: (!is_hole).then_some(span.spelling),
+        what,
+        elsewhere: span.elsewhere,
+        renamed,
+    }
 }
 
 pub(super) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
@@ -158,6 +250,7 @@ fn lock(outcome: &Outcome) -> LockJson<'_> {
         new: &outcome.new.name,
         changes: outcome.changes.iter().map(change).collect(),
         notes: &outcome.notes,
+        one_way: outcome.one_way.iter().map(|(map, why)| (map.as_str(), why.as_str())).collect(),
         error: outcome.undone.as_ref().map(failed::error),
         comparison: comparison(outcome),
     }
@@ -195,6 +288,7 @@ fn comparison(outcome: &Outcome) -> ComparisonJson<'_> {
         answers: outcome.answers(verdict),
         readings: verdict.misread().map(|reading| reading.sentence(&verdict.map)).collect(),
         eviction: verdict.eviction.as_deref(),
+        bytes: outcome.bytes(verdict).map(bytes),
         types_unknown: verdict.untold.map(Untold::name),
     });
     ComparisonJson { findings: comparison.findings.iter().map(finding).collect(), maps: maps.collect() }

@@ -4,6 +4,7 @@ mod conversions;
 pub(crate) mod failed;
 pub(crate) mod layouts;
 mod locks;
+mod matrix;
 #[cfg(target_os = "linux")]
 mod node;
 mod rules;
@@ -20,6 +21,7 @@ pub(crate) const FORMAT: Format = Format {
     diff: Some(locks::render_diff),
     conversions: Some(conversions::render),
     objects: Some(layouts::render),
+    matrix: Some(matrix::render),
     rule: Some(rules::one),
     rules: Some(rules::all),
     #[cfg(target_os = "linux")]

@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 
 use maplock_codegen::report::Command;
 use maplock_layout::rules::Level;
-use maplock_layout::{Disposition, Finding};
+use maplock_layout::{Disposition, Finding, Verdict};
 
 use super::{cell, code, longest_run, text, why};
 use crate::conversion::{Conversion, How, of_one_key};
-use crate::outcome::{Ending, OBJECTS, Outcome, merged};
+use crate::formats::ruler;
+use crate::outcome::{Ending, OBJECTS, Outcome, count, merged};
 
 pub(super) fn render(outcomes: &[Outcome]) -> String {
     outcomes.iter().map(section).collect::<Vec<_>>().join("\n")
@@ -22,35 +23,66 @@ fn section(outcome: &Outcome) -> String {
         _ = writeln!(out, "\nFrom {} to {}.", side(&outcome.old.name), side(&outcome.new.name));
     }
     outcome.undone.iter().for_each(|error| out.push_str(&why(error)));
+    for (map, why) in &outcome.one_way {
+        _ = writeln!(out, "\n{}: no way back without a loss: {}", code(map), text(why));
+    }
     for note in &outcome.notes {
         _ = writeln!(out, "\n{}", text(note));
     }
     verdicts(outcome, &mut out);
     changes(outcome, &mut out);
-    findings(outcome, &mut out);
     commands(outcome, &mut out);
+    findings(outcome, &mut out);
     out
 }
 
+/// Rows that are open; the rest is folded.
+const OPEN: usize = 5;
+
 fn verdicts(outcome: &Outcome, out: &mut String) {
-    if outcome.comparison.maps.is_empty() {
-        return;
-    }
-    out.push_str("\n| map | on upgrade | why |\n|---|---|---|\n");
-    let verdicts = outcome.verdicts();
-    for verdict in &verdicts {
+    let (same, told): (Vec<_>, Vec<_>) = outcome.verdicts().into_iter().partition(|verdict| is_same(outcome, verdict));
+    const HEAD: &str = "\n| map | on upgrade | why |\n|---|---|---|\n";
+    let row = |verdict: &&Verdict| {
         let what = match verdict.disposition {
             Disposition::Refuse => "**refuse**".to_owned(),
             other => other.to_string(),
         };
-        _ = writeln!(out, "| {} | {what} | {} |", cell(&code(&verdict.map)), cell(&text(&outcome.why(verdict))));
+        format!("| {} | {what} | {} |\n", cell(&code(&verdict.map)), cell(&text(&outcome.why(verdict))))
+    };
+    let (open, more) = told.split_at(told.len().min(OPEN));
+    if !open.is_empty() {
+        _ = write!(out, "{HEAD}{}", open.iter().map(row).collect::<String>());
     }
-    let told =
-        verdicts.iter().flat_map(|verdict| Outcome::readings(verdict).into_iter().map(|line| (&verdict.map, line)));
+    if !more.is_empty() {
+        let rows: String = more.iter().map(row).collect();
+        folded(&format!("{} more", count(more.len(), "map")), &format!("{HEAD}{rows}"), out);
+    }
+    let names: Vec<_> = same.iter().map(|verdict| code(&verdict.map)).collect();
+    match names.len() {
+        0 => {}
+        few if few <= OPEN => _ = writeln!(out, "\nUnchanged: {}.", names.join(", ")),
+        many => folded(&format!("{} unchanged", count(many, "map")), &format!("\n{}\n", names.join(", ")), out),
+    }
+    let told = outcome
+        .verdicts()
+        .into_iter()
+        .flat_map(|verdict| Outcome::readings(verdict).into_iter().map(move |line| (&verdict.map, line)));
     let told: Vec<_> = told.map(|(map, line)| format!("- {}: {}\n", code(map), text(&line))).collect();
     if !told.is_empty() {
         _ = write!(out, "\nOld bytes that are read otherwise:\n\n{}", told.concat());
     }
+}
+
+/// True where there is nothing to tell of a map but that it stays.
+fn is_same(outcome: &Outcome, verdict: &Verdict) -> bool {
+    verdict.disposition == Disposition::Reuse
+        && verdict.untold.is_none()
+        && outcome.comparison.of_map(&verdict.map).next().is_none()
+}
+
+/// What is seen where a reader asks for it.
+fn folded(summary: &str, content: &str, out: &mut String) {
+    _ = write!(out, "\n<details><summary>{summary}</summary>\n{content}\n</details>\n");
 }
 
 fn changes(outcome: &Outcome, out: &mut String) {
@@ -96,14 +128,41 @@ fn line(of: &Conversion) -> String {
     }
 }
 
+/// What was found, folded map by map, with the bytes before and after.
 fn findings(outcome: &Outcome, out: &mut String) {
     let is_told = |finding: &&Finding| finding.level != Level::Allow && finding.consequence_of.is_none();
     let told: Vec<_> = outcome.findings().into_iter().filter(is_told).collect();
-    if told.is_empty() {
-        return;
+    // Of two objects that disagree, there is no verdict.
+    let alone: Vec<_> =
+        told.iter().filter(|finding| outcome.comparison.verdict(&finding.map).is_none()).copied().collect();
+    if !alone.is_empty() {
+        out.push_str(&table(&alone));
     }
-    out.push_str("\n| finding | where | old | new |\n|---|---|---|---|\n");
-    for finding in told {
+    for verdict in outcome.verdicts() {
+        let own: Vec<_> = told.iter().filter(|finding| finding.map == verdict.map).copied().collect();
+        let bytes = outcome.bytes(verdict);
+        if own.is_empty() && bytes.is_none() {
+            continue;
+        }
+        let mut content = if own.is_empty() { String::new() } else { table(&own) };
+        if let Some(bytes) = &bytes {
+            let shown = ruler::text(&verdict.map, bytes);
+            let fence = "`".repeat(longest_run(&shown).max(2) + 1);
+            _ = write!(content, "\n{fence}text\n{shown}{fence}\n");
+        }
+        let name = format!("<code>{}</code>", html(&verdict.map));
+        let what = match (own.len(), &bytes) {
+            (0, _) => "bytes before and after".to_owned(),
+            (found, None) => count(found, "finding"),
+            (found, Some(_)) => format!("{}, and the bytes before and after", count(found, "finding")),
+        };
+        folded(&format!("{name}: {what}"), &content, out);
+    }
+}
+
+fn table(findings: &[&Finding]) -> String {
+    let mut out = "\n| finding | where | old | new |\n|---|---|---|---|\n".to_owned();
+    for finding in findings {
         let level = match finding.accepted {
             Some(way) => format!("accepted ({way})"),
             None if finding.is_break() => "**break**".to_owned(),
@@ -123,6 +182,12 @@ fn findings(outcome: &Outcome, out: &mut String) {
             cell(&side(finding.new_and_place())),
         );
     }
+    out
+}
+
+/// What may stand in an element of HTML.
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(['\n', '\r'], " ")
 }
 
 fn commands(outcome: &Outcome, out: &mut String) {

@@ -1,6 +1,7 @@
 //! A comment for a pull request.
 
 mod locks;
+mod matrix;
 #[cfg(target_os = "linux")]
 mod plan;
 mod rules;
@@ -22,6 +23,7 @@ pub(crate) const FORMAT: Format = Format {
     diff: Some(|outcome| Ok(locks::render(std::slice::from_ref(outcome)))),
     conversions: None,
     objects: None,
+    matrix: Some(|of| Ok(matrix::render(of))),
     rule: Some(|rule| Ok(page::of_rule(rule))),
     rules: Some(|levels| Ok(rules::table(levels))),
     #[cfg(target_os = "linux")]

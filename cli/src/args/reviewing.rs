@@ -1,0 +1,119 @@
+//! The arguments of what is for those who review a change, merge it, or look at all releases.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Input;
+use crate::formats::{self, Format};
+use crate::project::git::Base;
+use crate::verbs::matrix::Matrix;
+
+#[derive(Debug, Args)]
+pub(crate) struct LayoutArgs {
+    /// The map
+    #[arg(value_name = "MAP")]
+    pub(crate) map: String,
+
+    /// Write a picture of it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+
+    /// Beside what it was at this git revision, or REV:PATH [default: before the last epoch]
+    #[arg(long, value_name = "REV")]
+    pub(crate) against: Option<Base>,
+
+    #[command(flatten)]
+    pub(crate) input: Input,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReviewArgs {
+    #[command(flatten)]
+    pub(crate) input: Input,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The directory that gets index.html
+    #[arg(long, value_name = "DIR")]
+    pub(crate) html: PathBuf,
+
+    /// Findings against a git revision, or REV:PATH
+    #[arg(long, value_name = "REV")]
+    pub(crate) against: Vec<Base>,
+
+    /// Tags of releases, as patterns of git's [default: `releases` of the configuration]
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    pub(crate) tags: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) input: Input,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// Whose
+    #[arg(value_enum, value_name = "FILE")]
+    pub(crate) of: Described,
+}
+
+/// What a schema is of.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum Described {
+    /// maps.lock
+    Lock,
+    /// maplock.toml; the tables of a Cargo.toml take the same keys, but for `objects` and `lock`
+    Config,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MatrixArgs {
+    /// Tags of releases, as patterns of git's [default: `releases` of the configuration]
+    #[arg(long, value_name = "PATTERN", num_args = 1..)]
+    pub(crate) tags: Vec<String>,
+
+    /// Tell the ways back, too: what each release does with entries of today's
+    #[arg(long)]
+    pub(crate) reverse: bool,
+
+    #[command(flatten)]
+    pub(crate) input: Input,
+
+    /// How to say it
+    #[arg(long, value_parser = formats::parser::<Matrix>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
+    pub(crate) message_format: &'static Format,
+}
+
+/// What belongs around a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Addition {
+    /// A line of .gitattributes, so that git merges the lock map by map
+    MergeDriver,
+    /// A workflow for pull requests on GitHub
+    Github,
+    /// A job for merge requests on GitLab
+    Gitlab,
+    /// A hook for pre-commit
+    PreCommit,
+}
+
+/// The arguments are those of git's merge drivers: `%O %A %B %P %L`.
+#[derive(Debug, Args)]
+pub(crate) struct MergeDriverArgs {
+    /// The lock that both branches come from
+    pub(crate) base: PathBuf,
+
+    /// Our lock, which becomes that of both
+    pub(crate) ours: PathBuf,
+
+    /// Their lock
+    pub(crate) theirs: PathBuf,
+
+    /// Where it is in the repository, for messages
+    pub(crate) path: Option<PathBuf>,
+
+    /// How long the markers of a conflict are
+    #[arg(default_value_t = 7)]
+    pub(crate) marker_size: u32,
+}

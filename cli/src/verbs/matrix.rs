@@ -1,0 +1,211 @@
+//! `cargo maplock matrix`: what an upgrade from each release keeps, and what the way back to each does.
+
+use maplock_layout::config::Levels;
+use maplock_layout::history::Converting;
+use maplock_layout::{Disposition, Lock, Loss, Risk, Verdict, compare};
+
+use super::base;
+use crate::Said;
+use crate::args::MatrixArgs;
+use crate::error::Error;
+use crate::outcome::{Side, count, demand_decisions};
+use crate::project::git::{self, Revision};
+use crate::project::{self, Target};
+use crate::way_back::{self, Back};
+
+/// What upgrades from releases do to the maps of a lock.
+pub(crate) struct Matrix {
+    pub(crate) lock: String,
+    /// In the order of their versions, oldest first.
+    pub(crate) releases: Vec<Release>,
+    pub(crate) maps: Vec<Row>,
+    /// The same for ways back, where that was asked for.
+    pub(crate) back: Option<Vec<Row>>,
+}
+
+/// A release, by its tag.
+pub(crate) struct Release {
+    tag: String,
+    /// Why nothing is known of what it pinned.
+    pub(crate) unknown: Option<String>,
+}
+
+/// A map, with what becomes of its entries from each release; `None` where that one does not have it, or nothing is known of it.
+pub(crate) struct Row {
+    pub(crate) map: String,
+    pub(crate) cells: Vec<Option<Cell>>,
+}
+
+pub(crate) struct Cell {
+    pub(crate) what: Disposition,
+    /// True where entries, or parts of them, are lost or misread, or the upgrade does not happen.
+    pub(crate) loses: bool,
+    /// True where the map is known by its size alone, so that nothing tells whether its bytes mean the same.
+    pub(crate) untold: bool,
+    pub(crate) why: String,
+}
+
+pub(crate) fn run(args: &MatrixArgs) -> Result<Said, Error> {
+    let target = project::target(&args.input)?;
+    let patterns = if args.tags.is_empty() { &target.config.releases } else { &args.tags };
+    if patterns.is_empty() {
+        return Err(Error::new("no release is named")
+            .help("name tags: `--tags 'v*'`, or `releases = \"v*\"` in the configuration"));
+    }
+    let (matrix, undone) = of(&target, patterns, args.reverse)?;
+    Ok(Said { text: args.message_format.tell(&matrix)?, fails: matrix.fails(), undone })
+}
+
+/// The matrix of a lock, and what could not be read.
+pub(crate) fn of(target: &Target, patterns: &[String], reverse: bool) -> Result<(Matrix, Vec<Error>), Error> {
+    let tags = git::tags(&target.lock, patterns)?;
+    if tags.is_empty() {
+        return Err(Error::new(format!("no tag is called {}", patterns.join(" or ")))
+            .help("a clone without tags, as CI makes it, must fetch them first: `git fetch --tags origin`"));
+    }
+    let (_, today) = target.read_lock()?;
+    let (mut locks, mut releases, mut undone) = (Vec::new(), Vec::new(), Vec::new());
+    for tag in tags {
+        let (lock, unknown) = match at(target, &tag) {
+            Ok(Some(lock)) => (Some(lock), None),
+            // That a release is older than the lock is no failure.
+            Ok(None) => (None, Some("it has no lock".to_owned())),
+            Err(error) => {
+                let told = error.to_string();
+                undone.push(error);
+                (None, Some(told))
+            }
+        };
+        releases.push(Release { tag: tag.to_string(), unknown });
+        locks.push(lock);
+    }
+    let maps = rows(&locks, |lock| forward(lock, &today, &target.config.levels));
+    let back = reverse.then(|| rows(&locks, |lock| backward(lock, &today)));
+    if locks.iter().all(Option::is_none) && undone.is_empty() {
+        return Err(Error::new(format!("no release has {}", target.shown_lock()))
+            .help("releases are known since the first that has a lock; `cargo maplock check --against REV` takes a commit, too"));
+    }
+    let matrix = Matrix { lock: target.shown_lock(), releases, maps, back };
+    Ok((matrix, undone))
+}
+
+impl Release {
+    /// Its name, as it is said.
+    pub(crate) fn tag(&self) -> &str {
+        self.tag.strip_prefix("refs/tags/").unwrap_or(&self.tag)
+    }
+}
+
+impl Matrix {
+    /// In one line.
+    pub(crate) fn headline(&self) -> String {
+        let known: Vec<_> = self.releases.iter().map(|release| release.unknown.is_none()).collect();
+        let losing = |rows: &[Row]| {
+            let lost = |at: &usize| rows.iter().any(|row| row.cells[*at].as_ref().is_some_and(|cell| cell.loses));
+            let columns = (0..self.releases.len()).filter(lost);
+            columns.map(|at| self.releases[at].tag().to_owned()).collect::<Vec<_>>()
+        };
+        let compared = count(known.iter().filter(|known| **known).count(), "release");
+        let unknown = known.iter().filter(|known| !**known).count();
+        let mut told = match losing(&self.maps).as_slice() {
+            [] => format!("upgrades from {compared} lose nothing"),
+            tags => {
+                format!("of upgrades from {compared}, those from {} lose something or do not happen", tags.join(", "))
+            }
+        };
+        if let Some(back) = &self.back {
+            told.push_str(&match losing(back).as_slice() {
+                [] => "; each way back is whole".to_owned(),
+                tags => format!("; ways back to {} lose something or do not exist", tags.join(", ")),
+            });
+        }
+        let untold = self.maps.iter().filter(|row| row.cells.iter().flatten().any(|cell| cell.untold)).count();
+        if untold > 0 {
+            told.push_str(&format!("; {} known by size alone", count(untold, "map")));
+        }
+        if unknown > 0 {
+            told.push_str(&format!("; {} is not known", count(unknown, "release")));
+        }
+        told
+    }
+
+    /// True where a release can't be upgraded from, or not without a loss that nobody accepted: the cells say `refuse`.
+    pub(crate) fn fails(&self) -> bool {
+        let cells = self.maps.iter().flat_map(|row| row.cells.iter().flatten());
+        cells.into_iter().any(|cell| cell.what == Disposition::Refuse)
+    }
+}
+
+/// The lock of a release; `None` where it has none.
+fn at(target: &Target, tag: &Revision) -> Result<Option<Lock>, Error> {
+    let bytes = git::file_at(tag, &target.lock)?;
+    if bytes.is_none() && git::locks_at(tag, &target.lock)?.is_empty() {
+        return Ok(None);
+    }
+    let side: Side = base::at_revision(target, tag, bytes, false, &mut Vec::new())?;
+    Ok(side.text.is_some().then_some(side.lock))
+}
+
+/// A row for each map that any release or today's lock has.
+fn rows(locks: &[Option<Lock>], cells: impl Fn(&Lock) -> Vec<(String, Cell)>) -> Vec<Row> {
+    let columns: Vec<_> = locks.iter().map(|lock| lock.as_ref().map(&cells).unwrap_or_default()).collect();
+    let mut names: Vec<_> = columns.iter().flatten().map(|(name, _)| name.clone()).collect();
+    names.sort();
+    names.dedup();
+    let mut columns: Vec<_> =
+        columns.into_iter().map(|cells| cells.into_iter().collect::<std::collections::BTreeMap<_, _>>()).collect();
+    let row = |map: String| {
+        let cells = columns.iter_mut().map(|column| column.remove(&map)).collect();
+        Row { map, cells }
+    };
+    names.into_iter().map(row).collect()
+}
+
+fn forward(release: &Lock, today: &Lock, levels: &Levels) -> Vec<(String, Cell)> {
+    let mut comparison = compare(release, today, levels);
+    demand_decisions(&mut comparison);
+    let cell = |verdict: &Verdict| {
+        let mut why: Vec<_> = comparison
+            .of_map(&verdict.map)
+            .filter(|finding| finding.consequence_of.is_none())
+            .map(maplock_layout::Finding::short)
+            .collect();
+        let loss = steps(verdict, today).map(|steps| Loss::of(&steps)).unwrap_or_default();
+        why.extend(loss.words(&verdict.map));
+        let is_misread = verdict.misread().any(|reading| reading.risk == Risk::Misread);
+        why.extend(verdict.eviction.clone());
+        let loses = match verdict.disposition {
+            Disposition::Refuse => true,
+            Disposition::Migrate => !loss.is_nothing() || verdict.eviction.is_some(),
+            _ => verdict.loses_entries() || is_misread || verdict.eviction.is_some(),
+        };
+        let untold = verdict.untold.is_some() && verdict.disposition != Disposition::Drop;
+        Cell { what: verdict.disposition, loses, untold, why: why.join("; ") }
+    };
+    comparison.maps.iter().map(|verdict| (verdict.map.clone(), cell(verdict))).collect()
+}
+
+fn steps<'a>(verdict: &Verdict, today: &'a Lock) -> Option<Vec<Converting<'a>>> {
+    Some(Converting::on_way(today.maps.get(&verdict.map)?, verdict.from?))
+}
+
+fn backward(release: &Lock, today: &Lock) -> Vec<(String, Cell)> {
+    let of = release.maps.iter().filter(|(_, map)| !map.ephemeral).map(|(name, map)| {
+        let newer = way_back::newer(today, name);
+        let cell = |what, loses, why: String| Cell {
+            what,
+            loses,
+            untold: map.def.value.is_none() && map.def.value_has_layout(),
+            why,
+        };
+        let cell = match newer.map(|newer| way_back::to(newer, map)) {
+            None => cell(Disposition::Create, false, "the newer release has none".to_owned()),
+            Some(Back::Same | Back::Whole { converts: false }) => cell(Disposition::Reuse, false, String::new()),
+            Some(Back::Whole { converts: true }) => cell(Disposition::Migrate, false, String::new()),
+            Some(Back::Lossy(why)) => cell(Disposition::Migrate, true, why),
+            Some(Back::None(why)) => cell(Disposition::Refuse, true, why),
+        };
+        (newer.map_or_else(|| name.clone(), |newer| newer.def.name.clone()), cell)
+    });
+    of.collect()
+}

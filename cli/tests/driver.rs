@@ -1,0 +1,124 @@
+//! Git's merges of a lock with the tool as the driver, set up as `init` says.
+
+mod support;
+
+use std::process::Command;
+
+use maplock_layout::Lock;
+use support::{Ran, Sandbox, object};
+
+/// A repository with the lock of v1, in which `init` has set the driver up.
+fn repository() -> Sandbox {
+    let sandbox = Sandbox::with_minimesh();
+    sandbox.git_init();
+    let ran = sandbox.run(&format!("init --object {} --add merge-driver", object("v1")));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_eq!(sandbox.read(".gitattributes"), "maps.lock merge=maplock\n");
+    // What it says is what is typed.
+    let line = ran.stdout.lines().find_map(|line| line.split_once("run there: ")).expect("it is said").1;
+    let tool = env!("CARGO_BIN_EXE_cargo-maplock");
+    let line = line.replace("cargo maplock", tool);
+    let status = Command::new("sh").args(["-c", &line]).current_dir(sandbox.path("")).status();
+    assert!(status.expect("sh runs").success(), "{line}");
+    sandbox.release("base");
+    sandbox
+}
+
+fn merge(sandbox: &Sandbox, branch: &str) -> Ran {
+    let mut git = Command::new("git");
+    git.args(["merge", "--no-edit", branch]).current_dir(sandbox.path(""));
+    sandbox.ran(git)
+}
+
+fn tool(sandbox: &Sandbox, line: &str) {
+    let ran = sandbox.run(line);
+    assert_eq!(ran.code, Some(0), "{line}: {}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn different_maps_merge_and_the_lock_is_what_the_tool_would_write() {
+    let sandbox = repository();
+    sandbox.git("checkout --quiet -b theirs");
+    // v2 has more room for backends; v3 widens the counters.
+    tool(&sandbox, &format!("update --object {}", object("v2")));
+    sandbox.release("theirs-done");
+    sandbox.git("checkout --quiet -b ours base");
+    tool(&sandbox, &format!("accept stats --on-upgrade migrate --reason why --object {}", object("v3")));
+    sandbox.release("ours-done");
+    let ran = merge(&sandbox, "theirs");
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let lock = Lock::parse(&sandbox.read("maps.lock")).expect("a lock");
+    assert_eq!(lock.maps["backends"].def.max_entries, 4096);
+    assert_eq!(lock.maps["stats"].epochs[0].reason, "why");
+    tool(&sandbox, "check --lock maps.lock --against base");
+}
+
+#[test]
+fn markers_stand_where_both_say_something_else_of_one_map_and_nowhere_else() {
+    let sandbox = repository();
+    for (branch, reason) in [("theirs", "they"), ("ours", "we")] {
+        sandbox.git(&format!("checkout --quiet -b {branch} base"));
+        tool(&sandbox, &format!("accept stats --on-upgrade migrate --reason {reason} --object {}", object("v3")));
+        if branch == "theirs" {
+            tool(&sandbox, &format!("update --object {}", object("v3")));
+        }
+        sandbox.release(&format!("{branch}-done"));
+    }
+    let ran = merge(&sandbox, "theirs");
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(said.contains("maps.lock: both sides changed `stats` in ways that do not go together"), "{said}");
+    let text = sandbox.read("maps.lock");
+    assert!(text.contains("<<<<<<< ours\n") && text.contains(">>>>>>> theirs\n"), "{text}");
+    // What is in conflict is the reason, and the checksum over it: two lines.
+    let inside: Vec<_> = text.split("<<<<<<< ours\n").skip(1).map(|block| block.split("=======").next()).collect();
+    assert!(inside.iter().flatten().map(|block| block.lines().count()).sum::<usize>() <= 4, "{text}");
+    assert!(text.contains("max_entries = 4096") && text.contains("[map.drops]"), "{text}");
+    // One side of each block is a lock again.
+    let ours: String = {
+        let mut keep = true;
+        let kept = text.lines().filter(|line| {
+            match line.get(..7) {
+                Some("<<<<<<<" | ">>>>>>>") => keep = true,
+                Some("=======") => keep = false,
+                _ => return keep,
+            }
+            false
+        });
+        kept.map(|line| format!("{line}\n")).collect()
+    };
+    assert_eq!(Lock::parse(&ours).expect("a lock").maps["stats"].epochs[0].reason, "we");
+    sandbox.write("maps.lock", ours);
+    tool(&sandbox, &format!("check --object {}", object("v3")));
+}
+
+#[test]
+fn what_is_no_lock_is_merged_as_text() {
+    let sandbox = Sandbox::new();
+    for (name, text) in [("base", "version = 99\na\nb\nc\nd\n"), ("ours", "version = 99\nA\nb\nc\nd\n")] {
+        sandbox.write(name, text);
+    }
+    sandbox.write("theirs", "version = 99\na\nb\nc\nD\n");
+    let ran = sandbox.run("merge-driver base ours theirs maps.lock 7");
+    assert_eq!((ran.code, sandbox.read("ours").as_str()), (Some(0), "version = 99\nA\nb\nc\nD\n"), "{}", ran.stderr);
+    assert!(ran.stdout.contains("maps.lock (base)") && ran.stdout.contains("merged by its lines"), "{}", ran.stdout);
+    sandbox.write("theirs", "version = 99\nX\nb\nc\nd\n");
+    let ran = sandbox.run("merge-driver base ours theirs");
+    assert!(ran.code == Some(100) && sandbox.read("ours").contains("<<<<<<< ours"), "{}", ran.stdout);
+}
+
+#[test]
+fn init_adds_what_is_picked_and_replaces_nothing() {
+    let sandbox = repository();
+    let lock = sandbox.read("maps.lock");
+    sandbox.write(".pre-commit-config.yaml", "repos: []\n");
+    let ran = sandbox.run("init --lock maps.lock --add github gitlab pre-commit merge-driver");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    for said in ["wrote .github/workflows/maplock.yml", "wrote .gitlab/maplock.yml", "include: .gitlab/maplock.yml"] {
+        assert!(ran.stdout.contains(said), "{}", ran.stdout);
+    }
+    assert!(ran.stdout.contains(".pre-commit-config.yaml is there already"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("entry: cargo maplock check"), "{}", ran.stdout);
+    assert!(ran.stdout.contains(".gitattributes has `maps.lock merge=maplock` already"), "{}", ran.stdout);
+    assert_eq!((sandbox.read("maps.lock"), sandbox.read(".pre-commit-config.yaml").as_str()), (lock, "repos: []\n"));
+}

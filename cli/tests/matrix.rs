@@ -1,0 +1,137 @@
+//! What upgrades from all releases keep, what the ways back do, and the policy that says which of it is denied.
+
+mod support;
+
+use support::{Sandbox, object};
+
+/// A repository with the releases v1 to v4, of which v3 and v4 convert the counters; and a tag that is older than the lock.
+fn project() -> Sandbox {
+    let sandbox = Sandbox::with_minimesh();
+    sandbox.git_init();
+    sandbox.release("v0.9");
+    let tool = |line: &str| {
+        let ran = sandbox.run(line);
+        assert_eq!(ran.code, Some(0), "{line}: {}{}", ran.stdout, ran.stderr);
+    };
+    tool(&format!("init --object {}", object("v1")));
+    sandbox.release("v1");
+    tool(&format!("update --object {}", object("v2")));
+    sandbox.release("v2");
+    tool(&format!("accept stats --on-upgrade migrate --reason wrapped --object {}", object("v3")));
+    tool(&format!("update --object {}", object("v3")));
+    sandbox.release("v3");
+    sandbox
+}
+
+fn cells(matrix: &serde_json::Value, table: &str, map: &str) -> Vec<String> {
+    let rows = matrix[table].as_array().expect("rows");
+    let row = rows.iter().find(|row| row["map"] == map).unwrap_or_else(|| panic!("{map}: {matrix}"));
+    let text = |cell: &serde_json::Value| match cell["what"].as_str() {
+        Some(what) => format!("{what}{}", if cell["loses"] == true { "!" } else { "" }),
+        None => "-".to_owned(),
+    };
+    row["cells"].as_array().expect("cells").iter().map(text).collect()
+}
+
+#[test]
+fn every_release_is_a_column_up_and_down() {
+    let sandbox = project();
+    let ran = sandbox.run("matrix --lock maps.lock --tags v* --reverse --message-format json");
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let matrix = ran.json();
+    let tags: Vec<_> =
+        matrix["releases"].as_array().expect("a list").iter().map(|release| release["tag"].as_str()).collect();
+    assert_eq!(tags, [Some("v0.9"), Some("v1"), Some("v2"), Some("v3")]);
+    assert_eq!(matrix["releases"][0]["unknown"], "it has no lock");
+    assert_eq!(cells(&matrix, "maps", "stats"), ["-", "migrate", "migrate", "reuse"]);
+    assert_eq!(cells(&matrix, "maps", "backends"), ["-", "grow", "reuse", "reuse"]);
+    assert_eq!(cells(&matrix, "maps", "drops"), ["-", "create", "reuse", "reuse"]);
+    assert_eq!(cells(&matrix, "back", "stats"), ["-", "migrate", "migrate", "reuse"]);
+    assert_eq!(cells(&matrix, "back", "backends"), ["-", "reuse", "reuse", "reuse"]);
+    let human = sandbox.run("matrix --lock maps.lock --tags v* --reverse").stdout;
+    insta::assert_snapshot!("matrix_human", human);
+    insta::assert_snapshot!(
+        "matrix_markdown",
+        sandbox.run("matrix --lock maps.lock --tags v* --message-format markdown").stdout
+    );
+    // What is not accepted is refused.
+    std::fs::remove_file(sandbox.path("maps.lock")).expect("a lock");
+    assert_eq!(sandbox.run(&format!("init --object {}", object("v4"))).code, Some(0));
+    let ran = sandbox.run("matrix --lock maps.lock --tags v* --message-format json");
+    assert_eq!(ran.code, Some(100), "{}", ran.stdout);
+    assert_eq!(cells(&ran.json(), "maps", "stats"), ["-", "refuse!", "refuse!", "refuse!"]);
+}
+
+#[test]
+fn a_matrix_of_nothing_is_an_error() {
+    let sandbox = project();
+    for (line, said) in [
+        ("matrix --lock maps.lock", "no release is named"),
+        ("matrix --lock maps.lock --tags w*", "no tag is called w*"),
+        ("matrix --lock maps.lock --tags v0*", "no release has maps.lock"),
+    ] {
+        for format in ["human", "json", "markdown"] {
+            let ran = sandbox.run(&format!("{line} --message-format {format}"));
+            assert_eq!(ran.code, Some(101), "{line}: {}", ran.stdout);
+            assert!(ran.stderr.contains(said), "{line}: {}", ran.stderr);
+            assert!(!ran.stdout.contains("lose nothing"), "{}", ran.stdout);
+        }
+    }
+    // A lock that can't be read is no column that is clean.
+    sandbox.write("maps.lock", "version = 99\n");
+    sandbox.release("v5");
+    sandbox.git("checkout --quiet v3 -- maps.lock");
+    let ran = sandbox.run("matrix --lock maps.lock --tags v*");
+    assert_eq!(ran.code, Some(101), "{}", ran.stdout);
+    assert!(
+        ran.stdout.contains("? v5: ") && ran.stdout.contains("2 releases is not known")
+            || ran.stdout.contains("not known"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
+fn the_policy_counts_all_releases_and_the_way_back() {
+    let sandbox = project();
+    let check = |config: &str| {
+        sandbox.write("maplock.toml", config);
+        sandbox.run("check --against v3 --message-format json")
+    };
+    let of = |ran: &support::Ran, at: usize, key: &str| ran.json()["locks"][at][key].clone();
+    let ran = check("releases = \"v*\"\nacross = \"all\"\n");
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let against: Vec<_> = (0..3).map(|at| of(&ran, at, "against")).collect();
+    assert_eq!(against, ["v3", "refs/tags/v1", "refs/tags/v2"]);
+    // The counters come back as they were.
+    let ran = check("releases = \"v*\"\nacross = \"all\"\ndirection = \"both\"\n");
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    // Given up, they don't.
+    let accept =
+        format!("accept stats --on-upgrade swap --reason \"no matter\" --object {} --lock maps.lock", object("v3"));
+    assert_eq!(sandbox.run(&accept).code, Some(0));
+    let ran = check("releases = \"v*\"\nacross = \"all\"\n");
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    let ran = check("releases = \"v*\"\nacross = \"all\"\ndirection = \"both\"\n");
+    assert_eq!(ran.code, Some(100), "{}", ran.stdout);
+    assert!(of(&ran, 1, "one_way")["stats"].as_str().is_some_and(|why| why.contains("`swap`")), "{}", ran.stdout);
+    let denied = "1 break without a lossless way back, which `direction = \"both\"` denies: `stats`";
+    for (format, said) in [
+        ("human", denied),
+        ("markdown", "no way back without a loss"),
+        ("github", "::error file=maps.lock,line="),
+        ("sarif", "\"ruleId\":\"no-way-back\""),
+        ("gitlab", "\"check_name\":\"no-way-back\""),
+        ("junit", "<failure message="),
+    ] {
+        let ran = sandbox.run(&format!("check --against v1 --message-format {format}"));
+        assert_eq!(ran.code, Some(100), "{format}: {}", ran.stdout);
+        assert!(ran.stdout.contains(said), "{format}: {}", ran.stdout);
+    }
+    // A policy that can't be kept is said to be that.
+    let ran = check("across = \"all\"\n");
+    assert_eq!(ran.code, Some(101), "{}", ran.stdout);
+    assert!(ran.stderr.contains("`across = \"all\"` names no releases"), "{}", ran.stderr);
+    let ran = check("across = \"every\"\n");
+    assert!(ran.stderr.contains("`across` is \"named\" or \"all\", not `every`"), "{}", ran.stderr);
+}

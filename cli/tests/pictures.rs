@@ -1,0 +1,146 @@
+//! Pictures of layouts, the page of a lock, and the walk through what waits for an answer.
+
+mod support;
+
+use std::process::{Command, Stdio};
+
+use support::{Sandbox, object};
+
+/// A repository in which v1 was released, v3 was accepted, and the lock knows both.
+fn project() -> Sandbox {
+    let sandbox = Sandbox::with_minimesh();
+    sandbox.git_init();
+    let tool = |line: &str| {
+        let ran = sandbox.run(line);
+        assert_eq!(ran.code, Some(0), "{line}: {}{}", ran.stdout, ran.stderr);
+    };
+    tool(&format!("init --object {}", object("v1")));
+    sandbox.release("v1");
+    tool(&format!("accept stats --on-upgrade migrate --reason \"<b>wrapped\" --object {}", object("v3")));
+    tool(&format!("update --object {}", object("v3")));
+    sandbox.release("v3");
+    sandbox
+}
+
+/// True where python's reader of XML takes a text.
+fn is_xml(text: &str) -> bool {
+    use std::io::Write as _;
+    let mut command = Command::new("python3");
+    command.args(["-c", "import sys, xml.etree.ElementTree as x; x.fromstring(sys.stdin.buffer.read())"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().expect("python3 is installed");
+    child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("it reads");
+    child.wait().expect("it ends").success()
+}
+
+#[test]
+fn a_picture_shows_old_bytes_over_new_ones_and_says_so_in_words() {
+    let sandbox = project();
+    let ran = sandbox.run("layout stats --lock maps.lock --svg stats.svg");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "wrote stats.svg\n"), "{}", ran.stderr);
+    let svg = sandbox.read("stats.svg");
+    assert!(is_xml(&svg), "{svg}");
+    for part in [
+        "role=\"img\"",
+        "<title id=\"title\">Bytes of the map stats</title>",
+        "bytes 8 to 15: connections, u64, grew, was at byte 4.",
+        "prefers-color-scheme:dark",
+        "marker-end=\"url(#tip)\"",
+        "value of stats, before: 16 bytes",
+        "value of stats, after: 24 bytes",
+    ] {
+        assert!(svg.contains(part), "{part}: {svg}");
+    }
+    // `connections` and `last_seen` are elsewhere now.
+    assert_eq!(svg.matches("marker-end").count(), 2);
+    insta::assert_snapshot!("layout_text", sandbox.run("layout stats --lock maps.lock").stdout);
+    insta::assert_snapshot!("layout_of_one", sandbox.run("layout frontends --lock maps.lock").stdout);
+    let ran = sandbox.run("layout stats --lock maps.lock --against v1");
+    assert!(ran.stdout.contains("value of stats, 16 -> 24 bytes"), "{}{}", ran.stdout, ran.stderr);
+    let ran = sandbox.run("layout nothing --lock maps.lock");
+    assert_eq!(ran.code, Some(101));
+    assert!(ran.stderr.contains("maps.lock has no map `nothing`"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_page_stands_by_itself_and_has_all_that_the_lock_says() {
+    let sandbox = project();
+    let ran = sandbox.run("report --lock maps.lock --html out --against v1 --tags v*");
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "wrote out/index.html\n"), "{}", ran.stderr);
+    let page = sandbox.read("out/index.html");
+    for part in [
+        "id=\"map-stats\"",
+        "id=\"rule-member-moved\"",
+        "breaks of 1 map accepted",
+        "<th>v1</th><th>v3</th>",
+        "&lt;b&gt;wrapped",
+        "role=\"img\"",
+        "id=\"search\"",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(!page.contains("<b>wrapped"));
+    // Nothing is asked for: no address, no file beside it.
+    for request in ["src=", "<link", "@import", "fetch(", "http://", "XMLHttp"] {
+        assert!(!page.contains(request), "{request}");
+    }
+    let addresses: Vec<_> = page.match_indices("href=\"").map(|(at, _)| &page[at + 6..at + 7]).collect();
+    assert!(addresses.len() > 10 && addresses.iter().all(|first| *first == "#"), "{addresses:?}");
+    // What was not compared is told on the page, and by the exit code.
+    let ran = sandbox.run("report --lock maps.lock --html out --against v9");
+    assert_eq!(ran.code, Some(101), "{}", ran.stdout);
+    assert!(sandbox.read("out/index.html").contains("nothing was compared"));
+    let ran = sandbox.run("report --lock maps.lock --html out");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(sandbox.read("out/index.html").contains("Nothing was compared: no revision was named"));
+}
+
+#[test]
+fn without_a_terminal_a_review_prints_the_commands_and_they_settle_it() {
+    let sandbox = Sandbox::with_minimesh();
+    assert_eq!(sandbox.run(&format!("init --object {}", object("v1"))).code, Some(0));
+    let review = format!("review --object {} --lock maps.lock", object("v3"));
+    let ran = sandbox.run(&review);
+    assert_eq!(ran.code, Some(100), "{}", ran.stderr);
+    insta::assert_snapshot!("review_commands", ran.stdout);
+    let line = ran.stdout.lines().find(|line| line.contains("--on-upgrade migrate")).expect("an answer");
+    let line = line.strip_prefix("cargo maplock ").expect("a command").replace("\"…\"", "\"it wrapped\"");
+    assert_eq!(sandbox.run(&line).code, Some(0), "{line}");
+    let ran = sandbox.run(&review);
+    assert!(ran.stdout.contains("# all else, without a question\ncargo maplock update"), "{}", ran.stdout);
+    assert_eq!(sandbox.run(&format!("update --object {} --lock maps.lock", object("v3"))).code, Some(0));
+    let ran = sandbox.run(&review);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "nothing waits for an answer\n"));
+}
+
+#[test]
+fn in_a_terminal_each_map_is_asked_about() {
+    use std::io::Write as _;
+    let sandbox = Sandbox::with_minimesh();
+    assert_eq!(sandbox.run(&format!("init --object {}", object("v1"))).code, Some(0));
+    // `script` gives it a terminal.
+    let review = |typed: &str| {
+        let line = format!(
+            "{} review --object {} --lock maps.lock --color never",
+            env!("CARGO_BIN_EXE_cargo-maplock"),
+            object("v3")
+        );
+        let mut command = Command::new("script");
+        command.args(["-qec", &line, "/dev/null"]).current_dir(sandbox.path("")).env_remove("CI");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script is installed");
+        child.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n"))
+    };
+    let before = sandbox.read("maps.lock");
+    let (code, seen) = review("s\n");
+    assert!(
+        code == Some(100) && seen.contains("1 of 1: stats") && seen.contains("1 map waits for an answer"),
+        "{seen}"
+    );
+    assert!(seen.contains("value of stats, 16 -> 24 bytes"), "{seen}");
+    assert_eq!(sandbox.read("maps.lock"), before);
+    // A key that is none is asked for again, and so is an empty reason.
+    let (_, seen) = review("x\n9\n1\n\n1\nit wrapped\n");
+    assert!(seen.contains("an answer needs a reason") && seen.contains("accepted `stats`: migrate"), "{seen}");
+    assert!(sandbox.read("maps.lock").contains("reason = \"it wrapped\""));
+}
