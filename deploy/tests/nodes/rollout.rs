@@ -1,5 +1,5 @@
 //! A roll-out over many nodes, as a DaemonSet does it: one after another, each with a plan, a daemon beside the old one, and a probe. A node is
-//! a mount and a network namespace with a bpffs and a cgroup. `MAPLOCK_NODES` says how many; 10 where it does not.
+//! a mount and a network namespace with a bpffs and a cgroup. `MAPLOCK_NODES` says how many; 50 where it does not.
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
@@ -182,7 +182,7 @@ fn a_roll_out_waits_for_slow_nodes_survives_a_crash_and_stops_where_it_is_denied
     if !kernel::available() {
         return;
     }
-    let many = std::env::var("MAPLOCK_NODES").map_or(10, |many| many.parse().unwrap());
+    let many = std::env::var("MAPLOCK_NODES").map_or(50, |many| many.parse().unwrap());
     assert!(many >= 10, "a node of each kind has others around it");
     let (slow, crashes, refuses, broken) = (many / 5, many / 3, many / 2, many - 2);
     let mut fleet = Fleet { nodes: (0..many).map(Node::new).collect(), folder: tempfile::tempdir().unwrap() };
