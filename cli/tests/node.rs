@@ -136,7 +136,7 @@ fn what_is_not_certain_can_be_denied() {
     let Some(node) = running() else { return };
     let told = node.run("plan --lock v2.lock --pins fs/minimesh --deny inexact");
     assert_eq!(told.code, Some(100), "{}{}", told.stdout, told.stderr);
-    let wanted = "error: map `backends` may not be carried over exactly, which is denied\n  cause: entries of `backends` that go";
+    let wanted = "error: map `backends` may not be carried over exactly, which is denied\n  cause: entries of `backends` that are deleted";
     assert!(told.stdout.contains(wanted), "{}", told.stdout);
     assert!(told.stdout.contains("let it happen: leave `inexact` out of --deny"), "{}", told.stdout);
     // What is used as it is can't lose anything.

@@ -2,6 +2,7 @@
 //!
 //! A file for each verb; all work is done by the runtime crate, and what stands here is how it is asked for and told.
 
+mod adopting;
 mod args;
 mod confirm;
 mod dump;

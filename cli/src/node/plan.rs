@@ -12,7 +12,7 @@ use maplock::plan::{Action, KeptThen, MapPlan, Place, Unpinned};
 use maplock::{OnMismatch, OnMissing, Plan, Policies, Policy, Spec};
 
 use super::args::{Deny, PlanArgs};
-use super::{failed, privileges};
+use super::{adopting, failed, privileges};
 use crate::Said;
 use crate::error::Error;
 use crate::project::{self, lockfile};
@@ -136,6 +136,7 @@ impl Asking<'_> {
         if let Some(missing) = plan.maps.iter().find_map(|map| map.needs) {
             notes.push(format!("without {missing}, the kernel shows this process less than it may show the daemon"));
         }
+        notes.extend(adopting::notes(&plan)?);
         let samples = self.samples(&plan, &mut notes)?;
         let rehearsal = if self.args.rehearse { Some(self.rehearsal(&plan)?) } else { None };
         let not_there = plan.unpinned.as_ref().filter(|_| self.args.expect_pins);

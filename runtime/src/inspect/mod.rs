@@ -1,5 +1,6 @@
 //! What is pinned, as the kernel tells it.
 
+mod attached;
 mod directory;
 mod error;
 pub(crate) mod generations;
@@ -12,6 +13,7 @@ mod uses;
 mod version;
 mod way_back;
 
+pub use attached::{Attached, attached};
 pub(crate) use directory::within;
 pub use directory::{Inventory, Pinned, directory};
 pub use error::InspectError;

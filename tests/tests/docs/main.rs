@@ -326,6 +326,20 @@ fn the_page_for_readers_shows_what_they_are_told() {
 }
 
 #[test]
+fn the_page_on_adopting_shows_a_first_plan() {
+    if !kernel::available() {
+        return;
+    }
+    // Where libbpf pins, if nobody tells it otherwise; in mounts of this thread's own.
+    let _world = maplock_harness::World::enter(true).unwrap();
+    let mut load = Command::new("bpftool");
+    load.args(["prog", "load", "bpf/minimesh/v1/minimesh.bpf.o", "/sys/fs/bpf/old_connect4"]);
+    toolchain::run(load.current_dir(toolchain::root()));
+    let [block] = &blocks("docs/adopting.md")[..] else { panic!("one block") };
+    run_console(block, &toolchain::root());
+}
+
+#[test]
 fn the_page_on_trying_an_upgrade_shows_what_is_told() {
     if !kernel::available() {
         return;
