@@ -122,10 +122,11 @@ mod tests {
             bytes[at] = byte;
             bytes
         };
+        let bit = |bit: u8| if cfg!(target_endian = "little") { 1 << bit } else { 0x80 >> bit };
         for (at, byte, expected) in [
-            (0, 0b100, &["low"][..]),
-            (0, 0b1000, &["high"]),
-            (0, 0b1100, &["high", "low"]),
+            (0, bit(2), &["low"][..]),
+            (0, bit(3), &["high"]),
+            (0, bit(2) | bit(3), &["high", "low"]),
             (1, 1, &[]),
             (4, 1, &["inner.a"]),
             (5, 1, &[]),

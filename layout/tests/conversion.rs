@@ -34,17 +34,28 @@ fn spot(layout: &Layout, path: &str) -> Spot {
     (offset, width, matches!(layout.shape, Shape::Int(IntKind::Signed)))
 }
 
-/// Bit by bit, as a little-endian machine has them.
-fn read(bytes: &[u8], (offset, width, signed): Spot) -> i128 {
-    let bit = |at: u64| i128::from(bytes[(at / 8) as usize] >> (at % 8) & 1);
-    let number: i128 = (0..width).map(|at| bit(offset + at) << at).sum();
-    if signed && bit(offset + width - 1) == 1 { number - (1 << width) } else { number }
+/// Where this machine has a bit of a number, the least significant one first: its byte, and which of that.
+fn place((offset, width, _): Spot, bit: u64) -> (usize, u8) {
+    let at = if cfg!(target_endian = "little") { offset + bit } else { offset + width - 1 - bit };
+    let mask = if cfg!(target_endian = "little") { 1 << (at % 8) } else { 0x80 >> (at % 8) };
+    ((at / 8) as usize, mask)
 }
 
-fn write(bytes: &mut [u8], (offset, width, _): Spot, number: i128) {
-    for at in 0..width {
-        let byte = &mut bytes[((offset + at) / 8) as usize];
-        let mask = 1 << ((offset + at) % 8);
+/// Bit by bit.
+fn read(bytes: &[u8], spot: Spot) -> i128 {
+    let (_, width, signed) = spot;
+    let bit = |at: u64| {
+        let (byte, mask) = place(spot, at);
+        i128::from(bytes[byte] & mask != 0)
+    };
+    let number: i128 = (0..width).map(|at| bit(at) << at).sum();
+    if signed && bit(width - 1) == 1 { number - (1 << width) } else { number }
+}
+
+fn write(bytes: &mut [u8], spot: Spot, number: i128) {
+    for at in 0..spot.1 {
+        let (byte, mask) = place(spot, at);
+        let byte = &mut bytes[byte];
         if number >> at & 1 == 1 { *byte |= mask } else { *byte &= !mask }
     }
 }

@@ -135,9 +135,14 @@ fn a_number_of_a_fixed_byte_order_is_widened_in_that_order() {
 #[test]
 fn a_bit_field_may_become_wider_or_a_whole_number() {
     let old = "struct v { u32 a:3; s32 b:5; };";
-    let bytes = (0b11110 << 3 | 0b101_u32).to_ne_bytes();
+    // The first member is at the end of the number that this machine reads first.
+    let both = |[a, b]: [(u32, u32); 2]| match cfg!(target_endian = "little") {
+        true => (a.0 | b.0 << a.1).to_ne_bytes(),
+        false => (a.0 << (32 - a.1) | b.0 << (32 - a.1 - b.1)).to_ne_bytes(),
+    };
+    let bytes = both([(0b101, 3), (0b11110, 5)]);
     let wider = converted(old, "struct v { u32 a:9; s32 b:9; };", &none(), &bytes);
-    assert_eq!(u32::from_ne_bytes(wider.try_into().unwrap()), 0b1_1111_1110 << 9 | 0b101);
+    assert_eq!(wider, both([(0b101, 9), (0b1_1111_1110, 9)]));
     let whole = converted(old, "struct v { u32 a; s32 b; };", &none(), &bytes);
     assert_eq!(whole, [5_u32.to_ne_bytes(), (-2_i32).to_ne_bytes()].concat());
 }

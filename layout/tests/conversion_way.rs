@@ -49,7 +49,7 @@ fn each_epoch_that_converts_is_a_leg() {
     let lock = migrated();
     let whole = lead(&lock, V1).unwrap();
     assert_eq!(whole.legs.len(), 2);
-    let v3 = [&9_u64.to_le_bytes()[..], &7_u64.to_ne_bytes(), &[0; 8]].concat();
+    let v3 = [&9_u32.to_ne_bytes()[..], &[0; 4], &7_u64.to_ne_bytes(), &[0; 8]].concat();
     assert_eq!(through(&whole, &v1()), v3);
     assert_eq!(lead(&lock, V2).unwrap().legs, whole.legs[1..]);
     assert_eq!(lead(&lock, V3).unwrap(), Conversion::default());
