@@ -36,7 +36,7 @@ pub(crate) fn words(epoch: &Epoch, verdict: Option<&Verdict>) -> String {
             Some(words) if disposition == Some(Disposition::Swap) => format!("puts a new map in its place: {words}"),
             _ => "puts an empty map in its place: its entries are given up".to_owned(),
         },
-        OnUpgrade::Drop => "takes the map away: its entries are given up".to_owned(),
+        OnUpgrade::Drop => "removes the map: its entries are given up".to_owned(),
         OnUpgrade::Refuse => {
             return "the upgrade of a node that has the old map does not start: somebody must decide there".to_owned();
         }

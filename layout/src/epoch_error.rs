@@ -136,7 +136,7 @@ impl fmt::Display for EpochError {
                 write!(f, "`drop` gives up a map that is gone, and map `{map}` is still there")
             }
             Self::NoRename { map, old, because } => {
-                write!(f, "map `{map}` can't be the renamed `{old}`: {because}")
+                write!(f, "map `{map}` can't be `{old}` under another name: {because}")
             }
             Self::MoreThanRenamed { map, because, answers } => {
                 let answers: Vec<_> = answers.iter().map(|answer| format!("`{answer}`")).collect();

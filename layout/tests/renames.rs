@@ -116,7 +116,7 @@ fn what_else_changed_is_asked_for_as_ever() {
     }
     // Where nothing else changed, nothing else can be said.
     let said = renamed(&old, flows("flow_table"), "flows", Some(Swap)).unwrap_err();
-    assert!(said.to_string().contains("`reuse` goes on with its entries"), "{said}");
+    assert!(said.to_string().contains("`reuse` keeps its entries"), "{said}");
 }
 
 fn answered(new: &Lock) -> Result<Lock, EpochError> {

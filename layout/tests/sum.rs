@@ -90,7 +90,7 @@ fn what_cannot_be_summed_is_said_with_its_type_and_why() {
         refused(FLOW, path, problem);
     }
     let packed = "struct v { u8 a; u32 b; } packed;";
-    refused(packed, "b", "`b` (u32) is at byte 1, which is not aligned to its 4 bytes");
+    refused(packed, "b", "`b` (u32) is at byte 1, not aligned to its 4 bytes");
     let odd = "struct c { u32 n; u8 x; } packed; struct v { struct c of[2]; };";
     refused(odd, "of[].n", "`of[].n` (u32) is in elements of 5 bytes, so that not each is aligned to its 4 bytes");
     let many = "struct v { u64 n[4097]; };";
