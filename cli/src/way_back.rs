@@ -1,8 +1,9 @@
 //! Whether entries come back to an older release: for those who must be able to go down.
 
+use maplock_layout::config::Levels;
 use maplock_layout::history::{self, Converting};
 use maplock_layout::lock::{LockedMap, OnUpgrade};
-use maplock_layout::{Comparison, Lock};
+use maplock_layout::{Comparison, Lock, Risk, compare};
 
 use crate::outcome::count;
 
@@ -14,7 +15,7 @@ pub(crate) enum Back {
     /// Every entry comes back as it was.
     Whole { converts: bool },
     /// A way leads back, over which parts of entries that old programs wrote do not come back: a phrase.
-    Lossy(String),
+    Lossy { converts: bool, why: String },
     /// No way leads back: a phrase.
     None(String),
 }
@@ -35,6 +36,13 @@ pub(crate) fn to(newer: &LockedMap, older: &LockedMap) -> Back {
     if let Some(epoch) = way.iter().find(|epoch| !epoch.on_upgrade.keeps_entries()) {
         return Back::None(format!("the epoch from {} is accepted as `{}`", epoch.from.short(), epoch.on_upgrade));
     }
+    // What stays as it is, is read by each side in its own way.
+    let alone = |map: &LockedMap| Lock { maps: [(map.def.name.clone(), map.clone())].into(), ..Lock::default() };
+    let comparison = compare(&alone(older), &alone(newer), &Levels::default());
+    if comparison.maps.iter().flat_map(|verdict| verdict.misread()).any(|reading| reading.risk == Risk::Misread) {
+        let why = "old programs and new ones read the same bytes otherwise, as was accepted".to_owned();
+        return Back::Lossy { converts: false, why };
+    }
     if let Err(problem) = newer.way_back(to) {
         return Back::None(problem.to_string());
     }
@@ -54,7 +62,7 @@ pub(crate) fn to(newer: &LockedMap, older: &LockedMap) -> Back {
     }
     match lost.len() {
         0 => Back::Whole { converts: way.iter().any(|epoch| epoch.on_upgrade == OnUpgrade::Migrate) },
-        _ => Back::Lossy(format!("{} does not come back as it was", lost.join(", "))),
+        _ => Back::Lossy { converts: true, why: format!("{} does not come back as it was", lost.join(", ")) },
     }
 }
 
@@ -68,7 +76,7 @@ pub(crate) fn one_way(comparison: &Comparison, old: &Lock, new: &Lock) -> Vec<(S
         let older = old.maps.get(verdict.was.as_ref()?)?;
         let why = match newer(new, &older.def.name).map(|newer| to(newer, older)) {
             Some(Back::Same | Back::Whole { .. }) => return None,
-            Some(Back::Lossy(why) | Back::None(why)) => why,
+            Some(Back::Lossy { why, .. } | Back::None(why)) => why,
             None => "the map is given up".to_owned(),
         };
         Some((verdict.map.clone(), why))

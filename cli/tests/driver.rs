@@ -108,6 +108,18 @@ fn what_is_no_lock_is_merged_as_text() {
 }
 
 #[test]
+fn without_a_repository_nothing_is_written() {
+    let sandbox = Sandbox::with_minimesh();
+    let ran = sandbox.run(&format!("init --object {} --add merge-driver", object("v1")));
+    assert_eq!(ran.code, Some(101), "{}", ran.stdout);
+    assert!(ran.stderr.contains("not a git repository") && ran.stderr.contains("`git init`"), "{}", ran.stderr);
+    assert!(!sandbox.path("maps.lock").exists());
+    sandbox.git("init --quiet");
+    let ran = sandbox.run(&format!("init --object {} --add merge-driver", object("v1")));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
+
+#[test]
 fn init_adds_what_is_picked_and_replaces_nothing() {
     let sandbox = repository();
     let lock = sandbox.read("maps.lock");

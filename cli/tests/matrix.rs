@@ -63,6 +63,27 @@ fn every_release_is_a_column_up_and_down() {
 }
 
 #[test]
+fn what_each_side_reads_in_its_own_way_is_no_whole_way_back() {
+    let sandbox = Sandbox::new();
+    sandbox.git_init();
+    let map = |members: &str| {
+        format!(
+            "struct v {{ {members} }}; struct {{ __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8); __uint(pinning, 1); __type(key, __u32); __type(value, struct v); }} flows SEC(\".maps\");\n"
+        )
+    };
+    support::compile(&sandbox, "flows.o", &map("__u32 rx; __u32 tx;"));
+    assert_eq!(sandbox.run("init --object flows.o").code, Some(0));
+    sandbox.release("v1");
+    support::compile(&sandbox, "flows.o", &map("__u32 tx; __u32 rx;"));
+    let ran = sandbox.run("accept flows --on-upgrade reuse --reason \"nobody reads them\" --object flows.o");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let ran = sandbox.run("matrix --lock maps.lock --tags v1 --reverse --message-format json");
+    let matrix = ran.json();
+    assert_eq!(cells(&matrix, "maps", "flows"), ["reuse!"]);
+    assert_eq!(cells(&matrix, "back", "flows"), ["reuse!"]);
+}
+
+#[test]
 fn a_matrix_of_nothing_is_an_error() {
     let sandbox = project();
     for (line, said) in [

@@ -11,6 +11,12 @@ use crate::project::{self, Target, git};
 /// How git runs the driver.
 const DRIVER: &str = "git config merge.maplock.driver \"cargo maplock merge-driver %O %A %B %P %L\"";
 
+/// Whether there is a repository to add it to. Asked before anything is written.
+pub(super) fn check(additions: &[Addition], targets: &[Target]) -> Result<(), Error> {
+    let Some(first) = targets.first().filter(|_| !additions.is_empty()) else { return Ok(()) };
+    git::top(&first.lock).map(drop).map_err(|failure| Error::from(failure).help("make a repository first: `git init`"))
+}
+
 /// Adds what was picked to the repository of the first target, and tells what was done and is left to do, a sentence each.
 pub(super) fn all(additions: &[Addition], targets: &[Target]) -> Result<Vec<String>, Error> {
     let Some(first) = targets.first().filter(|_| !additions.is_empty()) else { return Ok(Vec::new()) };

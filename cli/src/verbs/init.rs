@@ -28,6 +28,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<Said, Error> {
         let outcome = Outcome { notes: add::all(&args.add, &there)?, ..Outcome::new(target, Ending::Written) };
         return Said::of(vec![outcome], args.message_format);
     }
+    add::check(&args.add, &targets)?;
     let inputs = project::inputs(&targets.iter().collect::<Vec<_>>(), &args.input.project)?;
     let mut outcomes = Vec::new();
     for (target, inputs) in targets.iter().zip(inputs) {

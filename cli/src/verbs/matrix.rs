@@ -202,7 +202,9 @@ fn backward(release: &Lock, today: &Lock) -> Vec<(String, Cell)> {
             None => cell(Disposition::Create, false, "the newer release has none".to_owned()),
             Some(Back::Same | Back::Whole { converts: false }) => cell(Disposition::Reuse, false, String::new()),
             Some(Back::Whole { converts: true }) => cell(Disposition::Migrate, false, String::new()),
-            Some(Back::Lossy(why)) => cell(Disposition::Migrate, true, why),
+            Some(Back::Lossy { converts, why }) => {
+                cell(if converts { Disposition::Migrate } else { Disposition::Reuse }, true, why)
+            }
             Some(Back::None(why)) => cell(Disposition::Refuse, true, why),
         };
         (newer.map_or_else(|| name.clone(), |newer| newer.def.name.clone()), cell)
