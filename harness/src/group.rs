@@ -60,14 +60,13 @@ impl Group {
         Ok(self.event("populated")? == "0")
     }
 
-    /// Asks those in it to end that have no children in it: a shell that waits for one of them would end without passing on how that ended.
-    /// Which they are.
-    pub(crate) fn ask_leaves(&self) -> io::Result<HashSet<Pid>> {
-        let pids = self.pids()?;
-        let parents: HashSet<_> = pids.iter().filter_map(|pid| parent(*pid)).collect();
-        let leaves: HashSet<_> = pids.into_iter().filter(|pid| !parents.contains(pid)).collect();
+    /// Asks those of them to end that have no children among them: a shell that waits for one would end without passing on how that ended. Which
+    /// they are.
+    pub(crate) fn ask_leaves(of: &HashSet<Pid>) -> HashSet<Pid> {
+        let parents: HashSet<_> = of.iter().filter_map(|pid| parent(*pid)).collect();
+        let leaves: HashSet<_> = of.difference(&parents).copied().collect();
         leaves.iter().for_each(|pid| send(*pid, Signal::TERM));
-        Ok(leaves)
+        leaves
     }
 
     /// The processes in it.

@@ -1,5 +1,6 @@
 //! A command of the user's, in a cgroup of its own, with what it says in a file.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -51,22 +52,24 @@ impl Running {
     }
 
     /// Asks it to end, and after that time makes it: how it ended, and whether it had to be killed. SIGTERM goes to those who wait for nobody,
-    /// so that a shell passes on how they ended; and to all, where somebody is still there a while after those have gone.
+    /// so that a shell passes on how they ended; and to who has waited for them, where that is still there a while after.
     pub(crate) fn stop(&mut self, group: &Group, patience: Duration) -> io::Result<(ExitStatus, bool)> {
         let until = Instant::now() + patience;
-        let asked = group.ask_leaves()?;
+        let first = group.pids()?;
+        let mut asked = Group::ask_leaves(&first);
         let mut gone_since = None;
         while self.child.try_wait()?.is_none() || !group.is_empty()? {
             if Instant::now() > until {
                 group.kill()?;
                 return Ok((self.child.wait()?, true));
             }
-            let is_gone = asked.is_disjoint(&group.pids()?);
-            let since = gone_since.get_or_insert_with(Instant::now);
-            if !is_gone {
+            let alive = group.pids()?;
+            if !asked.is_disjoint(&alive) {
                 gone_since = None;
-            } else if since.elapsed() > AFTER {
-                group.signal(Signal::TERM)?;
+            } else if gone_since.get_or_insert_with(Instant::now).elapsed() > AFTER {
+                // Those that have come since come and go.
+                let left: HashSet<_> = first.intersection(&alive).copied().collect();
+                asked = Group::ask_leaves(if left.is_empty() { &alive } else { &left });
                 gone_since = None;
             }
             thread::sleep(Duration::from_millis(1));
