@@ -40,7 +40,8 @@ pub struct Cli {
     pub(crate) verb: Verb,
 
     /// Whether to use colours
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    // Behind a verb's own options, however many verbs there are.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", display_order = 900)]
     pub(crate) color: When,
 }
 

@@ -29,11 +29,12 @@ pub struct Cli {
     pub(crate) verb: Verb,
 
     /// Whether to use colours
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    // Behind a verb's own options, however many verbs there are.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", display_order = 900)]
     pub(crate) color: When,
 
     /// Tell each decision and step on stderr; twice for more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 901)]
     pub(crate) verbose: u8,
 }
 
