@@ -446,7 +446,7 @@ done in 1.2 s, of which 9 ms from the first link to the commit";
         let report = ended(report, Settled { kept_new: 2, method: Some(Method::Batch), ..Settled::default() });
         let text = report.to_string();
         let notes = "not carried: up to 2, overwritten by new programs, not carried: 3, whose counts would have gone below \
-                     nothing, maybe not exact: a write at the very moment of settling may be lost\n";
+                     zero, maybe not exact: a write at the very moment of settling may be lost\n";
         assert!(text.contains(notes), "{text}");
         assert!(report.to_prometheus().contains("disposition=\"grow\",what=\"not_carried\"} 5\n"));
         assert_eq!(
