@@ -17,9 +17,22 @@ fn alone() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Where they are built: as this workspace, whose dependencies are theirs too.
+fn target() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap()
+}
+
 /// A folder for the project of a page, empty, with a git of its own. It has the versions of this tree's own lockfile, so that nothing has
 /// to be looked up.
 fn project(name: &str) -> PathBuf {
+    // Cargo takes all of them for one package, and would run the build script of the one before.
+    for kind in [".fingerprint", "build"] {
+        for entry in fs::read_dir(target().join("debug").join(kind)).into_iter().flatten().map(Result::unwrap) {
+            if entry.file_name().to_string_lossy().starts_with("flowtop-") {
+                fs::remove_dir_all(entry.path()).unwrap();
+            }
+        }
+    }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("tutorials").join(name);
     _ = fs::remove_dir_all(&folder);
     for sub in ["src", "bpf"] {
@@ -42,12 +55,10 @@ fn place<'a>(project: &'a Path, clang: &toolchain::Clang) -> Place<'a> {
     let found = PathBuf::from(String::from_utf8(found).unwrap().trim());
     std::os::unix::fs::symlink(found, programs.join("clang")).unwrap();
     let of = |value: &str| OsString::from(value);
-    // That of this workspace, whose dependencies are theirs too.
-    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     Place {
         replaced: vec![(CLONE, toolchain::root().display().to_string())],
         env: vec![
-            ("CARGO_TARGET_DIR", target.into()),
+            ("CARGO_TARGET_DIR", target().into()),
             ("CARGO_NET_OFFLINE", of("true")),
             ("GITHUB_BASE_REF", of("main")),
             ("CARGO_TERM_COLOR", of("never")),
