@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use maplock::handles::Generation;
 use maplock::internals::inspect::generations;
 use maplock::layout::Lock;
+use maplock::layout::lock::LockedMap;
 use maplock::{Plan, Recovered, Rollback, Spec};
 
 use crate::error::Error;
@@ -26,6 +27,9 @@ const STILL: Duration = Duration::from_millis(30);
 
 /// Pictures that are taken at the most until two are alike.
 const PICTURES: u32 = 20;
+
+/// How long the traffic may take to its first write.
+const FIRST_WRITES: Duration = Duration::from_secs(10);
 
 /// How long a daemon may take to end.
 const ENDING: Duration = Duration::from_secs(10);
@@ -295,6 +299,23 @@ impl Driver {
     /// Lets the traffic run for a while.
     pub(crate) fn let_run(&mut self) -> Result<()> {
         self.wait::<()>(self.test.time, |_| Ok(None)).map(drop)
+    }
+
+    /// Lets the traffic run for a while from the first write of a program on, which comes late on a busy machine. Programs that only read
+    /// write nothing.
+    pub(crate) fn await_writes(&mut self, before: &Picture, lock: &Lock) -> Result<()> {
+        let writes = |map: &LockedMap| {
+            map.programs
+                .as_ref()
+                .is_none_or(|uses| uses.partly || uses.inserts || !uses.adds.is_empty() || !uses.sets.is_empty())
+        };
+        let written: Vec<_> = lock.maps.iter().filter(|(_, map)| writes(map)).map(|(name, _)| name.as_str()).collect();
+        let wrote = |driver: &mut Self| {
+            let now = driver.picture()?;
+            Ok(written.iter().any(|name| now.maps.get(*name) != before.maps.get(*name)).then_some(()))
+        };
+        self.wait(FIRST_WRITES, wrote)?;
+        self.let_run()
     }
 
     pub(crate) fn picture(&self) -> Result<Picture> {

@@ -41,10 +41,11 @@ impl Driver {
             return Err(Error::new(format_args!("neither release pins a map `{map}`, which is excepted")).into());
         }
         self.begin("traffic");
+        let before = self.picture()?;
         let log = self.logs.join("traffic.log");
         let traffic = Traffic::start(&self.test.with, &self.place, self.world.cgroup(), log)?;
         self.traffic = Some(traffic);
-        self.let_run()?;
+        self.await_writes(&before, &old)?;
         let sides = (old, new);
         self.round_standing_still(&sides)?;
         self.round(&sides, false)?;
