@@ -1,8 +1,9 @@
 //! Each system call fails once, with an error that the kernel could well say: the upgrade then succeeds another way, or fails and
 //! says what it tried, and the live generation is exactly as before. And what really goes wrong on a node.
 //!
-//! Of several errors a call gets one, and the next call of its kind another one. Where several generations are kept, a third of the
-//! calls fail. With `MAPLOCK_EVERY_CALL=1`, which takes some four times as long, each call fails, with each error.
+//! Of several errors a call gets one, and the next call of its kind another one. What varies an upgrade has every third call fail, and
+//! every fifth where several generations are kept. With `MAPLOCK_EVERY_CALL=1`, which takes some eight times as long, each call fails,
+//! with each error.
 #![cfg(target_arch = "x86_64")]
 
 use std::os::unix::process::CommandExt as _;
@@ -145,7 +146,13 @@ impl What {
 
     /// From one fault to the next.
     fn stride(self) -> usize {
-        kernel::times(if self.before().1 > 1 && !*EVERY { 3 } else { 1 }, 29) as usize
+        let stride = match self {
+            Self::Upgrade => 1,
+            _ if *EVERY => 1,
+            _ if self.before().1 > 1 => 5,
+            _ => 3,
+        };
+        kernel::times(stride, 29) as usize
     }
 
     fn is_restart(self) -> bool {
