@@ -11,11 +11,18 @@ use maplock_tests::kernel;
 use maplock_tests::toolchain::built;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The cgroups of that name, on any mount of cgroup v2.
-fn cgroups(name: &str) -> Vec<PathBuf> {
+/// The cgroups whose names begin so, below that of this process, on any mount of cgroup v2.
+fn cgroups(beginning: &str) -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default().to_owned();
     let roots = mounts.lines().filter(|line| line.split(' ').nth(2) == Some("cgroup2"));
-    roots.map(|line| PathBuf::from(line.split(' ').nth(1).unwrap()).join(name)).filter(|path| path.exists()).collect()
+    let dirs = roots.map(|line| PathBuf::from(line.split(' ').nth(1).unwrap()).join(&own));
+    let entries = dirs.flat_map(|dir| fs::read_dir(dir).into_iter().flatten()).flatten();
+    entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(beginning))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 #[test]
@@ -33,7 +40,7 @@ fn an_interrupted_story_leaves_nothing_behind() {
     let before = bpffs();
     let mut command = Command::new(built("minimesh", "minimesh"));
     let mut story = command.arg("upgrade").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let name = format!("minimesh-story-{}", story.id());
+    let name = format!("maplock-harness-{}-", story.id());
     // In the middle of it: v1 is up, the client connects.
     let mut lines = BufReader::new(story.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.ends_with("connections, 0 failed")));
