@@ -82,6 +82,7 @@ fn roll_backs_lead_further_back_and_at_the_end_to_the_next_newer_with_every_coun
         let steps = steps.into_iter().chain([(TWO, 2, [4, 3, 1]), (ONE, 1, [4, 3, 2])]);
         for (release, live, kept) in steps {
             let report = roll_back(&daemon.dir).expect("back");
+            assert!(report.links.iter().all(|link| link.what != "gone"), "{report}");
             assert_eq!(report.way_back.and_then(|way| way.generation), Some(live));
             assert_eq!(numbers(daemon), (live, kept.to_vec()));
             is_whole(daemon, release, traffic);
