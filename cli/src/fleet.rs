@@ -3,6 +3,7 @@
 //!
 //! Of a document, what is asked for here is read, and what it has besides is passed over.
 
+#[cfg(target_os = "linux")]
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -33,6 +34,15 @@ pub(crate) struct Pinned {
     /// The number of the live generation; `None` where maplock did not make it.
     pub(crate) generation: Option<u64>,
     pub(crate) maps: Vec<PinnedMap>,
+    dir: Option<String>,
+    /// Maps of the generation whose pins somebody removed.
+    #[serde(default)]
+    pub(crate) missing: Vec<MissingMap>,
+    /// What belongs to somebody else; all, where maplock made no generation.
+    #[serde(default)]
+    pub(crate) foreign: Vec<ForeignPin>,
+    /// What the next upgrade does first, where the last one did not end: `complete` or `discard`.
+    pub(crate) next: Option<String>,
     /// Tells the document from others that have maps.
     #[serde(rename = "programs")]
     _programs: Vec<serde::de::IgnoredAny>,
@@ -42,10 +52,31 @@ pub(crate) struct Pinned {
 #[derive(Debug, Deserialize)]
 pub(crate) struct PinnedMap {
     pub(crate) pin: String,
+    #[serde(rename = "type", default)]
+    pub(crate) map_type: String,
     pub(crate) digest: String,
+    /// The digest that the lock of its generation has for it.
+    pub(crate) locked_digest: Option<String>,
+    /// What its layout is known from: `attributes` where nothing tells it.
+    #[serde(default)]
+    pub(crate) layout_from: String,
+    /// Why its types could not be read.
+    pub(crate) problem: Option<String>,
     pub(crate) max_entries: u32,
     /// Where they can be counted.
     pub(crate) entries: Option<u64>,
+}
+
+/// A map whose pin is gone.
+#[derive(Debug, Deserialize)]
+pub(crate) struct MissingMap {
+    pub(crate) map: String,
+}
+
+/// A pin that is no part of the generation.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ForeignPin {
+    pub(crate) pin: String,
 }
 
 /// A document of `maplock plan`.
@@ -131,7 +162,17 @@ fn node(name: String, text: &str, shown: &str) -> Node {
     let mut node = Node { name, ..Node::default() };
     for document in serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>() {
         match document.and_then(serde_json::from_value) {
-            Ok(Document::Pinned(pinned)) => node.pinned = Some(pinned),
+            Ok(Document::Pinned(pinned)) => {
+                let dirs = (node.pinned.as_ref().and_then(|other| other.dir.as_ref()), pinned.dir.as_ref());
+                if let (Some(one), Some(other)) = dirs
+                    && one != other
+                {
+                    let what = format!("{shown} tells what is pinned at {one}, and at {other}");
+                    node.unread = Some(Error::new(what).help("write a file for each directory"));
+                    break;
+                }
+                node.pinned = Some(pinned);
+            }
             Ok(Document::Plan(plan)) => node.plan = Some(plan),
             Ok(Document::Report(report)) => node.report = Some(report),
             Ok(Document::Reports(reports)) => node.report = reports.into_iter().next_back().or(node.report.take()),
@@ -155,6 +196,7 @@ fn node(name: String, text: &str, shown: &str) -> Node {
 
 impl Node {
     /// The digest of each pinned map's layout, by its pin.
+    #[cfg(target_os = "linux")]
     pub(crate) fn layouts(&self) -> Option<BTreeMap<String, String>> {
         let maps = &self.pinned.as_ref()?.maps;
         Some(maps.iter().map(|map| (map.pin.clone(), map.digest.clone())).collect())
@@ -170,6 +212,14 @@ impl Node {
     }
 }
 
+impl Pinned {
+    /// True where the next upgrade first completes the one that did not end, and so meets other maps.
+    pub(crate) fn is_changing(&self) -> bool {
+        self.next.as_deref() == Some("complete")
+    }
+}
+
+#[cfg(target_os = "linux")]
 impl Planned {
     /// What would happen to maps that do not go on as they are: `grow`, and which.
     pub(crate) fn changes(&self) -> Vec<(&str, Vec<&PlannedMap>)> {
@@ -189,7 +239,7 @@ impl Planned {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
@@ -229,5 +279,13 @@ mod tests {
             assert!(node.unread.is_some() && node.pinned.is_some(), "{rest}");
         }
         assert!(of("").is_silent());
+    }
+
+    #[test]
+    fn of_two_directories_neither_stands_for_the_node() {
+        let again = of(&format!("{INSPECTED}{INSPECTED}"));
+        assert!(again.unread.is_none() && again.pinned.is_some());
+        let other = INSPECTED.replace("/sys/fs/bpf/m", "/sys/fs/bpf/other");
+        assert!(of(&format!("{INSPECTED}{other}")).unread.is_some());
     }
 }

@@ -16,7 +16,6 @@ mod changes;
 mod conversion;
 mod effect;
 mod error;
-#[cfg(target_os = "linux")]
 mod fleet;
 mod formats;
 #[cfg(target_os = "linux")]

@@ -16,6 +16,7 @@ use crate::conversion::{Conversion, answered};
 use crate::error::Error;
 use crate::project::{self, Target};
 use crate::undone::Undone;
+use crate::verbs::on_nodes::OnNodes;
 use crate::way_back;
 
 /// How reports name a side that is what the objects of today define.
@@ -34,6 +35,8 @@ pub(crate) struct Outcome {
     pub(crate) comparison: Comparison,
     /// Maps whose break leads one way only, each with why, where the configuration denies that.
     pub(crate) one_way: Vec<(String, String)>,
+    /// What an upgrade does on nodes, where that is what was asked.
+    pub(crate) on_nodes: Option<OnNodes>,
     /// What was written, or waits to be.
     pub(crate) changes: Vec<Change>,
     pub(crate) ending: Ending,
@@ -82,6 +85,8 @@ pub(crate) enum Ending {
     New,
     /// `update`, `accept`: the lock was written.
     Written,
+    /// `check --fleet`: held against what nodes have pinned.
+    OnNodes,
     /// `check --workspace`: another package locks a map of it otherwise.
     Disagrees,
     /// It could not be done.
@@ -118,6 +123,7 @@ impl Outcome {
             new: Side::default(),
             comparison: Comparison::default(),
             one_way: Vec::new(),
+            on_nodes: None,
             changes: Vec::new(),
             ending,
             accept: None,
@@ -143,6 +149,7 @@ impl Outcome {
     pub(crate) fn fails(&self) -> bool {
         self.comparison.has_breaks()
             || !self.one_way.is_empty()
+            || self.on_nodes.as_ref().is_some_and(OnNodes::fails)
             || matches!(self.ending, Ending::OutOfDate | Ending::Breaks | Ending::Disagrees | Ending::Undone(_))
             || self.ending == Ending::Compared && self.refused().is_some()
     }
@@ -192,6 +199,9 @@ impl Outcome {
             Ending::Compared if self.comparison.has_breaks() => report::summary(&self.comparison),
             Ending::Compared => self.refused().unwrap_or_else(|| self.what_is_lost()),
             Ending::New => format!("{lock}{against}: nothing to compare with, {} are new since", maps()),
+            Ending::OnNodes => {
+                format!("{lock}: {}", self.on_nodes.as_ref().map_or_else(String::new, OnNodes::headline))
+            }
             Ending::Disagrees => {
                 let what = self.undone.as_ref().map_or_else(String::new, ToString::to_string);
                 format!("{lock}: {what}")
@@ -377,14 +387,28 @@ impl Outcome {
 impl Side {
     /// The line of the lockfile that says what a finding is about: a member, or an attribute of the map.
     fn line(&self, finding: &Finding) -> Option<SourceLine> {
-        let (file, text) = (self.file.as_ref()?, self.text.as_ref()?);
-        let lines = self.lines.get_or_init(|| Lines::of(text));
+        let lines = self.lines()?;
         let (map, path) = (finding.map.as_str(), finding.path());
         let line = match finding.rule.effect.attribute.filter(|_| path == map) {
             None => lines.find(map, &path)?,
             Some(attribute) => lines.find_attribute(map, attribute)?,
         };
-        Some(SourceLine { file: file.to_string_lossy().into_owned(), line: u64::try_from(line).ok()? })
+        self.at(line)
+    }
+
+    /// The line of the lockfile at which a map begins.
+    pub(crate) fn line_of_map(&self, map: &str) -> Option<SourceLine> {
+        self.at(self.lines()?.find(map, map)?)
+    }
+
+    fn lines(&self) -> Option<&Lines> {
+        let text = self.text.as_ref()?;
+        Some(self.lines.get_or_init(|| Lines::of(text)))
+    }
+
+    fn at(&self, line: usize) -> Option<SourceLine> {
+        let file = self.file.as_ref()?.to_string_lossy().into_owned();
+        Some(SourceLine { file, line: u64::try_from(line).ok()? })
     }
 
     /// The lockfile of a target as it is now.

@@ -10,6 +10,7 @@ use super::Format;
 use crate::error::Error;
 use crate::outcome::{Ending, Outcome};
 use crate::undone::Failure;
+use crate::verbs::on_nodes::Row;
 
 pub(crate) const FORMAT: Format = Format {
     name: "junit",
@@ -56,6 +57,7 @@ fn suite(outcome: &Outcome) -> Suite {
         return Suite { name, cases: vec![not_done(undone.words(), error)] };
     }
     let mut cases: Vec<_> = outcome.verdicts().into_iter().map(|verdict| case(outcome, verdict)).collect();
+    cases.extend(outcome.on_nodes.iter().flat_map(|of| &of.rows).map(on_nodes));
     // Two objects that disagree on a map make no verdict.
     let is_alone = |finding: &&Finding| finding.is_break() && outcome.comparison.verdict(&finding.map).is_none();
     let alone = outcome.comparison.findings.iter().filter(is_alone);
@@ -91,6 +93,12 @@ fn case(outcome: &Outcome, verdict: &maplock_layout::Verdict) -> Case {
         }
     };
     Case { name: verdict.map.clone(), ended }
+}
+
+fn on_nodes(row: &Row) -> Case {
+    let told = format!("{}: {}", row.what(), row.cell.why);
+    let ended = if row.fails { Ended::Failed(told, row.on()) } else { Ended::Well(told) };
+    Case { name: format!("{} {}", row.map, row.short()), ended }
 }
 
 fn document(suites: &[Suite]) -> String {

@@ -11,7 +11,7 @@ use maplock_layout::{Disposition, Risk, Verdict};
 
 use crate::conversion::Conversion;
 use crate::error::Error;
-use crate::outcome::{Ending, Outcome};
+use crate::outcome::{Ending, Outcome, count};
 use crate::project;
 use crate::undone::Undone;
 
@@ -46,13 +46,14 @@ pub(super) struct Spot {
 }
 
 /// What is told under other ids than those of rules, with what each means.
-pub(super) const OTHERS: [(&str, &str); 7] = [
+pub(super) const OTHERS: [(&str, &str); 8] = [
     (NOT_DONE, "what was asked could not be done, so that nothing is known"),
     (DISAGREE, "two packages lock one map otherwise"),
     (ACCEPTED, "an answer to a change was accepted, or replaced"),
     (UNTOLD, "maps are known by their sizes alone, so that a change of the same size passes unseen"),
     (OUT_OF_DATE, "the lock is not what the objects say"),
     (ONE_WAY, "a break has no lossless way back, which `direction = \"both\"` denies"),
+    (ON_NODES, "nodes lose entries or parts of them, or do not upgrade"),
     (REFUSED, "a node does not upgrade, as was accepted"),
 ];
 pub(super) const NOT_DONE: &str = "not-done";
@@ -61,6 +62,7 @@ const ACCEPTED: &str = "accepted";
 const UNTOLD: &str = "types-unknown";
 const OUT_OF_DATE: &str = "lock-out-of-date";
 const ONE_WAY: &str = "no-way-back";
+const ON_NODES: &str = "lost-on-nodes";
 const REFUSED: &str = "refused";
 
 /// All that is to be told of one lock, worst map first.
@@ -109,6 +111,14 @@ pub(super) fn of(outcome: &Outcome) -> Vec<Notice> {
         let at = outcome.comparison.of_map(map).find_map(|finding| outcome.place(finding));
         let (map, path, message) = (map.clone(), map.clone(), why.clone());
         notices.push(Notice { id: ONE_WAY, map, path, title, message, at, ..of_lock(Severity::Error) });
+    }
+    for row in outcome.on_nodes.iter().flat_map(|of| &of.rows).filter(|row| row.cell.loses) {
+        let severity = if row.fails { Severity::Error } else { Severity::Warning };
+        let (map, path) = (row.map.clone(), format!("{}@{}", row.map, row.short()));
+        let title = format!("map {}: {} on {}", row.map, row.cell.what, count(row.nodes.len(), "node"));
+        let message = format!("{}\nlayout {}, on {}", row.cell.why, row.short(), row.on());
+        let at = outcome.new.line_of_map(&row.map);
+        notices.push(Notice { severity, id: ON_NODES, map, path, title, message, at });
     }
     // Whoever reads the notices alone must see that it fails.
     if outcome.fails() && notices.iter().all(|notice| notice.severity != Severity::Error) {

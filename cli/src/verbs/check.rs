@@ -1,9 +1,9 @@
-//! `cargo maplock check`: is the lock what the objects say, and does it account for every break since other revisions?
+//! `cargo maplock check`: is the lock what the objects say, does it account for every break since other revisions, and what does it do on nodes?
 
 use maplock_layout::counters::{unmerged, unmerged_since};
 use maplock_layout::{Lock, compare, epochs};
 
-use super::{base, disagree};
+use super::{base, disagree, on_nodes};
 use crate::Said;
 use crate::args::{CheckArgs, Project};
 use crate::changes::changes;
@@ -44,6 +44,14 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
             // A revision that git does not know was told above.
             let vanished = base::vanished(&targets, revision, &compared).unwrap_or_default();
             outcomes.extend(vanished.into_iter().map(|(target, error)| not_compared(&target, base, error)));
+        }
+    }
+    match targets.as_slice() {
+        _ if args.fleet.is_empty() => {}
+        [target] => on_nodes::add(target, &args.fleet, &mut outcomes),
+        _ => {
+            return Err(Error::new("a node's pins are those of one lock, and several packages have one")
+                .help("choose the package with -p"));
         }
     }
     if args.input.project.workspace {

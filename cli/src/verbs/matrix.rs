@@ -2,7 +2,7 @@
 
 use maplock_layout::config::Levels;
 use maplock_layout::history::Converting;
-use maplock_layout::{Disposition, Lock, Loss, Risk, Verdict, compare};
+use maplock_layout::{Comparison, Disposition, Lock, Loss, Risk, Verdict, compare};
 
 use super::base;
 use crate::Said;
@@ -36,6 +36,8 @@ pub(crate) struct Row {
     pub(crate) cells: Vec<Option<Cell>>,
 }
 
+/// What becomes of a map's entries.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cell {
     pub(crate) what: Disposition,
     /// True where entries, or parts of them, are lost or misread, or the upgrade does not happen.
@@ -164,7 +166,12 @@ fn rows(locks: &[Option<Lock>], cells: impl Fn(&Lock) -> Vec<(String, Cell)>) ->
 fn forward(release: &Lock, today: &Lock, levels: &Levels) -> Vec<(String, Cell)> {
     let mut comparison = compare(release, today, levels);
     demand_decisions(&mut comparison);
-    let cell = |verdict: &Verdict| {
+    comparison.maps.iter().map(|verdict| (verdict.map.clone(), Cell::of(&comparison, verdict, today))).collect()
+}
+
+impl Cell {
+    /// What becomes of a map, by the verdict of a comparison with today's lock.
+    pub(crate) fn of(comparison: &Comparison, verdict: &Verdict, today: &Lock) -> Self {
         let mut why: Vec<_> = comparison
             .of_map(&verdict.map)
             .filter(|finding| finding.consequence_of.is_none())
@@ -180,9 +187,8 @@ fn forward(release: &Lock, today: &Lock, levels: &Levels) -> Vec<(String, Cell)>
             _ => verdict.loses_entries() || is_misread || verdict.eviction.is_some(),
         };
         let untold = verdict.untold.is_some() && verdict.disposition != Disposition::Drop;
-        Cell { what: verdict.disposition, loses, untold, why: why.join("; ") }
-    };
-    comparison.maps.iter().map(|verdict| (verdict.map.clone(), cell(verdict))).collect()
+        Self { what: verdict.disposition, loses, untold, why: why.join("; ") }
+    }
 }
 
 fn steps<'a>(verdict: &Verdict, today: &'a Lock) -> Option<Vec<Converting<'a>>> {

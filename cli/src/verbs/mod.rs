@@ -14,6 +14,7 @@ pub(crate) mod matrix;
 pub(crate) mod merge_driver;
 pub(crate) mod migrate;
 mod new_meaning;
+pub(crate) mod on_nodes;
 pub(crate) mod report;
 pub(crate) mod review;
 pub(crate) mod rules;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::members;
+use super::{members, on_nodes};
 use crate::formats::ruler;
 use crate::formats::table::{columns, with_head};
 use crate::outcome::{Change, Ending, Outcome, count, merged};
@@ -32,6 +32,7 @@ fn block(outcome: &Outcome) -> String {
         verdicts(outcome, &mut out);
         bytes(outcome, &mut out);
     }
+    out.extend(outcome.on_nodes.as_ref().map(on_nodes::render));
     if matches!(outcome.ending, Ending::Breaks | Ending::Compatible) {
         accepted(outcome, &mut out);
     }
@@ -56,7 +57,7 @@ fn block(outcome: &Outcome) -> String {
 fn headline(outcome: &Outcome, out: &mut String) {
     let (style, word) = match outcome.ending {
         Ending::Breaks | Ending::OutOfDate | Ending::Disagrees | Ending::Undone(_) => (BAD, "error: "),
-        Ending::Compared if outcome.fails() => (BAD, "error: "),
+        Ending::Compared | Ending::OnNodes if outcome.fails() => (BAD, "error: "),
         _ => (GOOD, ""),
     };
     _ = writeln!(out, "{style}{word}{style:#}{}", outcome.headline());

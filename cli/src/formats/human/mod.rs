@@ -5,6 +5,7 @@ pub(crate) mod locks;
 mod matrix;
 #[cfg(target_os = "linux")]
 mod node;
+mod on_nodes;
 mod rules;
 mod structs;
 

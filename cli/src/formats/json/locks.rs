@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::conversions::{ConversionJson, conversion};
 use super::failed::{self, ErrorJson};
+use super::on_nodes::{self, FleetJson};
 use super::to_json;
 use crate::bytes::Bytes;
 use crate::error::Error;
@@ -44,6 +45,9 @@ struct LockJson<'a> {
     /// Maps whose break has no lossless way back, each with why, where the configuration denies that.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     one_way: BTreeMap<&'a str, &'a str>,
+    /// What an upgrade does on nodes, where that is what was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fleet: Option<FleetJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorJson<'a>>,
     #[serde(flatten)]
@@ -238,6 +242,7 @@ fn lock(outcome: &Outcome) -> LockJson<'_> {
             Ending::Compatible => "compatible",
             Ending::Compared => "compared",
             Ending::New => "new",
+            Ending::OnNodes => "on-nodes",
             Ending::Disagrees => "disagrees",
             Ending::Undone(undone) => undone.result(),
             Ending::Written if outcome.changes.is_empty() => "up-to-date",
@@ -251,6 +256,7 @@ fn lock(outcome: &Outcome) -> LockJson<'_> {
         changes: outcome.changes.iter().map(change).collect(),
         notes: &outcome.notes,
         one_way: outcome.one_way.iter().map(|(map, why)| (map.as_str(), why.as_str())).collect(),
+        fleet: outcome.on_nodes.as_ref().map(on_nodes::fleet),
         error: outcome.undone.as_ref().map(failed::error),
         comparison: comparison(outcome),
     }

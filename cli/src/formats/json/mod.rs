@@ -7,6 +7,7 @@ mod locks;
 mod matrix;
 #[cfg(target_os = "linux")]
 mod node;
+mod on_nodes;
 mod rules;
 
 use super::Format;

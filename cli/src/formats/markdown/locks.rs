@@ -6,7 +6,7 @@ use maplock_codegen::report::Command;
 use maplock_layout::rules::Level;
 use maplock_layout::{Disposition, Finding, Verdict};
 
-use super::{cell, code, longest_run, text, why};
+use super::{cell, code, longest_run, on_nodes, text, why};
 use crate::conversion::{Conversion, How, of_one_key};
 use crate::formats::ruler;
 use crate::outcome::{Ending, OBJECTS, Outcome, count, merged};
@@ -29,6 +29,7 @@ fn section(outcome: &Outcome) -> String {
     for note in &outcome.notes {
         _ = writeln!(out, "\n{}", text(note));
     }
+    out.extend(outcome.on_nodes.as_ref().map(on_nodes::render));
     verdicts(outcome, &mut out);
     changes(outcome, &mut out);
     commands(outcome, &mut out);
@@ -81,7 +82,7 @@ fn is_same(outcome: &Outcome, verdict: &Verdict) -> bool {
 }
 
 /// What is seen where a reader asks for it.
-fn folded(summary: &str, content: &str, out: &mut String) {
+pub(super) fn folded(summary: &str, content: &str, out: &mut String) {
     _ = write!(out, "\n<details><summary>{summary}</summary>\n{content}\n</details>\n");
 }
 

@@ -2,6 +2,7 @@
 
 mod locks;
 mod matrix;
+mod on_nodes;
 #[cfg(target_os = "linux")]
 mod plan;
 mod rules;

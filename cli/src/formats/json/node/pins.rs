@@ -28,6 +28,8 @@ struct MapJson<'a> {
     frozen: bool,
     layout_from: &'static str,
     digest: String,
+    /// What the lock of its generation has for it.
+    locked_digest: Option<String>,
     key: Option<LayoutJson<'a>>,
     value: Option<LayoutJson<'a>>,
     problem: Option<&'a str>,
@@ -96,6 +98,7 @@ fn map_json(map: &Observed) -> MapJson<'_> {
         frozen: map.frozen,
         layout_from: map.source.name(),
         digest: map.digest().to_string(),
+        locked_digest: map.said.map(|digest| digest.to_string()),
         key: map.def.key.as_deref().map(layout_json),
         value: map.def.value.as_deref().map(layout_json),
         problem: map.problem.as_deref(),
