@@ -1,4 +1,4 @@
-//! Images and containers, by podman. [`CONFIG`] says what it is to do otherwise than by itself.
+//! Images and containers, by podman. `deploy/containers.conf` says what it is to do otherwise than by itself.
 
 use std::fs;
 use std::path::{Path, PathBuf};
