@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -274,26 +275,35 @@ impl fmt::Display for Whereabouts {
 
 /// The cgroup of that id, which is its directory's inode number, on any cgroup2 mount.
 fn open_cgroup(id: u64) -> io::Result<Option<OwnedFd>> {
+    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
+    let roots = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let (root, kind) = (words.next()?, words.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(root))
+    });
+    let roots: Vec<_> = roots.collect();
+    if roots.is_empty() {
+        return Err(io::Error::other("no cgroup2 is mounted here"));
+    }
+    open_below(roots, id, crate::sys::bpffs::open_dir)
+}
+
+/// The directory of that inode number at or below one of these. Any of them may go while it is looked at: a cgroup, or a mount of all
+/// of them, beside which the others have what is looked for still.
+fn open_below(
+    mut waiting: Vec<PathBuf>,
+    id: u64,
+    open: impl Fn(&Path) -> io::Result<OwnedFd>,
+) -> io::Result<Option<OwnedFd>> {
     use std::os::unix::fs::DirEntryExt as _;
-    // A cgroup may go while the others are looked at.
     fn unless_gone<T>(result: io::Result<T>) -> io::Result<Option<T>> {
         match result {
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => Ok(None),
             result => result.map(Some),
         }
     }
-    let mounts = std::fs::read_to_string("/proc/self/mounts")?;
-    let roots = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ').skip(1);
-        let (root, kind) = (words.next()?, words.next()?);
-        (kind == "cgroup2").then(|| std::path::PathBuf::from(root))
-    });
-    let mut waiting: Vec<_> = roots.collect();
-    if waiting.is_empty() {
-        return Err(io::Error::other("no cgroup2 is mounted here"));
-    }
     while let Some(dir) = waiting.pop() {
-        let Some(handle) = unless_gone(crate::sys::bpffs::open_dir(&dir))? else { continue };
+        let Some(handle) = unless_gone(open(&dir))? else { continue };
         if rustix::fs::fstat(&handle)?.st_ino == id {
             return Ok(Some(handle));
         }
@@ -301,12 +311,49 @@ fn open_cgroup(id: u64) -> io::Result<Option<OwnedFd>> {
         for entry in entries {
             let Some(entry) = unless_gone(entry)? else { break };
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                if entry.ino() == id {
-                    return unless_gone(crate::sys::bpffs::open_dir(&entry.path()));
-                }
                 waiting.push(entry.path());
+                // It is the next that is opened.
+                if entry.ino() == id {
+                    break;
+                }
             }
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_with_one_mount_is_found_in_another() {
+        let root = tempfile::tempdir().expect("a directory");
+        let looked_for = root.path().join("pods/one");
+        std::fs::create_dir_all(&looked_for).expect("made");
+        let id = std::fs::metadata(&looked_for).expect("it is there").ino();
+        // The same tree twice, as two mounts of it are.
+        let twice = || vec![root.path().to_owned(), root.path().join("pods/..")];
+        let opened = Cell::new(0);
+        let going = |dir: &Path| {
+            if dir.ends_with("one") {
+                opened.set(opened.get() + 1);
+                if opened.get() == 1 {
+                    return Err(io::Error::from_raw_os_error(libc::ENOENT));
+                }
+            }
+            crate::sys::bpffs::open_dir(dir)
+        };
+        let found = open_below(twice(), id, going).expect("looked for").expect("found");
+        assert_eq!(rustix::fs::fstat(&found).expect("it is there").st_ino, id);
+        assert_eq!(opened.get(), 2);
+        let gone = |dir: &Path| match dir.ends_with("one") {
+            true => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+            false => crate::sys::bpffs::open_dir(dir),
+        };
+        assert!(open_below(twice(), id, gone).expect("looked for").is_none());
+    }
 }
