@@ -44,8 +44,8 @@ fn ask(python: &str, script: &str, text: &str) {
     assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Every document that a format can come to: clean, with breaks, with an answer, of a map that is gone, of a lock that is behind, and of
-/// what could not be done.
+/// Every document that a format can come to: clean, with breaks, with an answer, of a map that is gone, of a lock that is behind, of
+/// objects that disagree, and of what could not be done.
 fn documents(format: &str) -> Vec<(&'static str, Ran)> {
     let sandbox = project();
     let run = |line: &str| sandbox.run(&format!("{line} --message-format {format}"));
@@ -54,6 +54,7 @@ fn documents(format: &str) -> Vec<(&'static str, Ran)> {
         ("a break", run(&format!("diff v1 {}", object("v3")))),
         ("behind", run(&format!("check --object {}", object("v2")))),
         ("breaks of objects", run(&format!("check --object {}", object("v4")))),
+        ("objects that disagree", run(&format!("check --object {} {}", object("v1"), object("v3")))),
         ("no revision", run("check --lock maps.lock --against v9")),
         ("no revision to diff", run("diff v9")),
         ("no lock", run("check --lock none.lock --against v1")),

@@ -531,6 +531,27 @@ fn more_room_goes_together_with_a_change_of_the_layout() {
     assert_eq!(merge_three(&base, &ours, &theirs).conflicts, BTreeSet::from([name]));
 }
 
+#[test]
+fn a_struct_that_one_side_changed_and_the_other_put_into_a_map_is_a_conflict() {
+    let stamp = |members: &str| format!("struct stamp {{ {members} }};\n");
+    let (was, now) = (stamp("u64 at;"), stamp("u64 at; u64 until;"));
+    let def = |name: &str, stamp: &str, members: &str| MapDef {
+        name: name.to_owned(),
+        ..map_of("u32", &format!("{stamp}struct {name}_entry {{ {members} }};"))
+    };
+    let has = |stamp: &str| def("has", stamp, "struct stamp s;");
+    let base = lock([has(&was), def("gets", &was, "u64 n;")]);
+    let accepted = |name: &str, defs: [MapDef; 2]| {
+        accept(&base, &observed(defs), name, OnUpgrade::Migrate, "as agreed", &Levels::default()).unwrap()
+    };
+    let ours = accepted("gets", [has(&was), def("gets", &was, "u64 n; struct stamp s;")]);
+    let theirs = accepted("has", [has(&now), def("gets", &now, "u64 n;")]);
+    // What ours accepted is no more what the sources of both make.
+    let conflicts = |ours, theirs| merge_three(&base, ours, theirs).conflicts;
+    assert_eq!(conflicts(&ours, &theirs), BTreeSet::from(["gets".to_owned()]));
+    assert_eq!(conflicts(&theirs, &ours), BTreeSet::from(["gets".to_owned()]));
+}
+
 /// Lines that a diff of two locks adds, and those that it takes away.
 fn diff_of(old: &Lock, new: &Lock, name: &str) -> (usize, usize) {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));

@@ -6,13 +6,14 @@
 //! with each error.
 #![cfg(target_arch = "x86_64")]
 
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::process::CommandExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::{env, slice, thread};
 
 use maplock::ErrorKind;
-use maplock::internals::sys::{Map, NewProg, Prog};
+use maplock::internals::sys::{Link, Map, NewLink, NewProg, Prog};
 use maplock_tests::generations::{COUNTED, Daemon, Release, roll_back};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 use maplock_tests::trace::{self, Call, Fate};
@@ -479,6 +480,40 @@ fn a_hook_that_can_not_be_attached_leaves_nothing() {
         staged.hook("z_misplaced", prog.expect("the verifier takes it"), hook).expect("known at commit only");
         let error = staged.commit().expect_err("a program for sockets is none for connect4");
         assert!(error.to_string().contains("can't attach hook `z_misplaced`"), "{error}");
+    });
+}
+
+/// The caller's descriptor keeps the link, so that only a detachment ends it.
+#[test]
+fn a_hook_of_an_upgrade_that_fails_ends_with_it() {
+    nothing_has_happened(|daemon| {
+        let staged = daemon.options(Release::Two).begin().expect("a plan").stage().expect("staged");
+        let mut staged = daemon.load(staged, Release::Two).expect("loaded");
+        let prog = |expected_attach_type| {
+            let insns = &[0x0000_0001_0000_00b7, 0x95];
+            let new = NewProg {
+                prog_type: 9,
+                expected_attach_type,
+                name: "passing",
+                insns,
+                flags: 0,
+                functions: None,
+                attach_btf_id: 0,
+            };
+            Prog::load(&new).expect("the verifier takes it")
+        };
+        let attach_type = maplock::AttachType::CGROUP_INET_SOCK_CREATE.0;
+        let (made, misplaced) = (prog(attach_type), prog(attach_type));
+        let cgroup = std::fs::File::open(&daemon.cgroup).expect("the cgroup");
+        let target = cgroup.as_raw_fd().cast_unsigned();
+        let link = Link::create(&NewLink { prog: made.as_fd(), target, attach_type, flags: 0 }).expect("attached");
+        let id = link.info().expect("a link").id;
+        staged.hook("made", made, maplock::Hook::attached(&link).expect("a descriptor")).expect("a hook");
+        let hook = maplock::Hook::cgroup(&cgroup, maplock::AttachType::CGROUP_INET4_CONNECT).expect("a descriptor");
+        staged.hook("z_misplaced", misplaced, hook).expect("known at commit only");
+        assert!(kernel::is_attached(id));
+        staged.commit().expect_err("a program for sockets is none for connect4");
+        assert!(!kernel::is_attached(id));
     });
 }
 
