@@ -110,7 +110,7 @@ impl Matrix {
         let compared = count(known.iter().filter(|known| **known).count(), "release");
         let unknown = known.iter().filter(|known| !**known).count();
         let mut told = match losing(&self.maps).as_slice() {
-            [] => format!("upgrades from {compared} lose nothing"),
+            [] => format!("of upgrades from {compared}, none loses entries or does not happen"),
             tags => {
                 format!("of upgrades from {compared}, those from {} lose something or do not happen", tags.join(", "))
             }
