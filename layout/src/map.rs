@@ -20,6 +20,13 @@ pub fn kept_name(name: &str) -> &str {
     &name[..end]
 }
 
+/// The name under which a map is pinned: bpffs takes no dots (EPERM), so that `.rodata` is pinned as `_rodata`, which is what
+/// libbpf does (`sanitize_pin_path`).
+#[must_use]
+pub fn pin_name(map: &str) -> String {
+    map.replace('.', "_")
+}
+
 /// What an object, a lockfile or the kernel says of one map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapDef {

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use maplock_layout::lock::LockedMap;
 use maplock_layout::rules::ALL;
 
-use super::svg::{self, escaped};
-use super::{human, page};
+use super::xml::escaped;
+use super::{human, page, svg};
 use crate::outcome::{count, describe};
 use crate::verbs::layout;
 use crate::verbs::matrix::Row;

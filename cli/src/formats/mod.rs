@@ -10,6 +10,7 @@ pub(crate) mod page;
 pub(crate) mod ruler;
 pub(crate) mod svg;
 pub(crate) mod table;
+mod xml;
 
 use std::fmt;
 

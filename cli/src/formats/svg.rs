@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use maplock_layout::{Ruler, Span, SpanFate};
 
+use super::xml::escaped;
+
 /// Bytes in a row.
 const ROW: u64 = 8;
 /// Width of a byte and height of a row.
@@ -185,20 +187,4 @@ fn cut(text: &str, width: usize) -> String {
         true => text.to_owned(),
         false => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
     }
-}
-
-/// What may stand in XML, also within quotes.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use maplock_layout::lock::OnUpgrade;
+use maplock_layout::map::pin_name;
 use maplock_layout::{Disposition, MapDef};
 
 use super::matrix::Cell;
@@ -17,7 +18,7 @@ use crate::fleet::{self, Node, Pinned};
 use crate::outcome::{Ending, Outcome, Side, count};
 use crate::project::Target;
 use crate::undone::Undone;
-use class::{Met, is, pin_name};
+use class::{Met, is};
 
 /// What an upgrade to a lock does on nodes.
 #[derive(Debug)]

@@ -3,10 +3,13 @@
 use super::Capacity;
 use crate::map::MapDef;
 
+/// Each CPU has its own list of free entries, instead of one for all.
+pub const BPF_F_NO_COMMON_LRU: u32 = 1 << 1;
+
 /// `BPF_F_*` of `map_create` in include/uapi/linux/bpf.h, Linux 6.19.
 const NAMES: &[(u32, &str)] = &[
     (NO_PREALLOC, "BPF_F_NO_PREALLOC"),
-    (0x2, "BPF_F_NO_COMMON_LRU"),
+    (BPF_F_NO_COMMON_LRU, "BPF_F_NO_COMMON_LRU"),
     (NUMA_NODE, "BPF_F_NUMA_NODE"),
     (0x8, "BPF_F_RDONLY"),
     (0x10, "BPF_F_WRONLY"),

@@ -10,7 +10,7 @@ use std::fmt;
 
 pub use fate::{Fate, can_be_carried, fate, why_no_node};
 pub(crate) use fate::{fate_where, why_not};
-pub use flags::{FLAGS_OF_MEMORY, flag_names};
+pub use flags::{BPF_F_NO_COMMON_LRU, FLAGS_OF_MEMORY, flag_names};
 
 /// `BPF_MAP_TYPE_*`, also one that is newer than this crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,5 +1,6 @@
 //! What the names in a generation mean. bpffs refuses a dot in a name; `@` is fine.
 
+pub use maplock_layout::map::pin_name;
 use maplock_layout::map::{NAME_KEPT, kept_name};
 
 use crate::generation::meta;
@@ -130,13 +131,6 @@ pub(crate) fn is_scaffold(name: &str) -> bool {
 /// True for the name of a directory that is some daemon's kept or staged generation.
 pub(crate) fn is_generation(dir: &str) -> bool {
     dir.rsplit_once('@').is_some_and(|(_, which)| which.starts_with("prev") || which.starts_with("next"))
-}
-
-/// The name under which a map is pinned: bpffs takes no dots (EPERM), so that `.rodata` is pinned as `_rodata`, which is what
-/// libbpf does (`sanitize_pin_path`).
-#[must_use]
-pub fn pin_name(map: &str) -> String {
-    map.replace('.', "_")
 }
 
 /// Why a pin of another name may be that of a map.

@@ -1,5 +1,7 @@
 //! Numbers of the kernel that no crate we use has names for, from include/uapi/linux/bpf.h where nothing else is said.
 
+pub use maplock_layout::map_type::BPF_F_NO_COMMON_LRU;
+
 /// Update: inserts or replaces.
 pub const BPF_ANY: u64 = 0;
 /// Update: inserts only (EEXIST).
@@ -11,8 +13,6 @@ pub const BPF_EXIST: u64 = 2;
 pub const BPF_F_NO_PREALLOC: u32 = 1;
 /// Map: its memory is that of a node of the machine.
 pub const BPF_F_NUMA_NODE: u32 = 4;
-/// Map: each CPU has its own list of free entries, instead of one for all.
-pub const BPF_F_NO_COMMON_LRU: u32 = 1 << 1;
 /// Map: programs can't write it.
 pub const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 /// Map: an array that user space can map.

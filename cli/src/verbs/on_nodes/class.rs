@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use maplock_layout::config::Levels;
 use maplock_layout::identity::Identities;
 use maplock_layout::lock::{Epoch, LockedMap, OnUpgrade};
-use maplock_layout::map_type::{Capacity, Fate, MapType, fate};
+use maplock_layout::map::pin_name;
+use maplock_layout::map_type::{BPF_F_NO_COMMON_LRU, Capacity, Fate, MapType, fate};
 use maplock_layout::rules::Attribute;
 use maplock_layout::{
     Comparison, CompositeKind, Digest, Disposition, Finding, Lock, MapDef, Untold, Verdict, compare, said_version,
@@ -56,11 +57,6 @@ pub(super) fn key(pinned: &Pinned) -> String {
     let foreign: Vec<_> = pinned.foreign.iter().map(|foreign| &foreign.pin).collect();
     let maps: Vec<_> = maps.collect();
     format!("{:?}", (pinned.generation.is_some(), pinned.is_changing(), maps, missing, foreign))
-}
-
-/// The name under which a map is pinned: bpffs takes no dots.
-pub(super) fn pin_name(map: &str) -> String {
-    map.replace('.', "_")
 }
 
 /// True where this is what is pinned.
@@ -289,11 +285,10 @@ fn left(pinned: &Pinned, map: &PinnedMap) -> Option<Met> {
 /// The capacity of what is pinned, as a lock would have it.
 fn capacity(map: &PinnedMap, known: &MapDef, today: Option<&LockedMap>) -> u32 {
     let is_told = !known.lacks_capacity() && !today.is_some_and(|today| today.def.lacks_capacity());
-    const NO_COMMON_LRU: u32 = 0x2;
     match known.map_type.row().capacity {
         _ if !is_told => known.max_entries,
         Capacity::Entries => map.max_entries,
-        Capacity::EvenOverCpus if known.flags & NO_COMMON_LRU == 0 => map.max_entries,
+        Capacity::EvenOverCpus if known.flags & BPF_F_NO_COMMON_LRU == 0 => map.max_entries,
         // The kernel or the loader rounds up.
         Capacity::EvenOverCpus | Capacity::Bytes | Capacity::Pages => map.max_entries.min(known.max_entries),
         Capacity::EachCpu | Capacity::UpToEachCpu | Capacity::Nothing => known.max_entries,
