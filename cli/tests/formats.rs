@@ -5,15 +5,6 @@ mod support;
 use serde_json::Value;
 use support::{Sandbox, object};
 
-/// A repository in which v1 was released, and v3 waits.
-fn project() -> Sandbox {
-    let sandbox = Sandbox::with_minimesh();
-    sandbox.git_init();
-    assert_eq!(sandbox.run(&format!("init --object {}", object("v1"))).code, Some(0));
-    sandbox.release("v1");
-    sandbox
-}
-
 fn accept_stats(sandbox: &Sandbox) {
     let line = format!("accept stats --on-upgrade migrate --reason \"wrapped | twice\" --object {}", object("v3"));
     assert_eq!(sandbox.run(&line).code, Some(0));
@@ -25,7 +16,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 #[test]
 fn the_json_of_diff_has_the_promised_members() {
-    let sandbox = project();
+    let sandbox = Sandbox::with_release();
     let ran = sandbox.run(&format!("diff {} {} --message-format json", object("v1"), object("v3")));
     assert_eq!(ran.code, Some(100));
     let document = ran.json();
@@ -76,7 +67,7 @@ const COMPATIBLE: &str = "maps.lock against v1: 5 maps, breaks of 1 map accepted
 
 #[test]
 fn the_json_of_check_update_and_accept_says_what_became_of_each_lock() {
-    let sandbox = project();
+    let sandbox = Sandbox::with_release();
     let result = |line: &str| {
         let document = sandbox.run(&format!("{line} --message-format json")).json();
         let locks = document["locks"].as_array().expect("locks").clone();
@@ -144,7 +135,7 @@ fn the_json_of_inspect_is_one_document_with_whole_layouts() {
 
 #[test]
 fn the_comment_on_a_pull_request() {
-    let sandbox = project();
+    let sandbox = Sandbox::with_release();
     let check = |release: &str| format!("check --object {} --message-format markdown", object(release));
     insta::assert_snapshot!("markdown_break", sandbox.run(&check("v3")).stdout);
     insta::assert_snapshot!("markdown_drift", sandbox.run(&check("v2")).stdout);
@@ -160,7 +151,7 @@ fn the_comment_on_a_pull_request() {
 
 #[test]
 fn annotations_stand_on_the_lines_of_the_change() {
-    let sandbox = project();
+    let sandbox = Sandbox::with_release();
     let github = |line: &str| sandbox.run(&format!("{line} --message-format github")).stdout;
     let of = |release: &str| format!("--object {}", object(release));
     insta::assert_snapshot!("github_break", github(&format!("check {}", of("v3"))));
@@ -175,7 +166,7 @@ fn annotations_stand_on_the_lines_of_the_change() {
 
 #[test]
 fn every_command_takes_every_format() {
-    let sandbox = project();
+    let sandbox = Sandbox::with_release();
     let of = format!("--object {}", object("v3"));
     for line in [
         &format!("init {of} --lock other.lock"),
@@ -214,7 +205,7 @@ fn every_command_takes_every_format() {
 /// What a level lets pass is refused by a node all the same, and no format says otherwise.
 #[test]
 fn what_a_node_refuses_is_green_at_no_level_and_in_no_format() {
-    let sandbox = project();
+    let sandbox = Sandbox::with_release();
     let levels = "member-type-changed = \"warn\"\nmember-moved = \"allow\"\nvalue-size-changed = \"allow\"\n";
     sandbox.write(
         "Cargo.toml",

@@ -11,15 +11,6 @@ use support::{Ran, Sandbox, compile, object, repository};
 
 const MACHINES: [&str; 3] = ["sarif", "gitlab", "junit"];
 
-/// A repository in which v1 was released, and v3 waits.
-fn project() -> Sandbox {
-    let sandbox = Sandbox::with_minimesh();
-    sandbox.git_init();
-    assert_eq!(sandbox.run(&format!("init --object {}", object("v1"))).code, Some(0));
-    sandbox.release("v1");
-    sandbox
-}
-
 /// A python with a package; where there is none, the tests are skipped.
 fn python(package: &str) -> Option<&'static str> {
     let has = |python: &&str| {
@@ -47,7 +38,7 @@ fn ask(python: &str, script: &str, text: &str) {
 /// Every document that a format can come to: clean, with breaks, with an answer, of a map that is gone, of a lock that is behind, of
 /// objects that disagree, and of what could not be done.
 fn documents(format: &str) -> Vec<(&'static str, Ran)> {
-    let sandbox = project();
+    let sandbox = Sandbox::with_release();
     let run = |line: &str| sandbox.run(&format!("{line} --message-format {format}"));
     let mut all = vec![
         ("clean", run("diff v1")),
@@ -107,7 +98,7 @@ fn every_result_of_sarif_has_a_relative_place_and_a_fingerprint_of_its_own() {
         let was_done = run["invocations"][0]["executionSuccessful"].as_bool().expect("told");
         assert_eq!(was_done, ran.code != Some(101), "{name}");
     }
-    let sandbox = project();
+    let sandbox = Sandbox::with_release();
     let ran = sandbox.run(&format!("diff v1 {} --message-format sarif", object("v3"))).json();
     let results = ran["runs"][0]["results"].as_array().expect("results").clone();
     let of = |path: &str| results.iter().find(|result| result["properties"]["path"] == path).expect(path).clone();
@@ -125,7 +116,7 @@ fn every_result_of_sarif_has_a_relative_place_and_a_fingerprint_of_its_own() {
 
 #[test]
 fn the_rules_page_in_sarif_is_that_of_explain() {
-    let sandbox = project();
+    let sandbox = Sandbox::with_release();
     let document = sandbox.run(&format!("diff v1 {} --message-format sarif", object("v3"))).json();
     let rules = document["runs"][0]["tool"]["driver"]["rules"].as_array().expect("rules").clone();
     let rule = rules.iter().find(|rule| rule["id"] == "member-type-changed").expect("it was found");
@@ -171,7 +162,7 @@ fn each_map_is_a_test_in_junits_xml() {
         eprintln!("{name}");
         ask(python, &script, &ran.stdout);
     }
-    let sandbox = project();
+    let sandbox = Sandbox::with_release();
     let text = sandbox.run(&format!("diff v1 {} --message-format junit", object("v3"))).stdout;
     assert!(text.contains("<testcase classname=\"maps.lock\" name=\"stats\"><failure message=\"refuse: "), "{text}");
     assert!(text.contains("name=\"backends\"><system-out>grow: "), "{text}");
@@ -179,7 +170,7 @@ fn each_map_is_a_test_in_junits_xml() {
 
 #[test]
 fn a_format_for_programs_is_taken_where_it_has_something_to_say() {
-    let sandbox = project();
+    let sandbox = Sandbox::with_release();
     for format in MACHINES {
         for line in ["rules", "explain member-moved", "migrate --lock maps.lock", &format!("inspect {}", object("v1"))]
         {

@@ -92,6 +92,15 @@ impl Sandbox {
         sandbox
     }
 
+    /// A repository in which v1 was released, and the other releases wait.
+    pub(crate) fn with_release() -> Self {
+        let sandbox = Self::with_minimesh();
+        sandbox.git_init();
+        assert_eq!(sandbox.run(&format!("init --object {}", object("v1"))).code, Some(0));
+        sandbox.release("v1");
+        sandbox
+    }
+
     pub(crate) fn env(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
