@@ -102,6 +102,32 @@ fn a_build_that_fails_for_drift_in_ci_is_no_hindrance() {
 }
 
 #[test]
+fn a_package_that_includes_no_module_is_held_by_its_build_script_and_served_all_the_same() {
+    let sandbox = alone("bare");
+    sandbox.write("src/lib.rs", "");
+    let build = || {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.current_dir(sandbox.path(".")).arg("build").env("CARGO_NET_OFFLINE", "true").env_remove("CI");
+        cargo.env("CARGO_TARGET_DIR", format!("{}/projects", env!("CARGO_TARGET_TMPDIR")));
+        let output = cargo.output().expect("cargo");
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(sandbox.run("init").code, Some(0));
+    assert!(build().0);
+    put(&sandbox, ".", "v3");
+    let why = "no source of `bare` includes maps.rs from OUT_DIR";
+    let (is_built, said) = build();
+    assert!(!is_built && said.contains(why), "{said}");
+    assert_eq!(sandbox.run("check").code, Some(100));
+    // What `check` built has not opened the gate.
+    let (is_built, said) = build();
+    assert!(!is_built && said.contains(why), "{said}");
+    assert_eq!(sandbox.run("accept stats --on-upgrade migrate --reason wrapped").code, Some(0));
+    assert_eq!(sandbox.run("update").code, Some(0));
+    assert!(build().0);
+}
+
+#[test]
 fn a_lock_of_crlf_is_mended_though_its_build_fails() {
     let sandbox = alone("crlf");
     assert_eq!(sandbox.run("init").code, Some(0));

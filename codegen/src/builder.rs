@@ -14,6 +14,7 @@ use maplock_layout::lock::LOCK_VARIABLE;
 use crate::clang;
 use crate::declarations::{self, Declarations};
 use crate::gate::{self, LockFile, Mode};
+use crate::included::is_included;
 use crate::inputs::{Inputs, object_name};
 use crate::manifest::Manifest;
 use crate::rust_module;
@@ -74,10 +75,16 @@ enum Input {
     Source(PathBuf),
 }
 
-/// A build script that can't do its work at all: outside of Cargo, or with an `OUT_DIR` that can't be written.
-/// What is wrong with objects, sources or the lock is told by the generated module instead.
-#[derive(Debug)]
+/// Why a build script fails: outside of Cargo, or with an `OUT_DIR` that can't be written, it can't do its work at all.
+/// What is wrong with objects, sources or the lock is told by the generated module, or, if nothing includes the module, by this error.
 pub struct BuildError(String);
+
+/// The text as it is: `main` of a build script prints what it returns by `Debug`.
+impl fmt::Debug for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -86,6 +93,13 @@ impl fmt::Display for BuildError {
 }
 
 impl std::error::Error for BuildError {}
+
+/// A file in `OUT_DIR` that never exists: who watches it is run at each build.
+const NEVER: &str = "never";
+
+/// The environment variable by which `cargo maplock`, which judges by itself, asks for the objects alone. A build script that has to fail
+/// the build then succeeds, and runs again at the next build.
+pub const OBJECTS_VARIABLE: &str = "MAPLOCK_OBJECTS_ALONE";
 
 /// Environment variables that change what a build does.
 const VARIABLES: [&str; 5] = ["CI", "MAPLOCK_LOCKED", "MAPLOCK_GATE", "DOCS_RS", "CLANG"];
@@ -195,8 +209,11 @@ impl Builder {
 
     /// Reads the objects, judges them by `maps.lock`, and writes the module.
     ///
+    /// A module with a breaking change does not compile, with the report as its one error. If no source of the package includes the module,
+    /// this function returns the report.
+    ///
     /// # Errors
-    /// Only where it does not run in a build script, or can't write to `OUT_DIR`.
+    /// Outside of a build script, with an `OUT_DIR` that can't be written, and with a breaking change that no included module tells.
     pub fn generate(self) -> Result<(), BuildError> {
         let variable = |name| {
             let value = env::var_os(name).map(PathBuf::from);
@@ -245,8 +262,8 @@ impl Builder {
             }
             Err(problem) => {
                 // What puts it right (a clang that is installed, a line of Cargo.toml, a header) may be nothing that
-                // is watched. A path that never exists makes Cargo run the script again each time.
-                watch(&out_dir.join("never"));
+                // is watched.
+                watch(&out_dir.join(NEVER));
                 outcome.error = Some(format!("maplock: {problem}"));
             }
         }
@@ -280,7 +297,22 @@ impl Builder {
         let module = rust_module::render(&lock, &settings);
         write_if_changed(&out_dir.join(LINES_FILE), &declarations.to_lines(&lock))?;
         write_if_changed(&out_dir.join(format!("{name}.mod.rs")), &rust_module::wrapper(name))?;
-        write_if_changed(&out_dir.join(format!("{name}.rs")), &module)
+        write_if_changed(&out_dir.join(format!("{name}.rs")), &module)?;
+        let Some(error) = outcome.error else { return Ok(()) };
+        if is_included(&package, name) {
+            // Should the include go while the break is there, the script has to fail.
+            watch(&package.join("src"));
+            return Ok(());
+        }
+        if is_set(OBJECTS_VARIABLE) {
+            watch(&out_dir.join(NEVER));
+            return Ok(());
+        }
+        let package = env::var("CARGO_PKG_NAME").unwrap_or_default();
+        Err(BuildError(format!(
+            "{}\n\nThe build script fails, as no source of `{package}` includes {name}.rs from OUT_DIR.",
+            error.trim_end()
+        )))
     }
 
     /// The folders of `-I`, in one argument or two.

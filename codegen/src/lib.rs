@@ -12,6 +12,7 @@ pub mod counters;
 mod declarations;
 mod file_error;
 pub mod gate;
+mod included;
 mod inputs;
 mod manifest;
 mod object_file;
@@ -21,7 +22,7 @@ mod rust_module;
 mod source_text;
 mod wrote;
 
-pub use builder::{BUILT_FILE, BuildError, Builder, LINES_FILE, OBJECTS_FILE};
+pub use builder::{BUILT_FILE, BuildError, Builder, LINES_FILE, OBJECTS_FILE, OBJECTS_VARIABLE};
 pub use file_error::FileError;
 pub use inputs::{InputError, InputObject, Inputs, object_name};
 pub use manifest::Manifest;

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use insta::assert_snapshot;
-use maplock_codegen::{Inputs, Manifest};
+use maplock_codegen::{Inputs, Manifest, OBJECTS_VARIABLE};
 use maplock_layout::counters::unmerged;
 use maplock_layout::lock::{Merge, OnUpgrade};
 use maplock_layout::{Change, Config, Finding, Lock, epochs};
@@ -69,7 +69,6 @@ fn minimesh() -> MutexGuard<'static, Project> {
     let project = PROJECT.get_or_init(|| {
         let project = Project::kept("minimesh");
         project.write("build.rs", build_script(".object(\"minimesh\", \"bpf/minimesh.bpf.o\")"));
-        project.write("src/lib.rs", LIBRARY);
         for release in ["v1", "v2", "v3", "v4"] {
             let header = format!("bpf/minimesh/{release}/minimesh.h");
             project.copy(&header, &header);
@@ -78,6 +77,7 @@ fn minimesh() -> MutexGuard<'static, Project> {
     });
     let project = project.lock().unwrap_or_else(PoisonError::into_inner);
     project.write("Cargo.toml", manifest("minimesh"));
+    project.write("src/lib.rs", LIBRARY);
     project.copy("minimesh/maps.lock", "maps.lock");
     release(&project, "v1");
     // Whatever the test before has left, the build script runs anew.
@@ -218,6 +218,28 @@ fn a_failing_build_fails_again_until_the_layout_is_back() {
     let second = project.build().fails("would be misread or lost");
     assert_eq!(second.told(), first.told());
     assert_eq!(second.runs, first.runs);
+    release(&project, "v1");
+    project.build().succeeds_silently();
+}
+
+#[test]
+fn a_package_that_includes_no_module_fails_in_its_build_script() {
+    let project = minimesh();
+    release(&project, "v3");
+    let error = project.build().fails("would be misread or lost");
+    let report = fs::read_to_string(error.out_dir().join("maps.err")).expect("the report");
+    // The include goes while the break is there, which changes nothing but a source.
+    project.write("src/lib.rs", "// include!(concat!(env!(\"OUT_DIR\"), \"/maps.rs\"));\n");
+    let told = format!(
+        "Error: {}\n\nThe build script fails, as no source of `minimesh` includes maps.rs from OUT_DIR.\n",
+        report.trim_end()
+    );
+    project.build().fails_in_the_script(&told);
+    project.build_with("CI", "1").fails_in_the_script(&told);
+    // `cargo maplock` gets the objects all the same, and leaves the gate as it was.
+    project.build_with(OBJECTS_VARIABLE, "1").succeeds_silently();
+    project.build().fails_in_the_script(&told);
+    project.build_with("MAPLOCK_GATE", "warn").warns("would be misread or lost");
     release(&project, "v1");
     project.build().succeeds_silently();
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 
 use cargo_metadata::{DependencyKind, Message, MetadataCommand, PackageId, TargetKind};
-use maplock_codegen::OBJECTS_FILE;
+use maplock_codegen::{OBJECTS_FILE, OBJECTS_VARIABLE};
 use maplock_layout::lock::FILE_NAME;
 
 use crate::args::Project;
@@ -183,6 +183,7 @@ fn build(first: &Package, packages: &[&Package], project: &Project) -> Result<Bu
     let names: Vec<_> = packages.iter().map(|package| package.name.as_str()).collect();
     terminal::progress(&format!("    Building {} for the objects (cargo check)", names.join(", ")));
     let mut command = command();
+    command.env(OBJECTS_VARIABLE, "1");
     command.args(["check", "--message-format=json-render-diagnostics", "--keep-going", "--manifest-path"]);
     // That of a workspace's root knows all members.
     let root = first.workspace.join("Cargo.toml");

@@ -263,6 +263,18 @@ impl Build {
         self
     }
 
+    /// Makes sure that its build script failed, and said these words as they are.
+    #[track_caller]
+    pub(crate) fn fails_in_the_script(self, words: &str) -> Self {
+        assert!(!self.is_success, "the build succeeds:\n{}", self.stderr);
+        assert!(self.stderr.contains("failed to run custom build command"), "not the script:\n{}", self.stderr);
+        // Cargo indents what the script says.
+        let flat = |text: &str| text.lines().map(|line| format!("{}\n", line.trim())).collect::<String>();
+        let (stderr, words) = (flat(&self.stderr), flat(words));
+        assert!(stderr.contains(&words), "not `{words}`, but:\n{stderr}");
+        self
+    }
+
     /// The messages of a kind, such as `compiler-artifact`.
     pub(crate) fn messages<'a>(&'a self, reason: &'static str) -> impl Iterator<Item = &'a Value> {
         self.messages.iter().filter(move |message| message["reason"] == reason)
