@@ -39,6 +39,13 @@ pub struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
 
+    #[command(flatten)]
+    pub(crate) printing: Printing,
+}
+
+// How it is printed what a verb has to say. A comment of documentation would become the help of each verb.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Printing {
     /// Whether to use colours
     // Behind a verb's own options, however many verbs there are.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", display_order = 900)]
@@ -123,7 +130,7 @@ pub(crate) enum When {
 }
 
 /// Where locks and objects come from: a Cargo project, or files.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct Input {
     #[command(flatten)]
     pub(crate) project: Project,
@@ -141,35 +148,34 @@ pub(crate) struct Input {
     pub(crate) config: Option<PathBuf>,
 }
 
-#[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Cargo")]
+#[derive(Debug, Default, PartialEq, Eq, Args)]
 pub(crate) struct Project {
     /// Path of a Cargo.toml
-    #[arg(long, value_name = "PATH")]
+    #[arg(help_heading = "Cargo", long, value_name = "PATH")]
     pub(crate) manifest_path: Option<PathBuf>,
 
     /// A package of the workspace
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(help_heading = "Cargo", short, long, value_name = "NAME")]
     pub(crate) package: Vec<String>,
 
     /// All packages of the workspace that have pinned maps
-    #[arg(long, conflicts_with = "package")]
+    #[arg(help_heading = "Cargo", long, conflicts_with = "package")]
     pub(crate) workspace: bool,
 
     /// Features to build with
-    #[arg(short = 'F', long, value_name = "FEATURES")]
+    #[arg(help_heading = "Cargo", short = 'F', long, value_name = "FEATURES")]
     pub(crate) features: Vec<String>,
 
     /// Build with all features
-    #[arg(long)]
+    #[arg(help_heading = "Cargo", long)]
     pub(crate) all_features: bool,
 
     /// Build without the default features
-    #[arg(long)]
+    #[arg(help_heading = "Cargo", long)]
     pub(crate) no_default_features: bool,
 
     /// The target to build for
-    #[arg(long, value_name = "TRIPLE")]
+    #[arg(help_heading = "Cargo", long, value_name = "TRIPLE")]
     pub(crate) target: Option<String>,
 }
 

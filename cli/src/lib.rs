@@ -4,7 +4,8 @@
 //! plain data of them (most of them `outcome`s), and a file of `formats` each turns those into text. To add a verb, add its file,
 //! its arguments and its line in `run`, and what it found to `formats`; to add a format, its file and its line in `formats`.
 //!
-//! `node` is the other tool of this package, `maplock`, for the machines on which the maps are pinned.
+//! `tool` is the other program of this package, `maplock`. It needs no Cargo: it has the same verbs, and those of `node`, for the machines
+//! on which the maps are pinned.
 #![forbid(unsafe_code)]
 
 mod answers;
@@ -19,13 +20,14 @@ mod error;
 mod fleet;
 mod formats;
 #[cfg(target_os = "linux")]
-pub mod node;
+mod node;
 mod observed;
 mod outcome;
 mod programs;
 mod project;
 mod ranking;
 mod terminal;
+pub mod tool;
 mod undone;
 mod verbs;
 mod way_back;
@@ -103,7 +105,7 @@ fn without_plugin_name(args: impl Iterator<Item = OsString>) -> impl Iterator<It
 /// Does what the command line asks, and prints it: results on stdout, errors on stderr.
 #[must_use]
 pub fn main(cli: &Cli) -> Ended {
-    terminal::choose_color(cli.color);
+    terminal::choose(cli.printing);
     end(run(&cli.verb), Some((cli.verb.message_format(), cli.verb.undone())))
 }
 

@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 
-use crate::args::When;
+use crate::args::{Printing, When};
 use crate::called;
 use crate::error::Error;
 
@@ -18,8 +18,8 @@ pub(crate) const BAD: Style = AnsiColor::BrightRed.on_default().bold();
 pub(crate) const CAUTION: Style = AnsiColor::Yellow.on_default().bold();
 const HELP: Style = AnsiColor::BrightCyan.on_default().bold();
 
-pub(crate) fn choose_color(when: When) {
-    match when {
+pub(crate) fn choose(printing: Printing) {
+    match printing.color {
         // The environment may have its say: NO_COLOR, CLICOLOR_FORCE.
         When::Auto => {}
         When::Always => ColorChoice::Always.write_global(),

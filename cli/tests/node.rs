@@ -29,6 +29,7 @@ fn the_help_says_what_each_command_does() {
     let mut seen = String::new();
     for verb in ["", "plan", "inspect", "dump", "rollback", "confirm", "recover", "test-upgrade", "fleet"] {
         let output = support::tool_at(env!("CARGO_BIN_EXE_maplock"))
+            .arg0("maplock")
             .args(verb.split_whitespace())
             .arg("--help")
             .output()
@@ -507,7 +508,7 @@ fn decisions_are_told_to_those_who_ask() {
     node.upgrade("v2.lock");
     let quiet = node.run("rollback fs/minimesh");
     assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
-    let ran = node.run("--verbose rollback fs/minimesh");
+    let ran = node.run("rollback fs/minimesh --verbose");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(ran.stderr.lines().all(|line| line.trim_start().starts_with("info ")), "{}", ran.stderr);
 }

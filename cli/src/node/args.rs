@@ -3,38 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use maplock::layout::Disposition;
 use maplock::{OnMismatch, OnMissing, Policies, Policy};
 
 use super::test_upgrade::TestUpgradeArgs;
 use super::{Confirmed, Fleet, Foreseen, Pins, Recovered, Returned};
-use crate::args::When;
 use crate::error::NoAnswer;
 use crate::formats::{self, Format};
 
-/// Shows the pinned eBPF maps of a node, says what an upgrade does to them, and takes an upgrade back
-#[derive(Debug, Parser)]
-#[command(
-    name = "maplock",
-    version,
-    after_help = "\
-Exit codes: 0 nothing is wrong, 100 findings that fail, 101 could not complete, 2 usage.
-All commands need CAP_BPF, to open pins. To read BTF by its id, they need CAP_SYS_ADMIN: for pins that maplock did not
-make, and to show types."
-)]
-pub struct Cli {
-    /// What to do.
-    #[command(subcommand)]
-    pub(crate) verb: Verb,
-
-    /// Whether to use colours
-    // Behind a verb's own options, however many verbs there are.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", display_order = 900)]
-    pub(crate) color: When,
-
+// What all verbs of a node take. A comment of documentation would become their help.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Tracing {
     /// Tell each decision and step on stderr; twice for more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count, display_order = 901)]
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = None, display_order = 901)]
     pub(crate) verbose: u8,
 }
 

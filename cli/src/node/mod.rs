@@ -19,8 +19,7 @@ mod watch;
 
 use std::path::Path;
 
-pub use args::Cli;
-use args::Verb;
+pub(crate) use args::{InspectArgs, Tracing, Verb};
 pub(crate) use confirm::Confirmed;
 pub(crate) use dump::{Piece, Pinned};
 pub(crate) use fleet::{Fleet, letter};
@@ -31,21 +30,19 @@ pub(crate) use rollback::Returned;
 pub(crate) use test_upgrade::Tried;
 pub(crate) use watch::Live;
 
+use crate::Ended;
 use crate::error::Error;
 use crate::undone::Undone;
-use crate::{Ended, terminal};
 
-/// Does what the command line asks, and prints it: results on stdout, errors, warnings and progress on stderr.
-#[must_use]
-pub fn main(cli: &Cli) -> Ended {
-    terminal::choose_color(cli.color);
-    log::to_stderr(cli.verbose);
+/// Does what a verb asks, and prints it: results on stdout, errors, warnings and progress on stderr.
+pub(crate) fn run(verb: &Verb, tracing: Tracing) -> Ended {
+    log::to_stderr(tracing.verbose);
     // Others tell on stderr alone: of what a roll-back or a dump did before it failed, nothing is claimed.
-    let failing = match &cli.verb {
+    let failing = match verb {
         Verb::Plan(args) => Some((args.message_format, Undone::Told)),
         _ => None,
     };
-    let said = match &cli.verb {
+    let said = match verb {
         Verb::TestUpgrade(args) => match test_upgrade::run(args) {
             Ok(said) => Ok(said),
             Err(test_upgrade::Undone::Stopped(signal)) => return Ended::As(128 + signal),

@@ -14,7 +14,7 @@ use super::args::{PolicyArgs, seconds};
 use crate::Said;
 use crate::error::Error;
 use crate::formats::{self, Format};
-use crate::{project, terminal};
+use crate::{called, project, terminal};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -144,5 +144,5 @@ pub(super) fn run(args: &TestUpgradeArgs) -> Result<Said, Undone> {
 fn again(args: &TestUpgradeArgs, seed: u64) -> String {
     let words = std::env::args_os().skip(1).map(|word| project::shell_word(&word.to_string_lossy()));
     let seed = args.seed.is_none().then(|| format!("--seed {seed}"));
-    std::iter::once("maplock".to_owned()).chain(words).chain(seed).collect::<Vec<_>>().join(" ")
+    std::iter::once(called::name().to_owned()).chain(words).chain(seed).collect::<Vec<_>>().join(" ")
 }

@@ -69,7 +69,9 @@ fn members(manifest: &Path) -> Result<Vec<Package>, Error> {
         cargo_metadata::Error::CargoMetadata { stderr } => {
             Error::new("cargo could not read the project").because(stderr.trim().trim_start_matches("error: "))
         }
-        other => Error::new("could not run `cargo metadata`").because(other),
+        other => Error::new("could not run `cargo metadata`")
+            .because(other)
+            .help("without Cargo, name the objects and the lock: `--object FILE.. --lock FILE`"),
     })?;
     let package = |package: &cargo_metadata::Package| {
         let manifest = package.manifest_path.clone().into_std_path_buf();

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::args::Addition;
+use crate::called;
 use crate::error::Error;
 use crate::project::{self, Target, git};
 
@@ -27,10 +28,10 @@ pub(super) fn all(additions: &[Addition], targets: &[Target]) -> Result<Vec<Stri
             Addition::MergeDriver => merge_driver(&top, targets, &mut told)?,
             Addition::Github => told.push(file(&top, ".github/workflows/maplock.yml", GITHUB)?),
             Addition::Gitlab => {
-                told.push(file(&top, ".gitlab/maplock.yml", GITLAB)?);
+                told.push(file(&top, ".gitlab/maplock.yml", &by_this_program(GITLAB))?);
                 told.push("include it in .gitlab-ci.yml: `include: .gitlab/maplock.yml`".to_owned());
             }
-            Addition::PreCommit => told.push(file(&top, ".pre-commit-config.yaml", PRE_COMMIT)?),
+            Addition::PreCommit => told.push(file(&top, ".pre-commit-config.yaml", &by_this_program(PRE_COMMIT))?),
         }
     }
     Ok(told)
@@ -78,6 +79,14 @@ fn file(top: &Path, name: &str, text: &str) -> Result<String, Error> {
             Ok(format!("{name} is there already, and stays as it is; what it needs:{}", lines.concat()))
         }
         Err(error) => Err(failed(error)),
+    }
+}
+
+/// A file whose commands are of this program, where others have it installed.
+fn by_this_program(text: &str) -> String {
+    match called::is_tool() {
+        true => text.replace("cargo maplock", called::TOOL).replace("cargo-maplock", called::TOOL),
+        false => text.to_owned(),
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -94,7 +95,10 @@ impl Node {
     }
 
     pub(crate) fn command(&self, line: &str) -> Command {
-        self.command_at(env!("CARGO_BIN_EXE_maplock"), line)
+        let mut command = self.command_at(env!("CARGO_BIN_EXE_maplock"), line);
+        // As where it is installed.
+        command.arg0("maplock");
+        command
     }
 
     pub(crate) fn command_at(&self, tool: impl AsRef<std::ffi::OsStr>, line: &str) -> Command {

@@ -43,7 +43,7 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// The directory of a `cargo-maplock` built from this tree, for `PATH`.
+/// The directory of `cargo-maplock` and `maplock`, built from this tree, for `PATH`.
 fn tool() -> PathBuf {
     toolchain::built("cargo-maplock", "cargo-maplock").parent().unwrap().to_owned()
 }
