@@ -27,6 +27,7 @@ mod programs;
 mod project;
 mod ranking;
 mod terminal;
+mod toll;
 pub mod tool;
 mod undone;
 mod verbs;

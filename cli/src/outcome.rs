@@ -10,7 +10,7 @@ use maplock_layout::history::Converting;
 use maplock_layout::lock::{Epoch, Lines, LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::Fate;
 use maplock_layout::rules::{Attribute, Compares, Level};
-use maplock_layout::{Comparison, Disposition, Finding, Lock, Loss, Risk, Untold, Verdict};
+use maplock_layout::{Comparison, Disposition, Finding, Lock, Untold, Verdict};
 
 use crate::conversion::{Conversion, answered};
 use crate::error::Error;
@@ -189,12 +189,14 @@ impl Outcome {
             Ending::Breaks => format!("{lock}{against}: {}", report::summary(&self.comparison)),
             Ending::Compatible => {
                 let accepted = self.comparison.maps.iter().filter(|verdict| self.accepted(verdict).is_some()).count();
+                let refused = self.refused();
                 let breaks = match accepted {
                     0 => "no break".to_owned(),
                     _ => format!("breaks of {} accepted", count(accepted, "map")),
                 };
-                let refused = self.refused().map_or_else(String::new, |refused| format!("; {refused}"));
-                format!("{lock}{against}: {}, {breaks}{refused}", maps())
+                let lost = refused.or_else(|| (accepted > 0).then(|| self.what_is_lost()));
+                let lost = lost.map_or_else(String::new, |lost| format!("; {lost}"));
+                format!("{lock}{against}: {}, {breaks}{lost}", maps())
             }
             Ending::Compared if self.comparison.has_breaks() => report::summary(&self.comparison),
             Ending::Compared => self.refused().unwrap_or_else(|| self.what_is_lost()),
@@ -210,47 +212,6 @@ impl Outcome {
             Ending::Written if self.changes.is_empty() => format!("{lock} is up to date already"),
             Ending::Written => format!("{lock} is written; commit it"),
         }
-    }
-
-    /// What an upgrade without breaks gives up.
-    fn what_is_lost(&self) -> String {
-        let maps = self.comparison.maps.iter();
-        let lost = maps.filter(|verdict| verdict.loses_entries());
-        let lost: Vec<_> = lost.map(|verdict| format!("`{}`", verdict.map)).collect();
-        let named = |wanted: &dyn Fn(&Verdict) -> bool| {
-            let maps = self.comparison.maps.iter().filter(|verdict| wanted(verdict));
-            maps.map(|verdict| format!("`{}`", verdict.map)).collect::<Vec<_>>().join(", ")
-        };
-        let misread = named(&|verdict| verdict.misread().any(|reading| reading.risk == Risk::Misread));
-        let evicting = named(&|verdict| verdict.eviction.is_some());
-        let mut told = Vec::new();
-        if !lost.is_empty() {
-            told.push(format!("that of {} is given up", lost.join(", ")));
-        }
-        for verdict in self.comparison.maps.iter().filter(|verdict| verdict.disposition == Disposition::Migrate) {
-            let loss = Loss::of(&self.steps(verdict));
-            told.extend(loss.words(&verdict.map));
-            told.extend(
-                loss.may_meet.then(|| format!("entries of `{}` whose keys become one are put together", verdict.map)),
-            );
-        }
-        let mut parts = Vec::new();
-        if !misread.is_empty() {
-            parts.push(format!("pinned state of {misread} is read otherwise than it was written, as was accepted"));
-        }
-        if !told.is_empty() {
-            if misread.is_empty() {
-                parts.push("no pinned state is misread".to_owned());
-            }
-            parts.push(told.join(", "));
-        }
-        if !evicting.is_empty() {
-            parts.push(format!("the kernel may drop entries of {evicting}"));
-        }
-        if parts.is_empty() {
-            parts.push("no pinned state is lost".to_owned());
-        }
-        parts.join("; ")
     }
 
     /// The report of `codegen`, of all findings that `wanted` keeps.

@@ -39,7 +39,9 @@ pub(crate) fn to(newer: &LockedMap, older: &LockedMap) -> Back {
     // What stays as it is, is read by each side in its own way.
     let alone = |map: &LockedMap| Lock { maps: [(map.def.name.clone(), map.clone())].into(), ..Lock::default() };
     let comparison = compare(&alone(older), &alone(newer), &Levels::default());
-    if comparison.maps.iter().flat_map(|verdict| verdict.misread()).any(|reading| reading.risk == Risk::Misread) {
+    // Of an arm that new programs wrote, old ones know nothing.
+    let is_misread = |risk| matches!(risk, Risk::Misread | Risk::Arm);
+    if comparison.maps.iter().flat_map(|verdict| verdict.misread()).any(|reading| is_misread(reading.risk)) {
         let why = "old programs and new ones read the same bytes otherwise, as was accepted".to_owned();
         return Back::Lossy { converts: false, why };
     }

@@ -45,13 +45,28 @@ fn a_picture_shows_old_bytes_over_new_ones_and_says_so_in_words() {
         "bytes 8 to 15: connections, u64, grew, was at byte 4.",
         "prefers-color-scheme:dark",
         "marker-end=\"url(#tip)\"",
-        "value of stats, before: 16 bytes",
-        "value of stats, after: 24 bytes",
+        "value of stats: 16 bytes before, 24 after",
     ] {
         assert!(svg.contains(part), "{part}: {svg}");
     }
     // `connections` and `last_seen` are elsewhere now.
     assert_eq!(svg.matches("marker-end").count(), 2);
+    // Arrows pass below text, and no heading stands between where they begin and where they end.
+    let number = |text: &str| -> u64 {
+        text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect("a number")
+    };
+    let after = |line: &str, mark: &str| line.find(mark).map(|at| number(&line[at + mark.len()..]));
+    let arrows: Vec<_> = svg.lines().filter(|line| line.starts_with("<path marker-end")).collect();
+    let heads = svg.lines().filter(|line| line.starts_with("<text class=\"head\"") && line.contains(" of stats"));
+    for y in heads.filter_map(|line| after(line, " y=\"")) {
+        for arrow in &arrows {
+            let start = number(arrow.split_once("d=\"M").expect("a path").1.split_once(' ').expect("y").1);
+            let end = number(arrow.rsplit_once('V').expect("its end").1);
+            assert!(!(start..end).contains(&y), "{y}: {arrow}");
+        }
+    }
+    let (last_arrow, first_text) = (svg.rfind("<path marker-end"), svg.find("<text "));
+    assert!(last_arrow < first_text, "{svg}");
     insta::assert_snapshot!("layout_text", sandbox.run("layout stats --lock maps.lock").stdout);
     insta::assert_snapshot!("layout_of_one", sandbox.run("layout frontends --lock maps.lock").stdout);
     let ran = sandbox.run("layout stats --lock maps.lock --against v1");

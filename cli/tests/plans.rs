@@ -125,7 +125,7 @@ fn a_map_that_is_known_by_its_sizes_alone_is_counted_in_every_format() {
         for told in [node.run(&format!("{plan} {format}")), node.sandbox.run(&format!("{diff} {format}"))] {
             assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
             assert!(told.stdout.contains(counted), "{}", told.stdout);
-            assert!(told.stdout.contains("same sizes; its types are unknown"), "{}", told.stdout);
+            assert!(told.stdout.contains("its types are unknown"), "{}", told.stdout);
         }
     }
     for json in [node.run(&format!("{plan} json")).json(), node.sandbox.run(&format!("{diff} json")).json()] {

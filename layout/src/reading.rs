@@ -41,6 +41,9 @@ pub enum Risk {
     Misread,
     /// They were padding, which is right where the old release wrote 0.
     Padding,
+    /// They are a new arm of a union too, in which each of the old arms is still what it was: right where programs take the arm by what
+    /// else an entry says, for old entries say none of it.
+    Arm,
     /// The member has another name, and neither name is that of another member.
     OtherName,
 }
@@ -86,6 +89,8 @@ fn of_layout(old: &Layout, new: &Layout, (inner, part): (usize, Part), readings:
         let is_new = || was.iter().all(|old| old.path != leaf.path);
         let risk = match same.first() {
             _ if there.iter().all(|old| old.is_filler()) => Risk::Padding,
+            // Only in a union do members share bytes.
+            None if there.iter().all(|old| stays(old)) && is_new() => Risk::Arm,
             Some(old) if is_gone(old) && is_new() => Risk::OtherName,
             _ => Risk::Misread,
         };

@@ -93,9 +93,16 @@ impl Cell<'_> {
     fn joined(&self, what: impl Fn(&Leaf<'_>) -> String) -> String {
         // Arms of a union may lie at one place under many names.
         const MOST: usize = 4;
-        let mut told: Vec<_> = self.leaves.iter().take(MOST).map(what).collect();
-        if self.leaves.len() > MOST {
-            told.push(format!("{} more", self.leaves.len() - MOST));
+        let mut told: Vec<String> = Vec::new();
+        for one in self.leaves.iter().map(what) {
+            if !told.contains(&one) {
+                told.push(one);
+            }
+        }
+        let more = told.len().saturating_sub(MOST);
+        told.truncate(MOST);
+        if more > 0 {
+            told.push(format!("{more} more"));
         }
         told.join(" | ")
     }

@@ -41,8 +41,8 @@ fn findings(of: &Report, out: &mut String) {
         out.push_str("<p>Nothing was compared: no revision was named by <code>--against</code>.</p>\n");
     }
     for outcome in &of.outcomes {
-        let class = if outcome.fails() { "bad" } else { "good" };
-        _ = writeln!(out, "<p class=\"{class}\">{}</p>", text(&outcome.headline()));
+        let class = if outcome.fails() { " class=\"bad\"" } else { "" };
+        _ = writeln!(out, "<p{class}>{}</p>", text(&outcome.headline()));
         if let Some(error) = &outcome.undone {
             let more = error.cause().into_iter().chain(error.help.iter().cloned());
             _ = writeln!(
@@ -56,21 +56,23 @@ fn findings(of: &Report, out: &mut String) {
         if told.is_empty() {
             continue;
         }
-        out.push_str("<div class=\"wide\"><table><thead><tr><th>map</th><th>rule</th><th>what</th><th>on upgrade</th></tr></thead><tbody>\n");
-        for finding in told {
-            let becomes = outcome.comparison.verdict(&finding.map).map_or("", |verdict| verdict.disposition.name());
-            let state = match finding.accepted {
-                Some(_) => format!("{becomes} (accepted)"),
-                None if finding.is_break() => format!("{becomes} (break)"),
-                None => becomes.to_owned(),
-            };
+        out.push_str("<div class=\"wide\"><table class=\"stack\"><thead><tr><th>map</th><th>on upgrade</th><th>what was found</th></tr></thead><tbody>\n");
+        for found in told.chunk_by(|one, other| one.map == other.map) {
+            let map = &found[0].map;
+            let becomes =
+                outcome.comparison.verdict(map).map_or_else(String::new, |verdict| match outcome.what(verdict) {
+                    (disposition, Some(becomes)) => format!("{disposition}: {becomes}"),
+                    (disposition, None) => disposition.to_string(),
+                });
+            let class = if found.iter().any(|finding| finding.is_break()) { " class=\"bad\"" } else { "" };
+            let found = found.iter().map(|finding| {
+                format!("<li>{} <a href=\"#rule-{1}\">{1}</a></li>", text(&finding.message()), finding.rule.id)
+            });
             _ = writeln!(
                 out,
-                "<tr class=\"item\"><td><a href=\"#map-{0}\">{0}</a></td><td><a href=\"#rule-{1}\">{1}</a></td><td>{2}</td><td>{3}</td></tr>",
-                escaped(&finding.map),
-                finding.rule.id,
-                text(&finding.message()),
-                state
+                "<tr class=\"item\"><td><a href=\"#map-{0}\">{0}</a></td><td{class}>{becomes}</td><td><ul>{1}</ul></td></tr>",
+                escaped(map),
+                found.collect::<String>(),
             );
         }
         out.push_str("</tbody></table></div>\n");

@@ -81,7 +81,10 @@ fn suite(outcome: &Outcome) -> Suite {
 }
 
 fn case(outcome: &Outcome, verdict: &maplock_layout::Verdict) -> Case {
-    let told = format!("{}: {}", verdict.disposition, outcome.why(verdict));
+    let told = match outcome.what(verdict) {
+        (disposition, Some(becomes)) => format!("{disposition}, {becomes}: {}", outcome.why(verdict)),
+        (disposition, None) => format!("{disposition}: {}", outcome.why(verdict)),
+    };
     let breaks: Vec<_> = outcome.comparison.of_map(&verdict.map).filter(|finding| finding.is_break()).collect();
     let is_refused = outcome.ending == Ending::Compared && verdict.disposition == Disposition::Refuse;
     let ended = match breaks.is_empty() && !is_refused {

@@ -5,7 +5,6 @@ use std::path::Path;
 use maplock_codegen::SourceLine;
 use maplock_codegen::report::Command;
 use maplock_layout::lock::OnUpgrade;
-use maplock_layout::map_type::Fate;
 use maplock_layout::rules::{self, Level};
 use maplock_layout::{Disposition, Risk, Verdict};
 
@@ -91,8 +90,9 @@ pub(super) fn of(outcome: &Outcome) -> Vec<Notice> {
         notices.push(Notice { id: ACCEPTED, map, path, title, message, ..of_lock(Severity::Note) });
     }
     if let Some(untold) = outcome.comparison.untold() {
-        let maps = outcome.comparison.maps.iter().filter(|verdict| verdict.untold.is_some());
-        let maps: Vec<_> = maps.map(|verdict| format!("{}: {}", verdict.map, outcome.why(verdict))).collect();
+        // What else is to be told of them has notices of its own.
+        let maps = outcome.comparison.maps.iter();
+        let maps: Vec<_> = maps.filter_map(|verdict| Some(format!("{}: {}", verdict.map, verdict.untold?))).collect();
         let (title, message) = (format!("{}: {untold}", outcome.lock), maps.join("\n"));
         notices.push(Notice { id: UNTOLD, title, message, ..of_lock(Severity::Note) });
     }
@@ -205,12 +205,9 @@ fn accepted(outcome: &Outcome, verdict: &Verdict, message: &mut String) {
     for line in Outcome::readings(verdict).iter().chain(&verdict.eviction) {
         message.push_str(&format!("\n{line}"));
     }
-    let becomes = match (verdict.disposition, &verdict.fate) {
-        _ if verdict.loses_entries() => Some("its entries are given up"),
-        (Disposition::Migrate, Fate::Converted) => Some("every entry is converted"),
-        (Disposition::Migrate | Disposition::Grow, _) => Some("every entry is copied"),
-        (_, fate) => fate.words(),
-    };
+    // What stays is told by its readings.
+    let becomes = outcome.becomes(verdict).filter(|_| verdict.disposition != Disposition::Reuse);
+    let becomes = becomes.or_else(|| verdict.fate.words());
     message.extend(becomes.map(|becomes| format!("\n{becomes}")));
 }
 

@@ -177,7 +177,14 @@ fn line(spans: &[Span], row: u64, whole: &str, mark: &dyn Fn(&Span) -> Option<ch
                 let from = moved.map(|byte| format!("{typed}, was at {byte}"));
                 // What fits counts: where it stood is told by the other line, and the type by the finding.
                 let told = from.filter(|told| told.chars().count() <= width).unwrap_or(typed);
-                if told.chars().count() <= width { fit(&told, width) } else { fit(&format!("{mark}{name}"), width) }
+                // Of the way to a member, its end tells it apart from its neighbours.
+                let end = name.rsplit('.').next().filter(|_| !name.contains(' ')).unwrap_or(name);
+                let whole = format!("{mark}{name}");
+                match (told.chars().count() <= width, whole.chars().count() <= width) {
+                    (true, _) => fit(&told, width),
+                    (false, true) => fit(&whole, width),
+                    (false, false) => fit(&format!("{mark}{end}"), width),
+                }
             }
         };
         _ = write!(out, "|{cell}");

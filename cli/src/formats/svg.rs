@@ -11,8 +11,14 @@ const ROW: u64 = 8;
 /// Width of a byte and height of a row.
 const BYTE: u64 = 88;
 const HEIGHT: u64 = 34;
-/// Left of the grid stand the numbers of bytes.
-const LEFT: u64 = 52;
+/// Left of the grid stand the numbers of bytes, and which side it is.
+const LEFT: u64 = 104;
+/// Between the old side and the new one, where arrows bend.
+const GAP: u64 = 30;
+/// Around all of it.
+const EDGE: u64 = 10;
+/// Between arrows that come from one box, and from its edge.
+const LANE: u64 = 9;
 /// Most rows of a side; the rest is told in words.
 const MOST_ROWS: u64 = 64;
 
@@ -21,8 +27,9 @@ pub(crate) const STYLE: &str = "\
 svg{--ink:#1f2328;--dim:#59636e;--box:#fff;--line:#8c959f;--new:#dafbe1;--moved:#ddf4ff;--size:#fff8c5;--other:#fbefff;--gone:#ffebe9;background:#fff}\
 @media(prefers-color-scheme:dark){svg{--ink:#f0f6fc;--dim:#9198a1;--box:#0d1117;--line:#656c76;--new:#12361f;--moved:#0c2d4d;--size:#3d3207;--other:#2f1c4d;--gone:#4c1619;background:#0d1117}}\
 text{font:13px ui-monospace,monospace;fill:var(--ink)}.dim{fill:var(--dim)}.head{font-weight:600}\
-rect{fill:var(--box);stroke:var(--line)}.new{fill:var(--new)}.moved{fill:var(--moved)}.size{fill:var(--size)}.other{fill:var(--other)}.gone{fill:var(--gone)}.hole{fill:url(#hole)}\
-path{fill:none;stroke:var(--dim);stroke-width:1.5}.tip,.hatch{stroke:var(--dim)}";
+rect{fill:var(--fill,var(--box));stroke:var(--line)}.new{--fill:var(--new)}.moved{--fill:var(--moved)}.size{--fill:var(--size)}.other{--fill:var(--other)}.gone{--fill:var(--gone)}rect.hole{fill:url(#hole)}\
+.in{paint-order:stroke;stroke:var(--fill,var(--box));stroke-width:5px}\
+path{fill:none;stroke:var(--dim);stroke-width:1.5}.tip,.hatch{stroke:var(--dim)}.at{text-anchor:end}";
 
 /// What all pictures of a page share: the hatching of holes, and the tip of arrows.
 pub(crate) const DEFS: &str = "<svg width=\"0\" height=\"0\" aria-hidden=\"true\" style=\"position:absolute\"><defs><pattern id=\"hole\" width=\"8\" height=\"8\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><path class=\"hatch\" d=\"M0 0V8\"/></pattern><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path class=\"tip\" d=\"M0 0L8 4L0 8\"/></marker></defs></svg>";
@@ -31,7 +38,7 @@ pub(crate) const DEFS: &str = "<svg width=\"0\" height=\"0\" aria-hidden=\"true\
 pub(crate) fn picture(map: &str, parts: &[(&str, &Ruler)]) -> String {
     let (width, height, body) = drawn(map, parts);
     format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-labelledby=\"title desc\">\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-{EDGE} 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-labelledby=\"title desc\">\n\
          <title id=\"title\">{}</title>\n<desc id=\"desc\">{}</desc>\n<style>{STYLE}</style>\n{DEFS}\n{body}</svg>\n",
         escaped(&title(map)),
         escaped(&description(parts)),
@@ -42,7 +49,7 @@ pub(crate) fn picture(map: &str, parts: &[(&str, &Ruler)]) -> String {
 pub(crate) fn inline(map: &str, parts: &[(&str, &Ruler)]) -> String {
     let (width, height, body) = drawn(map, parts);
     format!(
-        "<svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{}. {}\">\n{body}</svg>",
+        "<svg viewBox=\"-{EDGE} 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{}. {}\">\n{body}</svg>",
         escaped(&title(map)),
         escaped(&description(parts)),
     )
@@ -55,43 +62,37 @@ fn title(map: &str) -> String {
 /// Width, height and elements.
 fn drawn(map: &str, parts: &[(&str, &Ruler)]) -> (u64, u64, String) {
     let mut body = String::new();
-    let mut y = 16;
+    // Above arrows, which pass below it.
+    let mut texts = String::new();
+    let mut y = 4;
     for (part, ruler) in parts {
-        let is_changed = !ruler.is_same();
-        let heads = if is_changed {
-            vec![("before", &ruler.old, ruler.old_size), ("after", &ruler.new, ruler.new_size)]
-        } else {
-            vec![("", &ruler.new, ruler.new_size)]
+        let Ruler { old_size, new_size, .. } = ruler;
+        let size = match old_size == new_size {
+            true => format!("{new_size} bytes"),
+            false => format!("{old_size} bytes before, {new_size} after"),
         };
-        let mut tops = Vec::new();
-        for (when, spans, size) in heads {
-            let when = if when.is_empty() { String::new() } else { format!(", {when}") };
-            y += 12;
-            _ = writeln!(
-                body,
-                "<text class=\"head\" x=\"0\" y=\"{y}\">{}</text>",
-                escaped(&format!("{part} of {map}{when}: {size} bytes"))
-            );
-            y += 10;
-            tops.push(y);
-            side(part, spans, y, &mut body);
-            let rows = size.div_ceil(ROW);
-            y += rows.min(MOST_ROWS) * HEIGHT + 12;
-            if rows > MOST_ROWS {
-                _ = writeln!(
-                    body,
-                    "<text class=\"dim\" x=\"{LEFT}\" y=\"{y}\">{} bytes more</text>",
-                    size - MOST_ROWS * ROW
-                );
-                y += 16;
-            }
-        }
-        if let [old, new] = tops.as_slice() {
-            arrows(ruler, *old, *new, &mut body);
-        }
+        y += 20;
+        _ = writeln!(
+            texts,
+            "<text class=\"head\" x=\"0\" y=\"{y}\">{}</text>",
+            escaped(&format!("{part} of {map}: {size}"))
+        );
         y += 10;
+        let old = (!ruler.is_same()).then(|| {
+            let top = y;
+            y = side(part, "before", &ruler.old, *old_size, top, (&mut body, &mut texts));
+            let bottom = y;
+            y += GAP;
+            (top, bottom)
+        });
+        let top = y;
+        y = side(part, if old.is_some() { "after" } else { "" }, &ruler.new, *new_size, top, (&mut body, &mut texts));
+        if let Some((old, bottom)) = old {
+            arrows(ruler, (old, bottom, top), &mut body);
+        }
+        y += 16;
     }
-    (LEFT + ROW * BYTE + 2, y, body)
+    (LEFT + ROW * BYTE + 2 * EDGE, y, body + &texts)
 }
 
 /// What the picture shows, in words, for those who hear it.
@@ -135,56 +136,86 @@ fn class(span: &Span) -> &'static str {
     }
 }
 
-fn side(part: &str, spans: &[Span], top: u64, out: &mut String) {
+/// One side, below `top`; where it ends.
+fn side(
+    part: &str,
+    when: &str,
+    spans: &[Span],
+    size: u64,
+    top: u64,
+    (boxes, texts): (&mut String, &mut String),
+) -> u64 {
     for span in spans {
         let (first, last) = (span.start / ROW, (span.end - 1) / ROW);
         for row in (first..=last).take_while(|row| *row < MOST_ROWS) {
             let (from, to) = (span.start.max(row * ROW), span.end.min((row + 1) * ROW));
             let (x, y, width) = (LEFT + (from - row * ROW) * BYTE, top + row * HEIGHT, (to - from) * BYTE);
             _ = writeln!(
-                out,
+                boxes,
                 "<rect class=\"{}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{HEIGHT}\"><title>{}</title></rect>",
                 class(span),
                 escaped(&words(part, span))
             );
             if span.fate != SpanFate::Hole && row == first {
-                let name = if span.name.is_empty() { part } else { &span.name };
-                // A letter of this size takes 8.
-                let room = usize::try_from(width / 8).unwrap_or(0).saturating_sub(1);
-                let full = format!("{name} {}", span.spelling);
-                let told = if full.chars().count() <= room { full } else { cut(name, room) };
-                _ = writeln!(out, "<text x=\"{}\" y=\"{}\">{}</text>", x + 6, y + 22, escaped(&told));
+                let (class, x, y) = (class(span), x + 6, y + 22);
+                let told = escaped(&label(part, span, width));
+                _ = writeln!(texts, "<text class=\"in {class}\" x=\"{x}\" y=\"{y}\">{told}</text>");
             }
         }
     }
-    let rows = spans.last().map_or(0, |span| span.end.div_ceil(ROW)).min(MOST_ROWS);
-    for row in 0..rows {
-        _ = writeln!(out, "<text class=\"dim\" x=\"0\" y=\"{}\">{}</text>", top + row * HEIGHT + 22, row * ROW);
+    let rows = size.div_ceil(ROW);
+    for row in 0..rows.min(MOST_ROWS) {
+        let y = top + row * HEIGHT + 22;
+        _ = writeln!(texts, "<text class=\"dim at\" x=\"{}\" y=\"{y}\">{}</text>", LEFT - 10, row * ROW);
+        if row == 0 && !when.is_empty() {
+            _ = writeln!(texts, "<text class=\"head\" x=\"0\" y=\"{y}\">{when}</text>");
+        }
     }
+    let bottom = top + rows.min(MOST_ROWS) * HEIGHT;
+    if rows <= MOST_ROWS {
+        return bottom;
+    }
+    let more = size - MOST_ROWS * ROW;
+    _ = writeln!(texts, "<text class=\"dim\" x=\"{LEFT}\" y=\"{}\">{more} bytes more</text>", bottom + 18);
+    bottom + 24
 }
 
-fn arrows(ruler: &Ruler, old: u64, new: u64, out: &mut String) {
-    let middle = |start: u64, top: u64| {
+/// What fits into a box: the way to the member with its type, else its end, which tells it apart from its neighbours.
+fn label(part: &str, span: &Span, width: u64) -> String {
+    let name = if span.name.is_empty() { part } else { &span.name };
+    // A letter of this size takes 8.
+    let room = usize::try_from(width / 8).unwrap_or(0).saturating_sub(1);
+    let end = name.rsplit('.').next().filter(|_| !name.contains(' ')).unwrap_or(name);
+    let full = format!("{name} {}", span.spelling);
+    let fits = [&full, name, end].into_iter().find(|told| told.chars().count() <= room);
+    fits.map_or_else(|| cut(end, room), str::to_owned)
+}
+
+/// An arrow for each member that moved: down to the end of the old side, which the new one follows, and on to its new place.
+fn arrows(ruler: &Ruler, (old, bottom, new): (u64, u64, u64), out: &mut String) {
+    // A member's first row: its right edge, and its top.
+    let corner = |span: (u64, u64), top: u64| {
+        let (start, end) = span;
         let row = start / ROW;
-        (row < MOST_ROWS).then(|| (LEFT + start % ROW * BYTE + BYTE / 3, top + row * HEIGHT + HEIGHT / 2))
+        let right = end.min((row + 1) * ROW) - row * ROW;
+        (row < MOST_ROWS).then(|| (LEFT + right * BYTE, top + row * HEIGHT))
     };
-    for span in &ruler.new {
-        let ends = span.elsewhere.and_then(|was| Some((middle(was, old)?, middle(span.start, new)?)));
-        if let Some(((x, y), (to_x, to_y))) = ends {
-            let bend = (y + to_y) / 2;
-            _ = writeln!(
-                out,
-                "<path marker-end=\"url(#tip)\" d=\"M{x} {}C{x} {bend} {to_x} {bend} {to_x} {}\"/>",
-                y + HEIGHT / 2,
-                to_y - HEIGHT / 2
-            );
-        }
+    let ends = ruler.new.iter().filter_map(|span| {
+        let was = span.elsewhere?;
+        let before = ruler.old.iter().find(|old| old.start == was)?;
+        Some((corner((before.start, before.end), old)?, corner((span.start, span.end), new)?))
+    });
+    for (at, ((x, y), (to_x, to_y))) in ends.enumerate() {
+        let lane = LANE * (1 + at as u64 % 7);
+        let (x, to_x, middle) = (x - lane, to_x - lane, u64::midpoint(bottom, new));
+        _ = writeln!(
+            out,
+            "<path marker-end=\"url(#tip)\" d=\"M{x} {}V{bottom}C{x} {middle} {to_x} {middle} {to_x} {new}V{to_y}\"/>",
+            y + HEIGHT
+        );
     }
 }
 
 fn cut(text: &str, width: usize) -> String {
-    match text.chars().count() <= width {
-        true => text.to_owned(),
-        false => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
-    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }

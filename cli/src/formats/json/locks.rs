@@ -119,6 +119,9 @@ struct VerdictJson<'a> {
     from: Option<String>,
     to: Option<String>,
     reason: Option<&'a str>,
+    /// What becomes of its entries, where that is decided: a phrase.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<&'static str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     merge: MergeJson<'a>,
     /// How entries are converted, as far as it was answered: phrases.
@@ -290,6 +293,7 @@ fn comparison(outcome: &Outcome) -> ComparisonJson<'_> {
         from: verdict.from.map(|digest| digest.to_string()),
         to: verdict.to.map(|digest| digest.to_string()),
         reason: verdict.reason.as_deref(),
+        entries: outcome.becomes(verdict),
         merge: merge(&verdict.merge),
         answers: outcome.answers(verdict),
         readings: verdict.misread().map(|reading| reading.sentence(&verdict.map)).collect(),

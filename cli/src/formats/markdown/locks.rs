@@ -44,9 +44,11 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
     let (same, told): (Vec<_>, Vec<_>) = outcome.verdicts().into_iter().partition(|verdict| is_same(outcome, verdict));
     const HEAD: &str = "\n| map | on upgrade | why |\n|---|---|---|\n";
     let row = |verdict: &&Verdict| {
-        let what = match verdict.disposition {
-            Disposition::Refuse => "**refuse**".to_owned(),
-            other => other.to_string(),
+        let what = match outcome.what(verdict) {
+            (Disposition::Refuse, _) => "**refuse**".to_owned(),
+            (Disposition::Swap | Disposition::Drop, Some(becomes)) => format!("**{}**: {becomes}", verdict.disposition),
+            (other, Some(becomes)) => format!("{other}: {becomes}"),
+            (other, None) => other.to_string(),
         };
         format!("| {} | {what} | {} |\n", cell(&code(&verdict.map)), cell(&text(&outcome.why(verdict))))
     };
@@ -137,7 +139,7 @@ fn findings(outcome: &Outcome, out: &mut String) {
     let alone: Vec<_> =
         told.iter().filter(|finding| outcome.comparison.verdict(&finding.map).is_none()).copied().collect();
     if !alone.is_empty() {
-        out.push_str(&table(&alone));
+        out.push_str(&table(&alone, None));
     }
     for verdict in outcome.verdicts() {
         let own: Vec<_> = told.iter().filter(|finding| finding.map == verdict.map).copied().collect();
@@ -145,7 +147,7 @@ fn findings(outcome: &Outcome, out: &mut String) {
         if own.is_empty() && bytes.is_none() {
             continue;
         }
-        let mut content = if own.is_empty() { String::new() } else { table(&own) };
+        let mut content = if own.is_empty() { String::new() } else { table(&own, Some(&verdict.map)) };
         if let Some(bytes) = &bytes {
             let shown = ruler::text(&verdict.map, bytes);
             let fence = "`".repeat(longest_run(&shown).max(2) + 1);
@@ -161,11 +163,12 @@ fn findings(outcome: &Outcome, out: &mut String) {
     }
 }
 
-fn table(findings: &[&Finding]) -> String {
+/// Findings; where all are `of` one map that is named above them, its name is not said again.
+fn table(findings: &[&Finding], of: Option<&str>) -> String {
     let mut out = "\n| finding | where | old | new |\n|---|---|---|---|\n".to_owned();
     for finding in findings {
         let level = match finding.accepted {
-            Some(way) => format!("accepted ({way})"),
+            Some(_) => "accepted".to_owned(),
             None if finding.is_break() => "**break**".to_owned(),
             None => "warning".to_owned(),
         };
@@ -174,11 +177,12 @@ fn table(findings: &[&Finding]) -> String {
             Some((side, Some(place))) => format!("{} at {place}", code(&side)),
             Some((side, None)) => code(&side),
         };
+        let path = finding.path();
         _ = writeln!(
             out,
             "| {level}: {} | {} | {} | {} |",
             code(finding.rule.id),
-            cell(&code(&finding.path())),
+            cell(&code(of.map_or(path.as_str(), |of| path.strip_prefix(&format!("{of}.")).unwrap_or(&path)))),
             cell(&side(finding.old_and_place())),
             cell(&side(finding.new_and_place())),
         );

@@ -1,0 +1,116 @@
+//! What an upgrade does to entries, in words: of each map, and of all of them in one line.
+
+use maplock_layout::map_type::Fate;
+use maplock_layout::{Disposition, Loss, Risk, Verdict};
+
+use crate::outcome::{Outcome, count};
+
+/// Most maps and parts that are named in one line; more are counted.
+const MOST_NAMED: usize = 3;
+
+impl Outcome {
+    /// What an upgrade without breaks gives up.
+    pub(crate) fn what_is_lost(&self) -> String {
+        let maps = || self.comparison.maps.iter();
+        let named = |wanted: &dyn Fn(&Verdict) -> bool| -> Vec<String> {
+            maps().filter(|verdict| wanted(verdict)).map(|verdict| format!("`{}`", verdict.map)).collect()
+        };
+        let lost = named(&Verdict::loses_entries);
+        let misread = named(&|verdict| verdict.misread().any(|reading| reading.risk == Risk::Misread));
+        let evicting = named(&|verdict| verdict.eviction.is_some());
+        let on_condition = |risk: Risk| named(&|verdict| verdict.misread().any(|reading| reading.risk == risk));
+        let (padding, arms) = (on_condition(Risk::Padding), on_condition(Risk::Arm));
+        let (mut parts, mut in_parts) = (Vec::new(), 0);
+        for verdict in maps().filter(|verdict| verdict.disposition == Disposition::Migrate) {
+            let told = self.parts_lost(verdict);
+            in_parts += usize::from(!told.is_empty());
+            parts.extend(told);
+        }
+        if [&lost, &misread, &evicting, &parts, &padding, &arms].map(Vec::len).iter().sum::<usize>() > MOST_NAMED {
+            let counts = [
+                (lost.len(), "is given up", "are given up"),
+                (misread.len(), "is read otherwise than it was written", "are read otherwise than they were written"),
+                (in_parts, "may lose parts of its entries", "may lose parts of their entries"),
+                (evicting.len(), "may lose entries to the kernel", "may lose entries to the kernel"),
+                (padding.len(), "is right where its padding was 0", "are right where their padding was 0"),
+                (
+                    arms.len(),
+                    "is right where a new arm is taken for no old entry",
+                    "are right where a new arm is taken for no old entry",
+                ),
+            ];
+            let counts = counts.into_iter().filter(|(maps, ..)| *maps > 0).enumerate();
+            let counts = counts.map(|(at, (maps, is, are))| {
+                let subject = if at == 0 { count(maps, "map") } else { maps.to_string() };
+                format!("{subject} {}", if maps == 1 { is } else { are })
+            });
+            return format!("{}, as was accepted", counts.collect::<Vec<_>>().join(", "));
+        }
+        let mut told = Vec::new();
+        if !misread.is_empty() {
+            let misread = misread.join(", ");
+            told.push(format!("pinned state of {misread} is read otherwise than it was written, as was accepted"));
+        }
+        if !lost.is_empty() {
+            parts.insert(0, format!("that of {} is given up", lost.join(", ")));
+        }
+        if !parts.is_empty() {
+            if misread.is_empty() {
+                told.push("no pinned state is misread".to_owned());
+            }
+            told.push(parts.join(", "));
+        }
+        if !evicting.is_empty() {
+            told.push(format!("the kernel may drop entries of {}", evicting.join(", ")));
+        }
+        if told.is_empty() {
+            told.push("no pinned state is lost".to_owned());
+        }
+        let conditions =
+            [(padding, "its padding was 0"), (arms, "no program takes the new arm of its union for an old entry")];
+        for (maps, condition) in conditions.into_iter().filter(|(maps, _)| !maps.is_empty()) {
+            told.push(format!("that of {} is right where {condition}", maps.join(", ")));
+        }
+        told.join("; ")
+    }
+
+    /// What a conversion loses of the entries, a phrase each.
+    fn parts_lost(&self, verdict: &Verdict) -> Vec<String> {
+        let loss = Loss::of(&self.steps(verdict));
+        let mut told = loss.words(&verdict.map);
+        told.extend(
+            loss.may_meet.then(|| format!("entries of `{}` whose keys become one are put together", verdict.map)),
+        );
+        told
+    }
+
+    /// What becomes of a map's entries: a phrase. `None` where there are none, nobody has decided, or only the reason tells.
+    pub(crate) fn becomes(&self, verdict: &Verdict) -> Option<&'static str> {
+        let is_misread = || verdict.misread().any(|reading| reading.risk == Risk::Misread);
+        let told = match verdict.disposition {
+            Disposition::Create | Disposition::Refuse => return None,
+            Disposition::Swap | Disposition::Drop if verdict.loses_entries() => "its entries are given up",
+            Disposition::Swap | Disposition::Drop => return None,
+            Disposition::Reuse if is_misread() => "its entries stay, and are read otherwise than they were written",
+            Disposition::Reuse => "its entries stay",
+            Disposition::Grow => "every entry is copied",
+            Disposition::Migrate if verdict.fate == Fate::Carried => "every entry is copied",
+            Disposition::Migrate => {
+                let loss = Loss::of(&self.steps(verdict));
+                match (loss.by_hand, loss.may_meet, loss.is_nothing()) {
+                    (true, ..) => "the daemon's code converts its entries",
+                    (_, true, _) => "its entries are converted, and those whose keys become one are put together",
+                    (_, _, false) => "its entries are converted, and may lose parts",
+                    (_, _, true) => "every entry is converted",
+                }
+            }
+        };
+        Some(told)
+    }
+
+    /// The disposition of a map, with what becomes of its entries where an answer decided that, or where they are lost.
+    pub(crate) fn what(&self, verdict: &Verdict) -> (Disposition, Option<&'static str>) {
+        let is_decided = self.accepted(verdict).is_some() || verdict.loses_entries();
+        (verdict.disposition, self.becomes(verdict).filter(|_| is_decided))
+    }
+}
