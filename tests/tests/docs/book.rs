@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use super::toolchain;
 
@@ -57,6 +58,8 @@ fn every_link_of_the_pages_leads_somewhere() {
         for link in links(&text).iter().filter(|link| !link.contains("://")) {
             let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = if path.is_empty() { page.clone().into() } else { folder.join(path) };
+            // What is not a page is not in a book that was built.
+            assert!(!page.starts_with("docs/") || !link.starts_with("../"), "{page}: {link} leads out of the book");
             assert!(toolchain::root().join(&target).exists(), "{page}: {link} leads nowhere");
             if !anchor.is_empty() {
                 let there = anchors(&fs::read_to_string(toolchain::root().join(&target)).unwrap());
@@ -66,6 +69,74 @@ fn every_link_of_the_pages_leads_somewhere() {
         }
     }
     assert!(checked > 100, "{checked} links");
+}
+
+/// What stands in backticks within the lines of a page, outside of its blocks.
+fn code(text: &str) -> Vec<String> {
+    let mut is_block = false;
+    let lines = text.lines().filter(|line| {
+        is_block ^= line.starts_with("```");
+        !is_block
+    });
+    lines.flat_map(|line| line.split('`').skip(1).step_by(2).map(str::to_owned)).collect()
+}
+
+#[test]
+fn every_file_of_the_repository_that_a_page_names_is_there() {
+    let mut checked = 0;
+    for page in pages() {
+        let code = code(&fs::read_to_string(toolchain::root().join("docs").join(&page)).unwrap());
+        let words = code.iter().flat_map(|code| code.split_whitespace());
+        for path in words.filter(|word| word.starts_with("deploy/") || word.starts_with("tests/")) {
+            assert!(toolchain::root().join(path).exists(), "docs/{page}: there is no {path}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 10, "{checked} files");
+}
+
+/// The words of a text that begin with a prefix: names of variables.
+fn variables(text: &str) -> BTreeSet<String> {
+    let is_of_name = |sign: char| sign.is_ascii_uppercase() || sign == '_';
+    let words = text.split(|sign| !is_of_name(sign)).filter(|word| word.starts_with("MAPLOCK_"));
+    words.map(str::to_owned).collect()
+}
+
+#[test]
+fn one_page_has_every_variable_of_the_environment_and_every_exit_code() {
+    let page = fs::read_to_string(toolchain::root().join("docs/exit-codes.md")).unwrap();
+    let folders = ["layout/src", "codegen/src", "macros/src", "runtime/src", "harness/src", "cli/src"];
+    let files = folders.iter().flat_map(|folder| toolchain::files(&toolchain::root().join(folder), ".rs"));
+    let used: BTreeSet<String> = files
+        .flat_map(|file| {
+            let source = fs::read_to_string(file).unwrap();
+            let texts: Vec<String> = source.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+            texts.into_iter().filter(|text| variables(text).contains(text)).collect::<Vec<_>>()
+        })
+        .collect();
+    assert!(used.len() > 8, "{used:?}");
+    assert_eq!(variables(&page), used, "docs/exit-codes.md has the variables of the code");
+
+    // Those of `Ended`, and clap's own.
+    let source = fs::read_to_string(toolchain::root().join("cli/src/lib.rs")).unwrap();
+    let told = source.split_once("pub enum Ended {").unwrap().1.split_once('}').unwrap().0;
+    let told = told.lines().filter_map(|line| line.trim().strip_prefix("/// ")?.split_once(": "));
+    let codes: BTreeSet<&str> = told.map(|(code, _)| code).chain(["2"]).collect();
+    let first = page.split("| exit code | meaning |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let rows = first.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next());
+    assert_eq!(rows.collect::<BTreeSet<_>>(), codes);
+
+    let commands = page.split("| command | ends with 100 if |").nth(1).unwrap().split("\n\n").next().unwrap();
+    let commands: Vec<String> = commands.lines().filter_map(|row| row.split(" | ").next()).flat_map(code).collect();
+    assert!(commands.len() > 12, "{commands:?}");
+    for command in &commands {
+        let (program, words) =
+            command.split_once(' ').filter(|(first, _)| *first == "maplock").unwrap_or(("", command));
+        let program = if program.is_empty() { "cargo-maplock" } else { program };
+        let verb = words.split(' ').next().unwrap();
+        let help = Command::new(toolchain::built("cargo-maplock", program)).args([verb, "--help"]).output().unwrap();
+        assert!(help.status.success(), "`{command}` is no command");
+    }
 }
 
 #[test]
