@@ -314,6 +314,17 @@ mod tests {
     }
 
     #[test]
+    fn a_ring_is_rounded_by_the_pages_of_its_machine() {
+        for (page_size, of_kernel) in [(4 << 10, 8 << 10), (16 << 10, 16 << 10), (64 << 10, 64 << 10)] {
+            let node = Node { page_size, ..NODE };
+            let declared = MapDef { name: "m".to_owned(), ..def(T::RINGBUF, 0, 0, 5000, 0) };
+            let observed = |max_entries| MapDef { max_entries, ..declared.clone() };
+            assert_eq!(normalise(&observed(of_kernel), &declared, node), declared, "pages of {page_size}");
+            assert_ne!(normalise(&observed(of_kernel * 2), &declared, node), declared, "pages of {page_size}");
+        }
+    }
+
+    #[test]
     fn each_quirk_is_needed_and_has_a_pair() {
         for (name, declared, observed) in pairs() {
             let others = QUIRKS.iter().filter(|quirk| quirk.name != name);

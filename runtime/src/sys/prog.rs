@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
 use super::btf::Btf;
+use super::insn::Insn;
 use super::named::Named;
 use super::syscall::{Cmd, addr, bpf, bpf_fd, fd_by_id, name_of, next_id, object_info, object_name, raw};
 
@@ -238,19 +239,9 @@ impl Prog {
 pub fn has_atomic_fetch() -> bool {
     static HAS: OnceLock<bool> = OnceLock::new();
     // r0 = 0; *(u64 *)(r10 - 8) = r0; r0 = fetch_add(r10 - 8, r0); r0 = 0; exit
-    let insn = |code: u8, registers: [u64; 2], off: i16, imm: u32| {
-        let [dst, src] = if cfg!(target_endian = "little") { registers } else { [registers[1], registers[0]] };
-        let [one, other] = off.to_ne_bytes();
-        let [a, b, c, d] = imm.to_ne_bytes();
-        u64::from_ne_bytes([code, (dst | src << 4) as u8, one, other, a, b, c, d])
-    };
-    let insns = [
-        insn(0xb7, [0, 0], 0, 0),
-        insn(0x7b, [10, 0], -8, 0),
-        insn(0xdb, [10, 0], -8, 1),
-        insn(0xb7, [0, 0], 0, 0),
-        insn(0x95, [0, 0], 0, 0),
-    ];
+    let insn = |code, dst, off, imm| Insn { code, dst, src: 0, off, imm }.word();
+    let insns =
+        [insn(0xb7, 0, 0, 0), insn(0x7b, 10, -8, 0), insn(0xdb, 10, -8, 1), insn(0xb7, 0, 0, 0), insn(0x95, 0, 0, 0)];
     *HAS.get_or_init(|| {
         const BPF_PROG_TYPE_SOCKET_FILTER: u32 = 1;
         let new = NewProg {

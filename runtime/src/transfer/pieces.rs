@@ -295,7 +295,10 @@ mod tests {
     fn a_signed_count_goes_below_nothing() {
         for (width, signed) in [(4_u32, true), (8, true), (8, false)] {
             let pieces = Pieces::cut(width, &[Sum { offset: 0, width, signed }], 8, None);
-            let bytes = |number: i64| number.to_le_bytes()[..width as usize].to_vec();
+            let bytes = |number: i64| match width {
+                4 => (number as i32).to_ne_bytes().to_vec(),
+                _ => number.to_ne_bytes().to_vec(),
+            };
             let settles = |to: i64, more: i64, less: i64| {
                 let mut to = bytes(to);
                 let added = pieces.add_differences(&mut to, &bytes(more), Some(&bytes(less)));

@@ -24,6 +24,8 @@ mod drive;
 #[cfg(test)]
 pub(super) mod emitted;
 mod entries;
+#[cfg(test)]
+mod interpreted;
 pub mod migrate;
 mod parts;
 mod programs;

@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use crate::sys::consts;
-use crate::sys::{Btf, Map, NewProg, Prog};
+use crate::sys::{Btf, Insn, Map, NewProg, Prog};
 
 /// A register. `R0` is the result, `R1` to `R5` are arguments that a call spoils, `R6` to `R9` are kept, `R10` is the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,9 @@ impl If {
     }
 }
 
+/// The first half of an instruction with a number of 64 bits.
+pub(in crate::transfer) const WIDE: u8 = 0x18;
+
 /// Helpers of the kernel, by their numbers in `enum bpf_func_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transfer) enum Helper {
@@ -129,7 +132,7 @@ pub(in crate::transfer) struct Label(usize);
 /// A program under construction. Its first function starts with its first instruction.
 #[derive(Debug, Default)]
 pub(in crate::transfer) struct Asm {
-    insns: Vec<u64>,
+    insns: Vec<Insn>,
     places: Vec<Option<usize>>,
     jumps: Vec<(usize, Label)>,
     callbacks: Vec<(usize, Label)>,
@@ -140,20 +143,14 @@ pub(in crate::transfer) struct Asm {
 /// A function that comes behind all that is emitted before it is known where that ends. Places are those in it.
 #[derive(Debug, Default)]
 struct Function {
-    insns: Vec<u64>,
+    insns: Vec<Insn>,
     labels: Vec<(usize, usize)>,
     jumps: Vec<(usize, Label)>,
 }
 
-fn insn(code: u8, dst: Reg, src: u8, off: i16, imm: i32) -> u64 {
-    let (dst, src) = if cfg!(target_endian = "little") { (dst as u8, src << 4) } else { ((dst as u8) << 4, src) };
-    let ([off0, off1], [imm0, imm1, imm2, imm3]) = (off.to_ne_bytes(), imm.to_ne_bytes());
-    u64::from_ne_bytes([code, dst | src, off0, off1, imm0, imm1, imm2, imm3])
-}
-
 impl Asm {
     fn push(&mut self, code: u8, dst: Reg, src: Reg, off: i16, imm: i32) {
-        self.insns.push(insn(code, dst, src as u8, off, imm));
+        self.insns.push(Insn { code, dst: dst as u8, src: src as u8, off, imm });
     }
 
     /// A label whose place is still to be bound.
@@ -175,8 +172,7 @@ impl Asm {
     /// True where the next instruction is reached: by the one before it, or by a jump.
     pub(in crate::transfer) fn is_reached(&self) -> bool {
         const JA: u8 = 0x05;
-        self.insns.last().is_none_or(|insn| insn.to_ne_bytes()[0] != JA)
-            || self.places.contains(&Some(self.insns.len()))
+        self.insns.last().is_none_or(|insn| insn.code != JA) || self.places.contains(&Some(self.insns.len()))
     }
 
     /// Another function starts here, at that label.
@@ -330,8 +326,8 @@ impl Asm {
     }
 
     fn wide(&mut self, dst: Reg, kind: u8, low: i32, high: i32) {
-        self.insns.push(insn(0x18, dst, kind, 0, low));
-        self.insns.push(insn(0, Reg::R0, 0, 0, high));
+        self.insns.push(Insn { code: WIDE, dst: dst as u8, src: kind, off: 0, imm: low });
+        self.insns.push(Insn { code: 0, dst: 0, src: 0, off: 0, imm: high });
     }
 
     /// `dst` is the map (`BPF_PSEUDO_MAP_FD`).
@@ -369,16 +365,11 @@ impl Asm {
         }
         for (at, label) in std::mem::take(&mut self.jumps) {
             let distance = self.place(label)? - at as i64 - 1;
-            let off = i16::try_from(distance).map_err(|_| io::Error::other("the program is too long for its jumps"))?;
-            let mut bytes = self.insns[at].to_ne_bytes();
-            bytes[2..4].copy_from_slice(&off.to_ne_bytes());
-            self.insns[at] = u64::from_ne_bytes(bytes);
+            self.insns[at].off =
+                i16::try_from(distance).map_err(|_| io::Error::other("the program is too long for its jumps"))?;
         }
         for (at, label) in std::mem::take(&mut self.callbacks) {
-            let distance = i32::try_from(self.place(label)? - at as i64 - 1).map_err(io::Error::other)?;
-            let mut bytes = self.insns[at].to_ne_bytes();
-            bytes[4..8].copy_from_slice(&distance.to_ne_bytes());
-            self.insns[at] = u64::from_ne_bytes(bytes);
+            self.insns[at].imm = i32::try_from(self.place(label)? - at as i64 - 1).map_err(io::Error::other)?;
         }
         Ok(Code { name, kind, insns: self.insns, functions: self.functions })
     }
@@ -389,7 +380,7 @@ impl Asm {
 pub(in crate::transfer) struct Code {
     name: &'static str,
     kind: Kind,
-    pub(in crate::transfer) insns: Vec<u64>,
+    pub(in crate::transfer) insns: Vec<Insn>,
     /// Where each function but the first starts.
     functions: Vec<usize>,
 }
@@ -401,6 +392,7 @@ impl Code {
     /// The kernel's.
     pub(in crate::transfer) fn load(self) -> io::Result<Prog> {
         let btf = if self.functions.is_empty() { None } else { Some(Btf::load(&functions_btf())?) };
+        let insns: Vec<u64> = self.insns.iter().map(|insn| insn.word()).collect();
         // Type 3 is `maplock`, a static function: callbacks must be static, and one type serves them all.
         let starts = std::iter::once(0).chain(self.functions.iter().copied());
         let functions: Vec<[u32; 2]> = starts.map(|at| [u32::try_from(at).unwrap_or(u32::MAX), 3]).collect();
@@ -414,7 +406,7 @@ impl Code {
             prog_type,
             expected_attach_type,
             name: self.name,
-            insns: &self.insns,
+            insns: &insns,
             flags: 0,
             functions: btf.as_ref().map(|btf| (btf, &functions[..])),
             attach_btf_id,
