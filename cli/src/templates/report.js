@@ -1,7 +1,23 @@
 (() => {
   const search = document.getElementById("search"), found = document.getElementById("found");
-  const items = [...document.querySelectorAll(".item")].map(item => [item, item.textContent.toLowerCase()]);
+  // A picture is text until its map is unfolded, and is searched as such, without its marks.
+  const draw = item => {
+    for (const picture of item.querySelectorAll("noscript")) {
+      picture.outerHTML = picture.textContent;
+    }
+  };
+  const told = item => {
+    const text = [item.textContent.toLowerCase()];
+    for (const picture of item.querySelectorAll("noscript")) {
+      text[0] = text[0].replace(picture.textContent.toLowerCase(), "");
+      text.push(picture.textContent.toLowerCase().replace(/<[^>]*>/g, " "));
+    }
+    return text.join(" ");
+  };
+  // Made where somebody searches: of many maps, it takes a moment.
+  let items;
   search.addEventListener("input", () => {
+    items ??= [...document.querySelectorAll(".item")].map(item => [item, told(item)]);
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     let count = 0;
     for (const [item, text] of items) {
@@ -11,6 +27,7 @@
     }
     found.textContent = words.length ? `${count} found` : "";
   });
+  addEventListener("toggle", event => { if (event.target.open) draw(event.target); }, true);
   const open = () => {
     const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (target && target.tagName === "DETAILS") { target.hidden = false; target.open = true; }

@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 #[cfg(target_os = "linux")]
+pub(crate) mod browser;
+#[cfg(target_os = "linux")]
 pub(crate) mod node;
 
 use std::fmt::Write as _;
