@@ -98,7 +98,7 @@ type Way = fn(&Map, &Map);
 
 fn copies(entries: u32) {
     println!(
-        "\n{entries} entries of 8 (arrays: 4) and 64 bytes, ns an entry: time that passed (least), CPU time (median)\n"
+        "\n{entries} entries of 8 (arrays: 4) and 64 bytes, ns an entry: elapsed time (least), CPU time (median)\n"
     );
     println!("| type | | one by one | batches of 4096 | maplock | one by one / maplock | batches / maplock |");
     println!("|---|---|---:|---:|---:|---:|---:|");
@@ -119,7 +119,7 @@ fn copies(entries: u32) {
         }
         let passed = passed.map(|times| times.into_iter().fold(f64::MAX, f64::min));
         let cpu = cpu.map(|times| median(times.into_iter()));
-        for (name, [one, batch, ours, on_one]) in [("passed", passed), ("CPU", cpu)] {
+        for (name, [one, batch, ours, on_one]) in [("elapsed", passed), ("CPU", cpu)] {
             println!(
                 "| {map_type} | {name} | {one:.0} | {batch:.0} | {ours:.1} | {:.1} | {:.1} |",
                 one / ours,
