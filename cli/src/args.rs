@@ -12,7 +12,8 @@ use maplock_layout::rehearsal::RANDOM;
 use maplock_layout::rules::Rule;
 
 pub(crate) use reviewing::{
-    Addition, Described, LayoutArgs, MatrixArgs, MergeDriverArgs, ReportArgs, ReviewArgs, SchemaArgs,
+    Addition, CompletionsArgs, Described, LayoutArgs, ManArgs, MatrixArgs, MergeDriverArgs, ReportArgs, ReviewArgs,
+    SchemaArgs,
 };
 
 use crate::answers::ConvertArgs;
@@ -50,6 +51,10 @@ pub(crate) struct Printing {
     // Behind a verb's own options, however many verbs there are.
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", display_order = 900)]
     pub(crate) color: When,
+
+    /// Print only errors and findings that fail; the exit code says the rest. A format for programs is written whole
+    #[arg(short, long, global = true, display_order = 901)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,6 +87,10 @@ pub(crate) enum Verb {
     Report(ReportArgs),
     /// Print the JSON schema of maps.lock or maplock.toml, for editors
     Schema(SchemaArgs),
+    /// Print what completes command lines of this program in a shell
+    Completions(CompletionsArgs),
+    /// Write the pages of the manual, one for each command
+    Man(ManArgs),
     /// Merge what two branches made of a maps.lock: for git to run
     MergeDriver(MergeDriverArgs),
 }
@@ -100,9 +109,13 @@ impl Verb {
             Self::Explain(args) => args.message_format,
             Self::Rules(args) => args.message_format,
             Self::Matrix(args) => args.message_format,
-            Self::Layout(_) | Self::Review(_) | Self::Report(_) | Self::Schema(_) | Self::MergeDriver(_) => {
-                formats::named(formats::DEFAULT)
-            }
+            Self::Layout(_)
+            | Self::Review(_)
+            | Self::Report(_)
+            | Self::Schema(_)
+            | Self::Completions(_)
+            | Self::Man(_)
+            | Self::MergeDriver(_) => formats::named(formats::DEFAULT),
         }
     }
 
@@ -116,6 +129,8 @@ impl Verb {
             | Self::Explain(_)
             | Self::Rules(_)
             | Self::Schema(_)
+            | Self::Completions(_)
+            | Self::Man(_)
             | Self::Layout(_) => Undone::Told,
         }
     }

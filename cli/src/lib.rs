@@ -24,6 +24,7 @@ mod node;
 mod observed;
 mod outcome;
 mod programs;
+mod progress;
 mod project;
 mod ranking;
 mod terminal;
@@ -75,18 +76,28 @@ struct Said {
     fails: bool,
     /// What could not be done, beside all else; the text says so too.
     undone: Vec<Error>,
+    /// True where the text is for programs: it is never left out or changed.
+    is_document: bool,
 }
 
 impl Said {
     fn well(text: String) -> Self {
-        Self { text, fails: false, undone: Vec::new() }
+        Self::new(text, false, Vec::new())
+    }
+
+    fn document(text: String) -> Self {
+        Self { is_document: true, ..Self::well(text) }
+    }
+
+    fn new(text: String, fails: bool, undone: Vec<Error>) -> Self {
+        Self { text, fails, undone, is_document: false }
     }
 
     /// What became of locks.
     fn of(outcomes: Vec<Outcome>, format: &Format) -> Result<Self, Error> {
         let text = format.tell(&outcomes[..])?;
         let fails = outcomes.iter().any(Outcome::fails);
-        Ok(Self { text, fails, undone: outcomes.into_iter().filter_map(Outcome::into_undone).collect() })
+        Ok(Self::new(text, fails, outcomes.into_iter().filter_map(Outcome::into_undone).collect()))
     }
 }
 
@@ -107,18 +118,23 @@ fn without_plugin_name(args: impl Iterator<Item = OsString>) -> impl Iterator<It
 #[must_use]
 pub fn main(cli: &Cli) -> Ended {
     terminal::choose(cli.printing);
-    end(run(&cli.verb), Some((cli.verb.message_format(), cli.verb.undone())))
+    end(run(&cli.verb), cli.verb.message_format(), Some(cli.verb.undone()))
 }
 
-/// Prints what a verb has to say. What could not be done is told on stderr, and on stdout in a format that is read by programs.
-fn end(said: Result<Said, Error>, failing: Option<(&Format, Undone)>) -> Ended {
+/// Prints what a verb has to say. What could not be done is told on stderr; on stdout too if `undone` says what that is, in a format that
+/// is read by programs.
+fn end(said: Result<Said, Error>, format: &Format, undone: Option<Undone>) -> Ended {
     // A document for programs has no commands to type, and is kept as it is.
-    let is_text = failing.is_none_or(|(format, _)| format.is_text);
-    let written = |text: &str| {
+    let written = |text: &str, is_text: bool| {
         let text = if is_text { called::named(text) } else { text.to_owned() };
         terminal::result(&text).map_err(|error| Error::new("could not write to stdout").because(error))
     };
-    match said.and_then(|said| written(&said.text).map(|()| said)) {
+    let print = |said: Said| {
+        let is_left_out = format.is_left_out() && !said.fails && !said.is_document;
+        let text = if is_left_out { "" } else { &said.text };
+        written(text, format.is_text && !said.is_document).map(|()| said)
+    };
+    match said.and_then(print) {
         Ok(Said { fails, undone, .. }) if undone.is_empty() => {
             if fails {
                 Ended::WithFindings
@@ -131,13 +147,12 @@ fn end(said: Result<Said, Error>, failing: Option<(&Format, Undone)>) -> Ended {
             Ended::Incomplete
         }
         Err(error) => {
-            let told =
-                failing.and_then(|(format, undone)| format.failed.map(|form| form(&Failure { undone, error: &error })));
-            if let Some(Err(error)) = told.map(|text| text.and_then(|text| written(&text))) {
+            let told = undone.and_then(|undone| format.failed.map(|form| form(&Failure { undone, error: &error })));
+            if let Some(Err(error)) = told.map(|text| text.and_then(|text| written(&text, format.is_text))) {
                 terminal::error(&error);
             }
             terminal::error(&error);
-            if let Some((_, undone @ Undone::Compared)) = failing {
+            if let Some(undone @ Undone::Compared) = undone {
                 terminal::note(undone.words());
             }
             Ended::Incomplete
@@ -161,6 +176,8 @@ fn run(verb: &Verb) -> Result<Said, Error> {
         Verb::Review(args) => verbs::review::run(args),
         Verb::Report(args) => verbs::report::run(args),
         Verb::Schema(args) => verbs::schema::run(args),
+        Verb::Completions(args) => verbs::manual::completions(args),
+        Verb::Man(args) => verbs::manual::pages(args),
         Verb::MergeDriver(args) => verbs::merge_driver::run(args),
     }
 }

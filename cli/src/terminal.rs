@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
@@ -18,7 +19,11 @@ pub(crate) const BAD: Style = AnsiColor::BrightRed.on_default().bold();
 pub(crate) const CAUTION: Style = AnsiColor::Yellow.on_default().bold();
 const HELP: Style = AnsiColor::BrightCyan.on_default().bold();
 
+/// Whether only what fails is told.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
 pub(crate) fn choose(printing: Printing) {
+    QUIET.store(printing.quiet, Ordering::Relaxed);
     match printing.color {
         // The environment may have its say: NO_COLOR, CLICOLOR_FORCE.
         When::Auto => {}
@@ -90,16 +95,22 @@ pub(crate) fn why(error: &Error) -> String {
     text
 }
 
-/// A line for somebody who waits; nothing in a log.
-pub(crate) fn progress(text: &str) {
-    if io::stderr().is_terminal() {
-        stderr(&format!("{GOOD}{text}{GOOD:#}\n"));
-    }
+/// Whether only what fails is told.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
+
+/// Whether somebody waits who wants to see how far it is. A machine that builds has a terminal now and then, and nobody at it.
+pub(crate) fn is_watched() -> bool {
+    let is_ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty() && ci != "false");
+    !is_quiet() && !is_ci && io::stderr().is_terminal()
 }
 
 /// What cargo says while it waits, in a log too.
 pub(crate) fn waits(line: &str) {
-    stderr(&format!("{line}\n"));
+    if !is_quiet() {
+        stderr(&format!("{line}\n"));
+    }
 }
 
 fn stderr(text: &str) {

@@ -33,7 +33,7 @@ fn groups() -> Vec<Group> {
 }
 
 /// The whole command line.
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     const ABOUT: &str = "Keeps maps.lock, the lockfile for the layout of pinned eBPF maps; on a node, shows pins, plans upgrades and takes them back";
     let root = Printing::augment_args(Command::new("maplock").version(env!("CARGO_PKG_VERSION")).about(ABOUT));
     let groups = groups();
@@ -43,7 +43,8 @@ Exit codes: 0 nothing is wrong, 100 findings that fail, 101 could not complete, 
 The gate needs neither Cargo nor root: name the objects and the lock by `--object FILE.. --lock FILE`, or in a maplock.toml.
 On a node, all but fleet need CAP_BPF, to open pins. To read BTF by its id, they need CAP_SYS_ADMIN: for pins that maplock
 did not make, and to show types.";
-    root.subcommands(groups.into_iter().flat_map(|(_, verbs)| verbs))
+    let verbs = groups.into_iter().flat_map(|(_, verbs)| verbs);
+    root.subcommands(verbs.enumerate().map(|(place, verb)| verb.display_order(place)))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .help_template(format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n{help}{{options}}{{after-help}}"))
@@ -141,9 +142,10 @@ mod either {
             }
             Ok(None) => {
                 let InspectArgs { paths: objects, input, message_format, .. } = args;
-                end(verbs::inspect::run(&args::InspectArgs { objects, input, message_format }), None)
+                let args = args::InspectArgs { objects, input, message_format };
+                end(verbs::inspect::run(&args), message_format, None)
             }
-            Err(error) => end(Err(error), None),
+            Err(error) => end(Err(error), args.message_format, None),
         }
     }
 

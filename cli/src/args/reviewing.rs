@@ -58,6 +58,24 @@ pub(crate) struct SchemaArgs {
     pub(crate) of: Described,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+In bash, for this shell: `source <(maplock completions bash)`. For all: into ~/.local/share/bash-completion/completions/maplock.
+Cargo asks no plugin for completions: those of the plugin are for `cargo-maplock`, as a command of its own.")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "To look at one without installing it: `man -l DIR/maplock-check.1`.")]
+pub(crate) struct ManArgs {
+    /// The directory that gets them, such as /usr/local/share/man/man1
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
 /// What a schema is of.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Described {

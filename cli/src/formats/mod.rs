@@ -22,6 +22,7 @@ use crate::error::Error;
 #[cfg(target_os = "linux")]
 use crate::node;
 use crate::outcome::Outcome;
+use crate::terminal;
 use crate::undone::Failure;
 use crate::verbs::inspect::Objects;
 use crate::verbs::matrix::Matrix;
@@ -228,6 +229,11 @@ impl Format {
             tried: None,
         },
     };
+
+    /// True where nothing is told of what does not fail, as was asked for; a text that somebody chose for others is whole.
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.name == DEFAULT && terminal::is_quiet()
+    }
 
     /// What a verb found, as text.
     pub(crate) fn tell<T: Subject + ?Sized>(&self, subject: &T) -> Result<String, Error> {

@@ -42,6 +42,23 @@ pub(crate) enum Verb {
     Fleet(FleetArgs),
 }
 
+impl Verb {
+    /// How it is told.
+    pub(super) const fn message_format(&self) -> &'static Format {
+        match self {
+            Self::Plan(args) => args.message_format,
+            Self::Inspect(args) => args.message_format,
+            Self::Dump(args) => args.message_format,
+            Self::Rollback(args) => args.message_format,
+            Self::Confirm(args) => args.message_format,
+            Self::Recover(args) => args.message_format,
+            Self::TestUpgrade(args) => args.message_format,
+            Self::Watch(args) => args.message_format,
+            Self::Fleet(args) => args.message_format,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DumpArgs {
     /// The pin of a map

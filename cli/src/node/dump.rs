@@ -53,6 +53,9 @@ pub(super) fn run(args: &DumpArgs) -> Result<Said, Error> {
     let observed = inspect::observe(&args.pin, &map, dir.as_ref(), &mut Layouts::default());
     let observed = observed.map_err(|error| failed().because(error))?;
     let pinned = Pinned { def: observed.def };
+    if args.message_format.is_left_out() {
+        return Ok(Said::well(String::new()));
+    }
     let piece = args.message_format.entries();
     let mut out = io::BufWriter::new(io::stdout().lock());
     match print(&map, args.limit, |of| piece(&pinned, of), &mut out).and_then(|()| out.flush()) {

@@ -20,7 +20,7 @@ pub(super) fn run(args: &FleetArgs) -> Result<Said, Error> {
     let text = args.message_format.tell(&fleet)?;
     let fails = fleet.nodes.iter().any(Node::is_held_back);
     let undone = fleet.nodes.into_iter().filter_map(|node| node.unread).collect();
-    Ok(Said { text, fails, undone })
+    Ok(Said::new(text, fails, undone))
 }
 
 impl Fleet {

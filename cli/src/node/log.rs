@@ -9,11 +9,12 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::terminal::{BOLD, CAUTION, DIM};
+use crate::terminal::{self, BOLD, CAUTION, DIM};
 
 /// Warnings, and with `verbose` what is decided and done.
 pub(super) fn to_stderr(verbose: u8) {
     let level = match verbose {
+        0 if terminal::is_quiet() => Level::ERROR,
         0 => Level::WARN,
         1 => Level::INFO,
         _ => Level::DEBUG,

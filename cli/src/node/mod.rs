@@ -38,10 +38,7 @@ use crate::undone::Undone;
 pub(crate) fn run(verb: &Verb, tracing: Tracing) -> Ended {
     log::to_stderr(tracing.verbose);
     // Others tell on stderr alone: of what a roll-back or a dump did before it failed, nothing is claimed.
-    let failing = match verb {
-        Verb::Plan(args) => Some((args.message_format, Undone::Told)),
-        _ => None,
-    };
+    let undone = matches!(verb, Verb::Plan(_)).then_some(Undone::Told);
     let said = match verb {
         Verb::TestUpgrade(args) => match test_upgrade::run(args) {
             Ok(said) => Ok(said),
@@ -61,7 +58,7 @@ pub(crate) fn run(verb: &Verb, tracing: Tracing) -> Ended {
         Verb::Recover(args) => recover::run(args),
         Verb::Fleet(args) => fleet::run(args),
     };
-    crate::end(said, failing)
+    crate::end(said, verb.message_format(), undone)
 }
 
 /// That there are no pins at all where somebody says that there are some.

@@ -56,7 +56,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<Said, Error> {
     let asking = Asking { args, spec: &spec };
     let plan = asking.plan(&policies)?;
     let told = asking.told(plan, &policies, text)?;
-    Ok(Said { text: args.message_format.tell(&told)?, fails: told.fails(), undone: Vec::new() })
+    Ok(Said::new(args.message_format.tell(&told)?, told.fails(), Vec::new()))
 }
 
 impl Foreseen {

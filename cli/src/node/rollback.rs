@@ -1,7 +1,7 @@
 //! `maplock rollback`: back to a kept generation.
 
 use std::collections::BTreeMap;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,9 +13,9 @@ use tempfile::NamedTempFile;
 
 use super::args::RollbackArgs;
 use super::failed;
-use crate::Said;
 use crate::error::Error;
 use crate::project::parent;
+use crate::{Said, terminal};
 
 /// What a roll-back did.
 pub(crate) struct Returned {
@@ -59,7 +59,7 @@ impl Bars {
 
         let mut bars = Self::default();
         // What can't be looked at can't be rolled back either, and that is said there.
-        if let (true, Ok(mut found)) = (io::stderr().is_terminal(), generations(dir)) {
+        if let (true, Ok(mut found)) = (terminal::is_watched(), generations(dir)) {
             found.live.count_entries(|map| maplock::internals::transfer::count(map, COUNTING));
             let maps = found.live.maps.into_iter();
             bars.totals = maps.filter_map(|(name, map)| Some((name, map.observed.entries?))).collect();
@@ -98,7 +98,8 @@ fn bar(map: &str, total: Option<u64>) -> ProgressBar {
         None => "{prefix} {spinner} {human_pos} entries, {elapsed}",
     };
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+    let target = if terminal::is_watched() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+    let bar = ProgressBar::with_draw_target(total, target);
     bar.with_style(style.progress_chars("=> ")).with_prefix(map.to_owned())
 }
 

@@ -1,6 +1,5 @@
 //! `maplock test-upgrade`: an upgrade, tried on this kernel.
 
-use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +13,8 @@ use super::args::{PolicyArgs, seconds};
 use crate::Said;
 use crate::error::Error;
 use crate::formats::{self, Format};
-use crate::{called, project, terminal};
+use crate::progress::Waiting;
+use crate::{called, project};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -111,7 +111,7 @@ pub(super) fn run(args: &TestUpgradeArgs) -> Result<Said, Undone> {
     let temporary = tempfile::Builder::new().prefix("maplock-test-upgrade-").tempdir();
     let temporary = temporary.map_err(|error| Error::new("could not make a directory for logs").because(error))?;
     let seed = args.seed.unwrap_or_else(|| u64::from(std::process::id()));
-    let is_seen = io::stderr().is_terminal();
+    let waiting = Waiting::at("test-upgrade");
     let stop = Arc::clone(&signal);
     let test = TestUpgrade::new(&args.old, &args.new, &args.with)
         .kills(args.kills)
@@ -122,11 +122,7 @@ pub(super) fn run(args: &TestUpgradeArgs) -> Result<Said, Undone> {
         .policies(args.policy.policies())
         .logs(args.logs.as_deref().unwrap_or(temporary.path()))
         .stop(move || stop.load(Ordering::Relaxed) != 0)
-        .progress(move |phase| {
-            if is_seen {
-                terminal::note(phase);
-            }
-        });
+        .progress(move |phase| waiting.step(0, phase));
     let test = args.except.iter().fold(test, TestUpgrade::except);
     let test = args.setup.iter().fold(test, TestUpgrade::setup);
     let test = if args.host_network { test.in_this_network() } else { test };
@@ -137,7 +133,7 @@ pub(super) fn run(args: &TestUpgradeArgs) -> Result<Said, Undone> {
     let (fails, logs) = (outcome.fails(), args.logs.clone());
     let logs = if fails { logs.or_else(|| Some(temporary.keep())) } else { logs };
     let tried = Tried { outcome, again: again(args, seed), logs };
-    Ok(Said { text: args.message_format.tell(&tried)?, fails, undone: Vec::new() })
+    Ok(Said::new(args.message_format.tell(&tried)?, fails, Vec::new()))
 }
 
 /// This command line once more, with the same kills.

@@ -56,8 +56,9 @@ impl Watching<'_> {
     fn tell(&self) -> Result<Option<Ended>, Error> {
         let Self { args, watch, .. } = self;
         let live = Live { dir: watch.dir().to_owned(), generation: watch.generation() };
+        let told = if args.message_format.is_left_out() { String::new() } else { (args.message_format.live())(&live) };
         let mut out = io::stdout().lock();
-        let written = out.write_all((args.message_format.live())(&live).as_bytes()).and_then(|()| out.flush());
+        let written = out.write_all(told.as_bytes()).and_then(|()| out.flush());
         drop(out);
         match written {
             // Whoever reads has seen enough.

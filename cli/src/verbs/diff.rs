@@ -43,7 +43,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
     demand_decisions(&mut outcome.comparison);
     notes.extend(programs::note(&old.lock, &new.lock));
     (outcome.old, outcome.new, outcome.inputs, outcome.notes) = (old, new, inputs, notes);
-    Ok(Said { fails: outcome.fails(), text: args.message_format.tell(&outcome)?, undone: Vec::new() })
+    Ok(Said::new(args.message_format.tell(&outcome)?, outcome.fails(), Vec::new()))
 }
 
 fn project_of(args: &DiffArgs) -> Result<Target, Error> {

@@ -9,6 +9,7 @@ use crate::Said;
 use crate::args::MatrixArgs;
 use crate::error::Error;
 use crate::outcome::{Side, count, demand_decisions};
+use crate::progress::Waiting;
 use crate::project::git::{self, Revision};
 use crate::project::{self, Target};
 use crate::way_back::{self, Back};
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &MatrixArgs) -> Result<Said, Error> {
             .help("name tags: `--tags 'v*'`, or `releases = \"v*\"` in the configuration"));
     }
     let (matrix, undone) = of(&target, patterns, args.reverse)?;
-    Ok(Said { text: args.message_format.tell(&matrix)?, fails: matrix.fails(), undone })
+    Ok(Said::new(args.message_format.tell(&matrix)?, matrix.fails(), undone))
 }
 
 /// The matrix of a lock, and what could not be read.
@@ -67,7 +68,9 @@ pub(crate) fn of(target: &Target, patterns: &[String], reverse: bool) -> Result<
     }
     let (_, today) = target.read_lock()?;
     let (mut locks, mut releases, mut undone) = (Vec::new(), Vec::new(), Vec::new());
-    for tag in tags {
+    let waiting = Waiting::over(tags.len(), "Reading releases");
+    for (done, tag) in tags.into_iter().enumerate() {
+        waiting.step(done, tag.to_string().trim_start_matches("refs/tags/"));
         let (lock, unknown) = match at(target, &tag) {
             Ok(Some(lock)) => (Some(lock), None),
             // That a release is older than the lock is no failure.
@@ -81,8 +84,11 @@ pub(crate) fn of(target: &Target, patterns: &[String], reverse: bool) -> Result<
         releases.push(Release { tag: tag.to_string(), unknown });
         locks.push(lock);
     }
+    drop(waiting);
+    let waiting = Waiting::at("Comparing releases");
     let maps = rows(&locks, |lock| forward(lock, &today, &target.config.levels));
     let back = reverse.then(|| rows(&locks, |lock| backward(lock, &today)));
+    drop(waiting);
     if locks.iter().all(Option::is_none) && undone.is_empty() {
         return Err(Error::new(format!("no release has {}", target.shown_lock()))
             .help("releases are known since the first that has a lock; `cargo maplock check --against REV` takes a commit, too"));

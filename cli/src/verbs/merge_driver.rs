@@ -38,7 +38,7 @@ pub(crate) fn run(args: &MergeDriverArgs) -> Result<Said, Error> {
          keep the same side of each block between the markers, run `cargo maplock update`, and accept again what the other side had accepted\n",
         names.join(", ")
     );
-    Ok(Said { text, fails: true, undone: Vec::new() })
+    Ok(Said::new(text, true, Vec::new()))
 }
 
 fn read(path: &Path) -> Result<String, Error> {
@@ -97,7 +97,7 @@ fn as_text(args: &MergeDriverArgs, error: &Error) -> Result<Said, Error> {
     );
     match output.status.code() {
         Some(0) => Ok(Said::well(text)),
-        Some(1..=127) => Ok(Said { text, fails: true, undone: Vec::new() }),
+        Some(1..=127) => Ok(Said::new(text, true, Vec::new())),
         _ => Err(Error::new("git could not merge the lines").because(String::from_utf8_lossy(&output.stderr).as_ref())),
     }
 }

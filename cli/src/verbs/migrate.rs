@@ -16,6 +16,7 @@ use crate::Said;
 use crate::args::MigrateArgs;
 use crate::conversion::{Conversion, How};
 use crate::error::Error;
+use crate::progress::Waiting;
 use crate::project::{self, Target, cargo};
 
 /// One way that entries go: over one epoch, or over all from one on.
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &MigrateArgs) -> Result<Said, Error> {
     }
     let fails = rows.iter().any(Row::fails);
     let text = args.message_format.tell(&Conversions { rows, tested: args.test })?;
-    Ok(Said { text, fails, undone: Vec::new() })
+    Ok(Said::new(text, fails, Vec::new()))
 }
 
 /// A file of entries.
@@ -199,7 +200,7 @@ fn by_code<'a>(
     command.args(cargo::build_arguments(project));
     command.args(["maplock_migrations", "--", "--nocapture"]);
     command.env("MAPLOCK_DUMPS", join(dumps, ":")).env("MAPLOCK_REHEARSED", told.path());
-    let output = cargo::output(&mut command);
+    let output = cargo::output(&mut command, &Waiting::at("Running the conversions by code (cargo test)"));
     let lines = fs::read_to_string(told.path()).unwrap_or_default();
     let lines: Vec<Line> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let mut untried = Rehearsed::default();

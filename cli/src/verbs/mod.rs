@@ -10,6 +10,7 @@ pub(crate) mod explain;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod layout;
+pub(crate) mod manual;
 pub(crate) mod matrix;
 pub(crate) mod merge_driver;
 pub(crate) mod migrate;

@@ -10,8 +10,9 @@ use crate::args::ReportArgs;
 use crate::error::Error;
 use crate::formats::html;
 use crate::outcome::Outcome;
-use crate::project;
+use crate::progress::Waiting;
 use crate::verbs::matrix::Matrix;
+use crate::{project, terminal};
 
 /// What the page shows.
 pub(crate) struct Report {
@@ -24,7 +25,13 @@ pub(crate) struct Report {
 pub(crate) fn run(args: &ReportArgs) -> Result<Said, Error> {
     let target = project::target(&args.input)?;
     let (_, lock) = target.read_lock()?;
-    let outcomes: Vec<_> = args.against.iter().map(|base| check::against_or_not(&target, base)).collect();
+    let waiting = Waiting::over(args.against.len(), "Comparing");
+    let compared = args.against.iter().enumerate().map(|(done, base)| {
+        waiting.step(done, &base.to_string());
+        check::against_or_not(&target, base)
+    });
+    let outcomes: Vec<_> = compared.collect();
+    drop(waiting);
     let patterns = if args.tags.is_empty() { &target.config.releases } else { &args.tags };
     let (matrix, mut undone) = match patterns.is_empty() {
         true => (None, Vec::new()),
@@ -32,10 +39,12 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Said, Error> {
     };
     let report = Report { lock_name: target.shown_lock(), lock, outcomes, matrix };
     let failed = |error| Error::new(format!("could not write to {}", args.html.display())).because(error);
+    let _waiting = Waiting::at(format!("Writing {}", args.html.display()));
     fs::create_dir_all(&args.html).map_err(failed)?;
     let file = args.html.join("index.html");
     fs::write(&file, html::page(&report)).map_err(failed)?;
     let fails = report.outcomes.iter().any(Outcome::fails);
     undone.extend(report.outcomes.into_iter().filter_map(Outcome::into_undone));
-    Ok(Said { text: format!("wrote {}\n", file.display()), fails, undone })
+    let text = if terminal::is_quiet() { String::new() } else { format!("wrote {}\n", file.display()) };
+    Ok(Said::new(text, fails, undone))
 }

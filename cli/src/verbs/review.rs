@@ -58,7 +58,7 @@ pub(crate) fn run(args: &ReviewArgs) -> Result<Said, Error> {
         left => writeln!(text, "{} {} for an answer", count(left, "map"), if left == 1 { "waits" } else { "wait" }),
     };
     let fails = left > 0 || !updates.is_empty();
-    Ok(Said { text, fails, undone: outcomes.into_iter().filter_map(Outcome::into_undone).collect() })
+    Ok(Said::new(text, fails, outcomes.into_iter().filter_map(Outcome::into_undone).collect()))
 }
 
 fn of(outcome: &Outcome) -> Vec<Pending> {

@@ -18,7 +18,7 @@ pub(crate) fn run(args: &SchemaArgs) -> Result<Said, Error> {
     };
     let text = serde_json::to_string_pretty(&schema);
     let text = text.map_err(|error| Error::new("could not write JSON").because(error))?;
-    Ok(Said::well(text + "\n"))
+    Ok(Said::document(text + "\n"))
 }
 
 fn object(required: &[&str], properties: Value) -> Value {

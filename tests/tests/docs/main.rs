@@ -178,6 +178,15 @@ fn the_commands_for_ci_do_what_they_show() {
                     assert!(action.contains(&format!("\n  {}:\n", input.0)), "{input:?}");
                 }
             }
+            // What somebody sets up for himself.
+            "sh" => {
+                let home = tempfile::tempdir().unwrap();
+                let root = toolchain::root();
+                let place = Place { env: vec![("HOME", home.path().into())], ..Place::new(&root) };
+                let said = place.say(&format!("set -e\n{}", block.text));
+                assert!(said.starts_with("wrote the manual to ") && said.lines().count() == 1, "{said}");
+                assert!(home.path().join(".local/share/man/man1/maplock-check.1").is_file());
+            }
             language => {
                 assert_eq!(language, "console");
                 run_console(&block, &toolchain::root());

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use maplock_layout::rules::Level;
+
 use super::{members, on_nodes};
 use crate::formats::ruler;
 use crate::formats::table::{columns, with_head};
@@ -9,7 +11,10 @@ use crate::outcome::{Change, Ending, Outcome, count, merged};
 use crate::terminal::{self, BAD, BOLD, CAUTION, GOOD};
 
 pub(crate) fn render(outcomes: &[Outcome]) -> String {
-    let blocks: Vec<_> = outcomes.iter().map(block).collect();
+    let blocks: Vec<_> = match terminal::is_quiet() {
+        true => outcomes.iter().filter(|outcome| outcome.fails()).map(failing).collect(),
+        false => outcomes.iter().map(block).collect(),
+    };
     // One line each stands close; anything longer gets air.
     let gap = if blocks.iter().all(|block| block.lines().count() == 1) { "" } else { "\n" };
     blocks.join(gap)
@@ -41,17 +46,31 @@ fn block(outcome: &Outcome) -> String {
     let rows = changes.iter().map(|change| [change.kind.to_owned(), change.map.clone(), change.what.clone()]);
     let rows: Vec<_> = rows.collect();
     out.push_str(&columns("  ", &rows));
-    for (map, why) in &outcome.one_way {
-        _ = writeln!(out, "{BAD}error{BAD:#}: map `{map}`: no way back without a loss: {why}");
-    }
+    one_way(outcome, &mut out);
     for note in &outcome.notes {
         _ = writeln!(out, "{BOLD}note{BOLD:#}: {note}");
     }
     headline(outcome, &mut out);
-    if let (Ending::Disagrees, Some(error)) = (&outcome.ending, &outcome.undone) {
-        out.push_str(&terminal::why(error));
-    }
     out
+}
+
+/// The same, without what does not fail.
+fn failing(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    let report = outcome.report(true, |finding| finding.accepted.is_none() && finding.level == Level::Deny);
+    if !report.is_empty() {
+        _ = write!(out, "{report}\n\n");
+    }
+    out.extend(outcome.on_nodes.as_ref().map(on_nodes::failing));
+    one_way(outcome, &mut out);
+    headline(outcome, &mut out);
+    out
+}
+
+fn one_way(outcome: &Outcome, out: &mut String) {
+    for (map, why) in &outcome.one_way {
+        _ = writeln!(out, "{BAD}error{BAD:#}: map `{map}`: no way back without a loss: {why}");
+    }
 }
 
 fn headline(outcome: &Outcome, out: &mut String) {
@@ -61,6 +80,9 @@ fn headline(outcome: &Outcome, out: &mut String) {
         _ => (GOOD, ""),
     };
     _ = writeln!(out, "{style}{word}{style:#}{}", outcome.headline());
+    if let (Ending::Disagrees, Some(error)) = (&outcome.ending, &outcome.undone) {
+        out.push_str(&terminal::why(error));
+    }
 }
 
 /// `map  what  why`, as a plan on a node shows it.

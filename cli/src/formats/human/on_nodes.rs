@@ -15,6 +15,13 @@ pub(super) fn render(of: &OnNodes) -> String {
     if of.rows.iter().any(|row| row.cell.loses || row.layout.is_none()) {
         _ = writeln!(out, "\n{DIM}{LEGEND}{DIM:#}");
     }
+    out.push_str(&failing(of));
+    out
+}
+
+/// A line for each layout of which nodes lose something or refuse.
+pub(super) fn failing(of: &OnNodes) -> String {
+    let mut out = String::new();
     for row in of.rows.iter().filter(|row| row.fails) {
         let (map, what, on) = (row.name(), row.cell.what, row.on());
         _ = writeln!(out, "{BAD}error{BAD:#}: map `{map}` of layout {}: {what} on {on}", row.short());

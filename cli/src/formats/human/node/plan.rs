@@ -5,12 +5,16 @@ use std::fmt::Write as _;
 use maplock::layout::MapDef;
 use maplock::plan::KeptThen;
 
+use crate::error::Error;
 use crate::node::{Foreseen, Rehearsal, Samples};
-use crate::terminal::{BOLD, DIM, block};
+use crate::terminal::{self, BOLD, DIM, block};
 use maplock::layout::values::line;
 
 pub(super) fn render(told: &Foreseen) -> String {
     let mut out = String::new();
+    if terminal::is_quiet() {
+        return errors(told).map(block).collect();
+    }
     for (index, line) in told.plan.head().iter().enumerate() {
         _ = if index == 0 { writeln!(out, "{BOLD}{line}{BOLD:#}") } else { writeln!(out, "  {line}") };
     }
@@ -35,12 +39,17 @@ pub(super) fn render(told: &Foreseen) -> String {
     for note in told.notes.iter().chain(&told.plan.looked_words()) {
         _ = writeln!(out, "{BOLD}note{BOLD:#}: {note}");
     }
-    let denied = told.denied.iter().map(|denied| &denied.error);
-    let failing = told.rehearsal.iter().flat_map(|rehearsal| &rehearsal.failing);
-    for error in told.not_there.iter().chain(denied).chain(failing) {
+    for error in errors(told) {
         _ = write!(out, "\n{}", block(error));
     }
     out
+}
+
+/// What fails.
+fn errors(told: &Foreseen) -> impl Iterator<Item = &Error> {
+    let denied = told.denied.iter().map(|denied| &denied.error);
+    let failing = told.rehearsal.iter().flat_map(|rehearsal| &rehearsal.failing);
+    told.not_there.iter().chain(denied).chain(failing)
 }
 
 /// What came of converting all entries, with some of each kind.
