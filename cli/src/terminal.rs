@@ -102,7 +102,7 @@ pub(crate) fn is_quiet() -> bool {
 
 /// Whether somebody waits who wants to see how far it is. A machine that builds has a terminal now and then, and nobody at it.
 pub(crate) fn is_watched() -> bool {
-    let is_ci = std::env::var_os("CI").is_some_and(|ci| !ci.is_empty() && ci != "false");
+    let is_ci = std::env::var_os("CI").is_some_and(|ci| !["", "0", "false"].iter().any(|unset| ci == *unset));
     !is_quiet() && !is_ci && io::stderr().is_terminal()
 }
 
