@@ -218,7 +218,8 @@ pub(crate) struct CheckArgs {
     #[arg(long, requires = "against")]
     pub(crate) allow_new: bool,
 
-    /// Compare maps.lock with what nodes have pinned, a file for each: what `maplock inspect --message-format json` wrote there
+    /// Compare maps.lock with what nodes have pinned, a file for each: what `maplock inspect --message-format json` wrote there, or the metrics of
+    /// its daemon
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub(crate) fleet: Vec<PathBuf>,
 

@@ -1,7 +1,10 @@
 //! What documents of many nodes say: the one reader of what `maplock plan`, `inspect` and `rollback` and the report of a daemon are
 //! as JSON. A file is that of a node, which its name tells, and holds one document or several behind each other.
 //!
-//! Of a document, what is asked for here is read, and what it has besides is passed over.
+//! Of a document, what is asked for here is read, and what it has besides is passed over. The metrics of daemons tell the same, and one file of
+//! them may be of several nodes.
+
+mod exposition;
 
 #[cfg(target_os = "linux")]
 use std::collections::BTreeMap;
@@ -14,7 +17,7 @@ use crate::error::Error;
 /// What is known of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Node {
-    /// Its file's name, without `.json`.
+    /// Its file's name, without `.json`, `.prom` or `.txt`; of metrics that name an instance, that.
     pub(crate) name: String,
     /// What is pinned there.
     pub(crate) pinned: Option<Pinned>,
@@ -144,18 +147,23 @@ enum Document {
     Failed(Failed),
 }
 
-/// Reads the file of a node.
-pub(crate) fn read(path: &Path) -> Node {
+/// Reads the file of a node; of metrics, those of its nodes.
+pub(crate) fn read(path: &Path) -> Vec<Node> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-    let name = name.strip_suffix(".json").unwrap_or(&name).to_owned();
-    let shown = path.display();
+    let name = [".json", ".prom", ".txt"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name).to_owned();
+    let shown = path.display().to_string();
     match std::fs::read_to_string(path) {
-        Ok(text) => node(name, &text, &shown.to_string()),
+        Ok(text) if exposition::is_one(&text) => exposition::nodes(&name, &text, &shown),
+        Ok(text) => vec![node(name, &text, &shown)],
         Err(error) => {
             let unread = Error::new(format!("could not read {shown}")).because(error);
-            Node { name, unread: Some(unread), ..Node::default() }
+            vec![Node { name, unread: Some(unread), ..Node::default() }]
         }
     }
+}
+
+fn two_directories(shown: &str, one: &str, other: &str) -> Error {
+    Error::new(format!("{shown} tells what is pinned at {one}, and at {other}")).help("write a file for each directory")
 }
 
 fn node(name: String, text: &str, shown: &str) -> Node {
@@ -167,8 +175,7 @@ fn node(name: String, text: &str, shown: &str) -> Node {
                 if let (Some(one), Some(other)) = dirs
                     && one != other
                 {
-                    let what = format!("{shown} tells what is pinned at {one}, and at {other}");
-                    node.unread = Some(Error::new(what).help("write a file for each directory"));
+                    node.unread = Some(two_directories(shown, one, other));
                     break;
                 }
                 node.pinned = Some(pinned);

@@ -42,4 +42,10 @@ fn documents_of_nodes_are_told_in_one_table() {
     assert_eq!((&of("refused")["plan"]["refused"], &of("back")["report"]["rolled_back"]), (&true.into(), &true.into()));
     assert_eq!(told["pinned"]["B"].as_object().expect("pins").len(), 5);
     assert_eq!(node.run("fleet old.json new.json back.json").code, Some(0), "nobody is held back");
+    // The metrics of a daemon tell the same of what is pinned.
+    node.sandbox.write("served.prom", maplock::metrics(node.sandbox.path("fs/minimesh")).expect("pins"));
+    let told = node.run("fleet back.json served.prom --message-format json").json();
+    let [back, served] = [0, 1].map(|index| &told["nodes"][index]);
+    assert_eq!((&served["node"], &served["generation"]), (&"served".into(), &1.into()));
+    assert_eq!(served["pinned"], back["pinned"]);
 }

@@ -113,6 +113,47 @@ fn what_the_tool_writes_on_nodes_is_held_against_a_lock() {
     insta::assert_snapshot!("unknown", check("unknown.lock", "human").stdout);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_daemon_serves_is_read_as_what_the_tool_writes() {
+    let Some(node) = support::node::Node::new() else { return };
+    node.upgrade("v1.lock");
+    node.upgrade("v2.lock");
+    node.fill("backends", 12);
+    node.fill("stats", 3);
+    let pins = node.sandbox.path("fs/minimesh");
+    let served = maplock::metrics(&pins).expect("pins");
+    node.sandbox.write("node.json", node.run("inspect fs/minimesh --message-format json").stdout);
+    node.sandbox.write("node.prom", &served);
+    let check = |lock: &str, file: &str, format: &str| {
+        let object = object("v3");
+        node.sandbox.run(&format!("check --object {object} --lock {lock} --fleet {file} --message-format {format}"))
+    };
+    for (lock, code) in [("v3.lock", 0), ("unknown.lock", 100)] {
+        let [json, prom] = ["node.json", "node.prom"].map(|file| check(lock, file, "json"));
+        assert_eq!((json.code, prom.code), (Some(code), Some(code)), "{}{}", prom.stdout, prom.stderr);
+        for map in ["backends", "frontends", "services", "stats", "drops"] {
+            assert_eq!(rows(&json, map), rows(&prom, map), "{map}");
+        }
+    }
+    // Nobody has counted its entries.
+    let told = check("v3.lock", "node.prom", "human").stdout;
+    assert!(told.lines().any(|line| line.starts_with("stats ") && line.contains(" ? ")), "{told}");
+    // Several nodes as Prometheus hands them on, one of them without what is pinned.
+    let of = |instance: &str| served.replace("{dir=", &format!("{{instance=\"{instance}\",dir="));
+    let cut = of("c").replace("maplock_maps{", "other{");
+    node.sandbox.write("all.prom", of("a") + &of("b") + &cut);
+    let ran = check("v3.lock", "all.prom", "json");
+    assert_eq!(ran.code, Some(101), "{}", ran.stdout);
+    assert_eq!(rows(&ran, "drops"), ["14291996 reuse a,b"]);
+    assert!(ran.stderr.contains("all.prom does not tell all of c: it has no `maplock_maps`"), "{}", ran.stderr);
+    // Where there is no such directory, nothing is told of what it has.
+    node.sandbox.write("none.prom", maplock::metrics(pins.with_file_name("other")).expect("nothing"));
+    let ran = check("v3.lock", "none.prom", "json");
+    assert_eq!(ran.code, Some(101), "{}", ran.stdout);
+    assert!(ran.stderr.contains("none.prom tells of none neither what is pinned nor a report"), "{}", ran.stderr);
+}
+
 #[test]
 fn layouts_that_are_out_there_are_counted() {
     let sandbox = project();

@@ -154,6 +154,18 @@ fn a_workspace_is_taken_whole_or_by_package() {
     ]));
     insta::assert_snapshot!(seen);
     insta::assert_snapshot!("in_a_member", sandbox.transcript_in("relay/src", &["check", "check --workspace"]));
+    // Of a node, the pins are those of one package.
+    sandbox.write("node.json", r#"{"dir": "/p", "generation": 1, "maps": [], "programs": []}"#);
+    let ran = sandbox.run("check --fleet node.json");
+    let refused = "error: a node's pins are those of one lock, and several packages have one\n   help: choose the package with -p\nnote: nothing was compared\n";
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(101), "", refused));
+    let ran = sandbox.run("check -p agent --fleet node.json");
+    assert!(
+        ran.code == Some(0) && ran.stdout.contains("of 1 node, none loses entries"),
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
     for merge in ["accept stats --merge connections=sum --merge passed_over=sum", "accept drops --merge value=sum"] {
         assert_eq!(sandbox.run_in("relay", merge).code, Some(0));
     }

@@ -206,6 +206,7 @@ fn the_init_container_holds_back_what_loses_entries() {
             ("--cgroup", cgroup.path()),
             ("--config", config.path()),
             ("--ready", ready.as_path()),
+            ("--listen", Path::new("127.0.0.1:0")),
         ];
         let mut command = command(&minimesh, &daemon, &paths);
         let args: Vec<_> = command.get_args().map(|word| word.to_str().unwrap().to_owned()).collect();

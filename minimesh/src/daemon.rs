@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use aya::programs::CgroupSockAddr;
 use maplock::Map;
 use maplock::layout::Disposition;
-use maplock::{AttachType, Hook, OnMismatch, Options, Policies, Policy, Staged};
+use maplock::{AttachType, Hook, OnMismatch, Options, Policies, Policy, Report, Staged};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, MapEntries};
 use crate::entries::read_all;
+use crate::log::Log;
 use crate::ready::Committed;
 use crate::release::Release;
+use crate::web::Web;
 
 /// What the command line says.
 #[derive(Debug)]
@@ -28,6 +30,10 @@ pub struct Daemon {
     pub config: Option<Config>,
     /// The file that says by its lock that this daemon has committed.
     pub ready: Option<PathBuf>,
+    /// Where `/metrics` and `/healthz` are answered: an address and a port.
+    pub listen: Option<String>,
+    /// How it says what it does.
+    pub log: Log,
     /// True to end after the upgrade. What is pinned and attached goes on without a daemon.
     pub once: bool,
 }
@@ -48,23 +54,32 @@ impl Daemon {
     pub fn run(&self) -> Result<(), Error> {
         // From before the upgrade on, so that a signal does not end it half-way.
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        self.upgrade()?;
+        // Where nobody can listen there, nothing has happened yet.
+        let web = self.listen.as_ref().map(|at| Web::listen(at, &self.pins)).transpose()?;
+        if let Some(web) = &web {
+            self.log.say(&format!("listens on {}", web.address()));
+        }
+        let report = self.upgrade()?;
         let announce = |file: &PathBuf| {
             let failed = |error| format!("the upgrade is done; but {} can't say so: {error}", file.display());
             Committed::announce(file).map_err(failed)
         };
         let _committed = self.ready.as_ref().map(announce).transpose()?;
+        if let Some(web) = &web {
+            web.serves(report);
+        }
         if !self.once {
-            println!("minimesh {} serves {}; SIGTERM ends it", self.release.name, self.cgroup.display());
+            let (release, cgroup) = (&self.release.name, self.cgroup.display());
+            self.log.say(&format!("minimesh {release} serves {cgroup}; SIGTERM ends it"));
             signals.forever().next();
         }
         Ok(())
     }
 
-    fn upgrade(&self) -> Result<(), Error> {
+    fn upgrade(&self) -> Result<Report, Error> {
         let entries = self.config.as_ref().map(|config| config.entries(&self.release.spec)).transpose()?;
         let upgrade = Options::new(self.release.spec.clone(), &self.pins).policies(policies()).begin()?;
-        println!("{}", upgrade.plan());
+        self.log.show(upgrade.plan());
 
         let mut staged = upgrade.stage()?;
         fill(&staged, entries.as_ref())?;
@@ -77,17 +92,17 @@ impl Daemon {
         let hook = Hook::cgroup(&cgroup, AttachType::CGROUP_INET4_CONNECT).map_err(at)?;
         staged.hook(HOOK, program.fd()?, hook)?;
         let report = staged.commit()?;
-        println!("\n{report}");
+        self.log.show(format_args!("\n{report}"));
 
-        let Some(entries) = &entries else { return Ok(()) };
+        let Some(entries) = &entries else { return Ok(report) };
         // Whoever reads this must not take it for an upgrade that did not happen.
         self.follow(entries).map_err(|error| {
             format!(
                 "the upgrade is done, and {} runs; but its maps are not as the configuration says: {error}",
                 self.release.name
             )
-            .into()
-        })
+        })?;
+        Ok(report)
     }
 
     /// Makes the live maps what the configuration says.

@@ -7,6 +7,7 @@ pub mod config;
 pub mod daemon;
 pub mod entries;
 mod kmesh_way;
+pub mod log;
 #[allow(missing_docs, reason = "generated")]
 mod maps {
     include!(concat!(env!("OUT_DIR"), "/maps.rs"));
@@ -15,3 +16,4 @@ pub mod ready;
 pub mod release;
 pub mod story;
 pub mod traffic;
+pub mod web;

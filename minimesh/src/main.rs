@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use minimesh::config::Config;
 use minimesh::daemon::Daemon;
+use minimesh::log::Log;
 use minimesh::ready;
 use minimesh::release::{self, Release};
 use minimesh::story;
@@ -84,6 +85,12 @@ struct DaemonArgs {
     /// Say by a lock on this file that the upgrade is done, as long as the daemon lives: for `minimesh ready`
     #[arg(long, value_name = "FILE")]
     ready: Option<PathBuf>,
+    /// Answer `/metrics` and `/healthz` there, such as on 127.0.0.1:9464
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// How to say what is done
+    #[arg(long, value_name = "FORM", value_enum, default_value_t)]
+    log: Log,
     /// End after the upgrade: what is pinned and attached goes on
     #[arg(long)]
     once: bool,
@@ -93,7 +100,12 @@ struct DaemonArgs {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let log = match &command {
+        Some(Command::Daemon(args)) => args.log,
+        _ => Log::Text,
+    };
+    let result = match command {
         None => both_halves(),
         Some(Command::Build) => first_half(),
         Some(Command::Upgrade) => story::upgrade::tell().map_err(|problem| match problem {
@@ -114,7 +126,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("error: {problem}");
+            log.fail(&problem);
             ExitCode::FAILURE
         }
     }
@@ -141,12 +153,14 @@ fn first_half() -> Result<(), String> {
 }
 
 fn daemon(args: DaemonArgs) -> Result<(), Box<dyn std::error::Error>> {
+    args.log.begin();
     let release = match (&args.object, &args.lock) {
         (Some(object), Some(lock)) => Release::read(object, lock)?,
         _ => Release::embedded(&args.release)?,
     };
     let config = args.config.as_deref().map(Config::read).transpose()?;
-    let daemon = Daemon { release, cgroup: args.cgroup, pins: args.pins, config, ready: args.ready, once: args.once };
+    let DaemonArgs { cgroup, pins, ready, listen, log, once, .. } = args;
+    let daemon = Daemon { release, cgroup, pins, config, ready, listen, log, once };
     match args.kmesh_way_from.as_deref() {
         None => daemon.run(),
         Some("") => daemon.run_the_kmesh_way(None),

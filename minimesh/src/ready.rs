@@ -36,6 +36,17 @@ impl Committed {
 /// Why it is not ready yet, or not any more.
 pub fn check(file: &Path, pins: &Path) -> Result<u64, String> {
     has_committed(file)?;
+    serving(pins)
+}
+
+/// Why a daemon is not ready that has not committed.
+pub(crate) const NOT_YET: &str = "the daemon has not committed yet";
+
+/// The number of the generation that serves, whatever daemon made it.
+///
+/// # Errors
+/// Why none does.
+pub(crate) fn serving(pins: &Path) -> Result<u64, String> {
     let live = inspect::directory(pins).map_err(|error| error.to_string())?;
     let dir = pins.display();
     let meta = live.meta.as_ref().ok_or_else(|| format!("what is pinned in {dir} is no generation of maplock"))?;
@@ -51,7 +62,7 @@ pub fn check(file: &Path, pins: &Path) -> Result<u64, String> {
 }
 
 fn has_committed(path: &Path) -> Result<(), String> {
-    let not_yet = || "the daemon has not committed yet".to_owned();
+    let not_yet = || NOT_YET.to_owned();
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(not_yet()),
         file => file.map_err(|error| format!("{}: {error}", path.display()))?,

@@ -25,7 +25,7 @@
 //! - [`Staged`]: the new generation beside the live one, committed or dropped as a whole;
 //! - [`Rollback`], [`confirm`]: back to the kept generation, or away with it;
 //! - [`Recovery`]: the end of an upgrade that no start completes;
-//! - [`Report`]: what was done;
+//! - [`Report`]: what was done; [`metrics`]: what is pinned, for Prometheus;
 //! - [`handles`]: the maps' entries, typed, once the layout was verified.
 //!
 //! A *generation* is the set of maps and links that one release runs on: a directory on bpffs.
@@ -74,6 +74,7 @@ pub use entry::derive as __derive;
 pub use entry::{MapKey, MapValue};
 pub use error::{Error, ErrorKind, missing_privilege};
 pub use generation::records::Recovered;
+pub use inspect::metrics;
 pub use maplock_layout as layout;
 pub use maplock_macros::{MapKey, MapValue};
 pub use plan::Plan;

@@ -385,8 +385,8 @@ pub(crate) struct WatchArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A file is named for its node, and holds what `maplock inspect`, `plan` and `rollback` have written there with --message-format json, or a
-report of the daemon: one of these, or several behind each other. It reads files alone, and can be run anywhere. Exit code 100 where the
-upgrade of a node is denied or refused, 101 where a file can't be read.")]
+report of the daemon: one of these, or several behind each other. Or it holds metrics of daemons: each `instance` in them is a node. It reads
+files alone, and can be run anywhere. Exit code 100 where the upgrade of a node is denied or refused, 101 where a file can't be read.")]
 pub(crate) struct FleetArgs {
     /// A file for each node, such as nodes/*.json
     #[arg(value_name = "FILE", required = true)]

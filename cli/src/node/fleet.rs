@@ -16,7 +16,7 @@ pub(crate) struct Fleet {
 }
 
 pub(super) fn run(args: &FleetArgs) -> Result<Said, Error> {
-    let fleet = Fleet::of(args.files.iter().map(|file| fleet::read(file)).collect());
+    let fleet = Fleet::of(args.files.iter().flat_map(|file| fleet::read(file)).collect());
     let text = args.message_format.tell(&fleet)?;
     let fails = fleet.nodes.iter().any(Node::is_held_back);
     let undone = fleet.nodes.into_iter().filter_map(|node| node.unread).collect();

@@ -62,14 +62,17 @@ pub(super) fn add(target: &Target, files: &[PathBuf], outcomes: &mut Vec<Outcome
     files.iter().for_each(|file| named.extend((!named.contains(&file)).then_some(file)));
     let (mut told, mut untold) = (Vec::new(), Vec::new());
     for file in named {
-        let mut node = fleet::read(file);
-        // Two nodes are told apart, though their files may be called alike.
-        if told.iter().any(|(name, _)| *name == node.name) {
-            node.name = file.display().to_string();
-        }
-        match pinned(node) {
-            Ok(node) => told.push(node),
-            Err(error) => untold.push(error),
+        let (shown, nodes) = (file.display(), fleet::read(file));
+        let is_one = nodes.len() == 1;
+        for mut node in nodes {
+            // Two nodes are told apart, though their files may be called alike.
+            if told.iter().any(|(name, _)| *name == node.name) {
+                node.name = if is_one { shown.to_string() } else { format!("{} of {shown}", node.name) };
+            }
+            match pinned(node) {
+                Ok(node) => told.push(node),
+                Err(error) => untold.push(error),
+            }
         }
     }
     meetings(outcomes, &told, untold.len());

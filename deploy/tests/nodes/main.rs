@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod containers;
+mod metrics;
 mod pods;
 mod ready;
 mod rollout;

@@ -17,6 +17,7 @@ use serde_yaml_ng::{Deserializer, Value};
 use tempfile::TempDir;
 
 use crate::containers::image;
+use crate::metrics::get;
 use crate::{minimesh, said, wait_until};
 
 /// What the kubelet of a node works with.
@@ -60,9 +61,15 @@ impl Kubelet {
         for container in ["initContainers", "containers"] {
             pod["spec"][container][0]["image"] = image.into();
         }
+        // podman maps ports of networks of its own alone.
+        pod["spec"]["containers"][0].as_mapping_mut().unwrap().remove("ports").expect("a port");
         for word in pod["spec"]["containers"][0]["args"].as_sequence_mut().unwrap() {
             if word.as_str().unwrap().starts_with("--release=") {
                 *word = format!("--release={release}").into();
+            }
+            // All pods here have one network.
+            if word.as_str().unwrap().starts_with("--listen=") {
+                *word = "--listen=127.0.0.1:0".into();
             }
         }
         for volume in pod["spec"]["volumes"].as_sequence_mut().unwrap() {
@@ -92,7 +99,7 @@ impl Kubelet {
         }
         let plan =
             podman().args(["inspect", "--format={{.State.ExitCode}}", &format!("{name}-plan")]).output().unwrap();
-        let code = String::from_utf8_lossy(&plan.stdout).trim().parse().unwrap();
+        let code = String::from_utf8_lossy(&plan.stdout).trim().parse().unwrap_or_else(|_| panic!("{}", said(&output)));
         assert!(code != 0, "{}", said(&output));
         Err(code)
     }
@@ -113,6 +120,13 @@ impl Kubelet {
         }
         let logs = podman().args(["logs", &format!("{pod}-minimesh")]).output().unwrap();
         Err(said(&output) + &said(&logs))
+    }
+
+    /// What `/healthz` of its daemon answers.
+    fn health(pod: &str) -> (u16, String) {
+        let logs = said(&podman().args(["logs", &format!("{pod}-minimesh")]).output().unwrap());
+        let address = logs.split_once("listens on ").unwrap().1.split('"').next().unwrap();
+        get(address, "/healthz")
     }
 
     fn wait_for(pod: &str) {
@@ -205,6 +219,7 @@ fn the_manifests_pods_take_over_from_each_other_under_traffic_and_a_denied_one_c
         assert!(output.status.success(), "{}", said(&output));
         assert_eq!(node.generation(), "1");
         assert_eq!(Kubelet::probe(&new), Ok(()), "it has committed once, and its node serves");
+        assert_eq!(Kubelet::health(&new), (200, "generation 1 serves\n".to_owned()));
 
         let counts = client.counts().unwrap();
         assert!(counts.right > 0);

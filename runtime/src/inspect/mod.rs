@@ -3,8 +3,10 @@
 mod attached;
 mod directory;
 mod error;
+pub(crate) mod exposition;
 pub(crate) mod generations;
 mod layouts;
+mod metrics;
 mod near;
 pub mod normalise;
 mod observe;
@@ -19,6 +21,7 @@ pub use directory::{Inventory, Pinned, directory};
 pub use error::InspectError;
 pub use generations::{Generations, Kept, generations};
 pub use layouts::Layouts;
+pub use metrics::metrics;
 pub use near::{Near, Place, near};
 pub use observe::{Observed, Source, observe};
 pub(crate) use said::{as_its_release_said, as_said};

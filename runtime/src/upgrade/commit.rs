@@ -65,14 +65,16 @@ impl Staged {
         }
         .run()?;
         // What can't be looked at now is not known to those who ask.
+        let mut report = std::mem::take(&mut self.report);
         if let Ok(Some(generation)) = Generation::at(self.upgrade.site.dir.path()) {
+            report.generation = generation.number();
             self.origin.is_committed(generation);
         }
-        let mut report = std::mem::take(&mut self.report);
         report.links = attached;
         self.going_back.iter().for_each(|map| map.tell(report.maps.iter_mut()));
         let report = report.ended(done, self.upgrade.start);
-        tracing::info!(window = ?report.window, total = ?report.total, "committed");
+        report.trace();
+        tracing::info!(generation = report.generation, window = ?report.window, total = ?report.total, "committed");
         Ok(report)
     }
 

@@ -1,32 +1,10 @@
 //! What an upgrade did, as metrics.
 
-use std::fmt;
+use std::time::UNIX_EPOCH;
 
+use crate::inspect::exposition::Family;
 use crate::upgrade::report::Report;
 use crate::upgrade::taken_back::LeftBehind;
-
-/// A family of metrics, as its samples are collected.
-struct Family {
-    text: String,
-    name: &'static str,
-}
-
-impl Family {
-    fn new(name: &'static str, help: &str) -> Self {
-        Self { text: format!("# HELP {name} {help}\n# TYPE {name} gauge\n"), name }
-    }
-
-    fn sample(&mut self, labels: &[(&str, &str)], value: impl fmt::Display) {
-        let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
-        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        self.text.push_str(&format!("{}{labels} {value}\n", self.name));
-    }
-}
-
-/// A label's value (Prometheus, exposition formats: text-based format).
-fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
 
 impl Report {
     /// The report in Prometheus' text form: gauges, since they tell of one upgrade, the last. A file of it suits the node
@@ -85,6 +63,83 @@ impl Report {
         window.sample(&[], self.window.as_secs_f64());
         let mut total = Family::new("maplock_upgrade_seconds", "Time from the plan to the commit.");
         total.sample(&[], self.total.as_secs_f64());
-        [entries, bytes, time, exact, unknown, links, left_behind, window, total].map(|family| family.text).concat()
+        let mut generation = Family::new(
+            "maplock_upgrade_generation",
+            "Number of the generation to which the last upgrade led; nothing where that is not known.",
+        );
+        if let Some(number) = self.generation {
+            generation.sample(&[], number);
+        }
+        let mut ended =
+            Family::new("maplock_upgrade_timestamp_seconds", "When the last upgrade ended, in seconds since 1970.");
+        if let Some(since) = self.ended_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()) {
+            ended.sample(&[], since.as_secs_f64());
+        }
+        Family::texts([entries, bytes, time, exact, unknown, links, left_behind, window, total, generation, ended])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::upgrade::report::tests::report;
+
+    #[test]
+    fn the_prometheus_text_has_every_count_and_escapes_labels() {
+        let text = report().to_prometheus();
+        let expected = r##"# HELP maplock_upgrade_entries Entries of each map in the last upgrade, by what became of them; not_carried and uncertain are at most so many, and may count the value of each CPU.
+# TYPE maplock_upgrade_entries gauge
+maplock_upgrade_entries{map="backends",disposition="grow",what="kept"} 12
+maplock_upgrade_entries{map="backends",disposition="grow",what="converted"} 0
+maplock_upgrade_entries{map="backends",disposition="grow",what="lost"} 0
+maplock_upgrade_entries{map="backends",disposition="grow",what="incomplete"} 0
+maplock_upgrade_entries{map="backends",disposition="grow",what="not_carried"} 0
+maplock_upgrade_entries{map="backends",disposition="grow",what="uncertain"} 0
+maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="kept"} 0
+maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="converted"} 0
+maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="incomplete"} 0
+maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="not_carried"} 0
+maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="uncertain"} 0
+maplock_upgrade_entries{map="stats",disposition="swap",what="kept"} 0
+maplock_upgrade_entries{map="stats",disposition="swap",what="converted"} 0
+maplock_upgrade_entries{map="stats",disposition="swap",what="lost"} 812
+maplock_upgrade_entries{map="stats",disposition="swap",what="incomplete"} 0
+maplock_upgrade_entries{map="stats",disposition="swap",what="not_carried"} 0
+maplock_upgrade_entries{map="stats",disposition="swap",what="uncertain"} 0
+# HELP maplock_upgrade_copied_bytes Bytes copied for each map in the last upgrade.
+# TYPE maplock_upgrade_copied_bytes gauge
+maplock_upgrade_copied_bytes{map="backends",disposition="grow"} 192
+maplock_upgrade_copied_bytes{map="ring \"a\\b\"\n",disposition="swap"} 192
+maplock_upgrade_copied_bytes{map="stats",disposition="swap"} 192
+# HELP maplock_upgrade_map_seconds Time taken by each map in the last upgrade.
+# TYPE maplock_upgrade_map_seconds gauge
+maplock_upgrade_map_seconds{map="backends",disposition="grow"} 0.002
+maplock_upgrade_map_seconds{map="ring \"a\\b\"\n",disposition="swap"} 0.002
+maplock_upgrade_map_seconds{map="stats",disposition="swap"} 0.002
+# HELP maplock_upgrade_exact 1 if it is certain that nothing of the map was lost or counted twice in the last upgrade, else 0.
+# TYPE maplock_upgrade_exact gauge
+maplock_upgrade_exact{map="backends",disposition="grow"} 1
+maplock_upgrade_exact{map="ring \"a\\b\"\n",disposition="swap"} 1
+maplock_upgrade_exact{map="stats",disposition="swap"} 0
+# HELP maplock_upgrade_types_unknown 1 for each map of which nothing tells all types, in the last upgrade.
+# TYPE maplock_upgrade_types_unknown gauge
+# HELP maplock_upgrade_link_info What happened to each link in the last upgrade.
+# TYPE maplock_upgrade_link_info gauge
+maplock_upgrade_link_info{link="connect4",what="updated"} 1
+# HELP maplock_upgrade_left_behind_info What the programs of an upgrade before wrote that was taken back, and is lost: entries at the least.
+# TYPE maplock_upgrade_left_behind_info gauge
+# HELP maplock_upgrade_window_seconds Time from the first link's switch to the commit.
+# TYPE maplock_upgrade_window_seconds gauge
+maplock_upgrade_window_seconds 0.009
+# HELP maplock_upgrade_seconds Time from the plan to the commit.
+# TYPE maplock_upgrade_seconds gauge
+maplock_upgrade_seconds 1.25
+# HELP maplock_upgrade_generation Number of the generation to which the last upgrade led; nothing where that is not known.
+# TYPE maplock_upgrade_generation gauge
+maplock_upgrade_generation 3
+# HELP maplock_upgrade_timestamp_seconds When the last upgrade ended, in seconds since 1970.
+# TYPE maplock_upgrade_timestamp_seconds gauge
+maplock_upgrade_timestamp_seconds 1700000000.5
+"##;
+        assert_eq!(text, expected);
     }
 }

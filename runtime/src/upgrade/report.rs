@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use maplock_layout::{Disposition, Untold};
 use serde::Serialize;
@@ -34,6 +34,12 @@ pub struct Report {
     pub left_behind: Vec<LeftBehind>,
     /// What a roll-back has led to, held against what it left. `None` of an upgrade, and where a roll-back did not begin.
     pub way_back: Option<WayBack>,
+    /// The number of the generation to which this led. `None` where that is not known: of one that an earlier call had begun, or where nothing
+    /// tells a number.
+    pub generation: Option<u64>,
+    /// When it ended. `None` of a report of nothing.
+    #[serde(serialize_with = "since_1970")]
+    pub ended_at: Option<SystemTime>,
     /// From the first link's switch to the commit. In seconds where it is serialised, as all times here.
     #[serde(serialize_with = "seconds")]
     pub window: Duration,
@@ -241,6 +247,10 @@ fn seconds<S: serde::Serializer>(value: &Duration, serializer: S) -> Result<S::O
     serializer.serialize_f64(value.as_secs_f64())
 }
 
+fn since_1970<S: serde::Serializer>(value: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_secs_f64()).serialize(serializer)
+}
+
 impl Report {
     /// With what the changeover did.
     pub(crate) fn ended(mut self, done: Done, start: Instant) -> Self {
@@ -253,7 +263,28 @@ impl Report {
         }
         self.maps.iter_mut().for_each(MapReport::judge);
         self.total = start.elapsed();
+        self.ended_at = Some(SystemTime::now());
         self
+    }
+
+    /// Tells what became of each map to those who trace.
+    pub(super) fn trace(&self) {
+        for map in &self.maps {
+            let doubts = map.doubts.iter().map(|doubt| doubt.words()).collect::<Vec<_>>().join(", ");
+            tracing::info!(
+                map = map.map,
+                disposition = map.disposition.name(),
+                kept = map.kept,
+                converted = map.converted,
+                lost = map.lost,
+                incomplete = map.incomplete,
+                not_carried = map.not_carried,
+                uncertain = map.uncertain,
+                exact = map.exact,
+                doubts = (!doubts.is_empty()).then_some(doubts),
+                "what became of a map"
+            );
+        }
     }
 
     /// How many of the maps that went on are known by their sizes alone: a phrase; `None` where types tell of each.
@@ -311,7 +342,9 @@ impl fmt::Display for Report {
             let entries = (map.kept + map.converted).to_string();
             table.row([map.map.clone(), entries, map.disposition.to_string(), notes.join(", ")]);
         }
-        write!(f, "{table}")?;
+        if !self.maps.is_empty() {
+            write!(f, "{table}")?;
+        }
         if let Some(untold) = self.untold() {
             writeln!(f, "{untold}")?;
         }
@@ -333,10 +366,10 @@ fn short(time: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn report() -> Report {
+    pub(in crate::upgrade) fn report() -> Report {
         let map = |name: &str, disposition, kept, lost| MapReport {
             kept,
             lost,
@@ -357,65 +390,13 @@ mod tests {
             taken_back: false,
             left_behind: Vec::new(),
             way_back: None,
+            generation: Some(3),
+            ended_at: Some(UNIX_EPOCH + Duration::from_millis(1_700_000_000_500)),
             window: Duration::from_millis(9),
             total: Duration::from_millis(1250),
         };
         report.maps[2].doubts.insert(Doubt::Settling);
         report
-    }
-
-    #[test]
-    fn the_prometheus_text_has_every_count_and_escapes_labels() {
-        let text = report().to_prometheus();
-        let expected = r##"# HELP maplock_upgrade_entries Entries of each map in the last upgrade, by what became of them; not_carried and uncertain are at most so many, and may count the value of each CPU.
-# TYPE maplock_upgrade_entries gauge
-maplock_upgrade_entries{map="backends",disposition="grow",what="kept"} 12
-maplock_upgrade_entries{map="backends",disposition="grow",what="converted"} 0
-maplock_upgrade_entries{map="backends",disposition="grow",what="lost"} 0
-maplock_upgrade_entries{map="backends",disposition="grow",what="incomplete"} 0
-maplock_upgrade_entries{map="backends",disposition="grow",what="not_carried"} 0
-maplock_upgrade_entries{map="backends",disposition="grow",what="uncertain"} 0
-maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="kept"} 0
-maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="converted"} 0
-maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="incomplete"} 0
-maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="not_carried"} 0
-maplock_upgrade_entries{map="ring \"a\\b\"\n",disposition="swap",what="uncertain"} 0
-maplock_upgrade_entries{map="stats",disposition="swap",what="kept"} 0
-maplock_upgrade_entries{map="stats",disposition="swap",what="converted"} 0
-maplock_upgrade_entries{map="stats",disposition="swap",what="lost"} 812
-maplock_upgrade_entries{map="stats",disposition="swap",what="incomplete"} 0
-maplock_upgrade_entries{map="stats",disposition="swap",what="not_carried"} 0
-maplock_upgrade_entries{map="stats",disposition="swap",what="uncertain"} 0
-# HELP maplock_upgrade_copied_bytes Bytes copied for each map in the last upgrade.
-# TYPE maplock_upgrade_copied_bytes gauge
-maplock_upgrade_copied_bytes{map="backends",disposition="grow"} 192
-maplock_upgrade_copied_bytes{map="ring \"a\\b\"\n",disposition="swap"} 192
-maplock_upgrade_copied_bytes{map="stats",disposition="swap"} 192
-# HELP maplock_upgrade_map_seconds Time taken by each map in the last upgrade.
-# TYPE maplock_upgrade_map_seconds gauge
-maplock_upgrade_map_seconds{map="backends",disposition="grow"} 0.002
-maplock_upgrade_map_seconds{map="ring \"a\\b\"\n",disposition="swap"} 0.002
-maplock_upgrade_map_seconds{map="stats",disposition="swap"} 0.002
-# HELP maplock_upgrade_exact 1 if it is certain that nothing of the map was lost or counted twice in the last upgrade, else 0.
-# TYPE maplock_upgrade_exact gauge
-maplock_upgrade_exact{map="backends",disposition="grow"} 1
-maplock_upgrade_exact{map="ring \"a\\b\"\n",disposition="swap"} 1
-maplock_upgrade_exact{map="stats",disposition="swap"} 0
-# HELP maplock_upgrade_types_unknown 1 for each map of which nothing tells all types, in the last upgrade.
-# TYPE maplock_upgrade_types_unknown gauge
-# HELP maplock_upgrade_link_info What happened to each link in the last upgrade.
-# TYPE maplock_upgrade_link_info gauge
-maplock_upgrade_link_info{link="connect4",what="updated"} 1
-# HELP maplock_upgrade_left_behind_info What the programs of an upgrade before wrote that was taken back, and is lost: entries at the least.
-# TYPE maplock_upgrade_left_behind_info gauge
-# HELP maplock_upgrade_window_seconds Time from the first link's switch to the commit.
-# TYPE maplock_upgrade_window_seconds gauge
-maplock_upgrade_window_seconds 0.009
-# HELP maplock_upgrade_seconds Time from the plan to the commit.
-# TYPE maplock_upgrade_seconds gauge
-maplock_upgrade_seconds 1.25
-"##;
-        assert_eq!(text, expected);
     }
 
     #[test]
@@ -491,6 +472,6 @@ done in 1.2 s, of which 9 ms from the first link to the commit";
         assert_eq!(json["maps"][0]["disposition"], "grow");
         assert_eq!(json["maps"][0]["time"], 0.002);
         assert_eq!(json["maps"][1]["lost"], serde_json::Value::Null);
-        assert_eq!(json["total"], 1.25);
+        assert_eq!((&json["total"], &json["ended_at"]), (&1.25.into(), &1_700_000_000.5.into()));
     }
 }

@@ -189,7 +189,10 @@ impl Rollback {
         let (mut report, going_back) = staged.stage(&mut self.progress)?;
         let done = staged.commit(&missing)?;
         going_back.iter().for_each(|map| map.tell(report.maps.iter_mut()));
-        Ok(Report { way_back: Some(way_back), ..report.ended(done, start) })
+        let generation = way_back.generation;
+        let report = Report { way_back: Some(way_back), generation, ..report.ended(done, start) };
+        report.trace();
+        Ok(report)
     }
 }
 

@@ -102,7 +102,7 @@ impl Staged {
     }
 
     fn stage_map(&mut self, plan: &MapPlan) -> Result<(), Error> {
-        let _span = tracing::info_span!("map", name = plan.map, disposition = plan.disposition().name()).entered();
+        let _span = tracing::info_span!("map", map = plan.map, disposition = plan.disposition().name()).entered();
         let started = Instant::now();
         let mut report = MapReport::new(&plan.map, plan.disposition());
         report.types_unknown = plan.untold();

@@ -186,18 +186,3 @@ fn every_message_for_which_there_is_help_is_one_that_is_told() {
     }
     assert!(checked > 20, "{checked} messages");
 }
-
-#[test]
-fn alerts_and_the_dashboard_ask_for_metrics_that_a_report_has() {
-    let read = |file: &str| fs::read_to_string(toolchain::root().join(file)).unwrap();
-    let is_of_name = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
-    let names = |text: &str| -> BTreeSet<String> {
-        let words = text.split(|sign| !is_of_name(sign)).filter(|word| word.starts_with("maplock_upgrade_"));
-        words.map(str::to_owned).collect()
-    };
-    let told = names(&read("runtime/src/upgrade/prometheus.rs"));
-    let dashboard = read("deploy/grafana.json");
-    serde_json::from_str::<serde_json::Value>(&dashboard).unwrap();
-    let asked: BTreeSet<String> = names(&dashboard).union(&names(&read("deploy/alerts.yaml"))).cloned().collect();
-    assert_eq!(asked, told, "each metric is shown or watched, and no other");
-}

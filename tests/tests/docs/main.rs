@@ -250,10 +250,6 @@ fn the_page_for_those_who_run_upgrades_shows_a_node() {
     };
     let mut consoles = 0;
     for block in blocks("docs/node.md") {
-        if block.language == "text" {
-            // A table of several nodes, whose parts the tests of `maplock fleet` hold.
-            continue;
-        }
         assert_eq!(block.language, "console");
         match block.intro.as_str() {
             "<!-- v1 runs -->" => {
@@ -281,7 +277,7 @@ fn the_page_for_those_who_run_upgrades_shows_a_node() {
         run_console_at(&block, &toolchain::root(), bpffs.path());
         consoles += 1;
     }
-    assert_eq!(consoles, 9);
+    assert_eq!(consoles, 10);
 }
 
 /// Says that it is over when it is dropped, also where a test fails.
