@@ -56,6 +56,16 @@ impl Try {
     }
 }
 
+/// What was told as JSON, by python's jsonschema.
+fn fits_its_schema(of: &Try, told: &[u8]) {
+    fs::write(of.folder.path().join("told.json"), told).unwrap();
+    let script = "maplock schema test-upgrade > schema.json && for python in python3 /usr/bin/python3; do $python -c 'import jsonschema' 2>/dev/null && \
+                  exec $python -W ignore -c \"import json, jsonschema; jsonschema.validate(json.load(open('told.json')), json.load(open('schema.json')))\"; done; exit 1";
+    let mut command = Command::new("sh");
+    let output = command.args(["-c", script]).current_dir(of.folder.path()).env("PATH", &of.path).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+}
+
 fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
@@ -100,6 +110,7 @@ fn an_upgrade_that_keeps_every_count_passes() {
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    fits_its_schema(&of, &output.stdout);
     assert_eq!((&told["fails"], &told["failure"]), (&false.into(), &Value::Null));
     let phases = told["phases"].as_array().unwrap();
     let map = |phase: &Value, name: &str| {

@@ -53,8 +53,8 @@ pub(crate) struct ReportArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SchemaArgs {
-    /// Whose
-    #[arg(value_enum, value_name = "FILE")]
+    /// A file, or a command with --message-format json
+    #[arg(value_enum, value_name = "WHAT")]
     pub(crate) of: Described,
 }
 
@@ -77,12 +77,28 @@ pub(crate) struct ManArgs {
 }
 
 /// What a schema is of.
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Described {
     /// maps.lock
     Lock,
     /// maplock.toml; the tables of a Cargo.toml take the same keys, but for `objects` and `lock`
     Config,
+    /// `maplock plan`
+    Plan,
+    /// `maplock inspect` of a directory of pins
+    Inspect,
+    /// `maplock rollback` and `recover`, and the report of a daemon
+    Report,
+    /// `maplock confirm`
+    Confirm,
+    /// A line of `maplock watch`
+    Watch,
+    /// `maplock dump`
+    Dump,
+    /// `maplock fleet`
+    Fleet,
+    /// `maplock test-upgrade`
+    TestUpgrade,
 }
 
 #[derive(Debug, Args)]

@@ -1,4 +1,6 @@
-//! `cargo maplock schema`: JSON schemas of the lock and of the configuration, for editors and other tools.
+//! `cargo maplock schema`: JSON schemas of the lock and of the configuration, for editors, and of what is told of nodes, for other tools.
+
+mod node;
 
 use maplock_layout::conversion::{Cast, Collide};
 use maplock_layout::lock::{Merge, OnUpgrade, VERSION};
@@ -15,6 +17,14 @@ pub(crate) fn run(args: &SchemaArgs) -> Result<Said, Error> {
     let schema = match args.of {
         Described::Lock => lock(),
         Described::Config => config(),
+        Described::Plan => node::plan(),
+        Described::Inspect => node::inspect(),
+        Described::Report => node::report(),
+        Described::Confirm => node::confirm(),
+        Described::Watch => node::watch(),
+        Described::Dump => node::dump(),
+        Described::Fleet => node::fleet(),
+        Described::TestUpgrade => node::test_upgrade(),
     };
     let text = serde_json::to_string_pretty(&schema);
     let text = text.map_err(|error| Error::new("could not write JSON").because(error))?;
