@@ -32,11 +32,11 @@ impl Outcome {
                 (misread.len(), "is read otherwise than it was written", "are read otherwise than they were written"),
                 (in_parts, "may lose parts of its entries", "may lose parts of their entries"),
                 (evicting.len(), "may lose entries to the kernel", "may lose entries to the kernel"),
-                (padding.len(), "is right where its padding was 0", "are right where their padding was 0"),
+                (padding.len(), "is right if its padding was 0", "are right if their padding was 0"),
                 (
                     arms.len(),
-                    "is right where a new arm is taken for no old entry",
-                    "are right where a new arm is taken for no old entry",
+                    "is right if a new arm is taken for no old entry",
+                    "are right if a new arm is taken for no old entry",
                 ),
             ];
             let counts = counts.into_iter().filter(|(maps, ..)| *maps > 0).enumerate();
@@ -69,7 +69,7 @@ impl Outcome {
         let conditions =
             [(padding, "its padding was 0"), (arms, "no program takes the new arm of its union for an old entry")];
         for (maps, condition) in conditions.into_iter().filter(|(maps, _)| !maps.is_empty()) {
-            told.push(format!("that of {} is right where {condition}", maps.join(", ")));
+            told.push(format!("that of {} is right if {condition}", maps.join(", ")));
         }
         told.join("; ")
     }

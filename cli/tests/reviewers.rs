@@ -51,7 +51,7 @@ const CHANGES: &[Change] = &[
         accept: "flows --on-upgrade reuse --reason \"the old release zeroes its entries\"",
         says: &[
             "reuse",
-            "written as padding, will be read as `drops` (u32): right where the old release wrote 0",
+            "written as padding, will be read as `drops` (u32): right if the old release wrote 0",
             "the old release zeroes its entries",
         ],
         lock: &["on-upgrade = \"reuse\"", "the old release zeroes its entries"],

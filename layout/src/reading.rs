@@ -39,7 +39,7 @@ pub struct Named {
 pub enum Risk {
     /// They were something else.
     Misread,
-    /// They were padding, which is right where the old release wrote 0.
+    /// They were padding, which is right if the old release wrote 0.
     Padding,
     /// They are a new arm of a union too, in which each of the old arms is still what it was: right where programs take the arm by what
     /// else an entry says, for old entries say none of it.

@@ -459,8 +459,8 @@ impl Reading {
             return format!("{inner}{place}, written as {wrote}, will be padding, in which keys differ still");
         };
         let right = match self.risk {
-            Risk::Padding => ": right where the old release wrote 0",
-            Risk::Arm => ": a new arm of a union, right where no program takes it for an old entry",
+            Risk::Padding => ": right if the old release wrote 0",
+            Risk::Arm => ": a new arm of a union, right if no program takes it for an old entry",
             Risk::Misread | Risk::OtherName => "",
         };
         format!("{inner}{place}, written as {wrote}, will be read as {}{right}", told(reads))

@@ -871,12 +871,12 @@ fn what_old_bytes_are_read_as_is_said_of_each_that_changes() {
     values(
         "struct v { u32 a; u64 b; };",
         "struct v { u32 a; u32 flags; u64 b; };",
-        &["bytes 4..8, written as padding, will be read as `flags` (u32): right where the old release wrote 0"],
+        &["bytes 4..8, written as padding, will be read as `flags` (u32): right if the old release wrote 0"],
     );
     values(
         "struct v { u32 a; u8 on; u8 _pad[3]; };",
         "struct v { u32 a; u8 on; u8 up; u8 _pad[2]; };",
-        &["byte 5, written as `_pad` (u8[3]), will be read as `up` (u8): right where the old release wrote 0"],
+        &["byte 5, written as `_pad` (u8[3]), will be read as `up` (u8): right if the old release wrote 0"],
     );
     values("struct v { u8 on; u8 __pad1[3]; u32 a; };", "struct v { u8 on; u32 a; };", &[]);
     // Worst first; what became wider takes what was behind it.
