@@ -216,6 +216,15 @@ impl Outcome {
 
     /// The report of `codegen`, of all findings that `wanted` keeps.
     pub(crate) fn report(&self, styled: bool, wanted: impl Fn(&Finding) -> bool) -> String {
+        self.report_with(self.accept.as_deref(), styled, wanted)
+    }
+
+    /// The same without the commands that answer a break, where they stand elsewhere.
+    pub(crate) fn report_alone(&self, styled: bool, wanted: impl Fn(&Finding) -> bool) -> String {
+        self.report_with(None, styled, wanted)
+    }
+
+    fn report_with(&self, accept: Option<&str>, styled: bool, wanted: impl Fn(&Finding) -> bool) -> String {
         let findings = self.comparison.findings.iter().filter(|finding| wanted(finding)).cloned().collect();
         let comparison = Comparison { findings, ..self.comparison.clone() };
         let sides = Sides {
@@ -223,7 +232,7 @@ impl Outcome {
             old_text: self.old.text.as_deref(),
             old: &self.old.lock,
             new: &self.new.lock,
-            accept: self.accept.as_deref(),
+            accept,
             selection: &self.selection,
             roots: &self.roots,
         };

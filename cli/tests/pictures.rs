@@ -153,6 +153,9 @@ fn in_a_terminal_each_map_is_asked_about() {
         "{seen}"
     );
     assert!(seen.contains("value of stats, 16 -> 24 bytes"), "{seen}");
+    // Each command once: with its key.
+    assert_eq!(seen.matches("--on-upgrade migrate --reason").count(), 1, "{seen}");
+    assert_eq!(seen.matches("--on-upgrade swap --reason").count(), 1, "{seen}");
     assert_eq!(sandbox.read("maps.lock"), before);
     // A key that is none is asked for again, and so is an empty reason.
     let (_, seen) = review("x\n9\n1\n\n1\nit wrapped\n");

@@ -86,6 +86,13 @@ fn case(outcome: &Outcome, verdict: &maplock_layout::Verdict) -> Case {
         (disposition, None) => format!("{disposition}: {}", outcome.why(verdict)),
     };
     let breaks: Vec<_> = outcome.comparison.of_map(&verdict.map).filter(|finding| finding.is_break()).collect();
+    let one_way = outcome.one_way.iter().find(|(map, _)| *map == verdict.map);
+    if let (true, Some((_, why))) = (breaks.is_empty(), one_way) {
+        return Case {
+            name: verdict.map.clone(),
+            ended: Ended::Failed(format!("no way back without a loss: {why}"), told),
+        };
+    }
     let is_refused = outcome.ending == Ending::Compared && verdict.disposition == Disposition::Refuse;
     let ended = match breaks.is_empty() && !is_refused {
         true => Ended::Well(told),

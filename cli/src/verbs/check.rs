@@ -1,7 +1,7 @@
 //! `cargo maplock check`: is the lock what the objects say, does it account for every break since other revisions, and what does it do on nodes?
 
 use maplock_layout::counters::{unmerged, unmerged_since};
-use maplock_layout::{Lock, compare, epochs};
+use maplock_layout::{Lock, compare, epochs, rules};
 
 use super::{base, disagree, on_nodes};
 use crate::Said;
@@ -37,6 +37,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
             outcomes.extend(releases(target, &args.against));
         }
     }
+    once(&mut outcomes[from..]);
     if targets.iter().any(Target::is_one_of_all) {
         let compared: Vec<_> = outcomes[from..].iter().map(|outcome| outcome.old.name.clone()).collect();
         for base in &args.against {
@@ -80,12 +81,33 @@ fn releases(target: &Target, bases: &[Base]) -> Vec<Outcome> {
         Ok(tags) => tags,
         Err(error) => return vec![Outcome::undone(target, Undone::Compared, error)],
     };
-    let is_named = |tag: &Revision| bases.iter().any(|base| format!("refs/tags/{base}") == tag.to_string());
+    let is_named = |tag: &Revision| bases.iter().any(|base| format!("{TAGS}{base}") == tag.to_string());
     let held = tags.into_iter().filter(|tag| !is_named(tag)).map(|tag| {
         let base = Base::Revision(tag);
-        against(target, &base, true).unwrap_or_else(|error| not_compared(target, &base, error))
+        let mut outcome = against(target, &base, true).unwrap_or_else(|error| not_compared(target, &base, error));
+        // As a person calls it: that it is no branch is known here.
+        let short = |name: &String| name.strip_prefix(TAGS).unwrap_or(name).to_owned();
+        (outcome.against, outcome.old.name) = (outcome.against.as_ref().map(short), short(&outcome.old.name));
+        outcome
     });
     held.collect()
+}
+
+/// How git calls tags in full.
+const TAGS: &str = "refs/tags/";
+
+/// What programs do is no matter of the release that is compared with: what was said of a lock is not said again.
+fn once(outcomes: &mut [Outcome]) {
+    let mut told: Vec<(String, String, String)> = Vec::new();
+    for outcome in outcomes {
+        let lock = outcome.lock.clone();
+        outcome.comparison.findings.retain(|finding| {
+            let this = (lock.clone(), finding.map.clone(), finding.message());
+            let is_again = finding.rule == &rules::UNMERGED_COUNTER && told.contains(&this);
+            told.extend((finding.rule == &rules::UNMERGED_COUNTER && !is_again).then_some(this));
+            !is_again
+        });
+    }
 }
 
 /// Holds the lock against that of another revision; what could not be compared is told as that.

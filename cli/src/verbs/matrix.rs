@@ -132,7 +132,11 @@ impl Matrix {
             told.push_str(&format!("; {} known by size alone", count(untold, "map")));
         }
         if unknown > 0 {
-            told.push_str(&format!("; {} is not known", count(unknown, "release")));
+            told.push_str(&format!(
+                "; {} {} not known",
+                count(unknown, "release"),
+                if unknown == 1 { "is" } else { "are" }
+            ));
         }
         told
     }

@@ -66,7 +66,8 @@ fn of(outcome: &Outcome) -> Vec<Pending> {
         let answers: Vec<_> = outcome.commands(&verdict.map).into_iter().filter(|command| command.is_answer).collect();
         let has_breaks = outcome.comparison.of_map(&verdict.map).any(|finding| finding.is_break());
         has_breaks.then(|| {
-            let mut told = outcome.report(true, |finding| finding.map == verdict.map);
+            // What can be answered stands below it, with a key for each.
+            let mut told = outcome.report_alone(true, |finding| finding.map == verdict.map);
             if let Some(bytes) = outcome.bytes(verdict) {
                 _ = write!(told, "\n\n{}", ruler::text(&verdict.map, &bytes));
             }
