@@ -31,6 +31,9 @@ const PICTURES: u32 = 20;
 /// How long the traffic may take to its first write.
 const FIRST_WRITES: Duration = Duration::from_secs(10);
 
+/// How long pins that maplock did not make have to stay the same until their daemon counts as ready.
+const STAYS: Duration = Duration::from_millis(500);
+
 /// How long a daemon may take to end.
 const ENDING: Duration = Duration::from_secs(10);
 
@@ -89,6 +92,34 @@ impl Before {
     }
 }
 
+/// Tells when a daemon without maplock is ready: its maps are pinned, and its pins stay the same for a while. The kernel shows no more of it.
+struct Foreign {
+    /// True where that is known: a roll-back leaves a generation of maplock to it.
+    is_adopted: bool,
+    seen: Option<(Vec<String>, Instant)>,
+}
+
+impl Foreign {
+    fn is_ready(&mut self, pins: &Path, has_ended: bool) -> Result<bool> {
+        let Some(names) = self.names(pins)? else { return Ok(false) };
+        match &self.seen {
+            Some((seen, since)) if *seen == names => Ok(has_ended || since.elapsed() >= STAYS),
+            _ => {
+                self.seen = Some((names, Instant::now()));
+                Ok(has_ended)
+            }
+        }
+    }
+
+    /// What is pinned, where maps are, and maplock did not make it.
+    fn names(&self, pins: &Path) -> Result<Option<Vec<String>>> {
+        let live = generations(pins)?.live;
+        let all = || live.maps.keys().chain(live.progs.keys()).chain(live.links.keys()).chain(&live.dirs);
+        let is_its_own = self.is_adopted || live.meta.is_none();
+        Ok((is_its_own && !live.maps.is_empty()).then(|| all().cloned().collect()))
+    }
+}
+
 /// True where something is staged.
 fn staged(pins: &Path) -> bool {
     let mut name = pins.file_name().unwrap_or_default().to_owned();
@@ -118,6 +149,8 @@ pub(crate) struct Driver {
     pub(crate) world: World,
     phase: String,
     pub(crate) is_after_a_kill: bool,
+    /// True where the older release is a daemon without maplock.
+    pub(crate) is_adopted: bool,
     pub(crate) phases: Vec<Phase>,
     pub(crate) ran: Option<(u32, Duration)>,
 }
@@ -139,7 +172,7 @@ impl Driver {
         }
         let rng = fastrand::Rng::with_seed(test.seed);
         let (traffic, daemons, setup, phases) = (None, Vec::new(), None, Vec::new());
-        let (shortest, started, phase, is_after_a_kill, ran) = (None, 0, String::new(), false, None);
+        let (shortest, started, phase, is_after_a_kill, is_adopted, ran) = (None, 0, String::new(), false, false, None);
         Ok(Self {
             test,
             place,
@@ -153,6 +186,7 @@ impl Driver {
             world,
             phase,
             is_after_a_kill,
+            is_adopted,
             phases,
             ran,
         })
@@ -207,12 +241,16 @@ impl Driver {
         Ok(())
     }
 
-    /// Starts a daemon, and ends those before it once it is ready: how long that took.
+    /// Starts a daemon, and ends those before it once it is ready: how long that took. The older one may be a daemon without maplock.
     pub(crate) fn start(&mut self, release: Release) -> Result<Duration> {
         let before = Before::of(&self.place.pins)?;
         self.spawn(release)?;
+        let mut foreign = Foreign { is_adopted: self.is_adopted, seen: None };
+        let mut is_over = |pins: &Path, has_ended: bool| {
+            Ok::<_, Stop>(before.is_over(pins)? || release == Release::Old && foreign.is_ready(pins, has_ended)?)
+        };
         let ready = self.wait(self.test.patience, |run| {
-            let is_ready = before.is_over(&run.place.pins)?;
+            let is_ready = is_over(&run.place.pins, false)?;
             let Some(daemon) = run.daemons.last_mut() else { return Ok(None) };
             let took = daemon.running.started.elapsed();
             if is_ready {
@@ -224,7 +262,7 @@ impl Driver {
             let is_gone = |status: &ExitStatus| !status.success() || daemon.group.is_empty().unwrap_or(true);
             match status.filter(is_gone) {
                 // It may have become ready between the two looks.
-                Some(status) if status.success() && before.is_over(&run.place.pins)? => Ok(Some(took)),
+                Some(status) if status.success() && is_over(&run.place.pins, true)? => Ok(Some(took)),
                 Some(status) => run.failed(format!("the daemon {} before it was ready", words(status)), run.last_log()),
                 None => Ok(None),
             }
@@ -264,13 +302,14 @@ impl Driver {
             running.kill(group).map_err(|error| Error::because("could not kill a daemon", error))?;
         }
         let found = generations(&self.place.pins)?;
+        let is_old = release == Release::Old;
         let when = match found.next {
             Recovered::Completed => When::Committing,
             _ if before.is_over(&self.place.pins)? => When::Live,
             _ if found.staged.is_some() => When::Staging,
             _ => When::BeforeStaging,
         };
-        Ok(Killed { after, when })
+        Ok(Killed { is_old, after, when })
     }
 
     /// Ends the daemons but for the last ones.

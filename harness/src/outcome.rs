@@ -49,6 +49,8 @@ pub struct Phase {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct Killed {
+    /// True of a start of the older release.
+    pub is_old: bool,
     /// How long after it was started.
     pub after: Duration,
     /// How far it was.

@@ -63,12 +63,16 @@ impl Picture {
     }
 
     fn read(&mut self, live: &Inventory) {
-        let names = live.meta.iter().flat_map(|meta| meta.maps.keys());
+        // Where maplock made no generation, each map is the daemon's.
+        let names: Vec<&str> = match &live.meta {
+            Some(meta) => meta.maps.keys().map(String::as_str).collect(),
+            None => live.map_names().collect(),
+        };
         for name in names {
             let Some(pinned) = live.maps.get(&pin_name(name)) else { continue };
             let def = pinned.observed.def.clone();
             let map = MapPicture { id: pinned.observed.id, entries: entries(&pinned.map, &def), def };
-            self.maps.insert(name.clone(), map);
+            self.maps.insert(name.to_owned(), map);
         }
         for (name, link) in &live.links {
             let uses = link.info().and_then(|info| Prog::from_id(info.prog_id)?.info());

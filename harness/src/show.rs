@@ -50,27 +50,34 @@ fn is_shown(phase: &&Phase) -> bool {
 }
 
 impl Outcome {
-    /// How often it was killed, and how far it was: a line.
+    /// How often a release was killed, and how far it was: a line for each.
     #[must_use]
     pub fn kills(&self) -> Option<String> {
-        let killed: Vec<_> = self.phases.iter().filter_map(|phase| phase.killed).collect();
-        if killed.is_empty() {
-            return None;
-        }
-        let parts = When::ALL.into_iter().map(|when| {
-            let number = killed.iter().filter(|killed| killed.when == when).count();
-            format!("{number} {}", when.words())
-        });
-        let parts: Vec<_> = parts.collect();
-        Some(format!(
-            "killed {} (seed {}): {}; each time started again, held against what was before, rolled back, and held again",
-            match killed.len() {
+        let of = |is_old: bool| {
+            let killed: Vec<_> =
+                self.phases.iter().filter_map(|phase| phase.killed).filter(|killed| killed.is_old == is_old).collect();
+            let parts = When::ALL.into_iter().map(|when| {
+                let number = killed.iter().filter(|killed| killed.when == when).count();
+                format!("{number} {}", when.words())
+            });
+            let often = match killed.len() {
+                0 => return None,
                 1 => "once".to_owned(),
                 number => format!("{number} times"),
-            },
-            self.seed,
-            parts.join(", ")
-        ))
+            };
+            Some((often, parts.collect::<Vec<_>>().join(", ")))
+        };
+        let (often, parts) = of(false)?;
+        let mut told = format!(
+            "killed {often} (seed {}): {parts}; each time started again, held against what was before, rolled back, and held again",
+            self.seed
+        );
+        if let Some((often, parts)) = of(true) {
+            told.push_str(&format!(
+                "\nthe old release, started after these roll-backs, killed {often}: {parts}; each time started again, and held against what was before"
+            ));
+        }
+        Some(told)
     }
 
     /// What is known at the end, where nothing failed.

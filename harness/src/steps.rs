@@ -31,10 +31,16 @@ impl Driver {
             self.begin("setup");
             self.set_up(&command)?;
         }
-        let new = self.install("first installation of the new release", Release::New)?;
+        let what = "first installation of the new release";
+        let Some(new) = self.install(what, Release::New)? else {
+            return self.failed("it is no generation of maplock".to_owned(), self.last_log());
+        };
         let foreign_new = self.picture()?.foreign;
         self.forget()?;
         let old = self.install("first installation of the old release", Release::Old)?;
+        self.is_adopted = old.is_none();
+        // Where nothing else says what programs of the older release do, they do what the newer ones do.
+        let old = old.unwrap_or_else(|| new.clone());
         let foreign: BTreeSet<_> = self.picture()?.foreign.into_iter().chain(foreign_new).collect();
         let is_unknown = |map: &&String| !(old.maps.contains_key(*map) || new.maps.contains_key(*map));
         if let Some(map) = self.test.except.iter().find(is_unknown) {
@@ -119,18 +125,21 @@ impl Driver {
         self.start_old_again(old, &back)
     }
 
-    /// As whoever runs the release before again does.
+    /// As whoever runs the release before again does. After a start that was killed, this one is killed as well, and tried again.
     fn start_old_again(&mut self, old: &Lock, before: &Picture) -> Result<()> {
         let what = "start of the old release after it";
         self.begin(&format!("{what}, under traffic"));
+        // What a loader of its own does when it is killed is not maplock's to promise.
+        let is_killed = self.is_after_a_kill && !self.is_adopted;
+        let killed = if is_killed { Some(self.start_and_kill(Release::Old)?) } else { None };
         let took = self.start(Release::Old)?;
         let after = self.look()?;
         let maps = after.compare(&Expected::same(before), Side { old, new: old }, |_| false);
-        self.judge(what, true, took, maps, (before, &after), None)
+        self.judge(what, true, took, maps, (before, &after), killed)
     }
 
-    /// A first start, on a node where nothing is pinned: the lock of that release.
-    fn install(&mut self, what: &'static str, release: Release) -> Result<Lock> {
+    /// A first start, on a node where nothing is pinned: the lock of that release; `None` of a daemon without maplock.
+    fn install(&mut self, what: &'static str, release: Release) -> Result<Option<Lock>> {
         self.begin(what);
         let took = self.start(release)?;
         let picture = self.picture()?;
@@ -138,7 +147,8 @@ impl Driver {
         let (maps, killed, report, is_after_a_kill) = (Vec::new(), None, None, false);
         self.phases.push(Phase { what, has_traffic: false, generation, took, maps, is_after_a_kill, killed, report });
         match PinnedLock::of(&Dir::at(&self.place.pins)).lock() {
-            Some(lock) => Ok(lock.clone()),
+            Some(lock) => Ok(Some(lock.clone())),
+            None if generation.is_none() => Ok(None),
             None => {
                 let what =
                     format!("it pinned no lock in {}: its maplock is too old for this", self.place.pins.display());

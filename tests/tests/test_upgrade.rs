@@ -79,6 +79,11 @@ fn minimesh(release: &str, is_configured: bool) -> String {
 const SERVE: &str = "minimesh serve --config services.toml & until [ -s services.toml ]; do sleep 0.02; done";
 const CONNECT: &str = "exec minimesh connect --pins $MAPLOCK_PINS 10.96.0.10:80=cart- 10.96.0.11:80=web-";
 
+/// What became of a map in a phase.
+fn map(phase: &Value, name: &str) -> Value {
+    phase["maps"].as_array().unwrap().iter().find(|map| map["map"] == name).cloned().unwrap()
+}
+
 /// Waits for what a command writes as its first line.
 fn first_line(file: &Path) -> String {
     let until = Instant::now() + Duration::from_secs(60);
@@ -113,9 +118,6 @@ fn an_upgrade_that_keeps_every_count_passes() {
     fits_its_schema(&of, &output.stdout);
     assert_eq!((&told["fails"], &told["failure"]), (&false.into(), &Value::Null));
     let phases = told["phases"].as_array().unwrap();
-    let map = |phase: &Value, name: &str| {
-        phase["maps"].as_array().unwrap().iter().find(|map| map["map"] == name).cloned().unwrap()
-    };
     // Two installations, there and back and a start of the old one: once in silence, once under traffic, and once for each kill.
     assert_eq!(phases.len(), 2 + 3 * (2 + 4));
     let stats = map(&phases[2], "stats");
@@ -123,7 +125,8 @@ fn an_upgrade_that_keeps_every_count_passes() {
     assert!(stats["before"].as_u64() > Some(0) && stats["kept"] == stats["before"], "{stats}");
     let stats = map(phases.iter().find(|phase| phase["has_traffic"] == true).unwrap(), "stats");
     assert_eq!((&stats["compared"], &stats["counts"][0]), (&"under traffic".into(), &"connections".into()));
-    assert_eq!(phases.iter().filter(|phase| !phase["killed"].is_null()).count(), 4);
+    let killed = |release: &str| phases.iter().filter(|phase| phase["killed"]["release"] == release).count();
+    assert_eq!((killed("new"), killed("old")), (4, 4));
     let back = phases.iter().find(|phase| phase["what"] == "roll-back").unwrap();
     assert_eq!((&back["report"]["maps"][0]["map"], &back["generation"]), (&"backends".into(), &1.into()));
     assert_eq!(told["traffic"]["started"], 1);
@@ -162,6 +165,63 @@ fn a_daemon_that_loses_an_entry_fails_with_the_maps_name() {
     let output = shell(&format!("{again} --except services"));
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert!(text(&output).contains("; excepted: `services`; "), "{}", text(&output));
+}
+
+/// The daemon before has libbpf's pins, and a program that is attached without a link. Its maps are adopted, and a roll-back gives them back.
+#[test]
+fn a_daemon_that_pins_without_maplock_is_adopted_and_gets_its_maps_back() {
+    let Some(of) = Try::new() else { return };
+    let object = toolchain::root().join("bpf/minimesh/v1/minimesh.bpf.o");
+    // One service, with a backend that answers nobody: the program counts all the same.
+    let old = format!(
+        "set -e; [ -e $MAPLOCK_PINS/stats ] && exec sleep 1000
+         bpftool prog loadall {} /sys/fs/bpf/programs
+         mkdir $MAPLOCK_PINS
+         for map in backends frontends services stats; do mv /sys/fs/bpf/$map $MAPLOCK_PINS; done
+         put() {{ bpftool map update pinned $MAPLOCK_PINS/$1 key hex $2 value hex $3; }}
+         put frontends '0a 60 00 0a 00 50 06 00' '01 00 00 00'
+         put services '01 00 00 00' '01 00 00 00 00 00 00 00'
+         put backends '01 00 00 00 00 00 00 00' '7f 00 00 01 00 09 01 00'
+         bpftool cgroup attach $MAPLOCK_CGROUP connect4 pinned /sys/fs/bpf/programs/minimesh_connect4 multi",
+        object.display()
+    );
+    let connect = "while :; do bash -c 'echo >/dev/tcp/10.96.0.10/80' 2>/dev/null; done";
+    let words = |new: &str| {
+        let options = ["--kills=2", "--seconds=0.2", "--message-format=json"].map(str::to_owned);
+        [old.clone(), new.to_owned(), "--with".to_owned(), connect.to_owned()]
+            .into_iter()
+            .chain(options)
+            .collect::<Vec<_>>()
+    };
+    let run = |new: &str| of.run(&words(new).iter().map(String::as_str).collect::<Vec<_>>());
+    let output = run(&minimesh("v1", false));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let phases = told["phases"].as_array().unwrap();
+    assert_eq!((&phases[1]["generation"], &phases[2]["generation"]), (&Value::Null, &1.into()));
+    for name in ["backends", "frontends", "services", "stats"] {
+        for phase in &phases[2..4] {
+            let map = map(phase, name);
+            assert_eq!(
+                (&map["before"], &map["kept"], &map["compared"]),
+                (&1.into(), &1.into(), &"exactly".into()),
+                "{map}"
+            );
+        }
+    }
+    let stats = map(phases.iter().find(|phase| phase["has_traffic"] == true).unwrap(), "stats");
+    assert_eq!((&stats["kept"], &stats["counts"][0]), (&1.into(), &"connections".into()));
+    let killed = |release: &str| phases.iter().filter(|phase| phase["killed"]["release"] == release).count();
+    assert_eq!((killed("new"), killed("old")), (2, 0), "what another loader does then is its own");
+
+    // One that deletes what it adopts.
+    _ = fs::remove_dir_all(of.logs());
+    let losing =
+        format!("bpftool map delete pinned $MAPLOCK_PINS/services key 1 0 0 0 2>/dev/null; {}", minimesh("v1", false));
+    let output = run(&losing);
+    assert_eq!(output.status.code(), Some(100), "{}", text(&output));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(told["failure"]["what"].as_str().unwrap().contains("state of `services` is lost"), "{}", told["failure"]);
 }
 
 /// What v4 counts by port, v3 has no entries for.

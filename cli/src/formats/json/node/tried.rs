@@ -32,7 +32,7 @@ fn phase(phase: &Phase) -> Value {
         "generation": phase.generation,
         "seconds": phase.took.as_secs_f64(),
         "killed": phase.killed.map(|killed| {
-            json!({ "after": killed.after.as_secs_f64(), "when": killed.when.words() })
+            json!({ "release": if killed.is_old { "old" } else { "new" }, "after": killed.after.as_secs_f64(), "when": killed.when.words() })
         }),
         "maps": phase.maps.iter().map(map).collect::<Vec<_>>(),
         // Of a roll-back, its own.
