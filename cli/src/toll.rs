@@ -108,8 +108,11 @@ impl Outcome {
         Some(told)
     }
 
-    /// The disposition of a map, with what becomes of its entries where an answer decided that, or where they are lost.
+    /// The disposition of a map, with what comes of it where an answer decided that, where entries are lost, or where nothing happens.
     pub(crate) fn what(&self, verdict: &Verdict) -> (Disposition, Option<&'static str>) {
+        if verdict.disposition == Disposition::Refuse {
+            return (Disposition::Refuse, Some("the upgrade does not start"));
+        }
         let is_decided = self.accepted(verdict).is_some() || verdict.loses_entries();
         (verdict.disposition, self.becomes(verdict).filter(|_| is_decided))
     }

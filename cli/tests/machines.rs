@@ -164,7 +164,12 @@ fn each_map_is_a_test_in_junits_xml() {
     }
     let sandbox = Sandbox::with_release();
     let text = sandbox.run(&format!("diff v1 {} --message-format junit", object("v3"))).stdout;
-    assert!(text.contains("<testcase classname=\"maps.lock\" name=\"stats\"><failure message=\"refuse: "), "{text}");
+    assert!(
+        text.contains(
+            "<testcase classname=\"maps.lock\" name=\"stats\"><failure message=\"refuse, the upgrade does not start: "
+        ),
+        "{text}"
+    );
     assert!(text.contains("name=\"backends\"><system-out>grow: "), "{text}");
 }
 

@@ -38,6 +38,9 @@ pub(crate) fn text(map: &str, bytes: &Bytes) -> String {
 pub(crate) fn example(bytes: &Bytes) -> Vec<(&'static str, String)> {
     let Some(said) = &bytes.example else { return Vec::new() };
     let mut lines = vec![("wrote", said.wrote.clone()), ("read as", said.read.clone())];
+    // What it wrote is of no account where the new side has all of it, and more.
+    let is_same = |line: &str| line.split("; ").all(|part| part.ends_with(": the same"));
+    lines.retain(|(name, line)| *name != "wrote" || !is_same(line));
     if let Some(converted) = &said.converted {
         let unless = if converted.is_accepted { "" } else { " (if accepted as `migrate`)" };
         lines.push(("becomes", format!("{}{unless}", converted.entry)));

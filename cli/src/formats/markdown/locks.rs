@@ -45,8 +45,9 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
     const HEAD: &str = "\n| map | on upgrade | why |\n|---|---|---|\n";
     let row = |verdict: &&Verdict| {
         let what = match outcome.what(verdict) {
-            (Disposition::Refuse, _) => "**refuse**".to_owned(),
-            (Disposition::Swap | Disposition::Drop, Some(becomes)) => format!("**{}**: {becomes}", verdict.disposition),
+            (Disposition::Refuse | Disposition::Swap | Disposition::Drop, Some(becomes)) => {
+                format!("**{}**: {becomes}", verdict.disposition)
+            }
             (other, Some(becomes)) => format!("{other}: {becomes}"),
             (other, None) => other.to_string(),
         };
