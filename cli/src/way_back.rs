@@ -3,6 +3,7 @@
 use maplock_layout::config::Levels;
 use maplock_layout::history::{self, Converting};
 use maplock_layout::lock::{LockedMap, OnUpgrade};
+use maplock_layout::map_type::{Fate, fate};
 use maplock_layout::{Comparison, Lock, Risk, compare};
 
 use crate::outcome::count;
@@ -66,6 +67,14 @@ pub(crate) fn to(newer: &LockedMap, older: &LockedMap) -> Back {
         0 => Back::Whole { converts: way.iter().any(|epoch| epoch.on_upgrade == OnUpgrade::Migrate) },
         _ => Back::Lossy { converts: true, why: format!("{} does not come back as it was", lost.join(", ")) },
     }
+}
+
+/// How many entries the older map has room for, where the newer one has room for more: the way back does not happen if there are more.
+pub(crate) fn room(newer: &LockedMap, older: &LockedMap) -> Option<u32> {
+    let way = if older.def.digest() == newer.def.digest() { OnUpgrade::Reuse } else { OnUpgrade::Migrate };
+    let is_another_map = matches!(fate(&older.def, &newer.def, way), Fate::Carried | Fate::Converted);
+    let is_smaller = older.def.max_entries < newer.def.max_entries && !newer.runtime_capacity;
+    (is_smaller && is_another_map).then_some(older.def.max_entries)
 }
 
 /// The maps whose break leads one way only, each with why.

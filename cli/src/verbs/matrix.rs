@@ -45,6 +45,8 @@ pub(crate) struct Cell {
     pub(crate) loses: bool,
     /// True where the map is known by its size alone, so that nothing tells whether its bytes mean the same.
     pub(crate) untold: bool,
+    /// How many entries there may be at most; with more, nothing happens.
+    pub(crate) must_fit: Option<u32>,
     pub(crate) why: String,
 }
 
@@ -123,6 +125,9 @@ impl Matrix {
         };
         if let Some(back) = &self.back {
             told.push_str(&match losing(back).as_slice() {
+                [] if back.iter().any(|row| row.cells.iter().flatten().any(|cell| cell.must_fit.is_some())) => {
+                    "; each way back is whole if the entries fit into smaller maps".to_owned()
+                }
                 [] => "; each way back is whole".to_owned(),
                 tags => format!("; ways back to {} lose something or do not exist", tags.join(", ")),
             });
@@ -197,7 +202,7 @@ impl Cell {
             _ => verdict.loses_entries() || is_misread || verdict.eviction.is_some(),
         };
         let untold = verdict.untold.is_some() && verdict.disposition != Disposition::Drop;
-        Self { what: verdict.disposition, loses, untold, why: why.join("; ") }
+        Self { what: verdict.disposition, loses, untold, must_fit: None, why: why.join("; ") }
     }
 }
 
@@ -208,16 +213,21 @@ fn steps<'a>(verdict: &Verdict, today: &'a Lock) -> Option<Vec<Converting<'a>>> 
 fn backward(release: &Lock, today: &Lock) -> Vec<(String, Cell)> {
     let of = release.maps.iter().filter(|(_, map)| !map.ephemeral).map(|(name, map)| {
         let newer = way_back::newer(today, name);
+        let must_fit = newer.and_then(|newer| way_back::room(newer, map));
         let cell = |what, loses, why: String| Cell {
             what,
             loses,
             untold: map.def.value.is_none() && map.def.value_has_layout(),
+            must_fit: must_fit.filter(|_| !loses),
             why,
         };
         let cell = match newer.map(|newer| way_back::to(newer, map)) {
             None => cell(Disposition::Create, false, "the newer release has none".to_owned()),
-            Some(Back::Same | Back::Whole { converts: false }) => cell(Disposition::Reuse, false, String::new()),
-            Some(Back::Whole { converts: true }) => cell(Disposition::Migrate, false, String::new()),
+            Some(Back::Same | Back::Whole { converts: false }) if must_fit.is_none() => {
+                cell(Disposition::Reuse, false, String::new())
+            }
+            Some(Back::Same) => cell(Disposition::Migrate, false, String::new()),
+            Some(Back::Whole { .. }) => cell(Disposition::Migrate, false, String::new()),
             Some(Back::Lossy { converts, why }) => {
                 cell(if converts { Disposition::Migrate } else { Disposition::Reuse }, true, why)
             }

@@ -6,8 +6,7 @@ use crate::terminal::{BAD, BOLD, DIM, GOOD};
 use crate::verbs::matrix::{Matrix, Release, Row};
 
 /// What the marks mean.
-pub(crate) const LEGEND: &str =
-    "! entries or parts of them are lost or misread, or the upgrade does not happen; - the release has no such map";
+pub(crate) const LEGEND: &str = "! entries or parts of them are lost or misread, or the upgrade does not happen; ~ only if the entries fit into the smaller map; - the release has no such map";
 
 pub(super) fn render(of: &Matrix) -> String {
     let mut out = table(&format!("to {}", of.lock), &of.releases, &of.maps);
@@ -55,7 +54,14 @@ fn table(title: &str, releases: &[Release], rows: &[Row]) -> String {
 /// A cell as people read it.
 pub(crate) fn text(release: &Release, cell: Option<&crate::verbs::matrix::Cell>) -> String {
     match cell {
-        Some(cell) => format!("{}{}", cell.what, if cell.loses { " !" } else { "" }),
+        Some(cell) => {
+            let mark = match (cell.loses, cell.must_fit) {
+                (true, _) => " !",
+                (false, Some(_)) => " ~",
+                (false, None) => "",
+            };
+            format!("{}{mark}", cell.what)
+        }
         None if release.unknown.is_some() => "?".to_owned(),
         None => "-".to_owned(),
     }

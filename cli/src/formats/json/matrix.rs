@@ -38,6 +38,9 @@ struct CellJson<'a> {
     loses: bool,
     /// True where the map is known by its size alone.
     untold: bool,
+    /// How many entries there may be at most; with more, nothing happens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    must_fit: Option<u32>,
     why: &'a str,
 }
 
@@ -62,5 +65,5 @@ fn rows(rows: &[Row]) -> Vec<RowJson<'_>> {
 }
 
 fn cell(cell: &Cell) -> CellJson<'_> {
-    CellJson { what: cell.what.name(), loses: cell.loses, untold: cell.untold, why: &cell.why }
+    CellJson { what: cell.what.name(), loses: cell.loses, untold: cell.untold, must_fit: cell.must_fit, why: &cell.why }
 }
