@@ -52,7 +52,7 @@ pub(crate) struct Printing {
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", display_order = 900)]
     pub(crate) color: When,
 
-    /// Print only errors and findings that fail; the exit code says the rest. A format for programs is written whole
+    /// Print only errors and findings that fail; the exit code says the rest. Formats other than human stay whole
     #[arg(short, long, global = true, display_order = 901)]
     pub(crate) quiet: bool,
 }

@@ -90,6 +90,8 @@ fn every_command_for_tests_names_some_that_are_there() {
                 "-p" => package = words.next(),
                 "--test" => test = words.next(),
                 "--lib" => {}
+                // What is behind it is for the tests themselves.
+                "--" => break,
                 word => filter = Some(word),
             }
         }
