@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use maplock::internals::sys::Map;
+use maplock::internals::sys::{Insn, Map};
 
 use crate::generations::DOOMED;
 
@@ -12,9 +12,7 @@ pub(crate) struct Program(Vec<u64>);
 
 impl Program {
     fn insn(&mut self, code: u8, dst: u8, src: u8, off: i16, imm: i32) {
-        let registers = if cfg!(target_endian = "little") { dst | src << 4 } else { dst << 4 | src };
-        let ([off0, off1], [imm0, imm1, imm2, imm3]) = (off.to_ne_bytes(), imm.to_ne_bytes());
-        self.0.push(u64::from_ne_bytes([code, registers, off0, off1, imm0, imm1, imm2, imm3]));
+        self.0.push(Insn { code, dst, src, off, imm }.word());
     }
 
     /// `r1 = map; r2 = &key`, where the key is the 4 bytes at `r10 - 4`.

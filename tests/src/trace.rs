@@ -46,6 +46,8 @@ pub enum Fate {
     Killed,
     /// It is not made, and returns this error.
     Fails(Errno),
+    /// It is not made, and returns 0.
+    Skipped,
 }
 
 /// How a process ended.
@@ -119,9 +121,10 @@ pub fn run(command: &mut Command, mut at: impl FnMut(Call) -> Fate) -> Ended {
                         kill(main, Signal::SIGKILL).expect("a child");
                         continue;
                     }
-                    Fate::Fails(error) => {
+                    Fate::Fails(_) | Fate::Skipped => {
                         registers.orig_rax = c_ulonglong::MAX;
                         ptrace::setregs(pid, registers).expect("a stopped thread");
+                        let error = if let Fate::Fails(error) = fate { error as i32 } else { 0 };
                         failing = Some((pid, error));
                     }
                 }
@@ -134,7 +137,7 @@ pub fn run(command: &mut Command, mut at: impl FnMut(Call) -> Fate) -> Ended {
                 }
                 if let Some((_, error)) = failing.take_if(|(failing, _)| *failing == pid) {
                     let mut registers = ptrace::getregs(pid).expect("a stopped thread");
-                    registers.rax = (-i64::from(error as i32)).cast_unsigned();
+                    registers.rax = (-i64::from(error)).cast_unsigned();
                     ptrace::setregs(pid, registers).expect("a stopped thread");
                 }
                 go_on(pid, None);

@@ -23,6 +23,7 @@ mod prog;
 mod ring;
 mod signals;
 mod syscall;
+mod trie;
 mod wait;
 
 pub use batch::{Batch, has_no_batches};
@@ -38,4 +39,5 @@ pub use object::Object;
 pub use prog::{NewProg, Prog, ProgInfo, has_atomic_fetch};
 pub use ring::Ring;
 pub use signals::Signals;
+pub use trie::tries_heed_noexist;
 pub use wait::wait_for_running_programs;

@@ -68,7 +68,8 @@
 //!
 //! [`Settled::exact`] is false where a step was not one atomic instruction, so that a write of a new program at that very moment
 //! can be lost: in user space ([`Method::Batch`], [`Method::OneByOne`]), which the kernel's age or the value asks for; for bytes that
-//! are no word of 4 or 8 bytes (the last 1 to 3 of a value), and for values of LPM tries that their keys leave unaligned; and for all that is
+//! are no word of 4 or 8 bytes (the last 1 to 3 of a value), and for values of LPM tries that their keys leave unaligned; for LPM
+//! tries where the kernel inserts over a prefix that is there ([`tries_heed_noexist`](crate::sys::tries_heed_noexist)); and for all that is
 //! no count before Linux 5.12, which has no atomic exchange. [`settles_exactly`] tells what the kernel takes. Per-CPU
 //! values are settled on their own CPU, where a program in a softirq is never interrupted by ours. A program in process context
 //! that counts with a plain `x++` can be, on a preemptible kernel only. Counters that programs of several CPUs share are exact if the

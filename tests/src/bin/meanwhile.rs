@@ -1,6 +1,6 @@
 //! An upgrade as a process that can be stopped at its system calls: `meanwhile DIR LOCK [MAP.MEMBER ...]`, members that are added up.
 //!
-//! It goes on under its parent's eyes once all is staged, and tells its report as JSON.
+//! It goes on under its parent's eyes once all is staged, and tells its report as JSON. The plan goes to the file `$MAPLOCK_TEST_PLAN`.
 
 use std::process::ExitCode;
 
@@ -28,7 +28,11 @@ fn run() -> Result<Report, Box<dyn std::error::Error>> {
         policies.maps.insert(map.to_owned(), Policy { sum, ..Policy::default() });
     }
     let spec = Spec::parse(&std::fs::read_to_string(lock)?)?;
-    let staged = Options::new(spec, dir).policies(policies).begin()?.stage()?;
+    let upgrade = Options::new(spec, dir).policies(policies).begin()?;
+    if let Some(file) = std::env::var_os("MAPLOCK_TEST_PLAN") {
+        std::fs::write(file, upgrade.plan().to_string())?;
+    }
+    let staged = upgrade.stage()?;
     #[cfg(target_arch = "x86_64")]
     maplock_tests::trace::offer()?;
     Ok(staged.commit()?)

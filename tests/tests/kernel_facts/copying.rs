@@ -12,7 +12,7 @@ use libbpf_rs::{MapCore as _, MapFlags, MapHandle, MapType as LibbpfMapType};
 use maplock::internals::sys::bpffs::unlink;
 use maplock::internals::sys::{Batch, Link, Map, Mmap, Prog, possible_cpus};
 use maplock::layout::map::MapType as T;
-use maplock_tests::kernel::{Bpffs, DebugFs};
+use maplock_tests::kernel::{self, Bpffs, DebugFs};
 use maplock_tests::toolchain;
 
 use super::support::{
@@ -232,7 +232,8 @@ fn fact_25_a_run_in_the_kernel_is_one_stretch_and_chunks_are_not() {
         assert_eq!(number(&progress, 0), Some(total));
         seen
     };
-    assert!(seen_half_done(loaded.prog("chunk"), 2_000, 2_000 * 4096) > 0, "each chunk is an opportunity");
+    let chunks = u64::from(kernel::times(2_000, 200));
+    assert!(seen_half_done(loaded.prog("chunk"), chunks, chunks * 4096) > 0, "each chunk is an opportunity");
     let in_one = seen_half_done(loaded.prog("all"), 1, 300_000);
     // With preemption the kernel may interrupt a program; without it, as servers have it, it does not.
     let preemption = DebugFs::mount().read("sched/preempt");
@@ -392,7 +393,10 @@ fn fact_30_a_program_array_is_emptied_when_its_last_name_goes() {
         let jumps = loaded.map("jumps");
         let put = |prog: &Prog| jumps.update(&key(1), &prog.as_fd().as_raw_fd().to_ne_bytes(), 0);
         // The programs of one array agree in their attach type too.
-        assert_eq!(errno(put(&returns(prog_type::XDP, 0, 2))), libc::EINVAL);
+        match put(&returns(prog_type::XDP, 0, 2)) {
+            Ok(()) => toolchain::skip("a comparison of attach types in a prog_array (Linux 6.18)"),
+            Err(error) => assert_eq!(error.raw_os_error(), Some(libc::EINVAL)),
+        }
         put(&leaf).unwrap();
         jumps.pin(&pin).unwrap();
         jumps.info().id

@@ -6,7 +6,7 @@ use std::process::Command;
 use libbpf_rs::NetfilterOpts;
 use maplock::internals::sys::{Link, LinkTarget, LinkType, NewLink, Prog};
 use maplock::layout::map::MapType;
-use maplock_tests::kernel::{Bpffs, Cgroup, Netns};
+use maplock_tests::kernel::{self, Bpffs, Cgroup, Netns};
 use maplock_tests::toolchain;
 
 use super::support::{Loaded, attach_type, errno, map, prog_type, returns};
@@ -34,6 +34,10 @@ fn swaps(link: &Link, programs: &[Prog; 3]) {
     assert_eq!(link.info().unwrap().prog_id, id(second));
     link.update(third.as_fd(), Some(second.as_fd())).unwrap();
     assert_eq!(link.info().unwrap().prog_id, id(third));
+}
+
+fn has_tcx() -> bool {
+    kernel::takes("BPF_TCX_INGRESS", "tcx (Linux 6.6)")
 }
 
 fn three(prog_type: u32, attach_type: u32, number: i32) -> [Prog; 3] {
@@ -69,6 +73,9 @@ fn fact_35_links_of_devices_are_updated() {
         (prog_type::XDP, attach_type::XDP, LinkType::XDP),
         (prog_type::SCHED_CLS, attach_type::TCX_INGRESS, LinkType::TCX),
     ] {
+        if link_type == LinkType::TCX && !has_tcx() {
+            continue;
+        }
         // A program for tcx is loaded as for tc, with no attach type.
         let programs = three(prog_type, if link_type == LinkType::XDP { attach_type } else { 0 }, 0);
         netns.run(|| {
@@ -98,11 +105,13 @@ fn fact_35_links_of_network_namespaces_are_updated() {
 #[test]
 fn fact_35_links_of_socket_maps_and_iterators_are_updated() {
     needs_kernel!();
-    let programs = three(prog_type::SK_MSG, attach_type::SK_MSG_VERDICT, 1);
-    let sockets = map(MapType::SOCKMAP, 4, 4, 1);
-    let link = attach(&programs[0], raw(sockets.as_fd()), attach_type::SK_MSG_VERDICT);
-    assert_eq!(link.info().unwrap().link_type, LinkType::SOCKMAP);
-    swaps(&link, &programs);
+    if kernel::takes("BPF_LINK_TYPE_SOCKMAP", "links of socket maps (Linux 6.10)") {
+        let programs = three(prog_type::SK_MSG, attach_type::SK_MSG_VERDICT, 1);
+        let sockets = map(MapType::SOCKMAP, 4, 4, 1);
+        let link = attach(&programs[0], raw(sockets.as_fd()), attach_type::SK_MSG_VERDICT);
+        assert_eq!(link.info().unwrap().link_type, LinkType::SOCKMAP);
+        swaps(&link, &programs);
+    }
 
     let source = (0..3).map(|n| format!("SEC(\"iter/bpf_map_elem\") int visit{n}(void *context) {{ return 0; }}"));
     let Some(loaded) = Loaded::from_source(&source.collect::<Vec<_>>().join("\n")) else { return };
@@ -158,6 +167,9 @@ fn fact_35_links_of_probes_and_netfilter_can_not_be_updated() {
 #[test]
 fn fact_35_a_link_whose_device_is_gone_says_so() {
     needs_kernel!();
+    if !has_tcx() {
+        return;
+    }
     let netns = Netns::new();
     let (ifindex, _) = netns.veth("one", "other");
     let (xdp, tcx) = (three(prog_type::XDP, attach_type::XDP, 2), three(prog_type::SCHED_CLS, 0, 0));

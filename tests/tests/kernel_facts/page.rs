@@ -1,4 +1,4 @@
-//! docs/kernel-facts.md and the tests name each other.
+//! docs/kernel-facts.md and the tests name each other, and the page says on which kernels they have passed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -60,4 +60,76 @@ fn every_fact_has_a_test_and_every_test_its_fact() {
     let without_fact: Vec<_> = tests.difference(&named).collect();
     assert!(without_test.is_empty(), "on the page, and no test: {without_test:?}");
     assert!(without_fact.is_empty(), "a test, and not on the page: {without_fact:?}");
+}
+
+/// The kernel that all of this is written on.
+const WRITTEN_ON: &str = "6.18";
+
+/// The series of the table in docs/kernels.md, and that one, oldest first.
+fn series() -> Vec<String> {
+    let page = fs::read_to_string(root().join("docs/kernels.md")).unwrap();
+    let head = page.lines().find_map(|line| line.strip_prefix("| | ")).expect("a table");
+    let of_release = |release: &str| Some(release.trim().split('.').take(2).collect::<Vec<_>>().join("."));
+    let cells = head.split('|').filter(|cell| !cell.trim().is_empty());
+    let mut series: Vec<String> = cells.filter_map(of_release).chain([WRITTEN_ON.to_owned()]).collect();
+    let numbers = |series: &String| series.split('.').map(|part| part.parse::<u32>().unwrap()).collect::<Vec<_>>();
+    series.sort_by_key(numbers);
+    series.dedup();
+    series
+}
+
+/// What each test of a series lacks there, by tests/kernels/skips. `tests/kernels/run` holds what it meets against that file: all other tests pass.
+fn lacking() -> BTreeMap<(String, String), String> {
+    let skips = fs::read_to_string(root().join("tests/kernels/skips")).unwrap();
+    let of_line = |line: &str| {
+        let (head, lacks) = line.split_once(": ")?;
+        let (series, test) = head.split_once(" kernel_facts ")?;
+        Some(((series.to_owned(), test.rsplit("::").next()?.to_owned()), lacks.to_owned()))
+    };
+    skips.lines().filter_map(of_line).collect()
+}
+
+/// The line of a fact with those tests.
+fn seen_on(tests: &[&str], series: &[String], lacking: &BTreeMap<(String, String), String>) -> String {
+    let (mut whole, mut in_part) = (Vec::new(), Vec::new());
+    for series in series {
+        let lacks = tests.iter().filter_map(|test| lacking.get(&(series.clone(), (*test).to_owned())));
+        let what: BTreeSet<&str> = lacks.flat_map(|what| what.split(", ")).collect();
+        let what: Vec<_> = what.into_iter().collect();
+        match what.is_empty() {
+            true => whole.push(series.as_str()),
+            // A test that misses something leaves that out, or all that it tries.
+            false => in_part.push(format!("not all of it on {series}, which lacks {}", what.join(", "))),
+        }
+    }
+    let whole = (!whole.is_empty()).then(|| format!("Linux {}", whole.join(", ")));
+    whole.into_iter().chain(in_part).collect::<Vec<_>>().join("; ")
+}
+
+/// To write the lines anew: `UPDATE_DOCS=1 cargo test -p maplock-tests --test kernel_facts page`.
+#[test]
+fn each_fact_says_on_which_kernels_it_was_seen() {
+    let (series, lacking) = (series(), lacking());
+    let path = root().join("docs/kernel-facts.md");
+    let mut page = fs::read_to_string(&path).unwrap();
+    for (number, text) in facts() {
+        let tests: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  - `")?.strip_suffix('`')).collect();
+        let line = text.lines().find(|line| line.starts_with("- Seen on: ")).expect("a line");
+        // Facts of compilers need no kernel. Behind the kernels comes what else has to do with it.
+        if !line.contains("Linux ") {
+            assert!(number == 39 || number == 40, "fact {number}: {line}");
+            continue;
+        }
+        let with = line.split_once(" (with ").map_or(String::new(), |(_, with)| format!(" (with {with}"));
+        let wanted = format!("- Seen on: {}{with}", seen_on(&tests, &series, &lacking));
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            let new = text.replace(line, &wanted);
+            page = page.replace(&text, &new);
+        } else {
+            assert_eq!(line, wanted, "fact {number}; UPDATE_DOCS=1 writes it anew");
+        }
+    }
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(path, page).unwrap();
+    }
 }

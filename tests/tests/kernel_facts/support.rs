@@ -8,9 +8,11 @@ use std::sync::OnceLock;
 use std::thread;
 
 use libbpf_rs::{MapCore as _, ObjectBuilder};
-use maplock::internals::sys::{Map, NewMap, NewProg, Prog};
+use maplock::internals::sys::bpffs::exchange;
+use maplock::internals::sys::{Insn, Map, NewMap, NewProg, Prog, has_atomic_fetch};
 use maplock::layout::map::MapType;
-use maplock_tests::toolchain::{Clang, root, run};
+use maplock_tests::kernel::{self, Bpffs};
+use maplock_tests::toolchain::{self, Clang, root, run};
 use rustix::thread::CpuSet;
 
 /// The number of the error that a call must fail with.
@@ -84,11 +86,8 @@ pub mod attach_type {
     pub const TCX_INGRESS: u32 = 46;
 }
 
-const fn insn(op: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
-    // `struct bpf_insn`: the registers are bit-fields, whose order is the machine's.
-    let registers = if cfg!(target_endian = "little") { dst | src << 4 } else { src | dst << 4 };
-    let (off, imm) = (off.to_ne_bytes(), imm.to_ne_bytes());
-    u64::from_ne_bytes([op, registers, off[0], off[1], imm[0], imm[1], imm[2], imm[3]])
+fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
+    Insn { code, dst, src, off, imm }.word()
 }
 
 /// A program that returns a number.
@@ -126,8 +125,39 @@ fn load(prog_type: u32, expected_attach_type: u32, insns: &[u64]) -> io::Result<
     })
 }
 
-/// Compiles C after bpf/include/bpf_min.h by the oldest clang that is installed; where there is none, the test is skipped.
+/// False, with a word, where this kernel lacks what a source calls.
+fn has_all(source: &str) -> bool {
+    let helpers = [
+        ("bpf_for_each_map_elem", "5.13"),
+        ("bpf_timer_init", "5.15"),
+        ("bpf_loop", "5.17"),
+        ("bpf_map_lookup_percpu_elem", "5.19"),
+    ];
+    let calls = |helper: &str| source.contains(&format!("{helper}("));
+    let helpers = helpers.into_iter().filter(|(helper, _)| calls(helper) && !kernel::has_helper(helper));
+    let types = [
+        ("syscall", "BPF_PROG_TYPE_SYSCALL", "programs of type syscall (Linux 5.14)"),
+        ("netfilter", "BPF_PROG_TYPE_NETFILTER", "netfilter programs (Linux 6.4)"),
+        ("uprobe.multi", "BPF_TRACE_UPROBE_MULTI", "links of several uprobes (Linux 6.6)"),
+    ];
+    let is_section = |name: &str| source.contains(&format!("SEC(\"{name}\")"));
+    let types =
+        types.into_iter().filter(|(name, enumerator, _)| is_section(name) && !kernel::has_enumerator(enumerator));
+    let mut lacking: Vec<String> = helpers.map(|(helper, version)| format!("{helper} (Linux {version})")).collect();
+    lacking.extend(types.map(|(.., what)| what.to_owned()));
+    if calls("__sync_lock_test_and_set") && !has_atomic_fetch() {
+        lacking.push("atomic exchange (Linux 5.12)".to_owned());
+    }
+    lacking.iter().for_each(|what| toolchain::skip(what));
+    lacking.is_empty()
+}
+
+/// Compiles C after bpf/include/bpf_min.h by the oldest clang that is installed; where there is none, or the kernel lacks what the source
+/// calls, the test is skipped.
 pub fn compile(source: &str) -> Option<Vec<u8>> {
+    if !has_all(source) {
+        return None;
+    }
     let clang = Clang::at_least(1)?.remove(0);
     let folder = tempfile::tempdir().unwrap();
     let (from, to) = (folder.path().join("fact.bpf.c"), folder.path().join("fact.o"));
@@ -194,6 +224,16 @@ pub fn call<const N: usize>(prog: &Prog, numbers: [u64; N]) -> [u64; N] {
     let mut context: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
     assert_eq!(prog.run(&mut context, &[]).unwrap(), 0);
     std::array::from_fn(|at| u64::from_ne_bytes(context[at * 8..][..8].try_into().unwrap()))
+}
+
+/// False, with a word, where the kernel exchanges no directories of a bpffs.
+pub fn exchanges() -> bool {
+    let bpffs = Bpffs::mount();
+    let exchanges = exchange(&bpffs.dir("one"), &bpffs.dir("other")).is_ok();
+    if !exchanges {
+        toolchain::skip("exchange of directories (Linux 5.16)");
+    }
+    exchanges
 }
 
 pub fn duplicate(map: BorrowedFd<'_>) -> Map {

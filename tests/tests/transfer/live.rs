@@ -1,15 +1,16 @@
 //! Programs that count without a pause, while their map is replaced by another.
 
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use maplock::Migrations;
-use maplock::internals::sys::{Map, NewProg, Prog, run_on_cpu, wait_for_running_programs};
+use maplock::internals::sys::{Insn, Map, NewProg, Prog, run_on_cpu, wait_for_running_programs};
 use maplock::internals::transfer::{Convert, Settled, Side, Sum, Transfer, TransferOptions, Way, new_base};
 use maplock::layout::Digest;
 use maplock::layout::conversion::{Bits, Conversion, DerivedLeg, Int, Leg, Step, Steps};
 use maplock::{Entries, MapValue, Migrate, MigrateError};
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use maplock_tests::kernel;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use crate::support::*;
@@ -18,10 +19,7 @@ const KEYS: u32 = 20_000;
 const WRITERS: u32 = 2;
 
 fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
-    u64::from(code)
-        | u64::from(dst | src << 4) << 8
-        | u64::from(off.cast_unsigned()) << 16
-        | u64::from(imm.cast_unsigned()) << 32
+    Insn { code, dst, src, off, imm }.word()
 }
 
 /// Where a value has what the programs write.
@@ -303,7 +301,7 @@ fn no_count_is_lost_while_entries_are_converted() {
     if !can_run() {
         return;
     }
-    for round in 0..2 {
+    for round in 0..kernel::times(2, 1) {
         for map_type in [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::LRU_PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY] {
             if has_programs(map_type) && has_exchange() {
                 is_exact_converted(map_type, false, round);
@@ -322,7 +320,7 @@ fn no_count_is_lost_under_traffic() {
     if !can_run() {
         return;
     }
-    for round in 0..2 {
+    for round in 0..kernel::times(2, 1) {
         for map_type in COPIED {
             for value_size in [8, 16] {
                 // Behind the count is what is set.

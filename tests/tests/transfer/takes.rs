@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use maplock::internals::sys::bpffs::exchange;
-use maplock::internals::sys::{Link, NewLink, NewProg, Prog};
+use maplock::internals::sys::{Link, NewLink, NewProg, Prog, tries_heed_noexist};
 use maplock::internals::transfer::{Method, Settled, Sum, new_base, settles_exactly};
 use maplock_tests::kernel::{Bpffs, Cgroup, Netns};
 
@@ -47,6 +47,31 @@ fn converted(map_type: MapType) -> Settled {
     let settled = scene.there().settle(&mut by(None)).expect("settled");
     assert_eq!(settles_exactly(map_type, true), settled.exact, "{map_type}: {settled:?}");
     settled
+}
+
+/// What is said of an LPM trie of counts, by a kernel that returns 0 where it is asked to insert what is there, and by the one that runs.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_trie_is_not_called_exact_where_the_kernel_writes_over_what_is_there() {
+    use maplock_tests::trace::{self, Call, Fate};
+    const BPF_MAP_UPDATE_ELEM: u64 = 2;
+    if !can_run() || !has_programs(T::LPM_TRIE) {
+        return;
+    }
+    let told = |second: Fate| {
+        let mut updates = 0;
+        let ended = trace::run(&mut std::process::Command::new(env!("CARGO_BIN_EXE_trie")), |call: Call| {
+            let is_update = call.is_bpf() && call.first == BPF_MAP_UPDATE_ELEM;
+            updates += u32::from(is_update);
+            // The second is of what is there.
+            if is_update && updates == 2 { second } else { Fate::Made }
+        });
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        ended.stderr
+    };
+    assert_eq!(told(Fate::Skipped), "would: false, was: false\n");
+    let own = tries_heed_noexist();
+    assert_eq!(told(Fate::Made), format!("would: {own}, was: {own}\n"));
 }
 
 /// A program that does nothing but return.

@@ -32,3 +32,5 @@ mod undo;
 mod way_back;
 mod way_out;
 mod whole;
+#[cfg(target_arch = "x86_64")]
+mod without_btf;

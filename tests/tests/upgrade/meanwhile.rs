@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use maplock::internals::sys::{Map, NewProg, Prog, possible_cpus, run_on_cpu};
+use maplock::internals::sys::{Insn, Map, NewProg, Prog, possible_cpus, run_on_cpu};
 use maplock::layout::config::Levels;
 use maplock::layout::lock::{LockedMap, OnUpgrade};
 use maplock::layout::map::{MapType, Pinning};
@@ -59,7 +59,7 @@ fn structure(name: &str, size: u64, members: &[(&str, u64, u64)]) -> Arc<Layout>
 }
 
 /// `struct v { u64 n; u32 x; }`, or with an `x` of 64 bits.
-fn def(map_type: MapType, max_entries: u32, is_wide: bool) -> MapDef {
+pub(crate) fn def(map_type: MapType, max_entries: u32, is_wide: bool) -> MapDef {
     let value = structure("v", 16, &[("n", 0, 8), ("x", 8, if is_wide { 8 } else { 4 })]);
     MapDef {
         key_size: 4,
@@ -73,11 +73,11 @@ fn def(map_type: MapType, max_entries: u32, is_wide: bool) -> MapDef {
 }
 
 /// What programs of both releases do, but for `deletes`.
-fn counting(deletes: bool) -> ProgramUse {
+pub(crate) fn counting(deletes: bool) -> ProgramUse {
     ProgramUse { inserts: true, deletes, adds: ["n".to_owned()].into(), ..ProgramUse::default() }
 }
 
-fn lock(def: MapDef, programs: Option<ProgramUse>, user_never_deletes: bool) -> Lock {
+pub(crate) fn lock(def: MapDef, programs: Option<ProgramUse>, user_never_deletes: bool) -> Lock {
     let locked = LockedMap { programs, user_never_deletes, ..LockedMap::new(def) };
     Lock { maps: [(MAP.to_owned(), locked)].into(), ..Lock::default() }
 }
@@ -94,24 +94,24 @@ fn converted(old: &Lock, new: Lock) -> Lock {
 }
 
 /// A node on which a release runs.
-struct Node {
+pub(crate) struct Node {
     bpffs: Bpffs,
     old: Lock,
 }
 
 impl Node {
-    fn new(old: Lock) -> Self {
+    pub(crate) fn new(old: Lock) -> Self {
         let node = Self { bpffs: Bpffs::mount(), old };
         let upgrade = Options::new(Spec::from(node.old.clone()), node.dir()).begin().expect("begun");
         upgrade.stage().expect("staged").commit().expect("committed");
         node
     }
 
-    fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.bpffs.path().join("daemon")
     }
 
-    fn map(&self) -> Map {
+    pub(crate) fn map(&self) -> Map {
         Map::open(&self.dir().join(MAP)).expect("pinned")
     }
 
@@ -335,10 +335,7 @@ const KEYS: u32 = 2000;
 const WRITERS: u32 = 2;
 
 fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
-    u64::from(code)
-        | u64::from(dst | src << 4) << 8
-        | u64::from(off.cast_unsigned()) << 16
-        | u64::from(imm.cast_unsigned()) << 32
+    Insn { code, dst, src, off, imm }.word()
 }
 
 /// A program that adds 1 to `n` of the entry that `cb[0]` names, or makes it; where `cb[1]` is not 0, it deletes it or does nothing.

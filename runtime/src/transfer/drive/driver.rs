@@ -8,7 +8,7 @@ use maplock_layout::map::MapType;
 
 use super::super::clear::clear;
 use super::super::emit::asm::Code;
-use super::super::emit::inputs::{Count, Cpus, Half, Over};
+use super::super::emit::inputs::{Count, Cpus, Half, Maps, Over};
 use super::super::error::TransferError;
 use super::super::types::{Copied, Method, SPREAD, Settled, TransferOptions, evicts, has_slack, is_array, is_spread};
 use super::counts;
@@ -275,7 +275,10 @@ impl<'a> Driver<'a> {
     fn settled(&self, progs: &Settling) -> Result<Settled, TransferError> {
         self.check_failed()?;
         let settled = counts::settled(self.programs.maps().counts)?;
-        let is_atomic = self.programs.maps().pieces.is_atomic();
+        let Maps { to, pieces, .. } = self.programs.maps();
+        // Between the look-up and the insertion, a new program may have inserted the same prefix.
+        let spares_newer = !to.info().map_type.is_trie() || sys::tries_heed_noexist();
+        let is_atomic = pieces.is_atomic() && spares_newer;
         Ok(Settled { exact: is_atomic && progs.others_are_idle && settled.not_carried == 0, ..settled })
     }
 
