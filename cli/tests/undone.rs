@@ -43,6 +43,8 @@ fn says(sandbox: &Sandbox, line: &str, words: &str) {
             "github" => {
                 let title = format!("::error title=maplock%3A {words}::");
                 assert!(ran.stdout.starts_with(&title), "{told}");
+                let first = ran.stdout.lines().next().unwrap_or_default();
+                assert_eq!(first.matches(words).count(), 1, "{told}");
             }
             _ => {
                 let result = match words {

@@ -70,11 +70,11 @@ pub(super) fn of(outcome: &Outcome) -> Vec<Notice> {
     match (&outcome.ending, &outcome.undone) {
         (Ending::Disagrees, Some(error)) => {
             let title = "maplock: locks disagree".to_owned();
-            let message = why(&format!("{}: locks disagree", outcome.lock), error);
+            let message = why(&outcome.lock, error);
             return vec![Notice { id: DISAGREE, title, message, ..of_lock(Severity::Error) }];
         }
         (Ending::Undone(undone), Some(error)) => {
-            return vec![failed(*undone, &format!("{}{against}: ", outcome.lock), error)];
+            return vec![failed(*undone, &format!("{}{against}", outcome.lock), error)];
         }
         _ => {}
     }
@@ -130,13 +130,13 @@ pub(super) fn of(outcome: &Outcome) -> Vec<Notice> {
 
 /// What could not be done: on no line, for none was reached.
 pub(super) fn failed(undone: Undone, whose: &str, error: &Error) -> Notice {
-    let words = undone.words();
-    let message = why(&format!("{whose}{words}"), error);
-    Notice { id: NOT_DONE, title: format!("maplock: {words}"), message, ..of_lock(Severity::Error) }
+    let message = why(whose, error);
+    Notice { id: NOT_DONE, title: format!("maplock: {}", undone.words()), message, ..of_lock(Severity::Error) }
 }
 
-fn why(head: &str, error: &Error) -> String {
-    let message = std::iter::once(format!("{head}: {error}"));
+/// The title says what it is about.
+fn why(whose: &str, error: &Error) -> String {
+    let message = std::iter::once(if whose.is_empty() { error.to_string() } else { format!("{whose}: {error}") });
     message.chain(error.cause()).chain(error.help.iter().cloned()).collect::<Vec<_>>().join("\n")
 }
 

@@ -39,7 +39,8 @@ fn document(told: Vec<(Option<&Outcome>, Vec<Notice>)>) -> Result<String, Error>
             ids.len() - 1
         });
         if notice.id == NOT_DONE {
-            notifications.push(json!({ "level": "error", "message": { "text": notice.message } }));
+            let text = format!("{}\n{}", notice.title, notice.message);
+            notifications.push(json!({ "level": "error", "message": { "text": text } }));
         }
         let spot = notice.spot(*outcome);
         results.push(json!({
