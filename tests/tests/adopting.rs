@@ -3,25 +3,31 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
+use std::net::UdpSocket;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::process::Command;
 
 use aya::EbpfLoader;
 use aya::programs::CgroupSockAddr;
-use maplock::AttachType;
 use maplock::internals::sys::{Link, Map, NewLink, NewMap};
+use maplock::layout::Disposition;
 use maplock::layout::map::MapType;
+use maplock::{AttachType, Options, Spec};
 use maplock_harness::{BPFFS, World};
 use maplock_tests::kernel::{Bpffs, Cgroup};
-use maplock_tests::{kernel, toolchain};
+use maplock_tests::{kernel, lock_text, maps_of, toolchain};
 
 const LOCK: &str = "minimesh/maps.lock";
 const OBJECT: &str = "bpf/minimesh/v1/minimesh.bpf.o";
 
 fn plan(pins: &Path) -> String {
+    plan_by(Path::new(LOCK), pins)
+}
+
+fn plan_by(lock: &Path, pins: &Path) -> String {
     let mut command = Command::new(toolchain::built("cargo-maplock", "maplock"));
-    command.args(["plan", "--lock", LOCK, "--sample", "0", "--pins"]).arg(pins).current_dir(toolchain::root());
+    command.args(["plan", "--sample", "0", "--lock"]).arg(lock).arg("--pins").arg(pins).current_dir(toolchain::root());
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");
@@ -58,7 +64,8 @@ fn what_libbpf_has_pinned_is_told_by_what_it_is() {
             "`globals` is a symbolic link: it stays as it is",
             "`program` is program `minimesh_connec` (id ",
             "program `minimesh_connec` (id ",
-            ", cgroup_sock_addr) uses `backends`, `frontends`, `services`, `stats`; no link attaches it: ",
+            ", cgroup_sock_addr) uses `backends`, `frontends`, `services`, `stats`; no link attaches it, nor does tc or XDP in this network namespace; older \
+             calls for cgroups and other namespaces were not looked at: if something else did, it runs beside the new one until it is detached",
         ],
     );
 }
@@ -98,4 +105,97 @@ fn programs_that_run_beside_the_new_ones_are_told_with_their_hook() {
     drop(held);
     let said = plan(&pins);
     assert!(!said.contains("which nothing here pins"), "{said}");
+}
+
+/// What iproute2 attaches: a program of each kind counts in one map, which is pinned by its name.
+const IPROUTE2: &str = r#"
+#define SEC(name) __attribute__((section(name), used))
+struct {
+    int (*type)[1]; int (*max_entries)[64]; int (*pinning)[1];
+    unsigned int *key; unsigned long long *value;
+} packets SEC(".maps");
+static void *(*lookup)(void *, const void *) = (void *)1;
+static long (*update)(void *, const void *, const void *, unsigned long long) = (void *)2;
+static inline void count(unsigned int key) {
+    unsigned long long one = 1, *value = lookup(&packets, &key);
+    if (value) __sync_fetch_and_add(value, 1); else update(&packets, &key, &one, 1);
+}
+SEC("tc") int on_tc(void *packet) { count(1); return -1; }
+SEC("xdp") int on_xdp(void *packet) { count(2); return 2; }
+char terms[] SEC("license") = "GPL";
+"#;
+
+#[test]
+fn what_iproute2_has_pinned_and_attached_is_told_and_adopted() {
+    if !kernel::available() {
+        return;
+    }
+    let Some(clang) = toolchain::Clang::newest() else { return };
+    if !toolchain::has("tc") || !toolchain::has("ip") {
+        return toolchain::skip("iproute2");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [source, object, lock] = ["packets.c", "packets.o", "maps.lock"].map(|name| folder.path().join(name));
+    fs::write(&source, IPROUTE2).unwrap();
+    clang.compile(toolchain::Order::Little, &source, &object);
+    fs::write(&lock, lock_text(&maps_of(&fs::read(&object).unwrap()).unwrap())).unwrap();
+    let _world = World::enter(true).unwrap();
+    let iproute2 = |line: &str| {
+        let mut words = line.split(' ');
+        let mut command = Command::new(words.next().unwrap());
+        toolchain::run(
+            command.args(words.map(|word| if word == "OBJECT" { object.as_os_str() } else { word.as_ref() })),
+        );
+    };
+    toolchain::run(Command::new("tc").args(["qdisc", "add", "dev", "lo", "clsact"]));
+    iproute2("tc filter add dev lo ingress bpf da obj OBJECT sec tc");
+    iproute2("ip link set dev lo xdpgeneric obj OBJECT sec xdp");
+    let send = || {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.send_to(b"!", socket.local_addr().unwrap()).unwrap();
+        socket.recv(&mut [0; 1]).unwrap();
+    };
+    let pins = Path::new(BPFFS).join("tc/globals");
+    let counts = || {
+        let map = Map::open(&pins.join("packets")).unwrap();
+        let count = |key: u32| {
+            map.lookup(&key.to_ne_bytes()).unwrap().map(|value| u64::from_ne_bytes(value.try_into().unwrap()))
+        };
+        (map.info().id, [count(1), count(2)])
+    };
+    send();
+    let (id, before) = counts();
+    assert!(before.iter().all(Option::is_some), "{before:?}");
+
+    let said = plan_by(&lock, &pins);
+    assert!(said.lines().any(|line| line.starts_with("packets") && line.contains("reuse")), "{said}");
+    is_in(
+        &said,
+        &[
+            "uses `packets`; tc attaches it to lo, ingress, without a link: it runs beside the new one until it is detached (tc filter del dev lo ingress \
+             pref 49152 handle 0x1 bpf)",
+            "uses `packets`; netlink attaches it as XDP of lo, without a link: the new release can't attach its own there before it is detached (ip link set dev lo xdp off)",
+        ],
+    );
+    assert!(!said.contains("no link attaches it"), "{said}");
+
+    // The first release with maplock takes the map over as it is, and iproute2's programs count on in it.
+    let spec = Spec::parse(&fs::read_to_string(&lock).unwrap()).unwrap();
+    let report = Options::new(spec, &pins).begin().unwrap().stage().unwrap().commit().unwrap();
+    assert_eq!(report.maps[0].disposition, Disposition::Reuse);
+    send();
+    let (same, after) = counts();
+    assert_eq!(same, id);
+    assert!(after.iter().zip(before).all(|(after, before)| *after > before), "{after:?}");
+
+    // What the plan offers does it.
+    let offered: Vec<_> =
+        said.lines().filter_map(|line| line.rsplit_once(" detached (")?.1.strip_suffix(')')).collect();
+    assert_eq!(offered.len(), 2, "{said}");
+    offered.into_iter().for_each(|command| drop(toolchain::run(Command::new("sh").args(["-c", command]))));
+    let other = Path::new(BPFFS).join("other");
+    fs::create_dir(&other).unwrap();
+    fs::hard_link(pins.join("packets"), other.join("packets")).unwrap();
+    let said = plan_by(&lock, &other);
+    assert!(!said.contains("uses `packets`"), "{said}");
 }

@@ -2,10 +2,11 @@
 //! pins already says it.
 
 use std::collections::BTreeSet;
+use std::io;
 
 use maplock::Plan;
 use maplock::internals::inspect::{Inventory, attached, generations};
-use maplock::internals::sys::LinkInfo;
+use maplock::internals::sys::{ByNetlink, LinkInfo, NetlinkHook, by_netlink};
 
 use super::{failed, names};
 use crate::error::Error;
@@ -30,6 +31,7 @@ pub(super) fn notes(plan: &Plan) -> Result<Vec<String>, Error> {
     }
     let pinned: BTreeSet<_> = live.links.values().filter_map(|link| Some(link.info().ok()?.id)).collect();
     let (programs, left_out) = attached(&told.iter().map(|(id, _)| *id).collect());
+    let by_netlink = programs.iter().any(|program| program.links.is_empty()).then(by_netlink).transpose();
     for program in &programs {
         let used = told.iter().filter(|(id, _)| program.maps.contains(id));
         let mut maps: Vec<_> = used.map(|(_, pin)| format!("`{pin}`")).collect();
@@ -49,13 +51,42 @@ pub(super) fn notes(plan: &Plan) -> Result<Vec<String>, Error> {
             ));
         }
         if program.links.is_empty() {
-            notes.push(format!(
-                "{who}; no link attaches it: where tc, XDP by netlink or an older call for cgroups did, it runs beside the new one until it is detached"
-            ));
+            notes.extend(without_link(program.id, &by_netlink).into_iter().map(|how| format!("{who}; {how}")));
         }
     }
     notes.extend(left_out.map(|what| format!("{what}: which programs use the maps is not known")));
     Ok(notes)
+}
+
+/// How a program is attached that no link attaches: for each place, a phrase; else what was looked at.
+fn without_link(id: u32, by_netlink: &io::Result<Option<Vec<ByNetlink>>>) -> Vec<String> {
+    const ELSEWHERE: &str = "if something else did, it runs beside the new one until it is detached";
+    let found = match by_netlink {
+        Ok(found) => found.iter().flatten().filter(|of| of.prog_id == id).collect::<Vec<_>>(),
+        Err(error) => {
+            return vec![format!("no link attaches it, and tc and XDP could not be looked at ({error}): {ELSEWHERE}")];
+        }
+    };
+    if found.is_empty() {
+        return vec![format!(
+            "no link attaches it, nor does tc or XDP in this network namespace; older calls for cgroups and other namespaces were not looked at: \
+             {ELSEWHERE}"
+        )];
+    }
+    let at = |of: &ByNetlink| {
+        let device = &of.device;
+        match &of.hook {
+            NetlinkHook::Xdp => format!(
+                "netlink attaches it as XDP of {device}, without a link: the new release can't attach its own there before it is detached (ip link set \
+                 dev {device} xdp off)"
+            ),
+            NetlinkHook::Tc { at, pref, handle } => format!(
+                "tc attaches it to {device}, {at}, without a link: it runs beside the new one until it is detached (tc filter del dev {device} {at} pref \
+                 {pref} handle {handle:#x} bpf)"
+            ),
+        }
+    };
+    found.into_iter().map(at).collect()
 }
 
 /// What a pin is that no row of the plan tells of.

@@ -1,4 +1,4 @@
-//! The system calls, each behind a safe function: bpf(2), membarrier(2), inotify(7), signals, and the calls on bpffs.
+//! The system calls, each behind a safe function: bpf(2), membarrier(2), inotify(7), rtnetlink(7), signals, and the calls on bpffs.
 //!
 //! This is the only module of the crate that holds `unsafe`. It knows nothing of locks, plans or generations. Public for
 //! maplock's own tools and tests; no part of it is stable.
@@ -16,6 +16,7 @@ mod map;
 mod memlock;
 mod mmap;
 mod named;
+mod netlink;
 mod notify;
 mod object;
 pub mod privileges;
@@ -34,6 +35,7 @@ pub use insn::Insn;
 pub use link::{Link, LinkInfo, LinkTarget, LinkType, NewLink, has_device, has_tcx};
 pub use map::{Map, MapInfo, NewMap};
 pub use mmap::Mmap;
+pub use netlink::{ByNetlink, NetlinkHook, by_netlink};
 pub use notify::Notify;
 pub use object::Object;
 pub use prog::{NewProg, Prog, ProgInfo, has_atomic_fetch};
