@@ -21,8 +21,10 @@ impl Outcome {
         let on_condition = |risk: Risk| named(&|verdict| verdict.misread().any(|reading| reading.risk == risk));
         let (padding, arms) = (on_condition(Risk::Padding), on_condition(Risk::Arm));
         let (mut parts, mut in_parts) = (Vec::new(), 0);
-        for verdict in maps().filter(|verdict| verdict.disposition == Disposition::Migrate) {
-            let told = self.parts_lost(verdict);
+        let is_carried = |verdict: &&Verdict| matches!(verdict.disposition, Disposition::Migrate | Disposition::Grow);
+        for verdict in maps().filter(is_carried) {
+            let mut told = self.parts_lost(verdict);
+            told.extend(self.counts_lost(verdict));
             in_parts += usize::from(!told.is_empty());
             parts.extend(told);
         }
@@ -82,6 +84,13 @@ impl Outcome {
             loss.may_meet.then(|| format!("entries of `{}` whose keys become one are put together", verdict.map)),
         );
         told
+    }
+
+    /// What programs of both releases count at the same time, where nothing adds it up: a phrase.
+    fn counts_lost(&self, verdict: &Verdict) -> Option<String> {
+        let map = self.new.lock.maps.get(&verdict.map)?;
+        let is_open = map.unmerged_counters().iter().any(|path| !verdict.merge.contains_key(*path));
+        is_open.then(|| format!("what old programs count in `{}` during the switch may be lost", verdict.map))
     }
 
     /// What becomes of a map's entries: a phrase. `None` where there are none, nobody has decided, or only the reason tells.
