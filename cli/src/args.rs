@@ -77,7 +77,7 @@ pub(crate) enum Verb {
     Explain(ExplainArgs),
     /// List the rules, with their levels here
     Rules(RulesArgs),
-    /// Tell what upgrades from all releases keep, and what the way back to each does
+    /// Show what an upgrade from each release keeps, and what the way back does
     Matrix(MatrixArgs),
     /// Show the bytes of a map's entries, and what they were before the last change
     Layout(LayoutArgs),
@@ -196,7 +196,7 @@ pub(crate) struct Project {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
-    /// What else the repository gets, also where the lock is there already
+    /// What to add to the repository, even if the lock exists already
     #[arg(long, value_enum, value_name = "WHAT", num_args = 1..)]
     pub(crate) add: Vec<Addition>,
 

@@ -44,7 +44,7 @@ pub(crate) fn error(map: &str, problems: &Problems) -> Error {
             let open = questions.iter().filter(|question| is_open(&question.choices));
             let open: Vec<_> = open.map(|question| format!("`{}`", question.path)).collect();
             error =
-                error.help(format!("no answer to what is asked of {} is safe: it is yours to choose", open.join(", ")));
+                error.help(format!("no answer about {} is safe in every case: choose one yourself", open.join(", ")));
         }
         None => {}
     }

@@ -69,7 +69,7 @@ fn definition_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<C
         changes.push(Change::new(name, kind, finding.short()));
     }
     if findings.is_empty() {
-        changes.push(Change::new(name, "respelled", "same meaning, written otherwise".to_owned()));
+        changes.push(Change::new(name, "respelled", "same meaning, written differently".to_owned()));
     }
 }
 

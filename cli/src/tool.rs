@@ -111,7 +111,7 @@ mod either {
     #[command(
         about = "Show what is pinned in a directory: maps, programs, links, generations; or the maps of compiled objects"
     )]
-    #[command(after_help = "Takes no lock and changes nothing.")]
+    #[command(after_help = "Changes nothing, and waits for no upgrade.")]
     struct InspectArgs {
         /// Directory of the pins; or compiled objects [default: those of the Cargo package]
         #[arg(value_name = "DIR|OBJECT")]

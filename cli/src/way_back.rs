@@ -43,7 +43,7 @@ pub(crate) fn to(newer: &LockedMap, older: &LockedMap) -> Back {
     // Of an arm that new programs wrote, old ones know nothing.
     let is_misread = |risk| matches!(risk, Risk::Misread | Risk::Arm);
     if comparison.maps.iter().flat_map(|verdict| verdict.misread()).any(|reading| is_misread(reading.risk)) {
-        let why = "old programs and new ones read the same bytes otherwise, as was accepted".to_owned();
+        let why = "old programs and new ones read the same bytes differently, as was accepted".to_owned();
         return Back::Lossy { converts: false, why };
     }
     if let Err(problem) = newer.way_back(to) {

@@ -67,7 +67,7 @@ fn markers_stand_where_both_say_something_else_of_one_map_and_nowhere_else() {
     let ran = merge(&sandbox, "theirs");
     assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
     let said = format!("{}{}", ran.stdout, ran.stderr);
-    assert!(said.contains("maps.lock: both sides changed `stats` in ways that do not go together"), "{said}");
+    assert!(said.contains("maps.lock: both sides changed `stats` in ways that contradict each other"), "{said}");
     let text = sandbox.read("maps.lock");
     assert!(text.contains("<<<<<<< ours\n") && text.contains(">>>>>>> theirs\n"), "{text}");
     // What is in conflict is the reason, and the checksum over it: two lines.

@@ -489,7 +489,7 @@ fn whoever_holds_the_lock_is_named() {
         assert_eq!(ran.code, Some(101), "{}", ran.stdout);
         assert!(ran.stderr.contains("help: wait longer: --wait SECONDS; or stop that process"), "{}", ran.stderr);
         assert!(
-            ran.stderr.contains(&format!("{own} holds the lock of `fs/minimesh`, and was waited for 0.1 s")),
+            ran.stderr.contains(&format!("{own} holds the lock of `fs/minimesh`; gave up after 0.1 s")),
             "{own}: {}",
             ran.stderr
         );
@@ -522,7 +522,7 @@ fn a_capacity_that_only_the_daemon_knows_is_asked_for_before_anything_is_made() 
     let plan = "plan --lock v1.lock --pins fs/minimesh --deny refuse";
     let told = node.run(plan);
     assert_eq!(told.code, Some(100), "{}{}", told.stdout, told.stderr);
-    let wanted = "maps.lock says no capacity: the daemon chooses it: `Policy::max_entries`, `--max-entries stats=N`";
+    let wanted = "maps.lock says no capacity, because the daemon chooses it: set `Policy::max_entries`, or plan with `--max-entries stats=N`";
     assert!(told.stdout.contains(wanted), "{}", told.stdout);
     assert!(!(told.stdout.clone() + &told.stderr).contains("BTF"), "{}{}", told.stdout, told.stderr);
     // What it says can be said.
@@ -540,7 +540,7 @@ fn a_capacity_that_only_the_daemon_knows_is_asked_for_before_anything_is_made() 
     node.fill("stats", 3);
     // Nobody says it any more: it stays what it is.
     let again = says(plan).expect("a line");
-    assert!(again.contains("reuse") && again.contains("max_entries stays at 512: nobody says another"), "{again}");
+    assert!(again.contains("reuse") && again.contains("max_entries stays at 512: nobody gives another"), "{again}");
     upgrade(None);
     assert_eq!(room(), 512);
     let report = upgrade(Some(2048));

@@ -217,7 +217,7 @@ fn a_rehearsal_tells_what_each_entry_becomes_and_an_upgrade_does_that() {
     let told = node.run(REHEARSE);
     assert_eq!(told.code, Some(0), "{}{}", told.stdout, told.stderr);
     for line in [
-        "rehearsed: nothing was written; programs go on writing, so that this is a picture of now",
+        "rehearsed: nothing was written; programs go on writing, so this is a picture of now",
         "flows: 100 entries would be converted; 3 saturated; 99 lose something on the way back (`drops` of 5, `packets` of \
          99): a roll-back leaves these as they were copied",
     ] {
@@ -275,7 +275,7 @@ fn a_rehearsal_fails_where_the_upgrade_would_end_and_the_same_plan_does_not_know
     assert!(told.stdout.contains("flows: 100 entries would be converted; 3 refused; "), "{}", told.stdout);
     assert!(told.stdout.contains("does not fit 32 bits, unsigned\n"), "{}", told.stdout);
     assert!(
-        told.stdout.contains("error: an upgrade would end at map `flows`, and leave all as it is\n"),
+        told.stdout.contains("error: an upgrade would stop at map `flows`, and change nothing\n"),
         "{}",
         told.stdout
     );
@@ -348,13 +348,13 @@ fn a_pin_that_somebody_removed_is_said_and_nothing_is_made_in_its_place_by_itsel
     let told = node.run(plan);
     assert_eq!(told.code, Some(100), "{}", told.stdout);
     let why = format!(
-        "somebody removed its pin `backends`: generation 2 has it as map {}; it is there still, and can be pinned again: ",
+        "somebody removed its pin `backends`: generation 2 has it as map {}; it still exists; pin it again: ",
         held.info().id
     );
     assert!(told.stdout.contains(&why), "{}", told.stdout);
     let inspected = node.run("inspect fs/minimesh").stdout;
     let warning = format!(
-        "warning: somebody removed the pin of map `backends` (id {}) from the generation at fs/minimesh; it is there still",
+        "warning: somebody removed the pin of map `backends` (id {}) from the generation at fs/minimesh; it still exists",
         held.info().id
     );
     assert!(inspected.contains(&warning), "{inspected}");
@@ -386,7 +386,7 @@ fn a_pin_that_somebody_removed_is_said_and_nothing_is_made_in_its_place_by_itsel
         std::thread::yield_now();
     }
     let told = node.run(plan);
-    assert!(told.stdout.contains("; nothing has it any more"), "{}", told.stdout);
+    assert!(told.stdout.contains("; nothing holds it any more"), "{}", told.stdout);
     let json = node.run("inspect fs/minimesh --message-format json").json();
     assert_eq!((&json["missing"][0]["map"], &json["missing"][0]["lives"]), (&"backends".into(), &false.into()));
     // What is left to do is offered, and is what is done.
@@ -436,8 +436,7 @@ fn a_kept_generation_that_lacks_a_pin_is_not_returned_to_in_silence() {
     }
     let inspected = node.run("inspect fs/minimesh");
     let warning = format!(
-        "warning: somebody removed the pin of map `backends` (id {id}) from the kept generation at fs/minimesh@prev; nothing has \
-         it any more"
+        "warning: somebody removed the pin of map `backends` (id {id}) from the kept generation at fs/minimesh@prev; nothing holds it any more"
     );
     assert!(inspected.stdout.contains(&warning), "{}", inspected.stdout);
     let json = node.run("inspect fs/minimesh --message-format json").json();

@@ -351,7 +351,7 @@ fn two_packages_that_lock_a_map_differently_are_told() {
     accept("migrate", "first");
     let (outdated, told) = (
         sandbox.read("second/maps.lock"),
-        "error: second/maps.lock: map `stats` is locked otherwise in first/maps.lock",
+        "error: second/maps.lock: map `stats` is locked differently in first/maps.lock",
     );
     assert!(check().stdout.contains(told), "{}", check().stdout);
     assert!(
@@ -391,7 +391,7 @@ fn two_packages_that_lock_a_map_differently_are_told() {
         manifest("second", "\n[package.metadata.maplock.maps.stats]\nowner = \"maps.lock\"\n"),
     );
     let own = check();
-    assert!(!own.stdout.contains("map `stats` is locked otherwise"), "{}", own.stdout);
+    assert!(!own.stdout.contains("map `stats` is locked differently"), "{}", own.stdout);
 }
 
 #[test]

@@ -124,7 +124,7 @@ impl Builder {
     }
 
     /// Names a C source of the object that was added last, relative to the package. Reports and docs show the lines of its declarations,
-    /// and of headers that it includes in quotes, where the object has no DWARF: libbpf-cargo strips it. Without this, the file of the
+    /// and of headers that it includes in quotes, if the object has no DWARF: libbpf-cargo strips it. Without this, the file of the
     /// object's name is looked for in `src/bpf`, `bpf`, `src`, `ebpf` and the package itself.
     #[must_use]
     pub fn source(mut self, source: impl Into<PathBuf>) -> Self {
@@ -310,7 +310,7 @@ impl Builder {
         }
         let package = env::var("CARGO_PKG_NAME").unwrap_or_default();
         Err(BuildError(format!(
-            "{}\n\nThe build script fails, as no source of `{package}` includes {name}.rs from OUT_DIR.",
+            "{}\n\nThe build script fails because no source of `{package}` includes {name}.rs from OUT_DIR.",
             error.trim_end()
         )))
     }

@@ -1,7 +1,7 @@
 //! The comment that belongs to a line of C.
 
 /// The text of the comment at the end of line `at` (from 0), or of the one that ends on the line above it, without stars and
-/// slashes; made fit for a doc comment. Nothing where the line does not have the word `name`.
+/// slashes; made fit for a doc comment. Nothing if the line does not have the word `name`.
 pub(crate) fn comment_at(text: &[String], at: usize, name: &str) -> Vec<String> {
     let Some(line) = text.get(at).filter(|line| has_word(line, name)) else { return Vec::new() };
     let lines = match behind(line) {

@@ -11,7 +11,7 @@ use crate::object_file::SourceLine;
 use crate::report::{Command, shell_word};
 
 /// Why it matters.
-pub(crate) const LOST: &str = "unless it is summed, an upgrade that carries entries over into another map loses what old programs count meanwhile in each entry that new ones count in, too";
+pub(crate) const LOST: &str = "unless that is summed, an upgrade that carries entries over loses what old programs count in an entry while new ones count in it, too";
 
 /// The command that says in a lock how these members of `map` are merged, for the life of the map.
 pub(crate) fn command(map: &str, members: &[&str], how: Merge, selection: &str) -> String {
@@ -36,7 +36,7 @@ pub fn merging(comparison: &Comparison, map: &str, selection: &str) -> Vec<Comma
 }
 
 /// In a line: the counters of a map of which nothing says how they are merged, each with the line of the source that counts it, and the
-/// command that sums them. `None` where it has none. Paths are shown from one of `roots`; `selection` selects the lock.
+/// command that sums them. `None` if it has none. Paths are shown from one of `roots`; `selection` selects the lock.
 #[must_use]
 pub fn note(map: &LockedMap, inputs: &Inputs, roots: &[PathBuf], selection: &str) -> Option<String> {
     let seen = if map.programs.as_ref().is_some_and(|used| used.partly) { ", as far as they are followed" } else { "" };

@@ -10,7 +10,7 @@ use crate::comments::comment_at;
 use crate::inputs::Inputs;
 use crate::object_file::{Object, SourceLine};
 
-/// What is known of the sources; nothing where there are none.
+/// What is known of the sources; nothing if there are none.
 #[derive(Debug, Default)]
 pub(crate) struct Declarations {
     /// By label, such as `struct flow_stats`.
@@ -27,7 +27,7 @@ pub(crate) struct Declarations {
 pub(crate) struct Declared {
     /// `bpf/flow.h:12`, relative to the workspace or the package.
     pub(crate) at: String,
-    /// The lines of the comment beside or above it; none where there is none, or the source is not at hand.
+    /// The lines of the comment beside or above it; none if there is none, or the source is not at hand.
     pub(crate) comment: Vec<String>,
 }
 
@@ -70,7 +70,7 @@ impl Declarations {
         found
     }
 
-    /// True where no object was read.
+    /// True if no object was read.
     pub(crate) fn is_empty(&self) -> bool {
         self.objects.is_empty()
     }

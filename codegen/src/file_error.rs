@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::{fmt, io};
 
-/// Why a manifest or a lockfile can't be used: with its path, and the line where that is known.
+/// Why a manifest or a lockfile can't be used: with its path, and the line if that is known.
 #[derive(Debug)]
 pub struct FileError {
     message: String,

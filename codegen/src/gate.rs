@@ -36,7 +36,7 @@ pub struct LockFile {
     pub path: PathBuf,
     /// Its text, if it is there.
     pub text: Option<String>,
-    /// What it says, or why it can't be used. An empty lock where there is no file.
+    /// What it says, or why it can't be used. An empty lock if there is no file.
     pub lock: Result<Lock, FileError>,
 }
 
@@ -131,7 +131,7 @@ pub fn judge(file: &LockFile, inputs: &Inputs, config: &Config, mode: Mode, root
     // A level of `warn` or `allow` lets a build pass, but leaves open what a node is to do.
     for decision in &decisions {
         let text = format!(
-            "maplock: {old_name} is behind the objects: {}; say what nodes are to do with the entries, as `cargo maplock check{more}` shows",
+            "maplock: {old_name} is behind the objects: {}; decide what nodes do with the entries; `cargo maplock check{more}` shows how",
             decision.words
         );
         settle(&mut outcome, mode, text);
@@ -184,7 +184,7 @@ pub fn drift(lock: &Lock, observed: &Lock, comparison: &Comparison) -> Vec<Drift
         let said = found.iter().map(|finding| finding.message()).collect::<Vec<_>>().join(", ");
         // What no rule is about, such as the order of enumerators, has no words of its own.
         let words = match found.first() {
-            None => format!("map `{name}` is written otherwise"),
+            None => format!("map `{name}` is written differently"),
             Some(first) if first.names_map() => said,
             Some(_) => format!("map `{name}`: {said}"),
         };

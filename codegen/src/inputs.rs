@@ -64,10 +64,10 @@ impl fmt::Display for InputError {
 impl std::error::Error for InputError {}
 
 impl Inputs {
-    /// Reads objects, each with the name that reports give it, where there is no lock as yet.
+    /// Reads objects, each with the name that reports give it, if there is no lock as yet.
     ///
     /// # Errors
-    /// Where a file can't be read or understood, or the configuration does not fit it.
+    /// If a file can't be read or understood, or the configuration does not fit it.
     pub fn read(objects: &[(String, PathBuf)], config: &Config) -> Result<Self, InputError> {
         Self::read_after(objects, config, &Lock::default())
     }
@@ -181,7 +181,7 @@ impl InputObject {
         ObjectMaps { name: self.name.clone(), maps: self.maps.clone(), programs }
     }
 
-    /// The text of its sources; nothing where it has DWARF.
+    /// The text of its sources; nothing if it has DWARF.
     pub(crate) fn sources(&self) -> &SourceText {
         &self.sources
     }

@@ -17,7 +17,7 @@ pub struct Manifest {
     pub config: Config,
     /// Every file that was read.
     pub files: Vec<PathBuf>,
-    /// The workspace's directory, from which Cargo and rustc show paths; the package's own where it is in none.
+    /// The workspace's directory, from which Cargo and rustc show paths; the package's own if it is in none.
     pub root: PathBuf,
 }
 
@@ -25,7 +25,7 @@ impl Manifest {
     /// Reads the manifest in `package` or the `maplock.toml` beside it and, above it, that of the workspace.
     ///
     /// # Errors
-    /// Where one can't be read, or says something unknown of maplock: with its path and line. Where both the manifest and a
+    /// If one can't be read, or says something unknown of maplock: with its path and line. Where both the manifest and a
     /// `maplock.toml` say something of the package.
     pub fn read(package: &Path) -> Result<Self, FileError> {
         let mut manifest = Self { root: package.to_owned(), ..Self::default() };
@@ -51,7 +51,7 @@ impl Manifest {
     /// Reads a `maplock.toml` that belongs to no Cargo package, whatever it is called.
     ///
     /// # Errors
-    /// Where it can't be read, or says something unknown: with its path and line.
+    /// If it can't be read, or says something unknown: with its path and line.
     pub fn read_file(path: &Path) -> Result<Self, FileError> {
         let root = path.parent().map(Path::to_owned).unwrap_or_default();
         let mut manifest = Self { root, ..Self::default() };
@@ -59,7 +59,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Adds what a file says; true where it says anything.
+    /// Adds what a file says; true if it says anything.
     fn add(&mut self, path: PathBuf, scope: Scope) -> Result<bool, FileError> {
         let text = std::fs::read_to_string(&path).map_err(|error| FileError::unreadable(&path, error))?;
         let known = self.config.types.len();

@@ -11,7 +11,7 @@ use crate::inputs::InputError;
 /// sides.
 ///
 /// # Errors
-/// Where that lock can't be read, or has no such map.
+/// If that lock can't be read, or has no such map.
 pub(crate) fn hold(observation: &mut Observation, map: &str, owner: &Path, objects: &str) -> Result<(), InputError> {
     let Some(mut ours) = observation.lock.maps.remove(map) else { return Ok(()) };
     observation.conflicts.retain(|conflict| conflict.map != map);

@@ -26,7 +26,7 @@ pub struct Sides<'a> {
     pub old: &'a Lock,
     /// The new maps.
     pub new: &'a Lock,
-    /// What follows `cargo maplock accept MAP` in the commands to type next; `None` where nothing can be accepted.
+    /// What follows `cargo maplock accept MAP` in the commands to type next; `None` if nothing can be accepted.
     pub accept: Option<&'a str>,
     /// What selects the lock on the command line, such as ` -p PACKAGE`.
     pub selection: &'a str,
@@ -37,7 +37,7 @@ pub struct Sides<'a> {
 /// Looks up where the new side of a finding is written; of a counter, where programs count.
 pub type Locate<'a> = dyn Fn(&Finding) -> Option<SourceLine> + 'a;
 
-/// The findings at `warn` and `deny`, each with both sides and the commands that resolve it. Empty where there are none.
+/// The findings at `warn` and `deny`, each with both sides and the commands that resolve it. Empty if there are none.
 #[must_use]
 pub fn render(comparison: &Comparison, sides: Sides<'_>, locate: &Locate<'_>, styled: bool) -> String {
     let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
@@ -111,7 +111,7 @@ pub struct Command {
     pub purpose: &'static str,
     /// The command.
     pub line: String,
-    /// True where it settles a break, and does not only tell more of it.
+    /// True if it settles a break, and does not only tell more of it.
     pub is_answer: bool,
 }
 
@@ -247,7 +247,7 @@ impl<'a> Telling<'a> {
         group
     }
 
-    /// True where `ephemeral` in Cargo.toml took a map out of the pinned ones, which no line of the sources says.
+    /// True if `ephemeral` in Cargo.toml took a map out of the pinned ones, which no line of the sources says.
     fn is_by_config(&self) -> bool {
         let map = self.sides.new.maps.get(&self.finding.map);
         self.finding.rule.effect.attribute == Some(Attribute::Pinning)

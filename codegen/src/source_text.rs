@@ -246,7 +246,7 @@ fn words<'t>(text: &'t str, word: &'t str) -> impl Iterator<Item = usize> + 't {
     })
 }
 
-/// Where the brace at `open` closes; the end of the text where it does not.
+/// Where the brace at `open` closes; the end of the text if it does not.
 fn close(code: &str, open: usize) -> usize {
     let mut depth = 0_usize;
     for (at, byte) in code.bytes().enumerate().skip(open) {

@@ -11,7 +11,7 @@ pub(crate) fn called(role: &str, member: Option<&str>) -> String {
     }
 }
 
-/// What the old release wrote at a place, in words; `None` where that is `member` and nothing else.
+/// What the old release wrote at a place, in words; `None` if that is `member` and nothing else.
 pub(crate) fn wrote_at(old: &Layout, at: Place, role: &str, member: Option<&str>) -> Option<String> {
     let (start, end) = (at.offset_bits, at.offset_bits + at.size_bits);
     let size = old.size * 8;
@@ -41,7 +41,7 @@ pub(crate) fn wrote_at(old: &Layout, at: Place, role: &str, member: Option<&str>
     Some(if parts.is_empty() { last } else { format!("{} and {last}", parts.join(", ")) })
 }
 
-/// True where a part of `at`, as far as the layout reaches, is no member's.
+/// True if a part of `at`, as far as the layout reaches, is no member's.
 fn has_gap(old: &Layout, at: Place) -> bool {
     let Some(composite) = old.composite() else { return false };
     let mut taken: Vec<_> = composite

@@ -178,7 +178,7 @@ fn conversions_are_tried(project: &Project) {
     project.write("counts.json", format!(r#"[{{"key":{key},"value":{key}}},{{"key":{key},"value":["0x00"]}}]"#));
     let failed = test(&path);
     let told = format!("{}{}", failed.stdout, failed.told());
-    assert!(!failed.is_success && told.contains("no conversion by hand is from keys of 4"), "{told}");
+    assert!(!failed.is_success && told.contains("no conversion by hand takes keys of 4"), "{told}");
 }
 
 fn a_missing_conversion_is_one_error(project: &Project) {

@@ -43,11 +43,11 @@ pub enum How {
 pub struct Compared {
     /// Its name.
     pub map: String,
-    /// Its name before, where that is another.
+    /// Its name before, if that is another.
     pub was: Option<String>,
     /// What happened to its state.
     pub disposition: Disposition,
-    /// Entries before and after, where they can be read.
+    /// Entries before and after, if they can be read.
     pub entries: (Option<usize>, Option<usize>),
     /// How they were compared.
     pub how: How,
@@ -65,7 +65,7 @@ pub struct Compared {
     pub uncertain: usize,
     /// Why entries may go: a phrase.
     pub may_go: Option<&'static str>,
-    /// True where none of it counts, as the caller says.
+    /// True if none of it counts, as the caller says.
     pub is_excepted: bool,
     /// Some of what is wrong.
     pub examples: Vec<Difference>,
@@ -77,7 +77,7 @@ pub struct Compared {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Members that differ; none where the entry is gone.
+    /// Members that differ; none if the entry is gone.
     pub members: Vec<String>,
     /// Its key.
     pub key: Vec<u8>,
@@ -88,7 +88,7 @@ pub struct Difference {
 }
 
 impl Compared {
-    /// True where state is lost.
+    /// True if state is lost.
     #[must_use]
     pub fn fails(&self) -> bool {
         !self.is_excepted && self.gone + self.changed + self.fell > 0
@@ -287,7 +287,7 @@ struct Rules {
     /// Why entries may go.
     may_go: Option<&'static str>,
     counters: Vec<Counter>,
-    /// Members that programs write; `None` where that is not known.
+    /// Members that programs write; `None` if that is not known.
     written: Option<BTreeSet<String>>,
 }
 

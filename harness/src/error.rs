@@ -23,7 +23,7 @@ impl Error {
         Self { message: "interrupted; what was made for it is removed".to_owned(), is_interrupted: true }
     }
 
-    /// True where it was asked to stop.
+    /// True if it was asked to stop.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         self.is_interrupted

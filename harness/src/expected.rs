@@ -16,11 +16,11 @@ use crate::picture::{Entry, MapPicture, Picture};
 pub struct Expected {
     /// The map's name then.
     pub map: String,
-    /// Its name before, where that is another.
+    /// Its name before, if that is another.
     pub was: Option<String>,
     /// What happens to its state.
     pub disposition: Disposition,
-    /// How many entries there were, where they can be read.
+    /// How many entries there were, if they can be read.
     pub before: Option<usize>,
     /// What they are to be; or why that can't be said: a phrase.
     pub entries: Result<Entries, String>,
@@ -81,7 +81,7 @@ fn becomes(action: &Action, before: &MapPicture) -> Result<Entries, String> {
             converted(&way, before, &new.def)
         }
         Action::Convert { .. } | Action::TakeBack { since: Since::ConvertedBack { .. }, .. } => {
-            Err("its entries go back to an older layout, and what that alone had returns with them".to_owned())
+            Err("its entries go back to an older layout, and get back what only that layout has".to_owned())
         }
         Action::TakeBack { .. } => Err("the kept map returns".to_owned()),
         Action::Swap { .. } => Err("an empty map takes its place".to_owned()),

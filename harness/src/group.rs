@@ -38,7 +38,7 @@ impl Group {
     /// Stops all that is in it, until [`Self::thaw`], and waits until it stands still.
     ///
     /// # Errors
-    /// The kernel's; [`io::ErrorKind::TimedOut`] where a process in it can't be stopped.
+    /// The kernel's; [`io::ErrorKind::TimedOut`] if a process in it can't be stopped.
     pub fn freeze(&self) -> io::Result<()> {
         fs::write(self.dir.join("cgroup.freeze"), "1")?;
         self.until(|group| Ok(group.event("frozen")? == "1"))
@@ -52,10 +52,10 @@ impl Group {
         fs::write(self.dir.join("cgroup.freeze"), "0")
     }
 
-    /// True where no process is in it.
+    /// True if no process is in it.
     ///
     /// # Errors
-    /// Where it can't be read.
+    /// If it can't be read.
     pub fn is_empty(&self) -> io::Result<bool> {
         Ok(self.event("populated")? == "0")
     }
@@ -78,7 +78,7 @@ impl Group {
     /// Sends a signal to each process in it.
     ///
     /// # Errors
-    /// Where its processes can't be listed.
+    /// If its processes can't be listed.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         self.pids()?.into_iter().for_each(|pid| send(pid, signal));
         Ok(())

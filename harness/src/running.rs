@@ -101,7 +101,7 @@ pub(crate) fn words(status: ExitStatus) -> String {
     }
 }
 
-/// True where who was asked to end has done so: by the signal itself, or in its own way.
+/// True if who was asked to end has done so: by the signal itself, or in its own way.
 pub(crate) fn ended_as_asked(status: ExitStatus) -> bool {
     let term = Signal::TERM.as_raw();
     status.success() || status.signal() == Some(term) || status.code() == Some(128 + term)

@@ -69,12 +69,12 @@ impl Outcome {
         };
         let (often, parts) = of(false)?;
         let mut told = format!(
-            "killed {often} (seed {}): {parts}; each time started again, held against what was before, rolled back, and held again",
+            "killed {often} (seed {}): {parts}; each time started again, compared with what was before, rolled back, and compared again",
             self.seed
         );
         if let Some((often, parts)) = of(true) {
             told.push_str(&format!(
-                "\nthe old release, started after these roll-backs, killed {often}: {parts}; each time started again, and held against what was before"
+                "\nthe old release, started after these roll-backs, killed {often}: {parts}; each time started again, and compared with what was before"
             ));
         }
         Some(told)
@@ -90,14 +90,14 @@ impl Outcome {
         let mut told = vec!["passed: no entry that was compared is lost, and the roll-back leads back".to_owned()];
         for (what, maps) in [
             ("not compared in each phase", untold(&|map| matches!(map.how, How::Not(_)))),
-            ("uncertain, as entries may go by themselves", untold(&|map| map.uncertain > 0)),
+            ("uncertain, because entries may go by themselves", untold(&|map| map.uncertain > 0)),
             ("excepted", untold(&|map| map.is_excepted)),
         ] {
             if !maps.is_empty() {
                 told.push(format!("{what}: {maps}"));
             }
         }
-        told.push("what is counted while an upgrade runs can be told by the traffic's own command alone".to_owned());
+        told.push("only the traffic's own command can tell what is counted while an upgrade runs".to_owned());
         told.join("; ")
     }
 }

@@ -177,7 +177,7 @@ impl Driver {
             return self.failed(format!("state of {} is lost", lost.join(", ")), self.last_log());
         }
         if after.is_staged {
-            return self.failed("something is staged still beside what is live".to_owned(), self.last_log());
+            return self.failed("something is still staged beside the live generation".to_owned(), self.last_log());
         }
         if let Some((link, map)) = after.mixed(before) {
             let what = format!("link `{link}` runs a program that uses the map which was `{map}` before");

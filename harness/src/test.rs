@@ -157,11 +157,11 @@ impl TestUpgrade {
     /// Tries it, on a thread of its own, which alone enters the namespaces.
     ///
     /// # Errors
-    /// Where it can't be tried, or was told to stop. What a try has found is no error: [`Outcome::failure`].
+    /// If it can't be tried, or was told to stop. What a try has found is no error: [`Outcome::failure`].
     pub fn run(self) -> Result<Outcome, Error> {
         let is_below = self.pins.strip_prefix(BPFFS).is_ok_and(|rest| rest.components().next().is_some());
         if !is_below {
-            return Err(Error::new(format_args!("the pins are to be below {BPFFS}, not at {}", self.pins.display())));
+            return Err(Error::new(format_args!("the pins have to be below {BPFFS}, not at {}", self.pins.display())));
         }
         thread::scope(|scope| scope.spawn(|| Driver::of(self)?.all()).join())
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic))

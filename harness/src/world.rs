@@ -96,7 +96,7 @@ impl World {
     /// A cgroup beside that.
     ///
     /// # Errors
-    /// Where it can't be made.
+    /// If it can't be made.
     pub fn group(&self, name: &str) -> io::Result<Group> {
         Group::make(self.own.path().join(name))
     }

@@ -67,7 +67,7 @@ impl Subject {
         })
     }
 
-    /// True where it is in elements of an array, one of many.
+    /// True if it is in elements of an array, one of many.
     #[must_use]
     pub fn is_repeated(&self) -> bool {
         self.steps.contains(&Step::Element)
@@ -153,7 +153,7 @@ pub enum Change {
     TypeTold { old: u64, new: String },
     /// No type is told any more, only bytes.
     TypeUntold { old: String, new: u64 },
-    /// The version of what the same bytes mean; of a struct, with its spelling. 0 where none was ever given.
+    /// The version of what the same bytes mean; of a struct, with its spelling. 0 if none was ever given.
     Meaning { old: u32, new: u32, of: Option<String> },
     /// Bytes of a key, a value or a struct.
     Size { old: u64, new: u64 },
@@ -193,7 +193,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// The bits that hold either side, where the change is about bytes. A size is that of all of `subject`.
+    /// The bits that hold either side, if the change is about bytes. A size is that of all of `subject`.
     #[must_use]
     pub fn places(&self, subject: &Subject) -> (Option<Place>, Option<Place>) {
         let whole = |bytes: u64| Some(Place { offset_bits: 0, size_bits: bytes * 8 });

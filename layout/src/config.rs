@@ -37,11 +37,11 @@ pub struct Config {
     pub retired: BTreeSet<String>,
     /// Tags of releases from which nodes upgrade, as patterns of git's.
     pub releases: Vec<String>,
-    /// True where nodes must be able to go back: each accepted break needs a way back on which nothing is lost.
+    /// True if nodes must be able to go back: each accepted break needs a way back on which nothing is lost.
     pub both_directions: bool,
-    /// True where a lock that is held against a revision is held against all releases.
+    /// True if a lock that is held against a revision is held against all releases.
     pub across_all: bool,
-    /// How messages call the file, where it is no `Cargo.toml`.
+    /// How messages call the file, if it is no `Cargo.toml`.
     pub home: Option<String>,
 }
 
@@ -52,15 +52,15 @@ pub struct Binding {
     pub key: Option<String>,
     /// Such as `struct frontend_value`, or `frontends::Value`.
     pub value: Option<String>,
-    /// True where the daemon sets the capacity when it loads the map, whatever stands in the object.
+    /// True if the daemon sets the capacity when it loads the map, whatever stands in the object.
     pub runtime_capacity: bool,
-    /// True where the daemon sets the flags when it loads the map.
+    /// True if the daemon sets the flags when it loads the map.
     pub runtime_flags: bool,
-    /// True where nobody in user space deletes entries of the map.
+    /// True if nobody in user space deletes entries of the map.
     pub user_never_deletes: bool,
     /// The lock of the package that the map belongs to, relative to the file: it is not locked here.
     pub owner: Option<String>,
-    /// True where the map is this lock's own, whatever other packages call the same.
+    /// True if the map is this lock's own, whatever other packages call the same.
     pub own: bool,
 }
 
@@ -140,11 +140,11 @@ const KEYS_OF_A_MAP: [&str; 6] = ["key", "value", "capacity", "flags", "user-del
 const KEYS_OF_FILES: [&str; 2] = ["objects", "lock"];
 
 impl Config {
-    /// Adds what the text of a file says in `scope`; it wins over what is there. Read the workspace first, then the package. True where the
+    /// Adds what the text of a file says in `scope`; it wins over what is there. Read the workspace first, then the package. True if the
     /// file says anything of maplock.
     ///
     /// # Errors
-    /// Where the text is not TOML, or a rule, a level or a key is not known.
+    /// If the text is not TOML, or a rule, a level or a key is not known.
     pub fn read(&mut self, text: &str, scope: Scope) -> Result<bool, ConfigError> {
         let reader = Reader { text, scope };
         let document = DeTable::parse(text).map_err(|error| ConfigError {
@@ -307,7 +307,7 @@ impl Reader<'_> {
     }
 }
 
-/// `; did you mean ..?`, or nothing where nothing is near.
+/// `; did you mean ..?`, or nothing if nothing is near.
 pub(crate) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     rules::nearest(word, known).map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }

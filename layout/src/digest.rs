@@ -77,7 +77,7 @@ impl MapDef {
 }
 
 impl Layout {
-    /// The digest of this type alone: equal where the same bytes mean the same, whatever the types are called.
+    /// The digest of this type alone: equal if the same bytes mean the same, whatever the types are called.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::of(Digester::default().layout(self))

@@ -46,7 +46,7 @@ impl std::error::Error for DumpError {
 /// left out.
 ///
 /// # Errors
-/// Where it is no such dump.
+/// If it is no such dump.
 pub fn parse(text: &str) -> Result<Vec<Entry>, DumpError> {
     if !text.trim_start().starts_with('[') {
         return Err(serde_json::from_str::<Value>(text).map_or_else(DumpError::Json, |_| DumpError::NoEntries));

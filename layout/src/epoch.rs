@@ -47,7 +47,7 @@ pub enum OnUpgrade {
 }
 
 impl OnUpgrade {
-    /// True where a node has entries of the old release afterwards, which can be merged with those of the new.
+    /// True if a node has entries of the old release afterwards, which can be merged with those of the new.
     #[must_use]
     pub const fn keeps_entries(self) -> bool {
         matches!(self, Self::Reuse | Self::Migrate)
@@ -89,7 +89,7 @@ impl fmt::Display for OnUpgrade {
 pub enum Merge {
     /// Added up.
     Sum,
-    /// Not added up: where both wrote it, what the new release wrote stays.
+    /// Not added up: if both wrote it, what the new release wrote stays.
     None,
 }
 

@@ -66,7 +66,7 @@ pub enum EpochError {
         on_upgrade: OnUpgrade,
         /// The change, in words.
         because: String,
-        /// True where it is one that the kernel or the loader sees.
+        /// True if it is one that the kernel or the loader sees.
         is_refused: bool,
         /// What can be answered.
         answers: Vec<OnUpgrade>,
@@ -79,7 +79,7 @@ pub enum EpochError {
         map: String,
         /// The path that was given.
         path: String,
-        /// True where it is the definition that the epoch leaves in which it does not qualify.
+        /// True if it is the definition that the epoch leaves in which it does not qualify.
         was: bool,
         /// Why not.
         because: SumError,

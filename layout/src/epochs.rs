@@ -22,7 +22,7 @@ pub use crate::renaming::{gone_since, rename, renamed_since};
 /// The lock with every change that needs nobody's decision. Epochs that lead nowhere are dropped.
 ///
 /// # Errors
-/// The comparison, where a change does need a decision.
+/// The comparison, if a change does need a decision.
 pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lock, Box<Comparison>> {
     let comparison = compare(lock, &observed.lock, levels);
     if comparison.findings.iter().any(Finding::holds_back) {
@@ -126,7 +126,7 @@ fn drop_stale(map: &mut LockedMap) {
 /// another answer and another reason.
 ///
 /// # Errors
-/// Where there is no such map, nothing to accept, or the kernel would not go along.
+/// If there is no such map, nothing to accept, or the kernel would not go along.
 pub fn accept(
     lock: &Lock,
     observed: &Observation,
@@ -220,7 +220,7 @@ fn come_or_gone(
 /// called as they are after it; those that are gone, or can't be summed any more, are not merged.
 ///
 /// # Errors
-/// Where there is no such epoch; where the two definitions and the answers do not tell what becomes of each member; where answers are
+/// If there is no such epoch; where the two definitions and the answers do not tell what becomes of each member; where answers are
 /// given and nothing is converted.
 pub fn convert(lock: &Lock, map: &str, answers: Option<&Answers>) -> Result<Lock, EpochError> {
     let mut converting = lock.clone();
@@ -253,7 +253,7 @@ pub fn convert(lock: &Lock, map: &str, answers: Option<&Answers>) -> Result<Lock
 /// The lock as it was before the newest epoch of `map`.
 ///
 /// # Errors
-/// Where there is no such map, or nothing was accepted for it.
+/// If there is no such map, or nothing was accepted for it.
 pub fn undo(lock: &Lock, map: &str) -> Result<Lock, EpochError> {
     let mut undone = lock.clone();
     if let Some(before) = lock.gone.get(map).and_then(|gone| before_drop(map, gone)) {

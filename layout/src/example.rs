@@ -18,7 +18,7 @@ pub struct Example {
 const LARGEST: u64 = 1 << 16;
 
 impl Example {
-    /// One of the entries that `def` describes; `None` where its types are not known, or are too large to show.
+    /// One of the entries that `def` describes; `None` if its types are not known, or are too large to show.
     #[must_use]
     pub fn of(def: &MapDef) -> Option<Self> {
         let mut next = 1;

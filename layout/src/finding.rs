@@ -25,18 +25,18 @@ pub struct Finding {
     pub change: Change,
     /// The change that brought this one about, so that it needs no decision of its own.
     pub consequence_of: Option<Subject>,
-    /// What an epoch of the lock says to do about it, where one leads from the old definition to the new.
+    /// What an epoch of the lock says to do about it, if one leads from the old definition to the new.
     pub accepted: Option<OnUpgrade>,
 }
 
 impl Finding {
-    /// True where it fails a build or a review: denied, and accepted by nobody.
+    /// True if it fails a build or a review: denied, and accepted by nobody.
     #[must_use]
     pub fn is_break(&self) -> bool {
         self.level == Level::Deny && self.accepted.is_none()
     }
 
-    /// True where state cannot simply stay: bytes that would be misread, attributes that the kernel refuses, and what
+    /// True if state cannot simply stay: bytes that would be misread, attributes that the kernel refuses, and what
     /// the configuration denies. A level of `allow` silences a finding, but does not make old bytes right.
     #[must_use]
     pub fn needs_decision(&self) -> bool {
@@ -47,7 +47,7 @@ impl Finding {
         }
     }
 
-    /// What can be said of it. Another way to be pinned changes nothing of what is, where the map counts as pinned still.
+    /// What can be said of it. Another way to be pinned changes nothing of what is, if the map counts as pinned still.
     #[must_use]
     pub fn answers(&self) -> &'static [OnUpgrade] {
         match self.change {
@@ -56,13 +56,13 @@ impl Finding {
         }
     }
 
-    /// True where everything that is there stays where it is and what it is.
+    /// True if everything that is there stays where it is and what it is.
     #[must_use]
     pub fn keeps_bytes(&self) -> bool {
         self.rule.effect.keeps_bytes || matches!(self.change, Change::Pinning { .. })
     }
 
-    /// True where the answer decides on entries. What keeps every byte, and no digest tells, goes along with any.
+    /// True if the answer decides on entries. What keeps every byte, and no digest tells, goes along with any.
     fn decides(&self) -> bool {
         // Room or entries: that was asked for.
         let stays = matches!(self.change, Change::CapacityStays { .. }) && self.needs_decision();
@@ -70,7 +70,7 @@ impl Finding {
         effect.compares == Compares::Releases && (effect.in_digest || !self.keeps_bytes() || stays)
     }
 
-    /// True where the lock can't follow the objects before somebody has decided.
+    /// True if the lock can't follow the objects before somebody has decided.
     #[must_use]
     pub fn holds_back(&self) -> bool {
         self.is_break() || self.needs_decision() && self.rule.effect.decision != Decision::OnNodes
@@ -141,21 +141,21 @@ pub struct Verdict {
     pub was: Option<String>,
     /// What happens to its state.
     pub disposition: Disposition,
-    /// Digest of the old definition, where there is one.
+    /// Digest of the old definition, if there is one.
     pub from: Option<Digest>,
-    /// Digest of the new definition, where there is one.
+    /// Digest of the new definition, if there is one.
     pub to: Option<Digest>,
-    /// Why, where an epoch says so.
+    /// Why, if an epoch says so.
     pub reason: Option<String>,
-    /// Members of the new definition that are merged, where entries are carried over into another map.
+    /// Members of the new definition that are merged, if entries are carried over into another map.
     pub merge: BTreeMap<String, Merge>,
     /// What rules and epochs come to, whatever the type of the map makes of it.
     pub answer: OnUpgrade,
     /// What becomes of the entries by that.
     pub fate: Fate,
-    /// What may be lost where entries are carried over, since the new map drops some by itself: a phrase.
+    /// What may be lost if entries are carried over, since the new map drops some by itself: a phrase.
     pub eviction: Option<String>,
-    /// Where bytes differ: what the new programs read otherwise, if the entries stay as they are, worst first. `None` where nothing
+    /// Where bytes differ: what the new programs read otherwise, if the entries stay as they are, worst first. `None` if nothing
     /// tells.
     pub readings: Option<Vec<Reading>>,
     /// What no node could do, though it may be an answer to what changed, and why: phrases.
@@ -165,7 +165,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// True where state is given up.
+    /// True if state is given up.
     #[must_use]
     pub fn loses_entries(&self) -> bool {
         matches!(self.disposition, Disposition::Swap | Disposition::Drop) && self.fate == Fate::GivenUp
@@ -217,13 +217,13 @@ pub struct Rename {
 }
 
 impl Comparison {
-    /// True where a finding fails the build or the review.
+    /// True if a finding fails the build or the review.
     #[must_use]
     pub fn has_breaks(&self) -> bool {
         self.findings.iter().any(Finding::is_break)
     }
 
-    /// How many of the maps that go on or are new are known by their sizes alone: a phrase; `None` where types tell of each.
+    /// How many of the maps that go on or are new are known by their sizes alone: a phrase; `None` if types tell of each.
     #[must_use]
     pub fn untold(&self) -> Option<String> {
         let stay = self.maps.iter().filter(|verdict| verdict.disposition != Disposition::Drop);

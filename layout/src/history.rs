@@ -35,7 +35,7 @@ pub(crate) fn chain(epochs: &[Epoch], from: Digest, to: Digest) -> Option<Vec<&E
     None
 }
 
-/// The epochs that entries of the definition with the digest `from` go through to be those of today's `map`, oldest first; `None` where none
+/// The epochs that entries of the definition with the digest `from` go through to be those of today's `map`, oldest first; `None` if none
 /// lead there.
 #[must_use]
 pub fn way(map: &LockedMap, from: Digest) -> Option<Vec<&Epoch>> {
@@ -66,7 +66,7 @@ pub struct GivenUp {
 }
 
 impl Gone {
-    /// What becomes of entries of the definition with the digest `from`; `None` where no epochs lead from there to the one that was
+    /// What becomes of entries of the definition with the digest `from`; `None` if no epochs lead from there to the one that was
     /// given up.
     #[must_use]
     pub fn given_up(&self, from: Digest) -> Option<GivenUp> {
@@ -138,7 +138,7 @@ impl<'a> Converting<'a> {
         migrates.filter_map(with_sides).collect()
     }
 
-    /// Those that an entry of the definition with the digest `from` goes through to be one of today's; none where no way leads there.
+    /// Those that an entry of the definition with the digest `from` goes through to be one of today's; none if no way leads there.
     #[must_use]
     pub fn on_way(map: &'a LockedMap, from: Digest) -> Vec<Self> {
         let way = chain(&map.epochs, from, map.def.digest()).unwrap_or_default();
@@ -150,7 +150,7 @@ impl<'a> Converting<'a> {
         all.filter(|of| of.epoch.on_upgrade == OnUpgrade::Migrate && of.epoch.from != of.epoch.to).collect()
     }
 
-    /// What becomes of entries and of each member; `None` where that is written by hand.
+    /// What becomes of entries and of each member; `None` if that is written by hand.
     ///
     /// # Errors
     /// What the epoch does not answer.
@@ -175,7 +175,7 @@ impl Conversion {
     /// How entries of the definition with the digest `from` become those of today's.
     ///
     /// # Errors
-    /// Where no epochs lead there, or one of them does not convert.
+    /// If no epochs lead there, or one of them does not convert.
     pub fn lead(map: &LockedMap, from: Digest) -> Result<Self, LeadError> {
         let way = chain(&map.epochs, from, map.def.digest()).ok_or(LeadError::NoWay(from))?;
         let mut legs = Vec::new();

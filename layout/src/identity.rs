@@ -43,7 +43,7 @@ impl<'a> Identities<'a> {
         Self { was: holders.into_iter().map(|(before, name)| (name, before)).collect() }
     }
 
-    /// The name under which the older release pinned `map`; `None` where it did not.
+    /// The name under which the older release pinned `map`; `None` if it did not.
     #[must_use]
     pub fn before(&self, map: &str) -> Option<&'a str> {
         self.was.get(map).copied()
@@ -83,7 +83,7 @@ pub(crate) fn contradiction(lock: &Lock) -> Option<(String, String)> {
     None
 }
 
-/// Why the map that `lock` has as `old` can't go on as `new`, which `now` has: a phrase. `None` where it can.
+/// Why the map that `lock` has as `old` can't go on as `new`, which `now` has: a phrase. `None` if it can.
 #[must_use]
 pub fn why_no_rename(lock: &Lock, now: &Lock, old: &str, new: &str) -> Option<String> {
     let is_pinned = |lock: &Lock, name: &str| lock.maps.get(name).is_some_and(|map| !map.ephemeral);
@@ -137,7 +137,7 @@ pub(crate) fn renamed(map: &LockedMap, name: &str) -> LockedMap {
     named(LockedMap { renamed_from: older, ..map.clone() }, name)
 }
 
-/// The map before it got the name that it has; `None` where its newest epoch does not say that it had another.
+/// The map before it got the name that it has; `None` if its newest epoch does not say that it had another.
 pub(crate) fn before_rename(map: &LockedMap) -> Option<LockedMap> {
     let epoch = map.epochs.last().filter(|epoch| epoch.rules.iter().any(|id| id == rules::MAP_RENAMED.id))?;
     let (name, older) = map.renamed_from.split_first()?;

@@ -32,7 +32,7 @@ const STRUCTS: [(&str, InCopy); 10] = [
 const TAGS: [&str; 4] = ["kptr", "kptr_untrusted", "percpu_kptr", "uptr"];
 
 impl Composite {
-    /// Its tag, where the kernel gives a struct of that name a meaning of its own in a map's value: it finds locks, timers
+    /// Its tag, if the kernel gives a struct of that name a meaning of its own in a map's value: it finds locks, timers
     /// and lists by name (`btf_get_field_type`).
     #[must_use]
     pub fn kernel_name(&self) -> Option<&str> {

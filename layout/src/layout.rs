@@ -106,7 +106,7 @@ impl Composite {
     /// A composite of these members.
     ///
     /// # Errors
-    /// Where anonymous members bring the number of its members to over 8,192.
+    /// If anonymous members bring the number of its members to over 8,192.
     pub fn new(kind: CompositeKind, name: Option<Name>, members: Vec<Member>) -> Result<Self, TooManyMembers> {
         let flat_len = members.iter().map(|member| member.promoted().map_or(1, |inner| inner.flat_len.max(1))).sum();
         if flat_len > MAX_FLAT_LEN.max(members.len()) {
@@ -129,7 +129,7 @@ impl Composite {
         Self { version, ..self }
     }
 
-    /// Version of what its bytes mean, raised by hand where the same bytes get another sense; 0 where none was ever given.
+    /// Version of what its bytes mean, raised by hand if the same bytes get another sense; 0 if none was ever given.
     #[must_use]
     pub fn version(&self) -> u32 {
         self.version
@@ -187,7 +187,7 @@ pub struct FlatMember<'a> {
     pub member: &'a Member,
     /// Offset from the start of the enclosing composite, in bits.
     pub offset_bits: u64,
-    /// True where it shares its bytes with others, being an arm of a union.
+    /// True if it shares its bytes with others, being an arm of a union.
     pub in_union: bool,
 }
 
@@ -244,7 +244,7 @@ impl Member {
     /// Checks that this can be a member of a parent of `parent_size` bytes.
     ///
     /// # Errors
-    /// Where it ends behind the parent, does not start at a byte, or is a bit-field of what has no bits.
+    /// If it ends behind the parent, does not start at a byte, or is a bit-field of what has no bits.
     #[inline]
     pub(crate) fn check(&self, parent_size: u64) -> Result<(), String> {
         let name = &self.name;

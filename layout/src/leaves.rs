@@ -33,7 +33,7 @@ impl Leaf<'_> {
         self.place.offset_bits < other.end() && other.place.offset_bits < self.end()
     }
 
-    /// True where it is read as the other was written, or as the beginning of that.
+    /// True if it is read as the other was written, or as the beginning of that.
     pub(crate) fn continues(&self, old: &Self) -> bool {
         self.place.offset_bits == old.place.offset_bits
             && self.bits == old.bits
@@ -54,7 +54,7 @@ impl Leaf<'_> {
     }
 }
 
-/// True where both are the same scalars.
+/// True if both are the same scalars.
 pub(crate) fn is_alike(old: &Layout, new: &Layout) -> bool {
     old.size == new.size
         && match (&old.shape, &new.shape) {
@@ -80,7 +80,7 @@ fn sense(layout: &Layout) -> u8 {
     }
 }
 
-/// The numbers, arrays and fields of the kernel's that a key or a value is made of, in the order of the declaration; `None` where they are
+/// The numbers, arrays and fields of the kernel's that a key or a value is made of, in the order of the declaration; `None` if they are
 /// too many.
 pub(crate) fn leaves(layout: &Layout) -> Option<Vec<Leaf<'_>>> {
     let mut found = Vec::new();

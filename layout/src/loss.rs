@@ -12,9 +12,9 @@ pub struct Loss {
     pub given_up: BTreeSet<String>,
     /// Members of which the old bytes can't be had back for certain: numbers that are cast or scaled, enumerators that become others.
     pub inexact: BTreeSet<String>,
-    /// True where entries whose keys become one are put together.
+    /// True if entries whose keys become one are put together.
     pub may_meet: bool,
-    /// True where code of the daemon decides.
+    /// True if code of the daemon decides.
     pub by_hand: bool,
 }
 
@@ -54,7 +54,7 @@ impl Loss {
         }
     }
 
-    /// True where each entry is kept as a whole, as far as two layouts tell.
+    /// True if each entry is kept as a whole, as far as two layouts tell.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
@@ -78,7 +78,7 @@ impl Loss {
     }
 }
 
-/// True where a member within that one is not kept exactly either.
+/// True if a member within that one is not kept exactly either.
 fn inside(derived: &Derived, of: &MemberPlan) -> bool {
     let elements = format!("{}[]", of.old.as_deref().unwrap_or_default());
     let is_inside = |member: &&MemberPlan| member.old.as_deref().is_some_and(|old| old.starts_with(&elements));

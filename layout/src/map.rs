@@ -44,17 +44,17 @@ pub struct MapDef {
     pub flags: u32,
     /// Extra data for some types, such as the number of hash functions of a Bloom filter.
     pub map_extra: u64,
-    /// Version of what the bytes mean, raised by hand where the same bytes get another sense; 0 where none was ever given.
+    /// Version of what the bytes mean, raised by hand if the same bytes get another sense; 0 if none was ever given.
     pub version: u32,
-    /// NUMA node of its memory, which counts where the flags say `BPF_F_NUMA_NODE`.
+    /// NUMA node of its memory, which counts if the flags say `BPF_F_NUMA_NODE`.
     pub numa_node: u32,
     /// How the loader is asked to pin it.
     pub pinning: Pinning,
     /// Where the definition was read from.
     pub origin: Origin,
-    /// Layout of the key, where the object tells it.
+    /// Layout of the key, if the object tells it.
     pub key: Option<Arc<Layout>>,
-    /// Layout of the value, where the object tells it.
+    /// Layout of the value, if the object tells it.
     pub value: Option<Arc<Layout>>,
     /// Definition of the maps that this map holds, for maps in maps.
     pub inner: Option<Box<MapDef>>,
@@ -94,7 +94,7 @@ impl MapDef {
         self.flags & !DESCRIPTOR_ONLY | self.map_type.row().adds_flags
     }
 
-    /// True where the kernel compares the number of entries when the map is put into another.
+    /// True if the kernel compares the number of entries when the map is put into another.
     #[must_use]
     pub fn inner_capacity_is_fixed(&self) -> bool {
         const INNER_MAP: u32 = 0x1000;
@@ -105,7 +105,7 @@ impl MapDef {
         }
     }
 
-    /// True where it does not say how many entries it holds, though such a map needs a capacity: the daemon sets it.
+    /// True if it does not say how many entries it holds, though such a map needs a capacity: the daemon sets it.
     #[must_use]
     pub fn lacks_capacity(&self) -> bool {
         self.max_entries == 0 && self.map_type.needs_capacity()
@@ -127,13 +127,13 @@ impl MapDef {
         }
     }
 
-    /// True where keys are data of the user's own, not an index, and so have a layout worth knowing.
+    /// True if keys are data of the user's own, not an index, and so have a layout worth knowing.
     #[must_use]
     pub fn key_has_layout(&self) -> bool {
         self.map_type.row().keys == Keys::Data
     }
 
-    /// True where values are data of the user's own, not a handle of a kernel object.
+    /// True if values are data of the user's own, not a handle of a kernel object.
     #[must_use]
     pub fn value_has_layout(&self) -> bool {
         self.map_type.row().values == Values::Data

@@ -16,7 +16,7 @@ use crate::sum::{has_member, path_of, sum_places};
 type Members = BTreeMap<String, Merge>;
 
 impl LockedMap {
-    /// Paths of today's members that are added up where entries of the definition with the digest `from` are carried over: those of the
+    /// Paths of today's members that are added up if entries of the definition with the digest `from` are carried over: those of the
     /// map for life, but where an epoch on the way says otherwise.
     #[must_use]
     pub fn summed(&self, from: Digest) -> BTreeSet<String> {
@@ -87,7 +87,7 @@ pub(crate) fn over(members: &Members, step: &Converting<'_>, to: Side) -> Member
     members.iter().filter_map(|(member, how)| Some((path(member)?, *how))).collect()
 }
 
-/// What a conversion makes of a member: `Some(None)` where it is given up, `None` where it does not speak of it.
+/// What a conversion makes of a member: `Some(None)` where it is given up, `None` if it does not speak of it.
 fn planned(plans: &[MemberPlan], path: &str, to: Side) -> Option<Option<String>> {
     let sides = |plan: &MemberPlan| {
         let name =
@@ -109,7 +109,7 @@ fn planned(plans: &[MemberPlan], path: &str, to: Side) -> Option<Option<String>>
 /// The lock in which these members of `map` are merged so for the life of the map, beside those of which it is said already.
 ///
 /// # Errors
-/// Where the lock has no such map, or a member is no count.
+/// If the lock has no such map, or a member is no count.
 pub fn merge(lock: &Lock, map: &str, members: &BTreeMap<String, Merge>) -> Result<Lock, EpochError> {
     let mut merged = lock.clone();
     let hint = || did_you_mean(map, lock.maps.keys().map(String::as_str));
@@ -121,7 +121,7 @@ pub fn merge(lock: &Lock, map: &str, members: &BTreeMap<String, Merge>) -> Resul
     Ok(merged)
 }
 
-/// The lock in which members of `map` are merged for life as `today` says, where that has it with the same definition: another answer to
+/// The lock in which members of `map` are merged for life as `today` says, if that has it with the same definition: another answer to
 /// a change, or one since another release, makes no other members of those that are there.
 #[must_use]
 pub fn keep_merged(lock: &Lock, today: &Lock, map: &str) -> Lock {
@@ -138,8 +138,8 @@ pub fn keep_merged(lock: &Lock, today: &Lock, map: &str) -> Lock {
 /// its way, and no others: this counts more than what is said for the life of the map.
 ///
 /// # Errors
-/// Where there is no such epoch, or it keeps no entries; where a member does not qualify in the definition that the epoch
-/// leads to, or, where the old bytes stay, in the one that it leaves if that has the member.
+/// If there is no such epoch, or it keeps no entries; if a member does not qualify in the definition that the epoch
+/// leads to, or, if the old bytes stay, in the one that it leaves if that has the member.
 pub fn merge_once(lock: &Lock, map: &str, members: &BTreeMap<String, Merge>) -> Result<Lock, EpochError> {
     let mut merged = lock.clone();
     let hint = || did_you_mean(map, lock.maps.keys().map(String::as_str));

@@ -12,7 +12,7 @@ pub struct ObjectMaps {
     pub name: String,
     /// All of its maps.
     pub maps: Vec<MapDef>,
-    /// What its programs do with them, by name; a map that none of them touches is not in it. `None` where nobody has looked.
+    /// What its programs do with them, by name; a map that none of them touches is not in it. `None` if nobody has looked.
     pub programs: Option<BTreeMap<String, ProgramUse>>,
 }
 

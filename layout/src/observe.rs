@@ -41,7 +41,7 @@ impl fmt::Display for ObserveError {
 
 impl std::error::Error for ObserveError {}
 
-/// Puts the maps of all objects together, where there is no lock as yet. See [`observe_after`].
+/// Puts the maps of all objects together, if there is no lock as yet. See [`observe_after`].
 ///
 /// # Errors
 /// As there.
@@ -57,7 +57,7 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
 /// tables never count: loaders fill them anew. What no object gives a version of its meaning has that of `lock`.
 ///
 /// # Errors
-/// Where the configuration names a map that no object has.
+/// If the configuration names a map that no object has.
 pub fn observe_after(objects: &[ObjectMaps], config: &Config, lock: &Lock) -> Result<Observation, ObserveError> {
     let objects = &sections::as_pinned(objects, &config.pinned).map_err(ObserveError)?;
     let mut observation = Observation::default();
@@ -213,7 +213,7 @@ impl Observation {
         }
     }
 
-    /// The same, where the bytes of `map` mean something else than `lock` says: the next version. `None` where one of them has no such
+    /// The same, if the bytes of `map` mean something else than `lock` says: the next version. `None` if one of them has no such
     /// map.
     #[must_use]
     pub fn with_new_meaning(&self, lock: &Lock, map: &str) -> Option<Self> {
@@ -232,7 +232,7 @@ fn alike(one: &LockedMap, other: &LockedMap) -> LockedMap {
     }
 }
 
-/// The finding for a map that two sides define differently, each with what messages call it; `None` where they agree.
+/// The finding for a map that two sides define differently, each with what messages call it; `None` if they agree.
 #[must_use]
 pub fn disagreement(known: &LockedMap, first: &str, other: &LockedMap, second: &str) -> Option<Finding> {
     differ(&known.def, &other.def).then(|| conflict(known, first, other, second))

@@ -42,7 +42,7 @@ impl Offer {
         }
     }
 
-    /// Of the map that a comparison of these two locks came to that of. `None` where one of them does not have it.
+    /// Of the map that a comparison of these two locks came to that of. `None` if one of them does not have it.
     #[must_use]
     pub fn of(old: &Lock, new: &Lock, verdict: &Verdict) -> Option<Self> {
         let was = verdict.was.as_ref()?;

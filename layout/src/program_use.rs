@@ -7,15 +7,15 @@ use std::collections::BTreeSet;
 /// It is no part of a definition and under no digest: a release whose programs do something else with a map reads the same bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProgramUse {
-    /// True where programs make entries under keys that were not there.
+    /// True if programs make entries under keys that were not there.
     pub inserts: bool,
-    /// True where programs delete entries.
+    /// True if programs delete entries.
     pub deletes: bool,
     /// Members of the value that programs add to and never set, by path ([`sum_places`](crate::sum_places)): counters.
     pub adds: BTreeSet<String>,
     /// Members that programs set, by path; the entry's first value is no such thing.
     pub sets: BTreeSet<String>,
-    /// True where something of what they do could not be followed: what is not said here may happen all the same.
+    /// True if something of what they do could not be followed: what is not said here may happen all the same.
     pub partly: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What the bytes of old entries are read as, where nobody converts them.
+//! What the bytes of old entries are read as, if nobody converts them.
 
 use crate::change::Part;
 use crate::layout::Layout;
@@ -17,7 +17,7 @@ pub struct Reading {
     pub place: Place,
     /// What the old release wrote there.
     pub wrote: Vec<Named>,
-    /// True where some of the bits were padding.
+    /// True if some of the bits were padding.
     pub has_padding: bool,
     /// What the new programs take them for. `None` for bytes of a key that no member of the new one has: keys differ by them still.
     pub reads: Option<Named>,
@@ -41,14 +41,14 @@ pub enum Risk {
     Misread,
     /// They were padding, which is right if the old release wrote 0.
     Padding,
-    /// They are a new arm of a union too, in which each of the old arms is still what it was: right where programs take the arm by what
+    /// They are a new arm of a union too, in which each of the old arms is still what it was: right if programs choose the arm by what
     /// else an entry says, for old entries say none of it.
     Arm,
     /// The member has another name, and neither name is that of another member.
     OtherName,
 }
 
-/// What the new programs read otherwise in entries of the old map, worst first. `None` where a side does not tell its members, or too
+/// What the new programs read otherwise in entries of the old map, worst first. `None` if a side does not tell its members, or too
 /// many.
 pub(crate) fn readings(old: &MapDef, new: &MapDef) -> Option<Vec<Reading>> {
     let mut readings = Vec::new();

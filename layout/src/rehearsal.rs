@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use crate::conversion::{Collide, DerivedLeg, Unfit};
 
-/// How many entries with random bytes are made up, where nobody says.
+/// How many entries with random bytes are made up, if nobody says.
 pub const RANDOM: u32 = 1000;
 
 /// How many problems are told.
@@ -41,7 +41,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// True where the key and each value are so long.
+    /// True if the key and each value are so long.
     #[must_use]
     pub fn has_sizes(&self, key: u32, value: u32) -> bool {
         self.key.len() == key as usize && self.values.iter().all(|bytes| bytes.len() == value as usize)
@@ -61,7 +61,7 @@ pub struct Rehearsal<'a> {
     pub new: (u32, u32),
     /// What is done.
     pub convert: &'a Convert<'a>,
-    /// What becomes of entries whose keys become one; `None` where no two can: two that do are a problem.
+    /// What becomes of entries whose keys become one; `None` if no two can: two that do are a problem.
     pub collide: Option<Collide>,
     /// Derived legs there and back, where the way back is to give each entry back, padding aside.
     pub lossless: Option<&'a [&'a DerivedLeg]>,
@@ -95,7 +95,7 @@ pub fn made_up(key_size: u32, value_size: u32, random: u32) -> impl Iterator<Ite
 /// An entry through derived legs, one behind the other.
 ///
 /// # Errors
-/// Where one refuses a number.
+/// If one refuses a number.
 pub fn through(legs: &[&DerivedLeg], key: &[u8], value: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Unfit> {
     let entry = (key.to_vec(), value.to_vec());
     legs.iter().try_fold(entry, |(key, value), leg| Ok((leg.key.convert(&key)?, leg.value.convert(&value)?)))
@@ -187,7 +187,7 @@ impl Rehearsal<'_> {
 }
 
 impl Rehearsed {
-    /// Adds what is wrong, where there is not too much already.
+    /// Adds what is wrong, if there is not too much already.
     pub fn problem(&mut self, problem: String) {
         match self.problems.len() {
             len if len < MOST => self.problems.push(problem),

@@ -12,11 +12,11 @@ use crate::observe::Observation;
 use crate::rules;
 use crate::versions::versioned_as;
 
-/// The lock in which `map` is the map that it has as `old`, under another name, with its history. Where that was accepted before, it is
-/// answered anew. What else changed is answered by `on_upgrade`, which may be left out where nothing else asks for an answer.
+/// The lock in which `map` is the map that it has as `old`, under another name, with its history. If that was accepted before, it is
+/// answered anew. What else changed is answered by `on_upgrade`, which may be left out if nothing else asks for an answer.
 ///
 /// # Errors
-/// Where it can't be; where something else changed, and `on_upgrade` says nothing, or what is no answer to it.
+/// If it can't be; if something else changed, and `on_upgrade` says nothing, or what is no answer to it.
 pub fn rename(
     lock: &Lock,
     observed: &Observation,
@@ -76,7 +76,7 @@ pub fn rename(
 /// how the one follows from the other.
 ///
 /// # Errors
-/// Where that release has no such map, or the lock does not have `map`.
+/// If that release has no such map, or the lock does not have `map`.
 pub fn renamed_since(lock: &Lock, base: &Lock, (old, map): (&str, &str)) -> Result<Lock, EpochError> {
     let no =
         |because: &str| EpochError::NoRename { map: map.to_owned(), old: old.to_owned(), because: because.to_owned() };
@@ -109,7 +109,7 @@ fn is_rename(epoch: &Epoch) -> bool {
 /// The lock in which entries of `map`, as an older release, `base`, has it, are given up.
 ///
 /// # Errors
-/// Where that release has no such map, or the lock still has it.
+/// If that release has no such map, or the lock still has it.
 pub fn gone_since(lock: &Lock, base: &Lock, map: &str, reason: &str) -> Result<Lock, EpochError> {
     let is_pinned = |lock: &Lock, name: &str| lock.maps.get(name).is_some_and(|map| !map.ephemeral);
     let reason = EpochError::reason(reason)?;

@@ -115,7 +115,7 @@ impl Retyping {
     }
 }
 
-/// The struct or union with members of these types, as C lays it out; an error where it was not laid out so before, being packed or
+/// The struct or union with members of these types, as C lays it out; an error if it was not laid out so before, being packed or
 /// aligned by hand.
 fn laid_out(size: u64, of: &Composite, now: Vec<Arc<Layout>>) -> Result<(u64, Shape), ()> {
     let natural = |layouts: &[Arc<Layout>]| {

@@ -1,4 +1,4 @@
-//! The bytes of a key or a value before and after a change, span by span: what stays, moved, grew, appeared, and where nothing is.
+//! The bytes of a key or a value before and after a change, span by span: what stays, moved, grew, appeared, and if nothing is.
 
 use crate::layout::{Layout, Shape};
 use crate::leaves::{Leaf, is_alike, leaves};
@@ -30,7 +30,7 @@ pub struct Span {
     pub spelling: String,
     /// What becomes of it, or has become.
     pub fate: Fate,
-    /// On the new side, where it stood before; on the old side, where it stands now. `None` where it is at the same byte, or is not there.
+    /// On the new side, where it stood before; on the old side, where it stands now. `None` if it is at the same byte, or is not there.
     pub elsewhere: Option<u64>,
 }
 
@@ -58,7 +58,7 @@ pub enum Fate {
 }
 
 impl Ruler {
-    /// Of the two layouts; `None` where one has too many members to look at.
+    /// Of the two layouts; `None` if one has too many members to look at.
     #[must_use]
     pub fn of(old: &Layout, new: &Layout) -> Option<Self> {
         let (was, is) = (cells(old)?, cells(new)?);
@@ -74,7 +74,7 @@ impl Ruler {
         })
     }
 
-    /// True where both sides say the same.
+    /// True if both sides say the same.
     #[must_use]
     pub fn is_same(&self) -> bool {
         let stays = |span: &Span| matches!(span.fate, Fate::Kept | Fate::Hole);
@@ -116,7 +116,7 @@ impl Cell<'_> {
         }
     }
 
-    /// True where both hold the same members, each at the same bits of its cell and of the same type.
+    /// True if both hold the same members, each at the same bits of its cell and of the same type.
     fn is_like(&self, other: &Self) -> bool {
         let place = |of: &Self, leaf: &Leaf<'_>| leaf.place.offset_bits - of.start * 8;
         self.leaves.len() == other.leaves.len()

@@ -22,7 +22,7 @@ fn libbpf_name(object: &str, section: &str) -> String {
 /// The objects, with the global data that `pinned` names called as libbpf calls it.
 ///
 /// # Errors
-/// Where `pinned` names a section by a name under which no loader pins it.
+/// If `pinned` names a section by a name under which no loader pins it.
 pub(crate) fn as_pinned(objects: &[ObjectMaps], pinned: &BTreeSet<String>) -> Result<Vec<ObjectMaps>, String> {
     if let Some(problem) = pinned.iter().find_map(|name| not_by_section(name, objects)) {
         return Err(problem);
@@ -43,7 +43,7 @@ pub(crate) fn as_pinned(objects: &[ObjectMaps], pinned: &BTreeSet<String>) -> Re
     Ok(named)
 }
 
-/// True where `name` means the section of this object: it is libbpf's name of it. Where no other object has such a section, this one may
+/// True if `name` means the section of this object: it is libbpf's name of it. Where no other object has such a section, this one may
 /// be opened under any name.
 fn is_of(name: &str, section: &MapDef, object: &ObjectMaps, objects: &[ObjectMaps]) -> bool {
     let is_same = |other: &&MapDef| other.origin == Origin::GlobalData && other.name == section.name;

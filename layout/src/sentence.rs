@@ -137,7 +137,7 @@ impl Finding {
         self.consequence_of.as_ref().map(|cause| cause.path(&self.map))
     }
 
-    /// Which bits hold it in the old key or value, where the finding is about bytes.
+    /// Which bits hold it in the old key or value, if the finding is about bytes.
     #[must_use]
     pub fn old_place(&self) -> Option<Place> {
         self.change.places(&self.subject).0
@@ -149,13 +149,13 @@ impl Finding {
         self.change.places(&self.subject).1
     }
 
-    /// The old side; `None` where there is none.
+    /// The old side; `None` if there is none.
     #[must_use]
     pub fn old_text(&self) -> Option<String> {
         sides(&self.change).0
     }
 
-    /// The new side; `None` where there is none.
+    /// The new side; `None` if there is none.
     #[must_use]
     pub fn new_text(&self) -> Option<String> {
         sides(&self.change).1
@@ -243,7 +243,7 @@ impl Finding {
         }
     }
 
-    /// True where the phrase names the map.
+    /// True if the phrase names the map.
     #[must_use]
     pub fn names_map(&self) -> bool {
         let Subject { inner, steps, .. } = &self.subject;
@@ -259,7 +259,7 @@ fn with_place(side: Option<(String, Option<Place>)>) -> String {
     }
 }
 
-/// Both sides; `None` where there is none.
+/// Both sides; `None` if there is none.
 fn sides(change: &Change) -> (Option<String>, Option<String>) {
     fn both(old: &dyn ToString, new: &dyn ToString) -> (Option<String>, Option<String>) {
         (Some(old.to_string()), Some(new.to_string()))
@@ -456,7 +456,7 @@ impl Reading {
         let wrote = list(&wrote);
         let place = self.place;
         let Some(reads) = &self.reads else {
-            return format!("{inner}{place}, written as {wrote}, will be padding, in which keys differ still");
+            return format!("{inner}{place}, written as {wrote}, will be padding, but keys still differ in it");
         };
         let right = match self.risk {
             Risk::Padding => ": right if the old release wrote 0",

@@ -22,7 +22,7 @@ pub struct SumPlace {
     pub offset: u32,
     /// Width in bytes: 4 or 8.
     pub width: u32,
-    /// True where it may be less than nothing.
+    /// True if it may be less than nothing.
     pub signed: bool,
 }
 
@@ -53,12 +53,12 @@ impl std::error::Error for SumError {}
 /// is no struct is called `value`.
 ///
 /// # Errors
-/// Where there is no such member, or it does not qualify.
+/// If there is no such member, or it does not qualify.
 pub fn sum_places(value: &Layout, path: &str) -> Result<Vec<SumPlace>, SumError> {
     find(value, path).and_then(|spot| spot.places()).map_err(|problem| SumError { problem, qualify: qualify(value) })
 }
 
-/// True where `value` has a member of that path, whether it qualifies or not.
+/// True if `value` has a member of that path, whether it qualifies or not.
 pub(crate) fn has_member(value: &Layout, path: &str) -> bool {
     find(value, path).is_ok()
 }

@@ -11,9 +11,9 @@ use crate::retyping::{Retyping, types_of};
 /// What two locks say together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merged {
-    /// The lock of both; where they are in conflict, as our side has it.
+    /// The lock of both; if they are in conflict, as our side has it.
     pub lock: Lock,
-    /// The same; where they are in conflict, as their side has it.
+    /// The same; if they are in conflict, as their side has it.
     pub theirs: Lock,
     /// Names of which the two sides say two things.
     pub conflicts: BTreeSet<String>,
@@ -136,7 +136,7 @@ fn claimed_twice(entries: &Entries) -> Vec<String> {
     claims(entries).into_iter().filter(|(_, by)| by.len() > 1).map(|(claimed, _)| claimed).collect()
 }
 
-/// What the side says that is not the one before; `None` where both say another thing.
+/// What the side says that is not the one before; `None` if both say another thing.
 fn one_of<'a, T: PartialEq>(was: &'a T, our: &'a T, their: &'a T) -> Option<&'a T> {
     match () {
         () if our == their || their == was => Some(our),

@@ -14,9 +14,9 @@ const MAX_ELEMENTS: usize = 16;
 pub struct Accesses {
     /// Bytes from the start of the value to the first.
     pub first: u64,
-    /// Bytes from the start of the value to the last; `None` where nothing bounds them but the value.
+    /// Bytes from the start of the value to the last; `None` if nothing bounds them but the value.
     pub last: Option<u64>,
-    /// Bytes from one to the next; 0 where there is one only.
+    /// Bytes from one to the next; 0 if there is one only.
     pub step: u64,
     /// Bytes of each.
     pub width: u64,
@@ -27,7 +27,7 @@ pub struct Accesses {
 pub struct Touched {
     /// Its path, as in [`sum_places`](crate::sum_places).
     pub path: String,
-    /// True where each access meets all of it and nothing else, and it is a number.
+    /// True if each access meets all of it and nothing else, and it is a number.
     pub is_number: bool,
 }
 
@@ -36,11 +36,11 @@ pub struct Touched {
 pub struct Met {
     /// The members, each one that has no members itself.
     pub members: Vec<Touched>,
-    /// False where members behind the array that these are of may be met as well: nothing bounds the accesses there.
+    /// False if members behind the array that these are of may be met as well: nothing bounds the accesses there.
     pub is_all: bool,
 }
 
-/// The members that are met. `None` where nothing tells: they are too many, or nothing bounds the accesses, not even an array.
+/// The members that are met. `None` if nothing tells: they are too many, or nothing bounds the accesses, not even an array.
 #[must_use]
 pub fn touched(value: &Layout, accesses: Accesses) -> Option<Met> {
     let fits = |last: &u64| last.checked_add(accesses.width).is_some_and(|end| end <= value.size);

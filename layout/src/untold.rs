@@ -18,7 +18,7 @@ pub enum Untold {
 }
 
 impl Untold {
-    /// Of a definition. `None` where each key and value that is data has a type.
+    /// Of a definition. `None` if each key and value that is data has a type.
     #[must_use]
     pub fn of(def: &MapDef) -> Option<Self> {
         let key = def.key_has_layout().then_some(def.key.is_some());
@@ -42,7 +42,7 @@ impl Untold {
         }
     }
 
-    /// What two definitions are that do not differ: `same layout`, where types say so.
+    /// What two definitions are that do not differ: `same layout`, if types say so.
     #[must_use]
     pub const fn same(untold: Option<Self>) -> &'static str {
         match untold {
@@ -51,7 +51,7 @@ impl Untold {
         }
     }
 
-    /// How many of `all` maps are known by their sizes alone; `None` where each tells its types.
+    /// How many of `all` maps are known by their sizes alone; `None` if each tells its types.
     #[must_use]
     pub fn counted(maps: impl IntoIterator<Item = Option<Self>>) -> Option<String> {
         let (mut all, mut alone, mut in_part) = (0_usize, 0_usize, 0_usize);

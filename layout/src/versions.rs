@@ -20,7 +20,7 @@ pub struct Adopted {
     pub version: u32,
 }
 
-/// `def` with the versions of `from` where it says none itself, and what they are of; `None` where it lacks none.
+/// `def` with the versions of `from` if it says none itself, and what they are of; `None` if it lacks none.
 pub(crate) fn adopted(def: &MapDef, from: &MapDef) -> Option<(MapDef, Vec<Adopted>)> {
     let mut adopter = Adopter::default();
     let taken = adopter.def(def, from)?;
@@ -31,7 +31,7 @@ pub(crate) fn adopted(def: &MapDef, from: &MapDef) -> Option<(MapDef, Vec<Adopte
     Some((taken, adopted))
 }
 
-/// `def` with the versions of `from` where it says none itself.
+/// `def` with the versions of `from` if it says none itself.
 #[must_use]
 pub fn versioned_as(def: &MapDef, from: &MapDef) -> MapDef {
     adopted(def, from).map_or_else(|| def.clone(), |(def, _)| def)

@@ -61,7 +61,7 @@ impl LockedMap {
     /// The way back to the definition with the digest `to`, over the epochs that lead from there to today's.
     ///
     /// # Errors
-    /// Where none leads back.
+    /// If none leads back.
     pub fn way_back(&self, to: Digest) -> Result<WayBack, NoWayBack> {
         let again = Conversion::lead(self, to).map_err(NoWayBack::Lead)?;
         if let Some(from) = again.legs.iter().find_map(|leg| match leg {
@@ -118,10 +118,10 @@ pub struct Again {
 
 impl Conversion {
     /// What of an entry that this converts is there once `again` has converted it back. A member that the other layout has no place for is,
-    /// where it holds what it holds by default.
+    /// if it holds what it holds by default.
     ///
     /// # Errors
-    /// Where it can't be converted.
+    /// If it can't be converted.
     pub fn comes_again(&self, again: &Self, key: &[u8], value: &[u8]) -> Result<Again, Unfit> {
         let legs = |conversion: &Self, (key, value): (Vec<u8>, Vec<u8>)| {
             conversion.legs.iter().try_fold((key, value), |(key, value), leg| match leg {

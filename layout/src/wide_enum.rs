@@ -17,7 +17,7 @@ pub(crate) fn number(value: i128, size: u64) -> i128 {
     if size > 4 { i128::from(value as i32) } else { value }
 }
 
-/// The definition with what counts of its enumerators; `None` where that is all of them.
+/// The definition with what counts of its enumerators; `None` if that is all of them.
 pub(crate) fn narrowed(def: &MapDef) -> Option<MapDef> {
     let mut narrowing = Narrowing::default();
     let mut of = |layout: &Option<Arc<Layout>>| layout.as_ref().map(|layout| narrowing.layout(layout));

@@ -895,13 +895,15 @@ fn what_old_bytes_are_read_as_is_said_of_each_that_changes() {
     values(
         trie,
         "struct v { union { u8 bytes[4]; u32 len; }; u8 data[4]; };",
-        &["bytes 0..4, written as `len` (u32), will be read as `bytes` (u8[4])"],
+        &[
+            "bytes 0..4, written as `len` (u32), will be read as `bytes` (u8[4]): a new arm of a union, right if no program takes it for an old entry",
+        ],
     );
     // A key is all of its bytes.
     reads(
         &map_of("struct k { u32 a; u32 b; u64 c; };", "u32"),
         &map_of("struct k { u32 a; u64 c; };", "u32"),
-        &["bytes 4..8, written as `key.b` (u32), will be padding, in which keys differ still"],
+        &["bytes 4..8, written as `key.b` (u32), will be padding, but keys still differ in it"],
     );
 }
 

@@ -22,7 +22,7 @@ pub(crate) enum Against<'a> {
     Padding,
 }
 
-/// Finds the member of each field; `None` where there is none, which is among the problems then.
+/// Finds the member of each field; `None` if there is none, which is among the problems then.
 pub(crate) fn assign<'a>(
     input: &Input,
     composite: &'a Composite,

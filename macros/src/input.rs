@@ -154,10 +154,8 @@ impl Input {
             && matches!(data.fields, syn::Fields::Unnamed(_))
             && data.fields.len() != 1
         {
-            problems.add(
-                name.span(),
-                format!("the fields of `{name}` have no names to be held against the lock; name them"),
-            );
+            problems
+                .add(name.span(), format!("the fields of `{name}` have no names to compare with the lock; name them"));
         }
         for field in self.fields() {
             self.check_type(field, &field.ty, problems);
@@ -184,7 +182,7 @@ impl Input {
                 Some(of @ ("usize" | "isize")) => problems.add(
                     span,
                     format!(
-                        "`{name}` is a `{of}`, whose width is that of the machine that compiles it; use `{}64`, as eBPF does",
+                        "`{name}` is a `{of}`, whose width depends on the machine that compiles it; use `{}64`, as eBPF does",
                         &of[..1]
                     ),
                 ),
@@ -194,7 +192,7 @@ impl Input {
                 ),
                 Some("char") => problems.add(
                     span,
-                    format!("`{name}` is a `char`, four bytes of which few are one; use `u8` for C's char, `u32` for a code point"),
+                    format!("`{name}` is a `char`, and few numbers of four bytes are one; use `u8` for C's char, `u32` for a code point"),
                 ),
                 _ => {}
             },

@@ -55,7 +55,7 @@ pub(crate) fn read(path: &Path) -> Result<Arc<Types>, String> {
     }
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => format!(
-            "{} is not there, so that no key or value of this package can be checked; run `cargo maplock init`, or name \
+            "{} is not there, so no key or value of this package can be checked; run `cargo maplock init`, or name \
              the lock: `#[maplock(lock = \"../daemon/maps.lock\")]`",
             path.display()
         ),

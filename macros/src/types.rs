@@ -29,7 +29,7 @@ pub(crate) struct Bound {
     pub(crate) name: String,
     /// A map that has it.
     pub(crate) map: String,
-    /// Its layout; `None` where the map tells its size alone.
+    /// Its layout; `None` if the map tells its size alone.
     pub(crate) layout: Option<Arc<Layout>>,
     pub(crate) size: u64,
 }
@@ -99,7 +99,7 @@ impl Types {
     /// The type that an item is held against.
     ///
     /// # Errors
-    /// A sentence for the user where there is none, or more than one.
+    /// A sentence for the user if there is none, or more than one.
     pub(crate) fn find(&self, input: &Input) -> Result<Bound, String> {
         let attribute = &input.attribute;
         let map = attribute.map.as_ref().map(syn::LitStr::value);

@@ -86,9 +86,9 @@ impl Error {
     }
 }
 
-/// What this process may lack where a loader's error says no more than a number: a phrase that names the capability, `None` where none is
+/// What this process may lack if a loader's error says no more than a number: a phrase that names the capability, `None` if none is
 /// missing. Without CAP_NET_ADMIN the kernel does not load programs of networks and cgroups (EPERM); without CAP_PERFMON, the verifier refuses
-/// programs that it takes otherwise (E2BIG, ENOSPC). Where bpf(2) is denied by a seccomp filter, it says so.
+/// programs that it takes otherwise (E2BIG, ENOSPC). If bpf(2) is denied by a seccomp filter, it says so.
 ///
 /// ```
 /// let refused = std::io::Error::from_raw_os_error(2); // ENOENT: that is no matter of privileges.
@@ -115,7 +115,7 @@ fn io_of<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e io::Err
     })
 }
 
-/// True where the kernel said EPERM or EACCES, however much was said of it since.
+/// True if the kernel said EPERM or EACCES, however much was said of it since.
 fn is_denied(error: &(dyn std::error::Error + 'static)) -> bool {
     let is_ours = |cause: &Error| cause.kind() == ErrorKind::Privilege;
     io_of(error).is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)

@@ -21,7 +21,7 @@
 //!
 //! - [`Spec`]: what the release was built with;
 //! - [`Plan`]: what will be done to each map and why, by the actions of [`plan`];
-//! - [`Policies`]: what to do where the lock's history has no answer;
+//! - [`Policies`]: what to do if the lock's history has no answer;
 //! - [`Staged`]: the new generation beside the live one, committed or dropped as a whole;
 //! - [`Rollback`], [`confirm`]: back to the kept generation, or away with it;
 //! - [`Recovery`]: the end of an upgrade that no start completes;

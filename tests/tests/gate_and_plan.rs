@@ -192,7 +192,7 @@ fn changes(map_type: T) -> Vec<Change> {
         ("members moved", structure("stats", &[("bytes", int(8)), ("packets", int(8))]), none()),
         ("member narrowed", structure("stats", &[("packets", int(4)), ("bytes", int(8))]), dropped("value.packets")),
         ("member renamed", structure("stats", &[("packets", int(8)), ("octets", int(8))]), dropped("value.bytes")),
-        ("spelled otherwise", structure("counts", &[("packets", int(8)), ("bytes", int(8))]), none()),
+        ("spelled differently", structure("counts", &[("packets", int(8)), ("bytes", int(8))]), none()),
         (
             "timer added",
             structure("stats", &[("packets", int(8)), ("bytes", int(8)), ("t", kernels("bpf_timer"))]),
@@ -516,7 +516,7 @@ fn a_node_makes_no_map_of_a_capacity_that_nobody_told() {
         }
         let plan = plan_of(&policies, &[], &[], &lock(&MapDef { max_entries: 0, ..def(map_type) }));
         let (disposition, why) = (plan.maps[0].disposition(), &plan.maps[0].why);
-        assert!(disposition == Disposition::Refuse && why.starts_with("maps.lock says no capacity: "), "{plan}");
+        assert!(disposition == Disposition::Refuse && why.starts_with("maps.lock says no capacity, "), "{plan}");
         untold += 1;
     }
     assert!(told > 100 && untold > 15, "{told} and {untold} cases");

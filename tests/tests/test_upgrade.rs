@@ -281,7 +281,7 @@ fn what_can_not_be_tried_is_no_failure_of_the_upgrade() {
     let Some(of) = Try::new() else { return };
     let good = minimesh("v1", false);
     for (option, wanted) in [
-        ("--pins=/tmp/x", "the pins are to be below /sys/fs/bpf, not at /tmp/x"),
+        ("--pins=/tmp/x", "the pins have to be below /sys/fs/bpf, not at /tmp/x"),
         ("--except=nothing", "neither release pins a map `nothing`, which is excepted"),
     ] {
         let output = of.run(&[&good, &good, "--with", "exec sleep 1000", option]);

@@ -15,11 +15,11 @@ pub(crate) struct LayoutArgs {
     #[arg(value_name = "MAP")]
     pub(crate) map: String,
 
-    /// Write a picture of it
+    /// Write a picture to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 
-    /// Beside what it was at this git revision, or REV:PATH [default: before the last epoch]
+    /// Compare with the map at this git revision, or REV:PATH [default: before the last epoch]
     #[arg(long, value_name = "REV")]
     pub(crate) against: Option<Base>,
 
@@ -39,11 +39,11 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) html: PathBuf,
 
-    /// Findings against a git revision, or REV:PATH
+    /// Show findings against this git revision, or REV:PATH
     #[arg(long, value_name = "REV")]
     pub(crate) against: Vec<Base>,
 
-    /// Tags of releases, as patterns of git's [default: `releases` of the configuration]
+    /// Tags of releases, as git patterns [default: `releases` of the configuration]
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     pub(crate) tags: Vec<String>,
 
@@ -81,7 +81,7 @@ pub(crate) struct ManArgs {
 pub(crate) enum Described {
     /// maps.lock
     Lock,
-    /// maplock.toml; the tables of a Cargo.toml take the same keys, but for `objects` and `lock`
+    /// maplock.toml; the tables of a Cargo.toml take the same keys, except `objects` and `lock`
     Config,
     /// `maplock plan`
     Plan,
@@ -103,18 +103,18 @@ pub(crate) enum Described {
 
 #[derive(Debug, Args)]
 pub(crate) struct MatrixArgs {
-    /// Tags of releases, as patterns of git's [default: `releases` of the configuration]
+    /// Tags of releases, as git patterns [default: `releases` of the configuration]
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     pub(crate) tags: Vec<String>,
 
-    /// Tell the ways back, too: what each release does with entries of today's
+    /// Show the ways back, too: what each release does with today's entries
     #[arg(long)]
     pub(crate) reverse: bool,
 
     #[command(flatten)]
     pub(crate) input: Input,
 
-    /// How to say it
+    /// The output format
     #[arg(long, value_parser = formats::parser::<Matrix>(), default_value = formats::DEFAULT, value_name = "FORMAT")]
     pub(crate) message_format: &'static Format,
 }

@@ -46,10 +46,10 @@ pub(super) struct Spot {
 
 /// What is told under other ids than those of rules, with what each means.
 pub(super) const OTHERS: [(&str, &str); 8] = [
-    (NOT_DONE, "what was asked could not be done, so that nothing is known"),
-    (DISAGREE, "two packages lock one map otherwise"),
+    (NOT_DONE, "what was asked could not be done, so nothing is known"),
+    (DISAGREE, "two packages lock one map differently"),
     (ACCEPTED, "an answer to a change was accepted, or replaced"),
-    (UNTOLD, "maps are known by their sizes alone, so that a change of the same size passes unseen"),
+    (UNTOLD, "maps are known by their sizes alone, so a change of the same size passes unseen"),
     (OUT_OF_DATE, "the lock is not what the objects say"),
     (ONE_WAY, "a break has no lossless way back, which `direction = \"both\"` denies"),
     (ON_NODES, "nodes lose entries or parts of them, or do not upgrade"),

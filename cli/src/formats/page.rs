@@ -83,8 +83,8 @@ Changed:
 fn stake(tier: Tier) -> &'static str {
     match tier {
         Tier::Bytes => "old bytes would be misread",
-        Tier::Kernel => "attributes that the kernel or the loader holds against the pinned map",
+        Tier::Kernel => "attributes that the kernel or the loader compares with the pinned map",
         Tier::Meaning => "the same bytes in another sense",
-        Tier::Spelling => "the same bytes in the same sense, spelled otherwise",
+        Tier::Spelling => "the same bytes in the same sense, spelled differently",
     }
 }

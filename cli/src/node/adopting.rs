@@ -93,8 +93,7 @@ fn without_link(id: u32, by_netlink: &io::Result<Option<Vec<ByNetlink>>>) -> Vec
 fn pin(live: &Inventory, name: &str) -> String {
     if let Some(info) = live.links.get(name).and_then(|link| link.info().ok()) {
         return format!(
-            "`{name}` is a link ({}) of program {}: the new release attaches its own beside it, so that both run, or fails where only one may be \
-             there or its hook has this name; without the pin, it goes once no process holds it",
+            "`{name}` is a link ({}) of program {}: the new release attaches its own beside it. Then both run, or the release fails if only one may be there or its hook has this name. Without the pin, the link goes once no process holds it",
             attachment(&info),
             info.prog_id
         );

@@ -81,7 +81,7 @@ pub(crate) struct DumpArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Takes no lock and changes nothing. In an init container, `--deny swap,refuse,drop` stops a rolling update that would lose
+Changes nothing, and waits for no upgrade. In an init container, `--deny swap,refuse,drop` stops a rolling update that would lose
 entries or not start, with exit code 100. `--expect-pins` stops one that looks in the wrong place.")]
 pub(crate) struct PlanArgs {
     /// The maps.lock of the new release
@@ -254,7 +254,7 @@ impl Deny {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Takes no lock and changes nothing.")]
+#[command(after_help = "Changes nothing, and waits for no upgrade.")]
 pub(crate) struct InspectArgs {
     /// Directory of the pins
     #[arg(value_name = "DIR")]
@@ -352,8 +352,8 @@ pub(crate) struct ConfirmArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The command runs without a shell, with MAPLOCK_DIR and MAPLOCK_GENERATION (the number) in its environment. Of generations that come
-while it runs, the last is told when it has ended. If it fails, `maplock watch` ends with its exit code. SIGINT, SIGTERM, SIGHUP and
+The command runs without a shell, with MAPLOCK_DIR and MAPLOCK_GENERATION (the number) in its environment. If generations come while it runs,
+it runs again for the last of them. If it fails, `maplock watch` ends with its exit code. SIGINT, SIGTERM, SIGHUP and
 SIGQUIT are passed on to it and its children; then `maplock watch` ends as it does.")]
 pub(crate) struct WatchArgs {
     /// Directory of the pins; it need not exist yet
@@ -386,7 +386,8 @@ pub(crate) struct WatchArgs {
 #[command(after_help = "\
 A file is named for its node, and holds what `maplock inspect`, `plan` and `rollback` have written there with --message-format json, or a
 report of the daemon: one of these, or several behind each other. Or it holds metrics of daemons: each `instance` in them is a node. It reads
-files alone, and can be run anywhere. Exit code 100 where the upgrade of a node is denied or refused, 101 where a file can't be read.")]
+files alone, and can be run anywhere. Exit codes: 100 if the
+upgrade of a node is denied or refused, 101 if a file can't be read.")]
 pub(crate) struct FleetArgs {
     /// A file for each node, such as nodes/*.json
     #[arg(value_name = "FILE", required = true)]

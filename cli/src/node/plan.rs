@@ -44,7 +44,7 @@ pub(crate) struct Foreseen {
 pub(super) fn run(args: &PlanArgs) -> Result<Said, Error> {
     let shown = project::shown(&args.lock);
     let text = lockfile::read(&args.lock)?.ok_or_else(|| {
-        Error::new(format!("there is no {shown}")).help("give the maps.lock of the release to come with `--lock`")
+        Error::new(format!("there is no {shown}")).help("give the maps.lock of the new release with `--lock`")
     })?;
     let spec = Spec::from(lockfile::parse(&shown, &text)?);
     let policies = args.policy.policies();
@@ -85,7 +85,7 @@ impl Rehearsal {
     pub(crate) fn summary(&self) -> &'static str {
         match self.maps.is_empty() {
             true => "rehearsed: no entry would be converted or copied",
-            false => "rehearsed: nothing was written; programs go on writing, so that this is a picture of now",
+            false => "rehearsed: nothing was written; programs go on writing, so this is a picture of now",
         }
     }
 }
@@ -168,7 +168,7 @@ impl Asking<'_> {
                 && rehearsed.fails()
             {
                 let pin = project::shell_word(&live.pin.to_string_lossy());
-                let error = Error::new(format!("an upgrade would end at map `{}`, and leave all as it is", map.map));
+                let error = Error::new(format!("an upgrade would stop at map `{}`, and change nothing", map.map));
                 let error = error.because(rehearsed.summary());
                 failing.push(error.help(format!("look at its entries: maplock dump {pin}")));
             }
@@ -190,7 +190,7 @@ impl Asking<'_> {
         let here = unpinned.near.iter().filter(|near| near.place == Place::Itself).flat_map(|near| &near.alike);
         for (map, pin, _) in here {
             let of = |pin: &str| project::shell_word(&self.args.pins.join(pin).to_string_lossy());
-            error = error.help(format!("if `{pin}` is map `{map}`, name it so: mv {} {}", of(pin), of(&pin_name(map))));
+            error = error.help(format!("if `{pin}` is map `{map}`, rename it: mv {} {}", of(pin), of(&pin_name(map))));
         }
         error.help("if this is a first installation, leave out --expect-pins")
     }

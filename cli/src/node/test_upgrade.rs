@@ -18,11 +18,11 @@ use crate::{called, project};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-OLD, NEW and the other commands are run by `sh -c`, with MAPLOCK_PINS, where the daemon is to pin, MAPLOCK_CGROUP, the cgroup in which the
+OLD, NEW and the other commands are run by `sh -c`, with MAPLOCK_PINS, where the daemon has to pin, MAPLOCK_CGROUP, the cgroup in which the
 traffic runs, and MAPLOCK_LOGS, a directory for files. A daemon is ready when another generation is live; then it may stay, or end with exit
 code 0. All of it is in namespaces of its own, with a bpffs at /sys/fs/bpf and a network that has `lo` alone, and ends with it. It needs root.
 
-Exit codes: 0 passed, 100 something failed, 101 could not be tried, 128 and the signal's number where it was stopped.")]
+Exit codes: 0 passed, 100 something failed, 101 could not be tried, 128 and the signal's number if it was stopped.")]
 pub(crate) struct TestUpgradeArgs {
     /// Command that starts the daemon of the release before
     #[arg(value_name = "OLD")]

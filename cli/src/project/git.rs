@@ -47,12 +47,12 @@ impl NotARevision {
 impl fmt::Display for NotARevision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Empty => "no revision is given, is a variable empty?",
-            Self::Index => "git's index is no revision: what is staged is on no node",
+            Self::Empty => "no revision is given: is a variable empty?",
+            Self::Index => "git's index is no revision: no node has what is staged in it",
             Self::ByMessage => "`:/TEXT` leaves no room for a path, write HEAD^{/TEXT}",
             Self::Excluded => "`^REV` leaves a revision out, and names none",
             Self::Option => "no revision begins with `-`",
-            Self::NoPath => "no path is behind the `:`, is a variable empty?",
+            Self::NoPath => "there is no path behind the `:`: is a variable empty?",
         })?;
         f.write_str("\n\nWrite a branch, a tag or a commit, such as origin/main or v1.2")
     }

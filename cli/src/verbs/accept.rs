@@ -242,7 +242,7 @@ fn accept_against(target: &Target, revision: &Base, answer: Answer<'_>) -> Resul
 /// How members of maps are merged for life, where no change is accepted.
 fn merged(target: &Target, args: &AcceptArgs, members: &BTreeMap<String, Merge>) -> Result<Outcome, Error> {
     if !args.merge_once.is_empty() || args.new_meaning || args.convert.answers().is_some() || args.against.is_some() {
-        return Err(Error::new("`--merge` alone accepts no change, and the other options speak of one")
+        return Err(Error::new("`--merge` alone accepts no change, but the other options are about one")
             .help("say what nodes do with the entries: --on-upgrade, and --reason why"));
     }
     let editing = Editing::begin(&target.lock)?;
@@ -253,7 +253,7 @@ fn merged(target: &Target, args: &AcceptArgs, members: &BTreeMap<String, Merge>)
     }
     let mut outcome = written(target, editing, text, before, after, "merged", &args.maps)?;
     if args.reason.is_some() {
-        outcome.notes.push("the reason is written nowhere: how members are merged has none".to_owned());
+        outcome.notes.push("the reason is not recorded: `--merge` alone needs none".to_owned());
     }
     Ok(outcome)
 }

@@ -50,7 +50,7 @@ pub(crate) fn at_revision(
     // was named, or the lock was never committed.
     if !allow_new && git::locks_at(revision, &target.lock)?.is_empty() {
         return Err(Error::new(format!("{revision} has no {shown}, nor any other"))
-            .help("name a revision that has one, or say by --allow-new that the lock is newer than it"));
+            .help("name a revision that has one, or say with --allow-new that the lock is newer"));
     }
     notes.push(format!("{revision} has no {shown}: every map is new since"));
     Ok(Side { name: revision.to_string(), ..Side::default() })

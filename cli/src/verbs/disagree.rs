@@ -20,7 +20,7 @@ pub(crate) fn between(targets: &[Target]) -> Vec<Outcome> {
                     continue;
                 }
                 if let Some(cause) = difference((first, other), (second, map)) {
-                    let what = format!("map `{name}` is locked otherwise in {}", first.shown_lock());
+                    let what = format!("map `{name}` is locked differently in {}", first.shown_lock());
                     let error = Error::new(what)
                         .because(cause)
                         .help("if both mean one map, make them alike")

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &MergeDriverArgs) -> Result<Said, Error> {
     write(&args.ours, &marked)?;
     let names: Vec<_> = conflicts.iter().map(|name| format!("`{name}`")).collect();
     let text = format!(
-        "{shown}: both sides changed {} in ways that do not go together; all else is merged\n\
+        "{shown}: both sides changed {} in ways that contradict each other; all else is merged\n\
          keep the same side of each block between the markers, run `cargo maplock update`, and accept again what the other side had accepted\n",
         names.join(", ")
     );

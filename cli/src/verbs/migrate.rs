@@ -85,7 +85,7 @@ impl Dump {
             Converting::all(map).into_iter().map(|step| format!("{} -> {}", step.old.key_size, step.old.value_size));
         let size = |entry: &Entry| format!("{} -> {}", entry.key.len(), entry.values[0].len());
         let is = self.entries.first().map_or_else(|| "nothing".to_owned(), size);
-        let what = format!("{} is of no definition that map `{}` had", project::shown(&self.path), self.map);
+        let what = format!("{} fits no definition that map `{}` had", project::shown(&self.path), self.map);
         Error::new(what).because(format!(
             "its entries are of {is} bytes; definitions that are converted are of {}",
             join(sizes, ", ")

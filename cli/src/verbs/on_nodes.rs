@@ -86,7 +86,7 @@ pub(super) fn add(target: &Target, files: &[PathBuf], outcomes: &mut Vec<Outcome
             }
             Err(open) => {
                 let error =
-                    Error::new(open.as_str()).help("ask the node: `maplock plan` there tells what an upgrade does");
+                    Error::new(open.as_str()).help("ask the node: `maplock plan` there says what an upgrade does");
                 untold.push((name.clone(), error));
             }
         }

@@ -73,13 +73,13 @@ fn with(mut properties: Value, more: Value) -> Value {
 fn lock() -> Value {
     let merge = json!({
         "type": "object", "additionalProperties": { "enum": Merge::ALL.map(Merge::name) },
-        "description": "how members are put together that two releases both count, by path",
+        "description": "how to combine members that two releases both count, by path",
     });
     let definition = json!({
         "type": text("the kernel's name of the type in lower case, or its number"),
-        "key_size": number("bytes of a key; missing where `key` tells it"),
-        "value_size": number("bytes of a value; missing where `value` tells it"),
-        "max_entries": number("entries; bytes of a ring buffer; 0 where the daemon sets it"),
+        "key_size": number("bytes of a key; missing if `key` tells it"),
+        "value_size": number("bytes of a value; missing if `value` tells it"),
+        "max_entries": number("entries; bytes of a ring buffer; 0 if the daemon sets it"),
         "flags": number("flags as declared"),
         "map_extra": { "type": "string", "pattern": "^0x[0-9a-f]+$" },
         "version": number("of what the bytes mean"),
@@ -121,7 +121,7 @@ fn lock() -> Value {
         &["size"],
         json!({
             "size": number("bytes"), "version": number("of what the bytes mean"), "anonymous": { "const": true },
-            "name": text("its name, where a label can't hold it"), "members": list(member), "values": list(text("an enumerator and its number")),
+            "name": text("its name, if a label can't hold it"), "members": list(member), "values": list(text("an enumerator and its number")),
         }),
     );
     let by_path = |answer: Value| of(answer);
@@ -176,7 +176,7 @@ fn config() -> Value {
     key("optional", names("maps that a build may lack"));
     key("types", names("objects that are read for their types alone"));
     key("targets", names("architectures that have a lock of their own; for a Cargo package"));
-    let releases = "tags of releases from which nodes upgrade, as patterns of git's";
+    let releases = "tags of releases from which nodes upgrade, as git patterns";
     key("releases", json!({ "anyOf": [text(releases), names(releases)] }));
     key("direction", json!({ "enum": ["up", "both"], "description": "both: nodes must be able to go back" }));
     key(

@@ -55,7 +55,7 @@ impl Locations {
         self.units(|units| (0..units.units.len()).for_each(|unit| look(&units.walk(unit))));
     }
 
-    /// Gives all compilation units to `look`; none where there is no DWARF.
+    /// Gives all compilation units to `look`; none if there is no DWARF.
     pub(super) fn units<T>(&self, look: impl FnOnce(&Units<'_, '_>) -> T) -> Option<T> {
         let endian = if self.big_endian { RunTimeEndian::Big } else { RunTimeEndian::Little };
         let sections = self.sections.as_ref()?;
@@ -67,7 +67,7 @@ impl Locations {
         Some(look(&Units { dwarf: &dwarf, units, big_endian: self.big_endian }))
     }
 
-    /// True where there is nothing to look up.
+    /// True if there is nothing to look up.
     pub(crate) fn is_empty(&self) -> bool {
         self.units(|units| units.units.is_empty()).unwrap_or(true)
     }

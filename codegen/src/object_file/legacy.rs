@@ -14,7 +14,7 @@
 //!
 //! Any other record of at least 16 bytes is read as far as it agrees with all of them.
 //!
-//! Of the two with 28 bytes, the object's types tell which it is, where it has BTF; else a record that makes sense as one alone. Where nothing
+//! Of the two with 28 bytes, the object's types tell which it is, where it has BTF; else a record that makes sense as one alone. If nothing
 //! tells, a map of maps has no inner map that is known: the first of the section, which index 0 would be, is none that anybody named.
 
 use maplock_layout::btf::{Btf, BtfKind, Resolver};
@@ -146,7 +146,7 @@ fn section_maps(
     Ok(records)
 }
 
-/// Whether the records' struct has a member for an inner map behind the flags, by the type of the variable; `None` where nothing tells.
+/// Whether the records' struct has a member for an inner map behind the flags, by the type of the variable; `None` if nothing tells.
 fn names_inner(btf: &Btf<'_>, name: &str) -> Option<bool> {
     /// How many structs of one member may be around it: Rust's `UnsafeCell` and newtypes.
     const MAX_WRAPPERS: usize = 8;

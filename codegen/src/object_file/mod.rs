@@ -48,7 +48,7 @@ impl<'a> Object<'a> {
     /// rounded for pages of 4 KiB). What libbpf refuses for reasons that don't concern layouts is read all the same.
     ///
     /// # Errors
-    /// Where the bytes are not an eBPF object, or a map's definition can't be understood.
+    /// If the bytes are not an eBPF object, or a map's definition can't be understood.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ObjectError> {
         let elf = Elf::parse(bytes).map_err(|error| ObjectError::new(format!("not a 64-bit ELF object: {error}")))?;
         let machine = elf.elf_header().e_machine.get(elf.endian()).0;
@@ -91,7 +91,7 @@ impl<'a> Object<'a> {
     /// Gives the map `name` the types of a binding, looked up in the object's BTF, in its DWARF, and in `others`.
     ///
     /// # Errors
-    /// Where there is no such type, or its size is not that of the map's key or value.
+    /// If there is no such type, or its size is not that of the map's key or value.
     pub fn bind(&mut self, name: &str, binding: &Binding, others: &[TypesObject<'_>]) -> Result<(), ObjectError> {
         let binds = binding.key.is_some() || binding.value.is_some();
         if !binds || !self.maps.iter().any(|map| map.name == name) {

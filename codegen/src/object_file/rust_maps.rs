@@ -1,7 +1,7 @@
 //! Types of the maps that aya's `#[map]` declares.
 //!
 //! Their records say sizes only. But the variable is `static FLOWS: HashMap<FlowKey, Flow>`, and DWARF has the parameters of a generic
-//! type. The names of the parameters are those of aya-ebpf: `K` and `V`, or `T` where there is one.
+//! type. The names of the parameters are those of aya-ebpf: `K` and `V`, or `T` if there is one.
 
 use std::sync::Arc;
 

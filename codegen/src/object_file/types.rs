@@ -28,7 +28,7 @@ impl<'a> TypesObject<'a> {
     /// Reads the BTF and the DWARF of an ELF object, which messages call `name`.
     ///
     /// # Errors
-    /// Where the bytes are no ELF object of 64 bits, or have no types.
+    /// If the bytes are no ELF object of 64 bits, or have no types.
     pub fn parse(name: String, bytes: &'a [u8]) -> Result<Self, ObjectError> {
         let elf = Elf::parse(bytes).map_err(|error| ObjectError::new(format!("not a 64-bit ELF object: {error}")))?;
         let btf = section_data(&elf, ".BTF")?.map(Btf::parse).transpose()?;
@@ -44,7 +44,7 @@ impl<'a> TypesObject<'a> {
     /// (`flowtop_common::Flow`).
     ///
     /// # Errors
-    /// Where there is none, or more than one.
+    /// If there is none, or more than one.
     pub fn find(&self, wanted: &str) -> Result<Arc<Layout>, ObjectError> {
         find(wanted, &Types { btf: self.btf.as_ref(), locations: &self.locations }, &[])
     }

@@ -13,7 +13,7 @@ const WHERE: &str =
 /// Enters the versions that tags on the maps' variables say.
 ///
 /// # Errors
-/// Where a tag is no version, is on what has none, or says another than the tag beside it.
+/// If a tag is no version, is on what has none, or says another than the tag beside it.
 pub(super) fn enter(btf: &Btf<'_>, maps: &mut [MapDef]) -> Result<(), ObjectError> {
     let mut definitions = None;
     for tag in btf.version_tags() {

@@ -96,14 +96,14 @@ fn handle(def: &MapDef) -> String {
     format!(
         "    /// Its handle.\n    pub type Handle = ::maplock::handles::{handle};\n\n    \
          /// Opens the map that is pinned at `path`, once it was found to be what this release was built with.\n    ///\n    \
-         /// # Errors\n    /// Where it can't be opened, is not that, or nothing tells its layout.\n    \
+         /// # Errors\n    /// If it can't be opened, is not that, or nothing tells its layout.\n    \
          pub fn open(path: impl ::core::convert::AsRef<::std::path::Path>) -> ::core::result::Result<Handle, ::maplock::Error> \
          {{\n        ::maplock::generated::open(&super::spec(), NAME, path.as_ref())\n    }}\n\n    \
          /// The handle of a map that a loader has opened, once it was found to be what this release was built with.\n    ///\n    \
          /// # Errors\n    /// As [`open`].\n    \
          pub fn of_fd(fd: impl ::std::os::fd::AsFd) -> ::core::result::Result<Handle, ::maplock::Error> {{\n        \
          ::maplock::generated::of_fd(&super::spec(), NAME, fd)\n    }}\n\n    \
-         /// As [`of_fd`], where the caller vouches for the layout: a loader made the map from just the object of this release.\n    \
+         /// As [`of_fd`], if the caller vouches for the layout: a loader made the map from just the object of this release.\n    \
          /// Type, sizes and flags are checked.\n    ///\n    /// # Errors\n    /// Where one of these is not what the spec says.\n    \
          pub fn of_fd_unverified(fd: impl ::std::os::fd::AsFd) -> ::core::result::Result<Handle, ::maplock::Error> {{\n        \
          ::maplock::generated::of_fd_unverified(&super::spec(), NAME, fd)\n    }}\n"

@@ -15,7 +15,7 @@ impl Names {
         name
     }
 
-    /// True where the name is taken.
+    /// True if the name is taken.
     pub(super) fn has(&self, name: &str) -> bool {
         self.0.contains(name)
     }

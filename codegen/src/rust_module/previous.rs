@@ -15,7 +15,7 @@ use crate::declarations::Declarations;
 /// The module `previous`.
 #[derive(Debug)]
 pub(super) struct Previous {
-    /// Its text, empty where there is nothing in it.
+    /// Its text, empty if there is nothing in it.
     pub(super) text: String,
     /// The module of each definition.
     modules: BTreeMap<Digest, String>,

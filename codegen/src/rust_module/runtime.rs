@@ -69,7 +69,7 @@ fn handles(maps: &[Map<'_>]) -> String {
         "\n/// Handles of all pinned maps, each found to be what this release was built with.\n{{QUIET}}\n#[derive(Debug)]\n\
          pub struct Maps {{\n    of: ::maplock::handles::Origin,\n{fields}}}\n\n{{QUIET}}\nimpl Maps {{\n    \
          /// Opens the maps that are pinned in `dir`, all of one generation.\n    ///\n    /// # Errors\n    \
-         /// Where one is missing, is not what this release was built with, or nothing tells its layout.\n    \
+         /// If one is missing, is not what this release was built with, or nothing tells its layout.\n    \
          pub fn open(dir: impl ::core::convert::AsRef<::std::path::Path>) -> ::core::result::Result<Self, ::maplock::Error> {{\n        \
          let spec = spec();\n        let mut maps = ::maplock::handles::Directory::open(&spec, dir.as_ref())?;\n        \
          let of = ::core::clone::Clone::clone(maps.origin());\n        ::core::result::Result::Ok(Self {{\n            of,\n{opened}        }})\n    }}\n\n    \
@@ -77,10 +77,10 @@ fn handles(maps: &[Map<'_>]) -> String {
          /// Where it was staged from another spec.\n    \
          pub fn of(staged: &::maplock::Staged) -> ::core::result::Result<Self, ::maplock::Error> {{\n        \
          let spec = spec();\n        ::core::result::Result::Ok(Self {{\n            of: staged.origin(),\n{staged}        }})\n    }}\n\n    \
-         /// The number of the generation that they are of, as upgrades count: `None` where maplock did not make it, or before its commit.\n    \
+         /// The number of the generation that they are of, as upgrades count: `None` if maplock did not make it, or before its commit.\n    \
          #[must_use]\n    pub fn generation(&self) -> ::core::option::Option<u64> {{\n        \
          self.of.generation().and_then(|generation| generation.number())\n    }}\n\n    \
-         /// True where these are the maps of the live generation: no upgrade and no roll-back has put another in its place.\n    ///\n    \
+         /// True if these are the maps of the live generation: no upgrade and no roll-back has put another in its place.\n    ///\n    \
          /// # Errors\n    /// Where the directory of the pins can't be looked at.\n    \
          pub fn is_live(&self) -> ::core::result::Result<bool, ::maplock::Error> {{\n        self.of.is_live()\n    }}\n\n    \
          /// Is told when another generation takes the place of this one; then open the maps again.\n    ///\n    \

@@ -34,7 +34,7 @@ pub(super) struct Ty {
     pub(super) text: String,
     /// In bytes, on 64-bit machines.
     pub(super) align: u64,
-    /// True where the user wrote it, or the element of the array that it is: what traits it has is not known.
+    /// True if the user wrote it, or the element of the array that it is: what traits it has is not known.
     pub(super) is_extern: bool,
 }
 

@@ -105,7 +105,7 @@ fn what_a_container_does_not_see_as_it_should_is_told() {
     let mut read_only = container(&[cgroup.path()]);
     read_only.arg(format!("--volume={0}:{0}:ro", bpffs.path().display()));
     let told = failed(read_only, cgroup.path(), &pins);
-    assert!(told.contains("; the bpffs is mounted read-only here: mount it to be written"), "{told}");
+    assert!(told.contains("; the bpffs is mounted read-only here: mount it writable"), "{told}");
 
     let told = failed(container(&[cgroup.path()]), cgroup.path(), Path::new("/sys/fs/bpf/minimesh"));
     assert!(told.contains("`/sys/fs/bpf` is not on a bpffs; mount one: mount -t bpf bpf /sys/fs/bpf"), "{told}");

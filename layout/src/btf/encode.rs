@@ -29,7 +29,7 @@ pub struct Encoded {
     pub key_type_id: u32,
     /// Type of the value; 0 for none.
     pub value_type_id: u32,
-    /// True where a declaration tag is in it.
+    /// True if a declaration tag is in it.
     pub is_tagged: bool,
 }
 
@@ -57,7 +57,7 @@ fn fail<T>(problem: String) -> Result<T> {
 /// offsets, and characters of a type's name that the kernel refuses are `_`.
 ///
 /// # Errors
-/// Where BTF can't say it, or the kernel never takes it: sizes that no compiler gives, members and enumerators without a
+/// If BTF can't say it, or the kernel never takes it: sizes that no compiler gives, members and enumerators without a
 /// valid name, more than 65,535 members, `bpf_list_head` and `bpf_rb_root` (of what they hold, a layout says
 /// nothing), `uptr`; where there is nothing to write.
 ///
@@ -87,9 +87,9 @@ fn write(key: Option<&Layout>, value: Option<&Layout>, has_tags: bool) -> Result
 
 #[derive(Default)]
 struct Encoder {
-    /// True where versions are to be written.
+    /// True if versions are to be written.
     has_tags: bool,
-    /// True where one is.
+    /// True if one is.
     is_tagged: bool,
     types: Vec<u8>,
     strings: Vec<u8>,

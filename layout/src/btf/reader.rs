@@ -21,7 +21,7 @@ impl<'a> Btf<'a> {
     /// Reads the header and finds every record.
     ///
     /// # Errors
-    /// Where the header or the chain of records does not fit the bytes, or a kind is unknown.
+    /// If the header or the chain of records does not fit the bytes, or a kind is unknown.
     pub fn parse(data: &'a [u8]) -> Result<Self, BtfError> {
         let header = |offset, problem: &str| BtfError::Header { offset, problem: problem.to_owned() };
         if data.len() < HEADER_LEN {
@@ -90,7 +90,7 @@ impl<'a> Btf<'a> {
         self.offsets.len() as u32 + 1
     }
 
-    /// True where there is no type but `void`.
+    /// True if there is no type but `void`.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.offsets.is_empty()
@@ -104,7 +104,7 @@ impl<'a> Btf<'a> {
     /// The record of type `id`.
     ///
     /// # Errors
-    /// Where there is no such type.
+    /// If there is no such type.
     pub fn get(&self, id: u32) -> Result<BtfType<'a>, BtfError> {
         if id == 0 {
             return Ok(BtfType {
@@ -168,7 +168,7 @@ impl<'a> Btf<'a> {
     /// The string at `offset` of the string section; empty for 0.
     ///
     /// # Errors
-    /// `None` where the offset is outside of the section or the bytes are not UTF-8.
+    /// `None` if the offset is outside of the section or the bytes are not UTF-8.
     #[must_use]
     pub fn string(&self, offset: u32) -> Option<&'a str> {
         let rest = self.string_bytes(offset)?;
@@ -193,10 +193,10 @@ impl<'a> Btf<'a> {
         if offset == 0 { Some(&[0]) } else { self.strings.get(offset as usize..) }
     }
 
-    /// The name of a type; empty where it has none.
+    /// The name of a type; empty if it has none.
     ///
     /// # Errors
-    /// Where the name lies outside of the string section, is not UTF-8, or has control characters.
+    /// If the name lies outside of the string section, is not UTF-8, or has control characters.
     pub fn name(&self, ty: &BtfType<'a>) -> Result<&'a str, BtfError> {
         self.name_at(ty, ty.name_off)
     }
@@ -207,7 +207,7 @@ impl<'a> Btf<'a> {
         self.of_kinds(kinds).find(|ty| self.is_named(ty, name))
     }
 
-    /// True where `ty` is called `name`, however long the string is that it points to.
+    /// True if `ty` is called `name`, however long the string is that it points to.
     pub(crate) fn is_named(&self, ty: &BtfType<'a>, name: &str) -> bool {
         let rest = self.string_bytes(ty.name_off).unwrap_or_default();
         rest.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
@@ -216,7 +216,7 @@ impl<'a> Btf<'a> {
     /// Skips `typedef`, `const`, `volatile`, `restrict` and type tags.
     ///
     /// # Errors
-    /// Where an id is out of range, or the chain never ends.
+    /// If an id is out of range, or the chain never ends.
     pub fn skip_modifiers(&self, id: u32) -> Result<BtfType<'a>, BtfError> {
         let mut ty = self.get(id)?;
         let first = ty;

@@ -29,7 +29,7 @@ pub struct BtfMember {
     pub type_id: u32,
     /// Bits from the start of the struct.
     pub offset_bits: u32,
-    /// Width in bits where the record says that this is a bit-field.
+    /// Width in bits if the record says that this is a bit-field.
     pub bits: Option<u32>,
 }
 

@@ -86,7 +86,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
     /// The layout of type `id`.
     ///
     /// # Errors
-    /// Where a type that it reaches does not exist, nests too deep, contains itself, or has sizes that don't add up.
+    /// If a type that it reaches does not exist, nests too deep, contains itself, or has sizes that don't add up.
     pub fn resolve(&mut self, id: u32) -> Result<Arc<Layout>, BtfError> {
         Ok(Arc::clone(&self.resolve_at(id, 0)?.layout))
     }
@@ -241,7 +241,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
         Ok(Layout::new(size, Shape::Composite(Arc::new(composite.with_version(version)))))
     }
 
-    /// The version that a tag gives to a struct or union; 0 where none does.
+    /// The version that a tag gives to a struct or union; 0 if none does.
     fn version(&mut self, ty: &BtfType<'a>, composite: &Composite) -> Result<u32, BtfError> {
         let btf = self.btf;
         match self.versions.get_or_insert_with(|| versions(btf)).get(&ty.id) {
@@ -278,10 +278,10 @@ impl<'b, 'a> Resolver<'b, 'a> {
         Ok(Some(self.part_name(ty, ty.name_off)?).filter(|name| !name.is_empty()))
     }
 
-    /// The name of a variable or a tag, of which the caller makes a copy; empty where it has none.
+    /// The name of a variable or a tag, of which the caller makes a copy; empty if it has none.
     ///
     /// # Errors
-    /// Where the name is not valid, or names add up to many times the size of the BTF.
+    /// If the name is not valid, or names add up to many times the size of the BTF.
     pub fn name(&mut self, ty: &BtfType<'a>) -> Result<&'a str, BtfError> {
         let name = self.btf.name(ty)?;
         self.spend(ty, name.len())?;

@@ -9,7 +9,7 @@ use super::{Cast, Collide, Scale};
 /// `value.stats.bytes`, `value.items[].x`; a key or value that is no struct is `key` or `value`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answers {
-    /// True where the conversion is written by hand: `impl Migrate` in the daemon.
+    /// True if the conversion is written by hand: `impl Migrate` in the daemon.
     pub by_hand: bool,
     /// Members that have another name or another place: new path and old path.
     pub rename: BTreeMap<String, String>,
@@ -27,7 +27,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// True where nothing is answered.
+    /// True if nothing is answered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()

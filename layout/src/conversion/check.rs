@@ -118,7 +118,7 @@ impl Int {
         Ok(())
     }
 
-    /// True where each number that can be there fits.
+    /// True if each number that can be there fits.
     pub(super) fn always_fits(&self) -> bool {
         let (low, high) = self.from.range();
         let high = match self.scale {
@@ -133,7 +133,7 @@ impl Int {
         fits(low) && fits(high) && self.numbers.iter().all(|(_, new)| fits(self.to.number(*new)))
     }
 
-    /// True where the old number can be had back from the new one.
+    /// True if the old number can be had back from the new one.
     #[must_use]
     pub fn is_lossless(&self) -> bool {
         let news: std::collections::BTreeSet<_> = self.numbers.iter().map(|(_, new)| new).collect();

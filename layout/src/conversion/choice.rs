@@ -28,7 +28,7 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// `answers` with this one; `None` where it says nothing of how entries are converted.
+    /// `answers` with this one; `None` if it says nothing of how entries are converted.
     #[must_use]
     pub fn with(&self, answers: &Answers) -> Option<Answers> {
         let mut answers = answers.clone();

@@ -16,7 +16,7 @@ pub enum Unfit {
         offset: u32,
         /// Bits of its new place.
         width: u32,
-        /// True where that is signed.
+        /// True if that is signed.
         signed: bool,
     },
     /// Bytes of another length than the steps are for.
@@ -49,7 +49,7 @@ impl Steps {
     /// The new bytes, of an entry that is made: what no step writes is 0.
     ///
     /// # Errors
-    /// Where a number does not fit and the epoch refuses that; where `from` has another length than `from_size`.
+    /// If a number does not fit and the epoch refuses that; if `from` has another length than `from_size`.
     pub fn convert(&self, from: &[u8]) -> Result<Vec<u8>, Unfit> {
         // A size that is wrong must not be one that is allocated.
         if self.to_size > super::check::MAX_SIZE {
@@ -63,7 +63,7 @@ impl Steps {
     /// Converts `from` over what is in `to`: what the old bytes do not tell stays there.
     ///
     /// # Errors
-    /// As [`Self::convert`]; where `to` has another length than `to_size`.
+    /// As [`Self::convert`]; if `to` has another length than `to_size`.
     pub fn convert_over(&self, from: &[u8], to: &mut [u8]) -> Result<(), Unfit> {
         self.run(from, to, false)
     }

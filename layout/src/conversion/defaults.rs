@@ -5,7 +5,7 @@ use super::members::{Leaf, Order, number};
 use super::numbers::store;
 use crate::layout::{IntKind, Shape};
 
-/// The step that makes `leaf` what `text` says; `None` where that is all zero.
+/// The step that makes `leaf` what `text` says; `None` if that is all zero.
 pub(super) fn set(leaf: &Leaf<'_>, text: &str) -> Result<Option<Step>, String> {
     let (to, bytes) = match quoted(text) {
         Some(inside) => (leaf.byte(), characters(leaf, inside)?),

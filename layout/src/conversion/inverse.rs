@@ -79,7 +79,7 @@ fn aligned(offset: u32, sum: SumPlace) -> Option<SumPlace> {
 }
 
 impl DerivedLeg {
-    /// The way back: of the key each member, with padding that was not carried as 0, of the value what loses nothing. `None` where
+    /// The way back: of the key each member, with padding that was not carried as 0, of the value what loses nothing. `None` if
     /// keys can't be brought back.
     #[must_use]
     pub fn inverse(&self) -> Option<Self> {
@@ -95,7 +95,7 @@ impl DerivedLeg {
 }
 
 impl Conversion {
-    /// The way back. `None` where an epoch was written by hand, or keys can't be brought back.
+    /// The way back. `None` if an epoch was written by hand, or keys can't be brought back.
     #[must_use]
     pub fn inverse(&self) -> Option<Self> {
         let back = |leg: &Leg| match leg {

@@ -20,7 +20,7 @@ fn unit(name: &str, layout: &Layout) -> Option<Unit> {
     Unit::of(name).or_else(|| layout.typedef.as_deref().and_then(Unit::of))
 }
 
-/// True where the bytes of one member are right for the other, all through: no number has another byte order or unit, which
+/// True if the bytes of one member are right for the other, all through: no number has another byte order or unit, which
 /// names alone tell, and none is the kernel's.
 fn is_same_inside(old: (&str, &Layout), new: (&str, &Layout)) -> bool {
     is_same(old.1, new.1) && kernel_field::any(new.1).is_none() && has_same_sense(old, new, &mut HashSet::new())
@@ -154,7 +154,7 @@ impl Deriver<'_> {
         choices
     }
 
-    /// True where the epoch says of bytes in another shape that they are right as they are.
+    /// True if the epoch says of bytes in another shape that they are right as they are.
     fn has_right_bytes(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> bool {
         let is_said = self.answers.rename.get(&new.path) == Some(&old.path);
         let is_regrouped = match (&old.layout.shape, &new.layout.shape) {
@@ -179,19 +179,19 @@ impl Deriver<'_> {
         if old.name() == new.name() { Vec::new() } else { vec![Act::Renamed(old.path.clone())] }
     }
 
-    /// True where nothing but its place differs.
+    /// True if nothing but its place differs.
     fn is_as_it_was(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> bool {
         old.bits == new.bits
             && is_same_inside((old.name(), old.layout), (new.name(), new.layout))
             && !self.scales_within(&new.path)
     }
 
-    /// True where elements of an array are of another unit.
+    /// True if elements of an array are of another unit.
     fn scales_within(&self, path: &str) -> bool {
         self.answers.scale.keys().any(|scaled| scaled.strip_prefix(path).is_some_and(|rest| rest.starts_with('[')))
     }
 
-    /// The change of unit, where there is one; what is asked, where names say that there is one and no answer does.
+    /// The change of unit, if there is one; what is asked, where names say that there is one and no answer does.
     fn unit(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> Result<Option<Scale>, Box<Tried>> {
         if number(old).is_none() || number(new).is_none() {
             return Ok(None);

@@ -38,7 +38,7 @@ pub(super) struct Tried {
     pub(super) used: Vec<(&'static str, String)>,
     /// Of a key: what becomes of its padding.
     pub(super) lost: Lost,
-    /// True where no member of a key is in the new one.
+    /// True if no member of a key is in the new one.
     pub(super) nothing_survives: bool,
 }
 
@@ -234,7 +234,7 @@ pub(super) fn moved(from: u64, to: u64) -> Vec<Act> {
     if from == to { Vec::new() } else { vec![Act::Moved { from, to }] }
 }
 
-/// True where two layouts are the same bytes in the same sense, however they are spelled, and whatever versions they have.
+/// True if two layouts are the same bytes in the same sense, however they are spelled, and whatever versions they have.
 pub(super) fn is_same(old: &Layout, new: &Layout) -> bool {
     // Whether another meaning is answered for is not looked at here.
     let is_same = |rule: &&rules::Rule| rule.tier == Tier::Spelling || **rule == rules::MEANING_CHANGED;
@@ -288,7 +288,7 @@ impl Pairs {
         self.whole.push(old.bits());
     }
 
-    /// True where anything old is in the new side.
+    /// True if anything old is in the new side.
     pub(super) fn any(&self) -> bool {
         !self.whole.is_empty() || self.new_taken.iter().any(|taken| *taken)
     }

@@ -37,7 +37,7 @@ fn question(path: &str, of: String) -> Question {
     Question { path: path.to_owned(), what, choices }
 }
 
-/// True where a member is not what it was. Another name or place gives a number no other meaning.
+/// True if a member is not what it was. Another name or place gives a number no other meaning.
 fn gives_meaning(plan: &MemberPlan) -> bool {
     let is_kept = |act: &Act| {
         matches!(act, Act::Renamed(_) | Act::Nested(_) | Act::Moved { .. } | Act::Reread(..) | Act::Elements)

@@ -44,7 +44,7 @@ pub(super) struct Node<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// The members of `layout`; `None` where they are over `most`.
+    /// The members of `layout`; `None` if they are over `most`.
     pub(super) fn of(layout: &'a Layout, path: &str, most: usize) -> Option<Self> {
         let size_bits = layout.size.saturating_mul(8);
         let mut scope = Self { path: path.to_owned(), size_bits, leaves: Vec::new(), structs: Vec::new() };
@@ -156,7 +156,7 @@ impl Leaf<'_> {
     }
 }
 
-/// True for a member that stands where nothing is, by its name: `_pad`, `padding2`, `reserved`.
+/// True for a member that stands if nothing is, by its name: `_pad`, `padding2`, `reserved`.
 pub(super) fn is_padding(path: &str) -> bool {
     const WORDS: [&str; 8] = ["pad", "padding", "reserved", "resvd", "rsvd", "unused", "filler", "spare"];
     let name = last_name(path).to_ascii_lowercase();

@@ -41,7 +41,7 @@ pub struct Conversion {
 }
 
 impl Conversion {
-    /// What becomes of entries whose keys become one, where that can be: by the first leg of which it was asked, then by one that loses
+    /// What becomes of entries whose keys become one, if that can be: by the first leg of which it was asked, then by one that loses
     /// padding. Code by hand says nothing: counts are added up, and of the rest one stays.
     #[must_use]
     pub fn collide(&self) -> Option<Collide> {
@@ -77,9 +77,9 @@ pub struct DerivedLeg {
     pub key: Steps,
     /// The value; in a per-CPU map, that of each CPU.
     pub value: Steps,
-    /// What becomes of two entries whose keys become one; `None` where no two can.
+    /// What becomes of two entries whose keys become one; `None` if no two can.
     pub collide: Option<Collide>,
-    /// True where each member of a key comes back from the new one: what a key loses, if anything, is padding.
+    /// True if each member of a key comes back from the new one: what a key loses, if anything, is padding.
     pub keeps_key: bool,
 }
 
@@ -109,7 +109,7 @@ pub enum Step {
     },
     /// An integer that becomes wider or narrower, signed or unsigned, a bit-field or none, or another number.
     Int(Int),
-    /// Bytes that the old entry does not tell. Only where an entry is made: what is there stays where one is written over.
+    /// Bytes that the old entry does not tell. Only if an entry is made: what is there stays if one is written over.
     Set {
         /// First byte of the new.
         to: u32,
@@ -140,7 +140,7 @@ pub struct Int {
     pub from: Bits,
     /// Where it goes.
     pub to: Bits,
-    /// What becomes of a number that does not fit; `None` where each does.
+    /// What becomes of a number that does not fit; `None` if each does.
     pub cast: Option<Cast>,
     /// Multiplied and divided by; of unsigned integers only.
     pub scale: Option<Scale>,

@@ -16,7 +16,7 @@ fn mask(bits: Bits) -> u64 {
     u64::MAX >> (64 - bits.width)
 }
 
-/// The integer, as 64 bits in two's complement; `None` where it is not within 8 of the bytes.
+/// The integer, as 64 bits in two's complement; `None` if it is not within 8 of the bytes.
 pub(super) fn load(bytes: &[u8], bits: Bits) -> Option<u64> {
     let (first, len, shift) = place(bytes.len(), bits)?;
     let mut word = [0; 8];
@@ -33,7 +33,7 @@ pub(super) fn load(bytes: &[u8], bits: Bits) -> Option<u64> {
     Some(if bits.signed { ((number << unused).cast_signed() >> unused).cast_unsigned() } else { number })
 }
 
-/// Writes the low bits of `number`; `None` where the place is not within 8 of the bytes.
+/// Writes the low bits of `number`; `None` if the place is not within 8 of the bytes.
 pub(crate) fn store(bytes: &mut [u8], bits: Bits, number: u64) -> Option<()> {
     let (first, len, shift) = place(bytes.len(), bits)?;
     let there = bytes.get_mut(first..first + len)?;

@@ -33,7 +33,7 @@ impl Derived {
         answers
     }
 
-    /// True where [`DerivedLeg::inverse`] gives back all of an entry but its padding.
+    /// True if [`DerivedLeg::inverse`] gives back all of an entry but its padding.
     #[must_use]
     pub fn is_lossless(&self) -> bool {
         self.members.iter().all(|member| member.lossless)
@@ -50,7 +50,7 @@ pub struct MemberPlan {
     pub new: Option<String>,
     /// What is done to it; nothing for one that is kept as it is.
     pub acts: Vec<Act>,
-    /// True where the old bytes can be had back from the new ones.
+    /// True if the old bytes can be had back from the new ones.
     pub lossless: bool,
 }
 
@@ -73,7 +73,7 @@ impl MemberPlan {
         self.path().starts_with("key")
     }
 
-    /// True for a member that stands where nothing is, by its name.
+    /// True for a member that stands if nothing is, by its name.
     #[must_use]
     pub fn is_padding(&self) -> bool {
         is_padding(self.path())
@@ -136,7 +136,7 @@ pub enum Act {
     Scaled(Scale),
     /// Enumerators with other numbers: how many.
     Renumbered(usize),
-    /// Enumerators that are gone, and the number that they become; `None` where they keep theirs.
+    /// Enumerators that are gone, and the number that they become; `None` if they keep theirs.
     Retired(Vec<String>, Option<String>),
     /// An array with more elements: how many it had, how many it has.
     Lengthened(u32, u32),
@@ -148,7 +148,7 @@ pub enum Act {
     MoreArms,
     /// A new member, and what it is in a converted entry.
     Added(String),
-    /// A new member of a key, where the old key had padding, and what it is in a converted entry.
+    /// A new member of a key, if the old key had padding, and what it is in a converted entry.
     Named(String),
     /// A field of the kernel's, which starts empty.
     Emptied(String),

@@ -50,7 +50,7 @@ impl Deriver<'_> {
         tried
     }
 
-    /// True where two parts are members, or have members in them that go by one name: these are derived one by one.
+    /// True if two parts are members, or have members in them that go by one name: these are derived one by one.
     fn is_matched_inside(&self, (old, was): (&Scope<'_>, &Part<'_>), (new, is): (&Scope<'_>, &Part<'_>)) -> bool {
         match (was.kind, is.kind) {
             (Kind::Member, Kind::Member) => true,
@@ -177,7 +177,7 @@ impl Deriver<'_> {
         Some(Question { path: path.to_owned(), what, choices })
     }
 
-    /// True where a new member may be this one: one of its type, one over its bytes, or one of a like name.
+    /// True if a new member may be this one: one of its type, one over its bytes, or one of a like name.
     fn may_be_there(&self, of: &Gone<'_>, new: &Scope<'_>, pairs: &Pairs, found: &Found<'_>) -> bool {
         let (start, end) = of.bits();
         let name = last_name(of.path);
@@ -248,7 +248,7 @@ impl Deriver<'_> {
         tried.plans.push(MemberPlan { old: None, new: Some(leaf.path.clone()), acts: vec![act], lossless: true });
     }
 
-    /// True where a member may be another one of its type.
+    /// True if a member may be another one of its type.
     fn could_be(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> bool {
         old.size_bits() == new.size_bits()
             && std::mem::discriminant(&old.layout.shape) == std::mem::discriminant(&new.layout.shape)
@@ -305,7 +305,7 @@ fn may_be_old(leaf: &Leaf<'_>) -> bool {
 
 /// What is known of the members that are on one side only.
 struct Found<'a> {
-    /// True where keys still have anything of what they were.
+    /// True if keys still have anything of what they were.
     survives: bool,
     /// Of the new side.
     parts: Parts<'a>,

@@ -3,7 +3,7 @@
 use super::{Cast, Conversion, Leg, Step};
 
 impl Conversion {
-    /// The same, with each number refused that `cast` would make another. `None` where it makes none another.
+    /// The same, with each number refused that `cast` would make another. `None` if it makes none another.
     #[must_use]
     pub fn refusing(&self, cast: Cast) -> Option<Self> {
         let mut strict = self.clone();

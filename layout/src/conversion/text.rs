@@ -57,7 +57,7 @@ impl Conversion {
     /// Reads such a text.
     ///
     /// # Errors
-    /// Where it is none, or a newer one, or damaged, or says what can't be done.
+    /// If it is none, or a newer one, or damaged, or says what can't be done.
     pub fn parse(text: &str) -> Result<Self, TextError> {
         let mut lines = Lines { lines: text.lines().enumerate().peekable(), at: 1 };
         let head = lines.next().ok_or_else(|| lines.wrong("no text"))?;

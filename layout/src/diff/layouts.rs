@@ -21,7 +21,7 @@ use crate::rules::{self, Rule, Tier};
 pub(super) struct LayoutDiff {
     digester: Digester,
     same: HashSet<(*const Composite, *const Composite)>,
-    /// Pairs that were compared to see whether a member was renamed: true where bytes differ.
+    /// Pairs that were compared to see whether a member was renamed: true if bytes differ.
     differ: HashMap<(*const Composite, *const Composite), bool>,
 }
 
@@ -158,7 +158,7 @@ impl LayoutDiff {
         }
     }
 
-    /// True where a composite is another name for the same bytes: a struct whose one member is `inner`, or a union of
+    /// True if a composite is another name for the same bytes: a struct whose one member is `inner`, or a union of
     /// which one arm is `inner` and no arm is smaller. `struct in6_addr` is both, around 16 bytes.
     fn wraps(&mut self, wrapper: &Composite, inner: &Layout) -> bool {
         let mut members = wrapper.flat_members();
@@ -389,7 +389,7 @@ fn is_number(layout: &Layout) -> bool {
     matches!(layout.shape, Shape::Int(_) | Shape::Float | Shape::Enum(_))
 }
 
-/// True where two spellings differ only below an array, whose element's own finding says so.
+/// True if two spellings differ only below an array, whose element's own finding says so.
 fn is_element_spelling(old: &str, new: &str) -> bool {
     old.ends_with(']') && new.ends_with(']')
 }

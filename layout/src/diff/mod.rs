@@ -329,7 +329,7 @@ fn compare_key_or_value(
 
 /// The epochs of one map that lead from an old definition to the new one.
 struct Acceptance<'a> {
-    /// One epoch behind the other, from the old digest to the new; `None` where there is no way.
+    /// One epoch behind the other, from the old digest to the new; `None` if there is no way.
     chain: Option<Vec<&'a Epoch>>,
     /// Those that stay on a digest of the way, accepting what no digest tells.
     aside: Vec<&'a Epoch>,
@@ -387,13 +387,13 @@ impl<'a> Acceptance<'a> {
         rule.effect.answers.contains(&answer).then_some(answer)
     }
 
-    /// True where somebody was asked about a change of this kind on the way, and answered.
+    /// True if somebody was asked about a change of this kind on the way, and answered.
     fn is_answered(&self, rule: &Rule) -> bool {
         let names = |epoch: &&Epoch| !epoch.is_bridge() && epoch.rules.iter().any(|id| id == rule.id);
         rule.effect.in_digest && self.chain.iter().flatten().any(names)
     }
 
-    /// True where what was accepted leads from one capacity down to another, in one step or several.
+    /// True if what was accepted leads from one capacity down to another, in one step or several.
     fn allows_capacity(&self, from: u32, to: u32) -> bool {
         let mut at = from;
         while at > to {
@@ -426,7 +426,7 @@ impl<'a> Acceptance<'a> {
     }
 }
 
-/// True where what an epoch accepts of a rule, if it does, is of the step between these two. Of what a digest tells, the way says so.
+/// True if what an epoch accepts of a rule, if it does, is of the step between these two. Of what a digest tells, the way says so.
 fn covers(epoch: &Epoch, rule: &'static Rule, old: &LockedMap, new: &LockedMap) -> bool {
     let lessened = !rule.effect.keeps_bytes;
     match rule.effect.attribute {

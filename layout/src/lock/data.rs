@@ -13,7 +13,7 @@ pub const VERSION: i64 = 1;
 /// The usual name of the file, beside a package's `Cargo.toml`.
 pub const FILE_NAME: &str = "maps.lock";
 
-/// The variable by which a build script tells the derives the name of the lock, where it depends on the target.
+/// The variable by which a build script tells the derives the name of the lock, if it depends on the target.
 pub const LOCK_VARIABLE: &str = "MAPLOCK_LOCK_FILE";
 
 impl Config {
@@ -60,23 +60,23 @@ impl Gone {
 pub struct LockedMap {
     /// Its definition.
     pub def: MapDef,
-    /// True where the map is declared but does not count as pinned. In a lockfile: it once did, and its removal from
+    /// True if the map is declared but does not count as pinned. In a lockfile: it once did, and its removal from
     /// the pinned ones was accepted.
     pub ephemeral: bool,
     /// Names under which earlier releases pinned it, newest first.
     pub renamed_from: Vec<String>,
-    /// True where a build may lack it.
+    /// True if a build may lack it.
     pub optional: bool,
-    /// True where the daemon sets its capacity when it loads it, or has done so: a larger map than is asked for stays.
+    /// True if the daemon sets its capacity when it loads it, or has done so: a larger map than is asked for stays.
     pub runtime_capacity: bool,
-    /// True where the daemon sets its flags when it loads it.
+    /// True if the daemon sets its flags when it loads it.
     pub runtime_flags: bool,
-    /// True where nobody in user space deletes entries, as the configuration says.
+    /// True if nobody in user space deletes entries, as the configuration says.
     pub user_never_deletes: bool,
     /// How members of the value are put together that two releases both count, by path ([`sum_places`](crate::sum_places)): for the
     /// life of the map. What an epoch says of a member counts more on its way.
     pub merge: BTreeMap<String, Merge>,
-    /// What the release's programs do with its entries; `None` where nobody has looked.
+    /// What the release's programs do with its entries; `None` if nobody has looked.
     pub programs: Option<ProgramUse>,
     /// Accepted breaks, oldest first.
     pub epochs: Vec<Epoch>,

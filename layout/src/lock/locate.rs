@@ -39,7 +39,7 @@ struct Row {
 }
 
 impl Lines {
-    /// The lines of `text`; none where it is no lock.
+    /// The lines of `text`; none if it is no lock.
     #[must_use]
     pub fn of(text: &str) -> Self {
         let Ok(document) = DeTable::parse(text) else { return Self::default() };
@@ -66,7 +66,7 @@ impl Lines {
     }
 
     /// The line, from 1, that says what `path` (as in a finding: `flows.value.stats[].bytes`) is; of the nearest enclosing struct or map
-    /// where the text says nothing of it. `None` where the map is not there.
+    /// where the text says nothing of it. `None` if the map is not there.
     #[must_use]
     pub fn find(&self, map: &str, path: &str) -> Option<usize> {
         let mut head = self.maps.get(map)?;
@@ -91,7 +91,7 @@ impl Lines {
         Some(best)
     }
 
-    /// The line that says `attribute` of `map`; that of the map where none does, such as one that is at its default.
+    /// The line that says `attribute` of `map`; that of the map if none does, such as one that is at its default.
     #[must_use]
     pub fn find_attribute(&self, map: &str, attribute: Attribute) -> Option<usize> {
         let head = self.maps.get(map)?;

@@ -26,7 +26,7 @@ use parse::Checksums;
 use crate::wide_enum;
 
 impl LockedMap {
-    /// True where a lock that holds `self` would hold `other` in the same words, histories aside. What a map that is not
+    /// True if a lock that holds `self` would hold `other` in the same words, histories aside. What a map that is not
     /// pinned looks like is of no account.
     #[must_use]
     pub fn same_definition(&self, other: &Self) -> bool {
@@ -38,7 +38,7 @@ impl LockedMap {
                 || self.is_narrowed(other))
     }
 
-    /// True where no more differs than what one compiler tells of wide enumerations, and another does not.
+    /// True if no more differs than what one compiler tells of wide enumerations, and another does not.
     fn is_narrowed(&self, other: &Self) -> bool {
         let (one, two) = (wide_enum::narrowed(&self.def), wide_enum::narrowed(&other.def));
         (one.is_some() || two.is_some())
@@ -51,16 +51,16 @@ impl Lock {
     /// Reads a lockfile.
     ///
     /// # Errors
-    /// Where it is not one that `cargo maplock` wrote, whole and as it was written: the error says which line, and what to do.
+    /// If it is not one that `cargo maplock` wrote, whole and as it was written: the error says which line, and what to do.
     pub fn parse(text: &str) -> Result<Self, LockError> {
         parse::parse(text, Checksums::Compared)
     }
 
     /// Reads a lock that a program carries with it, or that lies beside its pins. Whoever put it there has [parsed](Self::parse) it;
-    /// a node compares the digests alone, and starts also where another version of maplock would make another checksum.
+    /// a node compares the digests alone, and starts also if another version of maplock would make another checksum.
     ///
     /// # Errors
-    /// Where it is not a lock.
+    /// If it is not a lock.
     pub fn parse_embedded(text: &str) -> Result<Self, LockError> {
         parse::parse(text, Checksums::Ignored)
     }

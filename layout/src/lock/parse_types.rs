@@ -23,7 +23,7 @@ pub(super) struct Types<'r, 't, 'v, 'a> {
 }
 
 impl<'r, 't, 'v, 'a> Types<'r, 't, 'v, 'a> {
-    /// Those of a table, where there is one.
+    /// Those of a table, if there is one.
     pub(super) fn new(reader: &'r Reader<'t>, table: Option<&'v Value<'a>>) -> Result<Self> {
         let table = table.map(|table| reader.named(table).and_then(|_| reader.table(table))).transpose()?;
         Ok(Self { reader, table, done: HashMap::new(), depth: 0 })

@@ -113,7 +113,7 @@ impl<'a> TypeTable<'a> {
         }
     }
 
-    /// The label of a struct, a union or an enum, which is entered where it is not there yet.
+    /// The label of a struct, a union or an enum, which is entered if it is not there yet.
     fn label(
         &mut self,
         layout: &'a Layout,

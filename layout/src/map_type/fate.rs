@@ -27,7 +27,7 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// Why entries are not where one would look for them: a phrase. `None` where nothing but the answer says so.
+    /// Why entries are not where one would look for them: a phrase. `None` if nothing but the answer says so.
     #[must_use]
     pub fn words(&self) -> Option<&str> {
         match self {
@@ -40,7 +40,7 @@ impl Fate {
 }
 
 /// What becomes of the entries of a map defined as `old` where `new` takes its place, and the answer to what changed is
-/// `on_upgrade`: `reuse` also where nothing changed that asks for an answer. All that decides on entries asks this: the gate, and
+/// `on_upgrade`: `reuse` also if nothing changed that asks for an answer. All that decides on entries asks this: the gate, and
 /// what a node does.
 #[must_use]
 pub fn fate(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade) -> Fate {
@@ -66,7 +66,7 @@ pub(crate) fn fate_where(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade, is_s
     }
 }
 
-/// True where another map can take over the entries of a map defined so: a larger one, or one of another layout.
+/// True if another map can take over the entries of a map defined so: a larger one, or one of another layout.
 #[must_use]
 pub fn can_be_carried(def: &MapDef) -> bool {
     let larger = MapDef { max_entries: def.max_entries.saturating_add(1), ..def.clone() };
@@ -75,7 +75,7 @@ pub fn can_be_carried(def: &MapDef) -> bool {
 }
 
 /// Why no node could do this with the entries of a map defined as `old`, where one defined as `new` takes its place: a phrase. `None`
-/// where a node can.
+/// if a node can.
 #[must_use]
 pub fn why_no_node(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade) -> Option<String> {
     why_not(old, on_upgrade, &fate(old, new, on_upgrade))
@@ -97,7 +97,7 @@ pub(crate) fn why_not(old: &MapDef, on_upgrade: OnUpgrade, fate: &Fate) -> Optio
     }
 }
 
-/// True where the capacity is all that may differ.
+/// True if the capacity is all that may differ.
 fn is_same(old: &MapDef, new: &MapDef) -> bool {
     let cheap = |def: &MapDef| (def.map_type, def.key_size, def.value_size, def.map_extra, def.effective_flags());
     cheap(old) == cheap(new) && old.digest() == new.digest()

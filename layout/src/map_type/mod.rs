@@ -25,7 +25,7 @@ pub struct Row {
     pub keys: Keys,
     /// What a value is.
     pub values: Values,
-    /// True where an entry has a value for each CPU.
+    /// True if an entry has a value for each CPU.
     pub per_cpu: bool,
     /// What the kernel keeps of the BTF that a map is created with.
     pub btf: KeepsBtf,
@@ -33,13 +33,13 @@ pub struct Row {
     pub capacity: Capacity,
     /// `BPF_F_*` that the kernel sets by itself.
     pub adds_flags: u32,
-    /// True where the kernel drops entries by itself to make room.
+    /// True if the kernel drops entries by itself to make room.
     pub evicts: bool,
     /// Whether a map that is put into another needs the capacity of the template.
     pub inner_capacity: InnerCapacity,
     /// What becomes of the entries when another map takes the place of theirs.
     pub entries: Behaviour,
-    /// True where system calls list the entries.
+    /// True if system calls list the entries.
     pub listed: bool,
     /// Entries of which maps they can be converted to.
     pub converts: Converts,
@@ -172,37 +172,37 @@ impl MapType {
         self != Self::UNSPEC && self.name().is_some()
     }
 
-    /// True where entries are found by an index, so that all of them are always there.
+    /// True if entries are found by an index, so that all of them are always there.
     #[must_use]
     pub fn is_array(self) -> bool {
         self.row().kind == Kind::Array
     }
 
-    /// True where an entry has a value for each CPU.
+    /// True if an entry has a value for each CPU.
     #[must_use]
     pub fn is_per_cpu(self) -> bool {
         self.row().per_cpu
     }
 
-    /// True where entries have no keys, and are told apart by their order or not at all.
+    /// True if entries have no keys, and are told apart by their order or not at all.
     #[must_use]
     pub fn is_keyless(self) -> bool {
         self.row().keys == Keys::None
     }
 
-    /// True where entries are found by their longest prefix.
+    /// True if entries are found by their longest prefix.
     #[must_use]
     pub fn is_trie(self) -> bool {
         self.row().kind == Kind::LpmTrie
     }
 
-    /// True where the kernel drops entries by itself to make room.
+    /// True if the kernel drops entries by itself to make room.
     #[must_use]
     pub fn evicts(self) -> bool {
         self.row().evicts
     }
 
-    /// That the kernel drops entries by itself, where it does: a phrase.
+    /// That the kernel drops entries by itself, if it does: a phrase.
     #[must_use]
     pub fn eviction(self) -> Option<String> {
         self.evicts().then(|| format!("{} drops entries when it is full", self.noun()))
@@ -214,7 +214,7 @@ impl MapType {
         self.row().entries == Behaviour::InnerMapsById
     }
 
-    /// True where the kernel makes no map without a capacity, and no loader takes 0 for one.
+    /// True if the kernel makes no map without a capacity, and no loader takes 0 for one.
     #[must_use]
     pub fn needs_capacity(self) -> bool {
         let counts = !matches!(self.row().capacity, Capacity::Nothing | Capacity::EachCpu | Capacity::UpToEachCpu);
@@ -230,14 +230,14 @@ impl MapType {
         }
     }
 
-    /// True where the entries are state that an upgrade can lose: no records on their way, and nothing that each loader fills
+    /// True if the entries are state that an upgrade can lose: no records on their way, and nothing that each loader fills
     /// anew.
     #[must_use]
     pub fn is_state(self) -> bool {
         !matches!(self.row().entries, Behaviour::Refilled | Behaviour::Events)
     }
 
-    /// True where the kernel keeps BTF that a map of this type is created with.
+    /// True if the kernel keeps BTF that a map of this type is created with.
     #[must_use]
     pub fn keeps_btf(self) -> bool {
         self.row().btf != KeepsBtf::Nothing
@@ -254,7 +254,7 @@ impl MapType {
         }
     }
 
-    /// True where entries of this type can be converted to those of another.
+    /// True if entries of this type can be converted to those of another.
     #[must_use]
     pub fn converts_into(self, to: Self) -> bool {
         let (from, into) = (self.row(), to.row());

@@ -2,7 +2,7 @@
 
 use super::rule::{Attribute, Effect, Example, Level, Rule, Tier};
 
-/// Another capacity of the template of a map in maps, where the kernel does not compare it.
+/// Another capacity of the template of a map in maps, if the kernel does not compare it.
 pub const RULE: Rule = Rule {
     id: "inner-capacity-changed",
     tier: Tier::Kernel,

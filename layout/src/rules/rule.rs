@@ -11,7 +11,7 @@ pub struct Rule {
     pub id: &'static str,
     /// What is at stake.
     pub tier: Tier,
-    /// Level where the configuration says nothing.
+    /// Level if the configuration says nothing.
     pub default_level: Level,
     /// What the change is about, and what it does.
     pub effect: Effect,
@@ -42,7 +42,7 @@ pub enum Tier {
     Kernel,
     /// The same bytes in another sense.
     Meaning,
-    /// The same bytes in the same sense, spelled otherwise.
+    /// The same bytes in the same sense, spelled differently.
     Spelling,
 }
 
@@ -67,18 +67,18 @@ pub struct Effect {
     pub compares: Compares,
     /// The attribute of the map that differs, if it is one.
     pub attribute: Option<Attribute>,
-    /// True where digests of the two sides differ. An epoch for a rule outside of the digest may lead from a digest to itself.
+    /// True if digests of the two sides differ. An epoch for a rule outside of the digest may lead from a digest to itself.
     pub in_digest: bool,
-    /// True where everything that is there stays where it is and what it is.
+    /// True if everything that is there stays where it is and what it is.
     pub keeps_bytes: bool,
-    /// True where the kernel or a loader refuses the pinned map, so that nobody can go on with it.
+    /// True if the kernel or a loader refuses the pinned map, so that nobody can go on with it.
     pub rules_out_reuse: bool,
     /// Whether somebody has to say what becomes of the entries.
     pub decision: Decision,
-    /// What can be said. Nothing where the change itself has to go; that the bytes stay, and no more, where no node can tell the two
+    /// What can be said. Nothing if the change itself has to go; that the bytes stay, and no more, where no node can tell the two
     /// sides apart.
     pub answers: &'static [OnUpgrade],
-    /// What to do where nothing can be said.
+    /// What to do if nothing can be said.
     pub remedy: Option<&'static str>,
 }
 
@@ -100,9 +100,9 @@ pub enum Compares {
 pub enum Decision {
     /// Nobody: there are none yet, there are none any more, or all of them stay.
     Never,
-    /// Somebody, where the configuration denies the change.
+    /// Somebody, if the configuration denies the change.
     IfDenied,
-    /// Somebody, before a node takes the change. The lock takes it without, where it is not denied: it has no more to say of the
+    /// Somebody, before a node takes the change. The lock takes it without, if it is not denied: it has no more to say of the
     /// map.
     OnNodes,
     /// Somebody, before the lock takes the change.

@@ -30,7 +30,7 @@ const REHEARSED: &str = "MAPLOCK_REHEARSED";
 /// ones, of random bytes (the same each time), and over those of the dumps; prints how many they were.
 ///
 /// # Panics
-/// With the entries that one fails for; where one is missing; and where a dump can't be used.
+/// With the entries that one fails for; if one is missing; and if a dump can't be used.
 pub fn try_migrations(options: &Options) {
     let paths = std::env::var_os(DUMPS).unwrap_or_default();
     let dumps: Vec<PathBuf> = std::env::split_paths(&paths).filter(|path| !path.as_os_str().is_empty()).collect();
@@ -111,7 +111,7 @@ impl fmt::Display for TrialError {
                 path.display()
             ),
             Self::Unused { path, key, value } => {
-                write!(f, "{}: no conversion by hand is from keys of {key} and values of {value} bytes", path.display())
+                write!(f, "{}: no conversion by hand takes keys of {key} and values of {value} bytes", path.display())
             }
         }
     }
@@ -148,7 +148,7 @@ fn run(options: &Options, dumps: &[PathBuf]) -> Result<Vec<Tried>, TrialError> {
     Ok(all)
 }
 
-/// The way from an epoch to today's definition, or over that epoch alone where none leads there; `None` where nothing is by hand.
+/// The way from an epoch to today's definition, or over that epoch alone where none leads there; `None` if nothing is by hand.
 fn by_hand(map: &LockedMap, step: &Converting<'_>) -> Option<Conversion> {
     let (from, to) = (step.epoch.from, step.epoch.to);
     let conversion = Conversion::lead(map, from).unwrap_or_else(|_| Conversion {

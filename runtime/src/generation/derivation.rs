@@ -46,7 +46,7 @@ const WAS: &str = " was ";
 const SIGNED: &str = "s";
 
 impl Derivation {
-    /// True where it tells of the way from the map of the one number to that of the other.
+    /// True if it tells of the way from the map of the one number to that of the other.
     pub(crate) fn is_between(&self, (from, to): (u32, u32)) -> bool {
         (self.from, self.to) == (from, to)
     }
@@ -101,7 +101,7 @@ impl Derivation {
     }
 }
 
-/// How entries were converted: the way there, and the way back where one leads back.
+/// How entries were converted: the way there, and the way back if one leads back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ways {
     pub(crate) there: Conversion,
@@ -112,12 +112,12 @@ pub(crate) struct Ways {
 const BACK: &str = "--- back ---\n";
 
 impl Ways {
-    /// Turned round. `None` where no way leads back.
+    /// Turned round. `None` if no way leads back.
     pub(crate) fn reversed(&self) -> Option<Self> {
         self.back.clone().map(|back| Self { there: back, back: Some(self.there.clone()) })
     }
 
-    /// True where whoever has these conversions by hand can go there.
+    /// True if whoever has these conversions by hand can go there.
     fn has_code(&self, migrations: &Migrations) -> bool {
         self.there.legs.iter().all(|leg| match leg {
             Leg::Derived(_) => true,

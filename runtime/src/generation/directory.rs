@@ -35,12 +35,12 @@ pub(crate) fn meta_of(dir: &Dir) -> Result<Option<Meta>, Error> {
     }
 }
 
-/// True where a directory holds the kept generation on its way back.
+/// True if a directory holds the kept generation on its way back.
 pub(crate) fn is_returning(dir: &Dir) -> Result<bool, Error> {
     has_record(dir, names::RETURNING)
 }
 
-/// True where a directory holds that record.
+/// True if a directory holds that record.
 pub(crate) fn has_record(dir: &Dir, name: &str) -> Result<bool, Error> {
     Ok(record(dir, name)?.is_some())
 }
@@ -52,17 +52,17 @@ pub(crate) fn hooks_in(dir: &Dir) -> Result<Vec<String>, Error> {
     Ok(with_prog.filter(|hook| names.iter().any(|name| name == hook)).map(str::to_owned).collect())
 }
 
-/// The names in a generation; none where there is no such directory.
+/// The names in a generation; none if there is no such directory.
 pub(crate) fn list(dir: &Dir) -> Result<Vec<String>, Error> {
     Ok(dir.names().trying(|| format!("can't list `{}`", dir.display()))?.unwrap_or_default())
 }
 
-/// True where there is such a pin or directory. What can't be looked at is an error, not an absence.
+/// True if there is such a pin or directory. What can't be looked at is an error, not an absence.
 pub(crate) fn is_there(at: &impl Named) -> Result<bool, Error> {
     Ok(lstat(at)?.is_some())
 }
 
-/// True where two are names of one pin.
+/// True if two are names of one pin.
 pub(crate) fn same_pin(one: &Pin, other: &Pin) -> Result<bool, Error> {
     let inode = |stat: Stat| (stat.st_dev, stat.st_ino);
     let one = lstat(one)?.map(inode);
@@ -75,7 +75,7 @@ pub(crate) fn pin_like(map: &Map, pin: &Pin, like: &Pin) -> io::Result<()> {
     bpffs::copy_owner_and_mode(like, pin)
 }
 
-/// Gives a staged pin the owner and mode of the live one that it comes after, where there is one.
+/// Gives a staged pin the owner and mode of the live one that it comes after, if there is one.
 pub(crate) fn keep_owner_and_mode(live: &Pin, staged: &Pin) -> Result<(), Error> {
     if !is_there(live)? {
         return Ok(());
@@ -134,7 +134,7 @@ pub(crate) fn link_at(pin: &Pin) -> Result<Option<Link>, Error> {
     })
 }
 
-/// The text of a record in a generation; `None` where there is none. One that somebody else may have put there is an error: it would
+/// The text of a record in a generation; `None` if there is none. One that somebody else may have put there is an error: it would
 /// decide what becomes of the generations.
 pub(crate) fn record(dir: &Dir, name: &str) -> Result<Option<String>, Error> {
     let pin = dir.join(name);

@@ -31,9 +31,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(crate) struct Exclusive {
     _held: OwnedFd,
     site: Site,
-    /// The pin that is locked; `None` where the lock is that of a directory.
+    /// The pin that is locked; `None` if the lock is that of a directory.
     pin: Option<Pin>,
-    /// It was made for this, and goes again where nothing comes of it.
+    /// It was made for this, and goes again if nothing comes of it.
     is_new: bool,
 }
 
@@ -85,7 +85,7 @@ impl Exclusive {
     /// The lock of the directory that holds the generations: that of their own would be exchanged with them.
     fn of_directory(site: &Site, wait: Duration, start: Instant, why: &io::Error) -> Result<Self, Error> {
         let dir = site.above.display();
-        tracing::warn!(%why, "this kernel locks no single map: the lock is that of all pins in `{dir}`");
+        tracing::warn!(%why, "this kernel can't lock a single map: one lock is for all pins in `{dir}`");
         let held = bpffs::open_dir(site.above.path()).trying(|| format!("can't open `{dir}` to lock it"))?;
         let mut chances = 10;
         while !bpffs::try_lock(&held).trying(|| format!("can't lock `{dir}`"))? {
@@ -118,7 +118,7 @@ impl Drop for Exclusive {
     }
 }
 
-/// Where the lock of a site is: in its live generation, and beside the place of the first one.
+/// If the lock of a site is: in its live generation, and beside the place of the first one.
 fn lock_of(site: &Site) -> Result<Pin, Error> {
     Ok(match &site.early {
         Some(early) if !is_there(&site.dir)? => early.clone(),
@@ -228,7 +228,7 @@ fn wait_for_holder(
         }
         let holder = holder.unwrap_or_else(|| "another process".to_owned());
         let (dir, waited) = (site.dir.display(), wait.as_secs_f32());
-        let message = format!("{holder} holds the lock of `{dir}`, and was waited for {waited} s");
+        let message = format!("{holder} holds the lock of `{dir}`; gave up after {waited} s");
         return Err(Error::new(ErrorKind::Busy, message));
     }
     tracing::debug!(dir = %site.dir.display(), "waiting for another upgrade");

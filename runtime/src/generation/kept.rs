@@ -51,7 +51,7 @@ impl Kept {
         Back { place: self.place, is_newer: self.is_newer }
     }
 
-    /// The number of the generation; `None` where nothing tells one.
+    /// The number of the generation; `None` if nothing tells one.
     pub(crate) fn number(&self) -> Result<Option<u64>, Error> {
         Ok(meta_of(&self.dir)?.map(|meta| meta.generation))
     }

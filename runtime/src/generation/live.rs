@@ -10,7 +10,7 @@ use crate::error::{Error, Trying as _};
 use crate::generation::meta::{self, Meta};
 use crate::sys::Map;
 
-/// A generation in a directory of pins. Two are the same only where they are one and the same: a later one with the same number is another.
+/// A generation in a directory of pins. Two are the same only if they are one and the same: a later one with the same number is another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generation {
     number: Option<u64>,
@@ -26,10 +26,10 @@ enum Identity {
 }
 
 impl Generation {
-    /// The one that is live in a directory; `None` where there is no such directory.
+    /// The one that is live in a directory; `None` if there is no such directory.
     ///
     /// # Errors
-    /// Where it can't be looked at.
+    /// If it can't be looked at.
     pub fn at(dir: &Path) -> Result<Option<Self>, Error> {
         let failed = || format!("can't look at `{}`", dir.display());
         let held = match File::open(dir) {
@@ -57,7 +57,7 @@ impl Generation {
         Self { number: Some(meta.generation), identity: Identity::Meta(map.info().id) }
     }
 
-    /// Its number, which counts on with each upgrade, and goes back with a roll-back. `None` where maplock did not make it.
+    /// Its number, which counts on with each upgrade, and goes back with a roll-back. `None` if maplock did not make it.
     #[must_use]
     pub fn number(&self) -> Option<u64> {
         self.number

@@ -127,7 +127,7 @@ impl Meta {
     /// Reads such a text.
     ///
     /// # Errors
-    /// Where it is none, or a newer one.
+    /// If it is none, or a newer one.
     pub fn parse(text: &str) -> Result<Self, MetaError> {
         let (head, lock) = text
             .split_once("\n---\n")
@@ -186,10 +186,10 @@ impl Meta {
         text::write(&dir.join(NAME), NAME, &self.to_text())
     }
 
-    /// Reads the one that is pinned in a directory; `None` where there is none.
+    /// Reads the one that is pinned in a directory; `None` if there is none.
     ///
     /// # Errors
-    /// Where what is pinned there is none that maplock wrote, or a newer one. It says nothing then, as if it were not there.
+    /// If what is pinned there is none that maplock wrote, or a newer one. It says nothing then, as if it were not there.
     pub fn read(dir: &Dir) -> Result<Option<Self>, MetaError> {
         let pin = dir.join(NAME);
         match sys::Map::open(&pin) {
@@ -223,7 +223,7 @@ fn program_lines(programs: &ProgramUse) -> String {
     format!("programs {words}\n{}{}", of("adds", &programs.adds), of("sets", &programs.sets))
 }
 
-/// Enters what one of these lines says; `None` where it says nothing that is known.
+/// Enters what one of these lines says; `None` if it says nothing that is known.
 fn enter_programs(programs: &mut ProgramUse, line: &str, rest: &str) -> Option<()> {
     match line {
         "adds" => _ = programs.adds.insert(unescape(rest)),

@@ -14,7 +14,7 @@ pub struct Missing {
     pub map: String,
     /// The kernel's number for it.
     pub id: u32,
-    /// Whether it is there still, as a program, a process or another pin holds it; `None` where that can't be told.
+    /// Whether it is there still, as a program, a process or another pin holds it; `None` if that can't be told.
     pub lives: Option<bool>,
 }
 
@@ -32,15 +32,15 @@ impl Missing {
         let pin = dir.join(pin_name(&self.map));
         match self.lives {
             Some(true) => can_be_had(&format!("bpftool map pin id {} {}", self.id, pin.display())),
-            Some(false) => "nothing has it any more".to_owned(),
-            None => "whether it is there still can't be told".to_owned(),
+            Some(false) => "nothing holds it any more".to_owned(),
+            None => "nothing tells whether it still exists".to_owned(),
         }
     }
 }
 
 /// That a command brings a pin back.
 pub(crate) fn can_be_had(command: &str) -> String {
-    format!("it is there still, and can be pinned again: {command}")
+    format!("it still exists; pin it again: {command}")
 }
 
 /// Whether there is a map of that number.

@@ -42,16 +42,16 @@ impl Origin {
         self.generation.get().copied()
     }
 
-    /// True where this generation is the live one at this moment: no upgrade and no roll-back has put another one in its place.
+    /// True if this generation is the live one at this moment: no upgrade and no roll-back has put another one in its place.
     ///
     /// # Errors
-    /// Where the directory can't be looked at.
+    /// If the directory can't be looked at.
     pub fn is_live(&self) -> Result<bool, Error> {
         let Some(generation) = self.generation() else { return Ok(false) };
         Ok(Generation::at(&self.dir)? == Some(generation))
     }
 
-    /// Is told when another generation takes the place of this one, also where that has happened already.
+    /// Is told when another generation takes the place of this one, also if that has happened already.
     ///
     /// # Errors
     /// As [`Watch::new`].

@@ -37,7 +37,7 @@ impl PinnedLock {
         Self { pin: Some(dir.join(names::HISTORY)), lock: OnceCell::new() }
     }
 
-    /// The lock; `None` where none is pinned, or what is pinned is none.
+    /// The lock; `None` if none is pinned, or what is pinned is none.
     #[must_use]
     pub fn lock(&self) -> Option<&Lock> {
         let read = || self.pin.as_ref().and_then(read);

@@ -54,7 +54,7 @@ impl Commit {
         Self { what, each_pin: pins == Some("each-pin") }
     }
 
-    /// How the maps of the generation are derived from the live ones on this way; `None` where none is.
+    /// How the maps of the generation are derived from the live ones on this way; `None` if none is.
     pub(crate) fn came(self) -> Option<Came> {
         match self.what {
             What::Restart => None,
@@ -63,13 +63,13 @@ impl Commit {
         }
     }
 
-    /// True where a kept generation returns.
+    /// True if a kept generation returns.
     pub(crate) fn is_roll_back(self) -> bool {
         matches!(self.what, What::RollBack(_))
     }
 }
 
-/// What the record in a directory says; `None` where the generation in it is not complete, or was made live to the end.
+/// What the record in a directory says; `None` if the generation in it is not complete, or was made live to the end.
 pub(crate) fn commit_of(dir: &Dir) -> Result<Option<Commit>, Error> {
     for name in [names::COMMIT, names::MOVING] {
         if let Some(text) = record(dir, name)? {

@@ -27,9 +27,9 @@ pub(crate) struct Site {
     pub(crate) over: Dir,
     /// The directory that holds all of them.
     pub(crate) above: Dir,
-    /// Where the lock is while there is no live one; `None` where there always is.
+    /// If the lock is while there is no live one; `None` if there always is.
     pub(crate) early: Option<Pin>,
-    /// True where the live one is the root of a mount, which can't be exchanged.
+    /// True if the live one is the root of a mount, which can't be exchanged.
     pub(crate) is_root: bool,
     rule: Arc<Rule>,
 }
@@ -44,7 +44,7 @@ fn place_name(place: usize) -> String {
     if place == 1 { "prev".to_owned() } else { format!("prev{place}") }
 }
 
-/// How they are called where there is no place beside the live one.
+/// How they are called if there is no place beside the live one.
 fn name_within(ending: &str) -> String {
     format!("maplock@{ending}")
 }
@@ -66,7 +66,7 @@ impl Site {
         let parent = above_dir.open().trying(|| looked(above))?;
         // Such a name can't even be looked at there.
         if name.to_string_lossy().contains('.') && bpffs::is_bpffs(&above_dir).trying(|| looked(above))? {
-            let message = format!("`{}` can't be: bpffs refuses names with a dot", dir.display());
+            let message = format!("`{}` can't be made: bpffs refuses names with a dot", dir.display());
             return Err(Error::new(ErrorKind::Place, message));
         }
         let live = lstat(dir)?;
@@ -137,7 +137,7 @@ impl Site {
         }
     }
 
-    /// The generation that was staged through a mount of this directory, from where there is no place beside it; `None` where none was.
+    /// The generation that was staged through a mount of this directory, from if there is no place beside it; `None` if none was.
     pub(crate) fn next_within(&self) -> Result<Option<Dir>, Error> {
         self.within(NEXT)
     }

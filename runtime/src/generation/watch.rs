@@ -30,7 +30,7 @@ impl Watch {
     /// From what is live in `dir` now, which may be nothing yet.
     ///
     /// # Errors
-    /// [`ErrorKind::Place`] where there is no directory above it; the kernel's where it can't be listed, or the user has as many
+    /// [`ErrorKind::Place`] if there is no directory above it; the kernel's if it can't be listed, or the user has as many
     /// watches as it may have.
     pub fn new(dir: impl AsRef<Path>) -> Result<Self, Error> {
         let mut watch = Self::since(dir.as_ref(), None)?;
@@ -54,13 +54,13 @@ impl Watch {
         &self.dir
     }
 
-    /// The generation that it told of last; at first, the one that it began with. `None` where nothing was there.
+    /// The generation that it told of last; at first, the one that it began with. `None` if nothing was there.
     #[must_use]
     pub fn generation(&self) -> Option<Generation> {
         self.seen
     }
 
-    /// Waits until another generation than [`Self::generation`] is live, which it then is: true; false where the time is over before.
+    /// Waits until another generation than [`Self::generation`] is live, which it then is: true; false if the time is over before.
     /// Without a time, it waits for ever. In an event loop: call it with [`Duration::ZERO`] when the descriptor can be read.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl Watch {
         }
     }
 
-    /// Takes what was told. True where it may be of another generation.
+    /// Takes what was told. True if it may be of another generation.
     fn take(&self) -> Result<bool, Error> {
         let matters = |number: i32, name: &[u8]| {
             let is_above = |(above, of): &(i32, OsString)| *above == number && of.as_bytes() == name;

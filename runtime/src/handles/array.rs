@@ -44,7 +44,7 @@ impl<V: Value> Array<V> {
     /// Writes the value at an index.
     ///
     /// # Errors
-    /// E2BIG behind the end, EPERM where the map is frozen; else the kernel's.
+    /// E2BIG behind the end, EPERM if the map is frozen; else the kernel's.
     #[inline]
     pub fn set(&self, index: u32, value: impl Borrow<V>) -> Result<(), MapError> {
         let written = value.borrow().with_bytes(|value| self.map.update(&index.to_ne_bytes(), value, 0));
@@ -55,7 +55,7 @@ impl<V: Value> Array<V> {
         })
     }
 
-    /// Writes values from an index on, many at a time where the kernel can (Linux 5.6).
+    /// Writes values from an index on, many at a time if the kernel can (Linux 5.6).
     ///
     /// # Errors
     /// As [`Self::set`]; those before it are written.

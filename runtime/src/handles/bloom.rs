@@ -33,7 +33,7 @@ impl<V: MapValue> BloomFilter<V> {
         written.map_err(|error| MapError::new(self.name(), "insert a value", error))
     }
 
-    /// True where the value may have been inserted; false where it was not.
+    /// True if the value may have been inserted; false if it was not.
     ///
     /// # Errors
     /// The kernel's.

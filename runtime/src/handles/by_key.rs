@@ -44,7 +44,7 @@ impl<'m, K: MapKey, V: Value> ByKey<'m, K, V> {
             .map_err(|error| self.error("look up key", key, error))
     }
 
-    /// Writes an entry; false where it was there, or was not, against `put`.
+    /// Writes an entry; false if it was there, or was not, against `put`.
     #[inline]
     pub(super) fn put(&self, key: impl Borrow<K>, value: impl Borrow<V>, put: Put) -> Result<bool, MapError> {
         let (flags, refused, tried) = match put {
@@ -60,7 +60,7 @@ impl<'m, K: MapKey, V: Value> ByKey<'m, K, V> {
         }
     }
 
-    /// False where there is no such entry.
+    /// False if there is no such entry.
     #[inline]
     pub(super) fn remove(&self, key: impl Borrow<K>) -> Result<bool, MapError> {
         let key = key.borrow();

@@ -44,7 +44,7 @@ impl MapError {
         &self.source
     }
 
-    /// True where an entry was not written since the map is full.
+    /// True if an entry was not written since the map is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self.source.raw_os_error(), Some(libc::E2BIG | libc::ENOSPC))

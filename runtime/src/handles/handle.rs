@@ -25,7 +25,7 @@ macro_rules! handle {
                 self.map.info().max_entries
             }
 
-            /// The number of the generation that it was opened from, as upgrades count. `None` where nothing tells: of a map that was not
+            /// The number of the generation that it was opened from, as upgrades count. `None` if nothing tells: of a map that was not
             /// opened by its pin, that another program pinned, or that is staged and not committed yet.
             #[must_use]
             pub fn generation(&self) -> Option<u64> {
@@ -41,7 +41,7 @@ macro_rules! handle {
             /// The same map for aya, which checks nothing: `aya::maps::Map::from_map_data` makes one of its own typed maps of it.
             ///
             /// # Errors
-            /// Where there is no descriptor left, or aya does not take it.
+            /// If there is no descriptor left, or aya does not take it.
             #[cfg(feature = "aya")]
             #[cfg_attr(docsrs, doc(cfg(feature = "aya")))]
             pub fn to_aya(&self) -> Result<aya::maps::MapData, aya::maps::MapError> {
@@ -55,7 +55,7 @@ macro_rules! handle {
             /// The same map for libbpf-rs, which checks sizes. libbpf-rs takes a map by its number, which asks for CAP_SYS_ADMIN.
             ///
             /// # Errors
-            /// Where libbpf-rs does not get it.
+            /// If libbpf-rs does not get it.
             #[cfg(feature = "libbpf-rs")]
             #[cfg_attr(docsrs, doc(cfg(feature = "libbpf-rs")))]
             pub fn to_libbpf(&self) -> libbpf_rs::Result<libbpf_rs::MapHandle> {

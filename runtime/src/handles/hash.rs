@@ -19,7 +19,7 @@ const LOT: usize = 1024;
 
 /// A handle of a hash, or of an LRU one; with a value for each CPU, it is a [`PerCpuHashMap`](super::PerCpuHashMap).
 ///
-/// An LRU evicts what was not used for long where it is full: an entry that was inserted may be gone.
+/// An LRU evicts what was not used for long if it is full: an entry that was inserted may be gone.
 pub struct HashMap<K, V> {
     pub(super) map: Verified,
     of: PhantomData<fn() -> (K, V)>,
@@ -52,7 +52,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
         self.by_key().get(key)
     }
 
-    /// True where there is such a key.
+    /// True if there is such a key.
     ///
     /// # Errors
     /// The kernel's.
@@ -63,13 +63,13 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
     /// Writes an entry, whether or not there is one.
     ///
     /// # Errors
-    /// E2BIG where the map is full ([`MapError::is_full`]); else the kernel's.
+    /// E2BIG if the map is full ([`MapError::is_full`]); else the kernel's.
     #[inline]
     pub fn insert(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<(), MapError> {
         self.by_key().put(key, value, Put::Any).map(drop)
     }
 
-    /// Writes an entry where there is none of that key. False where there is one, which stays as it is.
+    /// Writes an entry if there is none of that key. False if there is one, which stays as it is.
     ///
     /// # Errors
     /// As [`Self::insert`].
@@ -77,7 +77,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
         self.by_key().put(key, value, Put::IfAbsent)
     }
 
-    /// Writes over an entry. False where there is none of that key, and none is made.
+    /// Writes over an entry. False if there is none of that key, and none is made.
     ///
     /// # Errors
     /// The kernel's.
@@ -85,7 +85,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
         self.by_key().put(key, value, Put::IfThere)
     }
 
-    /// Removes an entry. False where there is none.
+    /// Removes an entry. False if there is none.
     ///
     /// # Errors
     /// The kernel's.
@@ -124,7 +124,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
         self.by_key().count()
     }
 
-    /// Writes entries as [`Self::insert`] does, many at a time where the kernel can (Linux 5.6). Returns how many.
+    /// Writes entries as [`Self::insert`] does, many at a time if the kernel can (Linux 5.6). Returns how many.
     ///
     /// # Errors
     /// As [`Self::insert`], with the key; those before it are written.
@@ -161,7 +161,7 @@ impl<K: MapKey, V: Value> HashMap<K, V> {
         }
     }
 
-    /// Removes entries, many at a time where the kernel can (Linux 5.6). Returns how many there were.
+    /// Removes entries, many at a time if the kernel can (Linux 5.6). Returns how many there were.
     ///
     /// # Errors
     /// The kernel's, with the key; those before it are removed.

@@ -74,7 +74,7 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
     /// The value of the longest prefix that covers the key.
     ///
     /// # Errors
-    /// EINVAL where the key says more bits than it has; else the kernel's.
+    /// EINVAL if the key says more bits than it has; else the kernel's.
     #[inline]
     pub fn get(&self, key: impl Borrow<K>) -> Result<Option<V>, MapError> {
         self.by_key().get(key)
@@ -83,12 +83,12 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
     /// Writes the entry of just this prefix, whether or not there is one.
     ///
     /// # Errors
-    /// ENOSPC where the map is full ([`MapError::is_full`]), EINVAL where the key says more bits than it has; else the kernel's.
+    /// ENOSPC if the map is full ([`MapError::is_full`]), EINVAL if the key says more bits than it has; else the kernel's.
     pub fn insert(&self, key: impl Borrow<K>, value: impl Borrow<V>) -> Result<(), MapError> {
         self.by_key().put(key, value, Put::Any).map(drop)
     }
 
-    /// Writes the entry of just this prefix where there is none. False where there is one, which stays as it is. A kernel without commit
+    /// Writes the entry of just this prefix if there is none. False if there is one, which stays as it is. A kernel without commit
     /// eae6a075e953 (Linux 6.13, and stable kernels since December 2024) does not look, and writes in any case.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
         self.by_key().put(key, value, Put::IfAbsent)
     }
 
-    /// Writes over the entry of just this prefix. False where there is none; on such a kernel, see [`Self::insert_new`], it is written then.
+    /// Writes over the entry of just this prefix. False if there is none; on such a kernel, see [`Self::insert_new`], it is written then.
     ///
     /// # Errors
     /// As [`Self::insert`].
@@ -105,10 +105,10 @@ impl<K: MapKey, V: MapValue> LpmTrie<K, V> {
         self.by_key().put(key, value, Put::IfThere)
     }
 
-    /// Removes the entry of just this prefix. False where there is none.
+    /// Removes the entry of just this prefix. False if there is none.
     ///
     /// # Errors
-    /// EINVAL where the key says more bits than it has; else the kernel's.
+    /// EINVAL if the key says more bits than it has; else the kernel's.
     pub fn remove(&self, key: impl Borrow<K>) -> Result<bool, MapError> {
         self.by_key().remove(key)
     }

@@ -31,7 +31,7 @@ impl<V> PerCpu<V> {
     /// A value for each CPU, by its number.
     ///
     /// # Errors
-    /// Where the kernel does not tell its CPUs.
+    /// If the kernel does not tell its CPUs.
     pub fn from_fn(value: impl FnMut(u32) -> V) -> io::Result<Self> {
         let cpus = possible_cpu_numbers()?;
         Ok(Self { values: cpus.iter().copied().map(value).collect(), cpus })
@@ -40,7 +40,7 @@ impl<V> PerCpu<V> {
     /// The same value for each CPU.
     ///
     /// # Errors
-    /// Where the kernel does not tell its CPUs.
+    /// If the kernel does not tell its CPUs.
     pub fn filled(value: V) -> io::Result<Self>
     where
         V: Clone,
@@ -52,7 +52,7 @@ impl<V> PerCpu<V> {
         self.cpus.binary_search(&cpu).ok()
     }
 
-    /// That of a CPU; `None` where the machine can't have one of that number.
+    /// That of a CPU; `None` if the machine can't have one of that number.
     #[must_use]
     pub fn get(&self, cpu: u32) -> Option<&V> {
         self.place(cpu).and_then(|at| self.values.get(at))
@@ -78,7 +78,7 @@ impl<V> Index<u32> for PerCpu<V> {
     type Output = V;
 
     /// # Panics
-    /// Where the machine can't have a CPU of that number; see [`Self::get`].
+    /// If the machine can't have a CPU of that number; see [`Self::get`].
     fn index(&self, cpu: u32) -> &V {
         self.get(cpu).unwrap_or_else(|| panic!("there is no CPU {cpu}"))
     }

@@ -45,12 +45,12 @@ macro_rules! operations {
             /// Adds a value.
             ///
             /// # Errors
-            /// E2BIG where the map is full ([`MapError::is_full`]).
+            /// E2BIG if the map is full ([`MapError::is_full`]).
             pub fn push(&self, value: impl Borrow<V>) -> Result<(), MapError> {
                 self.update(value.borrow(), BPF_ANY)
             }
 
-            /// Adds a value; where the map is full, the oldest one makes way.
+            /// Adds a value; if the map is full, the oldest one makes way.
             ///
             /// # Errors
             /// The kernel's.

@@ -40,7 +40,7 @@ impl RingBuf {
     /// two at a time disturb each other.
     ///
     /// # Errors
-    /// Where its memory can't be mapped.
+    /// If its memory can't be mapped.
     pub fn consumer(&self) -> Result<Consumer, MapError> {
         let failed = |error| MapError::new(self.name(), "map its memory", error);
         let map = self.map.try_clone().map_err(failed)?;
@@ -50,7 +50,7 @@ impl RingBuf {
 }
 
 /// Reads the records of a ring buffer. For an event loop it is `AsFd`: readable while there are records, level-triggered or
-/// edge-triggered, where `next` is called until there are none.
+/// edge-triggered, if `next` is called until there are none.
 #[derive(Debug)]
 pub struct Consumer {
     name: String,
@@ -61,11 +61,11 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    /// The next record. `None` where there is none now, or the next one is reserved and not submitted yet. Records that a program
+    /// The next record. `None` if there is none now, or the next one is reserved and not submitted yet. Records that a program
     /// discarded are skipped.
     ///
     /// # Errors
-    /// Where another process reads the same ring buffer.
+    /// If another process reads the same ring buffer.
     #[allow(clippy::should_implement_trait, reason = "the record is borrowed from the consumer")]
     pub fn next(&mut self) -> Result<Option<&[u8]>, MapError> {
         match self.ring.next(&mut self.record) {
@@ -75,10 +75,10 @@ impl Consumer {
         }
     }
 
-    /// The next record as a `T`: the start of it, where the program wrote more.
+    /// The next record as a `T`: the start of it, if the program wrote more.
     ///
     /// # Errors
-    /// As [`Self::next`]; and where the record is shorter than a `T`, with both sizes. It is read then.
+    /// As [`Self::next`]; and if the record is shorter than a `T`, with both sizes. It is read then.
     pub fn next_as<T: FromBytes>(&mut self) -> Result<Option<T>, MapError> {
         if self.next()?.is_none() {
             return Ok(None);
@@ -99,7 +99,7 @@ impl Consumer {
         self.ring.unread()
     }
 
-    /// Waits until there is something to read, for as long as `timeout`, or without end. False where time ran out.
+    /// Waits until there is something to read, for as long as `timeout`, or without end. False if time ran out.
     ///
     /// # Errors
     /// The kernel's.

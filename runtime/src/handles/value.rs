@@ -16,10 +16,10 @@ pub(super) mod private {
     pub trait Bytes: Sized {
         /// Bytes of one value, as `bpf_map_info` tells them.
         const SIZE: usize;
-        /// True where there is a value for each CPU.
+        /// True if there is a value for each CPU.
         const PER_CPU: bool;
 
-        /// A value of what `fill` writes to a buffer of `len` bytes; `None` where it says that there is nothing.
+        /// A value of what `fill` writes to a buffer of `len` bytes; `None` if it says that there is nothing.
         fn filled_by(len: usize, fill: impl FnOnce(&mut [u8]) -> io::Result<bool>) -> io::Result<Option<Self>>;
 
         /// A value of these bytes.

@@ -42,7 +42,7 @@ pub trait Handle: Sized {
     /// The handle of a map.
     ///
     /// # Errors
-    /// Where the map is of another type, or its keys or values have other sizes.
+    /// If the map is of another type, or its keys or values have other sizes.
     fn from_verified(map: Verified) -> Result<Self, Error>;
 }
 
@@ -58,7 +58,7 @@ impl Verified {
     /// The map `name` of a spec that is pinned at `path`.
     ///
     /// # Errors
-    /// Where it can't be opened, is not what the spec says, or its layout is unknown: neither BTF nor a `maplock_meta` beside it.
+    /// If it can't be opened, is not what the spec says, or its layout is unknown: neither BTF nor a `maplock_meta` beside it.
     pub fn open(spec: &Spec, name: &str, path: &Path) -> Result<Self, Error> {
         let locked = locked(spec, name)?;
         let map = Map::open(path).map_err(|error| cannot_open(name, path, error))?;
@@ -84,11 +84,11 @@ impl Verified {
         Ok(Self { name: name.to_owned(), map, origin: None })
     }
 
-    /// As [`Self::of_fd`], where the caller vouches for the layout: the map was made by a loader from just the object that the spec
+    /// As [`Self::of_fd`], if the caller vouches for the layout: the map was made by a loader from just the object that the spec
     /// was made of. Type, sizes and flags are checked.
     ///
     /// # Errors
-    /// Where one of these is not what the spec says.
+    /// If one of these is not what the spec says.
     pub fn of_fd_unverified(spec: &Spec, name: &str, fd: impl AsFd) -> Result<Self, Error> {
         let def = &locked(spec, name)?.def;
         let map = of_fd(name, fd)?;
@@ -115,7 +115,7 @@ impl Verified {
     /// The map `name` of a staged generation, which was made or checked by the plan.
     ///
     /// # Errors
-    /// Where the generation was staged from another spec.
+    /// If the generation was staged from another spec.
     pub fn of_staged(spec: &Spec, name: &str, staged: &Staged) -> Result<Self, Error> {
         locked(spec, name)?;
         let plan = staged.plan().maps.iter().find(|plan| plan.map == name);
@@ -138,7 +138,7 @@ impl Verified {
         &self.name
     }
 
-    /// The generation that it was opened from, where that is known.
+    /// The generation that it was opened from, if that is known.
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref()
@@ -198,7 +198,7 @@ impl<'s> Directory<'s> {
     /// Opens all pins of the spec's maps in `dir`.
     ///
     /// # Errors
-    /// Where one is missing, or can't be opened.
+    /// If one is missing, or can't be opened.
     pub fn open(spec: &'s Spec, dir: &Path) -> Result<Self, Error> {
         let (most, pause) = LOOKS;
         let mut looks = 1;
@@ -327,7 +327,7 @@ impl At<'_> {
                 (Some(problem), _) => problem.clone(),
                 (None, Source::Attributes) if self.path.is_none() => "it has no BTF".to_owned(),
                 (None, Source::Attributes) => "it has no BTF, and there is no `maplock_meta` that names it".to_owned(),
-                (None, _) => "only a part of it is told".to_owned(),
+                (None, _) => "only a part of it is known".to_owned(),
             };
             let problem = format!("can't be verified: its layout is unknown: {why}");
             let vouch = "whoever made it from the object of this release may vouch for it by `of_fd_unverified`";

@@ -34,7 +34,7 @@ pub fn attached(maps: &BTreeSet<u32>) -> (Vec<Attached>, Option<String>) {
         Ok(found) if Instant::now() > until => (found, Some("there are more programs than are looked at".to_owned())),
         Ok(found) => (found, None),
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-            (Vec::new(), Some(format!("to look at programs needs {BY_ID}")))
+            (Vec::new(), Some(format!("looking at programs needs {BY_ID}")))
         }
         Err(error) => (Vec::new(), Some(format!("programs can't be looked at: {error}"))),
     }

@@ -18,7 +18,7 @@ use crate::sys::{self, Object};
 pub struct Inventory {
     /// The directory.
     pub dir: PathBuf,
-    /// False where there is none.
+    /// False if there is none.
     pub exists: bool,
     /// Maps by name of the pin, but for `maplock_meta`.
     pub maps: BTreeMap<String, Pinned>,
@@ -58,7 +58,7 @@ impl Inventory {
     /// What is called a map by [`Self::kind_of`].
     pub const MAP: &'static str = "map";
 
-    /// What has that name: a map, a program, whatever it is. `None` where nothing has.
+    /// What has that name: a map, a program, whatever it is. `None` if nothing has.
     #[must_use]
     pub fn kind_of(&self, name: &str) -> Option<&'static str> {
         let is_in = |names: &[String]| names.iter().any(|other| other == name);
@@ -111,7 +111,7 @@ pub(super) const KERNEL_OWN: [&str; 2] = ["maps.debug", "progs.debug"];
 /// Looks at all that is pinned in a directory. What the kernel itself puts at the root of a bpffs is left out.
 ///
 /// # Errors
-/// Where the directory is on no bpffs, or a pin can't be opened.
+/// If the directory is on no bpffs, or a pin can't be opened.
 pub fn directory(dir: &Path) -> Result<Inventory, InspectError> {
     within(&Dir::at(dir))
 }

@@ -22,7 +22,7 @@ pub struct Generations {
     pub kept: Vec<Kept>,
     /// One that is being staged, or that an upgrade left which did not end.
     pub staged: Option<Inventory>,
-    /// True where a roll-back that was interrupted led here, and a start completed it: the next roll-back says so, and no more.
+    /// True if a roll-back that was interrupted led here, and a start completed it: the next roll-back says so, and no more.
     pub has_returned: bool,
     /// What the next upgrade, roll-back or confirmation would do first, unless an upgrade runs at this moment.
     pub next: Recovered,
@@ -57,7 +57,7 @@ impl Generations {
 /// Looks at a directory of pins and at what is beside it. Takes no lock, and changes nothing.
 ///
 /// # Errors
-/// Where the directory is not on a bpffs, or the kernel does not let us look.
+/// If the directory is not on a bpffs, or the kernel does not let us look.
 pub fn generations(dir: &Path) -> Result<Generations, Error> {
     let site = Site::at(dir)?.as_found()?;
     let (live, staged) = (within(&site.dir)?, within(&site.next)?);

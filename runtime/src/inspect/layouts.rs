@@ -15,7 +15,7 @@ use crate::sys::privileges::BY_ID;
 pub(super) struct Problem {
     /// A phrase.
     pub(super) what: String,
-    /// True where this process lacks the privilege to read it.
+    /// True if this process lacks the privilege to read it.
     pub(super) is_denied: bool,
 }
 
@@ -85,7 +85,7 @@ impl Layouts {
         (of(info.btf_key_type_id), of(info.btf_value_type_id))
     }
 
-    /// The version that a tag on a map's variable says; 0 where there is none, or several maps could be meant. Loaders that give the
+    /// The version that a tag on a map's variable says; 0 if there is none, or several maps could be meant. Loaders that give the
     /// kernel all of an object's BTF, as libbpf does, give it that too.
     pub(super) fn version(&self, info: &sys::MapInfo) -> u32 {
         let said = self.versions.get(&info.btf_id).into_iter().flatten();

@@ -14,7 +14,7 @@ use crate::generation::records::Recovered;
 /// may take long.
 ///
 /// # Errors
-/// Where the directory is not on a bpffs, or the kernel does not let us look.
+/// If the directory is not on a bpffs, or the kernel does not let us look.
 pub fn metrics(dir: impl AsRef<Path>) -> Result<String, Error> {
     let found = generations(dir.as_ref())?;
     let live = &found.live;

@@ -77,7 +77,7 @@ pub fn near(dir: &Path, maps: &BTreeSet<String>) -> Vec<Near> {
     found
 }
 
-/// True where a directory is on one; false where that can't be told.
+/// True if a directory is on one; false if that can't be told.
 fn is_bpffs(dir: &Path) -> bool {
     bpffs::is_bpffs(&Dir::at(dir)).unwrap_or(false)
 }

@@ -3,7 +3,7 @@
 //! [`QUIRKS`] is the only place that knows: every comparison goes through [`normalise`]. What is *not* there because nothing
 //! changes it: `BPF_F_NO_PREALLOC`, which tries and storage maps demand (`trie_alloc`, `bpf_local_storage_map_alloc_check`) and
 //! no loader adds; `BPF_F_INNER_MAP` and `BPF_F_SEGV_ON_FAULT`, which are kept as given; `map_extra` of Bloom filters, which
-//! stays 0 where the kernel takes 5 hash functions; the value of cpumap and devmap, 4 or 8 bytes as declared.
+//! stays 0 if the kernel takes 5 hash functions; the value of cpumap and devmap, 4 or 8 bytes as declared.
 
 use std::io;
 
@@ -26,7 +26,7 @@ impl Node {
     /// This machine.
     ///
     /// # Errors
-    /// Where the number of possible CPUs can't be read.
+    /// If the number of possible CPUs can't be read.
     pub fn this() -> io::Result<Self> {
         let page_size = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
         Ok(Self { cpus: crate::sys::possible_cpus()?, page_size })
@@ -216,7 +216,7 @@ fn by<'q>(quirks: impl Iterator<Item = &'q Quirk> + Clone, observed: &MapDef, de
     }
 }
 
-/// True where the kernel takes one map for the other: type, sizes, flags and extra data agree. Capacity and layouts aside.
+/// True if the kernel takes one map for the other: type, sizes, flags and extra data agree. Capacity and layouts aside.
 #[must_use]
 pub fn attributes_agree(observed: &MapDef, declared: &MapDef, node: Node) -> bool {
     let words = normalise(observed, declared, node);

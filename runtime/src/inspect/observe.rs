@@ -25,17 +25,17 @@ pub struct Observed {
     pub def: MapDef,
     /// Where the layouts in `def` were read from.
     pub source: Source,
-    /// True where it is known which version of its meaning it has; else `def` has those whose tags its BTF kept.
+    /// True if it is known which version of its meaning it has; else `def` has those whose tags its BTF kept.
     pub tells_version: bool,
-    /// True where system calls can't change it any more.
+    /// True if system calls can't change it any more.
     pub frozen: bool,
-    /// How many entries it holds, where that can be told in little time.
+    /// How many entries it holds, if that can be told in little time.
     pub entries: Option<u64>,
     /// Bytes of kernel memory that it takes, by the kernel's estimate.
     pub memory: u64,
-    /// Why its BTF says nothing, where it has one.
+    /// Why its BTF says nothing, if it has one.
     pub problem: Option<String>,
-    /// True where it says nothing to this process alone, which lacks the privilege to read it.
+    /// True if it says nothing to this process alone, which lacks the privilege to read it.
     pub is_denied: bool,
     /// The digest that its generation says it has, by its name and number.
     pub said: Option<Digest>,
@@ -77,7 +77,7 @@ impl Source {
 /// Looks at a map that is pinned at `path`. `layouts` keeps what was read of BTF for the next one.
 ///
 /// # Errors
-/// Where the kernel does not tell.
+/// If the kernel does not tell.
 pub fn observe(
     path: &Path,
     map: &sys::Map,
@@ -122,7 +122,7 @@ pub fn observe(
     })
 }
 
-/// What a map counts as by its generation's word: by name and number, and only where the kernel agrees.
+/// What a map counts as by its generation's word: by name and number, and only if the kernel agrees.
 fn counts_as<'m>(meta: &'m Meta, pin: &str, id: u32, def: &MapDef, node: Node) -> Option<&'m MapDef> {
     let counts = meta.lock.maps.get(named_by(meta, pin, id)?)?;
     let bare = counts.runtime_flags.then(|| def.without_flags_of_memory());

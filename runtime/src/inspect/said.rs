@@ -10,7 +10,7 @@ use maplock_layout::lock::LockedMap;
 use super::normalise::{Node, attributes_agree};
 use super::observe::{Observed, Source};
 
-/// The definition that such a map has, with its capacity. `None` where its BTF is read, where the lock knows nothing of that
+/// The definition that such a map has, with its capacity. `None` if its BTF is read, if the lock knows nothing of that
 /// digest, or where the kernel tells other attributes than that definition has.
 pub(crate) fn as_said(observed: &Observed, asked: &LockedMap, node: Node) -> Option<MapDef> {
     if !observed.is_denied || observed.source != Source::Attributes {

@@ -1,5 +1,5 @@
 //! Who else has a map: pins in other directories, programs that use it, maps that hold it. The kernel does not tell which processes hold
-//! it open, so that where nobody is found there may be somebody all the same.
+//! it open, so that if nobody is found there may be somebody all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -48,7 +48,7 @@ pub struct Looked {
     pub maps: usize,
     /// What was not looked at though it was meant to be, and why: phrases.
     pub left_out: Vec<String>,
-    /// True where somebody was found.
+    /// True if somebody was found.
     #[serde(skip)]
     pub(crate) has_found: bool,
 }
@@ -191,7 +191,7 @@ impl Looking<'_> {
     fn looked_at(&mut self, what: &str, result: io::Result<()>) {
         match result {
             Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
-                self.looked.left_out.push(format!("to look at {what} needs {BY_ID}"));
+                self.looked.left_out.push(format!("looking at {what} needs {BY_ID}"));
             }
             Err(error) => self.looked.left_out.push(format!("{what} can't be looked at: {error}")),
             Ok(()) if Instant::now() > self.until => {

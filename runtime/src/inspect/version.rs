@@ -11,7 +11,7 @@ use super::normalise::{Node, normalise};
 use super::observe::Observed;
 use super::said::as_said;
 
-/// What is pinned, with the versions that it counts as among those that `asked` and its history have; and a phrase where nothing tells
+/// What is pinned, with the versions that it counts as among those that `asked` and its history have; and a phrase if nothing tells
 /// which of several it is: the oldest.
 pub(crate) fn with_version(observed: &Observed, asked: &LockedMap, node: Node) -> (MapDef, Option<String>) {
     // Flags that daemons set are no part of what a map is.
@@ -38,7 +38,7 @@ pub(crate) fn with_version(observed: &Observed, asked: &LockedMap, node: Node) -
     let note = (!is_one).then(|| {
         let version =
             said_version(of).map_or_else(|| "no version".to_owned(), |(_, version)| format!("version {version}"));
-        format!("nothing tells the version of its meaning, so that it counts as the oldest: {version}")
+        format!("nothing tells the version of its meaning, so it counts as the oldest: {version}")
     });
     (oldest.clone(), note)
 }

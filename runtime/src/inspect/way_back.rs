@@ -13,7 +13,7 @@ use crate::generation::names::pin_name;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WayBack {
-    /// The number of the generation; `None` where nothing tells one, as where another loader made it.
+    /// The number of the generation; `None` if nothing tells one, as where another loader made it.
     pub generation: Option<u64>,
     /// Maps that have another layout there, or are in one of the two only: by the names of their pins.
     pub maps: Vec<MapBack>,
@@ -25,12 +25,12 @@ pub struct WayBack {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MapBack {
-    /// The name of its pin, of the live one where it is in both.
+    /// The name of its pin, of the live one if it is in both.
     pub map: String,
-    /// Digest of what it is before the roll-back; `None` where there is no such map.
+    /// Digest of what it is before the roll-back; `None` if there is no such map.
     #[serde(serialize_with = "digest")]
     pub from: Option<Digest>,
-    /// Digest of what it is after it; `None` where there is no such map.
+    /// Digest of what it is after it; `None` if there is no such map.
     #[serde(serialize_with = "digest")]
     pub to: Option<Digest>,
 }
@@ -70,7 +70,7 @@ impl WayBack {
         back
     }
 
-    /// True where every map has the layout there that it has now: a roll-back changes the programs at the most.
+    /// True if every map has the layout there that it has now: a roll-back changes the programs at the most.
     #[must_use]
     pub fn is_same_layout(&self) -> bool {
         self.maps.is_empty() && self.unknown.is_empty()
@@ -82,7 +82,7 @@ pub(crate) fn generation_number(generation: &Inventory) -> Option<u64> {
     generation.meta.as_ref().map(|meta| meta.generation)
 }
 
-/// The maps that belong to a generation; all of them, where it does not say.
+/// The maps that belong to a generation; all of them, if it does not say.
 fn own(generation: &Inventory) -> impl Iterator<Item = &Observed> {
     let is_own =
         |pin: &str| generation.meta.as_ref().is_none_or(|meta| meta.maps.keys().any(|map| pin_name(map) == pin));
@@ -91,13 +91,13 @@ fn own(generation: &Inventory) -> impl Iterator<Item = &Observed> {
     maps.filter(move |map| names.contains(&map.pin.as_str()) && is_own(&map.pin))
 }
 
-/// True where the kept map is that live one's: by name, by a name that either had before, or since it is the very same.
+/// True if the kept map is that live one's: by name, by a name that either had before, or since it is the very same.
 fn is_same_map((live, map): (&Inventory, &Observed), kept: &Observed) -> bool {
     let older = live.meta.as_ref().and_then(|meta| meta.renamed.get(&map.pin));
     kept.id == map.id || kept.pin == map.pin || older.is_some_and(|older| older.contains(&kept.pin))
 }
 
-/// True where nothing tells the layout of a map that has one.
+/// True if nothing tells the layout of a map that has one.
 pub(crate) fn lacks_layout(map: &Observed) -> bool {
     map.source == Source::Attributes && (map.def.key_has_layout() || map.def.value_has_layout())
 }
@@ -116,7 +116,7 @@ impl fmt::Display for WayBack {
             (Some(_), None) => format!("without `{map}`"),
             (None, _) => format!("with `{map}`"),
         });
-        let unknown = self.unknown.iter().map(|map| format!("`{map}`, whose layout nothing tells"));
+        let unknown = self.unknown.iter().map(|map| format!("`{map}`, whose layout is unknown"));
         let parts: Vec<_> = changes.chain(unknown).collect();
         write!(f, ": {}", parts.join(", "))
     }

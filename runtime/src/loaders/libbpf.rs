@@ -14,7 +14,7 @@ impl Staged {
     /// object by `open_object_mut()`.
     ///
     /// # Errors
-    /// Where libbpf refuses a map.
+    /// If libbpf refuses a map.
     pub fn libbpf(&self, object: &mut OpenObject) -> Result<(), Error> {
         for mut map in object.maps_mut() {
             let name = map.name().to_string_lossy().into_owned();

@@ -21,7 +21,7 @@ pub(super) struct Back {
     pub(super) entries: Return,
 }
 
-/// The way back; a phrase where the newer lock knows the map and no way leads back; `None` where it does not know it.
+/// The way back; a phrase where the newer lock knows the map and no way leads back; `None` if it does not know it.
 pub(super) fn find(inputs: &Inputs<'_>, live: &Observed, to: Digest) -> Option<Result<Back, String>> {
     let newer = inputs.newer.map(&live.pin)?;
     let digest = newer.def.digest();

@@ -1,4 +1,4 @@
-//! How many entries a map has room for, where the lock leaves that to the daemon.
+//! How many entries a map has room for, if the lock leaves that to the daemon.
 
 use maplock_layout::lock::LockedMap;
 use maplock_layout::map_type::{Behaviour, Capacity};
@@ -21,7 +21,9 @@ pub(super) fn of_pinned(asked: &MapDef, pinned: &MapDef) -> Option<u32> {
 
 /// That nobody has said it, and who can.
 pub(super) fn untold(map: &str) -> String {
-    format!("maps.lock says no capacity: the daemon chooses it: `Policy::max_entries`, `--max-entries {map}=N`")
+    format!(
+        "maps.lock says no capacity, because the daemon chooses it: set `Policy::max_entries`, or plan with `--max-entries {map}=N`"
+    )
 }
 
 /// Refuses to make a map of which nobody has said how many entries it is to have room for: the kernel would not make it. Where the
@@ -37,7 +39,7 @@ pub(super) fn told(inputs: &Inputs<'_>, is_told: bool, decision: Decision) -> De
     if is_told || *disposition == Disposition::Refuse {
         return decision;
     }
-    let why = format!("{}; max_entries stays at {}: nobody says another", decision.why, def.max_entries);
+    let why = format!("{}; max_entries stays at {}: nobody gives another", decision.why, def.max_entries);
     Decision { why, ..decision }
 }
 

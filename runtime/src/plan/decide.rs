@@ -103,7 +103,7 @@ pub(super) fn map(inputs: &Inputs<'_>, found: &Found<'_>, locked: &LockedMap) ->
     MapPlan { removed: removed.map(|(_, map)| map.id), ..plan }
 }
 
-/// A map that the spec has, where one is live.
+/// A map that the spec has, if one is live.
 fn replace(
     inputs: &Inputs<'_>,
     (live, kept, rival): (&Observed, Option<&Observed>, Option<&Observed>),
@@ -349,7 +349,7 @@ fn by_policy(
             let against = findings.iter().find(|finding| finding.rule.effect.rules_out_reuse);
             match against {
                 Some(finding) => {
-                    let why = format!("{problem}; policy `reuse` can't be: {}", finding.message());
+                    let why = format!("{problem}; policy `reuse` is not possible: {}", finding.message());
                     Decision { disposition: Disposition::Refuse, why, def, by }
                 }
                 None => {
@@ -446,7 +446,7 @@ fn as_the_type_allows(known: &Recognised, asked_digest: Digest, policy: &Policy,
     }
 }
 
-/// True where entries may be dropped while others are copied into a full LRU: each CPU takes up to 128 free entries for itself.
+/// True if entries may be dropped while others are copied into a full LRU: each CPU takes up to 128 free entries for itself.
 fn may_drop(inputs: &Inputs<'_>, live: &Observed, old: &MapDef, new: &MapDef) -> bool {
     let entries = live.entries.unwrap_or(old.max_entries.into());
     room(new, inputs.node.cpus).is_some_and(|room| entries > room)
@@ -489,7 +489,7 @@ fn not_converted(policy: &Policy, why: String, decision: Decision) -> Decision {
     }
 }
 
-/// True where entries whose keys become one are put together, so that there are fewer.
+/// True if entries whose keys become one are put together, so that there are fewer.
 fn puts_together(conversion: &Conversion) -> bool {
     let is_derived = |leg: &Leg| matches!(leg, Leg::Derived(_));
     let may_meet = matches!(conversion.collide(), Some(Collide::Sum | Collide::KeepOne));

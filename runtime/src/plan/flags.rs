@@ -14,7 +14,7 @@ const SETTABLE: u32 = FLAGS_OF_MEMORY & !BPF_F_NUMA_NODE;
 /// The flags that a map gets which is made, beside those of the lock: the policy's, else those of the pinned one.
 ///
 /// # Errors
-/// Where the policy says what is not the daemon's to say: a phrase.
+/// If the policy says what is not the daemon's to say: a phrase.
 pub(super) fn chosen(locked: &LockedMap, policy: &Policy, pinned: Option<&Observed>) -> Result<u32, String> {
     match (policy.map_flags, locked.runtime_flags) {
         (None, false) => Ok(0),

@@ -6,7 +6,7 @@ use super::types::{Action, MapPlan, Since};
 use crate::transfer::Found;
 
 impl Action {
-    /// True where a map of the kept generation is returned to.
+    /// True if a map of the kept generation is returned to.
     #[must_use]
     pub fn returns_to_kept(&self) -> bool {
         matches!(self, Self::TakeBack { .. } | Self::CarryBack { .. })
@@ -25,7 +25,7 @@ impl Action {
 }
 
 impl MapPlan {
-    /// What entries that go back lose, a phrase each; `None` where none go back.
+    /// What entries that go back lose, a phrase each; `None` if none go back.
     pub(super) fn goes_back_words(&self) -> Option<Vec<String>> {
         let map = &self.map;
         let (found, keys, values) = match &self.action {
@@ -50,7 +50,7 @@ impl MapPlan {
             let least = if found.is_all { "" } else { "at least " };
             (count > 0).then(|| format!("{least}{count} of {} entries of `{map}` {what}", found.entries))
         };
-        let unfit = "do not fit the older layout, so that the upgrade will end in an error";
+        let unfit = "do not fit the older layout, so the upgrade will end in an error";
         let mut words: Vec<_> =
             [of(found.unfit, unfit), of(found.keys, &keys), of(found.values, values)].into_iter().flatten().collect();
         if words.is_empty() {

@@ -15,9 +15,9 @@ use crate::plan::policy::OnMismatch;
 struct Going<'a> {
     name: &'a str,
     live: &'a Observed,
-    /// True where nothing says that it is the daemon's.
+    /// True if nothing says that it is the daemon's.
     pin_stays: bool,
-    /// True where the map goes on under another name.
+    /// True if the map goes on under another name.
     is_elsewhere: bool,
 }
 
@@ -68,7 +68,7 @@ fn as_it_is(live: &Observed) -> Live {
 }
 
 impl Going<'_> {
-    /// As the lock says of a map that is gone. `None` where it speaks of another one, and nothing says that this is the daemon's.
+    /// As the lock says of a map that is gone. `None` if it speaks of another one, and nothing says that this is the daemon's.
     fn by_tombstone(
         &self,
         inputs: &Inputs<'_>,

@@ -25,7 +25,7 @@ pub enum Doubt {
     UserMayDelete,
     /// What the map holds are objects of the kernel, and user space may put another in the place of one that was copied.
     UserMayReplace,
-    /// The map drops entries by itself where it is this full.
+    /// The map drops entries by itself if it is this full.
     Evicts,
     /// Keys that differ in padding alone have one place in the new map.
     KeysMeet,
@@ -54,7 +54,7 @@ impl Doubt {
     }
 }
 
-/// What old programs write until the switch and what is lost where new programs write the same entry before it is settled.
+/// What old programs write until the switch and what is lost if new programs write the same entry before it is settled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Overwritten {
@@ -62,7 +62,7 @@ pub struct Overwritten {
     pub adds: BTreeSet<String>,
     /// Members that they set.
     pub sets: BTreeSet<String>,
-    /// True where nothing says what all programs do with the map.
+    /// True if nothing says what all programs do with the map.
     pub is_unknown: bool,
 }
 
@@ -70,18 +70,18 @@ pub struct Overwritten {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hazard {
-    /// Why entries that are deleted meanwhile may come back, or keep a wrong count. None where none are.
+    /// Why entries that are deleted meanwhile may come back, or keep a wrong count. None if none are.
     pub doubts: BTreeSet<Doubt>,
-    /// What may be overwritten; `None` where nothing is.
+    /// What may be overwritten; `None` if nothing is.
     pub overwritten: Option<Overwritten>,
     /// Of maps that drop entries by themselves: how many entries both have room for without that.
     pub(crate) room: Option<u64>,
-    /// True where keys that differ in padding alone become one.
+    /// True if keys that differ in padding alone become one.
     pub(crate) loses_padding: bool,
 }
 
 impl Hazard {
-    /// True where nothing may go wrong.
+    /// True if nothing may go wrong.
     #[must_use]
     pub fn is_none(&self) -> bool {
         self.doubts.is_empty() && self.overwritten.is_none()
@@ -156,7 +156,7 @@ pub(super) fn room(def: &MapDef, cpus: u32) -> Option<u64> {
     def.map_type.evicts().then_some(room)
 }
 
-/// Where new programs write any of an entry that is not added up, all of that is theirs.
+/// If new programs write any of an entry that is not added up, all of that is theirs.
 fn overwritten(old: Side<'_>, new: Side<'_>) -> Option<Overwritten> {
     let (from, to) = (writes(old)?, writes(new)?);
     // What is scaled or converted by code on its way is added up under its name.
@@ -164,7 +164,7 @@ fn overwritten(old: Side<'_>, new: Side<'_>) -> Option<Overwritten> {
     Some(Overwritten { adds, sets: from.sets, is_unknown: from.is_unknown || to.is_unknown })
 }
 
-/// What programs write of entries beside what is added up; `None` where that is nothing.
+/// What programs write of entries beside what is added up; `None` if that is nothing.
 fn writes(side: Side<'_>) -> Option<Overwritten> {
     let Side { def, sums, programs } = side;
     if !has_more(def, sums) {
@@ -181,7 +181,7 @@ fn writes(side: Side<'_>) -> Option<Overwritten> {
     (is_unknown || makes || !adds.is_empty() || !sets.is_empty()).then_some(Overwritten { adds, sets, is_unknown })
 }
 
-/// True where the value has more than what is added up, and padding.
+/// True if the value has more than what is added up, and padding.
 fn has_more(def: &MapDef, sums: &[Sum]) -> bool {
     let is_summed = |start: u64, end: u64| {
         let within = sums.iter().filter(|sum| start <= sum.offset.into() && u64::from(sum.offset + sum.width) <= end);
@@ -198,7 +198,7 @@ fn has_more(def: &MapDef, sums: &[Sum]) -> bool {
     }
 }
 
-/// True where all of a member is added up.
+/// True if all of a member is added up.
 fn is_summed(value: Option<&Layout>, path: &str, sums: &[Sum]) -> bool {
     let places = value.and_then(|value| sum_places(value, path).ok());
     places.is_some_and(|places| {

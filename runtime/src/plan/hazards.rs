@@ -11,7 +11,7 @@ use super::types::{Action, MapPlan, Since};
 const MOST_NAMES: usize = 4;
 
 impl MapPlan {
-    /// True where it is certain before that nothing goes wrong with its entries as they are carried over, and that each is.
+    /// True if it is certain before that nothing goes wrong with its entries as they are carried over, and that each is.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         let is_uncounted = match &self.action {
@@ -75,7 +75,7 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
     if !settling.is_empty() {
         let maps = list(settling.into_iter());
         words.push(format!(
-            "what programs write to {maps} at the very moment of settling may be lost: on this kernel, that is no single step"
+            "what programs write to {maps} at the very moment of settling may be lost: this kernel can't settle in one step"
         ));
     }
     if !unknown.is_empty() {

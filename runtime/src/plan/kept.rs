@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct KeptNow {
-    /// Its number; `None` where nothing tells one.
+    /// Its number; `None` if nothing tells one.
     pub generation: Option<u64>,
     /// A roll-back left it: it is newer than the live one.
     pub is_newer: bool,
@@ -25,7 +25,7 @@ pub struct KeptThen {
 }
 
 impl KeptThen {
-    /// What becomes of those that are kept `now` where so many are kept, the one that is replaced included; all stay where nothing changes.
+    /// What becomes of those that are kept `now` if so many are kept, the one that is replaced included; all stay if nothing changes.
     pub(super) fn of(now: &[KeptNow], keep: usize, leaves_kept: bool) -> Self {
         let (mut stay, mut go) = (Vec::new(), Vec::new());
         for kept in now {

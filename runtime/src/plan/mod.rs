@@ -73,7 +73,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     Plan { dir, maps, commit, leaves_kept, unpinned, way_back: None, kept: Vec::new(), looked: None }
 }
 
-/// True where the live generation says that it asked for the very same maps. What loaders fill is made anew at each start.
+/// True if the live generation says that it asked for the very same maps. What loaders fill is made anew at each start.
 fn changes_nothing(inputs: &Inputs<'_>, maps: &[MapPlan]) -> bool {
     let Some(meta) = inputs.meta else { return false };
     let is_same = |map: &MapPlan| {

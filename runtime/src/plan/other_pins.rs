@@ -24,7 +24,7 @@ pub(super) fn tell(inputs: &Inputs<'_>, maps: &mut [MapPlan]) {
     }
 }
 
-/// True where another map comes in the place of the live one, or none.
+/// True if another map comes in the place of the live one, or none.
 fn is_left(action: &Action) -> bool {
     match action {
         Action::Grow { .. }
@@ -70,7 +70,7 @@ impl Plan {
         self.looked = Some(looked);
     }
 
-    /// Where was looked for others who have a map that is left behind, where somebody was found or something was left out: a sentence.
+    /// Where was looked for others who have a map that is left behind, if somebody was found or something was left out: a sentence.
     /// That nobody was found is no proof that there is nobody.
     #[must_use]
     pub fn looked_words(&self) -> Option<String> {

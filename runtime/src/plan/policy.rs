@@ -1,4 +1,4 @@
-//! What a daemon wants done where the lock's history has no answer.
+//! What a daemon wants done if the lock's history has no answer.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ pub enum OnMismatch {
     Refuse,
     /// An empty map takes its place.
     Swap,
-    /// The pinned map is used as it is. Taken only where the kernel's sizes, type and flags are the spec's.
+    /// The pinned map is used as it is. Taken only if the kernel's sizes, type and flags are the spec's.
     Reuse,
 }
 
-/// What to do where somebody removed the pin of a map that the live generation lists.
+/// What to do if somebody removed the pin of a map that the live generation lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnMissing {
@@ -28,21 +28,21 @@ pub enum OnMissing {
     Create,
 }
 
-/// What to do with one map where the lock's history has no answer.
+/// What to do with one map if the lock's history has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// A pin of another layout, and no epoch leads from it.
     pub unknown: OnMismatch,
-    /// A pin whose layout nothing tells: no BTF, and no `maplock_meta` that speaks of it.
+    /// A pin whose layout is unknown: no BTF, and no `maplock_meta` that speaks of it.
     pub unverifiable: OnMismatch,
     /// A pin of the same layout that holds more entries than the spec asks for, as after a downgrade. By default it is used as it
-    /// is; `Refuse` returns to the kept map where that is of the size and the entries fit.
+    /// is; `Refuse` returns to the kept map if that is of the size and the entries fit.
     pub larger: OnMismatch,
     /// A map of the live generation whose pin somebody removed.
     pub missing: OnMissing,
     /// A capacity chosen at run time, in place of the spec's `max_entries`.
     pub max_entries: Option<u32>,
-    /// Flags (`BPF_F_NO_PREALLOC`, `BPF_F_ZERO_SEED`) for a map that is made, where the lock says `runtime-flags`. A
+    /// Flags (`BPF_F_NO_PREALLOC`, `BPF_F_ZERO_SEED`) for a map that is made, if the lock says `runtime-flags`. A
     /// pinned map with others is used as it is. Without a policy, a map that takes the place of a pinned one has its flags.
     pub map_flags: Option<u32>,
     /// Members of the value whose old and new counts are added up when entries are carried over: paths such as

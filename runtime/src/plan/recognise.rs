@@ -14,11 +14,11 @@ pub(super) struct Recognised {
     /// In the words of the definition that it is, of those that the lock knows; else in those of today's.
     pub(super) old: MapDef,
     pub(super) digest: Digest,
-    /// True where it is one of those that the lock knows.
+    /// True if it is one of those that the lock knows.
     pub(super) is_known: bool,
-    /// True where it is today's, but for the capacity.
+    /// True if it is today's, but for the capacity.
     pub(super) is_asked: bool,
-    /// Which version of its meaning it counts as, where nothing tells: a phrase.
+    /// Which version of its meaning it counts as, if nothing tells: a phrase.
     pub(super) note: Option<String>,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn is_exactly(inputs: &Inputs<'_>, kept: &Observed, asked: &LockedMap
         && (same_but_for_capacity(&words, &asked.def) || words.digest() == asked.def.digest())
 }
 
-/// True where today's definition says types for what the pinned map says bytes, in keys or values that are data.
+/// True if today's definition says types for what the pinned map says bytes, in keys or values that are data.
 pub(crate) fn lacks_layout(old: &MapDef, new: &MapDef) -> bool {
     let lacks = |old: &Option<std::sync::Arc<Layout>>, new: &Option<std::sync::Arc<Layout>>, has: bool| {
         has && old.is_none() && new.is_some()

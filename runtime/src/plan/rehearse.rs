@@ -31,7 +31,7 @@ pub struct Rehearsed {
     pub new: MapDef,
     /// Into the map that is kept, as an older release does.
     pub is_return: bool,
-    /// True where each is converted, and not copied as it is.
+    /// True if each is converted, and not copied as it is.
     pub is_converted: bool,
     /// Entries that were read.
     pub entries: u64,
@@ -43,7 +43,7 @@ pub struct Rehearsed {
     pub truncated: u64,
     /// Those that get the key of another.
     pub collided: u64,
-    /// What becomes of those; `None` where no two can have one key.
+    /// What becomes of those; `None` if no two can have one key.
     pub collide: Option<Collide>,
     /// How many entries there is no room for.
     pub no_room: u64,
@@ -112,7 +112,7 @@ pub struct Example {
     pub old: Entry,
     /// What it becomes; or why it can't be converted, as a phrase.
     pub becomes: Result<Vec<Entry>, String>,
-    /// What comes back of it, where that differs.
+    /// What comes back of it, if that differs.
     pub back: Option<Entry>,
     /// The key of the other entry, of two that get one.
     pub other: Option<Vec<u8>>,
@@ -141,7 +141,7 @@ impl Rehearsed {
         }
     }
 
-    /// True where the upgrade would end here, and leave all as it is.
+    /// True if the upgrade would end here, and change nothing.
     #[must_use]
     pub fn fails(&self) -> bool {
         let may_meet = matches!(self.collide, Some(Collide::Sum | Collide::KeepOne));
@@ -187,11 +187,11 @@ impl Rehearsed {
     }
 }
 
-/// Rehearses what is planned for a map, with up to `most` examples of each kind; `None` where no entry is carried over. `dir` is the
+/// Rehearses what is planned for a map, with up to `most` examples of each kind; `None` if no entry is carried over. `dir` is the
 /// directory of the live generation.
 ///
 /// # Errors
-/// Where the map can't be read.
+/// If the map can't be read.
 pub fn rehearse(
     plan: &MapPlan,
     dir: &Path,
@@ -260,7 +260,7 @@ pub fn rehearse(
 
 struct Trying {
     into: Rehearsed,
-    /// How an entry becomes another; `None` where it stays as it is.
+    /// How an entry becomes another; `None` if it stays as it is.
     there: Option<Way>,
     back: Option<Way>,
     /// The same way, refusing what it saturates, and what it truncates.

@@ -10,7 +10,7 @@ use maplock_layout::{Composite, Layout, MapDef, Shape};
 /// `==` of layouts is not for what others wrote.
 type Seen = HashSet<(*const Composite, *const Composite)>;
 
-/// True where nothing at all differs but the capacity of the map itself, origin and tags.
+/// True if nothing at all differs but the capacity of the map itself, origin and tags.
 pub(crate) fn same_but_for_capacity(one: &MapDef, other: &MapDef) -> bool {
     same(one, other, &mut Seen::new())
 }

@@ -23,13 +23,13 @@ pub struct Sample {
     pub becomes: Result<Vec<Entry>, String>,
 }
 
-/// Up to `most` entries of a map that is to be converted, each with what it becomes. None where nothing is converted, or entries have
+/// Up to `most` entries of a map that is to be converted, each with what it becomes. None if nothing is converted, or entries have
 /// no keys.
 ///
 /// `dir` is the directory of the live generation.
 ///
 /// # Errors
-/// Where the map can't be read, or its conversion is code that is not among `migrations`.
+/// If the map can't be read, or its conversion is code that is not among `migrations`.
 pub fn sample(plan: &MapPlan, dir: &Path, migrations: &Migrations, most: usize) -> Result<Vec<Sample>, Error> {
     let Action::Convert { conversion, live, .. } = &plan.action else { return Ok(Vec::new()) };
     let pin = &live.pin;

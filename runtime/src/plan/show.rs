@@ -22,13 +22,13 @@ impl fmt::Display for Plan {
 }
 
 impl MapPlan {
-    /// Its name: `old -> new` where it was renamed.
+    /// Its name: `old -> new` if it was renamed.
     #[must_use]
     pub fn name_text(&self) -> String {
         self.was.as_ref().map_or_else(|| self.map.clone(), |was| format!("{was} -> {}", self.map))
     }
 
-    /// `12/64`: entries and capacity of the live map; `-` where there is none, `?` where the number is not known.
+    /// `12/64`: entries and capacity of the live map; `-` if there is none, `?` if the number is not known.
     #[must_use]
     pub fn entries_text(&self) -> String {
         match (self.entries(), self.action.live().map(|live| live.def.max_entries)) {
@@ -121,7 +121,7 @@ impl Plan {
         parts.join(" · ")
     }
 
-    /// What becomes of the kept generations where so many are kept ([`Options::keep`](crate::Options::keep)), the one that is replaced included.
+    /// What becomes of the kept generations if so many are kept ([`Options::keep`](crate::Options::keep)), the one that is replaced included.
     #[must_use]
     pub fn kept_then(&self, keep: usize) -> KeptThen {
         KeptThen::of(&self.kept, keep, self.leaves_kept)
@@ -131,16 +131,16 @@ impl Plan {
         self.maps.iter().filter(|map| wanted(map)).map(|map| map.map.clone()).collect()
     }
 
-    /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true where the upgrade does not start), `leaves_kept`, `estimate_ms`,
+    /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true if the upgrade does not start), `leaves_kept`, `estimate_ms`,
     /// `way_back` (what a roll-back leads to after it, or null: an object of `generation`, a number or null, `maps`, a list of `map`, `from`, `to`
     /// of those that have another layout then or are not in both, and `unknown`, names of maps of which nothing tells),
-    /// `kept` (what is kept now, the newest first: objects of `generation`, a number or null, and `is_newer`, true where a roll-back left it),
-    /// `unpinned` (null; where no map of the release is pinned there: `exists`, `names`, `has_kept` and `near`, a list of `dir`, `leads_to`,
-    /// `place`, `maps` and `alike`), `looked` (null; where a map is left behind, where was looked for others who have it: `mount`, numbers of
+    /// `kept` (what is kept now, the newest first: objects of `generation`, a number or null, and `is_newer`, true if a roll-back left it),
+    /// `unpinned` (null; if no map of the release is pinned there: `exists`, `names`, `has_kept` and `near`, a list of `dir`, `leads_to`,
+    /// `place`, `maps` and `alike`), `looked` (null; if a map is left behind, where was looked for others who have it: `mount`, numbers of
     /// `directories`, `programs` and `maps`, and `left_out`, phrases), `types_unknown` (how many of the pinned maps are known by their sizes alone, in whole or in part),
     /// and `maps`: a list of objects, by name, with
     ///
-    /// - `map`, `was` (the name of its pin so far, where it was renamed, or null), `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
+    /// - `map`, `was` (the name of its pin so far, if it was renamed, or null), `disposition` (`create`, `reuse`, `grow`, `migrate`, `swap`, `refuse`, `drop`), `why`;
     /// - `from`, `to`: digests of what is pinned and of what will be, or null;
     /// - `id`, `pin`: of the map that the state comes from, or null; `from_kept`, `carried_back`, `loses_entries`,
     ///   `may_drop_entries`;
@@ -148,11 +148,11 @@ impl Plan {
     ///   where code of the daemon decides;
     /// - `types_unknown`: what of the pinned map is known by its size alone: null, `all`, `key`, `value`, or `inner`;
     /// - `pin_removed`: the number of the map whose pin somebody removed, or null; `other_pins`: other pins of the map that is left
-    ///   behind, by name, and by path where they are in another directory;
+    ///   behind, by name, and by path if they are in another directory;
     /// - `goes_back`: of a map whose entries go back to an older layout, what was found in them, or null: `entries` that were looked at, and how many
-    ///   of them lose what tells their `keys` apart, or something of their `values`, or are `unfit`; `is_all`: true where none was left out;
-    /// - `entries` (null where not known), `old_max_entries`, `max_entries`;
-    /// - `exact`: false where it is not certain that nothing goes wrong with entries that are carried over: `doubts`, phrases, say why
+    ///   of them lose what tells their `keys` apart, or something of their `values`, or are `unfit`; `is_all`: true if none was left out;
+    /// - `entries` (null if not known), `old_max_entries`, `max_entries`;
+    /// - `exact`: false if it is not certain that nothing goes wrong with entries that are carried over: `doubts`, phrases, say why
     ///   entries that are deleted meanwhile may come back or keep a wrong count, and `overwritten` what old programs write until the switch
     ///   that new ones may write over (`adds` and `sets`, members, and `unknown`), or null;
     /// - `sums`: a list of `{"offset": bytes, "width": bytes}`; `snapshot_bytes`, `estimate_ms`;

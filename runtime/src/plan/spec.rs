@@ -30,7 +30,7 @@ impl Spec {
     /// Reads the text that `build.rs` generated as `SPEC`, or a `maps.lock`.
     ///
     /// # Errors
-    /// Where it is neither.
+    /// If it is neither.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
         Lock::parse_embedded(text).map(Self::from).map_err(SpecError)
     }

@@ -8,7 +8,7 @@ use crate::transfer::Sum;
 /// The places of `paths` in a value, sorted.
 ///
 /// # Errors
-/// Where a path names nothing, or nothing that can be added up: a phrase that names the member, its type and why.
+/// If a path names nothing, or nothing that can be added up: a phrase that names the member, its type and why.
 pub(super) fn resolve<'a>(
     value: Option<&Layout>,
     paths: impl IntoIterator<Item = &'a String>,

@@ -30,16 +30,16 @@ pub struct Plan {
     pub maps: Vec<MapPlan>,
     /// How the pins of the new generation come into the place of the old.
     pub commit: CommitBy,
-    /// True where nothing changes, as the same release starts again, but for tables that its loader fills anew: the generation that is
-    /// kept stays the kept one, and a roll-back leads past this one to what was there before. False where none is kept.
+    /// True if nothing changes, as the same release starts again, but for tables that its loader fills anew: the generation that is
+    /// kept stays the kept one, and a roll-back leads past this one to what was there before. False if none is kept.
     pub leaves_kept: bool,
-    /// What a roll-back leads to after it; `None` where nothing is kept then, or it does not start.
+    /// What a roll-back leads to after it; `None` if nothing is kept then, or it does not start.
     pub way_back: Option<WayBack>,
     /// The generations that are kept now, the newest first ([`Self::kept_then`]).
     pub kept: Vec<KeptNow>,
-    /// Where no map of the release is pinned there: what is there instead.
+    /// If no map of the release is pinned there: what is there instead.
     pub unpinned: Option<Unpinned>,
-    /// Where was looked for others who have a map that is left behind; `None` where none is, and as an upgrade begins, which does not wait
+    /// Where was looked for others who have a map that is left behind; `None` if none is, and as an upgrade begins, which does not wait
     /// for that.
     pub looked: Option<Looked>,
 }
@@ -50,7 +50,7 @@ pub struct Plan {
 pub struct MapPlan {
     /// Name of the map.
     pub map: String,
-    /// The name of its live pin, where that is another: it was renamed.
+    /// The name of its live pin, if that is another: it was renamed.
     pub was: Option<String>,
     /// What is done, with all that it takes.
     pub action: Action,
@@ -58,12 +58,12 @@ pub struct MapPlan {
     pub why: String,
     /// The findings that led there.
     pub findings: Vec<Finding>,
-    /// The kernel's number of the map whose pin somebody removed, where the live generation lists one of that name.
+    /// The kernel's number of the map whose pin somebody removed, if the live generation lists one of that name.
     pub removed: Option<u32>,
-    /// Other pins of the very map that is left behind, by name, and by path where they are in another directory: whoever opens it there
+    /// Other pins of the very map that is left behind, by name, and by path if they are in another directory: whoever opens it there
     /// goes on with the old entries.
     pub other_pins: Vec<String>,
-    /// The capability that this process lacks, where the map is refused for that alone.
+    /// The capability that this process lacks, if the map is refused for that alone.
     pub needs: Option<&'static str>,
     /// What may go wrong with entries that are carried over.
     pub hazard: Hazard,
@@ -83,7 +83,7 @@ pub enum Action {
     Create {
         /// What is made.
         new: Asked,
-        /// True where the live generation had such a map, and somebody removed its pin.
+        /// True if the live generation had such a map, and somebody removed its pin.
         loses_entries: bool,
     },
     /// The live map is used as it is.
@@ -132,7 +132,7 @@ pub enum Action {
         live: Live,
         /// The empty one.
         new: Asked,
-        /// True where entries that the live map holds are not there afterwards: it has some, and nobody fills the new one.
+        /// True if entries that the live map holds are not there afterwards: it has some, and nobody fills the new one.
         loses_entries: bool,
     },
     /// The map of the kept generation is taken up again.
@@ -155,7 +155,7 @@ pub enum Action {
     },
     /// The upgrade does not start: somebody must decide.
     Refuse {
-        /// The live map, where there is one.
+        /// The live map, if there is one.
         live: Option<Live>,
         /// What was asked for; `None` of a map that the new release does not have.
         new: Option<Asked>,
@@ -169,9 +169,9 @@ pub enum Action {
     GiveUp {
         /// The live map.
         live: Live,
-        /// True where it holds entries that nobody fills anew.
+        /// True if it holds entries that nobody fills anew.
         loses_entries: bool,
-        /// True where it stays pinned all the same, since nothing says that it is the daemon's.
+        /// True if it stays pinned all the same, since nothing says that it is the daemon's.
         pin_stays: bool,
     },
 }
@@ -188,7 +188,7 @@ pub struct Live {
     pub digest: Digest,
     /// Its definition, in the words of the one that it is, of those that the lock knows.
     pub def: MapDef,
-    /// How many entries it holds, where that is known.
+    /// How many entries it holds, if that is known.
     pub entries: Option<u64>,
 }
 
@@ -221,14 +221,14 @@ pub enum Since {
     ConvertedBack {
         /// The live map.
         live: Live,
-        /// What its entries hold, where somebody has looked.
+        /// What its entries hold, if somebody has looked.
         found: Option<Found>,
     },
     /// It stays behind in the live map.
     Left {
         /// The live map.
         live: Live,
-        /// True where that holds entries.
+        /// True if that holds entries.
         loses_entries: bool,
     },
 }
@@ -241,7 +241,7 @@ pub struct Return {
     pub(crate) again: Conversion,
     /// Members of the key by which newer entries are told apart, and older ones are not: those are put together.
     pub together: BTreeSet<String>,
-    /// What the entries hold, where somebody has looked.
+    /// What the entries hold, if somebody has looked.
     pub found: Option<Found>,
 }
 
@@ -251,11 +251,11 @@ pub struct Return {
 pub struct Carry {
     /// Members that are added up.
     pub sums: Vec<Sum>,
-    /// Bytes of memory for a snapshot of the old entries, and for its records in their order, where there are any: 0 where they have no keys, or are handles of kernel objects.
+    /// Bytes of memory for a snapshot of the old entries, and for its records in their order, if there are any: 0 if they have no keys, or are handles of kernel objects.
     pub snapshot: u64,
     /// An estimate of the time.
     pub estimate: Duration,
-    /// True where a full LRU may drop some entries on the way, or entries whose keys become one are put together.
+    /// True if a full LRU may drop some entries on the way, or entries whose keys become one are put together.
     pub may_drop_entries: bool,
 }
 
@@ -276,9 +276,9 @@ pub struct Inputs<'a> {
     pub meta: Option<&'a Meta>,
     /// The lock of the release that made it.
     pub newer: &'a PinnedLock,
-    /// What is to be done where the lock's history has no answer.
+    /// What is to be done if the lock's history has no answer.
     pub policies: &'a Policies,
-    /// The conversions by hand that the daemon has; `None` where somebody else plans, who has none and needs none.
+    /// The conversions by hand that the daemon has; `None` if somebody else plans, who has none and needs none.
     pub migrations: Option<&'a Migrations>,
     /// The machine.
     pub node: Node,
@@ -301,7 +301,7 @@ impl Action {
         }
     }
 
-    /// The live map, where there is one.
+    /// The live map, if there is one.
     #[must_use]
     pub fn live(&self) -> Option<&Live> {
         match self {
@@ -319,7 +319,7 @@ impl Action {
         }
     }
 
-    /// What the new release gets; `None` where it has no such map.
+    /// What the new release gets; `None` if it has no such map.
     #[must_use]
     pub fn new_map(&self) -> Option<&Asked> {
         match self {
@@ -364,7 +364,7 @@ impl Action {
         }
     }
 
-    /// True where entries that the live map holds are not there after the upgrade.
+    /// True if entries that the live map holds are not there after the upgrade.
     #[must_use]
     pub fn loses_entries(&self) -> bool {
         match self {
@@ -383,7 +383,7 @@ impl Action {
         }
     }
 
-    /// What entries lose of themselves though they are kept: where they are converted.
+    /// What entries lose of themselves though they are kept: if they are converted.
     #[must_use]
     pub fn loss(&self) -> Option<&Loss> {
         match self {
@@ -392,7 +392,7 @@ impl Action {
         }
     }
 
-    /// True where the way leads back to a layout that an older release had: into the kept map, or into a new one. What the newer release
+    /// True if the way leads back to a layout that an older release had: into the kept map, or into a new one. What the newer release
     /// has said of an entry in members that the older one lacks is not there then: who fills the map settles it before programs see it.
     #[must_use]
     pub fn leads_back(&self) -> bool {
@@ -418,7 +418,7 @@ impl MapPlan {
         self.was.clone()
     }
 
-    /// Entries at stake, where that is known: those of the live map.
+    /// Entries at stake, if that is known: those of the live map.
     #[must_use]
     pub fn entries(&self) -> Option<u64> {
         self.action.live().and_then(|live| live.entries)
@@ -445,7 +445,7 @@ impl Plan {
         pins.filter_map(|live| live.pin.file_name()?.to_str())
     }
 
-    /// The maps for which the upgrade does what must not be: `plan --deny swap,refuse`. A swap is denied also where the map is empty
+    /// The maps for which the upgrade does what must not be: `plan --deny swap,refuse`. A swap is denied also if the map is empty
     /// as yet, and so is a return to a kept map that leaves the live one's entries behind, and a map that goes with entries in it.
     /// Maps that are always made anew, such as tables of programs, are not denied as a swap.
     pub fn denied<'a>(&'a self, deny: &'a [Disposition]) -> impl Iterator<Item = &'a MapPlan> {
@@ -464,7 +464,7 @@ impl Plan {
         })
     }
 
-    /// How many of the pinned maps are known by their sizes alone: a phrase; `None` where types tell of each.
+    /// How many of the pinned maps are known by their sizes alone: a phrase; `None` if types tell of each.
     #[must_use]
     pub fn untold(&self) -> Option<String> {
         Untold::counted(self.maps.iter().filter(|map| map.action.live().is_some()).map(MapPlan::untold))
@@ -475,7 +475,7 @@ impl Plan {
         self.maps.iter().filter(|map| !map.hazard.is_none())
     }
 
-    /// True where the upgrade does not start.
+    /// True if the upgrade does not start.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.maps.iter().any(|map| matches!(map.action, Action::Refuse { .. }))

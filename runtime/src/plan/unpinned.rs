@@ -15,11 +15,11 @@ const MOST: usize = 4;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unpinned {
-    /// False where there is no such directory.
+    /// False if there is no such directory.
     pub exists: bool,
     /// Names that are in it.
     pub names: BTreeSet<String>,
-    /// True where a generation is kept for roll-back all the same.
+    /// True if a generation is kept for roll-back all the same.
     pub has_kept: bool,
     /// What looks like the release's pins, the likeliest first.
     pub near: Vec<Near>,
@@ -47,7 +47,7 @@ impl Unpinned {
             format!("nothing of this release is pinned at `{shown}`, which holds {}", list(self.names.iter()))
         };
         let so = match self.has_kept {
-            true => "the kept generation fits this release nowhere, and every map starts empty",
+            true => "no map of the kept generation fits this release, and every map starts empty",
             false => "this is a first installation",
         };
         std::iter::once(format!("{there}; {so}")).chain(self.near.iter().map(near)).collect()

@@ -30,7 +30,7 @@ pub struct Batch {
     pub values: Vec<u8>,
     /// How many entries the last batch has.
     pub count: usize,
-    /// True where the last batch reached the end of the map.
+    /// True if the last batch reached the end of the map.
     pub at_end: bool,
 }
 
@@ -104,7 +104,7 @@ impl Map {
         (done(&result, &attr, count), result.map(drop))
     }
 
-    /// Deletes entries; returns how many were deleted before the first that could not be, with its error: ENOENT where there is
+    /// Deletes entries; returns how many were deleted before the first that could not be, with its error: ENOENT if there is
     /// none of that key.
     #[doc(hidden)]
     pub fn delete_batch(&self, keys: &[u8], count: usize) -> (usize, io::Result<()>) {

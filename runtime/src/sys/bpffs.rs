@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFla
 use super::consts::BPF_FS_MAGIC;
 pub use super::named::{Dir, Named, Pin, Rule, lstat};
 
-/// True where a directory is on a bpffs.
+/// True if a directory is on a bpffs.
 ///
 /// # Errors
 /// As statfs(2).
@@ -28,7 +28,7 @@ pub fn file_system(of: impl AsFd) -> io::Result<u64> {
     Ok(rustix::fs::fstatfs(of)?.f_type as u64 & 0xffff_ffff)
 }
 
-/// True where `dir` is a directory on which something is mounted: its root can't be renamed or exchanged (EBUSY).
+/// True if `dir` is a directory on which something is mounted: its root can't be renamed or exchanged (EBUSY).
 ///
 /// # Errors
 /// As stat(2).
@@ -45,7 +45,7 @@ pub fn is_mount_root(dir: &Dir) -> io::Result<bool> {
     Ok(here.st_dev != above.st_dev || here.st_ino == above.st_ino)
 }
 
-/// The names in a directory, sorted. `None` where there is no such directory.
+/// The names in a directory, sorted. `None` if there is no such directory.
 ///
 /// # Errors
 /// As open(2) and readdir(3).
@@ -53,10 +53,10 @@ pub fn names(dir: &Path) -> io::Result<Option<Vec<String>>> {
     Dir::at(dir).names()
 }
 
-/// Makes a directory; false where there is something already.
+/// Makes a directory; false if there is something already.
 ///
 /// # Errors
-/// As mkdir(2); EPERM where the name holds a dot.
+/// As mkdir(2); EPERM if the name holds a dot.
 pub fn make_dir(at: &(impl Named + ?Sized)) -> io::Result<bool> {
     match rustix::fs::mkdirat(&*at.up()?, at.name()?, Mode::from_raw_mode(0o700)) {
         Ok(()) => Ok(true),
@@ -73,7 +73,7 @@ pub fn hard_link(from: &(impl Named + ?Sized), to: &(impl Named + ?Sized)) -> io
     Ok(rustix::fs::linkat(&*from.up()?, from.name()?, &*to.up()?, to.name()?, AtFlags::empty())?)
 }
 
-/// Puts the pin or directory `from` in the place of `to` atomically; what was there is gone. Where both are names of one pin,
+/// Puts the pin or directory `from` in the place of `to` atomically; what was there is gone. If both are names of one pin,
 /// nothing happens and both stay.
 ///
 /// # Errors
@@ -85,7 +85,7 @@ pub fn rename(from: &(impl Named + ?Sized), to: &(impl Named + ?Sized)) -> io::R
 /// As [`rename`], but never over something.
 ///
 /// # Errors
-/// EEXIST where `to` is there.
+/// EEXIST if `to` is there.
 pub fn rename_new(from: &(impl Named + ?Sized), to: &(impl Named + ?Sized)) -> io::Result<()> {
     rename_with(from, to, RenameFlags::NOREPLACE)
 }
@@ -102,7 +102,7 @@ fn rename_with(from: &(impl Named + ?Sized), to: &(impl Named + ?Sized), flags: 
     Ok(rustix::fs::renameat_with(&*from.up()?, from.name()?, &*to.up()?, to.name()?, flags)?)
 }
 
-/// Removes a pin or symbolic link; false where there is none.
+/// Removes a pin or symbolic link; false if there is none.
 ///
 /// # Errors
 /// As unlink(2).
@@ -110,7 +110,7 @@ pub fn unlink(at: &(impl Named + ?Sized)) -> io::Result<bool> {
     remove(at, AtFlags::empty())
 }
 
-/// Removes an empty directory; false where there is none.
+/// Removes an empty directory; false if there is none.
 ///
 /// # Errors
 /// As rmdir(2).
@@ -134,10 +134,10 @@ pub fn write_record(at: &(impl Named + ?Sized), text: &str) -> io::Result<()> {
     Ok(rustix::fs::symlinkat(text, &*at.up()?, at.name()?)?)
 }
 
-/// Reads a record. `None` where there is none.
+/// Reads a record. `None` if there is none.
 ///
 /// # Errors
-/// As readlink(2): EINVAL where the name is no symbolic link.
+/// As readlink(2): EINVAL if the name is no symbolic link.
 pub fn read_record(at: &(impl Named + ?Sized)) -> io::Result<Option<String>> {
     match at.up().and_then(|up| Ok(rustix::fs::readlinkat(&*up, at.name()?, Vec::new())?)) {
         Ok(target) => Ok(Some(target.to_string_lossy().into_owned())),
@@ -190,13 +190,13 @@ pub fn open_dir(path: &Path) -> io::Result<OwnedFd> {
 /// Opens a pin as a file: a descriptor of its inode, as a lock of it wants. Nothing is followed.
 ///
 /// # Errors
-/// As open(2): EIO where it is no map with BTF, ELOOP for a symbolic link.
+/// As open(2): EIO if it is no map with BTF, ELOOP for a symbolic link.
 pub fn open_pin(at: &(impl Named + ?Sized)) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(&*at.up()?, at.name()?, flags, Mode::empty())?)
 }
 
-/// Takes the lock of a directory or pin for as long as the descriptor is open; false where somebody else has it. The lock is the
+/// Takes the lock of a directory or pin for as long as the descriptor is open; false if somebody else has it. The lock is the
 /// inode's: after an exchange of two directories it is on the other one.
 ///
 /// # Errors

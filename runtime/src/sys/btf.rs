@@ -45,7 +45,7 @@ impl Btf {
     /// The BTF of that id.
     ///
     /// # Errors
-    /// ENOENT where there is none; EPERM without CAP_SYS_ADMIN.
+    /// ENOENT if there is none; EPERM without CAP_SYS_ADMIN.
     pub fn from_id(id: u32) -> io::Result<Self> {
         fd_by_id(Cmd::BtfGetFdById, id).map(Self)
     }

@@ -1,4 +1,4 @@
-//! Numbers of the kernel that no crate we use has names for, from include/uapi/linux/bpf.h where nothing else is said.
+//! Numbers of the kernel that no crate we use has names for, from include/uapi/linux/bpf.h if nothing else is said.
 
 pub use maplock_layout::map_type::BPF_F_NO_COMMON_LRU;
 
@@ -22,7 +22,7 @@ pub const BPF_F_VTYPE_BTF_OBJ_FD: u32 = 1 << 15;
 /// Map: created by a token.
 pub const BPF_F_TOKEN_FD: u32 = 1 << 16;
 
-/// Link: updated only where it runs the program that is named (EPERM).
+/// Link: updated only if it runs the program that is named (EPERM).
 pub const BPF_F_REPLACE: u32 = 1 << 2;
 /// `enum bpf_attach_type`: an iterator.
 pub const BPF_TRACE_ITER: u32 = 28;

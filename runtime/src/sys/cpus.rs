@@ -6,7 +6,7 @@ use std::io;
 /// How many CPUs the machine could have: so many values has an entry of a per-CPU map. Online ones may be fewer.
 ///
 /// # Errors
-/// Where `/sys/devices/system/cpu/possible` can't be read.
+/// If `/sys/devices/system/cpu/possible` can't be read.
 pub fn possible_cpus() -> io::Result<u32> {
     Ok(u32::try_from(possible_cpu_numbers()?.len()).unwrap_or(u32::MAX))
 }
@@ -15,7 +15,7 @@ pub fn possible_cpus() -> io::Result<u32> {
 /// order (`for_each_possible_cpu` in `bpf_percpu_hash_copy`).
 ///
 /// # Errors
-/// Where `/sys/devices/system/cpu/possible` can't be read.
+/// If `/sys/devices/system/cpu/possible` can't be read.
 pub fn possible_cpu_numbers() -> io::Result<&'static [u32]> {
     static CPUS: std::sync::OnceLock<Vec<u32>> = std::sync::OnceLock::new();
     if let Some(cpus) = CPUS.get() {
@@ -30,7 +30,7 @@ pub fn possible_cpu_numbers() -> io::Result<&'static [u32]> {
 /// The CPUs that run.
 ///
 /// # Errors
-/// Where `/sys/devices/system/cpu/online` can't be read.
+/// If `/sys/devices/system/cpu/online` can't be read.
 pub fn online_cpus() -> io::Result<BTreeSet<u32>> {
     let path = "/sys/devices/system/cpu/online";
     let text = std::fs::read_to_string(path)?;
@@ -56,7 +56,7 @@ fn cpu_list(text: &str) -> Option<BTreeSet<u32>> {
 /// Lets the calling thread run on one CPU only.
 ///
 /// # Errors
-/// EINVAL where that CPU does not run, or the thread's cpuset does not have it.
+/// EINVAL if that CPU does not run, or the thread's cpuset does not have it.
 pub fn run_on_cpu(cpu: u32) -> io::Result<()> {
     let mut cpus = rustix::thread::CpuSet::new();
     if cpu as usize >= rustix::thread::CpuSet::MAX_CPU {
@@ -78,7 +78,7 @@ impl Tour {
     /// Over all CPUs on which the thread may run.
     ///
     /// # Errors
-    /// Where the kernel does not tell them.
+    /// If the kernel does not tell them.
     pub fn new() -> io::Result<Self> {
         let before = rustix::thread::sched_getaffinity(None)?;
         let cpus = (0..rustix::thread::CpuSet::MAX_CPU).filter(|cpu| before.is_set(*cpu));

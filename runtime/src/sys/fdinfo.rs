@@ -19,12 +19,12 @@ pub struct FdInfo {
     pub memory: u64,
     /// The kernel's number for the map.
     pub id: u32,
-    /// True where system calls can't change it any more.
+    /// True if system calls can't change it any more.
     pub frozen: bool,
 }
 
 impl FdInfo {
-    /// Reads the text of the file. `None` where it is not that of a map.
+    /// Reads the text of the file. `None` if it is not that of a map.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let number = |name: &str| {

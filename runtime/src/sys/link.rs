@@ -63,11 +63,11 @@ pub enum LinkTarget {
         /// `BPF_FLOW_DISSECTOR` or `BPF_SK_LOOKUP`.
         attach_type: u32,
     },
-    /// A network device. Its index is 0 where the device is gone.
+    /// A network device. Its index is 0 if the device is gone.
     Device {
         /// Index of the interface.
         ifindex: u32,
-        /// `BPF_XDP`, `BPF_TCX_INGRESS` and their like; 0 where the kernel doesn't tell.
+        /// `BPF_XDP`, `BPF_TCX_INGRESS` and their like; 0 if the kernel doesn't tell.
         attach_type: u32,
     },
     /// Something else.
@@ -182,7 +182,7 @@ impl Link {
     /// The link of that id.
     ///
     /// # Errors
-    /// ENOENT where there is none; EPERM without CAP_SYS_ADMIN.
+    /// ENOENT if there is none; EPERM without CAP_SYS_ADMIN.
     pub fn from_id(id: u32) -> io::Result<Self> {
         fd_by_id(Cmd::LinkGetFdById, id).map(Self)
     }
@@ -198,16 +198,16 @@ impl Link {
     /// Pins it.
     ///
     /// # Errors
-    /// EEXIST where the name is taken, EPERM where it holds a dot; else the kernel's.
+    /// EEXIST if the name is taken, EPERM if it holds a dot; else the kernel's.
     pub fn pin(&self, at: &(impl Named + ?Sized)) -> io::Result<()> {
         at.pin(self.as_fd())
     }
 
-    /// Puts a program in the place of another, atomically. With `old`, only where that one still runs.
+    /// Puts a program in the place of another, atomically. With `old`, only if that one still runs.
     ///
     /// # Errors
-    /// EPERM where another program than `old` runs; ENOLINK where the device or cgroup is gone; EINVAL or EOPNOTSUPP
-    /// where links of this type can't be updated.
+    /// EPERM if another program than `old` runs; ENOLINK if the device or cgroup is gone; EINVAL or EOPNOTSUPP
+    /// if links of this type can't be updated.
     pub fn update(&self, new: BorrowedFd<'_>, old: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let mut attr = UpdateAttr {
             link_fd: raw(self.as_fd()),
@@ -222,7 +222,7 @@ impl Link {
     /// Detaches it, whoever else holds it.
     ///
     /// # Errors
-    /// EOPNOTSUPP where links of this type can't be detached.
+    /// EOPNOTSUPP if links of this type can't be detached.
     pub fn detach(&self) -> io::Result<()> {
         let mut attr = raw(self.as_fd());
         // SAFETY: no pointers.
@@ -265,7 +265,7 @@ impl AsFd for Link {
     }
 }
 
-/// False where this kernel has no tcx: it came with Linux 6.6, commit e420bed02507. True where that can't be told.
+/// False if this kernel has no tcx: it came with Linux 6.6, commit e420bed02507. True if that can't be told.
 #[must_use]
 pub fn has_tcx() -> bool {
     // What is attached to the device of index 0, which there never is: ENODEV where the kernel knows the attach type.
@@ -274,10 +274,10 @@ pub fn has_tcx() -> bool {
     !unsafe { bpf(Cmd::ProgQuery, &mut attr) }.is_err_and(|error| error.kind() == io::ErrorKind::InvalidInput)
 }
 
-/// True where the network namespace of the calling thread has a device of that index.
+/// True if the network namespace of the calling thread has a device of that index.
 ///
 /// # Errors
-/// Where that can't be told: EMFILE, as the call opens a socket.
+/// If that can't be told: EMFILE, as the call opens a socket.
 pub fn has_device(ifindex: u32) -> io::Result<bool> {
     let mut name = [0; libc::IF_NAMESIZE];
     // SAFETY: the name has room for as many bytes as the call writes at most.

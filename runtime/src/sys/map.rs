@@ -39,7 +39,7 @@ pub struct MapInfo {
     pub flags: u32,
     /// Up to 15 bytes of its name.
     pub name: String,
-    /// Id of its BTF, 0 where it has none.
+    /// Id of its BTF, 0 if it has none.
     pub btf_id: u32,
     /// Type of the key in that BTF.
     pub btf_key_type_id: u32,
@@ -85,7 +85,7 @@ pub struct NewMap<'a> {
     pub max_entries: u32,
     /// `BPF_F_*`.
     pub flags: u32,
-    /// NUMA node, where the flags say so.
+    /// NUMA node, if the flags say so.
     pub numa_node: u32,
     /// Extra data of some types.
     pub map_extra: u64,
@@ -146,7 +146,7 @@ impl Map {
     /// The map behind a descriptor.
     ///
     /// # Errors
-    /// The kernel's, where it is none.
+    /// The kernel's, if it is none.
     #[doc(hidden)]
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let mut raw = RawInfo::default();
@@ -243,7 +243,7 @@ impl Map {
     /// The map of that id.
     ///
     /// # Errors
-    /// ENOENT where there is none; EPERM without CAP_SYS_ADMIN, or in a user namespace.
+    /// ENOENT if there is none; EPERM without CAP_SYS_ADMIN, or in a user namespace.
     #[doc(hidden)]
     pub fn from_id(id: u32) -> io::Result<Self> {
         Self::from_fd(fd_by_id(Cmd::MapGetFdById, id)?)
@@ -261,7 +261,7 @@ impl Map {
     /// Pins it.
     ///
     /// # Errors
-    /// EEXIST where the name is taken, EPERM where it holds a dot; else the kernel's.
+    /// EEXIST if the name is taken, EPERM if it holds a dot; else the kernel's.
     #[doc(hidden)]
     pub fn pin(&self, at: &(impl Named + ?Sized)) -> io::Result<()> {
         at.pin(self.as_fd())
@@ -291,16 +291,16 @@ impl Map {
     /// What `/proc/self/fdinfo` tells of it.
     ///
     /// # Errors
-    /// Where that can't be read.
+    /// If that can't be read.
     #[doc(hidden)]
     pub fn fdinfo(&self) -> io::Result<FdInfo> {
         fdinfo(self.as_fd())
     }
 
-    /// True where system calls can't change it any more. The kernel tells that in fdinfo only.
+    /// True if system calls can't change it any more. The kernel tells that in fdinfo only.
     ///
     /// # Errors
-    /// Where fdinfo can't be read.
+    /// If fdinfo can't be read.
     #[doc(hidden)]
     pub fn is_frozen(&self) -> io::Result<bool> {
         Ok(self.fdinfo()?.frozen)
@@ -309,7 +309,7 @@ impl Map {
     /// Bytes of kernel memory that it takes, by the kernel's estimate.
     ///
     /// # Errors
-    /// Where fdinfo can't be read.
+    /// If fdinfo can't be read.
     #[doc(hidden)]
     pub fn memory(&self) -> io::Result<u64> {
         Ok(self.fdinfo()?.memory)
@@ -318,7 +318,7 @@ impl Map {
     /// Makes it read-only for system calls, for good.
     ///
     /// # Errors
-    /// EBUSY where it is mapped writable, EPERM where it is frozen already; else the kernel's.
+    /// EBUSY if it is mapped writable, EPERM if it is frozen already; else the kernel's.
     #[doc(hidden)]
     pub fn freeze(&self) -> io::Result<()> {
         let mut attr = raw(self.as_fd());
@@ -349,7 +349,7 @@ impl Map {
         Ok(if key.is_empty() { std::ptr::null() } else { key.as_ptr() })
     }
 
-    /// Reads an entry into `value`. False where there is none. Queues and stacks take an empty key, and are peeked.
+    /// Reads an entry into `value`. False if there is none. Queues and stacks take an empty key, and are peeked.
     ///
     /// # Errors
     /// The kernel's; or that a buffer has not the size that the kernel will use.
@@ -378,7 +378,7 @@ impl Map {
         Ok(self.take_into(key, &mut value)?.then_some(value))
     }
 
-    /// Takes an entry out, into `value`. False where there is none.
+    /// Takes an entry out, into `value`. False if there is none.
     ///
     /// # Errors
     /// As [`Self::lookup_into`]; ENOTSUPP (524) where the type has no such call: tries, and hashes before Linux 5.14.
@@ -392,7 +392,7 @@ impl Map {
     /// Writes an entry. `flags` is `BPF_ANY` (0), `BPF_NOEXIST` (1) or `BPF_EXIST` (2).
     ///
     /// # Errors
-    /// E2BIG or ENOSPC where the map is full; else the kernel's.
+    /// E2BIG or ENOSPC if the map is full; else the kernel's.
     pub fn update(&self, key: &[u8], value: &[u8], flags: u64) -> io::Result<()> {
         let key = self.key_ptr(key)?;
         self.check("value", value.len(), self.value_bytes)?;
@@ -400,7 +400,7 @@ impl Map {
         unsafe { self.elem(Cmd::MapUpdateElem, key, value.as_ptr().cast_mut(), flags) }
     }
 
-    /// Deletes an entry. False where there is none.
+    /// Deletes an entry. False if there is none.
     ///
     /// # Errors
     /// EINVAL for arrays; else the kernel's.
@@ -413,7 +413,7 @@ impl Map {
     /// The key that follows `key`, or the first. A key that is not there any more is followed by the first one again.
     ///
     /// # Errors
-    /// EOPNOTSUPP where the type can't be iterated; else the kernel's.
+    /// EOPNOTSUPP if the type can't be iterated; else the kernel's.
     pub fn next_key(&self, key: Option<&[u8]>) -> io::Result<Option<Vec<u8>>> {
         let key = key.map_or(Ok(std::ptr::null()), |key| self.key_ptr(key))?;
         let mut next = vec![0; self.info.key_size as usize];

@@ -7,8 +7,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 /// True once something was refused while the limit could not be raised.
 static MAY_BE_TOO_LOW: AtomicBool = AtomicBool::new(false);
 
-/// After a refusal that the limit may be the cause of. Raises it, as loaders do: for good, and without bounds where this process may.
-/// False where there is nothing to gain by trying again.
+/// After a refusal that the limit may be the cause of. Raises it, as loaders do: for good, and without bounds if this process may.
+/// False if there is nothing to gain by trying again.
 pub(super) fn raise() -> bool {
     let before = getrlimit(Resource::Memlock);
     if before.current.is_none() {

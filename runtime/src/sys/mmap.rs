@@ -20,7 +20,7 @@ impl Mmap {
     /// Maps all values of `map`, each rounded up to 8 bytes, as `array_map_mmap` lays them out.
     ///
     /// # Errors
-    /// EINVAL or ENOTSUPP where the map is no such array; EPERM where it is frozen.
+    /// EINVAL or ENOTSUPP if the map is no such array; EPERM if it is frozen.
     pub fn new(map: &Map) -> io::Result<Self> {
         let info = map.info();
         let len = (info.value_size as usize).next_multiple_of(8) * info.max_entries as usize;
@@ -44,7 +44,7 @@ impl Mmap {
         self.len
     }
 
-    /// True where there are none.
+    /// True if there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -53,7 +53,7 @@ impl Mmap {
     /// Copies bytes out, from `offset` on.
     ///
     /// # Panics
-    /// Where they are not all within the mapping.
+    /// If they are not all within the mapping.
     pub fn read(&self, offset: usize, bytes: &mut [u8]) {
         assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.len), "within the mapping");
         // SAFETY: within the mapping, which is ours until `drop`; `bytes` is memory of another kind.
@@ -63,7 +63,7 @@ impl Mmap {
     /// Copies bytes in, at `offset`.
     ///
     /// # Panics
-    /// Where they are not all within the mapping.
+    /// If they are not all within the mapping.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
         assert!(offset.checked_add(bytes.len()).is_some_and(|end| end <= self.len), "within the mapping");
         // SAFETY: within the mapping, which is ours until `drop`; `bytes` is memory of another kind.

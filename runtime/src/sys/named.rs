@@ -20,13 +20,13 @@ pub trait Named {
     /// The directory that it is in, open for the calls that take a name beside it.
     ///
     /// # Errors
-    /// As open(2); EPERM where another directory was put in its place.
+    /// As open(2); EPERM if another directory was put in its place.
     fn up(&self) -> io::Result<Arc<OwnedFd>>;
 
     /// Its name there.
     ///
     /// # Errors
-    /// EINVAL where it has none, as `/`.
+    /// EINVAL if it has none, as `/`.
     fn name(&self) -> io::Result<&OsStr>;
 
     /// Opens the object that is pinned there.
@@ -62,10 +62,10 @@ fn open(up: &OwnedFd, name: &OsStr, flags: OFlags) -> io::Result<OwnedFd> {
     Ok(rustix::fs::openat(up, name, flags | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// What is there itself, whatever it may lead to. `None` where nothing is.
+/// What is there itself, whatever it may lead to. `None` if nothing is.
 ///
 /// # Errors
-/// As stat(2); EPERM where the name holds a dot.
+/// As stat(2); EPERM if the name holds a dot.
 pub fn lstat(at: &(impl Named + ?Sized)) -> io::Result<Option<Stat>> {
     let found = at.up().and_then(|up| Ok(rustix::fs::statat(&*up, at.name()?, AtFlags::SYMLINK_NOFOLLOW)?));
     match found {
@@ -212,7 +212,7 @@ impl Dir {
     /// Opens it, for calls that take a name in it.
     ///
     /// # Errors
-    /// As open(2): ENOENT where there is none, ENOTDIR for a symbolic link too. EPERM where it does not obey the rule.
+    /// As open(2): ENOENT if there is none, ENOTDIR for a symbolic link too. EPERM if it does not obey the rule.
     pub fn open(&self) -> io::Result<Arc<OwnedFd>> {
         let flags = OFlags::PATH | OFlags::DIRECTORY;
         let fd = match self.place {
@@ -242,7 +242,7 @@ impl Dir {
         Ok(Self::beside(fd, ".", rule, self.path.clone()))
     }
 
-    /// The names in it, sorted, and what kind of file each is. `None` where there is no such directory.
+    /// The names in it, sorted, and what kind of file each is. `None` if there is no such directory.
     ///
     /// # Errors
     /// As [`Self::open`] and readdir(3).

@@ -26,10 +26,10 @@ impl Notify {
     }
 
     /// Is told of names in this directory from now on, whatever it is called then: a number for it, the same where it is watched
-    /// already. `None` where there is no such directory.
+    /// already. `None` if there is no such directory.
     ///
     /// # Errors
-    /// EACCES where it can't be listed; ENOSPC: `fs.inotify.max_user_watches` is as many as a user may have.
+    /// EACCES if it can't be listed; ENOSPC: `fs.inotify.max_user_watches` is as many as a user may have.
     pub fn add(&self, dir: &Path) -> io::Result<Option<i32>> {
         let flags = WatchFlags::CREATE
             | WatchFlags::DELETE
@@ -51,7 +51,7 @@ impl Notify {
         _ = remove_watch(&self.fd, number);
     }
 
-    /// Takes what was told since. True where any of it matters: what is not about a name in a directory does.
+    /// Takes what was told since. True if any of it matters: what is not about a name in a directory does.
     ///
     /// # Errors
     /// As read(2).
@@ -71,7 +71,7 @@ impl Notify {
         }
     }
 
-    /// Waits until something is told: false where the time is over before. Without a time, it waits for ever.
+    /// Waits until something is told: false if the time is over before. Without a time, it waits for ever.
     ///
     /// # Errors
     /// As poll(2).

@@ -20,10 +20,10 @@ pub enum Object {
 }
 
 impl Object {
-    /// Opens a pin of any kind. A symbolic link is followed only where it was given as a path.
+    /// Opens a pin of any kind. A symbolic link is followed only if it was given as a path.
     ///
     /// # Errors
-    /// EACCES where the path is no pin, EPERM where a name in it holds a dot; else the kernel's.
+    /// EACCES if the path is no pin, EPERM if a name in it holds a dot; else the kernel's.
     pub fn open(at: &(impl Named + ?Sized)) -> io::Result<Self> {
         let fd = at.get()?;
         // `anon_inode:bpf-map`, `anon_inode:bpf-prog`, `anon_inode:bpf_link` (`anon_inode_getfd` in kernel/bpf/syscall.c).

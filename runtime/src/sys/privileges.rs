@@ -42,7 +42,7 @@ fn has(effective: u64, bit: u32) -> bool {
     effective >> bit & 1 == 1 || effective >> SYS_ADMIN & 1 == 1
 }
 
-/// True where this process has the capability for bpf(2), and a seccomp filter answers in place of the kernel.
+/// True if this process has the capability for bpf(2), and a seccomp filter answers in place of the kernel.
 #[must_use]
 pub fn is_filtered() -> bool {
     let status = status();
@@ -61,7 +61,7 @@ pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-/// Half a sentence on what this process may lack, where the kernel said no: capabilities for EPERM, of which it tells no more than
+/// Half a sentence on what this process may lack, if the kernel said no: capabilities for EPERM, of which it tells no more than
 /// that; the right to the path for EACCES.
 #[must_use]
 pub fn hint(error: &io::Error) -> Option<String> {
@@ -79,7 +79,7 @@ pub fn hint(error: &io::Error) -> Option<String> {
             }
             Some(format!("; this process, of user {}, lacks {}", user(), lacks.join(", ")))
         }
-        Some(libc::EROFS) => Some("; the bpffs is mounted read-only here: mount it to be written".to_owned()),
+        Some(libc::EROFS) => Some("; the bpffs is mounted read-only here: mount it writable".to_owned()),
         Some(libc::EACCES) if user() != 0 => {
             Some(format!("; this process is of user {}: look at owner and mode of the path", user()))
         }
@@ -97,7 +97,7 @@ pub fn hint_of_load(error: &io::Error) -> Option<String> {
     {
         let user = user();
         return Some(format!(
-            "; this process, of user {user}, lacks CAP_PERFMON, without which the verifier refuses programs that it takes else"
+            "; this process, of user {user}, lacks CAP_PERFMON, without which the verifier refuses programs that it takes otherwise"
         ));
     }
     hint(error)

@@ -174,7 +174,7 @@ impl Prog {
     /// The program of that id.
     ///
     /// # Errors
-    /// ENOENT where there is none; EPERM without CAP_SYS_ADMIN.
+    /// ENOENT if there is none; EPERM without CAP_SYS_ADMIN.
     pub fn from_id(id: u32) -> io::Result<Self> {
         fd_by_id(Cmd::ProgGetFdById, id).map(Self)
     }
@@ -190,7 +190,7 @@ impl Prog {
     /// Pins it.
     ///
     /// # Errors
-    /// EEXIST where the name is taken, EPERM where it holds a dot; else the kernel's.
+    /// EEXIST if the name is taken, EPERM if it holds a dot; else the kernel's.
     pub fn pin(&self, at: &(impl Named + ?Sized)) -> io::Result<()> {
         at.pin(self.as_fd())
     }
@@ -233,7 +233,7 @@ impl Prog {
     }
 }
 
-/// True where programs have atomic instructions that tell what was there: exchange, compare and exchange, fetch and add (Linux 5.12). Tried
+/// True if programs have atomic instructions that tell what was there: exchange, compare and exchange, fetch and add (Linux 5.12). Tried
 /// once.
 #[must_use]
 pub fn has_atomic_fetch() -> bool {

@@ -63,7 +63,7 @@ impl Ring {
     /// Maps the memory of `map`.
     ///
     /// # Errors
-    /// EINVAL or ENODEV where the map is no ring buffer; EPERM where it may not be written.
+    /// EINVAL or ENODEV if the map is no ring buffer; EPERM if it may not be written.
     pub fn new(map: &Map) -> io::Result<Self> {
         use rustix::mm::ProtFlags;
         let page_size = rustix::param::page_size();
@@ -76,11 +76,11 @@ impl Ring {
         Ok(Self { reader, writers, page_size, size })
     }
 
-    /// Copies the next record to `record`, in the place of what it held. False where there is none, or the next one is not
+    /// Copies the next record to `record`, in the place of what it held. False if there is none, or the next one is not
     /// submitted yet. Records that the program threw away are skipped.
     ///
     /// # Errors
-    /// Where the memory holds no record where one must be: another reader is at it.
+    /// If the memory holds no record where one must be: another reader is at it.
     pub fn next(&mut self, record: &mut Vec<u8>) -> io::Result<bool> {
         let mut at = self.reader.position().load(Ordering::Relaxed);
         loop {

@@ -59,7 +59,7 @@ impl Signals {
         unsafe { command.pre_exec(unblock) };
     }
 
-    /// The next one that has come; `None` where there is none.
+    /// The next one that has come; `None` if there is none.
     ///
     /// # Errors
     /// As read(2).

@@ -111,7 +111,7 @@ struct ObjAttr {
     file_flags: u32,
 }
 
-/// Pins an object. EEXIST where the name is taken.
+/// Pins an object. EEXIST if the name is taken.
 pub(super) fn pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = c_path(path)?;
     let mut attr = ObjAttr { pathname: addr(path.as_ptr()), bpf_fd: raw(fd), file_flags: 0 };

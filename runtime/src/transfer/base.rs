@@ -11,7 +11,7 @@ use super::types::is_array;
 use crate::sys::consts::BPF_F_NO_PREALLOC;
 use crate::sys::{Map, NewMap};
 
-/// True where a snapshot is needed to settle: for all entries that are carried over by their keys.
+/// True if a snapshot is needed to settle: for all entries that are carried over by their keys.
 #[must_use]
 pub fn needs_base(map_type: MapType) -> bool {
     Carrier::of(map_type) == Ok(Carrier::Entries)
@@ -33,7 +33,7 @@ pub fn base_room(map_type: MapType, entry_bytes: u64, max_entries: u32) -> u32 {
 const RECORDED: (u32, u32) = (64, 256);
 const RECORDED_FROM: u64 = 10_000;
 
-/// For how many entries there are records, of a map whose snapshot has so many; `None` where there are none.
+/// For how many entries there are records, of a map whose snapshot has so many; `None` if there are none.
 pub(super) fn record_room(map_type: MapType, key_size: u32, value_size: u32, entries: u64) -> Option<u32> {
     let is_hash = map_type.row().kind == Kind::Hash && !map_type.is_per_cpu();
     let is_recorded = is_hash && entries >= RECORDED_FROM && key_size <= RECORDED.0 && value_size <= RECORDED.1;

@@ -15,7 +15,7 @@ impl Transfer<'_> {
     /// A pass that was stopped may be run again.
     ///
     /// # Errors
-    /// [`TransferError::Full`] where the new map has no room; the kernel's, with the map's name; and what
+    /// [`TransferError::Full`] if the new map has no room; the kernel's, with the map's name; and what
     /// [`TransferError`] says of maps that don't fit each other.
     pub fn copy(&self, options: &mut TransferOptions<'_>) -> Result<Copied, TransferError> {
         let carrier = self.check(options)?;

@@ -16,8 +16,8 @@ use crate::sys::Map;
 /// Maps of at most so many entries are counted by a few calls: that takes less time than to load a program, and is not limited.
 const SMALL: u32 = 4096;
 
-/// How many entries `map` holds, where that can be told within `limit`. Arrays hold as many as they have room for. `None` where
-/// it takes longer, and where the type does not tell: queues, stacks, ring buffers, storage, and those that can't be read.
+/// How many entries `map` holds, if that can be told within `limit`. Arrays hold as many as they have room for. `None` if
+/// it takes longer, and if the type does not tell: queues, stacks, ring buffers, storage, and those that can't be read.
 #[must_use]
 pub fn count(map: &Map, limit: Duration) -> Option<u64> {
     let start = Instant::now();

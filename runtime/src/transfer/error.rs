@@ -59,7 +59,7 @@ pub enum TransferError {
     Unfit {
         /// Name of the map.
         map: String,
-        /// Which entry, and why: a phrase, empty where it is gone by now.
+        /// Which entry, and why: a phrase, empty if it is gone by now.
         problem: String,
     },
     /// Code that converts entries failed.
@@ -84,7 +84,7 @@ pub enum TransferError {
         map: String,
         /// How many entries have no key of their own.
         failed: u64,
-        /// The first two of the old keys that become one, in hexadecimal digits; none where one is gone by now.
+        /// The first two of the old keys that become one, in hexadecimal digits; none if one is gone by now.
         keys: Option<[String; 2]>,
     },
     /// No way leads back from the new map's entries to the old map's.
@@ -114,7 +114,7 @@ impl TransferError {
         Self::unwritten(&map.info().name, map.info().max_entries, failed, source)
     }
 
-    /// As [`Self::write`], where the map is not at hand.
+    /// As [`Self::write`], if the map is not at hand.
     pub(super) fn unwritten(map: &str, max_entries: u32, failed: u64, source: io::Error) -> Self {
         match source.raw_os_error() {
             Some(libc::E2BIG | libc::ENOSPC) => Self::Full { map: map.to_owned(), max_entries, failed },
@@ -184,7 +184,7 @@ impl std::error::Error for TransferError {
     }
 }
 
-/// Where no program does it, system calls do.
+/// If no program does it, system calls do.
 pub(super) fn falls_back(map: &Map, error: &io::Error) {
     tracing::warn!(map = map.info().name, %error, "no program for this map: going by system calls");
 }

@@ -10,7 +10,7 @@ use crate::sys::{self, Map};
 pub(super) struct Lock {
     pub(super) start: u32,
     pub(super) end: u32,
-    /// True where our programs take it too, so that nobody writes the value between a look and a write.
+    /// True if our programs take it too, so that nobody writes the value between a look and a write.
     pub(super) is_taken: bool,
 }
 

@@ -22,18 +22,18 @@ pub struct Found {
     pub values: u64,
     /// Those that can't be converted.
     pub unfit: u64,
-    /// True where all entries were looked at.
+    /// True if all entries were looked at.
     pub is_all: bool,
 }
 
 impl Found {
-    /// Entries that are not found under any key of the older layout; `None` where not all were looked at.
+    /// Entries that are not found under any key of the older layout; `None` if not all were looked at.
     pub(crate) fn left_behind(self) -> Option<u64> {
         self.is_all.then_some(self.keys + self.unfit)
     }
 }
 
-/// Converts each entry there and back again, in memory, for that long at most. `None` where entries can't be read so.
+/// Converts each entry there and back again, in memory, for that long at most. `None` if entries can't be read so.
 pub(crate) fn look(map: &Map, there: &Conversion, again: &Conversion, most: Duration) -> Option<Found> {
     let start = Instant::now();
     let (part, size) = (plain::parts(map), map.info().value_size as usize);

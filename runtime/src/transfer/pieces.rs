@@ -17,7 +17,7 @@ pub(super) struct Run {
     pub(super) width: u32,
     /// True for sums that may be less than nothing.
     pub(super) signed: bool,
-    /// True where one instruction reads, compares and writes a step: 4 or 8 bytes, aligned.
+    /// True if one instruction reads, compares and writes a step: 4 or 8 bytes, aligned.
     pub(super) atomic: bool,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Pieces {
     /// All other bytes, but for those of a lock.
     pub(super) words: Vec<Run>,
     pub(super) lock: Option<Lock>,
-    /// True where the kernel has atomic instructions that tell what was there. Without them, words are compared and written in two steps.
+    /// True if the kernel has atomic instructions that tell what was there. Without them, words are compared and written in two steps.
     pub(super) fetches: bool,
 }
 
@@ -81,19 +81,19 @@ impl Pieces {
         pieces
     }
 
-    /// True where nothing but sums is in the value.
+    /// True if nothing but sums is in the value.
     pub(super) fn is_additive(&self) -> bool {
         self.words.is_empty()
     }
 
-    /// True where each step is one instruction. Others are the last 1 to 3 bytes of a value, and values of LPM tries whose
+    /// True if each step is one instruction. Others are the last 1 to 3 bytes of a value, and values of LPM tries whose
     /// keys leave them unaligned: an atomic instruction across cache lines stops some machines ("split lock").
     pub(super) fn is_atomic(&self) -> bool {
         let is_locked = self.lock.is_none_or(|lock| lock.is_taken);
         is_locked && self.sums.iter().chain(&self.words).all(|run| run.atomic)
     }
 
-    /// True where all members that are added up are equal.
+    /// True if all members that are added up are equal.
     pub(super) fn same_sums(&self, one: &[u8], other: &[u8]) -> bool {
         same(&self.sums, one, other)
     }
@@ -148,13 +148,13 @@ impl Pieces {
         }
     }
 
-    /// True where all other bytes are equal.
+    /// True if all other bytes are equal.
     pub(super) fn same_words(&self, one: &[u8], other: &[u8]) -> bool {
         same(&self.words, one, other)
     }
 }
 
-/// True where two are equal in all of these.
+/// True if two are equal in all of these.
 fn same(runs: &[Run], one: &[u8], other: &[u8]) -> bool {
     runs.iter().all(|run| {
         let range = run.start as usize..run.end as usize;
@@ -165,11 +165,11 @@ fn same(runs: &[Run], one: &[u8], other: &[u8]) -> bool {
 /// What became of counts that were added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Added {
-    /// True where any is not 0.
+    /// True if any is not 0.
     pub(super) any: bool,
-    /// False where one would have gone below zero.
+    /// False if one would have gone below zero.
     pub(super) all: bool,
-    /// False where one that was to change was lower than before: see [`Settled::maybe_another`](super::Settled::maybe_another).
+    /// False if one that was to change was lower than before: see [`Settled::maybe_another`](super::Settled::maybe_another).
     pub(super) same: bool,
 }
 

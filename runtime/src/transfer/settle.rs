@@ -19,7 +19,7 @@ use super::pieces::Pieces;
 use super::types::{Method, Settled, Transfer, TransferOptions, is_array};
 use crate::sys::Map;
 
-/// Rounds before the switch end where no more entries than that changed since the one before, where that is not half as many, and after
+/// Rounds before the switch end where no more entries than that changed since the one before, if that is not half as many, and after
 /// so many rounds.
 const LITTLE: u64 = 1000;
 const ROUNDS: u32 = 5;
@@ -94,7 +94,7 @@ impl<'a> Transfer<'a> {
         Ok(Prepared::new(Of::Same(*self, Box::new(pass))))
     }
 
-    /// `None` where it is to go by system calls: they are asked for, or the kernel takes no such program.
+    /// `None` if it is to go by system calls: they are asked for, or the kernel takes no such program.
     fn by_programs<P>(
         &self,
         options: &TransferOptions<'_>,

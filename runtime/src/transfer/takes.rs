@@ -13,8 +13,8 @@ use super::types::{Method, Sum, Transfer, TransferOptions, is_array};
 use crate::sys::consts::BPF_F_NO_PREALLOC;
 use crate::sys::{Map, NewMap};
 
-/// False where no write of a new program can be ruled out to be lost as maps of a type are settled, since the kernel takes no program for it or
-/// not all of its instructions: of counts alone, or, with `more`, of values with other members. Where this process may load none, that is not
+/// False if no write of a new program can be ruled out to be lost as maps of a type are settled, since the kernel takes no program for it or
+/// not all of its instructions: of counts alone, or, with `more`, of values with other members. If this process may load none, that is not
 /// known, and counts as true.
 #[must_use]
 pub fn settles_exactly(map_type: MapType, more: bool) -> bool {

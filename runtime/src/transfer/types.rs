@@ -14,7 +14,7 @@ pub struct Sum {
     pub offset: u32,
     /// Width in bytes: 4 or 8.
     pub width: u32,
-    /// True where it may be less than nothing.
+    /// True if it may be less than nothing.
     pub signed: bool,
 }
 
@@ -39,9 +39,9 @@ pub struct TransferOptions<'a> {
     /// Keeps entries of the new map that the old one has no more: a second pass then follows no deletion.
     pub keep_gone: bool,
     /// Settles first what fits, and only then says [`TransferError::Full`](super::TransferError::Full) of what a smaller array has no
-    /// index for: on the way back from a switch that failed, where the rest would be lost with it.
+    /// index for: on the way back from a switch that failed, if the rest would be lost with it.
     pub what_fits: bool,
-    /// Is told how many entries are done, and of how many where that is known.
+    /// Is told how many entries are done, and of how many if that is known.
     pub progress: Option<&'a mut dyn FnMut(u64, Option<u64>)>,
 }
 
@@ -89,7 +89,7 @@ pub struct Copied {
     pub entries: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
-    /// How; `None` where there was nothing to do.
+    /// How; `None` if there was nothing to do.
     pub method: Option<Method>,
     /// Entries that an LRU map evicted while they were copied, for lack of room.
     pub lost: u64,
@@ -116,13 +116,13 @@ pub struct Settled {
     /// both deleted the entry and made it anew. Such a count is what new programs counted.
     pub not_carried: u64,
     /// Entries that counts were added to though they may be others than the ones that were counted in: one of their unsigned counts was
-    /// lower than as it was copied, or both programs had made the entry. Where nobody deletes, they are the same.
+    /// lower than as it was copied, or both programs had made the entry. If nobody deletes, they are the same.
     pub maybe_another: u64,
     /// By how many entries the new map grew in the rounds before the switch, which old programs inserted and deleted since the copy.
     pub grown_before: i64,
-    /// How; `None` where there was nothing to do.
+    /// How; `None` if there was nothing to do.
     pub method: Option<Method>,
-    /// True where no write of a new program can have been lost.
+    /// True if no write of a new program can have been lost.
     pub exact: bool,
 }
 
@@ -132,7 +132,7 @@ pub fn evicts(map_type: MapType) -> bool {
     map_type.evicts()
 }
 
-/// True where an LRU map has room for so many entries and for those that each CPU takes in lots, so that it evicts none.
+/// True if an LRU map has room for so many entries and for those that each CPU takes in lots, so that it evicts none.
 pub(super) fn has_slack(map: &Map, entries: u64) -> bool {
     let slack = sys::possible_cpus().map_or(u64::MAX, |cpus| u64::from(cpus) * u64::from(LOCAL_FREE_TARGET));
     let has_own_lists = map.info().flags & BPF_F_NO_COMMON_LRU != 0;

@@ -54,7 +54,7 @@ impl Options {
         }
     }
 
-    /// What to do where the lock's history has no answer. By default the upgrade refuses.
+    /// What to do if the lock's history has no answer. By default the upgrade refuses.
     #[must_use]
     pub fn policies(mut self, policies: Policies) -> Self {
         self.policies = policies;
@@ -68,7 +68,7 @@ impl Options {
         self
     }
 
-    /// Renames the pins one by one even where the whole directory could be exchanged. That is chosen by itself where the directory
+    /// Renames the pins one by one even if the whole directory could be exchanged. That is chosen by itself where the directory
     /// is a mount's root, is shared with others, or the kernel is older than 5.16.
     #[must_use]
     pub fn each_pin(mut self) -> Self {
@@ -89,7 +89,7 @@ impl Options {
     /// generated module does so for each that the lock asks for.
     ///
     /// # Panics
-    /// Where one of them is no digest.
+    /// If one of them is no digest.
     #[must_use]
     pub fn migration<New: Migrate<Old>, Old: MapValue>(mut self, from: &str, to: &str) -> Self {
         let digest = |text| Digest::parse(text).unwrap_or_else(|| panic!("`{text}` is no digest of 32 digits"));
@@ -107,7 +107,7 @@ impl Options {
     /// Takes the lock, brings what a crash left into order, looks at what is pinned, and plans. Touches no live pin.
     ///
     /// # Errors
-    /// Where `dir` is not on a bpffs, something that is no map has the name of one, another upgrade does not end in time, the directory
+    /// If `dir` is not on a bpffs, something that is no map has the name of one, another upgrade does not end in time, the directory
     /// shows a generation that is not live, or the kernel does not let us look.
     pub fn begin(self) -> Result<Upgrade, Error> {
         let _span = tracing::info_span!("begin", dir = %self.dir.display()).entered();
@@ -167,7 +167,7 @@ impl Upgrade {
         self.recovered
     }
 
-    /// What programs wrote around the switch of that upgrade and is lost, or may be: where it was taken back, since this program does not have
+    /// What programs wrote around the switch of that upgrade and is lost, or may be: if it was taken back, since this program does not have
     /// the code that converts its entries; or completed by steps that can lose a write. The report has it too.
     #[must_use]
     pub fn left_behind(&self) -> &[LeftBehind] {

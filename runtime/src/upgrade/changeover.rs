@@ -360,7 +360,7 @@ impl Changeover<'_> {
         }
     }
 
-    /// After the exchange: the old generation is kept, but where nothing had changed, and what was needed for the way only is removed.
+    /// After the exchange: the old generation is kept, but if nothing had changed, and what was needed for the way only is removed.
     pub(crate) fn clean_up(&self, done: &mut Done) -> Result<(), Error> {
         let Site { dir, next, .. } = self.site;
         // Somebody may have put something else beside the live one meanwhile: it is said what to do about it.

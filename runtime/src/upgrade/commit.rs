@@ -29,7 +29,7 @@ use crate::upgrade::stage::Staged;
 impl Staged {
     /// Makes the staged generation the live one: links switched, what the old programs still wrote brought over, pins exchanged.
     /// The old generation is kept at `DIR@prev`, for a [`Rollback`](crate::Rollback), until [`confirm`](crate::confirm), with so many
-    /// older ones as [`Options::keep`](crate::Options::keep) says; where nothing changes ([`Plan::leaves_kept`](crate::Plan::leaves_kept)),
+    /// older ones as [`Options::keep`](crate::Options::keep) says; if nothing changes ([`Plan::leaves_kept`](crate::Plan::leaves_kept)),
     /// those that are there stay.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use crate::transfer::migrate::Migrations;
 use crate::upgrade::rollback::take_note;
 use crate::upgrade::{recover, shown};
 
-/// Removes all kept generations: their maps and programs go, and no way leads back to them. False where there was none.
+/// Removes all kept generations: their maps and programs go, and no way leads back to them. False if there was none.
 ///
 /// # Errors
 /// As [`Rollback::run`](crate::Rollback::run). That none is kept is no error.

@@ -8,12 +8,12 @@ use crate::sys::{Map, Object};
 use crate::transfer;
 use crate::upgrade::inputs::COUNTING;
 
-/// True where all entries are always there.
+/// True if all entries are always there.
 pub(super) fn is_array(map: &Map) -> bool {
     map.info().map_type.is_array()
 }
 
-/// Entries that nobody finds after the roll-back; `None` where they can't be counted.
+/// Entries that nobody finds after the roll-back; `None` if they can't be counted.
 pub(super) fn left_behind(live: &Map) -> Option<u64> {
     if live.info().map_type.is_state() { transfer::count(live, COUNTING) } else { Some(0) }
 }

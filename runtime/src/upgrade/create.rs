@@ -53,7 +53,7 @@ pub(crate) fn create(def: &MapDef, like: Option<&Map>) -> Result<Map, Error> {
     }
 }
 
-/// BTF for a map's key and value, where its type keeps any.
+/// BTF for a map's key and value, if its type keeps any.
 fn btf_for(def: &MapDef, like: Option<&Map>) -> Option<(Btf, u32, u32)> {
     if !def.map_type.keeps_btf() {
         return None;

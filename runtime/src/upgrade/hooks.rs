@@ -72,7 +72,7 @@ impl Hook {
     /// A hook of a cgroup (v2), given a descriptor of its directory.
     ///
     /// # Errors
-    /// EMFILE, as the descriptor is duplicated; of the kind `InvalidInput` where it is none of a cgroup of version 2.
+    /// EMFILE, as the descriptor is duplicated; of the kind `InvalidInput` if it is none of a cgroup of version 2.
     pub fn cgroup(cgroup: impl AsFd, attach_type: AttachType) -> io::Result<Self> {
         // The kernel would say EBADF.
         let what = match file_system(&cgroup)? {
@@ -123,7 +123,7 @@ impl Hook {
         Self { target: Target::Bare, attach_type, flags }
     }
 
-    /// True where `link` is attached to this hook, so that an update puts the new program there.
+    /// True if `link` is attached to this hook, so that an update puts the new program there.
     pub(crate) fn is_at(&self, link: &LinkInfo) -> bool {
         let inode = |fd: &OwnedFd| rustix::fs::fstat(fd).map(|stat| stat.st_ino).ok();
         match (&self.target, link.target) {
@@ -211,7 +211,7 @@ impl Whereabouts {
         Some(Self { at: link.target, netns })
     }
 
-    /// True where `link` is attached there.
+    /// True if `link` is attached there.
     pub(crate) fn is_of(&self, link: &LinkInfo) -> bool {
         Self::of(link).is_some_and(|here| here.at == self.at && (self.netns.is_none() || here.netns == self.netns))
     }
@@ -229,7 +229,7 @@ impl Whereabouts {
         Some(Self { at, netns })
     }
 
-    /// True where what can't be found is taken for gone: a cgroup, and a device of this network namespace.
+    /// True if what can't be found is taken for gone: a cgroup, and a device of this network namespace.
     pub(crate) fn may_be_gone(&self) -> bool {
         match self.at {
             LinkTarget::Netns { .. } => false,
@@ -237,10 +237,10 @@ impl Whereabouts {
         }
     }
 
-    /// The hook there. `None` where it can't be found any more, or from here.
+    /// The hook there. `None` if it can't be found any more, or from here.
     ///
     /// # Errors
-    /// Where it can't be looked for.
+    /// If it can't be looked for.
     pub(crate) fn hook(&self) -> io::Result<Option<Hook>> {
         let (target, attach_type) = match self.at {
             LinkTarget::Cgroup { id, attach_type } => (open_cgroup(id)?.map(Target::Cgroup), attach_type),

@@ -133,7 +133,7 @@ pub(super) fn look(
     Ok((plan, taken))
 }
 
-/// Where entries are carried over that this kernel does not settle by atomic instructions alone, that is told before.
+/// If entries are carried over that this kernel does not settle by atomic instructions alone, that is told before.
 fn foresee_settling(plan: &mut Plan, spec: &Spec) {
     for map in &mut plan.maps {
         let (Some(carry), Some(locked)) = (map.action.carry(), spec.map(&map.map)) else { continue };

@@ -30,7 +30,7 @@ pub(super) fn open_link(path: &Pin) -> Result<Link, Error> {
     }
 }
 
-/// A program by its number. Who may not look it up finds it in a generation, where it is pinned; `None` where it is gone, or is not.
+/// A program by its number. Who may not look it up finds it in a generation, where it is pinned; `None` if it is gone, or is not.
 fn running(id: u32, generation: &Dir) -> Result<Option<Prog>, Error> {
     match Prog::from_id(id) {
         Ok(prog) => return Ok(Some(prog)),
@@ -48,7 +48,7 @@ fn running(id: u32, generation: &Dir) -> Result<Option<Prog>, Error> {
     Ok(None)
 }
 
-/// The link runs the pinned program; false where it did so before. The program that ran there is one of the generation `from`.
+/// The link runs the pinned program; false if it did so before. The program that ran there is one of the generation `from`.
 pub(super) fn switch(link: &Link, prog: &Pin, from: &Dir, hook: &str) -> Result<bool, Error> {
     let failed = || format!("can't switch the link of hook `{hook}`");
     let Object::Prog(new) = Object::open(prog).trying(|| format!("can't open program `{}`", prog.display()))? else {

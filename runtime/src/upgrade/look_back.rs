@@ -47,7 +47,7 @@ pub(crate) struct GoesBack {
     live: Map,
     there: Conversion,
     again: Conversion,
-    /// True where entries without a key of the older layout stay behind, and are not put together.
+    /// True if entries without a key of the older layout stay behind, and are not put together.
     leaves_keys: bool,
 }
 
@@ -57,7 +57,7 @@ impl GoesBack {
         Self { map: map.to_owned(), live, there: there.clone(), again: again.clone(), leaves_keys: false }
     }
 
-    /// Into the kept map from which the live one was converted, which is pinned as `pin`. `None` where no way leads back.
+    /// Into the kept map from which the live one was converted, which is pinned as `pin`. `None` if no way leads back.
     pub(crate) fn to_kept(map: &str, live: Map, kept: u32, live_dir: &Dir, pin: &str) -> Option<Self> {
         let Ways { there: again, back } = ways_between(live_dir, pin, (kept, live.info().id)).ok()??;
         Some(Self { map: map.to_owned(), live, there: back?, again, leaves_keys: true })

@@ -1,4 +1,4 @@
-//! The end of an upgrade that ended at its commit and that no start completes, where somebody asks for it.
+//! The end of an upgrade that ended at its commit and that no start completes, if somebody asks for it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use crate::upgrade::report::{MapReport, Report};
 use crate::upgrade::way_out::WayOut;
 use crate::{sys, transfer};
 
-/// Brings into order what an upgrade or a roll-back left that ended at its commit, where each start fails to do so.
+/// Brings into order what an upgrade or a roll-back left that ended at its commit, if each start fails to do so.
 #[derive(Debug)]
 pub struct Recovery {
     dir: PathBuf,
@@ -47,8 +47,8 @@ impl Recovery {
         self
     }
 
-    /// Does it. [`Report::taken_back`] where it led back to the generation that was live, [`Report::resumed`] where it was completed; neither
-    /// where nothing was between the two. [`Report::left_behind`] says what is lost by it, or may be. One whose pins are already moved
+    /// Does it. [`Report::taken_back`] if it led back to the generation that was live, [`Report::resumed`] if it was completed; neither
+    /// if nothing was between the two. [`Report::left_behind`] says what is lost by it, or may be. One whose pins are already moved
     /// is completed, whatever the way out: then nothing is left to be given up.
     ///
     /// # Errors

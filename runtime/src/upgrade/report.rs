@@ -22,25 +22,25 @@ pub struct Report {
     pub maps: Vec<MapReport>,
     /// What happened to each link.
     pub links: Vec<LinkReport>,
-    /// True where this is the end of a roll-back that an earlier call had begun and did not end, or of an upgrade ([`Recovery`]). Nothing
+    /// True if this is the end of a roll-back that an earlier call had begun and did not end, or of an upgrade ([`Recovery`]). Nothing
     /// else was done, and what that call had done before is not told.
     ///
     /// [`Recovery`]: crate::Recovery
     pub resumed: bool,
-    /// True where a roll-back or a recovery found an upgrade that had switched links and did not end, and took it back: that leads to the
+    /// True if a roll-back or a recovery found an upgrade that had switched links and did not end, and took it back: that leads to the
     /// generation that was live before. It went no further back.
     pub taken_back: bool,
     /// What the programs of an upgrade wrote that had not ended, and is lost or may be: before this one, or by this roll-back or recovery.
     pub left_behind: Vec<LeftBehind>,
-    /// What a roll-back has led to, held against what it left. `None` of an upgrade, and where a roll-back did not begin.
+    /// What a roll-back has led to, held against what it left. `None` of an upgrade, and if a roll-back did not begin.
     pub way_back: Option<WayBack>,
-    /// The number of the generation to which this led. `None` where that is not known: of one that an earlier call had begun, or where nothing
+    /// The number of the generation to which this led. `None` if that is not known: of one that an earlier call had begun, or if nothing
     /// tells a number.
     pub generation: Option<u64>,
     /// When it ended. `None` of a report of nothing.
     #[serde(serialize_with = "since_1970")]
     pub ended_at: Option<SystemTime>,
-    /// From the first link's switch to the commit. In seconds where it is serialised, as all times here.
+    /// From the first link's switch to the commit. In seconds if it is serialised, as all times here.
     #[serde(serialize_with = "seconds")]
     pub window: Duration,
     /// From the plan to the commit.
@@ -61,9 +61,9 @@ pub struct MapReport {
     pub kept: u64,
     /// Entries that were converted, which are not in `kept`.
     pub converted: u64,
-    /// Entries that are gone; `None` where the map's type can't be counted.
+    /// Entries that are gone; `None` if the map's type can't be counted.
     pub lost: Option<u64>,
-    /// Entries that went back to an older layout without what that has no place for; `None` where not all could be looked at.
+    /// Entries that went back to an older layout without what that has no place for; `None` if not all could be looked at.
     pub incomplete: Option<u64>,
     /// At most so many entries lack something that old programs wrote since the copy: new ones had written over it, or a sum would have
     /// gone below nothing. In a per-CPU map that programs settled, the values of each CPU are counted.
@@ -82,7 +82,7 @@ pub struct MapReport {
     pub bytes: u64,
     /// How they were copied.
     pub method: Option<&'static str>,
-    /// True where it is certain that no entry and no write was lost, and nothing was counted twice: nothing is `lost`,
+    /// True if it is certain that no entry and no write was lost, and nothing was counted twice: nothing is `lost`,
     /// `incomplete` or `not_carried`, and there are no `doubts`.
     pub exact: bool,
     /// Why it is not exact though nothing is counted as lost. They serialise as phrases.
@@ -110,7 +110,7 @@ pub struct MapReport {
 pub struct LinkReport {
     /// Name of the link.
     pub link: String,
-    /// `updated`, `attached`, `replaced`, `reattached`, `detached`; `gone` where a roll-back does not find what
+    /// `updated`, `attached`, `replaced`, `reattached`, `detached`; `gone` if a roll-back does not find what
     /// it was attached to.
     pub what: &'static str,
 }
@@ -134,7 +134,7 @@ pub struct Progress<'a> {
     pub map: &'a str,
     /// Entries that are copied.
     pub done: u64,
-    /// Entries in all, where that is known.
+    /// Entries in all, if that is known.
     pub total: Option<u64>,
 }
 
@@ -287,7 +287,7 @@ impl Report {
         }
     }
 
-    /// How many of the maps that went on are known by their sizes alone: a phrase; `None` where types tell of each.
+    /// How many of the maps that went on are known by their sizes alone: a phrase; `None` if types tell of each.
     #[must_use]
     pub fn untold(&self) -> Option<String> {
         let gone = |map: &&MapReport| matches!(map.disposition, Disposition::Create | Disposition::Drop);

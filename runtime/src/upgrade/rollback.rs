@@ -83,7 +83,7 @@ impl Rollback {
         self
     }
 
-    /// Returns also where somebody removed the pin of this map from the kept generation, and without it: the older release makes an
+    /// Returns also if somebody removed the pin of this map from the kept generation, and without it: the older release makes an
     /// empty one at its start. Without this, [`Self::run`] refuses then.
     #[must_use]
     pub fn without(mut self, map: impl Into<String>) -> Self {
@@ -108,7 +108,7 @@ impl Rollback {
     ///
     /// # Errors
     /// [`ErrorKind::Place`] where no generation is kept, or somebody removed a pin from it ([`Self::without`]); [`ErrorKind::Busy`] where the wait ends before another
-    /// upgrade does; [`ErrorKind::Kernel`] where the entries don't fit any more. Nothing has changed then.
+    /// upgrade does; [`ErrorKind::Kernel`] if the entries don't fit any more. Nothing has changed then.
     pub fn run(mut self) -> Result<Report, Error> {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
@@ -206,7 +206,7 @@ fn nothing_kept(site: &Site, goal: Option<u64>) -> Error {
     Error::new(ErrorKind::Place, message)
 }
 
-/// True where a start had completed a roll-back that was interrupted, which its caller hears of now, once.
+/// True if a start had completed a roll-back that was interrupted, which its caller hears of now, once.
 pub(super) fn take_note(site: &Site) -> Result<bool, Error> {
     let record = site.dir.join(names::RETURNED);
     let is_new = directory::has_record(&site.dir, names::RETURNED)?;

@@ -12,7 +12,7 @@ use crate::transfer::migrate::Migrations;
 use crate::transfer::{self, Convert, NoSuchCode, Prepared, Settled, Side, Transfer, TransferError, Way};
 
 impl Derivation {
-    /// The two maps and the snapshot, by their ids where other maps are pinned there now. `None` where the old one is gone.
+    /// The two maps and the snapshot, by their ids where other maps are pinned there now. `None` if the old one is gone.
     pub(crate) fn open(
         &self,
         old: &Pin,
@@ -123,7 +123,7 @@ impl Open<'_> {
 }
 
 /// A kept map of another layout, taken up again, as it is pinned: what was written to `live` since it was converted is converted back into it. This
-/// settles what is there by now; the record that it leaves in `next` settles the rest after the switch, and tells how that came. `None` where no
+/// settles what is there by now; the record that it leaves in `next` settles the rest after the switch, and tells how that came. `None` if no
 /// way leads back.
 pub(crate) fn return_converted(
     record: &Derivation,

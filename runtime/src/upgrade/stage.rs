@@ -57,7 +57,7 @@ impl Upgrade {
     /// generation goes on.
     ///
     /// # Errors
-    /// Where the plan refuses a map, or the kernel one of the calls: nothing is left behind then.
+    /// If the plan refuses a map, or the kernel one of the calls: nothing is left behind then.
     pub fn stage(self) -> Result<Staged, Error> {
         Staged::stage(self)
     }
@@ -325,7 +325,7 @@ impl Staged {
     /// the commit.
     ///
     /// # Errors
-    /// Where the name can't be a pin's, or the program uses a map that is not the staged one: the loader made or opened one
+    /// If the name can't be a pin's, or the program uses a map that is not the staged one: the loader made or opened one
     /// by itself. [`Self::commit`] holds programs that are called by tables (`prog_array`) against the staged maps too.
     pub fn hook(&mut self, name: &str, prog: impl AsFd, hook: Hook) -> Result<(), Error> {
         let taken = self.is_staged(name) || names::is_own(name) || self.hooks.contains_key(name);

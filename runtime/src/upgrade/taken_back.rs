@@ -12,9 +12,9 @@ use crate::transfer::Settled;
 pub struct LeftBehind {
     /// Name of the map's pin.
     pub map: String,
-    /// Entries at the least; `None` where nothing tells how much it is, if anything.
+    /// Entries at the least; `None` if nothing tells how much it is, if anything.
     pub entries: Option<u64>,
-    /// True where it may be that nothing is: the upgrade was completed, and the map settled by steps that can lose a write.
+    /// True if it may be that nothing is: the upgrade was completed, and the map settled by steps that can lose a write.
     pub maybe: bool,
 }
 
@@ -33,7 +33,7 @@ impl fmt::Display for LeftBehind {
             Some(entries) => {
                 write!(f, "at least {entries} entries of what the newer programs wrote to `{map}` are lost")
             }
-            None => write!(f, "what the newer programs wrote to `{map}` is lost, and how much that is, nothing tells"),
+            None => write!(f, "what the newer programs wrote to `{map}` is lost; nothing tells how much"),
         }
     }
 }

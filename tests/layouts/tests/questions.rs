@@ -164,7 +164,10 @@ fn the_whole_command_that_is_suggested_works_as_it_is_typed() {
             }
             Asks::Author => {
                 assert!(!asked.status.success() && case.lock() == before, "{what}");
-                assert!(first.is_none() && told.contains("is safe: it is yours to choose"), "{what}: {told}");
+                assert!(
+                    first.is_none() && told.contains("is safe in every case: choose one yourself"),
+                    "{what}: {told}"
+                );
             }
         }
         if asks == Asks::Nothing {

@@ -151,7 +151,12 @@ fn the_picture_is_read_by_those_who_do_not_see_it() {
 /// A source with `…` in the place of what its format strings name, as the page has it.
 fn without_names(source: &str) -> String {
     let mut out = String::new();
-    for line in source.replace("\\\"", "\"").lines() {
+    // A quote within a text is no end of it, and a text may go on in the next line.
+    let source = source.replace("\\\"", "”");
+    let mut pieces = source.split("\\\n");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    let source = pieces.fold(first, |source, piece| source + piece.trim_start());
+    for line in source.lines() {
         let mut rest = line;
         while let Some((before, after)) = rest.split_once('{') {
             out += before;
@@ -169,20 +174,83 @@ fn without_names(source: &str) -> String {
     out
 }
 
+/// The messages that the page of troubleshooting explains. What stands before the first name and behind the last is often a name itself,
+/// put in by another line.
+fn explained() -> Vec<String> {
+    let page = fs::read_to_string(toolchain::root().join("docs/troubleshooting.md")).unwrap().replace('"', "”");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| ``"));
+    let cells = rows.map(|row| row.split_once("`` |").expect("a message in two backticks").0);
+    cells.flat_map(|cell| cell.split("``, ``").map(|message| message.trim_matches(['…', ' ']).to_owned())).collect()
+}
+
+/// The sources of some folders, with `…` for names.
+fn sources(folders: &[&str]) -> Vec<String> {
+    let files = folders.iter().flat_map(|folder| toolchain::files(&toolchain::root().join(folder), ".rs"));
+    files.map(|file| without_names(&fs::read_to_string(file).unwrap())).collect()
+}
+
 #[test]
 fn every_message_for_which_there_is_help_is_one_that_is_told() {
-    let page = fs::read_to_string(toolchain::root().join("docs/troubleshooting.md")).unwrap();
-    let folders = ["layout/src", "codegen/src", "macros/src", "runtime/src", "cli/src"];
-    let files = folders.iter().flat_map(|folder| toolchain::files(&toolchain::root().join(folder), ".rs"));
-    let sources: Vec<String> = files.map(|file| without_names(&fs::read_to_string(file).unwrap())).collect();
-    let mut checked = 0;
-    for row in page.lines().filter_map(|line| line.strip_prefix("| ``")) {
-        let message = row.split_once("`` |").expect("a message in two backticks").0.trim();
-        // What stands before the first name and behind the last is often a name itself, put in by another line.
-        let message = message.trim_matches(['…', ' ']);
-        let found = sources.iter().any(|source| source.contains(message));
-        assert!(found, "nothing says `{message}`");
-        checked += 1;
+    let sources = sources(&["layout/src", "codegen/src", "macros/src", "runtime/src", "cli/src"]);
+    let messages = explained();
+    for message in &messages {
+        assert!(sources.iter().any(|source| source.contains(message)), "nothing says `{message}`");
     }
-    assert!(checked > 20, "{checked} messages");
+    assert!(messages.len() > 40, "{} messages", messages.len());
+}
+
+/// What a message that says the next step goes on with, behind a semicolon or a colon.
+const STEPS: &[&str] = &[
+    "build",
+    "commit",
+    "compile",
+    "correct",
+    "decide",
+    "delete",
+    "find",
+    "give",
+    "install",
+    "load",
+    "mount",
+    "move",
+    "name",
+    "or decide",
+    "or release",
+    "plan",
+    "raise",
+    "remove",
+    "rename",
+    "roll",
+    "run",
+    "see",
+    "set",
+    "start",
+];
+
+#[test]
+fn every_message_of_a_build_and_a_daemon_that_says_the_next_step_is_explained() {
+    let explained = explained();
+    let mut checked = 0;
+    for source in sources(&["codegen/src", "runtime/src"]) {
+        let code = source.split("#[cfg(test)]").next().unwrap();
+        for line in code.lines().filter(|line| !line.trim().starts_with("//")) {
+            for text in line.split('"').skip(1).step_by(2) {
+                let says = |step: &&str| [';', ':'].iter().any(|sign| text.contains(&format!("{sign} {step} ")));
+                if STEPS.iter().any(says) {
+                    assert!(explained.iter().any(|message| text.contains(message)), "troubleshooting.md lacks: {text}");
+                    checked += 1;
+                }
+            }
+        }
+    }
+    assert!(checked > 30, "{checked} messages");
+}
+
+#[test]
+fn the_recipes_for_ci_are_what_init_writes() {
+    let recipes = super::blocks("docs/ci-recipes.md").into_iter().filter(|block| block.language == "yaml");
+    let recipes: Vec<String> = recipes.map(|block| block.text).collect();
+    let templates = ["github.yml", "gitlab.yml", "pre-commit.yaml"]
+        .map(|name| fs::read_to_string(toolchain::root().join("cli/src/templates").join(name)).unwrap());
+    assert_eq!(recipes, templates);
 }

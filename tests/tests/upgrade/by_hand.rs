@@ -68,8 +68,7 @@ fn a_start_of_the_older_release_takes_it_back_and_says_what_is_lost() {
         assert_eq!(lost(daemon, upgrade.left_behind(), false), std::slice::from_ref(&wide));
         let staged = daemon.load(upgrade.stage().expect("staged"), Release::One).expect("loaded");
         let report = staged.commit().expect("committed");
-        let sentence =
-            format!("what the newer programs wrote to `{wide}` is lost, and how much that is, nothing tells");
+        let sentence = format!("what the newer programs wrote to `{wide}` is lost; nothing tells how much");
         assert!(report.to_string().contains(&sentence), "{report}");
         let sample = format!("maplock_upgrade_left_behind_info{{map=\"{wide}\",entries=\"unknown\"}} 1\n");
         assert!(report.to_prometheus().contains(&sample), "{}", report.to_prometheus());

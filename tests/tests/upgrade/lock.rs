@@ -40,7 +40,7 @@ fn is_busy(dir: &Path) {
     let error = options(dir, 16).begin().expect_err("somebody holds the lock");
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     let own = format!("process {} (", std::process::id());
-    let told = format!("holds the lock of `{}`, and was waited for 0 s", dir.display());
+    let told = format!("holds the lock of `{}`; gave up after 0 s", dir.display());
     assert!(error.to_string().starts_with(&own) && error.to_string().ends_with(&told), "{error}");
 }
 

@@ -103,7 +103,7 @@ fn tags(dir: &Path) -> usize {
     btf::Btf::parse(&bytes).expect("BTF").of_kinds(&[BtfKind::DeclTag]).count()
 }
 
-const OLDEST: &str = "; nothing tells the version of its meaning, so that it counts as the oldest: ";
+const OLDEST: &str = "; nothing tells the version of its meaning, so it counts as the oldest: ";
 
 #[test]
 fn a_pin_of_somebody_else_gets_the_meaning_that_was_accepted_and_is_known_from_then_on() {

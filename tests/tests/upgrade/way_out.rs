@@ -130,8 +130,7 @@ fn what_nothing_settles_fails_at_each_start_and_is_discarded_where_somebody_says
 
         let report = Recovery::new(&daemon.dir, WayOut::Discard).run().expect("discarded");
         assert!(report.taken_back && !report.resumed, "{report:?}");
-        let sentence =
-            format!("what the newer programs wrote to `{counts}` is lost, and how much that is, nothing tells");
+        let sentence = format!("what the newer programs wrote to `{counts}` is lost; nothing tells how much");
         assert!(report.to_string().contains(&sentence), "{report}");
         assert!(!beside(&daemon.dir, "next").exists());
         let now = Pins::read(&daemon.dir);

@@ -6,7 +6,7 @@ use super::number::Number;
 use super::value::{Frame, Held, MAX_FRAMES, State, Target, made_at};
 
 impl Follower<'_> {
-    /// Follows a call. False where it does not return.
+    /// Follows a call. False if it does not return.
     pub(super) fn call(&mut self, at: usize, insn: Insn, state: &mut State) -> bool {
         // By a register: of a helper, in what was not optimised.
         let by_register = insn.op & 0x08 != 0;

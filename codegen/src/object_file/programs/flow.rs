@@ -24,7 +24,7 @@ const MAX_TARGETS: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Write {
     pub(super) adds: bool,
-    /// Bytes behind the start of the value, to the first and to the last; `None` where nothing bounds it.
+    /// Bytes behind the start of the value, to the first and to the last; `None` if nothing bounds it.
     pub(super) first: i64,
     pub(super) last: Option<i64>,
     pub(super) step: u64,
@@ -92,7 +92,7 @@ pub(super) struct Follower<'a> {
     limit: usize,
     /// Functions that run later, each with the map whose entry they get.
     pub(super) later: Vec<(usize, usize)>,
-    /// True where a program was too much to follow.
+    /// True if a program was too much to follow.
     is_lost: bool,
     /// The instruction that is looked at.
     pub(super) at: usize,
@@ -117,7 +117,7 @@ impl Follower<'_> {
         }
     }
 
-    /// What is known when the function at `entry` is done; `None` where it never is.
+    /// What is known when the function at `entry` is done; `None` if it never is.
     pub(super) fn run(&mut self, entry: usize, state: State) -> Option<State> {
         let mut known: HashMap<usize, (State, usize)> = HashMap::from([(entry, (state, 0))]);
         let mut waiting = BTreeSet::from([entry]);

@@ -182,7 +182,7 @@ impl Number {
         if low > self.high { self } else { Self::between(low, self.high, self.step) }
     }
 
-    /// True where it can be read as the other kind of number, and is the same.
+    /// True if it can be read as the other kind of number, and is the same.
     pub(super) fn is_small(self) -> bool {
         self.low >= 0 && self.high <= i128::from(i64::MAX)
     }

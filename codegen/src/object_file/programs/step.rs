@@ -37,7 +37,7 @@ const STORE_RELEASE: i32 = 0x110;
 const FAR: i128 = 1 << 32;
 
 impl Follower<'_> {
-    /// Follows the instruction at `at`; `None` where the way ends without leaving the function.
+    /// Follows the instruction at `at`; `None` if the way ends without leaving the function.
     pub(super) fn step(&mut self, at: usize, state: &mut State) -> Option<Next> {
         let insn = *self.code.insns.get(at)?;
         // The frame pointer can't be written.
@@ -394,7 +394,7 @@ fn added(dst: &Held, src: &Held, op: u8, wide: bool, is_register: bool) -> Vec<P
     }
 }
 
-/// True where what comes of it depends on what was loaded by more than adding: a mean that runs on, the distance from a value.
+/// True if what comes of it depends on what was loaded by more than adding: a mean that runs on, the distance from a value.
 fn bends(dst: &Held, src: &Held, op: u8, loaded: &[Place]) -> bool {
     let is_kept = |of: &Held| of.loaded.iter().all(|place| loaded.contains(place));
     match op {

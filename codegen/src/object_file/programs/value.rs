@@ -210,7 +210,7 @@ impl State {
         }
     }
 
-    /// Puts what comes over another way to instruction `at` together with this. True where this has changed.
+    /// Puts what comes over another way to instruction `at` together with this. True if this has changed.
     pub(super) fn join(&mut self, mut other: Self, at: usize, widens: bool) -> bool {
         let before = self.clone();
         let joined_at = |place: u64| made_at(at) | (place + 1);

@@ -6,9 +6,9 @@ use super::text::Text;
 /// Holds one field against its member.
 ///
 /// - `offset`: of the field; `free`: where the field before it ends.
-/// - `follows`: false where the member before it is wrong already, so that this one can't be at its place either.
+/// - `follows`: false if the member before it is wrong already, so that this one can't be at its place either.
 /// - `name`, `at`, `wanted`, `spelling`: the member, its offset, its type, and how reports write that.
-/// - `place`: where the lock has it, "in `struct flow` of map `flows`".
+/// - `place`: if the lock has it, "in `struct flow` of map `flows`".
 #[track_caller]
 #[allow(clippy::too_many_arguments, reason = "called by generated code alone, 500 times where there are 50 structs")]
 pub const fn member<F: Describe<Role>, Role>(
@@ -27,7 +27,7 @@ pub const fn member<F: Describe<Role>, Role>(
             .str(name)
             .str("` is the enum `")
             .str(rust)
-            .str("`, and the kernel may hold a number that is none of it; use `#[repr(transparent)] struct ")
+            .str("`, and the kernel may hold a number that is no variant of it; use `#[repr(transparent)] struct ")
             .str(rust)
             .str("(pub ")
             .str(repr)
@@ -66,7 +66,7 @@ const fn gap(offset: usize, free: usize, name: &str) {
             .bytes(offset - free)
             .str(" before `")
             .str(name)
-            .str("`, which the kernel would be given as it happens to be; add a field `_pad: [u8; ")
+            .str("`, and the kernel would get whatever bytes are there; add a field `_pad: [u8; ")
             .number(offset - free)
             .str("]` before it")
             .panic()
@@ -141,7 +141,7 @@ pub const fn end(end: usize, size: usize) {
     if end < size {
         Text::new("there is implicit padding of ")
             .bytes(size - end)
-            .str(" at the end, which the kernel would be given as it happens to be; add a field `_pad: [u8; ")
+            .str(" at the end, and the kernel would get whatever bytes are there; add a field `_pad: [u8; ")
             .number(size - end)
             .str("]` there")
             .panic()
@@ -193,7 +193,7 @@ pub const fn arm<Arm, Union>(name: &str) {
             .bytes(here)
             .str(", but the union ")
             .number(all)
-            .str(", so that the rest may hold nobody's bytes; make it a struct with a field `_pad: [u8; ")
+            .str(", so the rest may be uninitialised; make it a struct with a field `_pad: [u8; ")
             .number(all - here)
             .str("]` behind it")
             .panic()

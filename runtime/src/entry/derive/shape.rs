@@ -12,7 +12,7 @@ pub enum Value {}
 
 /// A type of which the checks know how it is laid out.
 #[diagnostic::on_unimplemented(
-    message = "the layout of `{Self}` is not known, so that it can't be held against `maps.lock`",
+    message = "the layout of `{Self}` is not known, so it can't be compared with `maps.lock`",
     note = "use an integer, an array, or a type of your own with the same derive: `#[derive(maplock::MapValue)]`, or \
             `#[derive(maplock::MapKey)]` in a key"
 )]
@@ -26,7 +26,7 @@ pub trait Describe<Role> {
 pub enum Shape {
     /// Not to be judged: another error is there already, or the lock has nothing to say of it.
     Unknown,
-    /// An integer, with the order of its bytes where its type fixes that.
+    /// An integer, with the order of its bytes if its type fixes that.
     Int { size: usize, signed: bool, order: Order },
     /// A floating-point number.
     Float { size: usize },
@@ -74,7 +74,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// False where both are told, and are not the same.
+    /// False if both are told, and are not the same.
     const fn fits(self, other: Self) -> bool {
         !matches!((self, other), (Self::Big, Self::Little) | (Self::Little, Self::Big))
     }

@@ -95,7 +95,7 @@ fn a_policy_cannot_reuse_what_the_kernel_would_not_take() {
     let (old, new) = (hash(&counters(8), 64), hash(&bigger, 64));
     let map = Case::one(&old, &new).policy(policy(OnMismatch::Reuse)).decide();
     assert_eq!(map.disposition(), D::Refuse);
-    let expected = "; policy `reuse` can't be: the value of `stats` takes 24 bytes, it took 16";
+    let expected = "; policy `reuse` is not possible: the value of `stats` takes 24 bytes, it took 16";
     assert!(map.why.ends_with(expected), "{}", map.why);
     let flags = MapDef { flags: 1, ..old.clone() };
     let map = Case::one(&old, &flags).policy(policy(OnMismatch::Reuse)).decide();

@@ -13,8 +13,7 @@ fn most(max_entries: u32) -> Policy {
     Policy { max_entries: Some(max_entries), ..Policy::default() }
 }
 
-const UNTOLD: &str =
-    "maps.lock says no capacity: the daemon chooses it: `Policy::max_entries`, `--max-entries stats=N`";
+const UNTOLD: &str = "maps.lock says no capacity, because the daemon chooses it: set `Policy::max_entries`, or plan with `--max-entries stats=N`";
 
 #[test]
 fn where_nothing_is_pinned_and_nobody_says_it_no_map_is_made() {
@@ -36,7 +35,7 @@ fn a_pinned_map_stays_as_large_as_it_is() {
     let old = hash(&counters(8), 4096);
     let case = || Case { lock: at_run_time(&old), live: vec![pinned(&old, 7, 12)], ..Case::default() };
     let map = case().decide();
-    assert_is(&map, D::Reuse, "same layout; max_entries stays at 4096: nobody says another");
+    assert_is(&map, D::Reuse, "same layout; max_entries stays at 4096: nobody gives another");
     assert_eq!(asked(&map), 4096);
     assert_is(&case().policy(most(4096)).decide(), D::Reuse, "same layout");
     assert_is(&case().policy(most(8192)).decide(), D::Grow, "max_entries 4096 -> 8192, every entry kept");
@@ -55,7 +54,7 @@ fn a_map_that_is_converted_or_swapped_has_room_for_as_many() {
         let map = Case::accepted(&MapDef { max_entries: 0, ..old.clone() }, &new, answer);
         let map = Case { live: vec![pinned(&old, 7, 12)], ..map }.decide();
         assert_eq!((map.disposition(), asked(&map)), (disposition, 4096), "{}", map.why);
-        assert!(map.why.ends_with("; max_entries stays at 4096: nobody says another"), "{}", map.why);
+        assert!(map.why.ends_with("; max_entries stays at 4096: nobody gives another"), "{}", map.why);
     }
     // Entries of one type are not bytes of another.
     let ring = MapDef { max_entries: 0, ..def("stats", T::RINGBUF, &uint(8), 0) };

@@ -55,8 +55,7 @@ fn what_this_kernel_settles_by_steps_that_can_lose_a_write_is_told_before() {
     let counts = programs(&["packets"], &[]);
     let mut plan = summed(grown(T::HASH, &counts, &counts), &["packets", "seen"]).plan();
     plan.maps[0].hazard.doubts.insert(Doubt::Settling);
-    let line = "every entry is kept; what programs write to `stats` at the very moment of settling may be lost: on this \
-                kernel, that is no single step";
+    let line = "every entry is kept; what programs write to `stats` at the very moment of settling may be lost: this kernel can't settle in one step";
     assert_eq!(plan.outcome().split(" · ").next(), Some(line));
     assert_eq!(plan.inexact().count(), 1);
 }

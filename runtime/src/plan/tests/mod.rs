@@ -119,7 +119,7 @@ impl Case {
         Self { lock: lock([new.clone()]), live: vec![pinned(old, 7, 12)], ..Self::default() }
     }
 
-    /// The same, where somebody accepted the change.
+    /// The same, if somebody accepted the change.
     fn accepted(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade) -> Self {
         Self { lock: accept(&lock([old.clone()]), new, on_upgrade), ..Self::one(old, new) }
     }

@@ -38,7 +38,7 @@ fn planned(first: &MapDef, steps: &[(MapDef, OnUpgrade)], live: Observed) -> (D,
     (map.disposition(), map.why)
 }
 
-const OLDEST: &str = "nothing tells the version of its meaning, so that it counts as the oldest: ";
+const OLDEST: &str = "nothing tells the version of its meaning, so it counts as the oldest: ";
 
 #[test]
 fn the_generation_tells_which_version_its_map_has() {

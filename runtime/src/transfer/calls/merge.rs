@@ -13,7 +13,7 @@ pub(in crate::transfer) struct Merging<'a> {
 
 impl Merging<'_> {
     /// Brings an entry of the new map to what it is to become: counts are added, words follow where the new programs left all of them as
-    /// they were. `before` is what it was when it was last settled; none where it was not there. `settled` counts it. False where it stays
+    /// they were. `before` is what it was when it was last settled; none if it was not there. `settled` counts it. False if it stays
     /// as it is.
     pub(in crate::transfer) fn merge(
         self,
@@ -49,13 +49,13 @@ impl Merging<'_> {
         new != unsettled
     }
 
-    /// True where all counts are equal.
+    /// True if all counts are equal.
     pub(in crate::transfer) fn same_sums(self, one: &[u8], other: &[u8]) -> bool {
         let mut parts = one.chunks_exact(self.part).zip(other.chunks_exact(self.part));
         parts.all(|(one, other)| self.pieces.same_sums(one, other))
     }
 
-    /// Takes from the counts of an entry that new programs changed what it was before, and that is gone from the old map. False where it
+    /// Takes from the counts of an entry that new programs changed what it was before, and that is gone from the old map. False if it
     /// stays as it is.
     pub(in crate::transfer) fn take(self, new: &mut [u8], before: &[u8]) -> bool {
         let unsettled = new.to_vec();

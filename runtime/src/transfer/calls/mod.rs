@@ -1,4 +1,4 @@
-//! Entries carried over by system calls, where no program can do it.
+//! Entries carried over by system calls, if no program can do it.
 
 pub(super) mod merge;
 pub(super) mod objects;

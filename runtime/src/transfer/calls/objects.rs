@@ -52,7 +52,7 @@ fn has_all_indexes(map: &Map) -> bool {
     info.map_type.holds_maps() && info.map_type.row().keys == Keys::Number
 }
 
-/// True where an index of an array holds nothing.
+/// True if an index of an array holds nothing.
 fn is_empty(map: &Map, value: &[u8]) -> bool {
     has_all_indexes(map) && value == [0; 4]
 }

@@ -29,7 +29,7 @@ fn batch_size(map: &Map) -> usize {
     ((1 << 20) / (map.value_bytes() + 64)).clamp(64, 4096)
 }
 
-/// Reads all entries, in batches; where there are none, one by one.
+/// Reads all entries, in batches; if there are none, one by one.
 pub(in crate::transfer) fn each_batch(map: &Map, each: EachEntry<'_>) -> Result<(), TransferError> {
     let mut batch = Batch::default();
     let mut is_first = true;
@@ -155,7 +155,7 @@ pub(in crate::transfer) fn copy(
     Ok(Copied { entries, method: Some(method.get()), ..Copied::default() })
 }
 
-/// Writes entries in a batch, or one by one where the map has no batches.
+/// Writes entries in a batch, or one by one if the map has no batches.
 fn write_entries(map: &Map, keys: &[u8], values: &[u8], method: &Cell<Method>) -> Result<(), TransferError> {
     let (key_size, value_bytes) = (map.info().key_size as usize, map.value_bytes());
     let count = keys.len() / key_size;
@@ -198,7 +198,7 @@ impl<'a> Exact<'a> {
         self.map.lookup(key).map_err(TransferError::kernel(self.map, "reading an entry"))
     }
 
-    /// Writes an entry; false where it was there, or was not, against `put`.
+    /// Writes an entry; false if it was there, or was not, against `put`.
     pub(in crate::transfer) fn put(&mut self, key: &[u8], value: &[u8], put: Put) -> Result<bool, TransferError> {
         // An LPM trie heeds the flag since 6.13 (eae6a075e953).
         if put == Put::IfAbsent && self.keys.as_ref().is_some_and(|keys| keys.contains(&prefix(key))) {

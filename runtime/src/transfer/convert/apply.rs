@@ -24,9 +24,9 @@ use crate::sys::{Map, Mmap, NewMap, Prog};
 pub(super) struct Change {
     /// Its key.
     pub(super) key: Vec<u8>,
-    /// What it is expected to be; `None` where it is not expected to be there.
+    /// What it is expected to be; `None` if it is not expected to be there.
     pub(super) expected: Option<Vec<u8>>,
-    /// What it is to become; `None` where it is to go.
+    /// What it is to become; `None` if it is to go.
     pub(super) target: Option<Vec<u8>>,
 }
 

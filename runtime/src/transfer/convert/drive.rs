@@ -16,8 +16,8 @@ impl Convert<'_> {
     /// The first pass, as [`Transfer::copy`](crate::transfer::Transfer::copy).
     ///
     /// # Errors
-    /// As there; [`TransferError::Unfit`] and [`TransferError::ByHand`] where an entry can't be converted,
-    /// [`TransferError::Collision`] where two become one and that was not accepted.
+    /// As there; [`TransferError::Unfit`] and [`TransferError::ByHand`] if an entry can't be converted,
+    /// [`TransferError::Collision`] if two become one and that was not accepted.
     pub fn copy(&self, options: &mut TransferOptions<'_>) -> Result<Copied, TransferError> {
         self.check(options)?;
         let info = self.from.info();
@@ -46,7 +46,7 @@ impl Convert<'_> {
         Ok(copied)
     }
 
-    /// True where entries are converted by steps, in a map that programs can walk.
+    /// True if entries are converted by steps, in a map that programs can walk.
     fn may_use_programs(&self, options: &TransferOptions<'_>) -> bool {
         self.there.derived_legs().is_some()
             && options.method.is_none_or(|method| method == Method::Kernel)

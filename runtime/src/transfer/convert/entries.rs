@@ -47,7 +47,7 @@ pub(in crate::transfer) struct Converter<'a> {
 }
 
 impl<'a> Converter<'a> {
-    /// `method` is that of reading entries, and of writing them where no program does.
+    /// `method` is that of reading entries, and of writing them if no program does.
     pub(super) fn new(convert: Convert<'a>, method: Option<Method>) -> Result<Self, TransferError> {
         let Convert { from, to, base, base_of, there, .. } = convert;
         let base = base.ok_or_else(|| TransferError::NeedsBase { map: from.info().name.clone() })?;
@@ -75,7 +75,7 @@ impl<'a> Converter<'a> {
         Ok(Self { convert, base, pieces, over, applier, indexes, finder, method })
     }
 
-    /// False where the new map has no place for that index.
+    /// False if the new map has no place for that index.
     fn has_place(&self, key: &[u8]) -> bool {
         let index = key.try_into().map_or(0, u32::from_ne_bytes);
         self.indexes.is_none_or(|indexes| index < indexes)

@@ -123,7 +123,7 @@ impl Machine {
     }
 }
 
-/// What the instructions for `steps` make of the bytes; `None` where a number does not fit.
+/// What the instructions for `steps` make of the bytes; `None` if a number does not fit.
 fn interpreted(steps: &Steps, onto: Onto, from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     let mut asm = Asm::default();
     let unfit = asm.label();

@@ -29,10 +29,10 @@ pub trait Migrate<Old: MapValue>: MapValue + Sized {
     /// The key's type in this one.
     type Key: MapKey;
 
-    /// Writes what the entry becomes to `new`: nothing where it is dropped, several entries where it is split.
+    /// Writes what the entry becomes to `new`: nothing if it is dropped, several entries where it is split.
     ///
     /// # Errors
-    /// Where it can't be told what the entry becomes.
+    /// If it can't be told what the entry becomes.
     fn migrate(key: &Self::OldKey, old: &Old, new: &mut Entries<'_, Self::Key, Self>) -> Result<(), MigrateError>;
 }
 

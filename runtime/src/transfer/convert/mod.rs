@@ -9,7 +9,7 @@
 //!   entry is counted in [`Settled::not_carried`];
 //! - other words follow by compare-and-exchange, where new programs left all of them as the snapshot, converted, says.
 //!
-//! So the old map always holds all that the old programs wrote, and is whole where no way leads back to it.
+//! So the old map always holds all that the old programs wrote, and is whole if no way leads back to it.
 //!
 //! The snapshot is of either side. In an upgrade it is of the *old* map: its entries as they were copied. Where a way leads back
 //! ([`Convert::back`](types::Convert::back)), the same conversion turned round, with the same snapshot, which is then of the *new* map of that direction,

@@ -80,7 +80,7 @@ pub(super) struct Converting<'a> {
     pub(super) back: &'a [Steps],
 }
 
-/// True where bytes become the same bytes.
+/// True if bytes become the same bytes.
 fn is_same(chain: &[Steps]) -> bool {
     chain.iter().all(way::is_same)
 }
@@ -108,7 +108,7 @@ impl Converting<'_> {
         w.asm.label()
     }
 
-    /// True where a key may become one that another key becomes too.
+    /// True if a key may become one that another key becomes too.
     pub(super) fn changes_keys(&self) -> bool {
         !is_same(self.keys)
     }
@@ -236,7 +236,7 @@ impl Converting<'_> {
         self.area(w, R6, KEY);
     }
 
-    /// What the entry is to become, and what it was in the snapshot, in the new map's layout. Done where both are the same.
+    /// What the entry is to become, and what it was in the snapshot, in the new map's layout. Done if both are the same.
     pub(super) fn targets(&self, w: &mut Writer<'_>, unfit: Label) {
         let done = w.done;
         self.targets_or(w, unfit, done);

@@ -14,7 +14,7 @@ use super::steps::Onto;
 use super::types::Side;
 use crate::sys::Map;
 
-/// Copies an entry to the new map, and as it was to the snapshot, which is of the old map. Where keys change, none may be there that
+/// Copies an entry to the new map, and as it was to the snapshot, which is of the old map. If keys change, none may be there that
 /// another key of the old map became.
 pub(super) fn copy(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
     let base = of.maps.snapshot()?;

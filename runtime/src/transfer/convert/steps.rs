@@ -283,7 +283,7 @@ fn shift_right(asm: &mut Asm, reg: Reg, by: i32) {
     }
 }
 
-/// True where a program can be made of the steps.
+/// True if a program can be made of the steps.
 pub(super) fn can_emit(steps: &Steps) -> bool {
     fn depth(steps: &[Step]) -> usize {
         let below = steps.iter().map(|step| match step {

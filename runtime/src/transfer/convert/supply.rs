@@ -37,7 +37,7 @@ pub(super) struct Converted<'a> {
 
 impl<'a> Converted<'a> {
     /// # Errors
-    /// Where no program can convert these entries, and the kernel's.
+    /// If no program can convert these entries, and the kernel's.
     pub(super) fn new(convert: Convert<'a>) -> io::Result<Self> {
         let legs = convert.there.derived_legs().ok_or_else(|| io::Error::other("the conversion is written by hand"))?;
         let chain_of = |legs: &[&DerivedLeg]| -> (Vec<Steps>, Vec<Steps>) {

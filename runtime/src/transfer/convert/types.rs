@@ -50,12 +50,12 @@ pub struct Convert<'a> {
 }
 
 impl Convert<'_> {
-    /// True where the entry at an index of an array stays at that index.
+    /// True if the entry at an index of an array stays at that index.
     pub(super) fn keeps_indexes(&self) -> bool {
         is_array(self.from.info().map_type) && is_array(self.to.info().map_type) && self.there.keeps_keys()
     }
 
-    /// What it means that entries of the new map could not be written. That their keys are there already is an error only where keys
+    /// What it means that entries of the new map could not be written. That their keys are there already is an error only if keys
     /// may not meet.
     pub(super) fn unwritten(&self, failed: u64, error: io::Error) -> TransferError {
         match error.raw_os_error() {
@@ -71,7 +71,7 @@ impl Convert<'_> {
     }
 }
 
-/// True where entries of a map of one type can become those of another, or could before they became what they are: a way back
+/// True if entries of a map of one type can become those of another, or could before they became what they are: a way back
 /// leads from a hash to an array.
 #[must_use]
 pub fn can_convert(from: MapType, to: MapType) -> bool {

@@ -12,7 +12,7 @@ use crate::transfer::migrate::{ByHand, MigrateError, Migrations};
 #[derive(Debug, Clone)]
 pub struct Way {
     legs: Vec<WayLeg>,
-    /// What becomes of entries whose keys become one, where that can be.
+    /// What becomes of entries whose keys become one, if that can be.
     collide: Option<Collide>,
 }
 
@@ -60,7 +60,7 @@ impl Way {
     /// `value_size` that no leg changes stay as they are.
     ///
     /// # Errors
-    /// Where a conversion by hand is not among `migrations`.
+    /// If a conversion by hand is not among `migrations`.
     pub fn new(
         conversion: &Conversion,
         migrations: &Migrations,
@@ -94,17 +94,17 @@ impl Way {
         Some(legs)
     }
 
-    /// True where each entry has the key that it had.
+    /// True if each entry has the key that it had.
     pub(super) fn keeps_keys(&self) -> bool {
         self.derived_legs().is_some_and(|legs| legs.iter().all(|leg| is_same(&leg.key)))
     }
 
-    /// What becomes of entries whose keys become one, where that can be.
+    /// What becomes of entries whose keys become one, if that can be.
     pub(super) fn collide(&self) -> Option<Collide> {
         self.collide
     }
 
-    /// True where entries whose keys become one are put together. Elsewhere none do, or the upgrade does not happen.
+    /// True if entries whose keys become one are put together. Elsewhere none do, or the upgrade does not happen.
     pub(super) fn may_meet(&self) -> bool {
         matches!(self.collide, Some(Collide::Sum | Collide::KeepOne))
     }
@@ -142,7 +142,7 @@ fn convert(
     }
 }
 
-/// True where bytes become the same bytes.
+/// True if bytes become the same bytes.
 pub(super) fn is_same(steps: &Steps) -> bool {
     steps.from_size == steps.to_size
         && matches!(steps.steps.as_slice(), [Step::Copy { from: 0, to: 0, len }] if *len == steps.to_size)

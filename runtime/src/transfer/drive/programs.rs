@@ -23,7 +23,7 @@ pub(in crate::transfer) trait Programs: Sync {
         None
     }
 
-    /// False where two programs may not copy at once.
+    /// False if two programs may not copy at once.
     fn can_be_halved(&self) -> bool {
         true
     }
@@ -37,21 +37,21 @@ pub(in crate::transfer) trait Programs: Sync {
     /// Makes the entry whose values are settled then.
     fn insert(&self, over: Over<'_>) -> io::Result<Code>;
 
-    /// False where a key that is gone does not tell which entry of the new map is to go.
+    /// False if a key that is gone does not tell which entry of the new map is to go.
     fn follows_deletions(&self) -> bool {
         true
     }
 
-    /// True where the snapshot has an entry for each one of the old map that was settled, and no others but of keys that are gone from it.
+    /// True if the snapshot has an entry for each one of the old map that was settled, and no others but of keys that are gone from it.
     fn remembers_each(&self) -> bool;
 
-    /// Finds what old programs deleted. The keys come into `gone`; where there is none, they are marked where they came from.
+    /// Finds what old programs deleted. The keys come into `gone`; if there is none, they are marked where they came from.
     fn find_gone(&self, over: Over<'_>, gone: Option<&Map>) -> io::Result<Code>;
 
     /// Deletes it.
     fn delete_gone(&self, over: Over<'_>) -> io::Result<Code>;
 
-    /// True where the snapshot has keys and values as the old map has them.
+    /// True if the snapshot has keys and values as the old map has them.
     fn can_be_recorded(&self) -> bool;
 
     /// Records an entry that the snapshot has.
@@ -59,7 +59,7 @@ pub(in crate::transfer) trait Programs: Sync {
         records::record(self.maps(), over, records)
     }
 
-    /// True where the entry at an index of an array stays at that index.
+    /// True if the entry at an index of an array stays at that index.
     fn keeps_indexes(&self) -> bool;
 
     /// What it means that entries could not be written.

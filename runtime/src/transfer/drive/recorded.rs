@@ -32,7 +32,7 @@ pub(in crate::transfer) struct Recorded {
 }
 
 impl Recorded {
-    /// Records what a snapshot of so many entries has. `None` where that is not worth it.
+    /// Records what a snapshot of so many entries has. `None` if that is not worth it.
     ///
     /// # Errors
     /// The kernel's, such as one that takes no such program.
@@ -68,7 +68,7 @@ impl Recorded {
         Ok(&self.settle)
     }
 
-    /// Finds the keys that are gone, after all entries were settled. True where these are as many as that.
+    /// Finds the keys that are gone, after all entries were settled. True if these are as many as that.
     pub(super) fn find_gone(&self, counts: &Map, expected: u64) -> Result<bool, TransferError> {
         let Some(prog) = &self.unseen else { return Ok(false) };
         run_over_indexes(prog, &self.records, (self.records.info().max_entries, usize::MAX), &mut |_, _| Ok(()))?;

@@ -18,7 +18,7 @@ use crate::sys::{self, Link, Map, Mmap, NewMap, Prog};
 /// Keys that are handed to a program at a time.
 const KEYS: u32 = 1024;
 
-/// Hears of a chunk: its entries, and how many there are in all, where that is known.
+/// Hears of a chunk: its entries, and how many there are in all, if that is known.
 pub(super) type Each<'a> = &'a mut dyn FnMut(u64, Option<u64>) -> Result<(), TransferError>;
 
 /// Hears of keys, and which of them a program marked.

@@ -164,12 +164,12 @@ impl Asm {
         self.places[label.0] = Some(self.insns.len());
     }
 
-    /// True where something jumps there. The kernel refuses instructions that nothing leads to.
+    /// True if something jumps there. The kernel refuses instructions that nothing leads to.
     pub(in crate::transfer) fn is_used(&self, label: Label) -> bool {
         self.jumps.iter().any(|(_, to)| *to == label)
     }
 
-    /// True where the next instruction is reached: by the one before it, or by a jump.
+    /// True if the next instruction is reached: by the one before it, or by a jump.
     pub(in crate::transfer) fn is_reached(&self) -> bool {
         const JA: u8 = 0x05;
         self.insns.last().is_none_or(|insn| insn.code != JA) || self.places.contains(&Some(self.insns.len()))
@@ -354,7 +354,7 @@ impl Asm {
     /// The program, with its jumps resolved.
     ///
     /// # Errors
-    /// Where it is too long for a jump.
+    /// If it is too long for a jump.
     pub(in crate::transfer) fn finish(mut self, name: &'static str, kind: Kind) -> io::Result<Code> {
         for function in std::mem::take(&mut self.behind) {
             let start = self.insns.len();

@@ -57,7 +57,7 @@ pub(in crate::transfer) mod slot {
 pub(in crate::transfer) mod record {
     use super::slot::key_room;
 
-    /// Bits; 0 where nothing was recorded.
+    /// Bits; 0 if nothing was recorded.
     pub(in crate::transfer) const STATE: i16 = 0;
     /// The snapshot has the key.
     pub(in crate::transfer) const KNOWN: i32 = 1;

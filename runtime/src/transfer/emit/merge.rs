@@ -1,7 +1,7 @@
 //! Parts of programs that go through values, step by step, and bring an entry of the new map from what it was expected to be to what it
 //! is to become, while new programs write it.
 //!
-//! R7 is what it is to become, R8 the new map's value, R9 what that is expected to be, all in the new map's layout. Where nothing is
+//! R7 is what it is to become, R8 the new map's value, R9 what that is expected to be, all in the new map's layout. If nothing is
 //! converted, these are the old map's value and the snapshot's.
 
 use super::super::pieces::{LOOPED, Run, UNROLLED, widths};
@@ -203,7 +203,7 @@ impl Writer<'_> {
         self.asm.bind(end);
     }
 
-    /// The new map's word, of the value in R8, becomes R4 where it is R0; a flag where it was not.
+    /// The new map's word, of the value in R8, becomes R4 where it is R0; a flag if it was not.
     fn exchange_word(&mut self, run: Run) {
         let (size, changed) = (Size::of(run.width), self.asm.label());
         self.asm.mov(R3, R0);

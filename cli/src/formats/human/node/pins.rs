@@ -165,7 +165,7 @@ fn beside(found: &Generations, out: &mut String) {
             let maps = format!("`{}`", found.needs_code.join("`, `"));
             rows.push([
                 String::new(),
-                format!("an upgrade is at its commit, or ended there; in that case its own daemon, which has the code for {maps}, completes it"),
+                format!("an upgrade is at its commit, or ended there; if it ended, its own daemon, which has the code for {maps}, completes it"),
             ]);
             rows.push([
                 String::new(),
@@ -174,11 +174,11 @@ fn beside(found: &Generations, out: &mut String) {
         }
         Recovered::Completed => rows.push([
             String::new(),
-            "an upgrade is at its commit, or ended there; in that case the next one completes it".to_owned(),
+            "an upgrade is at its commit, or ended there; if it ended, the next one completes it".to_owned(),
         ]),
         Recovered::Discarded => rows.push([
             String::new(),
-            "an upgrade runs, or ended before its commit; in that case the next one takes it back".to_owned(),
+            "an upgrade runs, or ended before its commit; if it ended, the next one takes it back".to_owned(),
         ]),
     }
     if found.live.meta.is_some() && !found.foreign.is_empty() {
