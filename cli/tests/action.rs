@@ -196,6 +196,11 @@ fn a_break_fails_and_is_told_in_every_place_until_it_is_accepted() {
     assert!(sarif["runs"][0]["results"].as_array().is_some_and(|results| !results.is_empty()));
     let comments = api.comments();
     assert!(comments.len() == 1 && comments[0].contains("**refuse**"), "{comments:?}");
+    // What it offers can be typed by who reads it, and not on the runner alone.
+    assert!(
+        comments[0].contains("cargo maplock accept stats ") && !comments[0].contains("cargo-maplock"),
+        "{comments:?}"
+    );
     assert_eq!(api.asked("POST /issues/7/labels"), [json!({ "labels": ["breaks maps"] })]);
     assert_eq!(api.asked("POST /statuses/abc123")[0]["state"], "failure");
 

@@ -254,7 +254,9 @@ fn report_itself() -> Value {
         "left_behind": list(whole(json!({
             "map": text("its pin"), "entries": or_null(number("at the least")), "maybe": flag("true where it may be that nothing is lost"),
         }))),
-        "way_back": way_back(), "window": real("seconds from the first link's switch to the commit"), "total": real("seconds from the plan to the commit"),
+        "way_back": way_back(), "generation": or_null(number("the one to which it led")),
+        "ended_at": or_null(real("seconds since 1970")),
+        "window": real("seconds from the first link's switch to the commit"), "total": real("seconds from the plan to the commit"),
     }))
 }
 
