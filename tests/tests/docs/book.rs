@@ -222,7 +222,9 @@ const STEPS: &[&str] = &[
     "rename",
     "roll",
     "run",
-    "see",
+    "see `cargo",
+    "see what",
+    "see which",
     "set",
     "start",
 ];
