@@ -326,7 +326,7 @@ pub(super) fn test_upgrade() -> Value {
     }));
     let phase = whole(json!({
         "what": text("a phrase"), "has_traffic": flag("false where the traffic stood still"), "generation": or_null(number("the live one then")),
-        "seconds": real("that it took"), "killed": or_null(whole(json!({ "after": real("seconds"), "when": text("how far it was") }))),
+        "seconds": real("that it took"), "killed": or_null(whole(json!({ "release": text("old or new: whose start it was"), "after": real("seconds"), "when": text("how far it was") }))),
         "maps": list(map), "report": or_null(named("report")),
     }));
     let schema = whole(json!({
