@@ -354,10 +354,11 @@ fn the_page_on_trying_an_upgrade_shows_what_is_told() {
     let consoles: Vec<_> = all.iter().filter(|block| block.language == "console").collect();
     consoles.iter().for_each(|block| run_console(block, &toolchain::root()));
     assert_eq!((consoles.len(), all.len()), (2, 3));
-    // What a list of tests/kernels names is what the page shows above.
-    let run = all.iter().find(|block| block.language == "text").unwrap();
-    let command = run.text.trim_end().strip_prefix("run maplock 300 ").unwrap();
-    assert!(consoles[0].text.starts_with(&format!("$ maplock {command} ")));
+    // What runs on another kernel is what the page shows above, with other kills.
+    let run = all.iter().find(|block| block.language == "sh").unwrap();
+    let command = run.text.trim_end().strip_prefix("tests/kernels/run 6.1 -- ").unwrap();
+    let (command, _) = command.split_once(" --kills ").unwrap();
+    assert!(consoles[0].text.starts_with(&format!("$ {command} --kills ")));
 }
 
 #[test]
