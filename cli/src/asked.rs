@@ -2,6 +2,7 @@
 
 use maplock_layout::conversion::{Choice, Problems};
 
+use crate::called;
 use crate::error::Error;
 
 /// Options that answer a question, each with a word behind it.
@@ -31,7 +32,7 @@ pub(crate) fn error(map: &str, problems: &Problems) -> Error {
     if questions.iter().any(|question| question.choices == [Choice::Swap]) {
         return error;
     }
-    let typed: Vec<_> = typed(std::env::args());
+    let typed: Vec<_> = typed(std::env::args_os().map(|word| word.to_string_lossy().into_owned()));
     match &problems.first_answers {
         Some(first) => {
             let each = if questions.len() == 1 { "with the first answer" } else { "with the first answer to each" };
@@ -51,7 +52,7 @@ pub(crate) fn error(map: &str, problems: &Problems) -> Error {
     error.help(format!("written by yourself: {}", command(&without_answers(&typed), &["--by-hand".to_owned()])))
 }
 
-/// The words behind `cargo maplock`, as they were typed.
+/// The words behind the program's name, as they were typed.
 fn typed(args: impl Iterator<Item = String>) -> Vec<String> {
     args.enumerate().filter(|(at, word)| *at > 1 || *at == 1 && word != "maplock").map(|(_, word)| word).collect()
 }
@@ -71,7 +72,7 @@ fn without_answers(typed: &[String]) -> Vec<String> {
 
 fn command(typed: &[String], more: &[String]) -> String {
     let typed = typed.iter().map(|word| as_typed(word)).collect::<Vec<_>>().join(" ");
-    format!("cargo maplock {typed} {}", more.join(" "))
+    format!("{} {typed} {}", called::name(), more.join(" "))
 }
 
 /// A word as a shell takes it.

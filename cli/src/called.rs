@@ -2,6 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use clap::Subcommand as _;
@@ -16,6 +17,9 @@ pub(crate) const TOOL: &str = "maplock";
 
 static NAME: OnceLock<String> = OnceLock::new();
 
+/// Set of the program that needs no Cargo, whatever its file is called.
+static IS_TOOL: OnceLock<()> = OnceLock::new();
+
 /// Keeps how the program was called. Cargo tells a plugin where Cargo is; without it, the words of the command line count.
 pub(crate) fn by(args: &[OsString]) {
     let by_cargo = env::var_os("CARGO").is_some();
@@ -25,6 +29,7 @@ pub(crate) fn by(args: &[OsString]) {
 
 /// Keeps how `maplock` was called, with which Cargo has nothing to do.
 pub(crate) fn by_itself(args: &[OsString]) {
+    _ = IS_TOOL.set(());
     _ = NAME.set(program(args, TOOL));
 }
 
@@ -36,8 +41,27 @@ fn without_cargo(args: &[OsString]) -> String {
 /// The program as it was typed. One that a shell, a workflow's command or JSON would read otherwise is called by its own name.
 fn program(args: &[OsString], own: &str) -> String {
     let program = args.first().map(|program| program.to_string_lossy()).unwrap_or_default();
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./+".contains(c);
-    if program.chars().all(is_plain) && !program.is_empty() { program.into_owned() } else { own.to_owned() }
+    if is_plain(&program) { program.into_owned() } else { own.to_owned() }
+}
+
+fn is_plain(program: &str) -> bool {
+    !program.is_empty() && program.chars().all(|c| c.is_ascii_alphanumeric() || "_-./+".contains(c))
+}
+
+/// The same for a command that is run in another directory: a path is absolute.
+pub(crate) fn from_anywhere() -> String {
+    in_any_directory(name(), &env::current_dir().unwrap_or_default())
+}
+
+fn in_any_directory(name: &str, here: &Path) -> String {
+    let (program, word) = name.split_once(' ').unwrap_or((name, ""));
+    if !program.contains('/') {
+        return name.to_owned();
+    }
+    let there = here.join(program).to_string_lossy().into_owned();
+    let own = program.rsplit('/').next().unwrap_or(program);
+    let program = if is_plain(&there) { &there } else { own };
+    format!("{program} {word}").trim_end().to_owned()
 }
 
 /// What it was called as.
@@ -47,22 +71,19 @@ pub(crate) fn name() -> &'static str {
 
 /// True of the program that needs no Cargo.
 pub(crate) fn is_tool() -> bool {
-    is_tool_by(name())
-}
-
-fn is_tool_by(name: &str) -> bool {
-    name.rsplit('/').next() == Some(TOOL)
+    IS_TOOL.get().is_some()
 }
 
 /// A text of ours, in which the commands begin as this program was called.
 pub(crate) fn named(text: &str) -> String {
-    rename(text, name())
+    rename(text, name(), is_tool())
 }
 
-fn rename(text: &str, name: &str) -> String {
+#[cfg_attr(not(target_os = "linux"), allow(unused_variables))]
+fn rename(text: &str, name: &str, is_tool: bool) -> String {
     let text = renamed(text, PLUGIN, name, Verb::has_subcommand);
     #[cfg(target_os = "linux")]
-    if is_tool_by(name) {
+    if is_tool {
         return renamed(&text, TOOL, name, crate::node::Verb::has_subcommand);
     }
     text
@@ -96,20 +117,32 @@ mod tests {
     fn commands_are_named_as_the_program_was_called() {
         let text = "run `cargo maplock update -p x`: cargo maplock accept m; `cargo maplock` wrote it, cargo maplock-x";
         let expected = "run `./tool update -p x`: ./tool accept m; `cargo maplock` wrote it, cargo maplock-x";
-        assert_eq!(rename(text, "./tool"), expected);
-        assert_eq!(rename(text, PLUGIN), text);
+        assert_eq!(rename(text, "./tool", false), expected);
+        assert_eq!(rename(text, PLUGIN, false), text);
         let text = "cargo maplock merge-driver %O; see maplock plan, /bin/maplock plan, `maplock rollback fs`, maplock planning";
-        assert_eq!(rename(text, PLUGIN), text);
+        assert_eq!(rename(text, PLUGIN, false), text);
         let expected =
             "maplock merge-driver %O; see maplock plan, /bin/maplock plan, `maplock rollback fs`, maplock planning";
-        assert_eq!(rename(text, TOOL), expected);
+        assert_eq!(rename(text, TOOL, true), expected);
         let other = "./cargo-maplock merge-driver %O; see maplock plan, /bin/maplock plan, `maplock rollback fs`, maplock planning";
-        assert_eq!(rename(text, "./cargo-maplock"), other);
+        assert_eq!(rename(text, "./cargo-maplock", false), other);
         #[cfg(target_os = "linux")]
         {
             let by_path = "bin/maplock merge-driver %O; see bin/maplock plan, /bin/maplock plan, `bin/maplock rollback fs`, maplock planning";
-            assert_eq!(rename(text, "bin/maplock"), by_path);
+            assert_eq!(rename(text, "bin/maplock", true), by_path);
+            let by_version = "maplock-1 merge-driver %O; see maplock-1 plan, /bin/maplock plan, `maplock-1 rollback fs`, maplock planning";
+            assert_eq!(rename(text, "maplock-1", true), by_version);
         }
+    }
+
+    #[test]
+    fn a_command_for_another_directory_has_an_absolute_path() {
+        let in_sub = |name| in_any_directory(name, Path::new("/src/sub"));
+        assert_eq!(in_sub("cargo maplock"), "cargo maplock");
+        assert_eq!(in_sub("maplock"), "maplock");
+        assert_eq!(in_sub("../bin/maplock"), "/src/sub/../bin/maplock");
+        assert_eq!(in_sub("/bin/cargo-maplock maplock"), "/bin/cargo-maplock maplock");
+        assert_eq!(in_any_directory("./maplock", Path::new("/a folder")), "maplock");
     }
 
     #[test]

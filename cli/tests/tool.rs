@@ -51,6 +51,9 @@ fn the_gate_runs_where_no_cargo_is_installed() {
     let driver = "maplock merge-driver %O %A %B %P %L";
     let again = well(&sandbox, "maplock init --object mesh.o --add merge-driver");
     assert!(again.contains(&format!("git config merge.maplock.driver \"{driver}\"")), "{again}");
+    // Git runs the driver at the top of the repository, wherever it was set up.
+    let below = well(&sandbox, "cd bin && ./maplock init --object ../mesh.o --lock ../maps.lock --add merge-driver");
+    assert!(below.contains("\"[DIR]/bin/./maplock merge-driver"), "{below}");
     for file in [".gitlab/maplock.yml", ".pre-commit-config.yaml"] {
         let text = sandbox.read(file);
         assert!(text.contains(" maplock check") && !text.contains("cargo"), "{file}: {text}");

@@ -9,9 +9,6 @@ use crate::called;
 use crate::error::Error;
 use crate::project::{self, Target, git};
 
-/// How git runs the driver.
-const DRIVER: &str = "git config merge.maplock.driver \"cargo maplock merge-driver %O %A %B %P %L\"";
-
 /// Whether there is a repository to add it to. Asked before anything is written.
 pub(super) fn check(additions: &[Addition], targets: &[Target]) -> Result<(), Error> {
     let Some(first) = targets.first().filter(|_| !additions.is_empty()) else { return Ok(()) };
@@ -54,7 +51,11 @@ fn merge_driver(top: &Path, targets: &[Target], told: &mut Vec<String>) -> Resul
         append(&path, &format!("{gap}{line}\n"))?;
         told.push(format!("wrote `{line}` to .gitattributes; commit it"));
     }
-    told.push(format!("git takes the driver from each clone's own configuration; run there: {DRIVER}"));
+    // Git runs it at the top of the clone, wherever this runs.
+    let program = called::from_anywhere();
+    told.push(format!(
+        "git takes the driver from each clone's own configuration; run there: git config merge.maplock.driver \"{program} merge-driver %O %A %B %P %L\""
+    ));
     Ok(())
 }
 

@@ -40,7 +40,7 @@ impl Browser {
         let options = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-background-networking --remote-debugging-pipe";
         let line = format!("exec {program} {options} --user-data-dir=\"$1\" 3<&0 4>&1 </dev/null >/dev/null 2>&1");
         let mut command = Command::new("sh");
-        command.args(["-c", &line, "sh"]).arg(profile.path());
+        command.args(["-c", &line, "sh"]).arg(profile.path()).env("TMPDIR", profile.path());
         // A group of its own, which ends as a whole.
         let mut child = command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sh runs");
         let to = child.stdin.take().expect("piped");
