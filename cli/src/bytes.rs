@@ -148,7 +148,7 @@ fn beyond(new: &MapDef, entry: &Example, parts: [bool; 2]) -> String {
     }
     match names.len() {
         0 => String::new(),
-        1 => format!("; {} is behind the end of the old bytes", names[0]),
-        _ => format!("; {} are behind the end of the old bytes", names.join(", ")),
+        1 => format!("; {} reaches past the end of the old bytes", names[0]),
+        _ => format!("; {} reach past the end of the old bytes", names.join(", ")),
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn words(epoch: &Epoch, verdict: Option<&Verdict>) -> String {
         OnUpgrade::Migrate => "converts every entry to the new layout".to_owned(),
         OnUpgrade::Swap => match verdict.and_then(|verdict| verdict.fate.words()) {
             Some(words) if disposition == Some(Disposition::Swap) => format!("puts a new map in its place: {words}"),
-            _ => "puts an empty map in its place: its entries are given up".to_owned(),
+            _ => "replaces the map with an empty one: the old entries are given up".to_owned(),
         },
         OnUpgrade::Drop => "removes the map: its entries are given up".to_owned(),
         OnUpgrade::Refuse => {

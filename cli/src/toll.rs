@@ -8,6 +8,16 @@ use crate::outcome::{Outcome, count};
 /// Most maps and parts that are named in one line; more are counted.
 const MOST_NAMED: usize = 3;
 
+/// Of each kind of maps how many there are, and what they are: in the singular and in the plural. `None` if there are none.
+fn counted(kinds: &[(usize, &str, &str)]) -> Option<String> {
+    let told = kinds.iter().filter(|(maps, ..)| *maps > 0).enumerate().map(|(at, (maps, is, are))| {
+        let subject = if at == 0 { count(*maps, "map") } else { maps.to_string() };
+        format!("{subject} {}", if *maps == 1 { is } else { are })
+    });
+    let told: Vec<_> = told.collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
 impl Outcome {
     /// What an upgrade without breaks gives up.
     pub(crate) fn what_is_lost(&self) -> String {
@@ -20,58 +30,58 @@ impl Outcome {
         let evicting = named(&|verdict| verdict.eviction.is_some());
         let on_condition = |risk: Risk| named(&|verdict| verdict.misread().any(|reading| reading.risk == risk));
         let (padding, arms) = (on_condition(Risk::Padding), on_condition(Risk::Arm));
-        let (mut parts, mut in_parts) = (Vec::new(), 0);
+        let (mut parts, mut in_parts, mut counting) = (Vec::new(), 0, 0);
         let is_carried = |verdict: &&Verdict| matches!(verdict.disposition, Disposition::Migrate | Disposition::Grow);
         for verdict in maps().filter(is_carried) {
-            let mut told = self.parts_lost(verdict);
-            told.extend(self.counts_lost(verdict));
+            let (told, counts) = (self.parts_lost(verdict), self.counts_lost(verdict));
             in_parts += usize::from(!told.is_empty());
-            parts.extend(told);
+            counting += usize::from(counts.is_some());
+            parts.extend(told.into_iter().chain(counts));
         }
         if [&lost, &misread, &evicting, &parts, &padding, &arms].map(Vec::len).iter().sum::<usize>() > MOST_NAMED {
-            let counts = [
-                (lost.len(), "is given up", "are given up"),
-                (misread.len(), "is read otherwise than it was written", "are read otherwise than they were written"),
+            let accepted = [(lost.len(), "is given up", "are given up"), (misread.len(), "is misread", "are misread")];
+            let others = [
                 (in_parts, "may lose parts of its entries", "may lose parts of their entries"),
+                (
+                    counting,
+                    "may lose what old programs count during the switch",
+                    "may lose what old programs count during the switch",
+                ),
                 (evicting.len(), "may lose entries to the kernel", "may lose entries to the kernel"),
                 (padding.len(), "is right if its padding was 0", "are right if their padding was 0"),
                 (
                     arms.len(),
-                    "is right if a new arm is taken for no old entry",
-                    "are right if a new arm is taken for no old entry",
+                    "is right if no program reads a new arm from an old entry",
+                    "are right if no program reads a new arm from an old entry",
                 ),
             ];
-            let counts = counts.into_iter().filter(|(maps, ..)| *maps > 0).enumerate();
-            let counts = counts.map(|(at, (maps, is, are))| {
-                let subject = if at == 0 { count(maps, "map") } else { maps.to_string() };
-                format!("{subject} {}", if maps == 1 { is } else { are })
-            });
-            return format!("{}, as was accepted", counts.collect::<Vec<_>>().join(", "));
+            let told = [counted(&accepted).map(|told| format!("{told}, as was accepted")), counted(&others)];
+            return told.into_iter().flatten().collect::<Vec<_>>().join("; ");
         }
         let mut told = Vec::new();
         if !misread.is_empty() {
-            let misread = misread.join(", ");
-            told.push(format!("pinned state of {misread} is read otherwise than it was written, as was accepted"));
+            told.push(format!("entries of {} are misread, as was accepted", misread.join(", ")));
         }
         if !lost.is_empty() {
-            parts.insert(0, format!("that of {} is given up", lost.join(", ")));
+            parts.insert(0, format!("entries of {} are given up", lost.join(", ")));
         }
         if !parts.is_empty() {
+            told.push(parts.join(", "));
             if misread.is_empty() {
                 told.push("no pinned state is misread".to_owned());
             }
-            told.push(parts.join(", "));
         }
         if !evicting.is_empty() {
-            told.push(format!("the kernel may drop entries of {}", evicting.join(", ")));
-        }
-        if told.is_empty() {
-            told.push("no pinned state is lost".to_owned());
+            told.push(format!("the kernel may evict entries of {}", evicting.join(", ")));
         }
         let conditions =
-            [(padding, "its padding was 0"), (arms, "no program takes the new arm of its union for an old entry")];
+            [(padding, "their padding was 0"), (arms, "no program reads the new arm of the union from an old entry")];
+        let is_whole = told.is_empty();
         for (maps, condition) in conditions.into_iter().filter(|(maps, _)| !maps.is_empty()) {
-            told.push(format!("that of {} is right if {condition}", maps.join(", ")));
+            told.push(format!("entries of {} are read right only if {condition}", maps.join(", ")));
+        }
+        if is_whole {
+            told.push("no pinned state is lost".to_owned());
         }
         told.join("; ")
     }
@@ -95,14 +105,18 @@ impl Outcome {
 
     /// What becomes of a map's entries: a phrase. `None` where there are none, nobody has decided, or only the reason tells.
     pub(crate) fn becomes(&self, verdict: &Verdict) -> Option<&'static str> {
+        const EVICTED: &str = "its entries are carried over, and the kernel may evict some";
         let is_misread = || verdict.misread().any(|reading| reading.risk == Risk::Misread);
+        let evicts = verdict.eviction.is_some();
         let told = match verdict.disposition {
             Disposition::Create | Disposition::Refuse => return None,
             Disposition::Swap | Disposition::Drop if verdict.loses_entries() => "its entries are given up",
             Disposition::Swap | Disposition::Drop => return None,
-            Disposition::Reuse if is_misread() => "its entries stay, and are read otherwise than they were written",
+            Disposition::Reuse if is_misread() => "its entries stay, and are misread",
             Disposition::Reuse => "its entries stay",
+            Disposition::Grow if evicts => EVICTED,
             Disposition::Grow => "every entry is copied",
+            Disposition::Migrate if verdict.fate == Fate::Carried && evicts => EVICTED,
             Disposition::Migrate if verdict.fate == Fate::Carried => "every entry is copied",
             Disposition::Migrate => {
                 let loss = Loss::of(&self.steps(verdict));
@@ -110,6 +124,7 @@ impl Outcome {
                     (true, ..) => "the daemon's code converts its entries",
                     (_, true, _) => "its entries are converted, and those whose keys become one are put together",
                     (_, _, false) => "its entries are converted, and may lose parts",
+                    (_, _, true) if evicts => EVICTED,
                     (_, _, true) => "every entry is converted",
                 }
             }

@@ -63,8 +63,7 @@ fn the_json_of_diff_has_the_promised_members() {
     assert_eq!((&stats["verdict"], &stats["reason"]), (&"refuse".into(), &Value::Null));
 }
 
-const COMPATIBLE: &str =
-    "maps.lock against v1: 5 maps, breaks of 1 map accepted; no pinned state is misread; that of `stats` is given up";
+const COMPATIBLE: &str = "maps.lock against v1: 5 maps, breaks of 1 map accepted; entries of `stats` are given up; no pinned state is misread";
 
 #[test]
 fn the_json_of_check_update_and_accept_says_what_became_of_each_lock() {

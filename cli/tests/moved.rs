@@ -50,8 +50,8 @@ fn a_renamed_directory_closes_no_gate() {
         assert_eq!(
             later.stdout.lines().last(),
             Some(
-                "daemon/maps.lock against v1: 5 maps, breaks of 1 map accepted; no pinned state is misread; that of \
-                 `stats` is given up"
+                "daemon/maps.lock against v1: 5 maps, breaks of 1 map accepted; entries of `stats` are given up; \
+                 no pinned state is misread"
             )
         );
         assert_eq!(sandbox.run("diff --lock daemon/maps.lock v1").code, Some(0));

@@ -88,7 +88,7 @@ const CHANGES: &[Change] = &[
         says: &[
             "migrate",
             "is of type lru_hash, it was hash",
-            "an lru_hash drops entries when it is full",
+            "an lru_hash may evict entries before it is full",
             "the oldest may go",
         ],
         lock: &["on-upgrade = \"migrate\"", "the oldest may go", "lru_hash"],
@@ -134,7 +134,7 @@ const CHANGES: &[Change] = &[
         old: "OUTER(50)",
         new: "OUTER(128)",
         accept: "",
-        says: &["reuse", "max_entries 50 -> 128; maps that are in it already keep theirs"],
+        says: &["reuse", "max_entries 50 -> 128; inner maps that are in it already keep 50"],
         lock: &["max_entries = 128"],
     },
     Change {
@@ -291,7 +291,7 @@ fn the_first_line_names_few_maps_and_counts_many() {
         told.lines().next().expect("a line").to_owned()
     };
     let swap = "one --on-upgrade swap";
-    assert_eq!(of("one", &[swap]), "### maplock: no pinned state is misread; that of `one` is given up");
+    assert_eq!(of("one", &[swap]), "### maplock: entries of `one` are given up; no pinned state is misread");
     let ways = [swap, "two --on-upgrade migrate", "three --on-upgrade migrate", "four --on-upgrade swap"];
     assert_eq!(
         of("one two three four", &ways),

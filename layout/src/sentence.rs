@@ -332,7 +332,7 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         }
         Change::InnerCapacity { old, new } => {
             let of = of(map, has_map);
-            format!("inner map{of}: max_entries {old} -> {new}; maps that are in it already keep theirs")
+            format!("inner map{of}: max_entries {old} -> {new}; inner maps that are in it already keep {old}")
         }
         Change::CapacityStays { old, new, because } => format!(
             "{what} keeps its capacity of {old}, and new programs run on that, though max_entries is {new}: {because}"
@@ -460,7 +460,7 @@ impl Reading {
         };
         let right = match self.risk {
             Risk::Padding => ": right if the old release wrote 0",
-            Risk::Arm => ": a new arm of a union, right if no program takes it for an old entry",
+            Risk::Arm => ": a new arm of a union, right if no program reads it from an old entry",
             Risk::Misread | Risk::OtherName => "",
         };
         format!("{inner}{place}, written as {wrote}, will be read as {}{right}", told(reads))

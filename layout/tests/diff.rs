@@ -819,7 +819,7 @@ fn the_capacity_of_an_inner_map_counts_where_the_kernel_compares_it() {
     let free = changes(&of(MapType::HASH, 64), &of(MapType::HASH, 128));
     assert_eq!(lines(&free), ["inner-capacity-changed outer.inner: 64 -> 128"]);
     let [finding] = free.findings.as_slice() else { panic!("{free:#?}") };
-    assert_eq!(finding.short(), "inner map: max_entries 64 -> 128; maps that are in it already keep theirs");
+    assert_eq!(finding.short(), "inner map: max_entries 64 -> 128; inner maps that are in it already keep 64");
     assert_eq!((free.has_breaks(), free.maps[0].disposition), (false, Disposition::Reuse));
     assert_eq!(of(MapType::HASH, 64).digest(), of(MapType::HASH, 128).digest());
     assert_eq!(
@@ -896,7 +896,7 @@ fn what_old_bytes_are_read_as_is_said_of_each_that_changes() {
         trie,
         "struct v { union { u8 bytes[4]; u32 len; }; u8 data[4]; };",
         &[
-            "bytes 0..4, written as `len` (u32), will be read as `bytes` (u8[4]): a new arm of a union, right if no program takes it for an old entry",
+            "bytes 0..4, written as `len` (u32), will be read as `bytes` (u8[4]): a new arm of a union, right if no program reads it from an old entry",
         ],
     );
     // A key is all of its bytes.

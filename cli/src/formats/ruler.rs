@@ -37,7 +37,9 @@ pub(crate) fn text(map: &str, bytes: &Bytes) -> String {
 /// The example in lines: what it is, and the members with their values.
 pub(crate) fn example(bytes: &Bytes) -> Vec<(&'static str, String)> {
     let Some(said) = &bytes.example else { return Vec::new() };
-    let mut lines = vec![("wrote", said.wrote.clone()), ("read as", said.read.clone())];
+    let is_converted = said.converted.as_ref().is_some_and(|converted| converted.is_accepted);
+    let unless = if is_converted { " (if nothing converted it)" } else { "" };
+    let mut lines = vec![("wrote", said.wrote.clone()), ("read as", format!("{}{unless}", said.read))];
     // What it wrote is of no account where the new side has all of it, and more.
     let is_same = |line: &str| line.split("; ").all(|part| part.ends_with(": the same"));
     lines.retain(|(name, line)| *name != "wrote" || !is_same(line));

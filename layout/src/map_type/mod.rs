@@ -205,7 +205,7 @@ impl MapType {
     /// That the kernel drops entries by itself, if it does: a phrase.
     #[must_use]
     pub fn eviction(self) -> Option<String> {
-        self.evicts().then(|| format!("{} drops entries when it is full", self.noun()))
+        self.evicts().then(|| format!("{} may evict entries before it is full", self.noun()))
     }
 
     /// True for a map of maps.

@@ -65,9 +65,9 @@ pub(crate) fn members(of: &Conversion, indent: &str) -> String {
             let back = match derived.is_lossless() {
                 _ if derived.leg.inverse().is_none() => "a roll-back returns to the entries as they were left",
                 _ if derived.members.iter().any(|member| member.old.is_none() && member.is_of_key()) => {
-                    "a roll-back carries back what new programs wrote, to keys that the old layout has a place for"
+                    "a roll-back carries back what new programs wrote, as far as the old layout has a place for it"
                 }
-                true => "a roll-back carries back what new programs wrote",
+                true => "a roll-back carries back what new programs wrote, as far as the old layout has a place for it",
                 false => "a roll-back carries back what new programs wrote, but for members that lost something",
             };
             _ = writeln!(out, "{indent}{back}");
