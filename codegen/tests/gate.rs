@@ -78,11 +78,19 @@ fn minimesh() -> MutexGuard<'static, Project> {
     let project = project.lock().unwrap_or_else(PoisonError::into_inner);
     project.write("Cargo.toml", manifest("minimesh"));
     project.write("src/lib.rs", LIBRARY);
-    project.copy("minimesh/maps.lock", "maps.lock");
+    project.write("maps.lock", first_lock());
     release(&project, "v1");
     // Whatever the test before has left, the build script runs anew.
     project.touch("maps.lock");
     project
+}
+
+/// The lock of minimesh's first release, without what its configuration says beside the object.
+fn first_lock() -> String {
+    let text = fs::read_to_string(root().join("minimesh/maps.lock")).expect("the lock of v1");
+    let mut lock = Lock::parse(&text).expect("a good lock");
+    lock.maps.values_mut().for_each(|map| map.user_never_deletes = false);
+    lock.to_string()
 }
 
 /// Puts the object of a release in place.
@@ -487,7 +495,7 @@ fn a_workspace_sets_levels_and_its_packages_overrule_them() {
     };
     project.write("daemon/build.rs", build_script(".object(\"minimesh\", \"../bpf/minimesh.bpf.o\")"));
     project.write("daemon/src/lib.rs", LIBRARY);
-    project.copy("minimesh/maps.lock", "daemon/maps.lock");
+    project.write("daemon/maps.lock", first_lock());
     project.copy("bpf/minimesh/v2/minimesh.h", "bpf/minimesh/v2/minimesh.h");
     release(&project, "v2");
 
@@ -511,7 +519,7 @@ fn a_workspace_says_nothing_of_a_package_that_is_no_member_of_it() {
     project.write("tool/build.rs", build_script(".object(\"minimesh\", \"../bpf/minimesh.bpf.o\")"));
     project.write("tool/src/lib.rs", LIBRARY);
     project.copy("Cargo.lock", "tool/Cargo.lock");
-    project.copy("minimesh/maps.lock", "tool/maps.lock");
+    project.write("tool/maps.lock", first_lock());
     release(&project, "v2");
     project.cargo("build").arg("--manifest-path=tool/Cargo.toml").run().warns("run `cargo maplock update`");
 }
@@ -848,7 +856,7 @@ fn a_published_package_builds_from_its_lock_and_does_not_fail_others_for_drift()
     project.write("Cargo.toml", manifest);
     project.write("build.rs", "fn main() -> Result<(), maplock_codegen::BuildError> {\n    maplock_codegen::Builder::new().object(\"minimesh\", \"bpf/minimesh.bpf.o\").generate()\n}\n");
     project.write("src/lib.rs", LIBRARY);
-    project.copy("minimesh/maps.lock", "maps.lock");
+    project.write("maps.lock", first_lock());
     release(&project, "v1");
     let packaged = patched(project.cargo("package").arg("--allow-dirty")).run_as_it_is().succeeds();
     let listed = patched(project.cargo("package").arg("--allow-dirty").arg("--list")).run_as_it_is().succeeds();
