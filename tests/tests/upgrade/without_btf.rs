@@ -41,7 +41,7 @@ fn a_hash_goes_by_system_calls_and_an_array_by_programs_and_the_plan_says_so() {
     if !kernel::available() {
         return;
     }
-    let doubt = "on this kernel, that is no single step";
+    let doubt = "this kernel can't settle in one step";
     for (map_type, needs_types) in [(MapType::HASH, true), (MapType::ARRAY, false)] {
         for is_hidden in [false, true] {
             let (plan, report) = grown(map_type, is_hidden);
