@@ -155,13 +155,18 @@ fn ways(comparison: &Comparison, offer: Option<Offer>, map: &str, asks: &[&Findi
     let answers = answers(&comparison.of_map(map).collect::<Vec<_>>());
     let takes = |answer| answers.contains(&answer) && why_not(comparison, map, answer).is_none();
     let verdict = comparison.verdict(map);
-    // Where bytes differ and nothing is read as what it was not, the old ones are right, or those that were padding must be.
+    // Where bytes differ and nothing is read as what it was not, the old ones are right, or are so on conditions.
     let readings = verdict.and_then(|verdict| verdict.readings.as_deref());
     let is_right = readings.is_some_and(|all| all.iter().all(|reading| reading.risk != Risk::Misread));
     let stays = |finding: &&Finding| finding.keeps_bytes() || is_right && finding.rule.tier == Tier::Bytes;
     let all_bytes_stay = readings.is_none_or(|_| is_right) && asks.iter().all(stays);
-    let is_padding = readings.is_some_and(|all| all.iter().any(|reading| reading.risk == Risk::Padding));
-    let right = if is_padding { "if padding was 0" } else { "old bytes are right" };
+    let has = |risk| readings.is_some_and(|all| all.iter().any(|reading| reading.risk == risk));
+    let right = match (has(Risk::Padding), has(Risk::Arm)) {
+        (false, false) => "old bytes are right",
+        (true, false) => "if padding was 0",
+        (false, true) => "if no program reads the new arm from an old entry",
+        (true, true) => "if padding was 0 and no program reads the new arm from an old entry",
+    };
     let migrates = takes(OnUpgrade::Migrate) && !matches!(offer, Some(Offer::No(_)));
     let by_hand = if matches!(offer, Some(Offer::ByHand(_))) { " --by-hand" } else { "" };
     let ways = [

@@ -1,7 +1,7 @@
 //! What a key or a value is made of, down to what has no members.
 
 use crate::kernel_field;
-use crate::layout::{IntKind, Layout, Shape};
+use crate::layout::{Composite, CompositeKind, IntKind, Layout, Shape};
 use crate::place::Place;
 
 /// Most members that are looked at on a side. Layouts are shared, so that there may be any number.
@@ -15,9 +15,37 @@ pub(crate) struct Leaf<'a> {
     /// Width of a bit-field.
     pub(crate) bits: Option<u32>,
     pub(crate) layout: &'a Layout,
+    /// The arms of unions that it lies in, from the outside in. Its path does not tell them: structs and unions may have no name.
+    pub(crate) arms: Vec<Arm>,
+}
+
+/// An arm of a union, around a leaf.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Arm {
+    /// Which arm it is, of those of the whole key or value.
+    pub(crate) number: usize,
+    /// Which union it is of.
+    pub(crate) union: usize,
+    /// The union's bits.
+    pub(crate) place: Place,
+    /// Length of the path to what names the arm's members.
+    scope: usize,
 }
 
 impl Leaf<'_> {
+    /// The path to the arm that it lies in; of an arm without a name, to the arm's member that it lies in.
+    pub(crate) fn root(&self, arm: &Arm) -> &str {
+        let name = self.path[arm.scope..].trim_start_matches('.');
+        let len = name.find(['.', '[']).unwrap_or(name.len());
+        &self.path[..self.path.len() - name.len() + len]
+    }
+
+    /// True if a union has them in two of its arms.
+    pub(crate) fn is_apart(&self, other: &Self) -> bool {
+        let differ = |(one, two): (&Arm, &Arm)| one.union == two.union && one.number != two.number;
+        self.arms.iter().zip(&other.arms).any(differ)
+    }
+
     /// Its type as reports write it.
     pub(crate) fn spelling(&self) -> String {
         let spelled = self.layout.spelling();
@@ -30,7 +58,12 @@ impl Leaf<'_> {
     }
 
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
-        self.place.offset_bits < other.end() && other.place.offset_bits < self.end()
+        self.is_in(other.place)
+    }
+
+    /// True if some of these bits are its.
+    pub(crate) fn is_in(&self, place: Place) -> bool {
+        self.place.offset_bits < place.offset_bits + place.size_bits && place.offset_bits < self.end()
     }
 
     /// True if it is read as the other was written, or as the beginning of that.
@@ -83,38 +116,64 @@ fn sense(layout: &Layout) -> u8 {
 /// The numbers, arrays and fields of the kernel's that a key or a value is made of, in the order of the declaration; `None` if they are
 /// too many.
 pub(crate) fn leaves(layout: &Layout) -> Option<Vec<Leaf<'_>>> {
-    let mut found = Vec::new();
-    collect(layout, None, (String::new(), 0), &mut found)?;
-    Some(found)
+    let mut walk = Walk { found: Vec::new(), around: Vec::new(), count: 0 };
+    walk.layout(layout, None, (String::new(), 0))?;
+    Some(walk.found)
 }
 
-fn collect<'a>(
-    layout: &'a Layout,
-    bits: Option<u32>,
-    (path, offset_bits): (String, u64),
-    found: &mut Vec<Leaf<'a>>,
-) -> Option<()> {
-    if found.len() >= MAX_LEAVES {
-        return None;
+/// A walk through a key or a value.
+struct Walk<'a> {
+    found: Vec<Leaf<'a>>,
+    /// The arms that it is in.
+    around: Vec<Arm>,
+    /// Unions and arms that it met.
+    count: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn layout(&mut self, layout: &'a Layout, bits: Option<u32>, (path, offset_bits): (String, u64)) -> Option<()> {
+        if self.found.len() >= MAX_LEAVES {
+            return None;
+        }
+        let place = Place { offset_bits, size_bits: bits.map_or(layout.size * 8, u64::from) };
+        match &layout.shape {
+            _ if place.size_bits == 0 => {}
+            Shape::Composite(of) if of.kernel_name().is_none() => self.members(of, &path, place)?,
+            Shape::Array { element, len } if has_members(element) => {
+                for at in 0..u64::from(*len) {
+                    self.layout(element, None, (format!("{path}[{at}]"), offset_bits + at * element.size * 8))?;
+                }
+            }
+            _ => self.found.push(Leaf { path, place, bits, layout, arms: self.around.clone() }),
+        }
+        Some(())
     }
-    let size_bits = bits.map_or(layout.size * 8, u64::from);
-    match &layout.shape {
-        _ if size_bits == 0 => {}
-        Shape::Composite(of) if of.kernel_name().is_none() => {
-            for flat in of.flat_members() {
-                let dot = if path.is_empty() { "" } else { "." };
-                let way = (format!("{path}{dot}{}", flat.member.name), offset_bits + flat.offset_bits);
-                collect(&flat.member.layout, flat.member.bits, way, found)?;
+
+    /// Its members, with those of anonymous structs and unions in their place.
+    fn members(&mut self, of: &'a Composite, path: &str, place: Place) -> Option<()> {
+        let is_union = of.kind() == CompositeKind::Union;
+        self.count += 1;
+        let union = self.count;
+        for member in of.members() {
+            if is_union {
+                self.count += 1;
+                self.around.push(Arm { number: self.count, union, place, scope: path.len() });
+            }
+            let offset_bits = place.offset_bits + member.offset_bits;
+            match member.promoted() {
+                Some(inner) => self.members(inner, path, Place { offset_bits, size_bits: member.size_bits() })?,
+                None => {
+                    let dot = if path.is_empty() { "" } else { "." };
+                    let way = (format!("{path}{dot}{}", member.name), offset_bits);
+                    self.layout(&member.layout, member.bits, way)?;
+                }
+            }
+            if is_union {
+                self.around.pop();
             }
         }
-        Shape::Array { element, len } if has_members(element) => {
-            for at in 0..u64::from(*len) {
-                collect(element, None, (format!("{path}[{at}]"), offset_bits + at * element.size * 8), found)?;
-            }
-        }
-        _ => found.push(Leaf { path, place: Place { offset_bits, size_bits }, bits, layout }),
+        Some(())
     }
-    Some(())
 }
 
 fn has_members(layout: &Layout) -> bool {

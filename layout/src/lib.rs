@@ -14,6 +14,7 @@
 //! - [`values`]: keys and values as a person reads them.
 #![forbid(unsafe_code)]
 
+mod arms;
 pub mod btf;
 mod change;
 pub mod config;

@@ -1,5 +1,6 @@
 //! What the bytes of old entries are read as, if nobody converts them.
 
+use crate::arms::Arms;
 use crate::change::Part;
 use crate::layout::Layout;
 use crate::leaves::{Leaf, leaves};
@@ -42,7 +43,7 @@ pub enum Risk {
     /// They were padding, which is right if the old release wrote 0.
     Padding,
     /// They are a new arm of a union too, in which each of the old arms is still what it was: right if programs choose the arm by what
-    /// else an entry says, for old entries say none of it.
+    /// else an entry says, for old entries say none of it. A member that an old arm has got is none: programs rightly read that arm.
     Arm,
     /// The member has another name, and neither name is that of another member.
     OtherName,
@@ -77,22 +78,25 @@ fn named(leaf: &Leaf<'_>) -> Named {
 
 fn of_layout(old: &Layout, new: &Layout, (inner, part): (usize, Part), readings: &mut Vec<Reading>) -> Option<()> {
     let (was, is) = (leaves(old)?, leaves(new)?);
+    let arms = Arms::of(&was, &is);
     for leaf in is.iter().filter(|leaf| !leaf.is_filler()) {
         let there: Vec<_> = was.iter().filter(|old| old.overlaps(leaf)).collect();
         let same: Vec<_> = there.iter().filter(|old| leaf.continues(old)).collect();
-        // Under its own name, or as another arm of a union in which that is still to be found.
-        let stays = |old: &Leaf<'_>| is.iter().any(|new| new.path == old.path && new.continues(old));
-        if same.iter().any(|old| stays(old)) {
+        let is_itself = same.iter().any(|old| old.path == leaf.path);
+        // Under its own name, or as a new arm of a union in which that is still to be found.
+        if is_itself || same.iter().any(|old| arms.stays(old)) && arms.is_in_new(leaf) {
             continue;
         }
         let is_gone = |old: &Leaf<'_>| is.iter().all(|new| new.path != old.path);
-        let is_new = || was.iter().all(|old| old.path != leaf.path);
-        let risk = match same.first() {
-            _ if there.iter().all(|old| old.is_filler()) => Risk::Padding,
-            // Only in a union do members share bytes.
-            None if there.iter().all(|old| stays(old)) && is_new() => Risk::Arm,
-            Some(old) if is_gone(old) && is_new() => Risk::OtherName,
-            _ => Risk::Misread,
+        let is_added = was.iter().all(|old| old.path != leaf.path);
+        let risk = if there.iter().all(|old| old.is_filler()) {
+            Risk::Padding
+        } else if is_added && same.iter().any(|old| is_gone(old) && arms.may_share(leaf, old)) {
+            Risk::OtherName
+        } else if arms.is_in_new(leaf) && there.iter().all(|old| arms.stays(old)) {
+            Risk::Arm
+        } else {
+            Risk::Misread
         };
         let covered = |bit: u64| there.iter().any(|old| old.place.offset_bits <= bit && bit < old.end());
         let has_padding = (leaf.place.offset_bits..leaf.end()).step_by(8).any(|bit| !covered(bit));

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use maplock_layout::config::Levels;
 use maplock_layout::map::{MapDef, MapType, Pinning};
 use maplock_layout::rules::{Level, Tier};
-use maplock_layout::{Comparison, Composite, CompositeKind, Disposition, Finding, IntKind, Layout, Member, Shape};
+use maplock_layout::{
+    Comparison, Composite, CompositeKind, Disposition, Finding, IntKind, Layout, Member, Risk, Shape,
+};
 use proptest::prelude::*;
 use support::{c, diff, line, lines, lock, map, map_of, quickly};
 
@@ -904,6 +906,150 @@ fn what_old_bytes_are_read_as_is_said_of_each_that_changes() {
         &map_of("struct k { u32 a; u32 b; u64 c; };", "u32"),
         &map_of("struct k { u32 a; u64 c; };", "u32"),
         &["bytes 4..8, written as `key.b` (u32), will be padding, but keys still differ in it"],
+    );
+}
+
+/// How each member is read that is not what it was.
+#[track_caller]
+fn risks(old: &MapDef, new: &MapDef, expected: &[(&str, Risk)]) {
+    let comparison = diff(&lock([old.clone()]), &lock([new.clone()]));
+    let readings = comparison.maps[0].readings.as_deref().unwrap();
+    let found: Vec<_> =
+        readings.iter().map(|of| (of.reads.as_ref().map_or("", |reads| reads.path.as_str()), of.risk)).collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_new_arm_is_read_by_choice_and_what_an_old_arm_has_got_is_misread() {
+    use Risk::{Arm, Misread, OtherName, Padding};
+    for (what, old, new, expected) in [
+        (
+            "a member of a named arm",
+            "struct { u32 v4; } a; u8 raw[16];",
+            "struct { u32 v4; u32 port; } a; u8 raw[16];",
+            &[("a.port", Misread)][..],
+        ),
+        (
+            "a member of an anonymous arm",
+            "struct { u32 v4; }; u8 raw[16];",
+            "struct { u32 v4; u32 port; }; u8 raw[16];",
+            &[("port", Misread)],
+        ),
+        (
+            "an arm that is one of two members now",
+            "u32 v4; u8 raw[16];",
+            "struct { u32 v4; u32 port; }; u8 raw[16];",
+            &[("port", Misread)],
+        ),
+        (
+            "a member of an arm that has another name now",
+            "struct { u32 v4; } a; u8 raw[16];",
+            "struct { u32 v4; u32 port; } b; u8 raw[16];",
+            &[("b.port", Misread), ("b.v4", OtherName)],
+        ),
+        (
+            "a member of an anonymous arm whose other one has another name now",
+            "struct { u32 v4; }; u8 raw[16];",
+            "struct { u32 addr; u32 port; }; u8 raw[16];",
+            &[("port", Misread), ("addr", OtherName)],
+        ),
+        (
+            "a member in the place of the same number of another arm",
+            "struct { u32 v4; } a; struct { u32 mark; u32 id; } b;",
+            "struct { u32 v4; u32 port; } a; struct { u32 mark; u32 id; } b;",
+            &[("a.port", Misread)],
+        ),
+        (
+            "a member in the place of one that another arm no longer has",
+            "struct { u32 v4; } a; struct { u32 mark; u32 id; } b; u8 raw[8];",
+            "struct { u32 v4; u32 port; } a; struct { u32 mark; } b; u8 raw[8];",
+            &[("a.port", Misread)],
+        ),
+        (
+            "members of an arm swapped, and another arm has the same numbers",
+            "struct { u32 mark; u32 id; } b; struct { u32 rx; u32 tx; } a;",
+            "struct { u32 mark; u32 id; } b; struct { u32 tx; u32 rx; } a;",
+            &[("a.tx", Misread), ("a.rx", Misread)],
+        ),
+        (
+            "a member of an arm has another name now, and another arm has the same number",
+            "struct { u32 mark; u32 id; } b; struct { u32 rx; u32 tx; } a;",
+            "struct { u32 mark; u32 id; } b; struct { u32 rx; u32 sent; } a;",
+            &[("a.sent", OtherName)],
+        ),
+        ("an arm that grew", "u32 v4; u8 raw[16];", "u64 v4; u8 raw[16];", &[("v4", Misread)]),
+        ("a new arm", "u32 v4; u8 raw[16];", "u32 v4; u8 raw[16]; u64 mac;", &[("mac", Arm)]),
+        ("the same number as another arm", "u32 v4; u8 raw[16];", "u32 v4; u8 raw[16]; u32 mark;", &[]),
+        (
+            "a new arm that is a struct",
+            "struct { u32 v4; } a; u8 raw[16];",
+            "struct { u32 v4; } a; u8 raw[16]; struct { u64 mac; u16 vlan; } b;",
+            &[("b.mac", Arm), ("b.vlan", Arm)],
+        ),
+        (
+            "a new arm that is an anonymous struct",
+            "struct { u32 v4; }; u8 raw[16];",
+            "struct { u32 v4; }; u8 raw[16]; struct { u64 mac; u16 vlan; };",
+            &[("mac", Arm), ("vlan", Arm)],
+        ),
+        (
+            "an old arm grew and another one is new",
+            "struct { u32 v4; } a; u8 raw[16];",
+            "struct { u32 v4; u32 port; } a; u8 raw[16]; u64 mac;",
+            &[("a.port", Misread), ("mac", Arm)],
+        ),
+        (
+            "a new arm of the union in an old arm",
+            "struct { u32 v4; union { u32 port; }; } a; u8 raw[16];",
+            "struct { u32 v4; union { u32 port; u16 icmp; }; } a; u8 raw[16];",
+            &[("a.icmp", Arm)],
+        ),
+        (
+            "a union that an old arm has got",
+            "struct { u32 v4; } a; u8 raw[16];",
+            "struct { u32 v4; union { u32 port; u16 icmp; }; } a; u8 raw[16];",
+            &[("a.port", Misread), ("a.icmp", Misread)],
+        ),
+        (
+            "a union in a union",
+            "union { u32 v4; s32 id; }; u8 raw[16];",
+            "union { u32 v4; s32 id; u16 half; }; u8 raw[16]; union { u64 mac; u64 eui; };",
+            &[("half", Arm), ("mac", Arm), ("eui", Arm)],
+        ),
+        (
+            "a member of an old arm, over what was a filler of the other one",
+            "struct { u32 v4; } a; struct { u32 id; u32 _pad; } b;",
+            "struct { u32 v4; u32 port; } a; struct { u32 id; u32 _pad; } b;",
+            &[("a.port", Padding)],
+        ),
+    ] {
+        println!("{what}");
+        let [old, new] = [old, new].map(|arms| format!("union addr {{ {arms} }};"));
+        let value = |types: &str, members: &str| map(&format!("{types} struct v {{ u64 kind; {members} }};"));
+        let under = |path: &str| -> Vec<_> {
+            expected.iter().map(|(member, risk)| (format!("{path}{member}"), *risk)).collect()
+        };
+        let found = |old: &MapDef, new: &MapDef, expected: Vec<(String, Risk)>| {
+            risks(old, new, &expected.iter().map(|(path, risk)| (path.as_str(), *risk)).collect::<Vec<_>>());
+        };
+        // By itself, as a member, anonymous in a struct, and in a key.
+        found(&map(&old), &map(&new), under(""));
+        found(&value(&old, "union addr of;"), &value(&new, "union addr of;"), under("of."));
+        let anonymous =
+            |of: &str| map(&format!("struct v {{ u64 kind; {}; }};", of.replace("addr ", "").trim_end_matches(';')));
+        found(&anonymous(&old), &anonymous(&new), under(""));
+        let key = |types: &str| map_of(types, "u32");
+        found(&key(&old), &key(&new), under(""));
+        // Each element has a union of its own.
+        let mut elements = [under("of[0]."), under("of[1].")].concat();
+        elements.sort_by_key(|(_, risk)| *risk);
+        found(&value(&old, "union addr of[2];"), &value(&new, "union addr of[2];"), elements);
+    }
+    // What was no union becomes one.
+    risks(
+        &map("struct v { u32 ports; };"),
+        &map("struct v { union { u32 ports; struct { u16 source; u16 target; }; }; };"),
+        &[("source", Arm), ("target", Arm)],
     );
 }
 

@@ -37,6 +37,19 @@ fn structure(name: &str, members: &[(&str, Arc<Layout>)]) -> Arc<Layout> {
     Arc::new(Layout::new(offset, Shape::Composite(Arc::new(of))))
 }
 
+/// A union of these arms.
+fn union(name: &str, arms: &[(&str, Arc<Layout>)]) -> Arc<Layout> {
+    let size = arms.iter().map(|(_, layout)| layout.size).max().expect("an arm");
+    let arms = arms.iter().map(|(name, layout)| Member {
+        name: (*name).into(),
+        offset_bits: 0,
+        bits: None,
+        layout: Arc::clone(layout),
+    });
+    let of = Composite::new(CompositeKind::Union, Some(name.into()), arms.collect()).expect("few arms");
+    Arc::new(Layout::new(size, Shape::Composite(Arc::new(of))))
+}
+
 /// The same struct with another meaning.
 fn versioned(layout: &Layout, version: u32) -> Arc<Layout> {
     let of = layout.composite().expect("a struct").clone().with_version(version);
@@ -604,6 +617,18 @@ fn reuse_is_offered_where_no_byte_is_read_as_what_it_was_not() {
     ] {
         assert_eq!(offered(&old, &new), purpose, "{what}");
     }
+    // What an entry says elsewhere may choose a new arm, but an old arm is read in old entries too.
+    let host = |members: &[&str]| structure("host", &members.iter().map(|name| (*name, int(4))).collect::<Vec<_>>());
+    let with_arms =
+        |on: &str, arms: &[(&str, Arc<Layout>)]| of(&[("kind", int(4)), (on, int(4)), ("to", union("to", arms))]);
+    let arms = [("host", host(&["v4"])), ("id", int(16))];
+    let old = with_arms("_pad", &arms);
+    let more = [arms.to_vec(), vec![("mac", int(8))]].concat();
+    let new_arm = "if no program reads the new arm from an old entry";
+    assert_eq!(offered(&old, &with_arms("_pad", &more)), Some(new_arm));
+    let both = "if padding was 0 and no program reads the new arm from an old entry";
+    assert_eq!(offered(&old, &with_arms("on", &more)), Some(both));
+    assert_eq!(offered(&old, &with_arms("_pad", &[("host", host(&["v4", "port"])), ("id", int(16))])), None);
     // Programs look keys up by all of their bytes.
     let old = keyed(&[("a", int(4)), ("b", int(4))]);
     assert_eq!(offered(&old, &keyed(&[("a", int(4)), ("_pad", int(4))])), None);
