@@ -100,7 +100,7 @@ fn walk(pending: &[Pending]) -> Result<usize, Error> {
     for (at, one) in pending.iter().enumerate() {
         say(&format!("\n{BOLD}{} of {}: {}{BOLD:#}\n\n{}\n\n", at + 1, pending.len(), one.map, one.told.trim_end()))?;
         for (number, command) in one.answers.iter().enumerate() {
-            say(&format!("  {BOLD}{}{BOLD:#}  {:<22}{DIM}{}{DIM:#}\n", number + 1, command.purpose, command.line))?;
+            say(&format!("  {BOLD}{}{BOLD:#}  {:<21} {DIM}{}{DIM:#}\n", number + 1, command.purpose, command.line))?;
         }
         say(&format!("  {BOLD}s{BOLD:#}  skip\n  {BOLD}q{BOLD:#}  quit\n"))?;
         loop {
