@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::error::Error;
 
@@ -48,7 +49,7 @@ pub(crate) struct Pinned {
     pub(crate) next: Option<String>,
     /// Tells the document from others that have maps.
     #[serde(rename = "programs")]
-    _programs: Vec<serde::de::IgnoredAny>,
+    _programs: Vec<IgnoredAny>,
 }
 
 /// A pinned map.
@@ -109,8 +110,13 @@ pub(crate) struct PlannedMap {
 pub(crate) struct Reported {
     pub(crate) maps: Vec<ReportedMap>,
     pub(crate) taken_back: bool,
+    /// True where it ended what an earlier call had begun.
+    #[serde(default)]
+    pub(crate) resumed: bool,
     /// Present where it is a roll-back.
-    pub(crate) way_back: Option<serde::de::IgnoredAny>,
+    pub(crate) way_back: Option<IgnoredAny>,
+    /// The number of the generation to which it led, where that is known.
+    pub(crate) generation: Option<u64>,
     #[serde(rename = "window")]
     _window: f64,
 }
@@ -207,6 +213,13 @@ impl Node {
     pub(crate) fn layouts(&self) -> Option<BTreeMap<String, String>> {
         let maps = &self.pinned.as_ref()?.maps;
         Some(maps.iter().map(|map| (map.pin.clone(), map.digest.clone())).collect())
+    }
+
+    /// The generation to which the report led, where it is not the one that is told as live.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn reported_other(&self) -> Option<u64> {
+        let (pinned, report) = (self.pinned.as_ref()?, self.report.as_ref()?);
+        report.generation.filter(|reported| pinned.generation != Some(*reported))
     }
 
     /// True where nothing was said of it.

@@ -330,6 +330,9 @@ fn a_roll_back_returns_to_the_generation_before_and_a_second_undoes_it() {
         metrics.contains("maplock_upgrade_entries{map=\"backends\",disposition=\"reuse\",what=\"kept\"}"),
         "{metrics}"
     );
+    assert!(metrics.contains("maplock_upgrade_kind_info{kind=\"rollback\"} 1\n"), "{metrics}");
+    let told = node.run("fleet upgrade.prom --message-format json");
+    assert_eq!(told.json()["nodes"][0]["report"]["rolled_back"], true, "{}{}", told.stdout, told.stderr);
     let mode = fs::metadata(node.sandbox.path("upgrade.prom")).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
 }

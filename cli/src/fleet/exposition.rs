@@ -3,8 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::IgnoredAny;
+
 use super::{ForeignPin, MissingMap, Node, Pinned, PinnedMap, Reported, ReportedMap, two_directories};
 use crate::error::Error;
+
+/// What Prometheus itself says of each instance that it scrapes: 0 where that failed (Prometheus, jobs and instances).
+const UP: &str = "up";
 
 /// A line: `name{label="value",..} value`.
 struct Sample {
@@ -23,7 +28,9 @@ pub(super) fn is_one(text: &str) -> bool {
 pub(super) fn nodes(name: &str, text: &str, shown: &str) -> Vec<Node> {
     let mut nodes: Vec<(&str, Vec<&Sample>)> = Vec::new();
     let mut samples = Vec::new();
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| line.starts_with("maplock_")) {
+    let begins = ["maplock_", "up{", "up "];
+    let is_asked_for = |line: &str| begins.iter().any(|begin| line.starts_with(begin));
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| is_asked_for(line)) {
         match sample(line) {
             Some(sample) => samples.push(sample),
             None => {
@@ -46,15 +53,24 @@ pub(super) fn nodes(name: &str, text: &str, shown: &str) -> Vec<Node> {
 }
 
 fn node(name: &str, samples: &[&Sample], shown: &str) -> Node {
-    let mut node = Node { name: name.to_owned(), report: report(samples), ..Node::default() };
+    let mut node = Node { name: name.to_owned(), ..Node::default() };
+    // Prometheus says of each instance whether it answers: of one that does not, that is all there is.
+    if !samples.is_empty() && samples.iter().all(|sample| sample.name == UP) {
+        let why = match samples.iter().any(|sample| sample.value == 0.0) {
+            true => format!("{shown}: {name} does not answer Prometheus"),
+            false => format!("{shown}: {name} answers Prometheus, and tells nothing of maplock"),
+        };
+        node.unread = Some(Error::new(why).help(format!("match `{UP}` of the jobs of daemons only: up{{job=\"..\"}}")));
+        return node;
+    }
     let dirs: BTreeSet<_> = samples.iter().filter_map(|sample| sample.labels.get("dir")).collect();
     match dirs.into_iter().collect::<Vec<_>>()[..] {
         [one, other, ..] => node.unread = Some(two_directories(shown, one, other)),
-        _ => match pinned(samples) {
-            Ok(None) if node.report.is_none() => {
+        _ => match pinned(samples).and_then(|pinned| Ok((pinned, report(samples)?))) {
+            Ok((None, None)) => {
                 node.unread = Some(Error::new(format!("{shown} tells of {name} neither what is pinned nor a report")));
             }
-            Ok(pinned) => node.pinned = pinned,
+            Ok((pinned, report)) => (node.pinned, node.report) = (pinned, report),
             Err(problem) => node.unread = Some(Error::new(format!("{shown} does not tell all of {name}: {problem}"))),
         },
     }
@@ -88,6 +104,10 @@ fn pinned(samples: &[&Sample]) -> Result<Option<Pinned>, String> {
             pin,
         });
     }
+    // Always there: where somebody asked for less than all, what did not end and what is missing may be left out as well.
+    if of("maplock_kept_generations").next().is_none() {
+        return Err("it has no `maplock_kept_generations`".to_owned());
+    }
     if maps.len() as f64 != count.value {
         return Err(format!("it has {} of {} maps", maps.len(), count.value));
     }
@@ -102,10 +122,15 @@ fn pinned(samples: &[&Sample]) -> Result<Option<Pinned>, String> {
     }))
 }
 
-/// What the last upgrade of a daemon did.
-fn report(samples: &[&Sample]) -> Option<Reported> {
+/// What the last upgrade of a daemon did, or a roll-back; `None` where nothing tells of one.
+fn report(samples: &[&Sample]) -> Result<Option<Reported>, String> {
     let of = |name: &'static str| samples.iter().filter(move |sample| sample.name == name);
-    let window = of("maplock_upgrade_window_seconds").next()?.value;
+    if !samples.iter().any(|sample| sample.name.starts_with("maplock_upgrade_")) {
+        return Ok(None);
+    }
+    let window = of("maplock_upgrade_window_seconds").next().ok_or("it has no `maplock_upgrade_window_seconds`")?;
+    let kind = of("maplock_upgrade_kind_info").next().and_then(|kind| kind.labels.get("kind"));
+    let kind = kind.ok_or("it has no `maplock_upgrade_kind_info`")?;
     let maps = of("maplock_upgrade_exact").filter_map(|exact| {
         let map = exact.labels.get("map")?;
         let is_lost = |sample: &&&Sample| {
@@ -114,7 +139,14 @@ fn report(samples: &[&Sample]) -> Option<Reported> {
         let lost = of("maplock_upgrade_entries").find(is_lost).map(|lost| lost.value as u64);
         Some(ReportedMap { map: map.clone(), exact: exact.value == 1.0, lost })
     });
-    Some(Reported { maps: maps.collect(), taken_back: false, way_back: None, _window: window })
+    Ok(Some(Reported {
+        maps: maps.collect(),
+        taken_back: kind == "taken_back",
+        resumed: kind == "resumed",
+        way_back: (kind == "rollback").then_some(IgnoredAny),
+        generation: of("maplock_upgrade_generation").next().map(|generation| generation.value as u64),
+        _window: window.value,
+    }))
 }
 
 fn sample(line: &str) -> Option<Sample> {
@@ -165,11 +197,14 @@ maplock_generation{dir=\"/p\"} 2
 maplock_map_layout_info{dir=\"/p\",map=\"a\",type=\"hash\",layout_from=\"btf\",digest=\"aa\",problem=\"no \\\"BTF\\\"\\\\\\n\"} 1
 maplock_map_max_entries{dir=\"/p\",map=\"a\"} 64
 maplock_map_missing_info{dir=\"/p\",map=\"b\"} 1
+maplock_kept_generations{dir=\"/p\"} 1
 maplock_unfinished_upgrade_info{dir=\"/p\",next=\"discard\"} 1
 maplock_maps{dir=\"/p\"} 1
 maplock_upgrade_exact{map=\"a\",disposition=\"swap\"} 0
 maplock_upgrade_entries{map=\"a\",disposition=\"swap\",what=\"lost\"} 5
 maplock_upgrade_window_seconds 0.5
+maplock_upgrade_generation 2
+maplock_upgrade_kind_info{kind=\"upgrade\"} 1
 ";
 
     fn only(text: &str) -> Node {
@@ -189,19 +224,38 @@ maplock_upgrade_window_seconds 0.5
         assert_eq!((map.problem.as_deref(), map.locked_digest.as_deref()), (Some("no \"BTF\"\\\n"), None));
         assert_eq!((pinned.missing[0].map.as_str(), pinned.next.as_deref()), ("b", Some("discard")));
         assert_eq!((report.maps[0].exact, report.maps[0].lost), (false, Some(5)));
+        assert!(report.way_back.is_none() && !report.taken_back && !report.resumed);
+        assert_eq!(only(SCRAPED).reported_other(), None);
+    }
+
+    #[test]
+    fn what_a_report_is_of_is_told_and_whether_it_is_of_what_is_live() {
+        let of = |kind: &str| only(&SCRAPED.replace("kind=\"upgrade\"", &format!("kind=\"{kind}\""))).report.unwrap();
+        assert!(of("rollback").way_back.is_some() && of("taken_back").taken_back && of("resumed").resumed);
+        // One that does not tell is taken for neither.
+        let node = only(&SCRAPED.replace("maplock_upgrade_kind_info", "other"));
+        assert!(node.report.is_none() && node.unread.is_some());
+        let other = SCRAPED.replace("upgrade_generation 2", "upgrade_generation 3");
+        assert_eq!(only(&other).reported_other(), Some(3));
+        // Where nothing is live of which maplock knows, neither is that.
+        assert_eq!(only(&SCRAPED.replace("maplock_generation", "other")).reported_other(), Some(2));
     }
 
     #[test]
     fn what_is_cut_off_is_no_node_with_less() {
         let lines: Vec<_> = SCRAPED.lines().collect();
         // Up to `maplock_maps`, which stands behind all that is pinned.
-        for end in 4..=7 {
+        for end in 4..=8 {
             let node = only(&(lines[..end].join("\n") + "\n"));
             assert!(node.pinned.is_none() && node.unread.is_some(), "{end}");
         }
-        for (line, text) in [(4, lines[3]), (5, lines[4])] {
+        for (line, text) in [(4, lines[3]), (5, lines[4]), (7, lines[6])] {
             let node = only(&SCRAPED.replace(text, ""));
             assert!(node.pinned.is_none() && node.unread.is_some(), "{line}");
+        }
+        // Of a report, up to what it is of.
+        for end in 10..=13 {
+            assert!(only(&(lines[..end].join("\n") + "\n")).unread.is_some(), "{end}");
         }
         for broken in ["maplock_maps{dir=\"/p", "maplock_maps", "maplock_maps x"] {
             assert!(only(broken).unread.is_some(), "{broken}");
@@ -217,13 +271,34 @@ maplock_upgrade_window_seconds 0.5
     fn what_prometheus_hands_on_is_told_apart_by_instance() {
         let of = |instance: &str| {
             let text = SCRAPED.replace("{", &format!("{{instance=\"{instance}\","));
-            text.replace("window_seconds ", &format!("window_seconds{{instance=\"{instance}\"}} "))
+            let bare = |name: &str| format!("{name}{{instance=\"{instance}\"}} ");
+            text.replace("window_seconds ", &bare("window_seconds"))
+                .replace("upgrade_generation ", &bare("upgrade_generation"))
                 .replace(" 1\n", " 1 1700000000000\n")
         };
         let both = nodes("n", &(of("node-1") + &of("node-2").replace("=\"aa\"", "=\"bb\"")), "n.prom");
         let told: Vec<_> =
             both.iter().map(|node| (&*node.name, &*node.pinned.as_ref().unwrap().maps[0].digest)).collect();
         assert_eq!(told, [("node-1", "aa"), ("node-2", "bb")]);
+        // One that is down has no line but that of Prometheus, which counts as a node that was not read.
+        let up =
+            |instance: &str, up: u8| format!("up{{instance=\"{instance}\",job=\"minimesh\"}} {up} 1700000000000\n");
+        let all = up("node-0", 0) + &up("node-1", 1) + &up("node-2", 1) + &of("node-1") + &up("node-3", 1);
+        let told = nodes("n", &all, "n.prom");
+        let told = told.iter().map(|node| {
+            let unread = node.unread.as_ref().map(ToString::to_string);
+            (node.name.as_str(), node.pinned.is_some(), unread.unwrap_or_default())
+        });
+        let nothing = |node: &str| format!("n.prom: {node} answers Prometheus, and tells nothing of maplock");
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [
+                ("node-0", false, "n.prom: node-0 does not answer Prometheus".to_owned()),
+                ("node-1", true, String::new()),
+                ("node-2", false, nothing("node-2")),
+                ("node-3", false, nothing("node-3")),
+            ]
+        );
         // Of one node, two directories are not told as one.
         let other = SCRAPED.replace("\"/p\"", "\"/q\"");
         assert!(only(&(SCRAPED.to_owned() + &other)).unread.is_some());

@@ -121,6 +121,7 @@ fn a_daemon_answers_how_it_is_and_what_is_pinned_and_logs_lines_of_json() {
             "maplock_map_layout_info{{dir=\"{dir}\",map=\"stats\",type=\"hash\",layout_from=\"btf\",digest=\"{stats}\",locked_digest=\"{stats}\"}} 1"
         ),
         format!("maplock_kept_generations{{dir=\"{dir}\"}} 0"),
+        "maplock_upgrade_kind_info{kind=\"upgrade\"} 1".to_owned(),
         "maplock_upgrade_generation 1".to_owned(),
         "maplock_upgrade_entries{map=\"stats\",disposition=\"create\",what=\"lost\"} 0".to_owned(),
     ] {
@@ -138,6 +139,11 @@ fn a_daemon_answers_how_it_is_and_what_is_pinned_and_logs_lines_of_json() {
     let (_, body) = new.get("/metrics");
     assert!(body.contains("maplock_upgrade_generation 2\n"), "{body}");
     assert!(body.contains(&format!("maplock_generation{{dir=\"{dir}\"}} 1\n")), "{body}");
+    // Its report is of maps that are not live any more, and is told so.
+    let scraped = tempfile::Builder::new().suffix(".prom").tempfile().unwrap();
+    fs::write(scraped.path(), &body).unwrap();
+    let output = Command::new(maplock()).arg("fleet").arg(scraped.path()).output().unwrap();
+    assert!(said(&output).contains("of generation 2, not 1: exact"), "{}", said(&output));
     fs::remove_file(pins.join("stats")).unwrap();
     let (_, body) = new.get("/metrics");
     assert!(body.contains(&format!("maplock_map_missing_info{{dir=\"{dir}\",map=\"stats\"}} 1\n")), "{body}");

@@ -75,12 +75,41 @@ impl Report {
         if let Some(since) = self.ended_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok()) {
             ended.sample(&[], since.as_secs_f64());
         }
-        Family::texts([entries, bytes, time, exact, unknown, links, left_behind, window, total, generation, ended])
+        // Last, so that nothing of a text that has it is cut off.
+        let mut kind = Family::new(
+            "maplock_upgrade_kind_info",
+            "What the last upgrade was: upgrade, rollback, taken_back, or resumed of what an earlier call had begun.",
+        );
+        kind.sample(&[("kind", self.kind())], 1);
+        Family::texts([
+            entries,
+            bytes,
+            time,
+            exact,
+            unknown,
+            links,
+            left_behind,
+            window,
+            total,
+            generation,
+            ended,
+            kind,
+        ])
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self { taken_back: true, .. } => "taken_back",
+            Self { resumed: true, .. } => "resumed",
+            Self { way_back: Some(_), .. } => "rollback",
+            _ => "upgrade",
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::upgrade::report::tests::report;
 
     #[test]
@@ -139,7 +168,20 @@ maplock_upgrade_generation 3
 # HELP maplock_upgrade_timestamp_seconds When the last upgrade ended, in seconds since 1970.
 # TYPE maplock_upgrade_timestamp_seconds gauge
 maplock_upgrade_timestamp_seconds 1700000000.5
+# HELP maplock_upgrade_kind_info What the last upgrade was: upgrade, rollback, taken_back, or resumed of what an earlier call had begun.
+# TYPE maplock_upgrade_kind_info gauge
+maplock_upgrade_kind_info{kind="upgrade"} 1
 "##;
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_was_brought_to_its_end_or_taken_back_is_no_upgrade() {
+        let resumed = Report { resumed: true, ..report() };
+        let taken_back = Report { taken_back: true, ..report() };
+        for (report, kind) in [(resumed, "resumed"), (taken_back, "taken_back")] {
+            let line = format!("maplock_upgrade_kind_info{{kind=\"{kind}\"}} 1\n");
+            assert!(report.to_prometheus().contains(&line), "{kind}");
+        }
     }
 }

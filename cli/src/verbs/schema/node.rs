@@ -302,6 +302,8 @@ pub(super) fn fleet() -> Value {
     }));
     let report = whole(json!({
         "inexact": names("maps"), "rolled_back": flag("true of a roll-back"), "taken_back": flag("true where an upgrade was taken back"),
+        "resumed": flag("true where it ended what an earlier call had begun"),
+        "generation": or_null(number("to which it led; where it is not that of the node, it is of maps before")),
     }));
     let node = whole(json!({
         "node": text("its file's name"), "generation": or_null(number("its number")), "pinned": or_null(letter()), "maps": or_null(list(map)),

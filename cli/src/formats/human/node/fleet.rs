@@ -18,7 +18,7 @@ pub(super) fn render(fleet: &Fleet) -> String {
                 None => "?".to_owned(),
             },
             fleet.letter(node).unwrap_or_else(|| "?".to_owned()),
-            node.report.as_ref().map(report).unwrap_or_default(),
+            node.report.as_ref().map(|of| report(node, of)).unwrap_or_default(),
             ahead(node),
         ]
     });
@@ -67,19 +67,27 @@ fn planned(plan: &Planned) -> String {
     }
 }
 
-/// What the last upgrade or roll-back did to entries.
-fn report(report: &Reported) -> String {
+/// What the last upgrade or roll-back did to entries. Where it led to another generation than is told as live, that comes first: what it
+/// tells is not of those maps.
+fn report(node: &Node, report: &Reported) -> String {
+    let of = node.reported_other().map(|number| {
+        let live = node.pinned.as_ref().and_then(|pinned| pinned.generation);
+        let live = live.map_or_else(|| "that of the pins".to_owned(), |live| live.to_string());
+        format!("of generation {number}, not {live}: ")
+    });
     let what = match report {
         Reported { taken_back: true, .. } => "taken back, ",
+        Reported { resumed: true, .. } => "completed, ",
         Reported { way_back: Some(_), .. } => "rolled back, ",
         _ => "",
     };
     let inexact: Vec<_> = report.maps.iter().filter(|map| !map.exact).map(|map| map.map.as_str()).collect();
     let lost: u64 = report.maps.iter().filter_map(|map| map.lost).sum();
     let lost = if lost > 0 { format!(", {lost} lost") } else { String::new() };
+    let of = of.unwrap_or_default();
     match inexact[..] {
-        [] => format!("{what}exact{lost}"),
-        _ => format!("{what}not exact: {}{lost}", inexact.join(" ")),
+        [] => format!("{of}{what}exact{lost}"),
+        _ => format!("{of}{what}not exact: {}{lost}", inexact.join(" ")),
     }
 }
 

@@ -45,6 +45,8 @@ fn node(fleet: &Fleet, node: &Node) -> Value {
                 "inexact": maps.collect::<Vec<_>>(),
                 "rolled_back": report.way_back.is_some(),
                 "taken_back": report.taken_back,
+                "resumed": report.resumed,
+                "generation": report.generation,
             })
         }),
         "failed": node.failed,
