@@ -301,6 +301,6 @@ fn the_first_line_names_few_maps_and_counts_many() {
     let ways = [swap, "two --on-upgrade migrate", "three --on-upgrade migrate", "four --on-upgrade swap"];
     assert_eq!(
         of("one two three four", &ways),
-        "### maplock: 2 maps are given up, 1 may lose parts of its entries, 1 may lose entries to the kernel, as was accepted"
+        "### maplock: 2 maps are given up, as was accepted; 1 map may lose parts of its entries, 1 may lose entries to the kernel"
     );
 }
