@@ -121,7 +121,9 @@ fn what_is_told_of_a_node_fits_its_schema() {
     told.of(&node, "fleet", &format!("fleet {0}/node-1.json {0}/node-2.json {0}/node-3.json", fleet.display()));
     told.of(&node, "confirm", "confirm fs/minimesh");
     // No daemon, so nothing is upgraded; what is told of that is told in the same words.
-    told.of(&node, "test-upgrade", "test-upgrade false false --with sleep --seconds 0.1 --ready 1");
+    let tried =
+        told.of(&node, "test-upgrade", "test-upgrade false false --with sleep --seconds 0.1 --ready 1 --logs logs");
+    assert_eq!(tried["logs"], "logs");
     assert_eq!(told.misfits(&node), "");
 
     // What has a part more, less or otherwise does not fit.

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::group::Group;
 use crate::outcome::{Failure, Killed, Phase, When};
 use crate::picture::Picture;
-use crate::running::{Place, Running, words};
+use crate::running::{Place, Running, ended_as_asked, words};
 use crate::test::TestUpgrade;
 use crate::traffic::Traffic;
 use crate::world::{BPFFS, World};
@@ -28,7 +28,7 @@ const STILL: Duration = Duration::from_millis(30);
 /// Pictures that are taken at the most until two are alike.
 const PICTURES: u32 = 20;
 
-/// How long the traffic may take to its first write.
+/// How long the first write is waited for where it is not known that programs write.
 const FIRST_WRITES: Duration = Duration::from_secs(10);
 
 /// How long pins that maplock did not make have to stay the same until their daemon counts as ready.
@@ -36,6 +36,9 @@ const STAYS: Duration = Duration::from_millis(500);
 
 /// How long a daemon may take to end.
 const ENDING: Duration = Duration::from_secs(10);
+
+/// The file of what the traffic says.
+pub(crate) const TRAFFIC: &str = "traffic.log";
 
 /// Why the steps end before the last.
 pub(crate) enum Stop {
@@ -151,6 +154,8 @@ pub(crate) struct Driver {
     pub(crate) is_after_a_kill: bool,
     /// True where the older release is a daemon without maplock.
     pub(crate) is_adopted: bool,
+    /// True once a map has changed under traffic that programs may write.
+    pub(crate) has_written: bool,
     pub(crate) phases: Vec<Phase>,
     pub(crate) ran: Option<(u32, Duration)>,
 }
@@ -172,7 +177,8 @@ impl Driver {
         }
         let rng = fastrand::Rng::with_seed(test.seed);
         let (traffic, daemons, setup, phases) = (None, Vec::new(), None, Vec::new());
-        let (shortest, started, phase, is_after_a_kill, is_adopted, ran) = (None, 0, String::new(), false, false, None);
+        let (shortest, started, phase, ran) = (None, 0, String::new(), None);
+        let (is_after_a_kill, is_adopted, has_written) = (false, false, false);
         Ok(Self {
             test,
             place,
@@ -187,6 +193,7 @@ impl Driver {
             phase,
             is_after_a_kill,
             is_adopted,
+            has_written,
             phases,
             ran,
         })
@@ -312,12 +319,23 @@ impl Driver {
         Ok(Killed { is_old, after, when })
     }
 
-    /// Ends the daemons but for the last ones.
+    /// Ends the daemons but for the last ones. What is lost by one that crashes then, no other step looks at.
     pub(crate) fn stop_daemons(&mut self, but: usize) -> Result<()> {
         let older = self.daemons.len().saturating_sub(but);
         for mut daemon in self.daemons.drain(..older).collect::<Vec<_>>() {
             let Daemon { running, group } = &mut daemon;
-            running.stop(group, ENDING).map_err(|error| Error::because("could not end a daemon", error))?;
+            let stopped = running.stop(group, ENDING);
+            let (status, was_killed) = stopped.map_err(|error| Error::because("could not end a daemon", error))?;
+            let log = running.log.clone();
+            if was_killed {
+                let time = ENDING.as_secs();
+                let what = format!("the daemon did not end in {time} s when it was asked to (SIGTERM)");
+                return self.failed(what, Some(log));
+            }
+            if !ended_as_asked(status) {
+                let what = format!("the daemon {} when it was asked to end (SIGTERM)", words(status));
+                return self.failed(what, Some(log));
+            }
         }
         Ok(())
     }
@@ -340,20 +358,36 @@ impl Driver {
         self.wait::<()>(self.test.time, |_| Ok(None)).map(drop)
     }
 
-    /// Lets the traffic run for a while from the first write of a program on, which comes late on a busy machine. Programs that only read
-    /// write nothing.
+    /// Lets the traffic run for a while from the first write of a program on, which comes late on a busy machine. Where programs write and
+    /// no write comes, nothing would be tried under traffic. Programs that only read write nothing.
     pub(crate) fn await_writes(&mut self, before: &Picture, lock: &Lock) -> Result<()> {
         let writes = |map: &LockedMap| {
-            map.programs
-                .as_ref()
-                .is_none_or(|uses| uses.partly || uses.inserts || !uses.adds.is_empty() || !uses.sets.is_empty())
+            map.programs.as_ref().is_some_and(|uses| uses.inserts || !uses.adds.is_empty() || !uses.sets.is_empty())
         };
-        let written: Vec<_> = lock.maps.iter().filter(|(_, map)| writes(map)).map(|(name, _)| name.as_str()).collect();
-        let wrote = |driver: &mut Self| {
-            let now = driver.picture()?;
-            Ok(written.iter().any(|name| now.maps.get(*name) != before.maps.get(*name)).then_some(()))
+        let may_write = |map: &LockedMap| writes(map) || map.programs.as_ref().is_none_or(|uses| uses.partly);
+        // What can't be read shows no write.
+        let is_read = |name: &str| before.maps.get(name).is_some_and(|map| map.entries.is_ok());
+        let of = |is_so: &dyn Fn(&LockedMap) -> bool| -> Vec<&str> {
+            let maps = lock.maps.iter().filter(|(name, map)| is_read(name) && is_so(map));
+            maps.map(|(name, _)| name.as_str()).collect()
         };
-        self.wait(FIRST_WRITES, wrote)?;
+        let (written, watched) = (of(&writes), of(&may_write));
+        if !watched.is_empty() {
+            let wrote = |driver: &mut Self| {
+                let now = driver.picture()?;
+                Ok(watched.iter().any(|name| now.maps.get(*name) != before.maps.get(*name)).then_some(()))
+            };
+            let time = if written.is_empty() { FIRST_WRITES } else { self.test.patience };
+            self.has_written = self.wait(time, wrote)?.is_some();
+            if !(self.has_written || written.is_empty()) {
+                let names = written.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                let what = format!(
+                    "it has changed nothing after {} s, and programs write {names}: it has to reach them",
+                    time.as_secs_f64()
+                );
+                return self.failed(what, Some(self.logs.join(TRAFFIC)));
+            }
+        }
         self.let_run()
     }
 

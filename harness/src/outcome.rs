@@ -17,6 +17,8 @@ pub struct Outcome {
     pub failure: Option<Failure>,
     /// How often the command that makes traffic was started, and how long it ran in all; `None` where it did not end.
     pub traffic: Option<(u32, Duration)>,
+    /// True if a map that programs may write changed before the first upgrade, while the traffic ran.
+    pub has_written: bool,
     /// What the times of the kills come from.
     pub seed: u64,
     /// Where it is written what the daemons and the traffic said.

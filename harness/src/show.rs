@@ -1,5 +1,6 @@
 //! What came of it, for people.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -82,19 +83,28 @@ impl Outcome {
 
     /// What is known at the end, where nothing failed.
     fn verdict(&self) -> String {
-        let untold = |wanted: &dyn Fn(&Compared) -> bool| {
+        let of = |wanted: &dyn Fn(&Compared) -> bool| -> BTreeSet<&str> {
             let maps = self.phases.iter().flat_map(|phase| &phase.maps).filter(|map| wanted(map));
-            let names: std::collections::BTreeSet<_> = maps.map(|map| format!("`{}`", map.map)).collect();
-            names.into_iter().collect::<Vec<_>>().join(", ")
+            maps.map(|map| map.map.as_str()).collect()
         };
+        let is_compared = |map: &Compared| !matches!(map.how, How::Not(_));
+        let (compared, not) = (of(&is_compared), of(&|map| !is_compared(map)));
         let mut told = vec!["passed: no entry that was compared is lost, and the roll-back leads back".to_owned()];
+        if !self.has_written {
+            told.push(
+                "no map was seen to change under traffic before the first upgrade, so perhaps no program wrote"
+                    .to_owned(),
+            );
+        }
         for (what, maps) in [
-            ("not compared in each phase", untold(&|map| matches!(map.how, How::Not(_)))),
-            ("uncertain, because entries may go by themselves", untold(&|map| map.uncertain > 0)),
-            ("excepted", untold(&|map| map.is_excepted)),
+            ("never compared", &not - &compared),
+            ("in some phases, not compared", &not & &compared),
+            ("uncertain, because entries may go by themselves", of(&|map| map.uncertain > 0)),
+            ("excepted", of(&|map| map.is_excepted)),
         ] {
             if !maps.is_empty() {
-                told.push(format!("{what}: {maps}"));
+                let maps: Vec<_> = maps.into_iter().map(|map| format!("`{map}`")).collect();
+                told.push(format!("{what}: {}", maps.join(", ")));
             }
         }
         told.push("only the traffic's own command can tell what is counted while an upgrade runs".to_owned());
@@ -207,5 +217,50 @@ fn short(time: Duration) -> String {
         0 => "under 1 ms".to_owned(),
         ms @ 1..1000 => format!("{ms} ms"),
         _ => format!("{:.1} s", time.as_secs_f64()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use maplock::layout::map::MapType;
+    use maplock::layout::{Lock, MapDef};
+
+    use super::*;
+    use crate::compare::Side;
+    use crate::expected::Expected;
+    use crate::picture::{MapPicture, Picture};
+
+    /// A phase after which of each map the entries could be read, or not.
+    fn phase(maps: &[(&str, bool)]) -> Phase {
+        let map = |&(name, is_read): &(&str, bool)| {
+            let entries = if is_read { Ok([].into()) } else { Err("it holds events".to_owned()) };
+            let def = MapDef::new(name, MapType::HASH);
+            (name.to_owned(), MapPicture { id: 1, def, entries })
+        };
+        let picture = Picture { maps: maps.iter().map(map).collect(), ..Picture::default() };
+        let lock = Lock::default();
+        let maps = picture.compare(&Expected::same(&picture), Side { old: &lock, new: &lock }, |_| true);
+        let (took, generation, killed, report) = (Duration::ZERO, None, None, None);
+        Phase { what: "upgrade", has_traffic: false, generation, took, maps, is_after_a_kill: false, killed, report }
+    }
+
+    fn outcome(has_written: bool) -> Outcome {
+        let phases = vec![
+            phase(&[("always", true), ("once", true), ("events", false)]),
+            phase(&[("always", true), ("once", false), ("events", false)]),
+        ];
+        Outcome { phases, failure: None, traffic: None, has_written, seed: 0, logs: "logs".into() }
+    }
+
+    #[test]
+    fn a_map_that_was_compared_once_is_told_apart_from_one_that_never_was() {
+        let told = outcome(true).verdict();
+        assert!(told.contains("; never compared: `events`; in some phases, not compared: `once`; only "), "{told}");
+    }
+
+    #[test]
+    fn traffic_that_was_not_seen_to_change_a_map_is_told() {
+        let words = "; no map was seen to change under traffic before the first upgrade, so perhaps no program wrote; ";
+        assert!(outcome(false).verdict().contains(words) && !outcome(true).verdict().contains(words));
     }
 }

@@ -8,7 +8,7 @@ use maplock::layout::{Disposition, Lock};
 use maplock::plan::PinnedLock;
 
 use crate::compare::{Compared, Side};
-use crate::driver::{Driver, Release, Result, Stop};
+use crate::driver::{Driver, Release, Result, Stop, TRAFFIC};
 use crate::error::Error;
 use crate::expected::Expected;
 use crate::outcome::{Killed, Outcome, Phase};
@@ -22,8 +22,8 @@ impl Driver {
             Err(Stop::Failed(failure)) => Some(failure),
             Err(Stop::Error(error)) => return Err(error),
         };
-        let (seed, logs) = (self.test.seed, self.logs.clone());
-        Ok(Outcome { phases: std::mem::take(&mut self.phases), failure, traffic: self.ran, seed, logs })
+        let (seed, logs, has_written) = (self.test.seed, self.logs.clone(), self.has_written);
+        Ok(Outcome { phases: std::mem::take(&mut self.phases), failure, traffic: self.ran, has_written, seed, logs })
     }
 
     fn steps(&mut self) -> Result<()> {
@@ -48,7 +48,7 @@ impl Driver {
         }
         self.begin("traffic");
         let before = self.picture()?;
-        let log = self.logs.join("traffic.log");
+        let log = self.logs.join(TRAFFIC);
         let traffic = Traffic::start(&self.test.with, &self.place, self.world.cgroup(), log)?;
         self.traffic = Some(traffic);
         self.await_writes(&before, &old)?;

@@ -105,7 +105,7 @@ impl TestUpgrade {
         self
     }
 
-    /// How long a daemon may take until it is ready: a minute by default.
+    /// How long a daemon may take until it is ready, and the traffic until a program writes a map: a minute by default.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;

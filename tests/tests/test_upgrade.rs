@@ -31,11 +31,18 @@ impl Try {
             dir("minimesh", "minimesh"),
             std::env::var("PATH").unwrap()
         );
-        Some(Self { folder: tempfile::tempdir().unwrap(), path })
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("tmp")).unwrap();
+        Some(Self { folder, path })
     }
 
     fn logs(&self) -> PathBuf {
         self.folder.path().join("logs")
+    }
+
+    /// Where its temporary files are.
+    fn temporary(&self) -> PathBuf {
+        self.folder.path().join("tmp")
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -43,7 +50,7 @@ impl Try {
         // Whoever runs the tests may ignore signals.
         command.args(["-c", "exec env --default-signal=INT,TERM maplock test-upgrade \"$@\"", "sh"]).args(words);
         command.arg("--logs").arg(self.logs()).current_dir(self.folder.path());
-        command.env("PATH", &self.path).stdin(Stdio::null());
+        command.env("PATH", &self.path).env("TMPDIR", self.temporary()).stdin(Stdio::null());
         command
     }
 
@@ -78,6 +85,9 @@ fn minimesh(release: &str, is_configured: bool) -> String {
 
 const SERVE: &str = "minimesh serve --config services.toml & until [ -s services.toml ]; do sleep 0.02; done";
 const CONNECT: &str = "exec minimesh connect --pins $MAPLOCK_PINS 10.96.0.10:80=cart- 10.96.0.11:80=web-";
+
+/// Connects to the second service, and does not look at how that ends.
+const CONNECT_ONCE_MORE: &str = "while :; do bash -c 'echo >/dev/tcp/10.96.0.11/80' 2>/dev/null; done";
 
 /// What became of a map in a phase.
 fn map(phase: &Value, name: &str) -> Value {
@@ -143,7 +153,7 @@ fn a_daemon_that_loses_an_entry_fails_with_the_maps_name() {
     let losing =
         format!("bpftool map delete pinned $MAPLOCK_PINS/services key 1 0 0 0 2>/dev/null; {}", minimesh("v2", false));
     let words =
-        [&minimesh("v1", true), &losing, "--with", "exec sleep 1000", "--setup", SERVE, "--kills=1", "--seconds=0"];
+        [&minimesh("v1", true), &losing, "--with", CONNECT_ONCE_MORE, "--setup", SERVE, "--kills=1", "--seconds=0"];
     let output = of.run(&words);
     let said = text(&output);
     assert_eq!(output.status.code(), Some(100), "{said}");
@@ -239,9 +249,13 @@ fn what_a_roll_back_gives_up_is_a_failure() {
 fn what_does_not_get_ready_or_fails_is_told_with_what_it_said() {
     let Some(of) = Try::new() else { return };
     let good = minimesh("v1", false);
+    let served = minimesh("v1", true);
     let sleep = "exec sleep 1000";
     let ended_with_5 =
         "failed: end: the command that makes traffic ended with exit code 5 when it was asked to end (SIGTERM)";
+    // Ends well by SIGTERM, and its shell does not; does not end.
+    let crashing = "minimesh daemon --cgroup $MAPLOCK_CGROUP --pins $MAPLOCK_PINS --release v1; exit 7";
+    let stubborn = "trap '' TERM; minimesh daemon --once --cgroup $MAPLOCK_CGROUP --pins $MAPLOCK_PINS --release v1; exec sleep 1000";
     for (old, new, with, wanted) in [
         (
             good.as_str(),
@@ -264,13 +278,46 @@ fn what_does_not_get_ready_or_fails_is_told_with_what_it_said() {
             "echo lost >&2; exit 3",
             "failed: traffic: the command that makes traffic ended with exit code 3\nit said last:\n  lost\n",
         ),
-        (&good, &good, "trap 'exit 5' TERM; while :; do sleep 0.01; done", ended_with_5),
+        (
+            &served,
+            &served,
+            "trap 'exit 5' TERM; while :; do bash -c 'echo >/dev/tcp/10.96.0.10/80'; sleep 0.01; done",
+            ended_with_5,
+        ),
         // A shell that waits passes on how what it waits for has ended.
-        (&good, &good, "sh -c 'trap \"sleep 0.4; exit 5\" TERM; while :; do sleep 0.01; done'; exit $?", ended_with_5),
+        (
+            &served,
+            &served,
+            "sh -c 'trap \"sleep 0.4; exit 5\" TERM; while :; do bash -c \"echo >/dev/tcp/10.96.0.10/80\"; sleep 0.01; done'; exit $?",
+            ended_with_5,
+        ),
+        // What runs, and reaches no program.
+        (
+            &good,
+            &good,
+            "echo idle; exec sleep 1000",
+            "failed: traffic: it has changed nothing after 10 s, and programs write `stats`: it has to reach them\nit said last:\n  idle\n",
+        ),
+        (
+            &good,
+            crashing,
+            sleep,
+            "failed: first installation of the new release: the daemon ended with exit code 7 when it was asked to end (SIGTERM)\nit said last:\n",
+        ),
+        (
+            &good,
+            stubborn,
+            sleep,
+            "failed: first installation of the new release: the daemon did not end in 10 s when it was asked to (SIGTERM)\n",
+        ),
     ] {
         _ = fs::remove_dir_all(of.logs());
-        let ready = if wanted.contains("0.3 s") { "--ready=0.3" } else { "--ready=60" };
-        let output = of.run(&[old, new, "--with", with, "--kills=0", "--seconds=0.1", ready]);
+        let ready = match wanted {
+            wanted if wanted.contains("0.3 s") => "--ready=0.3",
+            wanted if wanted.contains("after 10 s") => "--ready=10",
+            _ => "--ready=60",
+        };
+        let output = of.run(&[old, new, "--with", with, "--setup", SERVE, "--kills=0", "--seconds=0.1", ready]);
         assert_eq!(output.status.code(), Some(100), "{wanted}\n{}", text(&output));
         assert!(text(&output).contains(wanted), "{wanted}\n{}", text(&output));
     }
@@ -313,4 +360,7 @@ fn nothing_is_left_of_one_that_is_stopped() {
     assert_eq!((code, cgroup.exists()), (None, true));
     let output = of.run(&["exit 1", "exit 1", "--with", "true"]);
     assert_eq!((output.status.code(), cgroup.parent().unwrap().exists()), (Some(100), false), "{}", text(&output));
+    // With `--logs`, not even the one that was killed has another directory of logs.
+    let made = fs::read_dir(of.temporary()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(made.filter(|name| name.starts_with("maplock-")).collect::<Vec<_>>(), Vec::<String>::new());
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use maplock_harness::{BPFFS, Outcome, TestUpgrade};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use tempfile::TempDir;
 
 use super::args::{PolicyArgs, seconds};
 use crate::Said;
@@ -52,7 +53,7 @@ pub(crate) struct TestUpgradeArgs {
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
     seconds: Duration,
 
-    /// How long a daemon may take until it is ready
+    /// How long a daemon may take until it is ready, and the traffic until a program writes a map
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     ready: Duration,
 
@@ -108,8 +109,10 @@ pub(super) fn run(args: &TestUpgradeArgs) -> Result<Said, Undone> {
         signal_hook::flag::register_usize(number, Arc::clone(&signal), name)
             .map_err(|error| Error::new("could not take signals").because(error))?;
     }
-    let temporary = tempfile::Builder::new().prefix("maplock-test-upgrade-").tempdir();
+    let make = || tempfile::Builder::new().prefix("maplock-test-upgrade-").tempdir();
+    let temporary = args.logs.is_none().then(make).transpose();
     let temporary = temporary.map_err(|error| Error::new("could not make a directory for logs").because(error))?;
+    let logs = args.logs.as_deref().or_else(|| temporary.as_ref().map(TempDir::path));
     let seed = args.seed.unwrap_or_else(|| u64::from(std::process::id()));
     let waiting = Waiting::at("test-upgrade");
     let stop = Arc::clone(&signal);
@@ -120,18 +123,19 @@ pub(super) fn run(args: &TestUpgradeArgs) -> Result<Said, Undone> {
         .patience(args.ready)
         .pins(&args.pins)
         .policies(args.policy.policies())
-        .logs(args.logs.as_deref().unwrap_or(temporary.path()))
         .stop(move || stop.load(Ordering::Relaxed) != 0)
         .progress(move |phase| waiting.step(0, phase));
     let test = args.except.iter().fold(test, TestUpgrade::except);
+    let test = logs.into_iter().fold(test, TestUpgrade::logs);
     let test = args.setup.iter().fold(test, TestUpgrade::setup);
     let test = if args.host_network { test.in_this_network() } else { test };
     let outcome = test.run().map_err(|error| match error.is_interrupted() {
         true => Undone::Stopped(u8::try_from(signal.load(Ordering::Relaxed)).unwrap_or(1)),
         false => Error::new("could not try the upgrade").because(error).into(),
     })?;
-    let (fails, logs) = (outcome.fails(), args.logs.clone());
-    let logs = if fails { logs.or_else(|| Some(temporary.keep())) } else { logs };
+    let fails = outcome.fails();
+    let kept = temporary.filter(|_| fails).map(TempDir::keep);
+    let logs = args.logs.clone().or(kept);
     let tried = Tried { outcome, again: again(args, seed), logs };
     Ok(Said::new(args.message_format.tell(&tried)?, fails, Vec::new()))
 }

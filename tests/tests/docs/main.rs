@@ -360,6 +360,13 @@ fn the_page_on_trying_an_upgrade_shows_what_is_told() {
     let command = run.text.trim_end().strip_prefix("tests/kernels/run 6.1 -- ").unwrap();
     let (command, _) = command.split_once(" --kills ").unwrap();
     assert!(consoles[0].text.starts_with(&format!("$ {command} --kills ")));
+    // So are the words that it prints there; the numbers are others.
+    let told = all.iter().find(|block| block.language == "text").unwrap();
+    let printed: Vec<_> =
+        consoles[0].text.lines().map(|line| line.replace(|sign: char| sign.is_ascii_digit(), "…")).collect();
+    for line in told.text.lines().filter(|line| *line != "...") {
+        assert!(printed.iter().any(|expected| expected != "..." && matches(expected, line)), "{line}");
+    }
 }
 
 #[test]
