@@ -77,8 +77,9 @@ impl Running {
         Ok((self.child.wait()?, false))
     }
 
-    /// Kills all of it.
+    /// Kills all of it, also before it has moved into its cgroup.
     pub(crate) fn kill(&mut self, group: &Group) -> io::Result<()> {
+        self.child.kill()?;
         group.kill()?;
         self.child.wait().map(drop)
     }
@@ -105,4 +106,31 @@ pub(crate) fn words(status: ExitStatus) -> String {
 pub(crate) fn ended_as_asked(status: ExitStatus) -> bool {
     let term = Signal::TERM.as_raw();
     status.success() || status.signal() == Some(term) || status.code() == Some(128 + term)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+    use std::sync::mpsc;
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+
+    #[test]
+    fn a_command_that_has_not_moved_into_its_cgroup_yet_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("group");
+        fs::create_dir(&dir).unwrap();
+        // Nobody reads there, so that it never gets into a group, which stays empty.
+        mknodat(CWD, dir.join("cgroup.procs"), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        fs::write(dir.join("cgroup.events"), "populated 0\n").unwrap();
+        let place = Place { pins: dir.clone(), cgroup: dir.clone(), logs: dir.clone() };
+        let mut running = Running::start("true", &place, &dir, folder.path().join("log")).unwrap();
+        let (killed, is_killed) = mpsc::channel();
+        thread::spawn(move || killed.send(running.kill(&Group::of(dir)).is_ok()));
+        assert_eq!(is_killed.recv_timeout(Duration::from_secs(60)), Ok(true));
+    }
 }
