@@ -64,8 +64,9 @@ fn what_libbpf_has_pinned_is_told_by_what_it_is() {
             "`globals` is a symbolic link: it stays as it is",
             "`program` is program `minimesh_connec` (id ",
             "program `minimesh_connec` (id ",
-            ", cgroup_sock_addr) uses `backends`, `frontends`, `services`, `stats`; no link attaches it, nor does tc or XDP in this network namespace; older \
-             calls for cgroups and other namespaces were not looked at: if something else did, it runs beside the new one until it is detached",
+            ", cgroup_sock_addr) uses `backends`, `frontends`, `services`, `stats`; no link attaches it, nor does XDP or a filter of tc at clsact, \
+             ingress or the root of a device in this network namespace; other qdiscs, shared blocks and actions of tc, older calls for cgroups, and other \
+             namespaces were not looked at: if something else did, it runs beside the new one until it is detached",
         ],
     );
 }
@@ -150,6 +151,9 @@ fn what_iproute2_has_pinned_and_attached_is_told_and_adopted() {
     toolchain::run(Command::new("tc").args(["qdisc", "add", "dev", "lo", "clsact"]));
     iproute2("tc filter add dev lo ingress bpf da obj OBJECT sec tc");
     iproute2("ip link set dev lo xdpgeneric obj OBJECT sec xdp");
+    iproute2("ip link add one type veth peer name two");
+    iproute2("ip link set dev one xdpgeneric obj OBJECT sec xdp");
+    iproute2("ip link set dev two xdpdrv obj OBJECT sec xdp");
     let send = || {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.send_to(b"!", socket.local_addr().unwrap()).unwrap();
@@ -174,7 +178,10 @@ fn what_iproute2_has_pinned_and_attached_is_told_and_adopted() {
         &[
             "uses `packets`; tc attaches it to lo, ingress, without a link: it runs beside the new one until it is detached (tc filter del dev lo ingress \
              pref 49152 handle 0x1 bpf)",
-            "uses `packets`; netlink attaches it as XDP of lo, without a link: the new release can't attach its own there before it is detached (ip link set dev lo xdp off)",
+            "uses `packets`; netlink attaches it as XDP of lo, without a link: the new release can't attach its own there before it is detached (ip link set dev lo xdpgeneric off)",
+            // The driver of these has a mode of its own, of which `xdp off` alone would be.
+            "as XDP of one, without a link: the new release can't attach its own there before it is detached (ip link set dev one xdpgeneric off)",
+            "as XDP of two, without a link: the new release can't attach its own there before it is detached (ip link set dev two xdpdrv off)",
         ],
     );
     assert!(!said.contains("no link attaches it"), "{said}");
@@ -191,7 +198,7 @@ fn what_iproute2_has_pinned_and_attached_is_told_and_adopted() {
     // What the plan offers does it.
     let offered: Vec<_> =
         said.lines().filter_map(|line| line.rsplit_once(" detached (")?.1.strip_suffix(')')).collect();
-    assert_eq!(offered.len(), 2, "{said}");
+    assert_eq!(offered.len(), 4, "{said}");
     offered.into_iter().for_each(|command| drop(toolchain::run(Command::new("sh").args(["-c", command]))));
     let other = Path::new(BPFFS).join("other");
     fs::create_dir(&other).unwrap();

@@ -69,16 +69,16 @@ fn without_link(id: u32, by_netlink: &io::Result<Option<Vec<ByNetlink>>>) -> Vec
     };
     if found.is_empty() {
         return vec![format!(
-            "no link attaches it, nor does tc or XDP in this network namespace; older calls for cgroups and other namespaces were not looked at: \
-             {ELSEWHERE}"
+            "no link attaches it, nor does XDP or a filter of tc at clsact, ingress or the root of a device in this network namespace; other qdiscs, \
+             shared blocks and actions of tc, older calls for cgroups, and other namespaces were not looked at: {ELSEWHERE}"
         )];
     }
     let at = |of: &ByNetlink| {
         let device = &of.device;
         match &of.hook {
-            NetlinkHook::Xdp => format!(
+            NetlinkHook::Xdp { mode } => format!(
                 "netlink attaches it as XDP of {device}, without a link: the new release can't attach its own there before it is detached (ip link set \
-                 dev {device} xdp off)"
+                 dev {device} {mode} off)"
             ),
             NetlinkHook::Tc { at, pref, handle } => format!(
                 "tc attaches it to {device}, {at}, without a link: it runs beside the new one until it is detached (tc filter del dev {device} {at} pref \

@@ -25,8 +25,8 @@ const RTM_NEWLINK: u16 = 16;
 const RTM_GETLINK: u16 = 18;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_XDP: u16 = 43;
-/// `IFLA_XDP_PROG_ID`, and those of one mode.
-const XDP_PROG_IDS: std::ops::RangeInclusive<u16> = 4..=7;
+/// `IFLA_XDP_DRV_PROG_ID`, `IFLA_XDP_SKB_PROG_ID` and `IFLA_XDP_HW_PROG_ID`: each with what ip-link(8) calls its mode.
+const XDP_PROG_IDS: [(u16, &str); 3] = [(5, "xdpdrv"), (6, "xdpgeneric"), (7, "xdpoffload")];
 
 // include/uapi/linux/rtnetlink.h, pkt_sched.h, pkt_cls.h
 const RTM_NEWTFILTER: u16 = 44;
@@ -52,8 +52,11 @@ pub struct ByNetlink {
 /// Where rtnetlink(7) attaches a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NetlinkHook {
-    /// As XDP: there is place for one.
-    Xdp,
+    /// As XDP: there is place for one in each mode.
+    Xdp {
+        /// As ip-link(8) has it: `xdpgeneric`, `xdpdrv` or `xdpoffload`. Its `xdp` is the driver's own where it has one, whatever is attached.
+        mode: &'static str,
+    },
     /// As a filter of tc.
     Tc {
         /// As tc has it: `ingress`, `egress`, or of a qdisc `parent 1:`.
@@ -65,7 +68,8 @@ pub enum NetlinkHook {
     },
 }
 
-/// All of them. XDP that a link attaches is among them.
+/// Those of XDP, and of tc's filters at clsact, ingress and the root of each device. XDP that a link attaches is among them. Filters of other
+/// qdiscs and of shared blocks are not, nor are tc's actions.
 ///
 /// # Errors
 /// The kernel's; that it takes too long.
@@ -80,12 +84,13 @@ pub fn by_netlink() -> io::Result<Vec<ByNetlink>> {
         let device = String::from_utf8_lossy(device).trim_end_matches('\0').to_owned();
         devices.push((number(&head[4..]), device.clone()));
         let nested = attributes(rest).filter(|(kind, _)| *kind == IFLA_XDP).flat_map(|(_, data)| attributes(data));
-        for (_, data) in nested.filter(|(kind, data)| XDP_PROG_IDS.contains(kind) && data.len() == 4) {
-            let of = ByNetlink { prog_id: number(data), hook: NetlinkHook::Xdp, device: device.clone() };
-            // One mode is told twice.
-            if !found.contains(&of) {
-                found.push(of);
-            }
+        for (kind, data) in nested.filter(|(_, data)| data.len() == 4) {
+            let mode = XDP_PROG_IDS.iter().find(|(of, _)| *of == kind);
+            found.extend(mode.map(|(_, mode)| ByNetlink {
+                prog_id: number(data),
+                hook: NetlinkHook::Xdp { mode },
+                device: device.clone(),
+            }));
         }
     })?;
     for (ifindex, device) in devices {
@@ -99,6 +104,10 @@ pub fn by_netlink() -> io::Result<Vec<ByNetlink>> {
             request[12..16].copy_from_slice(&parent.to_ne_bytes());
             dump(&socket, RTM_GETTFILTER, &request, &mut |kind, body| {
                 let Some((head, rest)) = body.split_at_checked(20).filter(|_| kind == RTM_NEWTFILTER) else { return };
+                // One of a shared block is none of this device alone, and no command for the device deletes it.
+                if number(&head[4..]) != ifindex {
+                    return;
+                }
                 let at = match number(&head[12..]) {
                     TC_INGRESS => "ingress".to_owned(),
                     TC_EGRESS => "egress".to_owned(),
