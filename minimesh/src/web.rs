@@ -1,6 +1,6 @@
 //! What the daemon answers over HTTP: `/metrics` for Prometheus, and `/healthz`.
 //!
-//! Whoever can reach the port may send anything, and the daemon goes on: a request has [`TIME`] and [`HEAD`] bytes, an answer has [`TIME`],
+//! Whoever can reach the port may send anything, and the daemon goes on: a request has `TIME` and `HEAD` bytes, an answer has `TIME`,
 //! and nothing is kept for what comes behind the head. Each connection has one answer.
 
 use std::io::{self, Read, Write};
