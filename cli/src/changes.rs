@@ -68,7 +68,15 @@ fn definition_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<C
         };
         changes.push(Change::new(name, kind, finding.short()));
     }
-    if findings.is_empty() {
+    let is_said = before.user_never_deletes != after.user_never_deletes;
+    if is_said {
+        let what = match after.user_never_deletes {
+            true => "nothing in user space deletes entries, by the configuration",
+            false => "the configuration no longer says that nothing in user space deletes entries",
+        };
+        changes.push(Change::new(name, "changed", what.to_owned()));
+    }
+    if findings.is_empty() && !is_said {
         changes.push(Change::new(name, "respelled", "same meaning, written differently".to_owned()));
     }
 }

@@ -45,6 +45,19 @@ fn no_object_and_no_lock_has_to_be_named() {
 }
 
 #[test]
+fn what_is_said_of_user_space_is_told_as_the_change_that_it_is() {
+    let sandbox = agent("");
+    assert_eq!(sandbox.run_in("agent", "init").code, Some(0));
+    let words = "  changed  stats  nothing in user space deletes entries, by the configuration\n";
+    let no_longer = "  changed  stats  the configuration no longer says that nothing in user space deletes entries\n";
+    for (more, told) in [("[maps.stats]\nuser-deletes = \"never\"\n", words), ("", no_longer)] {
+        sandbox.write("agent/maplock.toml", format!("objects = [\"bpf/mesh.o\"]\n{more}"));
+        let update = sandbox.run_in("agent", "update").stdout;
+        assert!(update.contains(told) && !update.contains("same meaning"), "{update}");
+    }
+}
+
+#[test]
 fn levels_are_heeded_by_every_verb() {
     let sandbox = agent("max-entries-increased = \"deny\"\nlock = \"state/maps.lock\"\n");
     fs::create_dir(sandbox.path("agent/state")).expect("directory");

@@ -14,7 +14,7 @@ use maplock_layout::lock::LOCK_VARIABLE;
 use crate::clang;
 use crate::declarations::{self, Declarations};
 use crate::gate::{self, LockFile, Mode};
-use crate::included::is_included;
+use crate::included::includer;
 use crate::inputs::{Inputs, object_name};
 use crate::manifest::Manifest;
 use crate::rust_module;
@@ -299,9 +299,9 @@ impl Builder {
         write_if_changed(&out_dir.join(format!("{name}.mod.rs")), &rust_module::wrapper(name))?;
         write_if_changed(&out_dir.join(format!("{name}.rs")), &module)?;
         let Some(error) = outcome.error else { return Ok(()) };
-        if is_included(&package, name) {
+        if let Some(source) = includer(&package, name) {
             // Should the include go while the break is there, the script has to fail.
-            watch(&package.join("src"));
+            watch(&source);
             return Ok(());
         }
         if is_set(OBJECTS_VARIABLE) {

@@ -1,32 +1,30 @@
 //! Whether a source of the package includes the generated module.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Folders of a package whose code is no part of what it ships.
 const BESIDE: [&str; 3] = ["benches", "examples", "tests"];
 
-/// True if a source of the package includes `OUT_DIR/NAME.rs`, by `include!` or `include_maps!`. It reads texts, not Rust: a macro
-/// may hide an include from it. Then the build script fails the build where the module would have.
-pub(crate) fn is_included(package: &Path, name: &str) -> bool {
-    is_below(package, name, &BESIDE)
+/// The source of the package that includes `OUT_DIR/NAME.rs`, by `include!` or `include_maps!`. It reads texts, not Rust: a macro may hide
+/// an include from it. Then the build script fails the build where the module would have.
+pub(crate) fn includer(package: &Path, name: &str) -> Option<PathBuf> {
+    below(package, name, &BESIDE)
 }
 
-fn is_below(folder: &Path, name: &str, beside: &[&str]) -> bool {
-    let Ok(entries) = fs::read_dir(folder) else { return false };
-    entries.flatten().any(|entry| {
+fn below(folder: &Path, name: &str, beside: &[&str]) -> Option<PathBuf> {
+    fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
         let (path, file_name) = (entry.path(), entry.file_name());
-        let Ok(kind) = entry.file_type() else { return false };
+        let kind = entry.file_type().ok()?;
         if kind.is_dir() {
             let hidden = file_name.as_encoded_bytes().starts_with(b".");
             let is_beside = beside.iter().any(|name| file_name == *name);
             // A folder with a manifest is another package, and `target` has what was generated.
             let is_other = hidden || is_beside || file_name == "target" || path.join("Cargo.toml").exists();
-            return !is_other && is_below(&path, name, &[]);
+            return if is_other { None } else { below(&path, name, &[]) };
         }
-        path.extension().is_some_and(|extension| extension == "rs")
-            && file_name != "build.rs"
-            && fs::read_to_string(&path).is_ok_and(|text| includes(&text, name))
+        let is_source = path.extension().is_some_and(|extension| extension == "rs") && file_name != "build.rs";
+        (is_source && fs::read_to_string(&path).is_ok_and(|text| includes(&text, name))).then_some(path)
     })
 }
 
@@ -107,7 +105,7 @@ fn string(text: &str) -> usize {
 mod tests {
     use std::fs;
 
-    use super::{includes, is_included};
+    use super::{includer, includes};
 
     #[test]
     fn each_way_to_include_it_is_found() {
@@ -157,8 +155,8 @@ mod tests {
         }
         write("inner/Cargo.toml", "");
         write("inner/src/lib.rs", include);
-        assert!(!is_included(package.path(), "maps"));
+        assert_eq!(includer(package.path(), "maps"), None);
         write("src/node/tests/state.rs", include);
-        assert!(is_included(package.path(), "maps"));
+        assert_eq!(includer(package.path(), "maps"), Some(package.path().join("src/node/tests/state.rs")));
     }
 }

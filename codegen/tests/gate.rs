@@ -253,6 +253,19 @@ fn a_package_that_includes_no_module_fails_in_its_build_script() {
 }
 
 #[test]
+fn an_include_that_goes_from_wherever_it_was_is_missed_at_the_next_build() {
+    let project = Project::kept("elsewhere");
+    project.write("Cargo.toml", format!("{}\n[lib]\npath = \"daemon/lib.rs\"\n", manifest("elsewhere")));
+    project.write("build.rs", build_script(".object(\"minimesh\", \"bpf/minimesh.bpf.o\")"));
+    project.write("maps.lock", first_lock());
+    project.write("daemon/lib.rs", LIBRARY);
+    release(&project, "v3");
+    project.build().fails("would be misread or lost");
+    project.write("daemon/lib.rs", "");
+    project.build().fails_in_the_script("no source of `elsewhere` includes maps.rs from OUT_DIR");
+}
+
+#[test]
 fn an_ide_gets_the_whole_report() {
     let project = minimesh();
     release(&project, "v3");

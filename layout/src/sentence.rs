@@ -380,9 +380,9 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         Change::Width { old, new } => {
             format!("{what} is {} bits wide, it was {}{moved}", new.place.size_bits, old.place.size_bits)
         }
-        Change::Added { in_union: true, .. } => format!("{what} is a new arm of the union"),
+        Change::Added { in_union: true, .. } => format!("{what} is new in the union"),
         Change::Added { .. } => format!("{what} was added"),
-        Change::Removed { in_union: true, .. } => format!("{what} is no longer an arm of the union"),
+        Change::Removed { in_union: true, .. } => format!("{what} is no longer in the union"),
         Change::Removed { .. } => format!("{what} was removed"),
         Change::Empty { old: None, .. } => format!("{what}, which takes no bytes, was added"),
         Change::Empty { new: None, .. } => format!("{what}, which takes no bytes, was removed"),

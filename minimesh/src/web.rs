@@ -79,7 +79,7 @@ impl Web {
 
 fn answer(method: &str, target: &str, pins: &Path, report: Option<&Report>) -> Answer {
     if !matches!(method, "GET" | "HEAD") {
-        return ("405 Method Not Allowed", TEXT, "only GET\n".to_owned());
+        return ("405 Method Not Allowed", TEXT, "only GET and HEAD\n".to_owned());
     }
     match target.split('?').next() {
         Some("/metrics") => match maplock::metrics(pins) {
