@@ -298,8 +298,8 @@ fn what_was_answered_is_shown_in_every_format() {
         "entries whose keys become one: counts are added up, and of the rest one stays",
         "key.b: dropped",
     ];
-    let last = "no pinned state is misread; `key.b` of `flows` is given up, `bytes` and `seen_us` of `flows` may be inexact, \
-                entries of `flows` whose keys become one are put together";
+    let last = "`key.b` of `flows` is given up, `bytes` and `seen_us` of `flows` may be inexact, entries of `flows` whose \
+                keys become one are put together; no pinned state is misread";
     let lines = [
         format!("{ACCEPT} {answers}"),
         "check --against HEAD --lock maps.lock".to_owned(),
