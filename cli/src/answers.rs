@@ -5,7 +5,7 @@ use maplock_layout::conversion::{Answers, Cast, Collide, Scale};
 
 use crate::error::NoAnswer;
 
-/// How entries become those of the new layout, where the two layouts don't tell.
+/// How entries become those of the new layout, if the two layouts don't tell.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "With --on-upgrade migrate")]
 pub(crate) struct ConvertArgs {
@@ -39,7 +39,7 @@ pub(crate) struct ConvertArgs {
 }
 
 impl ConvertArgs {
-    /// The answers; `None` where nothing is said.
+    /// The answers; `None` if nothing is said.
     pub(crate) fn answers(&self) -> Option<Answers> {
         let answers = Answers {
             by_hand: self.by_hand,

@@ -119,7 +119,7 @@ impl Verb {
         }
     }
 
-    /// What did not happen where it could not be done.
+    /// What did not happen if it could not be done.
     pub(crate) const fn undone(&self) -> Undone {
         match self {
             Self::Check(_) | Self::Diff(_) | Self::Matrix(_) | Self::Review(_) | Self::Report(_) => Undone::Compared,

@@ -7,7 +7,7 @@ use crate::outcome::Outcome;
 
 /// What a change does to the bytes of one map.
 pub(crate) struct Bytes {
-    /// Keys, where their bytes are not the same on both sides.
+    /// Keys, if their bytes are not the same on both sides.
     pub(crate) key: Option<Ruler>,
     /// Values, likewise.
     pub(crate) value: Option<Ruler>,
@@ -21,19 +21,19 @@ pub(crate) struct Said {
     pub(crate) wrote: String,
     /// What the new programs would take the same bytes for.
     pub(crate) read: String,
-    /// What it becomes where it is converted, and whether an epoch of the lock says so.
+    /// What it becomes if it is converted, and whether an epoch of the lock says so.
     pub(crate) converted: Option<Converted>,
 }
 
 /// A converted entry.
 pub(crate) struct Converted {
     pub(crate) entry: String,
-    /// True where it is what nodes do; else it is what they would, if that was accepted.
+    /// True if it is what nodes do; else it is what they would, if that was accepted.
     pub(crate) is_accepted: bool,
 }
 
 impl Outcome {
-    /// What becomes of the bytes of a map; `None` where they stay what they are, or nothing tells.
+    /// What becomes of the bytes of a map; `None` if they stay what they are, or nothing tells.
     pub(crate) fn bytes(&self, verdict: &Verdict) -> Option<Bytes> {
         let old = &self.old.lock.maps.get(verdict.was.as_ref()?)?.def;
         let new = &self.new.lock.maps.get(&verdict.map)?.def;

@@ -5,7 +5,7 @@ use maplock_layout::lock::{Epoch, LockedMap, OnUpgrade};
 use maplock_layout::map_type::Fate;
 use maplock_layout::{Disposition, Lock, Verdict, compare};
 
-/// What comes of the epoch alone, where the lock that has it still has the map.
+/// What comes of the epoch alone, if the lock that has it still has the map.
 pub(crate) fn verdict(map: &str, epoch: &Epoch, lock: &Lock) -> Option<Verdict> {
     let now = lock.maps.get(map)?;
     let one = |map: LockedMap| Lock { maps: [(map.def.name.clone(), map)].into(), ..Lock::default() };

@@ -35,17 +35,17 @@ pub(crate) struct Node {
 /// A document of `maplock inspect`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Pinned {
-    /// The number of the live generation; `None` where maplock did not make it.
+    /// The number of the live generation; `None` if maplock did not make it.
     pub(crate) generation: Option<u64>,
     pub(crate) maps: Vec<PinnedMap>,
     dir: Option<String>,
     /// Maps of the generation whose pins somebody removed.
     #[serde(default)]
     pub(crate) missing: Vec<MissingMap>,
-    /// What belongs to somebody else; all, where maplock made no generation.
+    /// What belongs to somebody else; all, if maplock made no generation.
     #[serde(default)]
     pub(crate) foreign: Vec<ForeignPin>,
-    /// What the next upgrade does first, where the last one did not end: `complete` or `discard`.
+    /// What the next upgrade does first, if the last one did not end: `complete` or `discard`.
     pub(crate) next: Option<String>,
     /// Tells the document from others that have maps.
     #[serde(rename = "programs")]
@@ -61,13 +61,13 @@ pub(crate) struct PinnedMap {
     pub(crate) digest: String,
     /// The digest that the lock of its generation has for it.
     pub(crate) locked_digest: Option<String>,
-    /// What its layout is known from: `attributes` where nothing tells it.
+    /// What its layout is known from: `attributes` if nothing tells it.
     #[serde(default)]
     pub(crate) layout_from: String,
     /// Why its types could not be read.
     pub(crate) problem: Option<String>,
     pub(crate) max_entries: u32,
-    /// Where they can be counted.
+    /// If they can be counted.
     pub(crate) entries: Option<u64>,
 }
 
@@ -87,11 +87,11 @@ pub(crate) struct ForeignPin {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Planned {
     pub(crate) maps: Vec<PlannedMap>,
-    /// True where the plan ended with exit code 100.
+    /// True if the plan ended with exit code 100.
     pub(crate) fails: bool,
     /// Maps for which `--deny` says so.
     pub(crate) denied: Vec<String>,
-    /// True where the upgrade would not begin.
+    /// True if the upgrade would not begin.
     pub(crate) refused: bool,
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct PlannedMap {
     pub(crate) map: String,
     pub(crate) disposition: String,
     pub(crate) loses_entries: bool,
-    /// Where there is a map, and they can be counted.
+    /// If there is a map, and they can be counted.
     pub(crate) entries: Option<u64>,
 }
 
@@ -110,12 +110,12 @@ pub(crate) struct PlannedMap {
 pub(crate) struct Reported {
     pub(crate) maps: Vec<ReportedMap>,
     pub(crate) taken_back: bool,
-    /// True where it ended what an earlier call had begun.
+    /// True if it ended what an earlier call had begun.
     #[serde(default)]
     pub(crate) resumed: bool,
-    /// Present where it is a roll-back.
+    /// Present if it is a roll-back.
     pub(crate) way_back: Option<IgnoredAny>,
-    /// The number of the generation to which it led, where that is known.
+    /// The number of the generation to which it led, if that is known.
     pub(crate) generation: Option<u64>,
     #[serde(rename = "window")]
     _window: f64,
@@ -215,14 +215,14 @@ impl Node {
         Some(maps.iter().map(|map| (map.pin.clone(), map.digest.clone())).collect())
     }
 
-    /// The generation to which the report led, where it is not the one that is told as live.
+    /// The generation to which the report led, if it is not the one that is told as live.
     #[cfg(target_os = "linux")]
     pub(crate) fn reported_other(&self) -> Option<u64> {
         let (pinned, report) = (self.pinned.as_ref()?, self.report.as_ref()?);
         report.generation.filter(|reported| pinned.generation != Some(*reported))
     }
 
-    /// True where nothing was said of it.
+    /// True if nothing was said of it.
     pub(crate) fn is_silent(&self) -> bool {
         self.pinned.is_none()
             && self.plan.is_none()
@@ -233,7 +233,7 @@ impl Node {
 }
 
 impl Pinned {
-    /// True where the next upgrade first completes the one that did not end, and so meets other maps.
+    /// True if the next upgrade first completes the one that did not end, and so meets other maps.
     pub(crate) fn is_changing(&self) -> bool {
         self.next.as_deref() == Some("complete")
     }

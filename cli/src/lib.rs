@@ -76,7 +76,7 @@ struct Said {
     fails: bool,
     /// What could not be done, beside all else; the text says so too.
     undone: Vec<Error>,
-    /// True where the text is for programs: it is never left out or changed.
+    /// True if the text is for programs: it is never left out or changed.
     is_document: bool,
 }
 
@@ -101,7 +101,7 @@ impl Said {
     }
 }
 
-/// Takes the command line. Ends the process where it is none, or where help is asked for.
+/// Takes the command line. Ends the process if it is none, or if help is asked for.
 pub fn parse(args: impl Iterator<Item = OsString>) -> Cli {
     let args: Vec<_> = args.collect();
     called::by(&args);

@@ -33,14 +33,14 @@ pub(crate) struct Outcome {
     pub(crate) old: Side,
     pub(crate) new: Side,
     pub(crate) comparison: Comparison,
-    /// Maps whose break leads one way only, each with why, where the configuration denies that.
+    /// Maps whose break leads one way only, each with why, if the configuration denies that.
     pub(crate) one_way: Vec<(String, String)>,
-    /// What an upgrade does on nodes, where that is what was asked.
+    /// What an upgrade does on nodes, if that is what was asked.
     pub(crate) on_nodes: Option<OnNodes>,
     /// What was written, or waits to be.
     pub(crate) changes: Vec<Change>,
     pub(crate) ending: Ending,
-    /// What follows `cargo maplock accept MAP` in the commands to type next; `None` where nothing can be accepted.
+    /// What follows `cargo maplock accept MAP` in the commands to type next; `None` if nothing can be accepted.
     pub(crate) accept: Option<String>,
     /// What selects this lock on the command line.
     pub(crate) selection: String,
@@ -50,7 +50,7 @@ pub(crate) struct Outcome {
     pub(crate) inputs: Option<Inputs>,
     /// Directories to which the paths of sources may be relative.
     pub(crate) roots: Vec<PathBuf>,
-    /// Why it could not be done or is wrong as a whole, where that is its ending.
+    /// Why it could not be done or is wrong as a whole, if that is its ending.
     pub(crate) undone: Option<Error>,
 }
 
@@ -59,7 +59,7 @@ pub(crate) struct Outcome {
 pub(crate) struct Side {
     /// How reports name it.
     pub(crate) name: String,
-    /// Text of the lockfile, where it is one.
+    /// Text of the lockfile, if it is one.
     pub(crate) text: Option<String>,
     /// Where that file is now, unless it is one of another revision.
     pub(crate) file: Option<PathBuf>,
@@ -104,9 +104,9 @@ pub(crate) struct Change {
     pub(crate) what: String,
     /// The epoch that was recorded, accepted or taken back.
     pub(crate) epoch: Option<Epoch>,
-    /// What old bytes are read as, where it was accepted that they stay.
+    /// What old bytes are read as, if it was accepted that they stay.
     pub(crate) readings: Vec<String>,
-    /// How entries are converted, where that was accepted.
+    /// How entries are converted, if that was accepted.
     pub(crate) conversion: Option<Conversion>,
     /// How members are merged for the life of the map.
     pub(crate) merge: BTreeMap<String, Merge>,
@@ -145,7 +145,7 @@ impl Outcome {
         self.undone.filter(|_| matches!(self.ending, Ending::Undone(_)))
     }
 
-    /// True where it fails a build or a review; of a `diff`, also where a node does not upgrade, as was accepted.
+    /// True if it fails a build or a review; of a `diff`, also if a node does not upgrade, as was accepted.
     pub(crate) fn fails(&self) -> bool {
         self.comparison.has_breaks()
             || !self.one_way.is_empty()
@@ -219,7 +219,7 @@ impl Outcome {
         self.report_with(self.accept.as_deref(), styled, wanted)
     }
 
-    /// The same without the commands that answer a break, where they stand elsewhere.
+    /// The same without the commands that answer a break, if they stand elsewhere.
     pub(crate) fn report_alone(&self, styled: bool, wanted: impl Fn(&Finding) -> bool) -> String {
         self.report_with(None, styled, wanted)
     }
@@ -404,7 +404,7 @@ pub(crate) fn demand_decisions(comparison: &mut Comparison) {
 }
 
 impl Change {
-    /// True where somebody decided, or took that back.
+    /// True if somebody decided, or took that back.
     pub(crate) fn is_decision(&self) -> bool {
         matches!(self.kind, "accepted" | "undone" | "merged")
     }
@@ -422,7 +422,7 @@ impl Change {
     }
 }
 
-/// `sum of connections, stats.bytes`, where anything is merged.
+/// `sum of connections, stats.bytes`, if anything is merged.
 pub(crate) fn merged(members: &BTreeMap<String, Merge>) -> Option<String> {
     let of = |how: Merge| {
         let paths: Vec<_> = members.iter().filter(|(_, merge)| **merge == how).map(|(path, _)| path.as_str()).collect();

@@ -6,7 +6,7 @@ use maplock_layout::{Lock, ProgramUse};
 
 use crate::project::Target;
 
-/// What programs do otherwise: for each map that both sides have, in words that follow "programs". `None` is said where the old side does
+/// What programs do otherwise: for each map that both sides have, in words that follow "programs". `None` is said if the old side does
 /// not know.
 pub(crate) fn changed(old: &LockedMap, new: &LockedMap) -> Option<String> {
     let now = new.programs.as_ref()?;

@@ -10,7 +10,7 @@ use crate::outcome::Outcome;
 const MOST: usize = 8;
 
 impl Outcome {
-    /// The verdicts, worst first; as they were, where none is worse.
+    /// The verdicts, worst first; as they were, if none is worse.
     pub(crate) fn verdicts(&self) -> Vec<&Verdict> {
         let mut verdicts: Vec<_> = self.comparison.maps.iter().collect();
         verdicts.sort_by_key(|verdict| verdict.urgency());

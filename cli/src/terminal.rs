@@ -1,4 +1,4 @@
-//! The terminal: stdout for results, stderr for progress and errors. Texts are styled; where colours are not wanted,
+//! The terminal: stdout for results, stderr for progress and errors. Texts are styled; if colours are not wanted,
 //! the styles are taken out here.
 
 use std::borrow::Cow;

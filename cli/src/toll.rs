@@ -96,14 +96,14 @@ impl Outcome {
         told
     }
 
-    /// What programs of both releases count at the same time, where nothing adds it up: a phrase.
+    /// What programs of both releases count at the same time, if nothing adds it up: a phrase.
     fn counts_lost(&self, verdict: &Verdict) -> Option<String> {
         let map = self.new.lock.maps.get(&verdict.map)?;
         let is_open = map.unmerged_counters().iter().any(|path| !verdict.merge.contains_key(*path));
         is_open.then(|| format!("what old programs count in `{}` during the switch may be lost", verdict.map))
     }
 
-    /// What becomes of a map's entries: a phrase. `None` where there are none, nobody has decided, or only the reason tells.
+    /// What becomes of a map's entries: a phrase. `None` if there are none, nobody has decided, or only the reason tells.
     pub(crate) fn becomes(&self, verdict: &Verdict) -> Option<&'static str> {
         const EVICTED: &str = "its entries are carried over, and the kernel may evict some";
         let is_misread = || verdict.misread().any(|reading| reading.risk == Risk::Misread);
@@ -132,7 +132,7 @@ impl Outcome {
         Some(told)
     }
 
-    /// The disposition of a map, with what comes of it where an answer decided that, where entries are lost, or where nothing happens.
+    /// The disposition of a map, with what comes of it if an answer decided that, if entries are lost, or if nothing happens.
     pub(crate) fn what(&self, verdict: &Verdict) -> (Disposition, Option<&'static str>) {
         if verdict.disposition == Disposition::Refuse {
             return (Disposition::Refuse, Some("the upgrade does not start"));

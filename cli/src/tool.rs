@@ -11,7 +11,7 @@ use crate::{Ended, called, terminal};
 /// A heading of the help, with the verbs below it.
 type Group = (&'static str, Vec<Command>);
 
-/// The verbs of the gate, and where there can be pins, those of a node.
+/// The verbs of the gate, and if there can be pins, those of a node.
 fn groups() -> Vec<Group> {
     let verbs = |all: Command| all.get_subcommands().cloned().collect::<Vec<_>>();
     let gate = verbs(Verb::augment_subcommands(Command::new("gate")));
@@ -149,7 +149,7 @@ mod either {
         }
     }
 
-    /// The directory, where that is what is asked for.
+    /// The directory, if that is what is asked for.
     fn of_pins(args: &InspectArgs) -> Result<Option<PathBuf>, Error> {
         for path in &args.paths {
             // What nobody else may look at is more likely a directory of pins: that can be told with the privilege that it takes.

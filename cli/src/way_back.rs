@@ -69,7 +69,7 @@ pub(crate) fn to(newer: &LockedMap, older: &LockedMap) -> Back {
     }
 }
 
-/// How many entries the older map has room for, where the newer one has room for more: the way back does not happen if there are more.
+/// How many entries the older map has room for, if the newer one has room for more: the way back does not happen if there are more.
 pub(crate) fn room(newer: &LockedMap, older: &LockedMap) -> Option<u32> {
     let way = if older.def.digest() == newer.def.digest() { OnUpgrade::Reuse } else { OnUpgrade::Migrate };
     let is_another_map = matches!(fate(&older.def, &newer.def, way), Fate::Carried | Fate::Converted);

@@ -33,9 +33,9 @@ pub const OBJECTS_FILE: &str = "maplock.objects";
 /// ```
 pub const LINES_FILE: &str = "maplock.lines";
 
-/// The file in `OUT_DIR` in which the builder leaves, while a build fails, the lock as the objects would have it. The derives hold types
-/// against it then: those that are written for the new layout are right, and the report is not buried under errors that say they
-/// are not those of the release before.
+/// The file in `OUT_DIR` in which the builder leaves, while a build fails, the lock as the objects would have it. The
+/// derives then compare types with that lock: types that are written for the new layout are right, and the report is not
+/// buried under errors that say they are not those of the release before.
 pub const BUILT_FILE: &str = "maplock.built.lock";
 
 /// Generates a Rust module for a package's pinned maps, and holds the maps against `maps.lock`.
@@ -75,8 +75,8 @@ enum Input {
     Source(PathBuf),
 }
 
-/// Why a build script fails: outside of Cargo, or with an `OUT_DIR` that can't be written, it can't do its work at all.
-/// What is wrong with objects, sources or the lock is told by the generated module, or, if nothing includes the module, by this error.
+/// Why a build script fails. Outside of Cargo, or if `OUT_DIR` can't be written, it can't do its work at all. What is wrong
+/// with objects, sources or the lock is told by the generated module; if nothing includes the module, by this error.
 pub struct BuildError(String);
 
 /// The text as it is: `main` of a build script prints what it returns by `Debug`.
@@ -94,11 +94,11 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// A file in `OUT_DIR` that never exists: who watches it is run at each build.
+/// A file in `OUT_DIR` that never exists: a build script that watches it runs at each build.
 const NEVER: &str = "never";
 
-/// The environment variable by which `cargo maplock`, which judges by itself, asks for the objects alone. A build script that has to fail
-/// the build then succeeds, and runs again at the next build.
+/// The environment variable by which `cargo maplock`, which judges by itself, asks for the objects alone. A build script
+/// that would fail the build then succeeds, and runs again at the next build.
 pub const OBJECTS_VARIABLE: &str = "MAPLOCK_OBJECTS_ALONE";
 
 /// Environment variables that change what a build does.
@@ -158,9 +158,9 @@ impl Builder {
         self
     }
 
-    /// Whether the module gets what a daemon that depends on `maplock` uses: `spec` and `upgrade`, with which it takes over
-    /// the maps of the release before it, `Maps` and a `Handle` for each map, which read and write entries, and for the types the
-    /// traits of `maplock` and zerocopy:
+    /// Whether the module gets what a daemon that depends on `maplock` uses. These are `spec` and `upgrade`, which take
+    /// over the maps of the release before; `Maps` and a `Handle` for each map, which read and write entries; and for the
+    /// types, the traits of `maplock` and zerocopy:
     ///
     /// ```no_run
     /// // build.rs
@@ -183,15 +183,16 @@ impl Builder {
         self
     }
 
-    /// Takes a type that the user wrote in the place of the one that would be generated:
+    /// Uses a type that you wrote in the place of the one that would be generated:
     ///
-    /// - `c`: the C type as the lock labels it: `struct flow_stats`, `union address`, `enum verdict`; a struct that has a name by
-    ///   a typedef alone is `struct NAME` too.
+    /// - `c`: the C type as the lock labels it: `struct flow_stats`, `union address`, `enum verdict`. A struct that has a
+    /// name only
+    ///   by a typedef is `struct NAME` too.
     /// - `rust`: the type's whole path: `crate::FlowStats`, `::flow_types::FlowStats`.
     ///
-    /// The type is `repr(C)` and `Copy`, its fields have the members' names and can be seen from the generated module. That
-    /// its size and the place and size of each member are right is made sure of when the module is compiled; for a handle it
-    /// implements `maplock::MapKey` or `maplock::MapValue`, by their derives.
+    /// The type is `repr(C)` and `Copy`. Its fields have the members' names and are visible from the generated module. That
+    /// module does not compile unless the type's size is right, and the place and size of each member. For a handle, the
+    /// type implements `maplock::MapKey` or `maplock::MapValue`, by their derives.
     ///
     /// ```no_run
     /// # fn f() -> Result<(), maplock_codegen::BuildError> {
@@ -213,7 +214,7 @@ impl Builder {
     /// this function returns the report.
     ///
     /// # Errors
-    /// Outside of a build script, with an `OUT_DIR` that can't be written, and with a breaking change that no included module tells.
+    /// Outside of a build script; if `OUT_DIR` can't be written; and for a breaking change that no included module tells.
     pub fn generate(self) -> Result<(), BuildError> {
         let variable = |name| {
             let value = env::var_os(name).map(PathBuf::from);

@@ -158,7 +158,7 @@ struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    /// What stands at a line, with the comment where the line has the name that is declared there: else the source is not the one
+    /// What stands at a line, with the comment if the line has the name that is declared there: else the source is not the one
     /// that was compiled.
     fn look(&mut self, line: &SourceLine, name: &str) -> Option<Declared> {
         let file = Path::new(&line.file);

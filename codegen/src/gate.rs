@@ -41,7 +41,7 @@ pub struct LockFile {
 }
 
 impl LockFile {
-    /// Reads the file. One that is missing is no error, one that is broken is kept as such.
+    /// Reads the file. A missing file is no error, and a broken one is kept as such.
     #[must_use]
     pub fn read(path: PathBuf) -> Self {
         let text = match std::fs::read_to_string(&path) {

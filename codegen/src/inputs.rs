@@ -35,7 +35,7 @@ pub struct InputObject {
     bytes: Vec<u8>,
     /// Read when the first line is asked for: a report asks for thousands.
     locations: OnceLock<Locations>,
-    /// The text of its C sources, where it has no DWARF to tell lines.
+    /// The text of its C sources, if it has no DWARF to tell lines.
     sources: SourceText,
 }
 
@@ -72,7 +72,7 @@ impl Inputs {
         Self::read_after(objects, config, &Lock::default())
     }
 
-    /// As [`Self::read`], for a lock that is there: what counts in it as pinned goes on counting.
+    /// As [`Self::read`], for a lock that is there: maps that count as pinned in it still count.
     ///
     /// # Errors
     /// As there.
@@ -101,8 +101,9 @@ impl Inputs {
         Ok(Self { objects, observation })
     }
 
-    /// Gives objects without DWARF their lines from C sources: those of `named`, by the object's name, or else the file of an object's name
-    /// in a folder where `package` would have it, and what it includes. `folders` are where includes are looked for. Returns the files.
+    /// Gives objects without DWARF their lines from C sources: from those in `named`, by the object's name, or else from
+    /// the file of the object's name in a folder where `package` would have it, and from what that includes. `folders` are
+    /// where includes are looked for. Returns the files.
     pub fn find_sources(
         &mut self,
         package: &Path,

@@ -25,7 +25,7 @@ impl Manifest {
     /// Reads the manifest in `package` or the `maplock.toml` beside it and, above it, that of the workspace.
     ///
     /// # Errors
-    /// If one can't be read, or says something unknown of maplock: with its path and line. Where both the manifest and a
+    /// If one can't be read, or says something unknown of maplock: with its path and line. If both the manifest and a
     /// `maplock.toml` say something of the package.
     pub fn read(package: &Path) -> Result<Self, FileError> {
         let mut manifest = Self { root: package.to_owned(), ..Self::default() };

@@ -20,7 +20,7 @@ use crate::wrote::{called, wrote_at};
 pub struct Sides<'a> {
     /// How the old side is named: a path, a revision.
     pub old_name: &'a str,
-    /// Text of the old lockfile, where the old side is one.
+    /// Text of the old lockfile, if the old side is one.
     pub old_text: Option<&'a str>,
     /// The old maps.
     pub old: &'a Lock,
@@ -150,7 +150,7 @@ struct Way {
 }
 
 /// What can be answered to what was found of `map`: what is accepted, at once or after questions. `offer` tells how its entries can be
-/// converted, where both sides have it.
+/// converted, if both sides have it.
 fn ways(comparison: &Comparison, offer: Option<Offer>, map: &str, asks: &[&Finding]) -> Vec<Way> {
     let answers = answers(&comparison.of_map(map).collect::<Vec<_>>());
     let takes = |answer| answers.contains(&answer) && why_not(comparison, map, answer).is_none();
@@ -181,7 +181,7 @@ fn ways(comparison: &Comparison, offer: Option<Offer>, map: &str, asks: &[&Findi
     ways.into_iter().filter_map(way).collect()
 }
 
-/// What to type where a map that is gone is a new one under another name, and goes on with its entries.
+/// What to type if a map that is gone is a new one under another name, and goes on with its entries.
 fn renamed(rename: &Rename, (before, now): (&Lock, &Lock), more: &str) -> Vec<Command> {
     let Rename { old, new, comparison } = rename;
     let asks: Vec<_> = comparison.of_map(new).filter(|found| found.is_break() || found.needs_decision()).collect();
@@ -277,7 +277,7 @@ impl<'a> Telling<'a> {
         Some(ShownLine { path, line: usize::try_from(at.line).ok()?, text, span, label: finding.new_with_place() })
     }
 
-    /// The line that counts, where it names the member; else in words where it is.
+    /// The line that counts, if it names the member; else in words where it is.
     fn counting(&self, one: &Finding) -> Option<Result<ShownLine, String>> {
         let at = (self.locate)(one)?;
         let (path, text) = self.source(&at);
@@ -308,7 +308,7 @@ impl<'a> Telling<'a> {
         commands.into_iter().fold(group, |group, command| group.element(Severity::HELP.message(help(command))))
     }
 
-    /// The path to show for a source line, and the line's text where the file is at hand.
+    /// The path to show for a source line, and the line's text if the file is at hand.
     fn source(&self, at: &SourceLine) -> (String, Option<String>) {
         let file = Path::new(&at.file);
         let shown = self.sides.roots.iter().find_map(|root| file.strip_prefix(root).ok()).unwrap_or(file);

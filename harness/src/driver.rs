@@ -28,7 +28,7 @@ const STILL: Duration = Duration::from_millis(30);
 /// Pictures that are taken at the most until two are alike.
 const PICTURES: u32 = 20;
 
-/// How long the first write is waited for where it is not known that programs write.
+/// How long the first write is waited for if it is not known that programs write.
 const FIRST_WRITES: Duration = Duration::from_secs(10);
 
 /// How long pins that maplock did not make have to stay the same until their daemon counts as ready.
@@ -87,7 +87,7 @@ impl Before {
         Ok(Self { live: Generation::at(pins)?, left })
     }
 
-    /// True where the start has made another generation, and nothing is staged any more.
+    /// True if the start has made another generation, and nothing is staged any more.
     fn is_over(&self, pins: &Path) -> Result<bool> {
         let now = Generation::at(pins)?;
         let number = now.and_then(|now| now.number());
@@ -97,7 +97,7 @@ impl Before {
 
 /// Tells when a daemon without maplock is ready: its maps are pinned, and its pins stay the same for a while. The kernel shows no more of it.
 struct Foreign {
-    /// True where that is known: a roll-back leaves a generation of maplock to it.
+    /// True if that is known: a roll-back leaves a generation of maplock to it.
     is_adopted: bool,
     seen: Option<(Vec<String>, Instant)>,
 }
@@ -114,7 +114,7 @@ impl Foreign {
         }
     }
 
-    /// What is pinned, where maps are, and maplock did not make it.
+    /// What is pinned, if maps are, and maplock did not make it.
     fn names(&self, pins: &Path) -> Result<Option<Vec<String>>> {
         let live = generations(pins)?.live;
         let all = || live.maps.keys().chain(live.progs.keys()).chain(live.links.keys()).chain(&live.dirs);
@@ -123,7 +123,7 @@ impl Foreign {
     }
 }
 
-/// True where something is staged.
+/// True if something is staged.
 fn staged(pins: &Path) -> bool {
     let mut name = pins.file_name().unwrap_or_default().to_owned();
     name.push("@next");
@@ -152,7 +152,7 @@ pub(crate) struct Driver {
     pub(crate) world: World,
     phase: String,
     pub(crate) is_after_a_kill: bool,
-    /// True where the older release is a daemon without maplock.
+    /// True if the older release is a daemon without maplock.
     pub(crate) is_adopted: bool,
     /// True once a map has changed under traffic that programs may write.
     pub(crate) has_written: bool,
@@ -358,7 +358,7 @@ impl Driver {
         self.wait::<()>(self.test.time, |_| Ok(None)).map(drop)
     }
 
-    /// Lets the traffic run for a while from the first write of a program on, which comes late on a busy machine. Where programs write and
+    /// Lets the traffic run for a while from the first write of a program on, which comes late on a busy machine. If programs write and
     /// no write comes, nothing would be tried under traffic. Programs that only read write nothing.
     pub(crate) fn await_writes(&mut self, before: &Picture, lock: &Lock) -> Result<()> {
         let writes = |map: &LockedMap| {

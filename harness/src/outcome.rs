@@ -15,7 +15,7 @@ pub struct Outcome {
     pub phases: Vec<Phase>,
     /// What failed; the test ends there.
     pub failure: Option<Failure>,
-    /// How often the command that makes traffic was started, and how long it ran in all; `None` where it did not end.
+    /// How often the command that makes traffic was started, and how long it ran in all; `None` if it did not end.
     pub traffic: Option<(u32, Duration)>,
     /// True if a map that programs may write changed before the first upgrade, while the traffic ran.
     pub has_written: bool,
@@ -31,13 +31,13 @@ pub struct Outcome {
 pub struct Phase {
     /// What was done: a phrase.
     pub what: &'static str,
-    /// What could have been written meanwhile: false where the traffic stood still.
+    /// What could have been written meanwhile: false if the traffic stood still.
     pub has_traffic: bool,
     /// The number of the generation that is live then.
     pub generation: Option<u64>,
     /// How long the daemon, or the roll-back, took.
     pub took: Duration,
-    /// What became of each map; nothing where there was none before.
+    /// What became of each map; nothing if there was none before.
     pub maps: Vec<Compared>,
     /// True of what was done after a kill, until the older release ran again.
     pub is_after_a_kill: bool,
@@ -101,7 +101,7 @@ pub struct Failure {
 }
 
 impl Outcome {
-    /// True where something failed.
+    /// True if something failed.
     #[must_use]
     pub fn fails(&self) -> bool {
         self.failure.is_some()

@@ -21,7 +21,7 @@ pub struct Picture {
     pub foreign: Vec<String>,
     /// Of each of its links, the ids of the maps that the program which it runs uses.
     pub links: BTreeMap<String, Vec<u32>>,
-    /// True where something is staged beside it.
+    /// True if something is staged beside it.
     pub is_staged: bool,
 }
 
@@ -49,7 +49,7 @@ impl Picture {
     /// Of the generation that is live in a directory. What programs write meanwhile is in it or not.
     ///
     /// # Errors
-    /// Where the directory can't be looked at.
+    /// If the directory can't be looked at.
     pub fn take(dir: &Path) -> Result<Self, Error> {
         let found = generations(dir)?;
         let mut picture = Self {
@@ -94,7 +94,7 @@ impl Picture {
 }
 
 impl MapPicture {
-    /// How many entries it holds, where they can be read.
+    /// How many entries it holds, if they can be read.
     #[must_use]
     pub fn count(&self) -> Option<usize> {
         self.entries.as_ref().ok().map(BTreeMap::len)

@@ -52,7 +52,7 @@ impl Running {
     }
 
     /// Asks it to end, and after that time makes it: how it ended, and whether it had to be killed. SIGTERM goes to those who wait for nobody,
-    /// so that a shell passes on how they ended; and to who has waited for them, where that is still there a while after.
+    /// so that a shell passes on how they ended; and to who has waited for them, if that is still there a while after.
     pub(crate) fn stop(&mut self, group: &Group, patience: Duration) -> io::Result<(ExitStatus, bool)> {
         let until = Instant::now() + patience;
         let first = group.pids()?;

@@ -81,7 +81,7 @@ impl Outcome {
         Some(told)
     }
 
-    /// What is known at the end, where nothing failed.
+    /// What is known at the end, if nothing failed.
     fn verdict(&self) -> String {
         let of = |wanted: &dyn Fn(&Compared) -> bool| -> BTreeSet<&str> {
             let maps = self.phases.iter().flat_map(|phase| &phase.maps).filter(|map| wanted(map));

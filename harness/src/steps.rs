@@ -89,7 +89,7 @@ impl Driver {
         self.start_old_again(old, &back.picture)
     }
 
-    /// There and back under traffic; where `kills`, the start is killed before, and tried again.
+    /// There and back under traffic; if `kills`, the start is killed before, and tried again.
     fn round(&mut self, (old, new): &(Lock, Lock), kills: bool) -> Result<()> {
         self.is_after_a_kill = kills;
         let what = if kills { "upgrade, killed and started again" } else { "upgrade" };
@@ -157,7 +157,7 @@ impl Driver {
         }
     }
 
-    /// Takes note of what was done, and ends where state is lost.
+    /// Takes note of what was done, and ends if state is lost.
     fn judge(
         &mut self,
         what: &'static str,

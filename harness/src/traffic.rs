@@ -1,4 +1,4 @@
-//! The user's command that makes traffic: it runs all the time, and again where it ends well.
+//! The user's command that makes traffic: it runs all the time, and again if it ends well.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

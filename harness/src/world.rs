@@ -32,7 +32,7 @@ pub struct World {
     _mounted: Option<Mounted>,
 }
 
-/// cgroup v2, where the machine has it nowhere.
+/// cgroup v2, if the machine has it nowhere.
 #[derive(Debug)]
 struct Mounted {
     at: TempDir,
@@ -45,7 +45,7 @@ impl Drop for Mounted {
 }
 
 impl World {
-    /// Leaves the machine's mounts, and its network where `own_network`, for ones of its own: the calling thread, and what it starts.
+    /// Leaves the machine's mounts, and its network if `own_network`, for ones of its own: the calling thread, and what it starts.
     ///
     /// # Errors
     /// What it needs and does not have.

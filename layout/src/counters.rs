@@ -14,7 +14,7 @@ use crate::sum::{VALUE, sum_places};
 
 impl LockedMap {
     /// Members that the release's programs only add to, as far as they could be followed, and of which nothing says for the life of the map
-    /// how they are merged: where its entries are carried over into another map, what old programs count meanwhile is lost. None of a map
+    /// how they are merged: if its entries are carried over into another map, what old programs count meanwhile is lost. None of a map
     /// whose entries are carried over into none.
     #[must_use]
     pub fn unmerged_counters(&self) -> Vec<&str> {
@@ -34,7 +34,7 @@ impl LockedMap {
 /// What [`UNMERGED_COUNTER`] finds, map by map: counters of the maps of `lock`, whose programs do what `now` says of them, which is the same
 /// lock, or what the objects define. A member that the lock does not have yet is none of these: nothing can be said of it there.
 ///
-/// Where programs could not all be followed, they may set what they are seen to add to, and nothing is found.
+/// If programs could not all be followed, they may set what they are seen to add to, and nothing is found.
 #[must_use]
 pub fn unmerged(lock: &Lock, now: &Lock, levels: &Levels) -> Vec<Finding> {
     all(lock, now).filter_map(|(map, members)| found(map, members, levels)).collect()

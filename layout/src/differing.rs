@@ -9,7 +9,7 @@ use crate::map::MapDef;
 type Entry<'a> = (&'a [u8], &'a [u8]);
 
 /// Paths of the members in which two entries of one definition differ: of the value as they are, of the key behind `key.`; `key` or
-/// `value` where that is no struct, or says no type. `name[]` is an array of structs.
+/// `value` if that is no struct, or says no type. `name[]` is an array of structs.
 #[must_use]
 pub fn differing(def: &MapDef, one: Entry<'_>, other: Entry<'_>) -> BTreeSet<String> {
     let mut paths = BTreeSet::new();

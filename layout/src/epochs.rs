@@ -122,7 +122,7 @@ fn drop_stale(map: &mut LockedMap) {
     map.epochs = kept;
 }
 
-/// The lock in which the change of `map` is accepted. Where lock and objects agree already, the newest epoch gets
+/// The lock in which the change of `map` is accepted. If lock and objects agree already, the newest epoch gets
 /// another answer and another reason.
 ///
 /// # Errors
@@ -215,12 +215,12 @@ fn come_or_gone(
     Err(EpochError::NoSuchMap { map: map.to_owned(), hint: crate::config::did_you_mean(map, names) })
 }
 
-/// The lock in which the newest epoch of `map`, which [`accept`] has written, says how entries are converted: by `answers`, or where
+/// The lock in which the newest epoch of `map`, which [`accept`] has written, says how entries are converted: by `answers`, or if
 /// none are given by those that it has. An epoch that converts nothing has none. Members that are merged for the life of the map are
 /// called as they are after it; those that are gone, or can't be summed any more, are not merged.
 ///
 /// # Errors
-/// If there is no such epoch; where the two definitions and the answers do not tell what becomes of each member; where answers are
+/// If there is no such epoch; if the two definitions and the answers do not tell what becomes of each member; if answers are
 /// given and nothing is converted.
 pub fn convert(lock: &Lock, map: &str, answers: Option<&Answers>) -> Result<Lock, EpochError> {
     let mut converting = lock.clone();

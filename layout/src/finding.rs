@@ -137,7 +137,7 @@ impl std::fmt::Display for Disposition {
 pub struct Verdict {
     /// The map.
     pub map: String,
-    /// What the older release pinned it as, where it did.
+    /// What the older release pinned it as, if it did.
     pub was: Option<String>,
     /// What happens to its state.
     pub disposition: Disposition,
@@ -155,7 +155,7 @@ pub struct Verdict {
     pub fate: Fate,
     /// What may be lost if entries are carried over, since the new map drops some by itself: a phrase.
     pub eviction: Option<String>,
-    /// Where bytes differ: what the new programs read otherwise, if the entries stay as they are, worst first. `None` if nothing
+    /// If bytes differ: what the new programs read otherwise, if the entries stay as they are, worst first. `None` if nothing
     /// tells.
     pub readings: Option<Vec<Reading>>,
     /// What no node could do, though it may be an answer to what changed, and why: phrases.

@@ -59,7 +59,7 @@ pub(crate) fn leading_to(epochs: &[Epoch], to: Digest) -> BTreeSet<Digest> {
 /// What was said of the entries of a map that is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenUp {
-    /// `drop`, or `refuse` where the way leads over a step that a person has to decide on.
+    /// `drop`, or `refuse` if the way leads over a step that a person has to decide on.
     pub answer: OnUpgrade,
     /// Why.
     pub reason: String,

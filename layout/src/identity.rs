@@ -13,7 +13,7 @@ pub struct Identities<'a> {
 }
 
 impl<'a> Identities<'a> {
-    /// Where `is_there` tells which names the older release pinned.
+    /// `is_there` tells which names the older release pinned.
     ///
     /// A map is found under its own name, or under the newest that it had before. A name that another map had before and that map
     /// is not there under its own is that other map's: it came back since.

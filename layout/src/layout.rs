@@ -290,7 +290,7 @@ impl Layout {
         }
     }
 
-    /// Names of the members that have bits at `place`: `last_seen`, or `window.end` where it lies within one struct.
+    /// Names of the members that have bits at `place`: `last_seen`, or `window.end` if it lies within one struct.
     /// None for padding.
     #[must_use]
     pub fn members_at(&self, place: Place) -> Vec<String> {

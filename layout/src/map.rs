@@ -30,7 +30,7 @@ pub fn pin_name(map: &str) -> String {
 /// What an object, a lockfile or the kernel says of one map.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MapDef {
-    /// Its name in the object: all of it, where the kernel keeps [`NAME_KEPT`] bytes.
+    /// Its name in the object: all of it, if the kernel keeps [`NAME_KEPT`] bytes.
     pub name: String,
     /// `BPF_MAP_TYPE_*`.
     pub map_type: MapType,

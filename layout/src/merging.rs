@@ -17,7 +17,7 @@ type Members = BTreeMap<String, Merge>;
 
 impl LockedMap {
     /// Paths of today's members that are added up if entries of the definition with the digest `from` are carried over: those of the
-    /// map for life, but where an epoch on the way says otherwise.
+    /// map for life, unless an epoch on the way says otherwise.
     #[must_use]
     pub fn summed(&self, from: Digest) -> BTreeSet<String> {
         let today = self.def.digest();
@@ -87,7 +87,7 @@ pub(crate) fn over(members: &Members, step: &Converting<'_>, to: Side) -> Member
     members.iter().filter_map(|(member, how)| Some((path(member)?, *how))).collect()
 }
 
-/// What a conversion makes of a member: `Some(None)` where it is given up, `None` if it does not speak of it.
+/// What a conversion makes of a member: `Some(None)` if it is given up, `None` if it does not speak of it.
 fn planned(plans: &[MemberPlan], path: &str, to: Side) -> Option<Option<String>> {
     let sides = |plan: &MemberPlan| {
         let name =

@@ -51,7 +51,7 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
 
 /// Puts the maps of all objects together, for a lock that is there.
 ///
-/// A map counts as pinned where it says so (`pinning`), or, in an object in which no map does, where it is declared at
+/// A map counts as pinned if it says so (`pinning`), or, in an object in which no map does, if it is declared at
 /// all: many daemons pin at run time. The configuration's `pinned` and `ephemeral` overrule both. What counts in `lock`
 /// without such a word goes on counting, or the first map that says so would take all others out. Global data and `struct_ops`
 /// tables never count: loaders fill them anew. What no object gives a version of its meaning has that of `lock`.
@@ -202,7 +202,7 @@ fn differ(one: &MapDef, two: &MapDef) -> bool {
 }
 
 impl Observation {
-    /// Gives maps and structs the versions that `lock` has of them, where no object says one.
+    /// Gives maps and structs the versions that `lock` has of them, if no object says one.
     fn adopt_versions(&mut self, lock: &Lock) {
         for (name, map) in &mut self.lock.maps {
             let known = lock.maps.get(name);

@@ -63,7 +63,7 @@ pub struct Rehearsal<'a> {
     pub convert: &'a Convert<'a>,
     /// What becomes of entries whose keys become one; `None` if no two can: two that do are a problem.
     pub collide: Option<Collide>,
-    /// Derived legs there and back, where the way back is to give each entry back, padding aside.
+    /// Derived legs there and back, if the way back is to give each entry back, padding aside.
     pub lossless: Option<&'a [&'a DerivedLeg]>,
 }
 

@@ -66,7 +66,7 @@ impl Retyping {
         self
     }
 
-    /// The definition with the types as they are after; an error where that can't be told.
+    /// The definition with the types as they are after; an error if that can't be told.
     pub(crate) fn def(&self, def: &MapDef) -> Result<MapDef, ()> {
         let mut def = def.clone();
         for (layout, size) in [(&mut def.key, &mut def.key_size), (&mut def.value, &mut def.value_size)] {

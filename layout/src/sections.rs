@@ -43,7 +43,7 @@ pub(crate) fn as_pinned(objects: &[ObjectMaps], pinned: &BTreeSet<String>) -> Re
     Ok(named)
 }
 
-/// True if `name` means the section of this object: it is libbpf's name of it. Where no other object has such a section, this one may
+/// True if `name` means the section of this object: it is libbpf's name of it. If no other object has such a section, this one may
 /// be opened under any name.
 fn is_of(name: &str, section: &MapDef, object: &ObjectMaps, objects: &[ObjectMaps]) -> bool {
     let is_same = |other: &&MapDef| other.origin == Origin::GlobalData && other.name == section.name;

@@ -77,7 +77,7 @@ impl Subject {
         }
     }
 
-    /// ` of` the map that it is a part of, where these name it.
+    /// ` of` the map that it is a part of, if these name it.
     fn owner(&self, map: &str, has_map: bool) -> String {
         match self.inner {
             _ if !has_map => String::new(),
@@ -161,7 +161,7 @@ impl Finding {
         sides(&self.change).1
     }
 
-    /// The old side, and its place where the side itself does not say how much it takes or where it is.
+    /// The old side, and its place if the side itself does not say how much it takes or where it is.
     #[must_use]
     pub fn old_and_place(&self) -> Option<(String, Option<Place>)> {
         self.old_text().map(|old| (old, self.old_place().filter(|_| !self.says_place())))
@@ -309,7 +309,7 @@ fn sides(change: &Change) -> (Option<String>, Option<String>) {
     }
 }
 
-/// What differs, in words; `has_map` where these name the map.
+/// What differs, in words; `has_map` if these name the map.
 fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> String {
     let what = subject.words(map, has_map);
     let owner = subject.owner(map, has_map);

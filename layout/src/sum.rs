@@ -8,7 +8,7 @@ use crate::layout::{IntKind, Layout, Shape};
 
 /// Most places that one path may stand for.
 const MAX_PLACES: u64 = 4096;
-/// How many members are looked at, and how many are named, where others than the wrong one are suggested: layouts are
+/// How many members are looked at, and how many are named, when others than the wrong one are suggested: layouts are
 /// shared, so that there may be any number of paths.
 const MAX_LOOKED_AT: usize = 4096;
 const MAX_NAMED: usize = 12;
@@ -31,7 +31,7 @@ pub struct SumPlace {
 pub struct SumError {
     /// What is wrong with the member, which it names with its type.
     pub problem: String,
-    /// The paths that could be summed, the first of them where they are many.
+    /// The paths that could be summed, the first of them if they are many.
     pub qualify: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! Two locks that come from one: what both say together, map by map, and where they say two things of one.
 //!
-//! Text is not looked at. What one side changed of a map counts where the other did not touch that map, nor a type that the change brought
+//! Text is not looked at. What one side changed of a map counts if the other did not touch that map, nor a type that the change brought
 //! into it. A map that is new on one side is made of the types that the other side has changed since.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,7 +169,7 @@ fn both(was: &LockedMap, our: &LockedMap, their: &LockedMap) -> Option<LockedMap
 }
 
 impl Retyping {
-    /// The entry, where it has none of the types that have changed.
+    /// The entry, if it has none of the types that have changed.
     fn fits(&self, entry: Option<&Entry>) -> Result<Option<Entry>, ()> {
         match entry {
             Some(Entry::Map(map)) if self.def(&map.def).as_ref() != Ok(&map.def) => Err(()),

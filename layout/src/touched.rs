@@ -5,7 +5,7 @@ use crate::sum::VALUE;
 
 /// How many members are looked at: layouts are shared, so that there may be any number of paths.
 const MAX_LOOKED_AT: usize = 4096;
-/// How many elements of one array are looked at. Where the steps of an access and those of the array agree, the first ones meet all that
+/// How many elements of one array are looked at. If the steps of an access and those of the array agree, the first ones meet all that
 /// the others do.
 const MAX_ELEMENTS: usize = 16;
 

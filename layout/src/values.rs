@@ -134,7 +134,7 @@ fn bits(bytes: &[u8], offset: u64, width: u32) -> Option<u64> {
     Some(number)
 }
 
-/// `0a 00 ff`, cut where it is long.
+/// `0a 00 ff`, cut if it is long.
 fn hex(bytes: &[u8]) -> String {
     let mut parts: Vec<_> = bytes.iter().take(MOST * 2).map(|byte| format!("{byte:02x}")).collect();
     if bytes.len() > MOST * 2 {

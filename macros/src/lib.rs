@@ -4,8 +4,8 @@
 //!
 //! | on | argument | what it says |
 //! |---|---|---|
-//! | type | `btf = "struct conn"` | the type of the lock, where its name is not that of the Rust type in either case; `"struct conn.addr"` is the type of a member, `"struct conn.(v4)"` the anonymous struct or union that holds `v4` |
-//! | type | `map = "flows"` | the map that has the type, where several maps have different ones of that name; or a map declared by sizes alone, whose size is then all that is held |
+//! | type | `btf = "struct conn"` | the type of the lock, if its name is not that of the Rust type in either case; `"struct conn.addr"` is the type of a member, `"struct conn.(v4)"` the anonymous struct or union that holds `v4` |
+//! | type | `map = "flows"` | the map that has the type, if several maps have different ones of that name; or a map declared by sizes alone, whose size is then all that is held |
 //! | type | `object = "flowtop"` | the object whose maps are looked through |
 //! | type | `crate = "path"` | the path of the crate `maplock`, if it is not `::maplock` |
 //! | type | `lock = "../daemon/maps.lock"` | the lock, relative to the package, if it is not that of the package itself |

@@ -42,7 +42,7 @@ pub(crate) fn path(input: &Input) -> Result<PathBuf, String> {
 /// What the lock at `path` says.
 ///
 /// # Errors
-/// A sentence for the user where it is missing or broken.
+/// A sentence for the user if it is missing or broken.
 pub(crate) fn read(path: &Path) -> Result<Arc<Types>, String> {
     let lines = env::var_os("OUT_DIR").map(|folder| Path::new(&folder).join(LINES_FILE));
     let stamps = (stamp(path), lines.as_deref().and_then(stamp));

@@ -205,7 +205,7 @@ fn checks(
     out
 }
 
-/// One check: a constant of its own, so that all that fail are told, or a statement where the type has parameters.
+/// One check: a constant of its own, so that all that fail are told, or a statement if the type has parameters.
 fn constant(input: &Input, check: TokenStream, span: Span) -> TokenStream {
     // An error points at all tokens of the check, which have to be at the field then.
     let check = at(check, span);

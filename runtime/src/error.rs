@@ -49,7 +49,7 @@ impl Error {
         Self::because(ErrorKind::Kernel, message, source)
     }
 
-    /// What was tried, and why it could not be. Of whatever kind it is called: where a privilege is missing at the bottom of it, that is
+    /// What was tried, and why it could not be. Of whatever kind it is called: if a privilege is missing at the bottom of it, that is
     /// what it is.
     pub(crate) fn because(kind: ErrorKind, message: impl Into<String>, source: impl Into<Cause>) -> Self {
         let source = source.into();
@@ -66,7 +66,7 @@ impl Error {
         Self::new(ErrorKind::Privilege, format!("{message}; this process, of user {user}, lacks {capability}"))
     }
 
-    /// What the kernel said, where it is the kernel that said no. The whole message is that of this error, which therefore has no
+    /// What the kernel said, if it is the kernel that said no. The whole message is that of this error, which therefore has no
     /// [`source`](std::error::Error::source): whoever prints a chain of errors would print it twice.
     #[must_use]
     pub fn io(&self) -> Option<&io::Error> {
@@ -86,9 +86,10 @@ impl Error {
     }
 }
 
-/// What this process may lack if a loader's error says no more than a number: a phrase that names the capability, `None` if none is
-/// missing. Without CAP_NET_ADMIN the kernel does not load programs of networks and cgroups (EPERM); without CAP_PERFMON, the verifier refuses
-/// programs that it takes otherwise (E2BIG, ENOSPC). If bpf(2) is denied by a seccomp filter, it says so.
+/// The privilege that this process may lack, if a loader's error is no more than a number: a phrase that names the
+/// capability; `None` if none is missing. Without CAP_NET_ADMIN the kernel does not load programs of networks and cgroups
+/// (EPERM). Without CAP_PERFMON the verifier refuses programs that it takes otherwise (E2BIG, ENOSPC). If a seccomp filter
+/// denies bpf(2), the phrase says so.
 ///
 /// ```
 /// let refused = std::io::Error::from_raw_os_error(2); // ENOENT: that is no matter of privileges.
@@ -135,7 +136,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Says what was tried where the kernel says no.
+/// Says what was tried if the kernel says no.
 pub(crate) trait Trying<T> {
     fn trying(self, what: impl FnOnce() -> String) -> Result<T, Error>;
 }

@@ -33,7 +33,7 @@
 #![deny(unsafe_code)]
 
 /// Declares the module that the package's build script generated: the spec, the key and value types of each map, and
-/// `upgrade`, where `Builder::runtime(true)` asked for it.
+/// `upgrade`, if `Builder::runtime(true)` asked for it.
 ///
 /// ```text
 /// // build.rs

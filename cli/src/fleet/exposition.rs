@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use super::{ForeignPin, MissingMap, Node, Pinned, PinnedMap, Reported, ReportedMap, two_directories};
 use crate::error::Error;
 
-/// What Prometheus itself says of each instance that it scrapes: 0 where that failed (Prometheus, jobs and instances).
+/// What Prometheus itself says of each instance that it scrapes: 0 if that failed (Prometheus, jobs and instances).
 const UP: &str = "up";
 
 /// A line: `name{label="value",..} value`.
@@ -18,7 +18,7 @@ struct Sample {
     value: f64,
 }
 
-/// True where a file is of this form.
+/// True if a file is of this form.
 pub(super) fn is_one(text: &str) -> bool {
     let begins = ["# HELP ", "# TYPE ", "maplock_"];
     text.lines().any(|line| begins.iter().any(|begin| line.starts_with(begin)))
@@ -77,7 +77,7 @@ fn node(name: &str, samples: &[&Sample], shown: &str) -> Node {
     node
 }
 
-/// What is pinned; `None` where nothing tells that somebody looked. What is cut off is an error: without one line of it, a map is not there.
+/// What is pinned; `None` if nothing tells that somebody looked. What is cut off is an error: without one line of it, a map is not there.
 fn pinned(samples: &[&Sample]) -> Result<Option<Pinned>, String> {
     let of = |name: &'static str| samples.iter().filter(move |sample| sample.name == name);
     let told = |sample: &&&Sample, label: &str| sample.labels.get(label).cloned();
@@ -122,7 +122,7 @@ fn pinned(samples: &[&Sample]) -> Result<Option<Pinned>, String> {
     }))
 }
 
-/// What the last upgrade of a daemon did, or a roll-back; `None` where nothing tells of one.
+/// What the last upgrade of a daemon did, or a roll-back; `None` if nothing tells of one.
 fn report(samples: &[&Sample]) -> Result<Option<Reported>, String> {
     let of = |name: &'static str| samples.iter().filter(move |sample| sample.name == name);
     if !samples.iter().any(|sample| sample.name.starts_with("maplock_upgrade_")) {

@@ -1,7 +1,7 @@
 //! How each verb of both tools is told: a file for each format.
 //!
 //! To add a format, add its file with a `FORMAT`, and its line in `formats!`. A verb for which it says `None` is told as [`human`] does,
-//! and the help of that verb says so; where programs read the format, the verb does not take it. To add a verb, give what it found a
+//! and the help of that verb says so; if programs read the format, the verb does not take it. To add a verb, give what it found a
 //! [`Subject`] and a field of [`Format`]: each format then has to say how it tells it.
 
 pub(crate) mod html;
@@ -47,7 +47,7 @@ formats! {
     junit,
 }
 
-/// How a format tells what a verb found; `None` where it has no form of its own.
+/// How a format tells what a verb found; `None` if it has no form of its own.
 pub(crate) type Form<T> = Option<fn(&T) -> Result<String, Error>>;
 
 /// How a format tells a run that could not be done.
@@ -59,9 +59,9 @@ pub(crate) struct Format {
     pub(crate) name: &'static str,
     /// What it is for.
     pub(crate) about: &'static str,
-    /// True where a person reads it.
+    /// True if a person reads it.
     pub(crate) is_text: bool,
-    /// A run that could not be done; `None` where stderr, which people read, is enough.
+    /// A run that could not be done; `None` if stderr, which people read, is enough.
     pub(crate) failed: FormOfFailure,
     /// What became of locks: `init`, `check`, `update`, `accept`.
     pub(crate) locks: Form<[Outcome]>,
@@ -230,7 +230,7 @@ impl Format {
         },
     };
 
-    /// True where nothing is told of what does not fail, as was asked for; a text that somebody chose for others is whole.
+    /// True if nothing is told of what does not fail, as was asked for; a text that somebody chose for others is whole.
     pub(crate) fn is_left_out(&self) -> bool {
         self.name == DEFAULT && terminal::is_quiet()
     }

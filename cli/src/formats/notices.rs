@@ -28,12 +28,12 @@ pub(super) struct Notice {
     pub(super) severity: Severity,
     /// The rule, or what else it is, in the manner of rules: `not-compared`.
     pub(super) id: &'static str,
-    /// The map, and what of it; nothing where it is about the lock.
+    /// The map, and what of it; nothing if it is about the lock.
     pub(super) map: String,
     pub(super) path: String,
     pub(super) title: String,
     pub(super) message: String,
-    /// Where it is best shown; `None` where no line is known.
+    /// Where it is best shown; `None` if no line is known.
     pub(super) at: Option<SourceLine>,
 }
 

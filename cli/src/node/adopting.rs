@@ -11,7 +11,7 @@ use maplock::internals::sys::{ByNetlink, LinkInfo, NetlinkHook, by_netlink};
 use super::{failed, names};
 use crate::error::Error;
 
-/// Notes on a plan; none where a generation is there, or no map of the release is.
+/// Notes on a plan; none if a generation is there, or no map of the release is.
 pub(super) fn notes(plan: &Plan) -> Result<Vec<String>, Error> {
     if plan.unpinned.is_some() {
         return Ok(Vec::new());

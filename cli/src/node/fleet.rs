@@ -51,7 +51,7 @@ pub(crate) fn letter(index: usize) -> String {
 }
 
 impl Node {
-    /// True where the upgrade that was planned would not begin, or is denied.
+    /// True if the upgrade that was planned would not begin, or is denied.
     pub(crate) fn is_held_back(&self) -> bool {
         self.plan.as_ref().is_some_and(|plan| plan.fails || plan.refused)
     }

@@ -29,7 +29,7 @@ pub(crate) struct Link {
     pub(crate) kind: String,
     pub(crate) target: String,
     pub(crate) program_id: u32,
-    /// The name of its program, where that could be looked at.
+    /// The name of its program, if that could be looked at.
     pub(crate) program: Option<String>,
 }
 

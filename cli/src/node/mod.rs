@@ -61,7 +61,7 @@ pub(crate) fn run(verb: &Verb, tracing: Tracing) -> Ended {
     crate::end(said, verb.message_format(), undone)
 }
 
-/// That there are no pins at all where somebody says that there are some.
+/// That there are no pins at all if somebody says that there are some.
 fn no_directory(dir: &Path) -> Error {
     Error::new(format!("there is no directory {}", dir.display()))
         .help("give the directory of a daemon's pins, such as /sys/fs/bpf/NAME")

@@ -17,7 +17,7 @@ use crate::Said;
 use crate::error::Error;
 use crate::project::{self, lockfile};
 
-/// Places that are named where nothing is pinned.
+/// Places that are named if nothing is pinned.
 const MOST_PLACES: usize = 3;
 
 /// What an upgrade would do.
@@ -28,11 +28,11 @@ pub(crate) struct Foreseen {
     pub(crate) kept_then: KeptThen,
     /// Maps with a denied disposition.
     pub(crate) denied: Vec<Denied>,
-    /// That nothing is pinned there, where that is denied.
+    /// That nothing is pinned there, if that is denied.
     pub(crate) not_there: Option<Error>,
     /// Entries of maps that are converted.
     pub(crate) samples: Vec<Samples>,
-    /// What came of converting all entries; none where nobody asked for it.
+    /// What came of converting all entries; none if nobody asked for it.
     pub(crate) rehearsal: Option<Rehearsal>,
     /// What else should be known.
     pub(crate) notes: Vec<String>,
@@ -60,7 +60,7 @@ pub(super) fn run(args: &PlanArgs) -> Result<Said, Error> {
 }
 
 impl Foreseen {
-    /// True where something of it is denied.
+    /// True if something of it is denied.
     pub(crate) fn fails(&self) -> bool {
         !self.denied.is_empty()
             || self.not_there.is_some()
@@ -103,7 +103,7 @@ pub(crate) struct Samples {
     /// What it is, and what it will be.
     pub(crate) old: MapDef,
     pub(crate) new: MapDef,
-    /// How many entries it has, where that is known.
+    /// How many entries it has, if that is known.
     pub(crate) of: Option<u64>,
     pub(crate) entries: Vec<Sample>,
 }

@@ -2,7 +2,7 @@
 
 use maplock::internals::sys::privileges::{is_filtered, missing, user};
 
-/// What to do where the kernel says EPERM or EACCES.
+/// What to do if the kernel says EPERM or EACCES.
 pub(super) fn help() -> String {
     if is_filtered() {
         return "in a container, let `securityContext.seccompProfile` name a profile in which CAP_BPF is enough for bpf(2)".to_owned();
@@ -18,7 +18,7 @@ pub(super) fn help() -> String {
         .to_owned()
 }
 
-/// What to do where a capability is missing.
+/// What to do if a capability is missing.
 pub(super) fn help_for(capability: &str) -> String {
     let name = capability.trim_start_matches("CAP_");
     format!("run it with {capability}; in a container, add {name} to `securityContext.capabilities`")

@@ -20,7 +20,7 @@ use crate::{Said, terminal};
 /// What a roll-back did.
 pub(crate) struct Returned {
     pub(crate) dir: PathBuf,
-    /// The number of the generation that was asked for; none of where one back is.
+    /// The number of the generation that was asked for; `None` for one step back.
     pub(crate) to: Option<u64>,
     /// One for each step.
     pub(crate) reports: Vec<Report>,
@@ -44,10 +44,10 @@ pub(super) fn run(args: &RollbackArgs) -> Result<Said, Error> {
     Ok(Said::well(args.message_format.tell(&Returned { dir: args.dir.clone(), to: args.to, reports })?))
 }
 
-/// A bar for the map that is copied at the moment; nothing where stderr is no terminal.
+/// A bar for the map that is copied at the moment; nothing if stderr is no terminal.
 #[derive(Default)]
 struct Bars {
-    /// How many entries each map holds, where a copy does not tell.
+    /// How many entries each map holds, if a copy does not tell.
     totals: BTreeMap<String, u64>,
     current: Option<(String, ProgressBar)>,
 }

@@ -65,7 +65,7 @@ pub(crate) struct TestUpgradeArgs {
     #[arg(long, value_name = "DIR", default_value_os_t = PathBuf::from(BPFFS).join("maplock-test"))]
     pins: PathBuf,
 
-    /// Directory to keep what daemons and traffic say; without it, that is kept only where something failed
+    /// Directory to keep what daemons and traffic say; without it, that is kept only if something failed
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
 
@@ -86,7 +86,7 @@ pub(crate) struct Tried {
     pub(crate) outcome: Outcome,
     /// The command that does the same again.
     pub(crate) again: String,
-    /// Where it stands what daemons and traffic said; `None` where that was not asked for, and nothing failed.
+    /// Where it stands what daemons and traffic said; `None` if that was not asked for, and nothing failed.
     pub(crate) logs: Option<PathBuf>,
 }
 

@@ -20,7 +20,7 @@ use crate::error::Error;
 /// What is live now.
 pub(crate) struct Live {
     pub(crate) dir: PathBuf,
-    /// `None` where there is no generation any more.
+    /// `None` if there is no generation any more.
     pub(crate) generation: Option<Generation>,
 }
 
@@ -52,7 +52,7 @@ struct Watching<'a> {
 }
 
 impl Watching<'_> {
-    /// Tells what is live now, and runs the command for it. Where that is the end of it: how it ended.
+    /// Tells what is live now, and runs the command for it. If that is the end of it: how it ended.
     fn tell(&self) -> Result<Option<Ended>, Error> {
         let Self { args, watch, .. } = self;
         let live = Live { dir: watch.dir().to_owned(), generation: watch.generation() };
@@ -99,7 +99,7 @@ impl Watching<'_> {
         }
     }
 
-    /// Waits for a signal: that which ends it all, or `None` where a command ended, or `or_change` something happened to the pins.
+    /// Waits for a signal: that which ends it all, or `None` if a command ended, or `or_change` something happened to the pins.
     fn wait(&self, or_change: bool) -> Result<Option<Signal>, Error> {
         let failed = |error: io::Error| Error::new("could not wait").because(error);
         loop {

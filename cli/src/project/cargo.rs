@@ -30,7 +30,7 @@ pub(crate) struct Package {
     pub(crate) workspace: PathBuf,
     id: PackageId,
     manifest: PathBuf,
-    /// True where all packages of the workspace were asked for.
+    /// True if all packages of the workspace were asked for.
     pub(crate) is_one_of_all: bool,
     has_gate: bool,
     has_build_script: bool,

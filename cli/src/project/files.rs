@@ -55,7 +55,7 @@ fn selection(input: &Input, lock: &Path, has_config: bool) -> String {
     selection
 }
 
-/// A pattern that a shell makes exactly these objects of, where they are many: all files of their directory with their ending.
+/// A pattern that a shell makes exactly these objects of, if they are many: all files of their directory with their ending.
 fn pattern(objects: &[PathBuf]) -> Option<String> {
     const MANY: usize = 3;
     let [first, ..] = objects else { return None };
@@ -78,7 +78,7 @@ fn pattern(objects: &[PathBuf]) -> Option<String> {
     })
 }
 
-/// What the `maplock.toml` says, which lies beside the lock or was named; with the workspace's say where it is a Cargo package's.
+/// What the `maplock.toml` says, which lies beside the lock or was named; with the workspace's say if it is a Cargo package's.
 fn beside_manifest(file: &Path, project: &Project) -> Result<Config, Error> {
     let Some(manifest) = &project.manifest_path else { return read(file) };
     if super::absolute(&parent(manifest)) == super::absolute(&parent(file)) {

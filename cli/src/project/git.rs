@@ -29,7 +29,7 @@ pub(crate) enum NotARevision {
 }
 
 impl NotARevision {
-    /// Why `name`, or what stands before the `:PATH` in it, is none; `None` where git may be asked.
+    /// Why `name`, or what stands before the `:PATH` in it, is none; `None` if git may be asked.
     fn of(name: &str) -> Option<Self> {
         match name.trim_start() {
             "" => Some(Self::Empty),
@@ -154,7 +154,7 @@ impl From<Failure> for Error {
     }
 }
 
-/// The bytes of `path` at a revision; `None` where that revision has no such file.
+/// The bytes of `path` at a revision; `None` if that revision has no such file.
 pub(crate) fn file_at(revision: &Revision, path: &Path) -> Result<Option<Vec<u8>>, Failure> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
     let dir = super::parent(path);

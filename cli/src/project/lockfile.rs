@@ -13,7 +13,7 @@ use crate::error::Error;
 const PREFIX: &str = ".maps.lock.";
 const SUFFIX: &str = ".tmp";
 
-/// The text of a lockfile; `None` where there is none.
+/// The text of a lockfile; `None` if there is none.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, Error> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -33,7 +33,7 @@ pub(crate) struct Editing {
     path: PathBuf,
     /// The directory, locked: the file itself is replaced, and a lock on it would stay with the old one.
     held: Option<File>,
-    /// The text as it is; `None` where there is no file.
+    /// The text as it is; `None` if there is no file.
     pub(crate) text: Option<String>,
 }
 

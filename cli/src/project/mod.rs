@@ -42,7 +42,7 @@ impl Target {
         self.package.as_ref().map(|package| package.name.as_str())
     }
 
-    /// True where all packages of the workspace were asked for.
+    /// True if all packages of the workspace were asked for.
     pub(crate) fn is_one_of_all(&self) -> bool {
         self.package.as_ref().is_some_and(|package| package.is_one_of_all)
     }
@@ -59,7 +59,7 @@ impl Target {
             .help(format!("`cargo maplock init{}` writes the first", self.selection))
     }
 
-    /// The lock of all targets, where this one has its own.
+    /// The lock of all targets, if this one has its own.
     pub(crate) fn shared_lock(&self) -> Option<PathBuf> {
         let shared = parent(&self.lock).join(FILE_NAME);
         (!self.config.targets.is_empty() && shared != self.lock).then_some(shared)
@@ -158,7 +158,7 @@ pub(crate) fn read_after(objects: &[(String, PathBuf)], config: &Config, lock: &
     })
 }
 
-/// Objects with the names that reports give them: their files', or their paths where files are named alike.
+/// Objects with the names that reports give them: their files', or their paths if files are named alike.
 pub(crate) fn named(paths: &[PathBuf]) -> Vec<(String, PathBuf)> {
     let names: Vec<_> = paths.iter().map(|path| object_name(path)).collect();
     let is_unique = |name: &String| names.iter().filter(|other| *other == name).count() == 1;

@@ -89,7 +89,7 @@ fn chosen(args: &AcceptArgs) -> Result<Target, Error> {
 #[derive(Clone)]
 struct Answer<'a> {
     maps: &'a [String],
-    /// `None` where a map goes on under another name, and nothing else is said.
+    /// `None` if a map goes on under another name, and nothing else is said.
     on_upgrade: Option<OnUpgrade>,
     renamed_from: Option<&'a str>,
     /// For the life of the map.
@@ -239,7 +239,7 @@ fn accept_against(target: &Target, revision: &Base, answer: Answer<'_>) -> Resul
     Ok(outcome)
 }
 
-/// How members of maps are merged for life, where no change is accepted.
+/// How members of maps are merged for life, if no change is accepted.
 fn merged(target: &Target, args: &AcceptArgs, members: &BTreeMap<String, Merge>) -> Result<Outcome, Error> {
     if !args.merge_once.is_empty() || args.new_meaning || args.convert.answers().is_some() || args.against.is_some() {
         return Err(Error::new("`--merge` alone accepts no change, but the other options are about one")
@@ -351,7 +351,7 @@ fn merge_words(before: &BTreeMap<String, Merge>, after: &BTreeMap<String, Merge>
     if words.is_empty() { "merged so already".to_owned() } else { words.join("; ") }
 }
 
-/// `hits no longer summed`, where members were and are not.
+/// `hits no longer summed`, if members were and are not.
 fn no_longer(before: &BTreeMap<String, Merge>, after: &BTreeMap<String, Merge>) -> Option<String> {
     let summed_alone = |of: &BTreeMap<String, Merge>, other: &BTreeMap<String, Merge>| -> Vec<String> {
         let summed = of.iter().filter(|(path, how)| **how == Merge::Sum && !other.contains_key(*path));

@@ -83,7 +83,7 @@ fn file(top: &Path, name: &str, text: &str) -> Result<String, Error> {
     }
 }
 
-/// A file whose commands are of this program, where others have it installed.
+/// A file whose commands are of this program, if others have it installed.
 fn by_this_program(text: &str) -> String {
     match called::is_tool() {
         true => text.replace("cargo maplock", called::TOOL).replace("cargo-maplock", called::TOOL),

@@ -1,4 +1,4 @@
-//! The older lock that one is held against: what a target had at another revision, also where it lay elsewhere then.
+//! The older lock that one is held against: what a target had at another revision, also if it lay elsewhere then.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ pub(crate) fn of(target: &Target, base: &Base, allow_new: bool, notes: &mut Vec<
     }
 }
 
-/// The lock that a target had at another revision; an empty one, with a note, where it had none.
+/// The lock that a target had at another revision; an empty one, with a note, if it had none.
 pub(crate) fn at_revision(
     target: &Target,
     revision: &Revision,
@@ -110,7 +110,7 @@ impl Likeness {
     }
 }
 
-/// The one of `gone` that became the target's lock; an error where that can't be told.
+/// The one of `gone` that became the target's lock; an error if that can't be told.
 fn moved<'a>(
     target: &Target,
     revision: &Revision,

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &LayoutArgs) -> Result<Said, Error> {
     Ok(Said::well(format!("wrote {}\n", file.display())))
 }
 
-/// The bytes of a map beside those of an earlier definition; of the map alone, where there is none.
+/// The bytes of a map beside those of an earlier definition; of the map alone, if there is none.
 pub(crate) fn bytes(map: &LockedMap, before: Option<&MapDef>) -> Bytes {
     let now = &map.def;
     let before = before.unwrap_or(now);

@@ -20,7 +20,7 @@ pub(crate) struct Matrix {
     /// In the order of their versions, oldest first.
     pub(crate) releases: Vec<Release>,
     pub(crate) maps: Vec<Row>,
-    /// The same for ways back, where that was asked for.
+    /// The same for ways back, if that was asked for.
     pub(crate) back: Option<Vec<Row>>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Release {
     pub(crate) unknown: Option<String>,
 }
 
-/// A map, with what becomes of its entries from each release; `None` where that one does not have it, or nothing is known of it.
+/// A map, with what becomes of its entries from each release; `None` if that one does not have it, or nothing is known of it.
 pub(crate) struct Row {
     pub(crate) map: String,
     pub(crate) cells: Vec<Option<Cell>>,
@@ -41,9 +41,9 @@ pub(crate) struct Row {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Cell {
     pub(crate) what: Disposition,
-    /// True where entries, or parts of them, are lost or misread, or the upgrade does not happen.
+    /// True if entries, or parts of them, are lost or misread, or the upgrade does not happen.
     pub(crate) loses: bool,
-    /// True where the map is known by its size alone, so that nothing tells whether its bytes mean the same.
+    /// True if the map is known by its size alone, so that nothing tells whether its bytes mean the same.
     pub(crate) untold: bool,
     /// How many entries there may be at most; with more, nothing happens.
     pub(crate) must_fit: Option<u32>,
@@ -146,14 +146,14 @@ impl Matrix {
         told
     }
 
-    /// True where a release can't be upgraded from, or not without a loss that nobody accepted: the cells say `refuse`.
+    /// True if a release can't be upgraded from, or not without a loss that nobody accepted: the cells say `refuse`.
     pub(crate) fn fails(&self) -> bool {
         let cells = self.maps.iter().flat_map(|row| row.cells.iter().flatten());
         cells.into_iter().any(|cell| cell.what == Disposition::Refuse)
     }
 }
 
-/// The lock of a release; `None` where it has none.
+/// The lock of a release; `None` if it has none.
 fn at(target: &Target, tag: &Revision) -> Result<Option<Lock>, Error> {
     let bytes = git::file_at(tag, &target.lock)?;
     if bytes.is_none() && git::locks_at(tag, &target.lock)?.is_empty() {

@@ -1,4 +1,4 @@
-//! `cargo maplock merge-driver`: what git runs where two branches changed the lock. Nothing is built.
+//! `cargo maplock merge-driver`: what git runs when two branches changed the lock. Nothing is built.
 
 use std::fs;
 use std::io::Write as _;
@@ -47,7 +47,7 @@ fn read(path: &Path) -> Result<String, Error> {
     Ok(text.replace("\r\n", "\n"))
 }
 
-/// Where both sides add the file, git has an empty one as the base.
+/// If both sides add the file, git has an empty one as the base.
 fn lock(name: &str, text: &str) -> Result<Lock, Error> {
     if text.trim().is_empty() { Ok(Lock::default()) } else { lockfile::parse(name, text) }
 }
@@ -64,7 +64,7 @@ fn merge_file(args: &MergeDriverArgs) -> Command {
     command
 }
 
-/// Our text with markers where theirs says something else.
+/// Our text with markers if theirs says something else.
 fn marked(args: &MergeDriverArgs, ours: &str, theirs: &str) -> Result<String, Error> {
     let file = |text: &str| {
         let mut file = NamedTempFile::new()?;

@@ -25,14 +25,14 @@ pub(crate) struct Row {
     pub(crate) rehearsed: Option<Rehearsed>,
     /// What could not be tried, and why.
     pub(crate) note: Option<String>,
-    /// True where code is on the way, which the package's own test alone can try.
+    /// True if code is on the way, which the package's own test alone can try.
     by_code: bool,
 }
 
 /// What `migrate` tells.
 pub(crate) struct Conversions {
     pub(crate) rows: Vec<Row>,
-    /// True where they were to be tried.
+    /// True if they were to be tried.
     pub(crate) tested: bool,
 }
 

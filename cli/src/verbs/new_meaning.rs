@@ -1,4 +1,4 @@
-//! `cargo maplock accept --new-meaning`: the same bytes mean something else, where no version can be written beside them.
+//! `cargo maplock accept --new-meaning`: the same bytes mean something else, if no version can be written beside them.
 
 use maplock_codegen::Inputs;
 use maplock_layout::{Lock, said_version};
@@ -9,7 +9,7 @@ use crate::project::shell_word;
 /// Raises the version of maps, as if their objects said the next one.
 ///
 /// # Errors
-/// Where an object says a version itself.
+/// If an object says a version itself.
 pub(super) fn raise(inputs: &mut Inputs, lock: &Lock, maps: &[String]) -> Result<(), Error> {
     for map in maps {
         let defs = inputs.objects().iter().flat_map(|object| object.maps.iter().map(move |def| (object, def)));
@@ -32,7 +32,7 @@ pub(super) fn raise(inputs: &mut Inputs, lock: &Lock, maps: &[String]) -> Result
     Ok(())
 }
 
-/// What to type where nothing changed that anybody could see.
+/// What to type if nothing changed that anybody could see.
 pub(super) fn hint(map: &str, selection: &str) -> String {
     let map = shell_word(map);
     format!(

@@ -35,12 +35,12 @@ pub(crate) struct OnNodes {
 #[derive(Debug)]
 pub(crate) struct Row {
     pub(crate) map: String,
-    /// Its pin, where that has not the name of the map.
+    /// Its pin, if that has not the name of the map.
     pub(crate) pin: Option<String>,
-    /// The digest of what is pinned; `None` where nothing is.
+    /// The digest of what is pinned; `None` if nothing is.
     pub(crate) layout: Option<String>,
     pub(crate) cell: Cell,
-    /// True where the node loses entries or does not upgrade, and no answer says so.
+    /// True if the node loses entries or does not upgrade, and no answer says so.
     pub(crate) fails: bool,
     /// What was accepted of it.
     pub(crate) accepted: Option<OnUpgrade>,
@@ -201,7 +201,7 @@ fn more(untold: usize) -> String {
 }
 
 impl OnNodes {
-    /// True where a node would lose entries or not upgrade, and no answer says so.
+    /// True if a node would lose entries or not upgrade, and no answer says so.
     pub(crate) fn fails(&self) -> bool {
         self.rows.iter().any(|row| row.fails)
     }
@@ -249,7 +249,7 @@ impl Row {
         self.layout.as_deref().map_or("-", |layout| layout.get(..8).unwrap_or(layout))
     }
 
-    /// The map, with its pin where that is called otherwise.
+    /// The map, with its pin if that is called otherwise.
     pub(crate) fn name(&self) -> String {
         match &self.pin {
             Some(pin) => format!("{} (pinned as {pin})", self.map),
@@ -257,7 +257,7 @@ impl Row {
         }
     }
 
-    /// What becomes of it, with a mark where something is lost.
+    /// What becomes of it, with a mark if something is lost.
     pub(crate) fn what(&self) -> String {
         format!("{}{}", self.cell.what, if self.cell.loses { " !" } else { "" })
     }

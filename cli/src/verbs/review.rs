@@ -124,7 +124,7 @@ fn walk(pending: &[Pending]) -> Result<usize, Error> {
     Ok(left)
 }
 
-/// A line that is typed; `None` where nobody types any more.
+/// A line that is typed; `None` if nobody types any more.
 fn ask(prompt: &str) -> Result<Option<String>, Error> {
     let failed = |error| Error::new("could not ask").because(error);
     let mut out = io::stdout();
@@ -134,7 +134,7 @@ fn ask(prompt: &str) -> Result<Option<String>, Error> {
     Ok((read > 0).then(|| line.trim().to_owned()))
 }
 
-/// Runs a command of ours by this program itself; true where it took the answer.
+/// Runs a command of ours by this program itself; true if it took the answer.
 fn answer(line: &str) -> Result<bool, Error> {
     let program = std::env::current_exe().map_err(|error| Error::new("could not tell this program").because(error))?;
     let rest = line.strip_prefix("cargo maplock").unwrap_or(line);

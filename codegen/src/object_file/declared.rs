@@ -47,7 +47,7 @@ fn tags<'a>(btf: &Btf<'a>, resolver: &mut Resolver<'_, 'a>) -> Result<HashMap<u3
     Ok(tags)
 }
 
-/// An error where `.maps` holds maps that nothing describes.
+/// An error if `.maps` holds maps that nothing describes.
 pub(super) fn none_without_btf(elf: &Elf<'_>) -> Result<(), ObjectError> {
     let Some(section) = elf.section_by_name(SECTION) else { return Ok(()) };
     let symbol = elf
@@ -171,7 +171,7 @@ impl<'a> Definition<'_, '_, 'a> {
         Ok(None)
     }
 
-    /// `__array(values, T)`: the inner map, or none where T is the program to be called.
+    /// `__array(values, T)`: the inner map, or none if T is the program to be called.
     fn inner(&mut self, type_id: u32) -> Result<Option<MapDef>, ObjectError> {
         let array = self.btf.skip_modifiers(type_id)?;
         if array.kind != BtfKind::Array {

@@ -311,7 +311,7 @@ impl<'a> Walk<'_, 'a> {
     }
 }
 
-/// `base/part`, but `part` alone where that is absolute; `.` and a leading `./` are dropped.
+/// `base/part`, but `part` alone if that is absolute; `.` and a leading `./` are dropped.
 fn join(base: &str, part: &str) -> String {
     let part = part.strip_prefix("./").unwrap_or(part);
     match part {

@@ -77,7 +77,7 @@ impl Locations {
 
 /// A type's name, taken apart.
 struct Wanted<'w> {
-    /// `struct`, `union` or `enum`, where it says so.
+    /// `struct`, `union` or `enum`, if it says so.
     keyword: Option<&'w str>,
     /// The name, and the namespaces before it.
     path: Vec<String>,

@@ -1,6 +1,6 @@
 //! Types of DWARF, written as BTF: so one reader makes layouts of both, with the same names, limits and errors.
 //!
-//! What LLVM writes where it makes BTF of the same types is written here, too; for the variants of a Rust enum this is an anonymous
+//! What LLVM writes when it makes BTF of the same types is written here, too; for the variants of a Rust enum this is an anonymous
 //! union of the discriminant and a struct for each.
 
 use std::collections::HashMap;
@@ -116,7 +116,7 @@ impl<'e, 'u, 'a> Encoder<'e, 'u, 'a> {
         Ok(id)
     }
 
-    /// The id of the type that an entry has: 0, for `void`, where it has none.
+    /// The id of the type that an entry has: 0, for `void`, if it has none.
     fn id_of(&mut self, place: Place) -> Result<u32, ObjectError> {
         self.units.type_of(place)?.map_or(Ok(0), |place| self.id(place))
     }

@@ -14,7 +14,7 @@
 //!
 //! Any other record of at least 16 bytes is read as far as it agrees with all of them.
 //!
-//! Of the two with 28 bytes, the object's types tell which it is, where it has BTF; else a record that makes sense as one alone. If nothing
+//! Of the two with 28 bytes, the object's types tell which it is, if it has BTF; else a record that makes sense as one alone. If nothing
 //! tells, a map of maps has no inner map that is known: the first of the section, which index 0 would be, is none that anybody named.
 
 use maplock_layout::btf::{Btf, BtfKind, Resolver};

@@ -11,7 +11,7 @@ use maplock_layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
 
 use super::{Elf, Locations};
 
-/// Adds the types that the object's DWARF tells. Where it tells none, or one of another size, the map stays without.
+/// Adds the types that the object's DWARF tells. If it tells none, or one of another size, the map stays without.
 pub(super) fn add_types(elf: &Elf<'_>, maps: &mut [MapDef]) {
     let lacks = |map: &MapDef| {
         map.origin == Origin::Legacy

@@ -93,7 +93,7 @@ impl Types<'_> {
         }
     }
 
-    /// The arms of a union, and one that has all of its bytes where none of them does.
+    /// The arms of a union, and one that has all of its bytes if none of them does.
     fn arms(&mut self, of: &Composite, parent: &str, size: u64, home: &Home) -> Vec<Field> {
         let plain = of.members().iter().enumerate().filter(|(_, member)| member.bits.is_none());
         let mut fields: Vec<_> = plain.map(|(index, member)| self.field(member, parent, index, home)).collect();

@@ -27,7 +27,7 @@ pub(super) fn assertions(path: &str, layout: &Layout) -> String {
     )
 }
 
-/// The alignment that a `repr(C)` type of this layout has: 1 where it must be packed.
+/// The alignment that a `repr(C)` type of this layout has: 1 if it must be packed.
 pub(super) fn natural_align(layout: &Layout) -> u64 {
     match &layout.shape {
         Shape::Array { element, .. } => natural_align(element),

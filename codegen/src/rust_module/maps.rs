@@ -104,7 +104,7 @@ fn handle(def: &MapDef) -> String {
          pub fn of_fd(fd: impl ::std::os::fd::AsFd) -> ::core::result::Result<Handle, ::maplock::Error> {{\n        \
          ::maplock::generated::of_fd(&super::spec(), NAME, fd)\n    }}\n\n    \
          /// As [`of_fd`], if the caller vouches for the layout: a loader made the map from just the object of this release.\n    \
-         /// Type, sizes and flags are checked.\n    ///\n    /// # Errors\n    /// Where one of these is not what the spec says.\n    \
+         /// Type, sizes and flags are checked.\n    ///\n    /// # Errors\n    /// If one of these is not what the spec says.\n    \
          pub fn of_fd_unverified(fd: impl ::std::os::fd::AsFd) -> ::core::result::Result<Handle, ::maplock::Error> {{\n        \
          ::maplock::generated::of_fd_unverified(&super::spec(), NAME, fd)\n    }}\n"
     )

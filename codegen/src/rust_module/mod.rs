@@ -1,4 +1,4 @@
-//! The generated module: the spec, a Rust type for each key and value, and typed handles where `maplock` is at hand.
+//! The generated module: the spec, a Rust type for each key and value, and typed handles if `maplock` is at hand.
 //!
 //! [`types`] has the types of layouts, of which [`composite`], [`bits`], [`union`] and [`extern_types`] are parts; [`maps`] has what
 //! is said of each map, [`previous`] the types of older releases, [`runtime`] what needs the crate `maplock`.

@@ -64,7 +64,7 @@ fn definitions(lock: &Lock) -> BTreeMap<Digest, &MapDef> {
     left
 }
 
-/// `v` and four digits, or more where that would be two.
+/// `v` and four digits, or more if that would be two.
 fn names(left: &BTreeMap<Digest, &MapDef>) -> BTreeMap<Digest, String> {
     let digits: Vec<String> = left.keys().map(Digest::to_string).collect();
     let name = |own: &String| {

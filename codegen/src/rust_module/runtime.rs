@@ -74,17 +74,17 @@ fn handles(maps: &[Map<'_>]) -> String {
          let spec = spec();\n        let mut maps = ::maplock::handles::Directory::open(&spec, dir.as_ref())?;\n        \
          let of = ::core::clone::Clone::clone(maps.origin());\n        ::core::result::Result::Ok(Self {{\n            of,\n{opened}        }})\n    }}\n\n    \
          /// The maps of a staged generation, before it is committed.\n    ///\n    /// # Errors\n    \
-         /// Where it was staged from another spec.\n    \
+         /// If it was staged from another spec.\n    \
          pub fn of(staged: &::maplock::Staged) -> ::core::result::Result<Self, ::maplock::Error> {{\n        \
          let spec = spec();\n        ::core::result::Result::Ok(Self {{\n            of: staged.origin(),\n{staged}        }})\n    }}\n\n    \
          /// The number of the generation that they are of, as upgrades count: `None` if maplock did not make it, or before its commit.\n    \
          #[must_use]\n    pub fn generation(&self) -> ::core::option::Option<u64> {{\n        \
          self.of.generation().and_then(|generation| generation.number())\n    }}\n\n    \
          /// True if these are the maps of the live generation: no upgrade and no roll-back has put another in its place.\n    ///\n    \
-         /// # Errors\n    /// Where the directory of the pins can't be looked at.\n    \
+         /// # Errors\n    /// If the directory of the pins can't be looked at.\n    \
          pub fn is_live(&self) -> ::core::result::Result<bool, ::maplock::Error> {{\n        self.of.is_live()\n    }}\n\n    \
          /// Is told when another generation takes the place of this one; then open the maps again.\n    ///\n    \
-         /// # Errors\n    /// Where the directory above the pins can't be watched.\n    \
+         /// # Errors\n    /// If the directory above the pins can't be watched.\n    \
          pub fn watch(&self) -> ::core::result::Result<::maplock::handles::Watch, ::maplock::Error> {{\n        \
          self.of.watch()\n    }}\n{accessors}}}\n"
     )

@@ -53,7 +53,7 @@ fn fail<T>(problem: String) -> Result<T> {
 
 /// BTF in which `key` and `value` are types, each type written once.
 ///
-/// Two things differ where this is read back, neither of which is part of a digest: members are in the order of their
+/// Two things differ when this is read back, neither of which is part of a digest: members are in the order of their
 /// offsets, and characters of a type's name that the kernel refuses are `_`.
 ///
 /// # Errors

@@ -86,7 +86,7 @@ pub(super) const HEADER_LEN: usize = 24;
 pub(super) const RECORD_LEN: usize = 12;
 pub(super) const MAGIC: u16 = 0xeb9f;
 
-/// Bytes of a record by the number of its kind: the fixed ones, and those of each member. (0, 0) where the kind is unknown.
+/// Bytes of a record by the number of its kind: the fixed ones, and those of each member. (0, 0) if the kind is unknown.
 pub(super) const RECORD: [(u8, u8); 32] = {
     let mut sizes = [(0, 0); 32];
     let mut number = 1;

@@ -307,7 +307,7 @@ impl<'b, 'a> Resolver<'b, 'a> {
         }
     }
 
-    /// A name without the characters that lockfiles write types with; the same copy of it where it has none.
+    /// A name without the characters that lockfiles write types with; the same copy of it if it has none.
     fn printable(&mut self, ty: &BtfType<'a>, name: Arc<str>) -> Result<Arc<str>, BtfError> {
         let plain = printable(&name);
         if *plain == *name {

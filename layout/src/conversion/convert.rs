@@ -10,7 +10,7 @@ use super::{Cast, Int, Step, Steps};
 pub enum Unfit {
     /// A number that does not fit its new place, which the epoch refuses.
     Number {
-        /// The number, scaled where it is.
+        /// The number, scaled if it is.
         number: i128,
         /// First bit of its old place, in the key or value; within an array, in the element.
         offset: u32,

@@ -191,7 +191,7 @@ impl Deriver<'_> {
         self.answers.scale.keys().any(|scaled| scaled.strip_prefix(path).is_some_and(|rest| rest.starts_with('[')))
     }
 
-    /// The change of unit, if there is one; what is asked, where names say that there is one and no answer does.
+    /// The change of unit, if there is one; what is asked, if names say that there is one and no answer does.
     fn unit(&self, old: &Leaf<'_>, new: &Leaf<'_>) -> Result<Option<Scale>, Box<Tried>> {
         if number(old).is_none() || number(new).is_none() {
             return Ok(None);

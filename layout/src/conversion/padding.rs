@@ -20,7 +20,7 @@ pub(super) enum Lost {
 /// What becomes of the padding of an old key.
 #[derive(Debug, Default)]
 pub(super) struct Padding {
-    /// What carries it where the new key has padding too.
+    /// What carries it if the new key has padding too.
     pub(super) steps: Vec<Step>,
     pub(super) lost: Lost,
     /// Bits of the new key at which the old one had padding, from the first to behind the last: sorted, none over another.

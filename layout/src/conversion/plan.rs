@@ -203,7 +203,7 @@ pub struct Problems {
     pub questions: Vec<Question>,
     /// Answers to what is not asked.
     pub mistakes: Vec<Mistake>,
-    /// The first answer to each question, where these and the given ones leave none open.
+    /// The first answer to each question, if these and the given ones leave none open.
     pub first_answers: Option<Vec<Choice>>,
 }
 

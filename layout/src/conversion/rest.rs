@@ -255,7 +255,7 @@ impl Deriver<'_> {
             && self.leaf(old, new).questions.is_empty()
     }
 
-    /// Gives up the end of arrays that are shorter now, where no new member has the bytes of it. Those of a key may tell keys apart.
+    /// Gives up the end of arrays that are shorter now, if no new member has the bytes of it. Those of a key may tell keys apart.
     pub(super) fn shortened(&self, old: &Scope<'_>, new: &Scope<'_>, pairs: &Pairs) {
         if self.is_key {
             return;
@@ -274,7 +274,7 @@ impl Deriver<'_> {
     }
 }
 
-/// Where one member of a key is gone and another is new, and no bytes of the one are those of the other, it is the author who knows which
+/// If one member of a key is gone and another is new, and no bytes of the one are those of the other, it is the author who knows which
 /// old entry is which new one. To give one up and to make the other 0 would leave entries that no program looks up.
 fn is_replaced(questions: &mut Vec<Question>, first: usize, gone: Vec<String>) {
     let is_rename = |choice: &Choice| matches!(choice, Choice::Rename(..));

@@ -32,7 +32,7 @@ pub(super) struct At<'a> {
     pub new_bits: u64,
 }
 
-/// The way to a place, which becomes a subject where there is something to say of it.
+/// The way to a place, which becomes a subject if there is something to say of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Trail<'a> {
     Whole(&'a Subject),

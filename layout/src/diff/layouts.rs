@@ -350,7 +350,7 @@ fn between(old: &Layout, new: &Layout) -> Vec<Finding> {
     sink.findings
 }
 
-/// The versions of two structs, where these differ: their own, or else the first of those within them that do.
+/// The versions of two structs, if these differ: their own, or else the first of those within them that do.
 fn versions(old: &Composite, new: &Composite) -> Option<(u32, u32)> {
     if old.version() != new.version() {
         return Some((old.version(), new.version()));
@@ -403,7 +403,7 @@ fn is_of_bytes(finding: &Finding) -> bool {
     finding.rule.tier == Tier::Bytes
 }
 
-/// Both types as text; by what is behind their typedefs where the names alone would look the same.
+/// Both types as text; by what is behind their typedefs if the names alone would look the same.
 fn distinct_spellings(old: &Layout, new: &Layout) -> (String, String) {
     let spelled = (old.spelling(), new.spelling());
     if spelled.0 != spelled.1 {

@@ -26,7 +26,7 @@ struct Head {
 #[derive(Debug)]
 struct Fact {
     line: usize,
-    /// Its value, where that is a text.
+    /// Its value, if that is a text.
     text: String,
 }
 
@@ -66,7 +66,7 @@ impl Lines {
     }
 
     /// The line, from 1, that says what `path` (as in a finding: `flows.value.stats[].bytes`) is; of the nearest enclosing struct or map
-    /// where the text says nothing of it. `None` if the map is not there.
+    /// if the text says nothing of it. `None` if the map is not there.
     #[must_use]
     pub fn find(&self, map: &str, path: &str) -> Option<usize> {
         let mut head = self.maps.get(map)?;

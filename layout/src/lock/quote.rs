@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// A TOML key: bare where it can be.
+/// A TOML key: bare if it can be.
 pub(super) fn key(name: &str) -> String {
     let bare = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
     if bare { name.to_owned() } else { string(name) }

@@ -77,7 +77,7 @@ impl<'a> TypeTable<'a> {
         Self { labels, known: HashMap::new(), texts: HashMap::new(), by_label: BTreeMap::new() }
     }
 
-    /// Enters what `layout` reaches. What it is called then; `role` names it where it has no name.
+    /// Enters what `layout` reaches. What it is called then; `role` names it if it has no name.
     pub(super) fn enter(&mut self, layout: &'a Layout, role: &str) -> String {
         self.expression(layout, role, &mut Scope::default())
     }

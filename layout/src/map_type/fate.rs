@@ -39,7 +39,7 @@ impl Fate {
     }
 }
 
-/// What becomes of the entries of a map defined as `old` where `new` takes its place, and the answer to what changed is
+/// What becomes of the entries of a map defined as `old` when `new` takes its place, and the answer to what changed is
 /// `on_upgrade`: `reuse` also if nothing changed that asks for an answer. All that decides on entries asks this: the gate, and
 /// what a node does.
 #[must_use]
@@ -74,7 +74,7 @@ pub fn can_be_carried(def: &MapDef) -> bool {
         || fate_where(def, def, OnUpgrade::Migrate, || false) == Fate::Converted
 }
 
-/// Why no node could do this with the entries of a map defined as `old`, where one defined as `new` takes its place: a phrase. `None`
+/// Why no node could do this with the entries of a map defined as `old`, when one defined as `new` takes its place: a phrase. `None`
 /// if a node can.
 #[must_use]
 pub fn why_no_node(old: &MapDef, new: &MapDef, on_upgrade: OnUpgrade) -> Option<String> {
@@ -165,7 +165,7 @@ mod tests {
         Arc::new(Layout::new(8, Shape::Pointer { target: target.into() }))
     }
 
-    /// What becomes of entries where the capacity alone changes, and where the value does too.
+    /// What becomes of entries if the capacity alone changes, and if the value does too.
     fn fates(old: &MapDef) -> [Fate; 4] {
         let larger = MapDef { max_entries: old.max_entries * 2, ..old.clone() };
         let smaller = MapDef { max_entries: old.max_entries / 2, ..old.clone() };

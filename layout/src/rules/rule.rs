@@ -75,7 +75,7 @@ pub struct Effect {
     pub rules_out_reuse: bool,
     /// Whether somebody has to say what becomes of the entries.
     pub decision: Decision,
-    /// What can be said. Nothing if the change itself has to go; that the bytes stay, and no more, where no node can tell the two
+    /// What can be said. Nothing if the change itself has to go; that the bytes stay, and no more, if no node can tell the two
     /// sides apart.
     pub answers: &'static [OnUpgrade],
     /// What to do if nothing can be said.

@@ -20,7 +20,7 @@ use crate::transfer::{NoSuchCode, Way};
 use crate::upgrade::begin::Options;
 
 /// The variable that names dumps of real maps, with colons in between. A file, or what stands before it as `MAP=`, is called after a map,
-/// and runs through that one's conversions, or through those of every map where it is called after none; where the sizes fit.
+/// and runs through that one's conversions, or through those of every map if it is called after none; if the sizes fit.
 const DUMPS: &str = "MAPLOCK_DUMPS";
 
 /// The variable that names a file to which a line of JSON is added for each conversion that was tried.
@@ -148,7 +148,7 @@ fn run(options: &Options, dumps: &[PathBuf]) -> Result<Vec<Tried>, TrialError> {
     Ok(all)
 }
 
-/// The way from an epoch to today's definition, or over that epoch alone where none leads there; `None` if nothing is by hand.
+/// The way from an epoch to today's definition, or over that epoch alone if none leads there; `None` if nothing is by hand.
 fn by_hand(map: &LockedMap, step: &Converting<'_>) -> Option<Conversion> {
     let (from, to) = (step.epoch.from, step.epoch.to);
     let conversion = Conversion::lead(map, from).unwrap_or_else(|_| Conversion {
@@ -207,7 +207,7 @@ fn text_of(panic: &(dyn Any + Send)) -> &str {
 
 struct Dump {
     path: PathBuf,
-    /// The map that it is of, where it is called after one.
+    /// The map that it is of, if it is called after one.
     map: Option<String>,
     entries: Vec<Entry>,
     is_used: bool,

@@ -20,11 +20,11 @@ pub(crate) struct Derivation {
     pub(crate) from: u32,
     /// Id of the map itself.
     pub(crate) to: u32,
-    /// The pin of the map that it was copied from, where that had another name.
+    /// The pin of the map that it was copied from, if that had another name.
     pub(crate) was: Option<String>,
     /// Members that are added up, of the map itself.
     pub(crate) sums: Vec<Sum>,
-    /// Where entries were converted: what else has to be known. The conversion itself is in a text of its own ([`Ways`]).
+    /// If entries were converted: what else has to be known. The conversion itself is in a text of its own ([`Ways`]).
     pub(crate) converted: Option<Converted>,
     /// How the generation of the map came then: by the name of the record, not by its text.
     pub(crate) came: Came,

@@ -69,7 +69,7 @@ pub(crate) fn all(site: &Site) -> Result<Vec<Kept>, Error> {
     Ok(found)
 }
 
-/// The one that a roll-back leads to: one further back. Where the live one is the oldest, the last roll-back is undone.
+/// The one that a roll-back leads to: one further back. If the live one is the oldest, the last roll-back is undone.
 pub(crate) fn one_back(kept: &[Kept]) -> Option<&Kept> {
     kept.iter().find(|kept| !kept.is_newer).or_else(|| kept.last())
 }

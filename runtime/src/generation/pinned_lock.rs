@@ -1,5 +1,5 @@
 //! `maplock@history`: the lock of the release that made a generation, with its epochs, pinned beside the maps. Only the newer of two locks
-//! knows the layouts of both, so that an older release reads this one where it meets a layout that its own does not know.
+//! knows the layouts of both, so that an older release reads this one if it meets a layout that its own does not know.
 
 use std::cell::OnceCell;
 use std::io;

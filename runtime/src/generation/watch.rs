@@ -19,7 +19,7 @@ use crate::sys::Notify;
 pub struct Watch {
     dir: PathBuf,
     notify: Notify,
-    /// The directories above it, by their number, with its name in each: that of the path, and where that is a link, that of the directory.
+    /// The directories above it, by their number, with its name in each: that of the path, and if that is a link, that of the directory.
     above: Vec<(i32, OsString)>,
     /// The directory itself, by its number.
     within: Option<i32>,

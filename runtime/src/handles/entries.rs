@@ -81,7 +81,7 @@ impl ByKey {
 }
 
 impl<'m> Walk<'m> {
-    /// By batches if the kernel has them for this type. Not of tries, whose batches go by key as well, and start again unnoticed where
+    /// By batches if the kernel has them for this type. Not of tries, whose batches go by key as well, and start again unnoticed if
     /// one is deleted (`generic_map_lookup_batch`).
     pub(super) fn new(map: &'m Map) -> Self {
         let by = if map.info().map_type.is_trie() { By::keys(map) } else { By::Batches };

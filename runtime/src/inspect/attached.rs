@@ -25,7 +25,7 @@ pub struct Attached {
     pub links: Vec<LinkInfo>,
 }
 
-/// All programs that use some of these maps; and what was not looked at, if anything: a phrase. Where a program has no link, it may be attached
+/// All programs that use some of these maps; and what was not looked at, if anything: a phrase. If a program has no link, it may be attached
 /// by a call that makes none.
 #[must_use]
 pub fn attached(maps: &BTreeSet<u32>) -> (Vec<Attached>, Option<String>) {

@@ -116,7 +116,7 @@ pub fn directory(dir: &Path) -> Result<Inventory, InspectError> {
     within(&Dir::at(dir))
 }
 
-/// As [`directory`], of one that is only entered where it may be.
+/// As [`directory`], of one that is only entered if it may be.
 pub(crate) fn within(dir: &Dir) -> Result<Inventory, InspectError> {
     let mut inventory = Inventory { dir: dir.path().to_owned(), ..Inventory::default() };
     let unreadable = |error| InspectError::new(dir.path(), "can't be read", error);

@@ -26,7 +26,7 @@ pub struct Generations {
     pub has_returned: bool,
     /// What the next upgrade, roll-back or confirmation would do first, unless an upgrade runs at this moment.
     pub next: Recovered,
-    /// Where that is to complete an upgrade: the maps whose entries only the code of its own daemon converts. Any other start, and a
+    /// If that is to complete an upgrade: the maps whose entries only the code of its own daemon converts. Any other start, and a
     /// roll-back, takes it back, and a confirmation refuses.
     pub needs_code: Vec<String>,
     /// Names in the live directory that are not of the live generation: somebody else's, which no upgrade touches.

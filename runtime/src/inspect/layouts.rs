@@ -94,7 +94,7 @@ impl Layouts {
         if said.all(|(_, version)| *version == first) { first } else { 0 }
     }
 
-    /// Why the BTF of a map says nothing, where that is so.
+    /// Why the BTF of a map says nothing, if that is so.
     pub(super) fn problem(&self, info: &sys::MapInfo) -> Option<&Problem> {
         self.problems.get(&info.btf_id)
     }

@@ -1,4 +1,4 @@
-//! What lies near a directory that looks like the pins of a release, where that directory has none of them.
+//! What lies near a directory that looks like the pins of a release, if that directory has none of them.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -40,7 +40,7 @@ pub struct Quirk {
     pub name: &'static str,
     /// Where it comes from: a function of the kernel, or of a loader.
     pub source: &'static str,
-    /// Makes of a declaration what the kernel will tell; given what it tells in fact, where loaders differ.
+    /// Makes of a declaration what the kernel will tell; given what it tells in fact, if loaders differ.
     apply: fn(&mut MapDef, &MapDef, Node),
 }
 
@@ -183,7 +183,7 @@ fn by<'q>(quirks: impl Iterator<Item = &'q Quirk> + Clone, observed: &MapDef, de
     for quirk in quirks.clone() {
         (quirk.apply)(&mut shown, observed, node);
     }
-    /// What the kernel tells, or what was declared where that is why.
+    /// What the kernel tells, or what was declared if that is why.
     fn words<T: PartialEq + Clone>(observed: &T, shown: &T, declared: &T) -> T {
         if observed == shown { declared.clone() } else { observed.clone() }
     }

@@ -20,7 +20,7 @@ pub struct Observed {
     pub path: PathBuf,
     /// The kernel's number for the map.
     pub id: u32,
-    /// Its definition: attributes as the kernel tells them, layouts as `source` says; where that is `maplock_meta`, those that it
+    /// Its definition: attributes as the kernel tells them, layouts as `source` says; if that is `maplock_meta`, those that it
     /// counts as since. Its name is the pin's. To hold it against a declaration, [`crate::inspect::normalise::normalise`] it first.
     pub def: MapDef,
     /// Where the layouts in `def` were read from.

@@ -13,7 +13,7 @@ use crate::generation::names::pin_name;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WayBack {
-    /// The number of the generation; `None` if nothing tells one, as where another loader made it.
+    /// The number of the generation; `None` if nothing tells one, for example if another loader made it.
     pub generation: Option<u64>,
     /// Maps that have another layout there, or are in one of the two only: by the names of their pins.
     pub maps: Vec<MapBack>,

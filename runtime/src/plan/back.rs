@@ -21,7 +21,7 @@ pub(super) struct Back {
     pub(super) entries: Return,
 }
 
-/// The way back; a phrase where the newer lock knows the map and no way leads back; `None` if it does not know it.
+/// The way back; a phrase if the newer lock knows the map and no way leads back; `None` if it does not know it.
 pub(super) fn find(inputs: &Inputs<'_>, live: &Observed, to: Digest) -> Option<Result<Back, String>> {
     let newer = inputs.newer.map(&live.pin)?;
     let digest = newer.def.digest();
@@ -41,7 +41,7 @@ pub(super) fn find(inputs: &Inputs<'_>, live: &Observed, to: Digest) -> Option<R
     Some(Ok(Back { known, conversion: way.back, sums, entries }))
 }
 
-/// Members that are added up, with those that the newer release's lock knows, where the live map differs in its capacity alone.
+/// Members that are added up, with those that the newer release's lock knows, if the live map differs in its capacity alone.
 pub(super) fn with_newer_sums(
     inputs: &Inputs<'_>,
     live: &Observed,
@@ -59,7 +59,7 @@ pub(super) fn with_newer_sums(
 }
 
 impl Back {
-    /// What is done with the live map by it, where one as `asked` is wanted.
+    /// What is done with the live map by it, if one as `asked` is wanted.
     pub(super) fn decision(&self, asked: &MapDef, live: &Observed) -> Decision {
         let stays = self.conversion.legs.is_empty();
         let room = live.def.max_entries;

@@ -9,7 +9,7 @@ use super::policy::Policy;
 use super::types::Inputs;
 use crate::inspect::normalise::created_max_entries;
 
-/// The capacity of what is pinned, where it counts the same. A map that is reused at its size loses nothing.
+/// The capacity of what is pinned, if it counts the same. A map that is reused at its size loses nothing.
 pub(super) fn of_pinned(asked: &MapDef, pinned: &MapDef) -> Option<u32> {
     let counts = |def: &MapDef| match def.map_type.row().capacity {
         Capacity::EvenOverCpus => Capacity::Entries,
@@ -26,7 +26,7 @@ pub(super) fn untold(map: &str) -> String {
     )
 }
 
-/// Refuses to make a map of which nobody has said how many entries it is to have room for: the kernel would not make it. Where the
+/// Refuses to make a map of which nobody has said how many entries it is to have room for: the kernel would not make it. If the
 /// pinned one has told it, that is said.
 pub(super) fn told(inputs: &Inputs<'_>, is_told: bool, decision: Decision) -> Decision {
     let Decision { disposition, def, .. } = &decision;

@@ -40,7 +40,7 @@ pub(super) fn estimate(map_type: MapType, value_size: u32, entries: u64, cpus: u
     Duration::from_nanos(entries.saturating_mul(map_type.row().nanoseconds + beyond))
 }
 
-/// Bytes of memory for a snapshot of a map that holds so many entries, and for its records. Where memory is set aside for all that there is room for, that is what
+/// Bytes of memory for a snapshot of a map that holds so many entries, and for its records. If memory is set aside for all that there is room for, that is what
 /// it takes.
 pub(super) fn snapshot(def: &MapDef, entries: u64, cpus: u32) -> u64 {
     if !transfer::needs_base(def.map_type) {

@@ -361,7 +361,7 @@ fn by_policy(
     }
 }
 
-/// Returns to the kept map where that is better than what was decided.
+/// Returns to the kept map if that is better than what was decided.
 fn take_up_kept(inputs: &Inputs<'_>, live: &Observed, old: &MapDef, decision: Decision) -> (Decision, Option<Back>) {
     let has_bad_end = matches!(decision.disposition, Disposition::Refuse | Disposition::Swap);
     if !has_bad_end || decision.by == By::Denied || !old.map_type.is_state() {
@@ -452,7 +452,7 @@ fn may_drop(inputs: &Inputs<'_>, live: &Observed, old: &MapDef, new: &MapDef) ->
     room(new, inputs.node.cpus).is_some_and(|room| entries > room)
 }
 
-/// How entries of another layout are converted. Where they can't be, the policy says what to do instead. Those of the same layout are
+/// How entries of another layout are converted. If they can't be, the policy says what to do instead. Those of the same layout are
 /// copied into the smaller map that was accepted.
 fn with_conversion(
     inputs: &Inputs<'_>,

@@ -48,7 +48,7 @@ pub(super) fn foresee(inputs: &Inputs<'_>, action: &Action, locked: &LockedMap) 
 /// A map of a generation, with what that says of itself.
 pub(crate) type Of<'a> = (Option<&'a Meta>, &'a MapInfo);
 
-/// What may go wrong where entries are carried back from a live map to a kept one. What is overwritten is counted when it happens.
+/// What may go wrong when entries are carried back from a live map to a kept one. What is overwritten is counted when it happens.
 pub(crate) fn on_the_way_back((live, from): Of<'_>, (kept, to): Of<'_>) -> Hazard {
     let of = |meta: Option<&Meta>, info: &MapInfo| {
         let name =

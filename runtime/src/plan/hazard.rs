@@ -9,7 +9,7 @@ use maplock_layout::{Layout, MapDef, ProgramUse, sum_places};
 use crate::sys::consts::{BPF_F_NO_COMMON_LRU, LOCAL_FREE_TARGET};
 use crate::transfer::Sum;
 
-/// Why it is not certain that entries which come and go while a map is carried over end as they should.
+/// Why it is not certain that every entry ends as it should, if entries come and go while a map is carried over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Doubt {
@@ -19,19 +19,20 @@ pub enum Doubt {
     NewProgramsUnknown,
     /// Programs of the older release delete entries.
     OldProgramsDelete,
-    /// Programs of the newer release do.
+    /// Programs of the newer release delete entries.
     NewProgramsDelete,
-    /// Nobody has said that user space deletes none.
+    /// Nobody has said that user space deletes no entries.
     UserMayDelete,
-    /// What the map holds are objects of the kernel, and user space may put another in the place of one that was copied.
+    /// The map holds objects of the kernel, and user space may put another in the place of one that was copied.
     UserMayReplace,
     /// The map drops entries by itself if it is this full.
     Evicts,
     /// Keys that differ in padding alone have one place in the new map.
     KeysMeet,
-    /// What was written since the copy was not brought over by atomic instructions alone: a step of it is a look and then a write.
+    /// Not everything that was written since the copy was brought over by atomic instructions: one step is a look and then
+    /// a write.
     Settling,
-    /// A roll-back was brought to its end that an earlier call had begun: what became of entries before is not known any more.
+    /// A roll-back was completed that an earlier call had begun: what became of entries before is not known any more.
     Interrupted,
 }
 
@@ -54,11 +55,11 @@ impl Doubt {
     }
 }
 
-/// What old programs write until the switch and what is lost if new programs write the same entry before it is settled.
+/// What old programs write until the switch, and what is lost if new programs write the same entry before it is settled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Overwritten {
-    /// Members that they add to, and that are not added up: merged, nothing of them is lost.
+    /// Members that they add to, and that are not added up. If they are merged, nothing of them is lost.
     pub adds: BTreeSet<String>,
     /// Members that they set.
     pub sets: BTreeSet<String>,
@@ -70,7 +71,7 @@ pub struct Overwritten {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hazard {
-    /// Why entries that are deleted meanwhile may come back, or keep a wrong count. None if none are.
+    /// Why entries that are deleted meanwhile may come back, or keep a wrong count. Empty if they can't.
     pub doubts: BTreeSet<Doubt>,
     /// What may be overwritten; `None` if nothing is.
     pub overwritten: Option<Overwritten>,
@@ -97,7 +98,7 @@ pub(crate) struct Side<'a> {
     pub(crate) programs: Option<&'a ProgramUse>,
 }
 
-/// What may go wrong where entries are carried from one map to another, of which the old one holds so many, if that is known.
+/// What may go wrong when entries are carried from one map to another, of which the old one holds so many, if that is known.
 pub(crate) fn hazard(
     old: Side<'_>,
     new: Side<'_>,

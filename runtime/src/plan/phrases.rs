@@ -37,7 +37,7 @@ pub(super) fn change(findings: &[Finding]) -> String {
     if more == 0 { text } else { format!("{text}, and {more} more") }
 }
 
-/// What is to be said of entries that are carried over: `is_grown` where they are as they were, `may_drop` where the new map is an LRU
+/// What is to be said of entries that are carried over: `is_grown` if they are as they were, `may_drop` if the new map is an LRU
 /// that has hardly room for all of them.
 pub(super) fn carried(is_grown: bool, may_drop: bool, old: &MapDef, new: &MapDef) -> String {
     // An LRU before as well drops what it did.

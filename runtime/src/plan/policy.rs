@@ -31,19 +31,19 @@ pub enum OnMissing {
 /// What to do with one map if the lock's history has no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
-    /// A pin of another layout, and no epoch leads from it.
+    /// A pin of another layout, from which no epoch leads.
     pub unknown: OnMismatch,
-    /// A pin whose layout is unknown: no BTF, and no `maplock_meta` that speaks of it.
+    /// A pin whose layout is unknown: it has no BTF, and no `maplock_meta` speaks of it.
     pub unverifiable: OnMismatch,
-    /// A pin of the same layout that holds more entries than the spec asks for, as after a downgrade. By default it is used as it
-    /// is; `Refuse` returns to the kept map if that is of the size and the entries fit.
+    /// A pin of the same layout with room for more entries than the spec asks for, as after a downgrade. By default it is
+    /// used as it is. `Refuse` returns to the kept map, if that has the size asked for and the entries fit.
     pub larger: OnMismatch,
     /// A map of the live generation whose pin somebody removed.
     pub missing: OnMissing,
     /// A capacity chosen at run time, in place of the spec's `max_entries`.
     pub max_entries: Option<u32>,
-    /// Flags (`BPF_F_NO_PREALLOC`, `BPF_F_ZERO_SEED`) for a map that is made, if the lock says `runtime-flags`. A
-    /// pinned map with others is used as it is. Without a policy, a map that takes the place of a pinned one has its flags.
+    /// Flags (`BPF_F_NO_PREALLOC`, `BPF_F_ZERO_SEED`) for a map that is made, if the lock says `runtime-flags`. A pinned
+    /// map with other flags is used as it is. Without a policy, a map that takes the place of a pinned one gets its flags.
     pub map_flags: Option<u32>,
     /// Members of the value whose old and new counts are added up when entries are carried over: paths such as
     /// `connections` or `stats.bytes`. Each must be an integer of 4 or 8 bytes, aligned to its size.
@@ -51,7 +51,7 @@ pub struct Policy {
 }
 
 impl Default for Policy {
-    /// Nothing is risked: what is of another layout, or of none that is known, is refused. More room than asked is no harm.
+    /// Nothing is risked: a pin of another layout, or of an unknown one, is refused. More room than asked for does no harm.
     fn default() -> Self {
         Self {
             unknown: OnMismatch::Refuse,

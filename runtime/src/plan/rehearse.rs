@@ -265,7 +265,7 @@ struct Trying {
     back: Option<Way>,
     /// The same way, refusing what it saturates, and what it truncates.
     strict: Vec<(Kind, Way)>,
-    /// Which old key became which new one, where two may become one.
+    /// Which old key became which new one, if two may become one.
     keys: HashMap<Vec<u8>, Vec<u8>>,
     most: usize,
 }

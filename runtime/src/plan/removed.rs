@@ -8,7 +8,7 @@ use super::types::{Action, Asked, Inputs};
 use crate::generation::meta::MetaMap;
 use crate::generation::names::pin_name;
 
-/// What the live generation calls a map, and which one it is, where its pin is gone. Nothing that is pinned is this map.
+/// What the live generation calls a map, and which one it is, if its pin is gone. Nothing that is pinned is this map.
 pub(super) fn find<'a>(inputs: &Inputs<'a>, locked: &LockedMap) -> Option<(&'a str, MetaMap)> {
     let meta = inputs.meta?;
     let name = &locked.def.name;
@@ -23,7 +23,7 @@ pub(super) fn find<'a>(inputs: &Inputs<'a>, locked: &LockedMap) -> Option<(&'a s
     found.map(|(listed, map)| (listed.as_str(), *map))
 }
 
-/// What is done where neither the pin nor the very map in the kept generation is there.
+/// What is done if neither the pin nor the very map in the kept generation is there.
 pub(super) fn answer(
     inputs: &Inputs<'_>,
     (listed, map): (&str, MetaMap),

@@ -145,7 +145,7 @@ impl Plan {
     /// - `id`, `pin`: of the map that the state comes from, or null; `from_kept`, `carried_back`, `loses_entries`,
     ///   `may_drop_entries`;
     /// - `gives_up`, `inexact`: members that a conversion gives up (`name[]`: the end of an array), or may not keep exactly; `by_hand`: true
-    ///   where code of the daemon decides;
+    ///   if code of the daemon decides;
     /// - `types_unknown`: what of the pinned map is known by its size alone: null, `all`, `key`, `value`, or `inner`;
     /// - `pin_removed`: the number of the map whose pin somebody removed, or null; `other_pins`: other pins of the map that is left
     ///   behind, by name, and by path if they are in another directory;

@@ -30,8 +30,9 @@ pub struct Plan {
     pub maps: Vec<MapPlan>,
     /// How the pins of the new generation come into the place of the old.
     pub commit: CommitBy,
-    /// True if nothing changes, as the same release starts again, but for tables that its loader fills anew: the generation that is
-    /// kept stays the kept one, and a roll-back leads past this one to what was there before. False if none is kept.
+    /// True if the same release starts again and nothing changes, but for tables that its loader fills anew. The kept
+    /// generation then stays the kept one, and a roll-back leads past this start to what was there before. False if none is
+    /// kept.
     pub leaves_kept: bool,
     /// What a roll-back leads to after it; `None` if nothing is kept then, or it does not start.
     pub way_back: Option<WayBack>,
@@ -39,8 +40,8 @@ pub struct Plan {
     pub kept: Vec<KeptNow>,
     /// If no map of the release is pinned there: what is there instead.
     pub unpinned: Option<Unpinned>,
-    /// Where was looked for others who have a map that is left behind; `None` if none is, and as an upgrade begins, which does not wait
-    /// for that.
+    /// Where the plan looked for others who have a map that is left behind. `None` if no map is, and when an upgrade
+    /// begins, which does not wait for that.
     pub looked: Option<Looked>,
 }
 
@@ -60,8 +61,8 @@ pub struct MapPlan {
     pub findings: Vec<Finding>,
     /// The kernel's number of the map whose pin somebody removed, if the live generation lists one of that name.
     pub removed: Option<u32>,
-    /// Other pins of the very map that is left behind, by name, and by path if they are in another directory: whoever opens it there
-    /// goes on with the old entries.
+    /// Other pins of the map that is left behind: by name, or by path if they are in another directory. Whoever opens the
+    /// map there goes on with the old entries.
     pub other_pins: Vec<String>,
     /// The capability that this process lacks, if the map is refused for that alone.
     pub needs: Option<&'static str>,
@@ -121,7 +122,7 @@ pub enum Action {
         conversion: Conversion,
         /// What entries lose of themselves by that, as far as two layouts tell.
         loss: Loss,
-        /// Where the way leads back, to an older layout.
+        /// If the way leads back, to an older layout.
         back: Option<Return>,
         /// What it takes.
         carry: Carry,
@@ -212,7 +213,7 @@ pub struct Asked {
     pub digest: Digest,
 }
 
-/// What becomes of what was written since a map was left that is taken up again.
+/// What becomes of entries that were written after a map was left, if that map is taken up again.
 #[derive(Debug, Clone)]
 pub enum Since {
     /// No map of that name is live.
@@ -239,7 +240,8 @@ pub enum Since {
 pub struct Return {
     /// From the older layout to the newer one again: by that it is told what an entry loses.
     pub(crate) again: Conversion,
-    /// Members of the key by which newer entries are told apart, and older ones are not: those are put together.
+    /// Members of the key that tell newer entries apart, but not older ones: entries that differ only there are put
+    /// together.
     pub together: BTreeSet<String>,
     /// What the entries hold, if somebody has looked.
     pub found: Option<Found>,
@@ -251,7 +253,8 @@ pub struct Return {
 pub struct Carry {
     /// Members that are added up.
     pub sums: Vec<Sum>,
-    /// Bytes of memory for a snapshot of the old entries, and for its records in their order, if there are any: 0 if they have no keys, or are handles of kernel objects.
+    /// Bytes of memory for a snapshot of the old entries, and for its records in their order, if there are any. 0 if the
+    /// entries have no keys, or are handles of kernel objects.
     pub snapshot: u64,
     /// An estimate of the time.
     pub estimate: Duration,
@@ -272,13 +275,13 @@ pub struct Inputs<'a> {
     pub kept: &'a [Observed],
     /// Live maps, by the names of their pins, whose entries can be converted back into the map of that name which is kept.
     pub ways_back: &'a BTreeSet<String>,
-    /// What the live generation says of itself. Without it nothing says whose the maps are that the spec does not name.
+    /// What the live generation says of itself. Without it, nothing says whose the maps are that the spec does not name.
     pub meta: Option<&'a Meta>,
     /// The lock of the release that made it.
     pub newer: &'a PinnedLock,
     /// What is to be done if the lock's history has no answer.
     pub policies: &'a Policies,
-    /// The conversions by hand that the daemon has; `None` if somebody else plans, who has none and needs none.
+    /// The conversions by hand that the daemon has. `None` if somebody else plans, who has none and needs none.
     pub migrations: Option<&'a Migrations>,
     /// The machine.
     pub node: Node,
@@ -336,7 +339,7 @@ impl Action {
         }
     }
 
-    /// What it takes to carry entries over, where they are.
+    /// What it takes to carry entries over, if they are.
     #[must_use]
     pub fn carry(&self) -> Option<&Carry> {
         match self {
@@ -354,8 +357,8 @@ impl Action {
         }
     }
 
-    /// The pin that the state comes from, with the kernel's number of its map: in the live generation, or in the kept one where that map
-    /// is taken up again.
+    /// The pin that the state comes from, with the kernel's number of its map. It is in the live generation, or in the kept
+    /// one if that map is taken up again.
     #[must_use]
     pub fn source(&self) -> Option<(&Path, u32)> {
         match self {
@@ -383,7 +386,7 @@ impl Action {
         }
     }
 
-    /// What entries lose of themselves though they are kept: if they are converted.
+    /// What entries lose of themselves when they are converted, though they are kept.
     #[must_use]
     pub fn loss(&self) -> Option<&Loss> {
         match self {
@@ -392,8 +395,9 @@ impl Action {
         }
     }
 
-    /// True if the way leads back to a layout that an older release had: into the kept map, or into a new one. What the newer release
-    /// has said of an entry in members that the older one lacks is not there then: who fills the map settles it before programs see it.
+    /// True if the way leads back to a layout that an older release had: into the kept map, or into a new one. What the
+    /// newer release said in members that the older one lacks is not there then. Whoever fills the map settles it before
+    /// programs see it.
     #[must_use]
     pub fn leads_back(&self) -> bool {
         self.returns_to_kept() || matches!(self, Self::Convert { back: Some(_), .. })
@@ -413,7 +417,7 @@ impl MapPlan {
         self.action.live().and_then(|live| Untold::of(&live.def))
     }
 
-    /// The name of the pin that the map is copied from, where it is another than its own.
+    /// The name of the pin that the map is copied from, if it is another than its own.
     pub(crate) fn old_pin(&self) -> Option<String> {
         self.was.clone()
     }
@@ -445,9 +449,9 @@ impl Plan {
         pins.filter_map(|live| live.pin.file_name()?.to_str())
     }
 
-    /// The maps for which the upgrade does what must not be: `plan --deny swap,refuse`. A swap is denied also if the map is empty
-    /// as yet, and so is a return to a kept map that leaves the live one's entries behind, and a map that goes with entries in it.
-    /// Maps that are always made anew, such as tables of programs, are not denied as a swap.
+    /// The maps to which the upgrade does what must not be: `plan --deny swap,refuse`. A swap is denied even if the map is
+    /// still empty. So is a return to a kept map that leaves the live one's entries behind, and so is giving up a map with
+    /// entries in it. Maps that are always made anew, such as tables of programs, do not count as a swap.
     pub fn denied<'a>(&'a self, deny: &'a [Disposition]) -> impl Iterator<Item = &'a MapPlan> {
         self.maps.iter().filter(|map| {
             let action = &map.action;
@@ -470,7 +474,7 @@ impl Plan {
         Untold::counted(self.maps.iter().filter(|map| map.action.live().is_some()).map(MapPlan::untold))
     }
 
-    /// The maps of which it is not certain beforehand that nothing of them goes wrong: `plan --deny inexact`.
+    /// The maps for which it is not certain beforehand that nothing goes wrong: `plan --deny inexact`.
     pub fn inexact(&self) -> impl Iterator<Item = &MapPlan> {
         self.maps.iter().filter(|map| !map.hazard.is_none())
     }

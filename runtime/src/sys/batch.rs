@@ -35,11 +35,11 @@ pub struct Batch {
 }
 
 impl Map {
-    /// Reads up to `count` entries from where `batch` stopped. A short batch is not the end: `at_end` is. Where a bucket has more
+    /// Reads up to `count` entries from where `batch` stopped. A short batch is not the end: `at_end` is. If a bucket has more
     /// entries than fit, the batch is made larger.
     ///
     /// # Errors
-    /// EINVAL or ENOTSUPP (524) where the type has no batches; else the kernel's.
+    /// EINVAL or ENOTSUPP (524) if the type has no batches; else the kernel's.
     #[doc(hidden)]
     pub fn lookup_batch(&self, batch: &mut Batch, count: usize) -> io::Result<()> {
         // The mark is a bucket's number, or a key (`generic_map_lookup_batch`).
@@ -127,7 +127,7 @@ impl Map {
     }
 }
 
-/// True for what kernels say where a map has no batch calls: the type has none, or the kernel.
+/// True for what kernels say if a map has no batch calls: the type has none, or the kernel.
 #[must_use]
 pub fn has_no_batches(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EOPNOTSUPP | ENOTSUPP))

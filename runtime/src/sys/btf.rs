@@ -34,7 +34,7 @@ impl Btf {
     /// Gives BTF to the kernel.
     ///
     /// # Errors
-    /// The kernel's, where it finds fault with the bytes.
+    /// The kernel's, if it finds fault with the bytes.
     pub fn load(bytes: &[u8]) -> io::Result<Self> {
         let size = u32::try_from(bytes.len()).map_err(io::Error::other)?;
         let mut attr = LoadAttr { btf: addr(bytes.as_ptr()), log_buf: 0, size, log_size: 0, log_level: 0, padding: 0 };

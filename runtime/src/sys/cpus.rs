@@ -85,7 +85,7 @@ impl Tour {
         Ok(Self { before, cpus: cpus.filter_map(|cpu| cpu.try_into().ok()).collect(), next: 0 })
     }
 
-    /// To the next one. Where that went away meanwhile, the thread stays.
+    /// To the next one. If that went away meanwhile, the thread stays.
     pub fn go_on(&mut self) {
         if let Some(cpu) = self.cpus.get(self.next % self.cpus.len().max(1)) {
             _ = run_on_cpu(*cpu);

@@ -381,7 +381,7 @@ impl Map {
     /// Takes an entry out, into `value`. False if there is none.
     ///
     /// # Errors
-    /// As [`Self::lookup_into`]; ENOTSUPP (524) where the type has no such call: tries, and hashes before Linux 5.14.
+    /// As [`Self::lookup_into`]; ENOTSUPP (524) if the type has no such call: tries, and hashes before Linux 5.14.
     pub fn take_into(&self, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
         let key = self.key_ptr(key)?;
         self.check("value", value.len(), self.value_bytes)?;

@@ -25,7 +25,7 @@ pub(super) fn raise() -> bool {
     raised
 }
 
-/// The limit in KiB, where it may be the cause of a refusal.
+/// The limit in KiB, if it may be the cause of a refusal.
 pub(super) fn too_low() -> Option<u64> {
     let bytes = getrlimit(Resource::Memlock).current.filter(|_| MAY_BE_TOO_LOW.load(Ordering::Relaxed))?;
     Some(bytes >> 10)

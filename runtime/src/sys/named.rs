@@ -175,7 +175,7 @@ impl Dir {
         Self { path: path.into(), place: Place::Path }
     }
 
-    /// That of the name in `up`, where it obeys the rule; `path` is for messages. `.` is `up` itself.
+    /// That of the name in `up`, if it obeys the rule; `path` is for messages. `.` is `up` itself.
     #[must_use]
     pub fn beside(up: Arc<OwnedFd>, name: impl Into<OsString>, rule: Arc<Rule>, path: PathBuf) -> Self {
         Self { path, place: Place::Beside(up, name.into(), rule) }

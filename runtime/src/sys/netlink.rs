@@ -54,7 +54,7 @@ pub struct ByNetlink {
 pub enum NetlinkHook {
     /// As XDP: there is place for one in each mode.
     Xdp {
-        /// As ip-link(8) has it: `xdpgeneric`, `xdpdrv` or `xdpoffload`. Its `xdp` is the driver's own where it has one, whatever is attached.
+        /// As ip-link(8) has it: `xdpgeneric`, `xdpdrv` or `xdpoffload`. Its `xdp` is the driver's own if it has one, whatever is attached.
         mode: &'static str,
     },
     /// As a filter of tc.

@@ -25,7 +25,7 @@ impl Notify {
         Ok(Self { fd: init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)? })
     }
 
-    /// Is told of names in this directory from now on, whatever it is called then: a number for it, the same where it is watched
+    /// Is told of names in this directory from now on, whatever it is called then: a number for it, the same if it is watched
     /// already. `None` if there is no such directory.
     ///
     /// # Errors

@@ -48,7 +48,7 @@ struct RawInfo {
 pub struct NewProg<'a> {
     /// `BPF_PROG_TYPE_*`.
     pub prog_type: u32,
-    /// `BPF_*` of `enum bpf_attach_type`, where the type asks for one.
+    /// `BPF_*` of `enum bpf_attach_type`, if the type asks for one.
     pub expected_attach_type: u32,
     /// Its name; the kernel keeps 15 bytes.
     pub name: &'a str,
@@ -117,7 +117,7 @@ impl Prog {
         Self(fd)
     }
 
-    /// Loads a program. Where the verifier refuses it, the end of its log is traced at debug level: nobody else has asked for that.
+    /// Loads a program. If the verifier refuses it, the end of its log is traced at debug level: nobody else has asked for that.
     ///
     /// # Errors
     /// The kernel's.

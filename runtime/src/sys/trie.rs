@@ -8,8 +8,8 @@ use maplock_layout::map::MapType;
 use super::consts::{BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use super::{Map, NewMap};
 
-/// True where an update of an LPM trie with `BPF_NOEXIST` leaves a prefix alone that is there: since commit eae6a075e953 of Linux 6.13, which
-/// stable kernels have since December 2024. Tried once. Where this process may make no trie, that is not known, and counts as true; after any
+/// True if an update of an LPM trie with `BPF_NOEXIST` leaves a prefix alone that is there: since commit eae6a075e953 of Linux 6.13, which
+/// stable kernels have since December 2024. Tried once. If this process may make no trie, that is not known, and counts as true; after any
 /// other failure it counts as false.
 #[must_use]
 pub fn tries_heed_noexist() -> bool {

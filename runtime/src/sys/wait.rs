@@ -10,12 +10,12 @@ use super::syscall::raw;
 /// Waits until every program that ran when this was called has returned: a grace period of RCU. Sleepable programs are not
 /// waited for.
 ///
-/// By `membarrier(MEMBARRIER_CMD_GLOBAL)`; where that can't be (ENOSYS under some seccomp profiles, EINVAL with `nohz_full` CPUs), or
+/// By `membarrier(MEMBARRIER_CMD_GLOBAL)`; if that can't be (ENOSYS under some seccomp profiles, EINVAL with `nohz_full` CPUs), or
 /// returns at once since a single CPU is online, by an update of a map in a map, after which the kernel waits by itself
 /// (`maybe_wait_bpf_programs`).
 ///
 /// # Errors
-/// The kernel's, where neither can be.
+/// The kernel's, if neither can be.
 pub fn wait_for_running_programs() -> io::Result<()> {
     if online_cpus().is_ok_and(|cpus| cpus.len() == 1) {
         return wait_by_map_in_map();

@@ -15,7 +15,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// That of the values of a map, as its BTF tells. `None` too where that can't be read: the kernel refuses programs that would look at it.
+    /// That of the values of a map, as its BTF tells. `None` too if that can't be read: the kernel refuses programs that would look at it.
     pub(super) fn of(map: &Map) -> Option<Self> {
         let info = map.info();
         if info.btf_id == 0 || info.btf_value_type_id == 0 {

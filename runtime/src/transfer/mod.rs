@@ -21,20 +21,20 @@
 //! | `from`, against `base` | `to` | what is done | counted as |
 //! |---|---|---|---|
 //! | as it was | any | nothing | |
-//! | changed | there | *sums*: the difference is added, atomically; *other bytes*: follow where all of them are as in `base` | `added`, `changed` |
+//! | changed | there | *sums*: the difference is added, atomically; *other bytes*: follow if all of them are as in `base` | `added`, `changed` |
 //! | | there, other bytes changed, also in the same way | these stay as new programs wrote them | `kept_new` |
-//! | | absent: new programs deleted it | it stays deleted | `dropped`, where sums differ |
+//! | | absent: new programs deleted it | it stays deleted | `dropped`, if sums differ |
 //! | inserted | absent | it is inserted | `inserted` |
-//! | | there: both made it | sums are added, other bytes are those of the new programs (of a CPU: where they are not 0) | `maybe_another`, `kept_new` |
+//! | | there: both made it | sums are added, other bytes are those of the new programs (of a CPU: if they are not 0) | `maybe_another`, `kept_new` |
 //! | deleted | as in `base` | it is deleted | `deleted` |
 //! | | changed by new programs | sums of `base` are taken from it: it holds what they counted | `kept_new` |
 //! | | absent | nothing | |
 //!
-//! An unsigned sum never goes below nothing. It is lowered where old programs lowered it, or deleted the entry and made it anew; where `to`
+//! An unsigned sum never goes below nothing. It is lowered if old programs lowered it, or deleted the entry and made it anew; if `to`
 //! holds less than that, new programs have made the entry anew too, and what they counted stays ([`Settled::not_carried`]).
 //!
 //! Entries do not tell who deleted a key and made it anew. So two things are done that do the least harm, and are counted:
-//! - A difference is added also where `to` has less than `base` ([`Settled::maybe_another`]). Gauges are lowered all the time, and where an
+//! - A difference is added also if `to` has less than `base` ([`Settled::maybe_another`]). Gauges are lowered all the time, and if an
 //!   entry was made anew by new programs, it counts too much what old programs counted between the last round and the switch.
 //! - A key that only `from` has is inserted ([`Settled::inserted`]). That new programs made the same key in the moment of the switch, and
 //!   deleted it, is rarer than that they have not met it, and then its counts would be lost.
@@ -57,7 +57,7 @@
 //! | prog_array, perf_event_array, cgroup_array | `Refilled` | nothing: the loader fills the new one |
 //! | all others | `NotCopyable` | their [row](maplock_layout::map_type) says why |
 //!
-//! An LRU map evicts also where it is not full: each CPU takes free entries in lots of up to 128. Give the new map room for
+//! An LRU map evicts also if it is not full: each CPU takes free entries in lots of up to 128. Give the new map room for
 //! the entries and 128 more for each CPU; [`Copied::lost`] tells how many were evicted. Recency is not carried over.
 //!
 //! Values of kernel objects in a value (`bpf_timer`, kptrs, lists) can't be carried over; such bytes, and those of a
@@ -66,14 +66,14 @@
 //!
 //! # What is exact
 //!
-//! [`Settled::exact`] is false where a step was not one atomic instruction, so that a write of a new program at that very moment
+//! [`Settled::exact`] is false if a step was not one atomic instruction, so that a write of a new program at that very moment
 //! can be lost: in user space ([`Method::Batch`], [`Method::OneByOne`]), which the kernel's age or the value asks for; for bytes that
 //! are no word of 4 or 8 bytes (the last 1 to 3 of a value), and for values of LPM tries that their keys leave unaligned; for LPM
-//! tries where the kernel inserts over a prefix that is there ([`tries_heed_noexist`](crate::sys::tries_heed_noexist)); and for all that is
+//! tries if the kernel inserts over a prefix that is there ([`tries_heed_noexist`](crate::sys::tries_heed_noexist)); and for all that is
 //! no count before Linux 5.12, which has no atomic exchange. [`settles_exactly`] tells what the kernel takes. Per-CPU
 //! values are settled on their own CPU, where a program in a softirq is never interrupted by ours. A program in process context
 //! that counts with a plain `x++` can be, on a preemptible kernel only. Counters that programs of several CPUs share are exact if the
-//! programs count with atomic instructions. And it is false where a count would have gone below zero.
+//! programs count with atomic instructions. And it is false if a count would have gone below zero.
 //!
 //! Not told by `exact`: what the other counts of [`Settled`] say; a key that old programs deleted is looked at before it is deleted, and a
 //! write between the two goes with it; and an entry of a preallocated hash that new programs delete in the moment between the look-up and

@@ -19,7 +19,7 @@ use super::pieces::Pieces;
 use super::types::{Method, Settled, Transfer, TransferOptions, is_array};
 use crate::sys::Map;
 
-/// Rounds before the switch end where no more entries than that changed since the one before, if that is not half as many, and after
+/// Rounds before the switch end when no more entries than that changed since the one before, if that is not half as many, and after
 /// so many rounds.
 const LITTLE: u64 = 1000;
 const ROUNDS: u32 = 5;
@@ -150,7 +150,7 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// What runs its programs, where programs do it.
+    /// What runs its programs, if programs do it.
     fn driver(&self) -> Option<&Driver<'a>> {
         match &self.of {
             Of::Same(_, pass) => match &**pass {

@@ -25,7 +25,7 @@ pub struct Transfer<'a> {
     pub from: &'a Map,
     /// The new one: of the same type, key and value size.
     pub to: &'a Map,
-    /// The snapshot: of [`new_base`](super::new_base), and not needed where [`needs_base`](super::needs_base) says so.
+    /// The snapshot: of [`new_base`](super::new_base), and not needed if [`needs_base`](super::needs_base) says so.
     pub base: Option<&'a Map>,
     /// Members that are added up.
     pub sums: &'a [Sum],
@@ -103,7 +103,7 @@ pub struct Settled {
     pub added: u64,
     /// Entries that old programs changed since the copy, and that follow.
     pub changed: u64,
-    /// Entries that old programs inserted since the copy and that the new map lacked; or that were moved, in queues and stacks. Where new
+    /// Entries that old programs inserted since the copy and that the new map lacked; or that were moved, in queues and stacks. If new
     /// programs delete, such an entry may be one that they had made and deleted again.
     pub inserted: u64,
     /// Entries that old programs deleted since the copy.
@@ -112,7 +112,7 @@ pub struct Settled {
     pub dropped: u64,
     /// Entries that old programs changed or deleted, and that are kept as new programs wrote them.
     pub kept_new: u64,
-    /// Entries one of whose unsigned counts would have gone below zero: old programs lowered it since the copy by more than it holds by now, as where
+    /// Entries one of whose unsigned counts would have gone below zero: old programs lowered it since the copy by more than it holds by now, for example if
     /// both deleted the entry and made it anew. Such a count is what new programs counted.
     pub not_carried: u64,
     /// Entries that counts were added to though they may be others than the ones that were counted in: one of their unsigned counts was
@@ -139,7 +139,7 @@ pub(super) fn has_slack(map: &Map, entries: u64) -> bool {
     !has_own_lists && entries.saturating_add(slack) <= map.info().max_entries.into()
 }
 
-/// So many entries are written from one CPU where each has a part of the map's room.
+/// So many entries are written from one CPU if each has a part of the map's room.
 pub(super) const SPREAD: usize = 64;
 
 /// True for a map of which each CPU has entries of its own to give away: as many are to be taken from each.

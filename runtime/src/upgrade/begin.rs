@@ -68,7 +68,7 @@ impl Options {
         self
     }
 
-    /// Renames the pins one by one even if the whole directory could be exchanged. That is chosen by itself where the directory
+    /// Renames the pins one by one even if the whole directory could be exchanged. That is chosen by itself if the directory
     /// is a mount's root, is shared with others, or the kernel is older than 5.16.
     #[must_use]
     pub fn each_pin(mut self) -> Self {
@@ -76,20 +76,20 @@ impl Options {
         self
     }
 
-    /// So many generations are kept for a [`Rollback`](crate::Rollback), the one that this upgrade replaces included: 1 by default, which is the
-    /// least, and 9 at the most. A map that they have in common is one map, so that each costs the memory of those that differ. A start on
-    /// the same maps keeps all that are there.
+    /// How many generations are kept for a [`Rollback`](crate::Rollback), including the one that this upgrade replaces: 1
+    /// by default, which is the least, and 9 at the most. Generations share the maps that they have in common, so each
+    /// costs the memory of those that differ. A start on the same maps keeps all that are there.
     #[must_use]
     pub fn keep(mut self, generations: usize) -> Self {
         self.keep = generations.clamp(1, MOST_KEPT);
         self
     }
 
-    /// Enters a conversion by hand: that of `New` from `Old`, for the epoch that leads from the digest `from` to the digest `to`. The
-    /// generated module does so for each that the lock asks for.
+    /// Enters a conversion by hand: from `Old` to `New`, for the epoch that leads from the digest `from` to the digest
+    /// `to`. The generated module does so for each that the lock asks for.
     ///
     /// # Panics
-    /// If one of them is no digest.
+    /// If one of the two is not a digest.
     #[must_use]
     pub fn migration<New: Migrate<Old>, Old: MapValue>(mut self, from: &str, to: &str) -> Self {
         let digest = |text| Digest::parse(text).unwrap_or_else(|| panic!("`{text}` is no digest of 32 digits"));
@@ -97,7 +97,7 @@ impl Options {
         self
     }
 
-    /// Is told how far a copy is, some times a second at most.
+    /// Calls `progress` with how far a copy is, a few times a second at most.
     #[must_use]
     pub fn progress(mut self, progress: impl FnMut(Progress<'_>) + Send + 'static) -> Self {
         self.progress = Box::new(progress);
@@ -107,8 +107,8 @@ impl Options {
     /// Takes the lock, brings what a crash left into order, looks at what is pinned, and plans. Touches no live pin.
     ///
     /// # Errors
-    /// If `dir` is not on a bpffs, something that is no map has the name of one, another upgrade does not end in time, the directory
-    /// shows a generation that is not live, or the kernel does not let us look.
+    /// If `dir` is not on a bpffs; if something that is not a map has the name of one; if another upgrade does not end in
+    /// time; if the directory shows a generation that is not live; if the kernel does not let us look.
     pub fn begin(self) -> Result<Upgrade, Error> {
         let _span = tracing::info_span!("begin", dir = %self.dir.display()).entered();
         let start = Instant::now();
@@ -161,14 +161,15 @@ impl Upgrade {
         &self.plan
     }
 
-    /// What was found of an upgrade before that did not end.
+    /// What was found of an earlier upgrade that did not end.
     #[must_use]
     pub fn recovered(&self) -> Recovered {
         self.recovered
     }
 
-    /// What programs wrote around the switch of that upgrade and is lost, or may be: if it was taken back, since this program does not have
-    /// the code that converts its entries; or completed by steps that can lose a write. The report has it too.
+    /// What programs wrote around the switch of that upgrade, if it is lost or may be. The upgrade may have been taken
+    /// back, because this program does not have the code that converts its entries; or it was completed by steps that can
+    /// lose a write. The report has it too.
     #[must_use]
     pub fn left_behind(&self) -> &[LeftBehind] {
         &self.left_behind

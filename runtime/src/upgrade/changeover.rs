@@ -51,7 +51,7 @@ pub(crate) struct Changeover<'a> {
 }
 
 impl Changeover<'_> {
-    /// All steps. Where one of the first three fails, the live generation is what it was.
+    /// All steps. If one of the first three fails, the live generation is what it was.
     pub(crate) fn run(&self) -> Result<Done, Error> {
         let mut done = Done { is_settling: self.is_resumed, ..Done::default() };
         let mut start = Instant::now();
@@ -139,7 +139,7 @@ impl Changeover<'_> {
         Settling { back, by_calls: self.way_out == Some(WayOut::ByCalls) }
     }
 
-    /// Settles a map. Where programs fail once more after a crash, system calls do it: an error that comes each time would keep each start
+    /// Settles a map. If programs fail once more after a crash, system calls do it: an error that comes each time would keep each start
     /// from its end.
     fn settle(&self, open: &Open<'_>, prepared: &Prepared<'_>, back: bool) -> Result<Settled, TransferError> {
         let how = self.settling(back);
@@ -401,7 +401,7 @@ impl Changeover<'_> {
     }
 }
 
-/// Exchanges two directories, and takes it back where another one was put in the place of the staged one at the last moment.
+/// Exchanges two directories, and takes it back if another one was put in the place of the staged one at the last moment.
 fn exchange_checked(next: &Dir, dir: &Dir) -> io::Result<()> {
     let inode = |dir: &Dir| -> io::Result<_> {
         let stat = rustix::fs::fstat(&*dir.open()?)?;

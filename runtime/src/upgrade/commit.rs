@@ -27,13 +27,13 @@ use crate::upgrade::report::{LinkReport, Report};
 use crate::upgrade::stage::Staged;
 
 impl Staged {
-    /// Makes the staged generation the live one: links switched, what the old programs still wrote brought over, pins exchanged.
-    /// The old generation is kept at `DIR@prev`, for a [`Rollback`](crate::Rollback), until [`confirm`](crate::confirm), with so many
-    /// older ones as [`Options::keep`](crate::Options::keep) says; if nothing changes ([`Plan::leaves_kept`](crate::Plan::leaves_kept)),
-    /// those that are there stay.
+    /// Makes the staged generation the live one: it switches links, brings over what the old programs still wrote, and
+    /// exchanges the pins. The old generation is kept at `DIR@prev`, for a [`Rollback`](crate::Rollback), until
+    /// [`confirm`](crate::confirm). As many older ones as [`Options::keep`](crate::Options::keep) says are kept too. If
+    /// nothing changes ([`Plan::leaves_kept`](crate::Plan::leaves_kept)), those that are there stay.
     ///
     /// # Errors
-    /// The kernel's, with the name of the hook or map. The live generation is then as it was; where even that fails, the error
+    /// The kernel's, with the name of the hook or map. The live generation is then as it was. If even that fails, the error
     /// says so, and the next start goes on from what is pinned.
     pub fn commit(mut self) -> Result<Report, Error> {
         let _span = tracing::info_span!("commit", dir = %self.upgrade.site.dir.display()).entered();

@@ -72,7 +72,7 @@ impl Hook {
     /// A hook of a cgroup (v2), given a descriptor of its directory.
     ///
     /// # Errors
-    /// EMFILE, as the descriptor is duplicated; of the kind `InvalidInput` if it is none of a cgroup of version 2.
+    /// EMFILE, as the descriptor is duplicated; of the kind `InvalidInput` if it is not that of a cgroup of version 2.
     pub fn cgroup(cgroup: impl AsFd, attach_type: AttachType) -> io::Result<Self> {
         // The kernel would say EBADF.
         let what = match file_system(&cgroup)? {
@@ -108,8 +108,8 @@ impl Hook {
     }
 
     /// A link that the loader has made already, of a type that [`Hook`] has no word for: netfilter, tracepoints, kprobes,
-    /// uprobes. The kernel can't update these; the old link is detached after the new one was attached, so that for a moment
-    /// both run.
+    /// uprobes. The kernel can't update these. The new link is attached first and the old one is detached after that, so
+    /// both run for a moment.
     ///
     /// # Errors
     /// EMFILE, as the descriptor is duplicated.

@@ -45,7 +45,7 @@ pub fn dry_run(spec: &Spec, dir: &Path, policies: &Policies) -> Result<Plan, Err
     Ok(plan)
 }
 
-/// The plan; and why the upgrade does not begin, where a name that it needs is taken.
+/// The plan; and why the upgrade does not begin, if a name that it needs is taken.
 pub(super) fn look(
     spec: &Spec,
     site: &Site,

@@ -14,7 +14,7 @@ use crate::sys::bpffs::{self, Named as _};
 /// The maps of a kept generation whose pins somebody removed.
 ///
 /// # Errors
-/// If one of them is not among those that the caller does `without`; where one of those is no such map, and the way has no other step, to
+/// If one of them is not among those that the caller does `without`; if one of those is no such map, and the way has no other step, to
 /// a `goal`, that it may be for.
 pub(crate) fn of_kept(
     site: &Site,

@@ -17,7 +17,7 @@ use crate::upgrade::way_out::WayOut;
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) recovered: Recovered,
-    /// Where something was completed: what was still to be done of it.
+    /// If something was completed: what was still to be done of it.
     pub(crate) done: Option<Done>,
     /// It was a roll-back.
     pub(crate) is_roll_back: bool,

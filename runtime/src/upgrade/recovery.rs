@@ -17,7 +17,7 @@ use crate::upgrade::report::{MapReport, Report};
 use crate::upgrade::way_out::WayOut;
 use crate::{sys, transfer};
 
-/// Brings into order what an upgrade or a roll-back left that ended at its commit, if each start fails to do so.
+/// Completes or takes back an upgrade or a roll-back that ended at its commit, if each start fails to do so.
 #[derive(Debug)]
 pub struct Recovery {
     dir: PathBuf,
@@ -47,9 +47,9 @@ impl Recovery {
         self
     }
 
-    /// Does it. [`Report::taken_back`] if it led back to the generation that was live, [`Report::resumed`] if it was completed; neither
-    /// if nothing was between the two. [`Report::left_behind`] says what is lost by it, or may be. One whose pins are already moved
-    /// is completed, whatever the way out: then nothing is left to be given up.
+    /// Does it. [`Report::taken_back`] if it led back to the generation that was live, [`Report::resumed`] if it was
+    /// completed; neither if nothing was between the two. [`Report::left_behind`] says what is lost by it, or may be. If
+    /// the pins are moved already, the upgrade is completed, whatever the way out: then nothing is left to be given up.
     ///
     /// # Errors
     /// As [`Rollback::run`](crate::Rollback::run).

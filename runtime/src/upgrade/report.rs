@@ -22,22 +22,23 @@ pub struct Report {
     pub maps: Vec<MapReport>,
     /// What happened to each link.
     pub links: Vec<LinkReport>,
-    /// True if this is the end of a roll-back that an earlier call had begun and did not end, or of an upgrade ([`Recovery`]). Nothing
-    /// else was done, and what that call had done before is not told.
+    /// True if this is the end of a roll-back that an earlier call had begun and did not end, or of an upgrade
+    /// ([`Recovery`]). Nothing else was done, and what the earlier call had done is not told.
     ///
     /// [`Recovery`]: crate::Recovery
     pub resumed: bool,
     /// True if a roll-back or a recovery found an upgrade that had switched links and did not end, and took it back: that leads to the
     /// generation that was live before. It went no further back.
     pub taken_back: bool,
-    /// What the programs of an upgrade wrote that had not ended, and is lost or may be: before this one, or by this roll-back or recovery.
+    /// What programs of an upgrade that did not end wrote, if it is lost or may be: of one before this upgrade, or of the
+    /// one that this roll-back or recovery took back or completed.
     pub left_behind: Vec<LeftBehind>,
-    /// What a roll-back has led to, held against what it left. `None` of an upgrade, and if a roll-back did not begin.
+    /// What a roll-back led to, compared with what it left. `None` for an upgrade, and if a roll-back did not begin.
     pub way_back: Option<WayBack>,
-    /// The number of the generation to which this led. `None` if that is not known: of one that an earlier call had begun, or if nothing
-    /// tells a number.
+    /// The number of the generation to which this led. `None` if it is not known, because an earlier call had begun this,
+    /// or because nothing tells a number.
     pub generation: Option<u64>,
-    /// When it ended. `None` of a report of nothing.
+    /// When it ended. `None` for a report of nothing.
     #[serde(serialize_with = "since_1970")]
     pub ended_at: Option<SystemTime>,
     /// From the first link's switch to the commit. In seconds if it is serialised, as all times here.
@@ -63,19 +64,20 @@ pub struct MapReport {
     pub converted: u64,
     /// Entries that are gone; `None` if the map's type can't be counted.
     pub lost: Option<u64>,
-    /// Entries that went back to an older layout without what that has no place for; `None` if not all could be looked at.
+    /// Entries that went back to an older layout, without what has no place there; `None` if not all could be looked at.
     pub incomplete: Option<u64>,
-    /// At most so many entries lack something that old programs wrote since the copy: new ones had written over it, or a sum would have
-    /// gone below nothing. In a per-CPU map that programs settled, the values of each CPU are counted.
+    /// At most so many entries lack something that old programs wrote since the copy: new programs had written over it, or
+    /// a sum would have gone below zero. In a per-CPU map that programs settled, the values of each CPU are counted.
     pub not_carried: u64,
-    /// At most so many entries may be wrong since entries are deleted: their counts may be those of another entry that was under their key,
-    /// or new programs may have deleted what old ones had made and is back. Where new programs may delete, these are all entries to which
-    /// something was done after the switch, since each may be one that they had made anew.
+    /// At most so many entries may be wrong because entries are deleted. Their counts may be those of an earlier entry
+    /// under their key; or new programs may have deleted what old ones had made, and it is back. If new programs may
+    /// delete, this counts all entries to which something was done after the switch, since each may be one that they made
+    /// anew.
     pub uncertain: u64,
-    /// True of a map that is given up, and stays pinned with its entries all the same: nothing says that it is the daemon's.
+    /// True for a map that is given up, but stays pinned with its entries, because nothing says that it is the daemon's.
     pub pin_stays: bool,
-    /// What of it is known by its size alone, so that nothing tells whether the new programs read it as the old ones wrote it. A
-    /// roll-back does not look.
+    /// What of it is known only by its size, so that nothing tells whether the new programs read it as the old ones wrote
+    /// it. A roll-back does not look.
     #[serde(serialize_with = "untold")]
     pub types_unknown: Option<Untold>,
     /// Bytes that were copied.

@@ -76,39 +76,41 @@ impl Rollback {
         self
     }
 
-    /// The conversions that are written by hand, of the release that runs: an upgrade to it that was interrupted needs them.
+    /// The conversions by hand of the release that runs. If an upgrade to it was interrupted, that upgrade needs them.
     #[must_use]
     pub fn migrations(mut self, migrations: Migrations) -> Self {
         self.migrations = migrations;
         self
     }
 
-    /// Returns also if somebody removed the pin of this map from the kept generation, and without it: the older release makes an
-    /// empty one at its start. Without this, [`Self::run`] refuses then.
+    /// Returns even if somebody removed the pin of this map from the kept generation. The older release then makes an empty
+    /// map at its start. Without this, [`Self::run`] refuses.
     #[must_use]
     pub fn without(mut self, map: impl Into<String>) -> Self {
         self.without.insert(map.into());
         self
     }
 
-    /// Is told how far a copy is.
+    /// Calls `progress` with how far a copy is.
     #[must_use]
     pub fn progress(mut self, progress: impl FnMut(Progress<'_>) + Send + 'static) -> Self {
         self.progress = Box::new(progress);
         self
     }
 
-    /// Returns to the kept generation before the live one: its maps, and its programs in the links. Entries that were written since are
-    /// carried back into maps that had grown; maps that were swapped are again what they were. The generation that is left is kept, newer than the
-    /// live one then: where none before the live one is kept, a roll-back returns to that, and so undoes the last one.
+    /// Returns to the kept generation before the live one: to its maps, and to its programs in the links. Entries that were
+    /// written since are carried back into maps that had grown. Maps that were swapped are again what they were. The
+    /// generation that is left is kept too, and is then newer than the live one. If none before the live one is kept, a
+    /// roll-back returns to the newer one, and so undoes the last roll-back.
     ///
-    /// Where an earlier roll-back was interrupted, this one ends it, or says that a start has done so since, and goes nowhere from there
-    /// ([`Report::resumed`]). Where an upgrade had switched links, and only the code of its daemon could complete it, that is taken back,
-    /// and no more ([`Report::taken_back`]).
+    /// If an earlier roll-back was interrupted, this call ends it, or says that a start has done so since. It goes nowhere
+    /// from there ([`Report::resumed`]). If an upgrade had switched links, and only the code of its daemon could complete
+    /// it, this call takes it back, and does no more ([`Report::taken_back`]).
     ///
     /// # Errors
-    /// [`ErrorKind::Place`] where no generation is kept, or somebody removed a pin from it ([`Self::without`]); [`ErrorKind::Busy`] where the wait ends before another
-    /// upgrade does; [`ErrorKind::Kernel`] if the entries don't fit any more. Nothing has changed then.
+    /// [`ErrorKind::Place`] if no generation is kept, or if somebody removed a pin from it ([`Self::without`]);
+    /// [`ErrorKind::Busy`] if the wait ends before another upgrade does; [`ErrorKind::Kernel`] if the entries don't fit any
+    /// more. Nothing has changed then.
     pub fn run(mut self) -> Result<Report, Error> {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
@@ -120,12 +122,14 @@ impl Rollback {
         }
     }
 
-    /// Returns to the kept generation of a number, over those that are kept between it and the live one: from neighbour to neighbour, as each
-    /// knows how its maps came of those of its neighbours. Each step is a roll-back of its own, with its report, and programs of the generations
-    /// between run for a moment. Without a report, it was live already. What was interrupted before is brought to its end first.
+    /// Returns to the kept generation of that number, over those that are kept between it and the live one. It goes from
+    /// neighbour to neighbour, since each knows only how its maps came from those of its neighbours. Each step is a
+    /// roll-back of its own, with its report, and programs of the generations between run for a moment. If there is no
+    /// report, that generation was live already. What was interrupted before is brought to its end first.
     ///
     /// # Errors
-    /// As [`Self::run`], of one of the steps: those before it are done. [`ErrorKind::Place`] where no such generation is kept.
+    /// As [`Self::run`], for one of the steps; those before it are done. [`ErrorKind::Place`] if no such generation is
+    /// kept.
     pub fn run_to(mut self, generation: u64) -> Result<Vec<Report>, Error> {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
@@ -144,7 +148,7 @@ impl Rollback {
         Ok(reports)
     }
 
-    /// Brings to its end what was interrupted before. Says so where that was a roll-back, or an upgrade that is taken back by it; else what is
+    /// Brings to its end what was interrupted before. Says so if that was a roll-back, or an upgrade that is taken back by it; else what is
     /// lost of an upgrade that was completed.
     fn bring_into_order(&self, site: &Site, start: Instant) -> Result<(Option<Report>, Vec<LeftBehind>), Error> {
         let found = recover::recover(site, &self.migrations)?;
@@ -216,7 +220,7 @@ pub(super) fn take_note(site: &Site) -> Result<bool, Error> {
     Ok(is_new)
 }
 
-/// A kept generation, staged again. Put back where it is dropped.
+/// A kept generation, staged again. Put back if it is dropped.
 struct Returning<'a> {
     site: &'a Site,
     lock: &'a Exclusive,
@@ -377,7 +381,7 @@ impl Returning<'_> {
         })
     }
 
-    /// A hook that the generation after it did not have. Says what was done of it: `gone` where what it was attached to is, which
+    /// A hook that the generation after it did not have. Says what was done of it: `gone` if what it was attached to is, which
     /// keeps nobody from going back.
     fn attach_again(&self, hook: &str, record: &Pin) -> Result<Option<&'static str>, Error> {
         let Site { dir, next, .. } = self.site;

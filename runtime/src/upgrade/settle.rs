@@ -12,7 +12,7 @@ use crate::transfer::migrate::Migrations;
 use crate::transfer::{self, Convert, NoSuchCode, Prepared, Settled, Side, Transfer, TransferError, Way};
 
 impl Derivation {
-    /// The two maps and the snapshot, by their ids where other maps are pinned there now. `None` if the old one is gone.
+    /// The two maps and the snapshot, by their ids if other maps are pinned there now. `None` if the old one is gone.
     pub(crate) fn open(
         &self,
         old: &Pin,
@@ -69,7 +69,7 @@ struct OpenWays {
 /// In which direction, and how.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Settling {
-    /// To the old map, where the switch is undone.
+    /// To the old map, if the switch is undone.
     pub(crate) back: bool,
     /// By system calls, though there may be programs for it.
     pub(crate) by_calls: bool,
@@ -169,7 +169,7 @@ pub(crate) fn return_converted(
     Ok(Some(Settled { kept_new, not_carried, dropped, method, exact: true, ..Settled::default() }))
 }
 
-/// What was tried where a map could not be settled.
+/// What was tried if a map could not be settled.
 pub(crate) fn unsettled(map: &str, error: TransferError) -> Error {
     let message = format!("can't bring over what was written to map `{map}` since it was copied");
     Error::because(ErrorKind::Kernel, message, error)

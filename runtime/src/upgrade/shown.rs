@@ -21,7 +21,7 @@ pub(super) fn is_to_be_live(dir: &Dir) -> Result<(), Error> {
     lock.update(&LIVE, &inode.to_ne_bytes(), 0).trying(failed)
 }
 
-/// The map that is locked, where it is one.
+/// The map that is locked, if it is one.
 fn lock_in(dir: &Dir) -> Result<Option<Map>, Error> {
     match object_at(&dir.join(names::LOCK))? {
         Some(Object::Map(map)) if map.value_bytes() == 8 && map.info().key_size == 4 => Ok(Some(map)),

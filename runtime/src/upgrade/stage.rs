@@ -57,7 +57,7 @@ impl Upgrade {
     /// generation goes on.
     ///
     /// # Errors
-    /// If the plan refuses a map, or the kernel one of the calls: nothing is left behind then.
+    /// If the plan refuses a map, or the kernel refuses a call. Nothing is left behind then.
     pub fn stage(self) -> Result<Staged, Error> {
         Staged::stage(self)
     }
@@ -320,13 +320,14 @@ impl Staged {
         self.maps.iter().map(|(name, staged)| (name.as_str(), &staged.map))
     }
 
-    /// Says which program is to run at a hook. It is attached at the commit: in the link that the live generation has there, whatever its
-    /// name, else by a new link; which is pinned under that name. Hooks of the live generation that are not named here are detached after
-    /// the commit.
+    /// Says which program is to run at a hook. The commit attaches it: in the link that the live generation has there,
+    /// whatever its name, or else by a new link. The link is pinned under `name`. Hooks of the live generation that are not
+    /// named here are detached after the commit.
     ///
     /// # Errors
-    /// If the name can't be a pin's, or the program uses a map that is not the staged one: the loader made or opened one
-    /// by itself. [`Self::commit`] holds programs that are called by tables (`prog_array`) against the staged maps too.
+    /// If the name can't be that of a pin, or if the program uses a map that is not the staged one, because the loader made
+    /// or opened one by itself. [`Self::commit`] compares programs that are called by tables (`prog_array`) with the staged
+    /// maps too.
     pub fn hook(&mut self, name: &str, prog: impl AsFd, hook: Hook) -> Result<(), Error> {
         let taken = self.is_staged(name) || names::is_own(name) || self.hooks.contains_key(name);
         if taken || name.is_empty() || name.contains(['.', '/', '@']) {

@@ -19,7 +19,7 @@ pub struct LeftBehind {
 }
 
 impl LeftBehind {
-    /// Where a map was brought over, what that may have lost.
+    /// If a map was brought over, what that may have lost.
     pub(crate) fn of(map: &str, settled: &Settled) -> Option<Self> {
         (!settled.exact).then(|| Self { map: map.to_owned(), entries: None, maybe: true })
     }

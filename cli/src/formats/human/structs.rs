@@ -110,7 +110,7 @@ fn attributes(def: &MapDef) -> String {
 #[derive(Default)]
 struct Types<'a> {
     blocks: Vec<String>,
-    /// True where the last block is of such lines, below which another may stand.
+    /// True if the last block is of such lines, below which another may stand.
     ends_in_typedefs: bool,
     /// By address and typedef: what was printed, or is about to be.
     seen: HashSet<(*const (), Option<&'a str>)>,

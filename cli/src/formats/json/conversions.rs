@@ -25,7 +25,7 @@ struct RowJson<'a> {
 #[derive(Serialize)]
 pub(crate) struct ConversionJson<'a> {
     by_hand: bool,
-    /// True where the way back gives every entry back.
+    /// True if the way back gives every entry back.
     lossless: bool,
     collide: Option<&'static str>,
     members: Vec<MemberJson<'a>>,

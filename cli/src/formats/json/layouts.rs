@@ -106,7 +106,7 @@ pub(super) fn render(objects: &Objects) -> Result<String, Error> {
     to_json(&Document { maps: maps().map(|(map, object)| map_json(map, object)).collect() })
 }
 
-/// An error where these maps would make too large a document.
+/// An error if these maps would make too large a document.
 pub(crate) fn limit<'a>(maps: impl Iterator<Item = &'a MapDef>) -> Result<(), Error> {
     let mut counter = Counter::default();
     let layouts = maps.fold(0, |sum: u64, map| sum.saturating_add(counter.map(map)));

@@ -19,7 +19,7 @@ use crate::outcome::{Change, Ending, Outcome};
 struct DiffJson<'a> {
     /// What comes of it all, as people read it.
     summary: String,
-    /// True where the exit code is not 0.
+    /// True if the exit code is not 0.
     fails: bool,
     #[serde(flatten)]
     comparison: ComparisonJson<'a>,
@@ -42,10 +42,10 @@ struct LockJson<'a> {
     new: &'a str,
     changes: Vec<ChangeJson<'a>>,
     notes: &'a [String],
-    /// Maps whose break has no lossless way back, each with why, where the configuration denies that.
+    /// Maps whose break has no lossless way back, each with why, if the configuration denies that.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     one_way: BTreeMap<&'a str, &'a str>,
-    /// What an upgrade does on nodes, where that is what was asked.
+    /// What an upgrade does on nodes, if that is what was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     fleet: Option<FleetJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,7 +119,7 @@ struct VerdictJson<'a> {
     from: Option<String>,
     to: Option<String>,
     reason: Option<&'a str>,
-    /// What becomes of its entries, where that is decided: a phrase.
+    /// What becomes of its entries, if that is decided: a phrase.
     #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<&'static str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -132,7 +132,7 @@ struct VerdictJson<'a> {
     readings: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     eviction: Option<&'a str>,
-    /// What becomes of its bytes, where they do not stay what they are.
+    /// What becomes of its bytes, if they do not stay what they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<BytesJson>,
     /// What of it is known by its size alone: `all`, `key`, `value`, `inner`.
@@ -168,10 +168,10 @@ struct SpanJson {
     #[serde(rename = "type")]
     spelling: Option<String>,
     what: &'static str,
-    /// Where it is on the other side, where that is another byte.
+    /// Where it is on the other side, if that is another byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     elsewhere: Option<u64>,
-    /// Its name on the other side, where that is another one.
+    /// Its name on the other side, if that is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     renamed: Option<String>,
 }
@@ -181,7 +181,7 @@ struct ExampleJson {
     wrote: String,
     read_as: String,
     becomes: Option<String>,
-    /// True where nodes convert it so; false where they would, if that was accepted.
+    /// True if nodes convert it so; false if they would, if that was accepted.
     is_accepted: bool,
 }
 

@@ -28,7 +28,7 @@ struct ReleaseJson<'a> {
 #[derive(Serialize)]
 struct RowJson<'a> {
     map: &'a str,
-    /// In the order of the releases; null where one has no such map, or is not known.
+    /// In the order of the releases; null if one has no such map, or is not known.
     cells: Vec<Option<CellJson<'a>>>,
 }
 
@@ -36,7 +36,7 @@ struct RowJson<'a> {
 struct CellJson<'a> {
     what: &'static str,
     loses: bool,
-    /// True where the map is known by its size alone.
+    /// True if the map is known by its size alone.
     untold: bool,
     /// How many entries there may be at most; with more, nothing happens.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -17,16 +17,16 @@ pub(super) struct FleetJson<'a> {
 #[derive(Serialize)]
 struct RowJson<'a> {
     map: &'a str,
-    /// Where the pin is not called as the map is.
+    /// If the pin is not called as the map is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pin: Option<&'a str>,
-    /// The digest of what is pinned; null where nothing is.
+    /// The digest of what is pinned; null if nothing is.
     layout: Option<&'a str>,
     what: &'static str,
     loses: bool,
-    /// True where it fails: a loss or a refusal that no answer accepts.
+    /// True if it fails: a loss or a refusal that no answer accepts.
     fails: bool,
-    /// True where the map is known by its size alone.
+    /// True if the map is known by its size alone.
     untold: bool,
     /// The answer that was accepted.
     accepted: Option<&'static str>,

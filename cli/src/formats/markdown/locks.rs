@@ -77,14 +77,14 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
     }
 }
 
-/// True where there is nothing to tell of a map but that it stays.
+/// True if there is nothing to tell of a map but that it stays.
 fn is_same(outcome: &Outcome, verdict: &Verdict) -> bool {
     verdict.disposition == Disposition::Reuse
         && verdict.untold.is_none()
         && outcome.comparison.of_map(&verdict.map).next().is_none()
 }
 
-/// What is seen where a reader asks for it.
+/// What is seen when a reader asks for it.
 pub(super) fn folded(summary: &str, content: &str, out: &mut String) {
     _ = write!(out, "\n<details><summary>{summary}</summary>\n{content}\n</details>\n");
 }
@@ -164,7 +164,7 @@ fn findings(outcome: &Outcome, out: &mut String) {
     }
 }
 
-/// Findings; where all are `of` one map that is named above them, its name is not said again.
+/// Findings; if all are `of` one map that is named above them, its name is not said again.
 fn table(findings: &[&Finding], of: Option<&str>) -> String {
     let mut out = "\n| finding | where | old | new |\n|---|---|---|---|\n".to_owned();
     for finding in findings {

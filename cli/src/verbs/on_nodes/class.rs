@@ -25,12 +25,12 @@ pub(super) struct Met {
     cell: Cell,
     fails: bool,
     pub(super) accepted: Option<OnUpgrade>,
-    /// The capacity into which entries are copied, where that is a smaller one.
+    /// The capacity into which entries are copied, if that is a smaller one.
     room: Option<u32>,
 }
 
 impl Met {
-    /// What becomes of it where so many entries are; `None` within where they are not counted.
+    /// What becomes of it if there are so many entries; `None` within if they are not counted.
     pub(super) fn with(&self, live: Option<Option<u64>>) -> (Cell, bool) {
         let cell = self.cell.clone();
         match (live, self.cell.what, self.room) {
@@ -59,7 +59,7 @@ pub(super) fn key(pinned: &Pinned) -> String {
     format!("{:?}", (pinned.generation.is_some(), pinned.is_changing(), maps, missing, foreign))
 }
 
-/// True where this is what is pinned.
+/// True if this is what is pinned.
 pub(super) fn is(def: &MapDef, map: &PinnedMap) -> bool {
     has_digest(def, map) || is_locked_as(def, map)
 }
@@ -68,19 +68,19 @@ fn is_digest(digest: Digest, text: &str) -> bool {
     Digest::parse(text) == Some(digest)
 }
 
-/// True where it has the digest of what the kernel tells.
+/// True if it has the digest of what the kernel tells.
 fn has_digest(def: &MapDef, map: &PinnedMap) -> bool {
     // The kernel keeps no types of handles and indexes.
     let bare = || MapDef { key: def.key.clone().filter(|_| def.key_has_layout()), value: None, ..def.clone() };
     is_digest(def.digest(), &map.digest) || !def.value_has_layout() && is_digest(bare().digest(), &map.digest)
 }
 
-/// True where its generation says so.
+/// True if its generation says so.
 fn is_locked_as(def: &MapDef, map: &PinnedMap) -> bool {
     map.locked_digest.as_deref().is_some_and(|locked| is_digest(def.digest(), locked))
 }
 
-/// True where it may be this, though its digest is another: a node looks at more than the document tells.
+/// True if it may be this, though its digest is another: a node looks at more than the document tells.
 pub(super) fn is_open(def: &MapDef, map: &PinnedMap) -> bool {
     if map.locked_digest.is_some() {
         return false;
@@ -97,7 +97,7 @@ pub(super) fn is_open(def: &MapDef, map: &PinnedMap) -> bool {
 /// What is known of a map that is pinned: what it was, newest first.
 struct Known<'a> {
     defs: Vec<&'a MapDef>,
-    /// Where it is not gone.
+    /// If it is not gone.
     today: Option<&'a LockedMap>,
 }
 

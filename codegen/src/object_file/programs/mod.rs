@@ -1,7 +1,7 @@
 //! What an object's programs do with its maps, from their instructions.
 //!
 //! The instructions are followed from the relocation that loads a map, through registers, the stack and calls, to the accesses to its
-//! entries. Everything that may be in a register is kept, so that what is found to be left alone is left alone; where that can't be kept,
+//! entries. Everything that may be in a register is kept, so that what is found to be left alone is left alone; if that can't be kept,
 //! the use of the maps that are concerned is known in part only.
 
 mod calls;

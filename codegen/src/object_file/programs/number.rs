@@ -155,7 +155,7 @@ impl Number {
         Self::between(self.low.min(other.low), self.high.max(other.high), step)
     }
 
-    /// Both, without a bound where the other goes beyond: what is joined again and again comes to an end so.
+    /// Both, without a bound if the other goes beyond: what is joined again and again comes to an end so.
     pub(super) fn widened(self, other: Self) -> Self {
         let both = self.or(other);
         let low = if both.low < self.low { MIN + (both.low - MIN) % both.step.max(1) } else { both.low };

@@ -433,7 +433,7 @@ fn store_on_stack(frame: usize, offset: Number, width: u64, stored: &Held, is_su
     }
 }
 
-/// What a comparison tells where its jump is taken, or is not.
+/// What a comparison tells if its jump is taken, or is not.
 fn compare(state: &mut State, reg: usize, with: &Held, op: u8, wide: bool, taken: bool) {
     let Some(bound) = with.one() else { return };
     let (held, bound) = (state.regs[reg].clone(), i128::from(bound));

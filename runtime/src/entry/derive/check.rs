@@ -148,7 +148,7 @@ pub const fn end(end: usize, size: usize) {
     }
 }
 
-/// Holds a type's size against the lock's, where its fields are right (`follows`).
+/// Holds a type's size against the lock's, if its fields are right (`follows`).
 #[track_caller]
 pub const fn size<T>(follows: bool, name: &str, wanted: usize, place: &str) {
     if follows && size_of::<T>() != wanted {

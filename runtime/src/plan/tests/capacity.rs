@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Without a capacity, as where the object has none.
+/// Without a capacity, for example if the object has none.
 fn at_run_time(def: &MapDef) -> Lock {
     let mut lock = lock([MapDef { max_entries: 0, ..def.clone() }]);
     lock.maps.values_mut().for_each(|map| map.runtime_capacity = true);

@@ -134,7 +134,7 @@ impl Case {
         self
     }
 
-    /// The same, where both releases say what their programs do, and nobody in user space deletes.
+    /// The same, if both releases say what their programs do, and nobody in user space deletes.
     fn known(mut self, old: &ProgramUse, new: &ProgramUse) -> Self {
         for map in self.lock.maps.values_mut() {
             (map.programs, map.user_never_deletes) = (Some(new.clone()), true);

@@ -12,7 +12,7 @@ pub(in crate::transfer) struct Merging<'a> {
 }
 
 impl Merging<'_> {
-    /// Brings an entry of the new map to what it is to become: counts are added, words follow where the new programs left all of them as
+    /// Brings an entry of the new map to what it is to become: counts are added, words follow if the new programs left all of them as
     /// they were. `before` is what it was when it was last settled; none if it was not there. `settled` counts it. False if it stays
     /// as it is.
     pub(in crate::transfer) fn merge(

@@ -79,7 +79,7 @@ pub(in crate::transfer) fn converted(
     })
 }
 
-/// By system calls, where the kernel takes no such program. Killed between two calls, an entry of a queue is in both maps; those of a
+/// By system calls, if the kernel takes no such program. Killed between two calls, an entry of a queue is in both maps; those of a
 /// stack are lost as long as they are in the map between the two, in which they are turned round.
 pub(in crate::transfer) fn by_calls(
     from: &Map,

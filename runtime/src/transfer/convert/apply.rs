@@ -37,7 +37,7 @@ pub(super) struct Changes {
     pub(super) changes: Vec<Change>,
     /// The entry of the snapshot afterwards: its key, and its value or none.
     pub(super) base: (Vec<u8>, Option<Vec<u8>>),
-    /// True in a first pass: nothing is done where the snapshot has the entry, which was met a second time. Of an array, each is met once.
+    /// True in a first pass: nothing is done if the snapshot has the entry, which was met a second time. Of an array, each is met once.
     pub(super) is_copy: bool,
 }
 

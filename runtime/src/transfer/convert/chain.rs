@@ -48,7 +48,7 @@ fn masks(bits: Bits) -> impl Iterator<Item = (usize, u8)> {
     })
 }
 
-/// Adds the steps whose bytes are all known, at places moved by `base`; loops are unrolled where not all of them are.
+/// Adds the steps whose bytes are all known, at places moved by `base`; loops are unrolled if not all of them are.
 fn keep(steps: &[Step], (old, new): (u32, u32), known: Option<&Known>, kept: &mut Vec<Step>) {
     let moved = |bits: Bits, by: u32| Bits { offset: bits.offset + by * 8, ..bits };
     for step in steps {

@@ -37,10 +37,10 @@ pub(in crate::transfer) struct Converter<'a> {
     convert: Convert<'a>,
     base: &'a Map,
     pieces: Pieces,
-    /// Where the snapshot is of the new map: what the old entry brings, over what is there.
+    /// If the snapshot is of the new map: what the old entry brings, over what is there.
     over: Vec<Steps>,
     applier: Option<Applier<'a>>,
-    /// Where entries stay at their indexes: how many the new map has. Behind them, the old one holds nothing: that is checked.
+    /// If entries stay at their indexes: how many the new map has. Behind them, the old one holds nothing: that is checked.
     indexes: Option<u32>,
     finder: Option<Finder>,
     method: Method,
@@ -134,7 +134,7 @@ impl<'a> Converter<'a> {
         Ok(settled)
     }
 
-    /// `keys` are the old map's; those of the snapshot where they are gone from the old map.
+    /// `keys` are the old map's; those of the snapshot if they are gone from the old map.
     fn settle_all(&mut self, keys: &[Vec<u8>], gone: bool, settled: &mut Settled) -> Result<(), TransferError> {
         let from = Exact::new(self.convert.from, self.method)?;
         let base = Exact::new(self.base, self.method)?;
@@ -298,7 +298,7 @@ impl<'a> Converter<'a> {
         Ok(target)
     }
 
-    /// The key of the new map, where it leads back to this one.
+    /// The key of the new map, if it leads back to this one.
     fn counterpart(&self, key: &[u8]) -> Result<Option<Vec<u8>>, TransferError> {
         let there = self.convert_key(key, true)?;
         Ok((self.back(&there)? == key).then_some(there))

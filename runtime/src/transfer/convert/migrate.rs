@@ -13,7 +13,7 @@ use crate::entry::{MapKey, MapValue};
 /// Why an entry can't be converted. The upgrade does not happen then, and nothing has changed.
 pub type MigrateError = Box<dyn std::error::Error + Send + Sync>;
 
-/// How an entry of an older release becomes entries of this one, where the layouts alone don't tell.
+/// How an entry of an older release becomes entries of this one, if the layouts alone don't tell.
 ///
 /// `Old` is the value's type in the older release, as the build script generated it (`previous::v41ab::FlowStats`). It is called
 /// once for each entry, and again for each that the old programs changed since; the same entry must give the same result. In
@@ -29,7 +29,7 @@ pub trait Migrate<Old: MapValue>: MapValue + Sized {
     /// The key's type in this one.
     type Key: MapKey;
 
-    /// Writes what the entry becomes to `new`: nothing if it is dropped, several entries where it is split.
+    /// Writes what the entry becomes to `new`: nothing if it is dropped, several entries if it is split.
     ///
     /// # Errors
     /// If it can't be told what the entry becomes.

@@ -72,11 +72,11 @@ pub(super) struct Converting<'a> {
     pub(super) base_of: Side,
     /// From the old map to the new.
     pub(super) keys: &'a [Steps],
-    /// The same for values. Where the snapshot is of the new map, what it does not bring is the snapshot's.
+    /// The same for values. If the snapshot is of the new map, what it does not bring is the snapshot's.
     pub(super) values: &'a [Steps],
     /// For entries that are made: with what the old map does not tell.
     pub(super) fresh: &'a [Steps],
-    /// From the new map's keys to the old map's, where the snapshot is of the new map.
+    /// From the new map's keys to the old map's, if the snapshot is of the new map.
     pub(super) back: &'a [Steps],
 }
 
@@ -113,7 +113,7 @@ impl Converting<'_> {
         !is_same(self.keys)
     }
 
-    /// After a write to the new map: done where this very key was met before, and failed where another one has become this one.
+    /// After a write to the new map: done if this very key was met before, and failed if another one has become this one.
     pub(super) fn failed_unless_met_before(&self, w: &mut Writer<'_>, base: &Map) {
         if self.changes_keys() {
             let (written, other) = (w.asm.label(), w.asm.label());
@@ -181,7 +181,7 @@ impl Converting<'_> {
         }
     }
 
-    /// Converts from one area to another, over several legs where there are.
+    /// Converts from one area to another, over several legs if there are.
     pub(super) fn convert_value(
         &self,
         w: &mut Writer<'_>,
@@ -201,7 +201,7 @@ impl Converting<'_> {
         }
     }
 
-    /// The entry of the snapshot in R9. Where that is of the new map, the key is converted before.
+    /// The entry of the snapshot in R9. If that is of the new map, the key is converted before.
     pub(super) fn find_base<'w>(
         &self,
         w: &mut Writer<'w>,
@@ -309,7 +309,7 @@ impl Converting<'_> {
         }
     }
 
-    /// The key of the snapshot's entry, where the new map's was converted before.
+    /// The key of the snapshot's entry, if the new map's was converted before.
     pub(super) fn with_base_key(&self, w: &mut Writer<'_>) {
         match self.base_of {
             Side::From => self.with_old_key(w),

@@ -65,7 +65,7 @@ pub(super) fn copy(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
     })
 }
 
-/// Settles an entry of the old map: what changed in it since the snapshot follows into the new map. Where `collide` is given, the
+/// Settles an entry of the old map: what changed in it since the snapshot follows into the new map. If `collide` is given, the
 /// new map is used by nobody yet, and an entry that is there came from another key of the old map, as it may.
 pub(super) fn settle(of: Converting<'_>, source: Over<'_>, collide: Option<Collide>) -> io::Result<Code> {
     let base = of.maps.snapshot()?;
@@ -250,7 +250,7 @@ pub(super) fn find_gone(of: Converting<'_>, source: Over<'_>, gone: &Map) -> io:
     })
 }
 
-/// Deletes what a key of the snapshot that the old map does not have any more became, where no new program changed it.
+/// Deletes what a key of the snapshot that the old map does not have any more became, if no new program changed it.
 pub(super) fn delete_gone(of: Converting<'_>, source: Over<'_>) -> io::Result<Code> {
     let base = of.maps.snapshot()?;
     build(of.maps, source, "maplock_delete", |w| {

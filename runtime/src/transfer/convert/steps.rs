@@ -22,7 +22,7 @@ pub(super) enum Onto {
     There,
 }
 
-/// Converts the bytes at R7 to those at R8, and goes to `unfit` where a number does not fit. Spoils R0 to R5. The steps are
+/// Converts the bytes at R7 to those at R8, and goes to `unfit` if a number does not fit. Spoils R0 to R5. The steps are
 /// trusted: they were checked against the sizes before.
 pub(super) fn convert(asm: &mut Asm, steps: &Steps, onto: Onto, unfit: Label) {
     if onto == Onto::Nothing {

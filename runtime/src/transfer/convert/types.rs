@@ -43,7 +43,7 @@ pub struct Convert<'a> {
     pub base_of: Side,
     /// How entries of the old map become those of the new.
     pub there: &'a Way,
-    /// And those of the new map those of the old, where a way leads back.
+    /// And those of the new map those of the old, if a way leads back.
     pub back: Option<&'a Way>,
     /// Members of the new map's value that are added up.
     pub sums: &'a [Sum],

@@ -82,7 +82,7 @@ impl Way {
         Ok(Self { legs, collide: conversion.collide() })
     }
 
-    /// Its legs, where all of it is derived.
+    /// Its legs, if all of it is derived.
     pub(super) fn derived_legs(&self) -> Option<Vec<&DerivedLeg>> {
         let mut legs = Vec::with_capacity(self.legs.len());
         for leg in &self.legs {

@@ -1,4 +1,4 @@
-//! Which entries are meant, where a program has only counted them.
+//! Which entries are meant, if a program has only counted them.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -33,7 +33,7 @@ pub(super) fn first_unfit(from: &Map, way: &Way) -> Option<String> {
     found.take()
 }
 
-/// The first two keys of the old map that become one in the new one; none where one of them is gone by now.
+/// The first two keys of the old map that become one in the new one; none if one of them is gone by now.
 pub(super) fn first_two_of_one_key(from: &Map, to: &Map, way: &Way) -> Option<[String; 2]> {
     let (mut came_from, mut found) = (HashMap::new(), None);
     let (part, size) = (plain::parts(from), from.info().value_size as usize);

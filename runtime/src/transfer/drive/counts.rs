@@ -48,7 +48,7 @@ pub(in crate::transfer) fn settled(counts: &Map) -> Result<Settled, TransferErro
     })
 }
 
-/// How many entries failed, and the error of the last; none where none did.
+/// How many entries failed, and the error of the last; none if none did.
 pub(in crate::transfer) fn failed(counts: &Map) -> Result<Option<(u64, io::Error)>, TransferError> {
     let words = words(counts)?;
     let error = i32::try_from(number(&words, Count::Error).cast_signed()).unwrap_or(-libc::EIO);

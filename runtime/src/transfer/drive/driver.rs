@@ -49,7 +49,7 @@ pub(in crate::transfer) struct Settling {
     own: BTreeSet<u32>,
     /// Per-CPU maps: for the values of all others.
     others: Vec<Prog>,
-    /// True where no program runs on those others.
+    /// True if no program runs on those others.
     others_are_idle: bool,
 }
 
@@ -199,7 +199,7 @@ impl<'a> Driver<'a> {
         Ok(Settling { gone, insert, settle, own, others: others?, others_are_idle })
     }
 
-    /// Records a snapshot of so many entries for the last pass. `None` where it can do without.
+    /// Records a snapshot of so many entries for the last pass. `None` if it can do without.
     pub(in crate::transfer) fn record(&self, entries: u64) -> Option<Recorded> {
         match Recorded::new(&*self.programs, self.btf_id, self.gone.as_ref(), entries) {
             Ok(recorded) => recorded,
@@ -350,7 +350,7 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// False where the new map may evict an entry for one that is inserted.
+    /// False if the new map may evict an entry for one that is inserted.
     fn has_room(&self, remembered: Option<u64>) -> bool {
         !evicts(self.to().info().map_type) || remembered.is_some_and(|entries| has_slack(self.to(), entries))
     }

@@ -147,7 +147,7 @@ impl Slots {
     }
 }
 
-/// The CPUs that run; none where that can't be told.
+/// The CPUs that run; none if that can't be told.
 pub(super) fn online_cpus() -> BTreeSet<u32> {
     sys::online_cpus().unwrap_or_default()
 }

@@ -53,7 +53,7 @@ impl Size {
     }
 }
 
-/// A condition between a register and another, or a number. Comparisons are unsigned where they don't say otherwise.
+/// A condition between a register and another, or a number. Comparisons are unsigned if they don't say otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transfer) enum If {
     Eq,

@@ -108,7 +108,7 @@ fn digest(code: &Code) -> u64 {
     digest
 }
 
-/// Nor is any another one where the other byte comes first: `tests/big-endian` holds it against the same file.
+/// Nor is any another one if the other byte comes first: `tests/big-endian` holds it against the same file.
 #[test]
 fn no_program_changes_unnoticed() {
     let mut counts = String::new();

@@ -126,7 +126,7 @@ impl Writer<'_> {
         self.asm.jump_if_imm(R1, If::Eq, 0, to);
     }
 
-    /// Does `body` while the new map's value is locked, where it has a lock that programs of this kind can take: those that write it hold it
+    /// Does `body` while the new map's value is locked, if it has a lock that programs of this kind can take: those that write it hold it
     /// then, and count by a load and a store.
     fn locked(&mut self, body: impl FnOnce(&mut Self)) {
         let lock = self.maps.pieces.lock.filter(|lock| lock.is_taken);
@@ -153,7 +153,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Goes on where two values of the maps differ, but for their locks.
+    /// Goes on if two values of the maps differ, but for their locks.
     pub(in crate::transfer) fn jump_if_same_value(&mut self, one: Reg, other: Reg, to: Label) {
         if self.maps.pieces.lock.is_none() {
             return self.jump_if_same(one, other, self.maps.from.info().value_size, to);
@@ -163,7 +163,7 @@ impl Writer<'_> {
         self.jump_unless(at::DIFFERS, to);
     }
 
-    /// Counts by the difference, and all other words where each of them is as expected. What was expected becomes what the entry became, so
+    /// Counts by the difference, and all other words if each of them is as expected. What was expected becomes what the entry became, so
     /// that a second settling changes nothing; each word of it is read once, while old programs may write it.
     pub(in crate::transfer) fn merge(&mut self) {
         self.locked(Self::merge_unlocked);
@@ -203,7 +203,7 @@ impl Writer<'_> {
         self.asm.bind(end);
     }
 
-    /// The new map's word, of the value in R8, becomes R4 where it is R0; a flag if it was not.
+    /// The new map's word, of the value in R8, becomes R4 if it is R0; a flag if it was not.
     fn exchange_word(&mut self, run: Run) {
         let (size, changed) = (Size::of(run.width), self.asm.label());
         self.asm.mov(R3, R0);
@@ -265,7 +265,7 @@ impl Writer<'_> {
         });
     }
 
-    /// Adds R0, which is less than nothing, to the count at R2, and goes on; elsewhere where that is less than it would take.
+    /// Adds R0, which is less than nothing, to the count at R2, and goes on; elsewhere if that is less than it would take.
     fn lower_count(&mut self, run: Run, next: Label, below: Label) {
         let size = Size::of(run.width);
         self.asm.mov_imm(R4, 0);
@@ -363,7 +363,7 @@ impl Writer<'_> {
         self.count_where(at::ADDED, Count::Dropped);
     }
 
-    /// Goes on where so many bytes of two differ.
+    /// Goes on if so many bytes of two differ.
     pub(in crate::transfer) fn jump_if_same(&mut self, one: Reg, other: Reg, size: u32, to: Label) {
         if size > UNROLLED {
             self.asm.store_imm(Size::B8, R10, at::DIFFERS, 0);
@@ -391,7 +391,7 @@ impl Writer<'_> {
         self.copy_bytes(dst, R9, size);
     }
 
-    /// Counts the entry where it has that flag.
+    /// Counts the entry if it has that flag.
     fn count_where(&mut self, flag: i16, count: Count) {
         let none = self.asm.label();
         self.jump_unless(flag, none);
@@ -413,7 +413,7 @@ impl Writer<'_> {
         self.asm.bind(end);
     }
 
-    /// Counts an entry that both programs made, after [`Self::add_sums`]: its words are those of the new ones. Also where they are the same:
+    /// Counts an entry that both programs made, after [`Self::add_sums`]: its words are those of the new ones. Also if they are the same:
     /// two counters of 1 are no 1.
     pub(in crate::transfer) fn made_by_both(&mut self) {
         let has_words = i32::from(!self.maps.pieces.is_additive());

@@ -50,7 +50,7 @@ pub(in crate::transfer) fn copy(maps: Maps<'_>, source: Over<'_>) -> io::Result<
     })
 }
 
-/// Copies a value of an array in place, without the calls that an update takes. The kernel refuses it where the value has
+/// Copies a value of an array in place, without the calls that an update takes. The kernel refuses it if the value has
 /// members that programs may not look at.
 pub(in crate::transfer) fn copy_plain_array(maps: Maps<'_>) -> io::Result<Code> {
     build(maps, Over::Indexes, "maplock_copy", |w| {
@@ -70,7 +70,7 @@ pub(in crate::transfer) fn count(maps: Maps<'_>, btf_id: u32) -> io::Result<Code
     build(maps, source, "maplock_count", |_| {})
 }
 
-/// Settles an entry of the old map that is not as in the snapshot: counts follow by the difference, words where the new map's are as in
+/// Settles an entry of the old map that is not as in the snapshot: counts follow by the difference, words if the new map's are as in
 /// the snapshot, and a key that only the old map has is inserted. Per-CPU maps have [`insert`] and [`settle_cpu`] instead.
 pub(in crate::transfer) fn settle(maps: Maps<'_>, source: Over<'_>) -> io::Result<Code> {
     let base = maps.snapshot()?;
@@ -233,7 +233,7 @@ pub(in crate::transfer) fn find_changed(
     })
 }
 
-/// Deletes a key that the old map does not have any more, where no new program changed the entry. One that they changed holds what they
+/// Deletes a key that the old map does not have any more, if no new program changed the entry. One that they changed holds what they
 /// counted: what the old entry had held is taken from it.
 pub(in crate::transfer) fn delete_gone(maps: Maps<'_>, source: Over<'_>) -> io::Result<Code> {
     let base = maps.snapshot()?;

@@ -2,7 +2,7 @@
 //! record whose turn it is, and looks nothing up. They are written while nothing else writes the snapshot, so that a record is as the
 //! snapshot wherever it is; it is of no account which of the two an entry is compared with.
 //!
-//! Where an entry is not the one whose turn it is (keys were deleted, inserted or made anew since), a record tells by a hash of the key where
+//! If an entry is not the one whose turn it is (keys were deleted, inserted or made anew since), a record tells by a hash of the key where
 //! its own record is, if no other key of that hash was recorded later. An entry whose record is not found is looked up in the snapshot.
 
 use std::io;
@@ -15,7 +15,7 @@ use super::inputs::{Count, Maps, Over, record, slot};
 use super::writer::{Writer, at, build};
 use crate::sys::Map;
 
-/// Records an entry of the old map that the snapshot has: its key, and its value where both have the same.
+/// Records an entry of the old map that the snapshot has: its key, and its value if both have the same.
 pub(in crate::transfer) fn record(maps: Maps<'_>, source: Over<'_>, records: &Map) -> io::Result<Code> {
     let (base, key_size) = (maps.snapshot()?, maps.from.info().key_size);
     let value = i32::try_from(record::value(key_size)).map_err(io::Error::other)?;
@@ -70,7 +70,7 @@ pub(in crate::transfer) fn find_unseen(maps: Maps<'_>, records: &Map, gone: &Map
 }
 
 impl Writer<'_> {
-    /// Goes on, and is done with the entry where it is as its record says. R6 and R7 are the iterator's.
+    /// Goes on, and is done with the entry if it is as its record says. R6 and R7 are the iterator's.
     pub(super) fn skip_as_recorded(&mut self, records: &Map, key_size: u32) {
         let (other, found, unlike) = (self.asm.label(), self.asm.label(), self.asm.label());
         self.asm.map_value(R8, self.maps.counts);
@@ -116,7 +116,7 @@ impl Writer<'_> {
         self.asm.mov(dst, R0);
     }
 
-    /// Goes on where the record at R9 is of the key at R6.
+    /// Goes on if the record at R9 is of the key at R6.
     fn jump_unless_key(&mut self, key_size: u32, to: Label) {
         for (at, width) in widths(key_size) {
             self.asm.load(Size::of(width), R1, R6, at);

@@ -30,7 +30,7 @@ pub(in crate::transfer) mod at {
     pub(in crate::transfer) const WORK: i16 = -96;
     /// And to the key of the entry that they started with.
     pub(in crate::transfer) const KEY: i16 = -104;
-    /// Four counters of loops, downwards. Where a loop is a function: three registers for it, and whether something differed.
+    /// Four counters of loops, downwards. If a loop is a function: three registers for it, and whether something differed.
     pub(in crate::transfer) const LOOPS: i16 = -112;
     pub(in crate::transfer) const SAVED: [i16; 3] = [-112, -120, -128];
     pub(in crate::transfer) const DIFFERS: i16 = -136;
@@ -263,7 +263,7 @@ impl<'a> Writer<'a> {
         self.asm.atomic_add(Size::B8, R1, count as i16 * 8, R2);
     }
 
-    /// Where R0 is an error, the entry is done with.
+    /// If R0 is an error, the entry is done with.
     pub(in crate::transfer) fn failed_unless_zero(&mut self) {
         let fine = self.asm.label();
         self.asm.jump_if_imm(R0, If::Eq, 0, fine);

@@ -67,7 +67,7 @@ fn planned(plan: &Planned) -> String {
     }
 }
 
-/// What the last upgrade or roll-back did to entries. Where it led to another generation than is told as live, that comes first: what it
+/// What the last upgrade or roll-back did to entries. If it led to another generation than is told as live, that comes first: what it
 /// tells is not of those maps.
 fn report(node: &Node, report: &Reported) -> String {
     let of = node.reported_other().map(|number| {
@@ -91,7 +91,7 @@ fn report(node: &Node, report: &Reported) -> String {
     }
 }
 
-/// What each letter stands for: where there are several, the maps in which they differ.
+/// What each letter stands for: if there are several, the maps in which they differ.
 fn legend(fleet: &Fleet) -> Vec<[String; 3]> {
     let pinned = &fleet.pinned;
     let differs = |pin: &String, digest: &String| pinned.iter().any(|other| other.get(pin) != Some(digest));

@@ -105,7 +105,7 @@ fn maps(inventory: &Inventory, out: &mut String) {
     table(head, rows.collect(), out);
 }
 
-/// `12/64`, or `?/64` where they can't be counted.
+/// `12/64`, or `?/64` if they can't be counted.
 fn entries(map: &Observed) -> String {
     match map.entries {
         Some(entries) => format!("{entries}/{}", map.def.max_entries),

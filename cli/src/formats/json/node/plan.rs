@@ -9,8 +9,8 @@ use crate::error::Error;
 use crate::formats::json::to_json;
 use crate::node::Foreseen;
 
-/// As [`maplock::Plan::to_json`], with `fails` (true where the exit code is 100), `denied`, a list of maps, `kept_then`, `samples` and `notes`;
-/// and `rehearsed` where that was asked for, by map.
+/// As [`maplock::Plan::to_json`], with `fails` (true if the exit code is 100), `denied`, a list of maps, `kept_then`, `samples` and `notes`;
+/// and `rehearsed` if that was asked for, by map.
 pub(super) fn render(told: &Foreseen) -> Result<String, Error> {
     let mut document = told.plan.to_json();
     let denied: Vec<_> = told.denied.iter().map(|denied| &denied.map).collect();
