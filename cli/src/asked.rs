@@ -1,5 +1,8 @@
 //! What is open of a conversion, with the whole command lines that answer it.
 
+use std::error;
+use std::fmt;
+
 use maplock_layout::conversion::{Choice, Problems};
 
 use crate::called;
@@ -8,13 +11,26 @@ use crate::error::Error;
 /// Options that answer a question, each with a word behind it.
 const ANSWERS: [&str; 6] = ["--rename", "--default", "--drop", "--cast", "--scale", "--collide"];
 
+/// Why entries are not converted, as the cause of an error: a line for each mistake and each question.
+#[derive(Debug)]
+pub(crate) struct Asked(pub(crate) Problems);
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Problems { questions, mistakes, .. } = &self.0;
+        let mistakes = mistakes.iter().map(|mistake| format!("{}: {}", mistake.answer, mistake.what));
+        let lines: Vec<_> = mistakes.chain(questions.iter().map(|question| question.what.clone())).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl error::Error for Asked {}
+
 /// Why entries of `map` are not converted: each question with what may be answered, then the commands to type.
 pub(crate) fn error(map: &str, problems: &Problems) -> Error {
     let Problems { questions, mistakes, .. } = problems;
-    let mut lines: Vec<_> = mistakes.iter().map(|mistake| format!("{}: {}", mistake.answer, mistake.what)).collect();
     let mut help = Vec::new();
     for question in questions {
-        lines.push(question.what.clone());
         let choices: Vec<_> = question.choices.iter().map(ToString::to_string).collect();
         help.push(format!("{}: {}", question.path, choices.join(" | ")));
     }
@@ -23,7 +39,7 @@ pub(crate) fn error(map: &str, problems: &Problems) -> Error {
         1 => format!("entries of map `{map}` can't be converted before a question is answered"),
         more => format!("entries of map `{map}` can't be converted before {more} questions are answered"),
     };
-    let error = Error::new(what).because(lines.join("\n"));
+    let error = Error::new(what).because(Asked(problems.clone()));
     if questions.is_empty() {
         return error;
     }

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use clap::Subcommand as _;
 
 use crate::args::Verb;
+use crate::terminal::style;
 
 /// As whoever has it from Cargo calls it, and as all texts name it.
 const PLUGIN: &str = "cargo maplock";
@@ -95,7 +96,8 @@ fn renamed(text: &str, program: &str, name: &str, has_verb: fn(&str) -> bool) ->
         return text.to_owned();
     }
     let is_command = |before: &str, rest: &str| {
-        let is_apart = !before.ends_with(|c: char| c.is_ascii_alphanumeric() || "_-./".contains(c));
+        let is_apart = !before.ends_with(|c: char| c.is_ascii_alphanumeric() || "_-./".contains(c))
+            || before.rfind('\u{1b}').and_then(|at| style(&before[at..])).is_some_and(|style| before.ends_with(style));
         let verb =
             rest.strip_prefix(' ').and_then(|rest| rest.split(|c: char| !c.is_ascii_alphabetic() && c != '-').next());
         is_apart && verb.is_some_and(has_verb)
@@ -119,6 +121,9 @@ mod tests {
         let expected = "run `./tool update -p x`: ./tool accept m; `cargo maplock` wrote it, cargo maplock-x";
         assert_eq!(rename(text, "./tool", false), expected);
         assert_eq!(rename(text, PLUGIN, false), text);
+        let styled = "\u{1b}[2mcargo maplock accept m\u{1b}[0m, \u{1b}[2mxcargo maplock accept m";
+        let expected = "\u{1b}[2m./tool accept m\u{1b}[0m, \u{1b}[2mxcargo maplock accept m";
+        assert_eq!(rename(styled, "./tool", false), expected);
         let text = "cargo maplock merge-driver %O; see maplock plan, /bin/maplock plan, `maplock rollback fs`, maplock planning";
         assert_eq!(rename(text, PLUGIN, false), text);
         let expected =

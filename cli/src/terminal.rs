@@ -61,7 +61,7 @@ fn harmless(text: &str) -> Cow<'_, str> {
 }
 
 /// The style that a text begins with, as `anstyle` writes it: `ESC [ numbers m`.
-fn style(text: &str) -> Option<&str> {
+pub(crate) fn style(text: &str) -> Option<&str> {
     let numbers = text.strip_prefix("\u{1b}[")?;
     let end = numbers.find(|c: char| !c.is_ascii_digit() && c != ';')?;
     numbers[end..].starts_with('m').then(|| &text[..2 + end + 1])

@@ -127,38 +127,90 @@ fn without_a_terminal_a_review_prints_the_commands_and_they_settle_it() {
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "nothing waits for an answer\n"));
 }
 
+/// Both programs, as who has them from Cargo calls them and as who has not.
+const PROGRAMS: [(&str, &str); 2] = [("cargo maplock", env!("CARGO_BIN_EXE_cargo-maplock")), (TOOL, TOOL)];
+const TOOL: &str = env!("CARGO_BIN_EXE_maplock");
+
+/// A review of a release in a terminal, which `script` makes, with what is typed there: its exit code, and what is seen.
+fn review(sandbox: &Sandbox, program: &str, release: &str, typed: &str) -> (Option<i32>, String) {
+    use std::io::Write as _;
+    let line = format!("{program} review --object {} --lock maps.lock --color never", object(release));
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).current_dir(sandbox.path("")).env_remove("CI").env("CARGO", "cargo");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script is installed");
+    child.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n"))
+}
+
 #[test]
 fn in_a_terminal_each_map_is_asked_about() {
-    use std::io::Write as _;
-    let sandbox = Sandbox::with_minimesh();
-    assert_eq!(sandbox.run(&format!("init --object {}", object("v1"))).code, Some(0));
-    // `script` gives it a terminal.
-    let review = |typed: &str| {
-        let line = format!(
-            "{} review --object {} --lock maps.lock --color never",
-            env!("CARGO_BIN_EXE_cargo-maplock"),
-            object("v3")
+    for (name, program) in PROGRAMS {
+        let sandbox = Sandbox::with_minimesh();
+        assert_eq!(sandbox.run(&format!("init --object {}", object("v1"))).code, Some(0));
+        let review = |typed: &str| review(&sandbox, program, "v3", typed);
+        let before = sandbox.read("maps.lock");
+        let (code, seen) = review("s\n");
+        assert!(
+            code == Some(100) && seen.contains("1 of 1: stats") && seen.contains("1 map waits for an answer"),
+            "{seen}"
         );
-        let mut command = Command::new("script");
-        command.args(["-qec", &line, "/dev/null"]).current_dir(sandbox.path("")).env_remove("CI");
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script is installed");
-        child.stdin.take().expect("piped").write_all(typed.as_bytes()).expect("it reads");
-        let output = child.wait_with_output().expect("it ends");
-        (output.status.code(), String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n"))
-    };
-    let before = sandbox.read("maps.lock");
-    let (code, seen) = review("s\n");
-    assert!(
-        code == Some(100) && seen.contains("1 of 1: stats") && seen.contains("1 map waits for an answer"),
-        "{seen}"
-    );
-    assert!(seen.contains("value of stats, 16 -> 24 bytes"), "{seen}");
-    // Each command once: with its key.
-    assert_eq!(seen.matches("--on-upgrade migrate --reason").count(), 1, "{seen}");
-    assert_eq!(seen.matches("--on-upgrade swap --reason").count(), 1, "{seen}");
-    assert_eq!(sandbox.read("maps.lock"), before);
-    // A key that is none is asked for again, and so is an empty reason.
-    let (_, seen) = review("x\n9\n1\n\n1\nit wrapped\n");
-    assert!(seen.contains("an answer needs a reason") && seen.contains("accepted `stats`: migrate"), "{seen}");
-    assert!(sandbox.read("maps.lock").contains("reason = \"it wrapped\""));
+        assert!(seen.contains("value of stats, 16 -> 24 bytes"), "{seen}");
+        // Each command once: with its key, as this program is called.
+        assert_eq!(seen.matches(&format!("{name} accept stats --on-upgrade migrate --reason")).count(), 1, "{seen}");
+        assert_eq!(seen.matches("--on-upgrade migrate --reason").count(), 1, "{seen}");
+        assert_eq!(seen.matches("--on-upgrade swap --reason").count(), 1, "{seen}");
+        assert_eq!(sandbox.read("maps.lock"), before);
+        // A key that is none is asked for again, and so is an empty reason.
+        let (_, seen) = review("x\n9\n1\n\n1\n-- it's \"wrapped\"\n");
+        assert!(seen.contains("an answer needs a reason") && seen.contains("accepted `stats`: migrate"), "{seen}");
+        assert!(!seen.contains("error: "), "{seen}");
+        // What is left is no answer: the map is settled.
+        assert!(
+            seen.ends_with(&format!(
+                "# all else, without a question\n{name} update --object {} --lock maps.lock\n",
+                object("v3")
+            )),
+            "{seen}"
+        );
+        assert!(
+            sandbox.read("maps.lock").contains(r#"reason = "-- it's \"wrapped\"""#),
+            "{}",
+            sandbox.read("maps.lock")
+        );
+        assert_eq!(sandbox.run(&format!("update --object {}", object("v3"))).code, Some(0));
+        assert_eq!(review(""), (Some(0), "nothing waits for an answer\n".to_owned()));
+    }
+}
+
+/// A break of which the layouts do not tell all: the reader is asked, and no command is left to type.
+#[test]
+fn what_an_answer_still_asks_is_asked_in_the_walk() {
+    for (typed, default) in [
+        ("1\n", "\"key.port\" = \"0\""),
+        // Words that are no answer, and a member that there is not.
+        ("\n7\n--never\n--default key.nothing=1\n--default key.port=443\n", "\"key.port\" = \"443\""),
+        ("--by-hand\n", "by-hand"),
+    ] {
+        let sandbox = Sandbox::with_minimesh();
+        assert_eq!(sandbox.run(&format!("init --object {}", object("v3"))).code, Some(0));
+        let review = |typed: &str| review(&sandbox, TOOL, "v4", typed);
+        let before = sandbox.read("maps.lock");
+        // Back to the answers, and none of them.
+        let (code, seen) = review("s\n1\nwhy\nb\nq\n");
+        assert!(code == Some(100) && seen.contains("2 of 2: stats") && seen.contains("--default key.port=0"), "{seen}");
+        assert!(!seen.contains("--color") && !seen.contains("error: entries"), "{seen}");
+        assert_eq!(sandbox.read("maps.lock"), before);
+        let (_, seen) = review(&format!("1\nwhy\n1\nby port\n{typed}"));
+        let lock = sandbox.read("maps.lock");
+        assert!(lock.contains(default), "{typed:?}: {seen}{lock}");
+        assert!(
+            seen.contains("accepted `stats`: migrate") && seen.ends_with("\nnothing waits for an answer\n"),
+            "{seen}"
+        );
+        if typed.contains("nothing") {
+            assert!(seen.contains("unexpected argument '--never'"), "{seen}");
+            assert!(seen.contains("--default key.nothing=1: "), "{seen}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use maplock_layout::{Lock, MapDef, Observation, compare};
 use super::base;
 use super::new_meaning;
 use crate::Said;
-use crate::args::{AcceptArgs, OnUpgradeArg};
+use crate::args::{AcceptArgs, OnUpgradeArg, Project};
 use crate::asked;
 use crate::conversion::Conversion;
 use crate::effect;
@@ -39,14 +39,19 @@ impl From<OnUpgradeArg> for OnUpgrade {
 }
 
 pub(crate) fn run(args: &AcceptArgs) -> Result<Said, Error> {
-    let target = chosen(args)?;
+    let outcome = into(&chosen(args)?, args, &args.input.project)?;
+    Ok(Said::well(args.message_format.tell(&[outcome][..])?))
+}
+
+/// Writes the answer into the lock of `target`, whose objects are built as `project` says.
+pub(super) fn into(target: &Target, args: &AcceptArgs, project: &Project) -> Result<Outcome, Error> {
     if let (Some(old), [_, _, ..]) = (&args.renamed_from, args.maps.as_slice()) {
         return Err(Error::new(format!("only one map can be `{old}` under another name")));
     }
     let merge: BTreeMap<_, _> = args.merge.iter().cloned().collect();
     let accepts = args.on_upgrade.is_some() || args.renamed_from.is_some();
-    let outcome = match (args.undo, &args.reason) {
-        (false, _) if !accepts => merged(&target, args, &merge)?,
+    match (args.undo, &args.reason) {
+        (false, _) if !accepts => merged(target, args, &merge),
         (false, Some(reason)) => {
             let once = args.merge_once.iter().cloned().collect();
             let answers = args.convert.answers();
@@ -54,13 +59,12 @@ pub(crate) fn run(args: &AcceptArgs) -> Result<Said, Error> {
             let renamed_from = args.renamed_from.as_deref();
             let answer = Answer { maps: &args.maps, on_upgrade, renamed_from, merge, once, answers, reason };
             match &args.against {
-                Some(revision) => accept_against(&target, revision, answer)?,
-                None => accept(&target, args, answer)?,
+                Some(revision) => accept_against(target, revision, answer),
+                None => accept(target, project, args.new_meaning, answer),
             }
         }
-        _ => undo(&target, &args.maps)?,
-    };
-    Ok(Said::well(args.message_format.tell(&[outcome][..])?))
+        _ => undo(target, &args.maps),
+    }
 }
 
 /// The one lock that has the maps.
@@ -141,12 +145,12 @@ impl Answer<'_> {
     }
 }
 
-fn accept(target: &Target, args: &AcceptArgs, answer: Answer<'_>) -> Result<Outcome, Error> {
+fn accept(target: &Target, project: &Project, new_meaning: bool, answer: Answer<'_>) -> Result<Outcome, Error> {
     target.read_lock()?;
-    let mut inputs = project::inputs_of(target, &args.input.project)?;
+    let mut inputs = project::inputs_of(target, project)?;
     let editing = Editing::begin(&target.lock)?;
     let (text, before) = parse(target, &editing)?;
-    if args.new_meaning {
+    if new_meaning {
         new_meaning::raise(&mut inputs, &before, answer.maps)?;
     }
     let observed = &inputs.observation;
