@@ -13,18 +13,18 @@ pub fn book() -> String {
     let mut out = "\
 # The rules
 
-What may change between two definitions of a pinned map, and what maplock makes of it. This file is written by a test of
-`cargo-maplock` from the rules' own texts, which `cargo maplock explain RULE` shows too.
+What may change between two definitions of a pinned map, and what maplock makes of it. A test of `cargo-maplock` writes this file
+from the rules' own texts. `cargo maplock explain RULE` shows the same text.
 
-A level is set in `Cargo.toml`, for a package or for a workspace:
+Set a level in `Cargo.toml`, for a package or for a workspace:
 
 ```toml
 [package.metadata.maplock]
 member-renamed = \"warn\"
 ```
 
-`deny` fails a build and a review, `warn` is said, `allow` is silent. No level makes old bytes right: what a node does with
-them is decided by `cargo maplock accept`.
+`deny` fails a build and a review, `warn` is said, `allow` is silent. No level makes old bytes right: `cargo maplock accept` decides what
+a node does with them.
 
 The tiers, gravest first:
 
@@ -53,7 +53,7 @@ fn page(rule: &Rule, heading: &str) -> String {
         "\
 {heading} {id}
 
-Found where {purpose}.
+Found if {purpose}.
 
 - tier: {tier} ({stake})
 - level: {default_level}

@@ -8,14 +8,14 @@ pub const RULE: Rule = Rule {
     tier: Tier::Bytes,
     default_level: Level::Deny,
     effect: Effect::BYTES,
-    purpose: "an array has another number of elements",
+    purpose: "an array has more or fewer elements",
     explanation: "\
-The elements that both sides have stay where they were. Behind them, a longer array reads what the old release wrote
-for something else or left as padding, and a shorter one no longer reaches the elements at its end. If padding
-takes up the difference, the size stays the same, and then the kernel loads the new programs without a word.
+The elements that both sides have stay where they were. A longer array also reads the bytes behind the old one, where
+the old release wrote something else or left padding. A shorter array no longer reaches the old elements at its end.
+If padding takes up the difference, the size stays the same, and the kernel loads the new programs without a word.
 
-To keep the entries, accept the change as `migrate`; if they can be rebuilt, as `swap`. `reuse` is right only where
-the array grew into padding that every released version set to zero.
+To keep the entries, accept the change as `migrate`. If they can be rebuilt, accept it as `swap`. `reuse` is right
+only if the array grew into padding that every released version set to zero.
 ",
     example: Example {
         old: "\

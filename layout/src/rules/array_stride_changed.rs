@@ -3,19 +3,20 @@
 use super::rule::{Effect, Example, Level, Rule, Tier};
 use crate::epoch::OnUpgrade;
 
-/// An array whose elements changed in size, with no member of them changed.
+/// An array whose elements changed in size, though none of their members changed.
 pub const RULE: Rule = Rule {
     id: "array-stride-changed",
     tier: Tier::Bytes,
     default_level: Level::Deny,
     effect: Effect { answers: &[OnUpgrade::Migrate, OnUpgrade::Swap, OnUpgrade::Refuse], ..Effect::BYTES },
-    purpose: "the elements of an array are further apart or closer together, while their members did not change",
+    purpose: "the elements of an array are further apart or closer together, but their members did not change",
     explanation: "\
-Only the first element is where it was: the new programs read each further one from the middle of its neighbour or
-from padding. Nothing in the element itself tells of it. The usual cause is an attribute, `aligned` or `packed`, that
-was added to the element's type or taken from it.
+Only the first element is where it was. The new programs read every other element from the middle of its neighbour, or
+from padding. The members of the element show nothing of it. Usually an attribute, `aligned` or `packed`, was added to
+the element's type or removed from it.
 
-To keep the entries, accept the change as `migrate`; if they can be rebuilt, as `swap`. `reuse` is never right.
+To keep the entries, accept the change as `migrate`. If they can be rebuilt, accept it as `swap`.
+`reuse` is never right.
 ",
     example: Example {
         old: "\

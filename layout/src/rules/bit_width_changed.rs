@@ -10,12 +10,12 @@ pub const RULE: Rule = Rule {
     effect: Effect::BYTES,
     purpose: "a bit-field has another width",
     explanation: "\
-The new programs read more or fewer bits than the old release wrote for the field. Bits that it gained held another
-field or padding; bits that it lost are cut off the number. The struct mostly keeps its size, and then the kernel
-loads the new programs without a word.
+The new programs read more or fewer bits than the old release wrote for the field. The bits that a wider field gains
+held another field or padding. The bits that a narrower field loses are cut off its numbers. The struct usually keeps
+its size, and then the kernel loads the new programs without a word.
 
-To keep the entries, accept the change as `migrate`; mind that a large number may not fit a narrower field. If the
-entries can be rebuilt, accept it as `swap`.
+To keep the entries, accept the change as `migrate`. A large number may not fit a narrower field. If the entries can
+be rebuilt, accept the change as `swap`.
 ",
     example: Example {
         old: "\

@@ -9,14 +9,14 @@ pub const RULE: Rule = Rule {
     default_level: Level::Warn,
     // The map is new: nothing is there to be decided on.
     effect: Effect { decision: Decision::Never, answers: &[], ..Effect::SPELLING },
-    purpose: "the kernel keeps no types of a map with such a key",
+    purpose: "the kernel does not keep the types of a map with such a key",
     explanation: "\
-The kernel keeps the types of an array only if the key is an integer of 32 bits, and those of a trie only if the key is
-a struct. With another key, such as an enum, it refuses them, and libbpf makes the map without. Then nothing on the node
-tells what a pin holds, unless maplock made it, and wrote that down beside the pins. The plan calls such a pin
-unverifiable, and refuses it.
+The kernel keeps the types of an array only if its key is an integer of 32 bits, and those of a trie only if its key
+is a struct. If the key is anything else, such as an enum, the kernel refuses the types, and libbpf makes the map
+without them. Then nothing on the node tells what a pin holds, unless maplock made the map and recorded it beside the
+pins. The plan calls such a pin unverifiable, and refuses it.
 
-Declare the key of an array as `__u32`. The index may still be an enumerator in the program.
+Declare the key of an array as `__u32`. The program may still use an enumerator as the index.
 ",
     example: Example {
         old: "\

@@ -18,19 +18,20 @@ pub const RULE: Rule = Rule {
     },
     purpose: "the daemon sets how many entries the map holds, or no longer does",
     explanation: "\
-No map of this type can be made without a capacity. `max_entries` that is missing or 0 in the object means that the daemon sets it
-before it loads the object. If the object has a placeholder, the configuration says so:
+A map of this type needs a capacity. If `max_entries` is missing or 0 in the object, the daemon sets it before it
+loads the object. If the object has a placeholder instead, say so in the configuration:
 
 ```toml
 [package.metadata.maplock.maps.flows]
 capacity = \"runtime\"
 ```
 
-The lock says `runtime-capacity = true` from then on, and no capacity is compared. A node takes the daemon's policy
-(`Policy::max_entries`, `maplock plan --max-entries flows=4096`). Without a policy, the pinned map stays as large as it is. If none is
-pinned, the upgrade does not start before anything is made.
+The lock then says `runtime-capacity = true`, and no capacity is compared. A node takes the capacity from the daemon's
+policy (`Policy::max_entries`, `maplock plan --max-entries flows=4096`). Without a policy, the pinned map keeps its
+size. If no map is pinned either, the upgrade stops before it makes anything.
 
-When an object says a number again, a pinned map that is smaller grows to it, and one that is larger stays: a daemon chose that.
+If a later object says a number again, a smaller pinned map grows to it. A larger one stays, because a daemon chose
+its size.
 ",
     example: Example {
         old: "\

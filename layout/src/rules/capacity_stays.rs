@@ -18,9 +18,9 @@ pub const RULE: Rule = Rule {
     },
     purpose: "max_entries grew, and the map keeps its size, because its entries can't be copied",
     explanation: "\
-A node grows a map by copying its entries into a larger one. Entries of some types can't be copied: those of Bloom filters,
-stack traces, maps of sockets, storage, arenas. Nor can values that hold a timer, a list or a pointer of the kernel's. So
-the pinned map stays as it is, and the new programs run on the old capacity.
+A node grows a map by copying its entries into a larger one. The entries of some types can't be copied: Bloom filters,
+stack traces, maps of sockets, storage and arenas. Nor can values that hold a timer, a list or a pointer of the
+kernel's. So the pinned map keeps its size, and the new programs run with the old capacity.
 
 That is right if the entries matter more than the room. Otherwise set the rule to `deny` and accept the change as
 `swap`: a node then makes an empty map of the new size.

@@ -2,18 +2,18 @@
 
 use super::rule::{Effect, Example, Level, Rule, Tier};
 
-/// A member that takes no bytes: it came, went, or has another type.
+/// A member that takes no bytes: it was added or removed, or has another type.
 pub const RULE: Rule = Rule {
     id: "empty-member-changed",
     tier: Tier::Spelling,
     default_level: Level::Warn,
     effect: Effect::SPELLING,
-    purpose: "a member of 0 bytes came, went, or has another type",
+    purpose: "a member of 0 bytes was added or removed, or has another type",
     explanation: "\
-Nothing happens on a node: the map is reused as it is. An array of no elements or a struct without members takes no bytes,
-so that no entry holds anything of it. `struct bpf_lpm_trie_key` of the kernel's headers has such a member, `data`.
+Nothing happens on a node: the map is reused as it is. An array without elements or a struct without members takes no
+bytes, so no entry holds anything of it. `struct bpf_lpm_trie_key` in the kernel's headers has such a member, `data`.
 
-There is nothing to decide. A member that takes bytes on one side is reported by its own rule.
+There is nothing to decide. If a member takes bytes on one side, another rule reports it.
 ",
     example: Example {
         old: "\

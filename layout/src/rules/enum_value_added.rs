@@ -10,10 +10,10 @@ pub const RULE: Rule = Rule {
     effect: Effect::MEANING,
     purpose: "an enumerator was added",
     explanation: "\
-No entry of the old release holds the new number, so nothing is misread and the map is reused. A last enumerator that
-only marks the end, such as `FLOW_MAX`, moves along and counts as part of the change.
+No old entry holds the new number, so nothing is misread, and the map is reused. A last enumerator that only marks the
+end, such as `FLOW_MAX`, may move along: that counts as part of this change.
 
-There is nothing to decide. Mind the way back: after a roll-back the old programs meet a number that they do not know.
+There is nothing to decide. But after a roll-back, old programs may meet a number that they do not know.
 ",
     example: Example {
         old: "\

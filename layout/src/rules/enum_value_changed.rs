@@ -10,14 +10,15 @@ pub const RULE: Rule = Rule {
     effect: Effect::MEANING,
     purpose: "an enumerator has another number",
     explanation: "\
-Entries hold the number, not the name. What the old release wrote for one enumerator, the new programs take for
-another, or for none.
+Entries hold the number, not the name. The new programs take the number that the old release wrote for one enumerator
+as another enumerator, or as none.
 
-Mostly an enumerator was put between others: put it at the end instead, or give each its number by hand. If the new
-numbers are meant, accept the change as `migrate` to keep the entries, or as `swap` if they can be rebuilt.
+Usually an enumerator was inserted between others. Put it at the end instead, or give each enumerator its number by
+hand. If the new numbers are intended, accept the change as `migrate` to keep the entries, or as `swap` if they can be
+rebuilt.
 
-Of an enum of 8 bytes, the low 32 bits of a number count: clang before 15 writes no more of it, and another compiler is no
-change. So an enumerator that is renumbered by a multiple of 2^32 is not found.
+In an enum of 8 bytes, only the low 32 bits of a number are compared: clang before 15 writes no more of it, and
+another compiler is not a change. So maplock does not find an enumerator that is renumbered by a multiple of 2^32.
 ",
     example: Example {
         old: "\

@@ -2,7 +2,7 @@
 
 use super::rule::{Effect, Example, Level, Rule, Tier};
 
-/// An enumerator that the new definition has no more.
+/// An enumerator that the new definition no longer has.
 pub const RULE: Rule = Rule {
     id: "enum-value-removed",
     tier: Tier::Meaning,
@@ -10,10 +10,10 @@ pub const RULE: Rule = Rule {
     effect: Effect::MEANING,
     purpose: "an enumerator was removed",
     explanation: "\
-Old entries may still hold its number, which the new programs have no name for, and mostly no case either.
+Old entries may still hold its number. The new programs have no name for it, and usually no case either.
 
 Accept the change as `reuse` if no entry can hold the number any more, or if the new programs do the right thing with
-it; as `migrate` if such entries are to get another; as `swap` if they can be rebuilt.
+it. Accept it as `migrate` to give such entries another number, or as `swap` if the entries can be rebuilt.
 ",
     example: Example {
         old: "\

@@ -10,11 +10,11 @@ pub const RULE: Rule = Rule {
     effect: Effect::MEANING,
     purpose: "an enumerator has another name for the same number",
     explanation: "\
-The old entries read the same. What they mean depends on why the name changed: a better word for the same thing harms
-nothing, but a number that was given to another thing makes the new programs take old entries for it.
+The new programs read the same numbers. What these mean depends on why the name changed. A better word for the same
+thing is harmless. But if the number now stands for another thing, the new programs take old entries for that.
 
-For the better word, accept the change as `reuse`. For another thing, leave the old number unused and take a new one;
-or accept the change as `migrate` or `swap`.
+If it is only a better word, accept the change as `reuse`. If it is another thing, leave the old number unused and
+take a new one, or accept the change as `migrate` or `swap`.
 ",
     example: Example {
         old: "\

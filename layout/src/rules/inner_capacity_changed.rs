@@ -10,12 +10,12 @@ pub const RULE: Rule = Rule {
     effect: Effect { attribute: Some(Attribute::Inner), ..Effect::SPELLING },
     purpose: "max_entries of the inner maps changed, and inner maps that exist keep theirs",
     explanation: "\
-The pinned outer map stays, with the inner maps that are in it: each keeps the capacity that it was made with. Only inner
-maps that the new release makes have the new one. The kernel takes both, for all types but arrays without
-`BPF_F_INNER_MAP`, of which `inner-map-changed` tells.
+The pinned outer map stays, with the inner maps that are in it. Each of these keeps the capacity that it was made
+with. Only inner maps that the new release makes have the new capacity. The kernel accepts both, except for arrays
+without `BPF_F_INNER_MAP`: `inner-map-changed` reports those.
 
-There is nothing to decide. If the old inner maps are too small, let the new release make larger ones, and put them in their
-place.
+There is nothing to decide. If the old inner maps are too small, let the new release make larger ones and put them in
+their place.
 ",
     example: Example {
         old: "\

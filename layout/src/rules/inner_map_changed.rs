@@ -15,12 +15,12 @@ pub const RULE: Rule = Rule {
     },
     purpose: "the template of the inner maps appeared, disappeared, or has another capacity",
     explanation: "\
-A map of maps admits only maps that equal its template, and a pinned one keeps the template that it was made with: the
-kernel refuses the inner maps of the new release when they are put in. The capacity counts for arrays without
-`BPF_F_INNER_MAP` alone. Any other change of the template is reported by its own rule.
+A map of maps accepts only inner maps that match its template, and a pinned map keeps the template that it was made
+with. So the kernel refuses the inner maps of the new release when they are put in. The capacity is part of the
+template only for arrays without `BPF_F_INNER_MAP`. Other rules report any other change of the template.
 
-Accept the change as `swap`, and let the new release fill the map again. To be free in the capacity of inner arrays
-from now on, declare them with `BPF_F_INNER_MAP`.
+Accept the change as `swap`, and let the new release fill the map again. Declare inner arrays with `BPF_F_INNER_MAP`
+if their capacity is to change freely from now on.
 ",
     example: Example {
         old: "\

@@ -11,11 +11,11 @@ pub const RULE: Rule = Rule {
     purpose: "the key has another size",
     explanation: "\
 The size of a key is fixed when a map is made. The kernel and most loaders refuse the pinned map, and the new release
-does not start; a loader that does not compare hands keys of the wrong size to it.
+does not start. A loader that does not compare sizes passes keys of the wrong size to it.
 
-Mostly a change inside the key is the cause. This finding is then reported as its consequence, and needs no decision
-of its own. It stands alone if nothing but padding changed, or if the map is declared by size. To keep the
-entries, accept it as `migrate`; if they can be rebuilt, as `swap`. `reuse` is never right.
+Usually a change inside the key is the cause. Then this finding is reported as a consequence of that change, and needs
+no decision of its own. It stands alone if only padding changed, or if the map is declared by size. To keep the
+entries, accept it as `migrate`. If they can be rebuilt, accept it as `swap`. `reuse` is never right.
 ",
     example: Example {
         old: "\

@@ -2,20 +2,20 @@
 
 use super::rule::{Effect, Example, Level, Rule, Tier};
 
-/// A key that as a whole is of another type.
+/// A key that has another type as a whole.
 pub const RULE: Rule = Rule {
     id: "key-type-changed",
     tier: Tier::Bytes,
     default_level: Level::Deny,
     effect: Effect::BYTES,
-    purpose: "the whole key is of another type",
+    purpose: "the whole key has another type",
     explanation: "\
-A key is looked up by its bytes. The new programs ask with bytes that mean something else, so that they miss the old
-entries, or hit one by accident; and what they add comes to lie beside the old entries, which take up room until
-somebody deletes them.
+A map finds a key by its bytes. The new programs look up bytes that mean something else, so they miss the old entries,
+or hit one by accident. The entries that they add lie beside the old ones, which take up room until somebody deletes
+them.
 
-Accept the change as `migrate` if each old key can be made into a new one, and as `swap` if the entries can be
-rebuilt. `reuse` is right only if both types describe the very same bytes.
+Accept the change as `migrate` if each old key can be made into a new one, or as `swap` if the entries can be rebuilt.
+`reuse` is right only if both types describe the very same bytes.
 ",
     example: Example {
         old: "\

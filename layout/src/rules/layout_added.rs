@@ -2,7 +2,7 @@
 
 use super::rule::{Effect, Example, Level, Rule, Tier};
 
-/// A map that said its sizes only and now says its types.
+/// A map that said only its sizes and now says its types.
 pub const RULE: Rule = Rule {
     id: "layout-added",
     tier: Tier::Meaning,
@@ -11,10 +11,10 @@ pub const RULE: Rule = Rule {
     purpose: "a map that was declared by size now says its type",
     explanation: "\
 No byte changes, and the map is reused as it is. But neither the lock nor the pinned map tells what the old release
-wrote, so nothing can be held against the new type. From this release on every change of it is seen.
+wrote, so maplock can't compare the new type with it. From this release on, maplock sees every change of the type.
 
 Compare the type with the sources of the old release. If it describes what they wrote, there is nothing to decide. If
-it does not, or that can't be told, set this rule to `deny` and accept the change as `swap`.
+it does not, or if you can't tell, set this rule to `deny` and accept the change as `swap`.
 ",
     example: Example {
         old: "\

@@ -2,7 +2,7 @@
 
 use super::rule::{Effect, Example, Level, Rule, Tier};
 
-/// A map that said its types and now says its sizes only.
+/// A map that said its types and now says only its sizes.
 pub const RULE: Rule = Rule {
     id: "layout-removed",
     tier: Tier::Meaning,
@@ -10,11 +10,11 @@ pub const RULE: Rule = Rule {
     effect: Effect::MEANING,
     purpose: "a map that said its type is now declared by size only",
     explanation: "\
-No byte need have changed, but nobody can tell any more: maplock sees sizes only, for this release and those after it,
-and a map made from such a declaration carries no type in the kernel either.
+Perhaps no byte changed, but nobody can tell any more: maplock sees only sizes, in this release and in later ones. A
+map that is made from such a declaration has no type in the kernel either.
 
 Declare the map by `__type` again, or bind the type under `[package.metadata.maplock.maps.flows]` (see `untyped-map`).
-If neither can be, and the bytes are the same, accept the change as `reuse`.
+If you can do neither, and the bytes are the same, accept the change as `reuse`.
 ",
     example: Example {
         old: "\

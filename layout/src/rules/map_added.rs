@@ -2,7 +2,7 @@
 
 use super::rule::{Decision, Effect, Example, Level, Rule, Tier};
 
-/// A map that the old release has not.
+/// A map that the old release does not have.
 pub const RULE: Rule = Rule {
     id: "map-added",
     tier: Tier::Kernel,
@@ -10,11 +10,11 @@ pub const RULE: Rule = Rule {
     effect: Effect { decision: Decision::Never, answers: &[], ..Effect::BYTES },
     purpose: "a map is new",
     explanation: "\
-The old release left no state for this map. A node that upgrades makes it, empty, and pins it together with the others
-when the upgrade commits.
+The old release left no state for this map. A node that upgrades makes an empty map, and pins it with the others when
+the upgrade commits.
 
-There is nothing to decide. If the map is an old one under a new name, its entries follow it only if the lock says
-so: `map-removed` tells of the other half.
+There is nothing to decide. If the map is an old one under a new name, its entries follow only if the lock says so:
+see `map-removed`.
 ",
     example: Example {
         old: "\

@@ -15,11 +15,11 @@ pub const RULE: Rule = Rule {
     },
     purpose: "two objects of one package define the same map differently",
     explanation: "\
-Both objects mean the same pin. The one that is loaded first makes the map; the other then fails to load, or misreads
-every entry.
+Both objects mean the same pin. The object that is loaded first makes the map. The other one then fails to load, or
+misreads every entry.
 
-Nothing is built until both agree. The level of this rule can't be lowered, and there is nothing to accept. Declare
-the map in a header that both objects include, or give one of the two another name. In the example, the two sides are
+Nothing is built until both agree. You can't lower the level of this rule, and there is nothing to accept. Declare the
+map in a header that both objects include, or give one of the two maps another name. In the example, the two sides are
 the two objects.
 ",
     example: Example {

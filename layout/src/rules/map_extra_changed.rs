@@ -15,12 +15,12 @@ pub const RULE: Rule = Rule {
     },
     purpose: "the `map_extra` of the map changed, such as the number of hash functions of a Bloom filter",
     explanation: "\
-What `map_extra` says depends on the type of the map: for a Bloom filter, the number of its hash functions. It is
-fixed when the map is made, so the pinned map keeps the old one. Most loaders refuse it then, and the new release does
+What `map_extra` says depends on the type of the map: for a Bloom filter, it is the number of hash functions. It is
+fixed when the map is made, so the pinned map keeps the old one. Most loaders then refuse it, and the new release does
 not start.
 
-A Bloom filter can't be read back, and so can't be converted: accept the change as `swap`, and let the new release
-fill the filter again. Until then it answers \"not seen\" for all that the old one knew.
+A Bloom filter can't be read back, so it can't be converted. Accept the change as `swap`, and let the new release fill
+the filter again. Until then the filter answers \"not seen\" for everything that the old one knew.
 ",
     example: Example {
         old: "\

@@ -3,7 +3,7 @@
 use super::rule::{Decision, Effect, Example, Level, Rule, Tier};
 use crate::epoch::OnUpgrade;
 
-/// A map that the new release has no more.
+/// A map that the new release no longer has.
 pub const RULE: Rule = Rule {
     id: "map-removed",
     tier: Tier::Kernel,
@@ -11,16 +11,16 @@ pub const RULE: Rule = Rule {
     effect: Effect { decision: Decision::Always, answers: &[OnUpgrade::Drop], ..Effect::BYTES },
     purpose: "a pinned map is gone",
     explanation: "\
-The new release has no map of that name. A node that upgrades takes its pin away when the upgrade commits, and keeps
-the map for a roll-back until the upgrade is confirmed. Then its entries are lost.
+The new release has no map of that name. A node that upgrades removes the pin when the upgrade commits, and keeps the
+map for a roll-back until the upgrade is confirmed. After that, the entries are lost.
 
-If the map only got another name, say so, and its entries follow it:
-`cargo maplock accept NEW --renamed-from OLD`. If it is not needed any more, accept that its entries are given up, as
-`drop`: `cargo maplock accept OLD --on-upgrade drop`. If its line was lost by mistake, put it back.
+If the map only got another name, say so, and its entries follow: `cargo maplock accept NEW --renamed-from OLD`. If
+nobody needs it any more, accept that its entries are given up, as `drop`:
+`cargo maplock accept OLD --on-upgrade drop`. If its declaration was removed by mistake, put it back.
 
-`maps.lock` keeps a map that was given up, as `gone`, for good: a node that still has it, of whatever older release, is
-told the reason. If a map of that name comes back, nodes that still have the old one go on with it if its layout is
-the same, and start empty otherwise.
+`maps.lock` keeps a map that was given up, as `gone`, for good. A node that still has the map, from whatever older
+release, is told the reason. If a map of that name comes back, nodes that still have the old one go on with it if its
+layout is the same, and start empty if not.
 ",
     example: Example {
         old: "\

@@ -8,14 +8,14 @@ pub const RULE: Rule = Rule {
     tier: Tier::Kernel,
     default_level: Level::Deny,
     effect: Effect { attribute: Some(Attribute::Type), ..Effect::FIXED },
-    purpose: "the map is of another type",
+    purpose: "the map has another type",
     explanation: "\
-The type of a map is fixed when it is made, so the pinned map keeps the old one. Most loaders refuse it then, and the
-new release does not start; with one that does not compare, the new programs run on a map that behaves otherwise than
-they were written for.
+The type of a map is fixed when it is made, so the pinned map keeps the old type. Most loaders then refuse it, and the
+new release does not start. If a loader does not compare types, the new programs run on a map that behaves differently
+from the one that they were written for.
 
 To keep the entries, accept the change as `migrate`, if both types can hold them. An LRU map may drop some while it is
-filled, unless its capacity leaves ample room. If the entries can be rebuilt, accept it as `swap`.
+filled, unless its capacity leaves ample room. If the entries can be rebuilt, accept the change as `swap`.
 ",
     example: Example {
         old: "\

@@ -16,11 +16,11 @@ pub const RULE: Rule = Rule {
     },
     purpose: "the map holds fewer entries than before",
     explanation: "\
-A node that has the larger map pinned goes on using it, unless its daemon's policy says otherwise. A node without one gets
-the smaller map, and the entries of a busy node may not fit it. An array always has as many as its capacity says, so that
-those at its end are lost if it shrinks.
+A node that has the larger map pinned goes on using it, unless its daemon's policy says otherwise. A node without a
+pinned map makes the smaller one, and the entries of a busy node may not fit it. An array always has as many entries
+as its capacity says. If it shrinks, the entries at its end are lost.
 
-Accept the change as `migrate` if the entries of every node fit; if they can be rebuilt, as `swap`.
+Accept the change as `migrate` if the entries of every node fit, or as `swap` if they can be rebuilt.
 ",
     example: Example {
         old: "\

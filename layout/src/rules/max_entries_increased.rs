@@ -18,8 +18,8 @@ pub const RULE: Rule = Rule {
     },
     purpose: "the map holds more entries than before",
     explanation: "\
-The pinned map keeps its capacity, and a loader that compares would refuse it or go on with too small a map. A node
-that upgrades makes a map of the new size in its place and keeps every entry: it grows.
+The pinned map keeps its capacity. A loader would refuse it, or go on with a map that is too small. A node that
+upgrades makes a map of the new size in its place and keeps every entry: the map grows.
 
 There is nothing to decide. While the entries are copied, the node needs the memory of both maps.
 ",

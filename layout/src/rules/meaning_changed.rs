@@ -10,17 +10,17 @@ pub const RULE: Rule = Rule {
     effect: Effect { keeps_bytes: false, decision: Decision::Always, ..Effect::MEANING },
     purpose: "the same bytes mean something else, as their version says",
     explanation: "\
-No tool sees that a constant behind a `#define` has another number, or that a counter of nanoseconds counts
-microseconds. The author of the change says it: by a version on the struct, or behind the name of the map, or, where
-nothing can be written there, by `cargo maplock accept MAP --new-meaning`. Entries of the old release have the old
+No tool sees that a constant behind a `#define` has another number, or that a counter of nanoseconds now counts
+microseconds. The author of the change says so, with a version on the struct or after the name of the map. If nothing
+can be written there, `cargo maplock accept MAP --new-meaning` says it. Entries of the old release have the old
 meaning, and new programs would take them for something else.
 
-Accept it as `swap` if the entries can be rebuilt. As `migrate` they are kept, and something has to convert them:
-`--scale MEMBER=FACTOR` for a number of another unit, or code of yours with `--by-hand`. `reuse` is right only if old
+Accept the change as `swap` if the entries can be rebuilt. `migrate` keeps them, and something has to convert them:
+`--scale MEMBER=FACTOR` for a number of another unit, or your own code with `--by-hand`. `reuse` is right only if old
 entries mean the same in both versions.
 
-A version that goes down says that an older meaning is back. Is a commit missing, or was one reverted? Entries of the
-release in between have the newer meaning, so this is a change like any other. Raise the version instead if you can.
+If the version goes down, an older meaning is back. Is a commit missing, or was one reverted? Entries of the release
+in between have the newer meaning, so this is a change like any other. If you can, raise the version instead.
 ",
     example: Example {
         old: "\

@@ -2,7 +2,7 @@
 
 use super::rule::{Effect, Example, Level, Rule, Tier};
 
-/// A member that the old definition has not.
+/// A member that the old definition does not have.
 pub const RULE: Rule = Rule {
     id: "member-added",
     tier: Tier::Bytes,
@@ -10,13 +10,13 @@ pub const RULE: Rule = Rule {
     effect: Effect { keeps_bytes: true, ..Effect::BYTES },
     purpose: "a member was added, at the end, between others, or in former padding",
     explanation: "\
-No old entry holds the member: the new programs read it from where the old release wrote something else or left
-padding, and padding is not always zero. In padding the size of the struct stays the same, and then the kernel loads
-the new programs without a word. In a key it makes the lookup of every old entry depend on those bytes.
+No old entry holds the member. The new programs read it from where the old release wrote something else or left
+padding, and padding is not always zero. If the member lies in padding, the struct keeps its size, and the kernel
+loads the new programs without a word. In a key, the lookup of every old entry then depends on those bytes.
 
-To keep the entries, accept the change as `migrate`; if they can be rebuilt, as `swap`. If the member lies in
-padding that every released version set to zero, and zero is a good start for it, the old bytes are right as they are:
-`cargo maplock accept flows --on-upgrade reuse`.
+To keep the entries, accept the change as `migrate`. If they can be rebuilt, accept it as `swap`. The old bytes are
+right as they are if the member lies in padding that every released version set to zero, and if zero is a good start
+for it. Then accept them so: `cargo maplock accept flows --on-upgrade reuse`.
 ",
     example: Example {
         old: "\

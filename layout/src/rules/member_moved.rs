@@ -10,12 +10,12 @@ pub const RULE: Rule = Rule {
     effect: Effect::BYTES,
     purpose: "a member is at another offset",
     explanation: "\
-The new programs read the member from where the old release wrote something else. The size of the struct may well be
-the same, and then the kernel loads the new programs without a word.
+The new programs read the member from where the old release wrote something else. The struct may well keep its size,
+and then the kernel loads the new programs without a word.
 
-A member that only moved because one before it was added, removed or resized is reported as a consequence of that
-change, and needs no decision of its own. To keep the entries, accept the change as `migrate`; if they can be
-rebuilt, as `swap`.
+If a member moved only because one before it was added, removed or resized, this finding is reported as a consequence
+of that change, and needs no decision of its own. To keep the entries, accept the change as `migrate`. If they can be
+rebuilt, accept it as `swap`.
 ",
     example: Example {
         old: "\

@@ -2,7 +2,7 @@
 
 use super::rule::{Effect, Example, Level, Rule, Tier};
 
-/// A member that the new definition has no more.
+/// A member that the new definition no longer has.
 pub const RULE: Rule = Rule {
     id: "member-removed",
     tier: Tier::Bytes,
@@ -10,12 +10,12 @@ pub const RULE: Rule = Rule {
     effect: Effect::BYTES,
     purpose: "a member was removed",
     explanation: "\
-What the old release counted or noted there is lost to the new programs, and to a roll-back once they have written the
-entry. The bytes become padding or those of another member. In a key they are hashed all the same: an old entry is
-found only if what it holds there is what the new programs now leave there.
+The new programs no longer see what the old release counted or noted there. Once they have written an entry, a
+roll-back does not see it either. The bytes become padding, or those of another member. In a key they are still
+hashed: an old entry is found only if it holds there what the new programs now leave there.
 
-To keep the entries, accept the change as `migrate`; if they can be rebuilt, as `swap`. `reuse` is right for a value
-in which nothing else moved, or took the place of the member.
+To keep the entries, accept the change as `migrate`. If they can be rebuilt, accept it as `swap`. `reuse` is right for
+a value if no other member moved, and if none took the place of this one.
 ",
     example: Example {
         old: "\

@@ -10,12 +10,12 @@ pub const RULE: Rule = Rule {
     effect: Effect::MEANING,
     purpose: "a member has another name in the same place",
     explanation: "\
-The old bytes read the same. What they mean depends on why the name changed: a better word for the same thing harms
-nothing, but a member that now holds another thing, or the same in another unit, makes the new programs misread every
-old entry.
+The new programs read the same bytes. What these mean depends on why the name changed. A better word for the same
+thing is harmless. But if the member now holds another thing, or the same in another unit, the new programs misread
+every old entry.
 
-For the better word, accept the change as `reuse`. For another thing, accept it as `migrate` to convert the entries,
-or as `swap` if they can be rebuilt.
+If it is only a better word, accept the change as `reuse`. If it is another thing, accept it as `migrate` to convert
+the entries, or as `swap` if they can be rebuilt.
 ",
     example: Example {
         old: "\

@@ -8,14 +8,14 @@ pub const RULE: Rule = Rule {
     tier: Tier::Bytes,
     default_level: Level::Deny,
     effect: Effect::BYTES,
-    purpose: "a member or an element of an array has a type of another size or kind",
+    purpose: "a member, or an element of an array, has a type of another size or kind",
     explanation: "\
-The new programs read more, fewer or other bytes than the old release wrote for the member: a `__u64` that was a
-`__u32` takes four bytes of what follows for its upper half. If padding takes up the difference, the size of the
-struct stays the same, and then the kernel loads the new programs without a word.
+The new programs read more, fewer or other bytes than the old release wrote for the member. A `__u64` that was a
+`__u32`, for example, takes its upper half from the four bytes that follow. If padding takes up the difference, the
+struct keeps its size, and the kernel loads the new programs without a word.
 
-To keep the entries, accept the change as `migrate`; mind that a large number may not fit a smaller type. If the
-entries can be rebuilt, accept it as `swap`.
+To keep the entries, accept the change as `migrate`. A large number may not fit a smaller type. If the entries can be
+rebuilt, accept the change as `swap`.
 ",
     example: Example {
         old: "\

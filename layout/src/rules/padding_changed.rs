@@ -3,20 +3,20 @@
 use super::rule::{Effect, Example, Level, Rule, Tier};
 use crate::epoch::OnUpgrade;
 
-/// A struct inside of another takes more or fewer bytes, though none of its members changed.
+/// A struct inside another takes more or fewer bytes, though none of its members changed.
 pub const RULE: Rule = Rule {
     id: "padding-changed",
     tier: Tier::Spelling,
     default_level: Level::Allow,
     // A digest tells where each member ends.
     effect: Effect { in_digest: true, answers: &OnUpgrade::OF_A_CHANGE, ..Effect::SPELLING },
-    purpose: "a struct inside of another has more or less padding at its end",
+    purpose: "a struct inside another has more or less padding at its end",
     explanation: "\
-An `aligned` or `packed` came or went, and no member of the struct is elsewhere for it. Every byte that is read is read
-from where it was written.
+An `aligned` or `packed` was added or removed, and no member of the struct moved because of it. Every byte that is
+read is read from where it was written.
 
-Members behind the struct that had to move are findings of their own, and so is the size of the whole key or value. In an
-array of several such structs every element but the first moves: that is `array-stride-changed`.
+Members behind the struct may have moved. Those are findings of their own, and so is the size of the whole key or
+value. In an array of such structs, every element but the first moves: that is `array-stride-changed`.
 ",
     example: Example {
         old: "\

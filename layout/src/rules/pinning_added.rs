@@ -18,11 +18,10 @@ pub const RULE: Rule = Rule {
     },
     purpose: "the map is pinned from now on",
     explanation: "\
-The old release did not pin the map, so no state of it is there to be kept. A node that upgrades makes the map, empty,
-and pins it. From then on its entries outlive the daemon, and the next change of its layout counts.
+The old release did not pin the map, so there is no state to keep. A node that upgrades makes an empty map and pins
+it. From then on its entries outlive the daemon, and the next change of its layout counts.
 
-There is nothing to decide. If no map of an object is declared with `LIBBPF_PIN_BY_NAME`, all of them count as
-pinned.
+There is nothing to decide. If an object declares no map with `LIBBPF_PIN_BY_NAME`, all its maps count as pinned.
 ",
     example: Example {
         old: "\

@@ -21,13 +21,14 @@ pub const RULE: Rule = Rule {
 The new release makes an empty map of its own in place of the pinned one, and leaves no state behind: neither a
 restart nor the next release finds the entries again.
 
-If the line with `LIBBPF_PIN_BY_NAME` was lost by mistake, put it back. If the state is not needed any more, accept
+If the line with `LIBBPF_PIN_BY_NAME` was removed by mistake, put it back. If nobody needs the state any more, accept
 the change as `swap`.
 
-If no map of an object is declared with `LIBBPF_PIN_BY_NAME`, all of them count as pinned, and so do those that the
-configuration names. Such a map stays what it is: `accept` takes the change as one that keeps it, or as what the rest takes. It goes on counting
-when a later release declares the first map as pinned: `ephemeral = [\"NAME\"]` in the configuration takes it out, which this rule then
-reports.
+If an object declares no map with `LIBBPF_PIN_BY_NAME`, all its maps count as pinned, and so do maps that the
+configuration names. Such a map stays as it is. `accept` then takes the change with any answer that keeps the map, or
+with the answer to the map's other changes. The map still counts as pinned when a later release declares another map
+with `LIBBPF_PIN_BY_NAME` for the first time. To take it out, write `ephemeral = [\"NAME\"]` in the configuration: this
+rule then reports that.
 ",
     example: Example {
         old: "\

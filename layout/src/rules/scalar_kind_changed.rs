@@ -8,10 +8,10 @@ pub const RULE: Rule = Rule {
     tier: Tier::Meaning,
     default_level: Level::Deny,
     effect: Effect::MEANING,
-    purpose: "a number, bool or pointer is read as another of these, with the same width",
+    purpose: "a number, bool or pointer became another of these, with the same width",
     explanation: "\
-The bytes are read in another sense: an integer as a `bool` of which only 0 and 1 are valid, a pointer as a number.
-The size stays the same, and the kernel loads the new programs without a word.
+The bytes are read in another sense: an integer as a `bool`, for which only 0 and 1 are valid, or a pointer as a
+number. The size stays the same, and the kernel loads the new programs without a word.
 
 Accept the change as `reuse` if every number that the old release wrote is valid in the new sense, and means the same.
 Otherwise accept it as `migrate` to convert the entries, or as `swap` if they can be rebuilt.

@@ -10,8 +10,8 @@ pub const RULE: Rule = Rule {
     effect: Effect::MEANING,
     purpose: "an integer became signed or unsigned",
     explanation: "\
-Numbers with the highest bit set are read otherwise: 4294967295 becomes -1, and -1 becomes 4294967295. Comparisons,
-divisions and shifts to the right follow.
+Numbers with the highest bit set are read differently: 4294967295 becomes -1, and -1 becomes 4294967295. Comparisons,
+divisions and shifts to the right change with them.
 
 Accept the change as `reuse` if the old release never wrote such a number. Otherwise accept it as `migrate` to convert
 the entries, or as `swap` if they can be rebuilt.

@@ -8,14 +8,14 @@ pub const RULE: Rule = Rule {
     tier: Tier::Meaning,
     default_level: Level::Warn,
     effect: Effect { compares: Compares::History, decision: Decision::Never, answers: &[], ..Effect::MEANING },
-    purpose: "an acceptance in `maps.lock` leads to no definition of the map",
+    purpose: "`maps.lock` accepts a change that does not lead to today's definition of the map",
     explanation: "\
-An acceptance holds for one change, from one definition to another. The map has changed once more since, or the change
-was taken back, and so this one matches nothing: it does nothing on a node, and the change that it was meant for is no
-longer accepted.
+An acceptance holds for one change, from one definition to another. Since then the map changed once more, or the
+change was taken back. So this acceptance matches nothing: it does nothing on a node, and the change that it was meant
+for is no longer accepted.
 
-Remove it from `maps.lock`, and accept the change as it is now, if there is one. No change of a declaration shows this
-by itself, so both sides of the example are the same.
+Remove it from `maps.lock`, and accept the change as it is now, if there is one. No declaration shows this, so both
+sides of the example are the same.
 ",
     example: Example {
         old: "\

@@ -10,11 +10,12 @@ pub const RULE: Rule = Rule {
     effect: Effect::SPELLING,
     purpose: "a type has another name, with the same bytes and the same meaning",
     explanation: "\
-Nothing happens on a node: the map is reused as it is. Reported are another tag or typedef, `char` for `__u8`,
-`__u8[16]` for `struct in6_addr`, and an enum for an integer of its width. Names of fixed-width integers, such as
-`__u32`, `uint32_t` and `unsigned int`, are all the same and never reported.
+Nothing happens on a node: the map is reused as it is. maplock reports another tag or typedef, `char` for `__u8`,
+`__u8[16]` for `struct in6_addr`, and an enum for an integer of its width. It never reports another name for the same
+fixed-width integer, such as `__u32`, `uint32_t` and `unsigned int`.
 
-There is nothing to decide, but have a look: another name may stand for another sense, as `__be32` for `__u32` does.
+There is nothing to decide, but have a look: another name may stand for another sense. `__be32` in place of `__u32` is
+one.
 ",
     example: Example {
         old: "\

@@ -8,18 +8,18 @@ pub const RULE: Rule = Rule {
     tier: Tier::Bytes,
     default_level: Level::Deny,
     effect: Effect { keeps_bytes: true, ..Effect::BYTES },
-    purpose: "a union has a new arm, or a new member in one without a name",
+    purpose: "a union has a new arm, or an unnamed struct in it has a new member",
     explanation: "\
-All old entries were written through other arms. The new programs may read one of them through the new arm, and then
-take its bytes for something that they never were. An arm larger than the union was pushes along what follows it as
-well.
+All old entries were written through other arms. If the new programs read one of them through the new arm, they take
+its bytes for something that they never were. If the new arm is larger than the union was, it also pushes along what
+follows the union.
 
-If a member beside the union tells which arm is in use, no old entry names the new arm, and the size is the same,
-the old bytes are right as they are: accept the change as `reuse`. Otherwise accept it as `migrate` to keep the
+The old bytes are right as they are if a member beside the union tells which arm is in use, if no old entry names the
+new arm, and if the size is the same. Then accept the change as `reuse`. Otherwise accept it as `migrate` to keep the
 entries, or as `swap` if they can be rebuilt.
 
-The rule also finds a member that was added to a struct without a name in a union. If that struct is an old arm, programs
-read the member in old entries, which never had it: `reuse` is not right then.
+The rule also finds a member that was added to an unnamed struct in a union. If that struct is an old arm, programs
+read the new member in old entries, which never had it: `reuse` is not right then.
 ",
     example: Example {
         old: "\

@@ -2,7 +2,7 @@
 
 use super::rule::{Effect, Example, Level, Rule, Tier};
 
-/// A member of a union that the new definition has no more.
+/// A member of a union that the new definition no longer has.
 pub const RULE: Rule = Rule {
     id: "union-arm-removed",
     tier: Tier::Bytes,
@@ -11,10 +11,10 @@ pub const RULE: Rule = Rule {
     purpose: "a union lost an arm",
     explanation: "\
 Entries that the old release wrote through that arm are still there. The new programs can read them only through
-another arm, as something that they never were. If the largest arm went, what follows the union moves as well.
+another arm, as something that they never were. If the largest arm was removed, what follows the union moves as well.
 
-Accept the change as `reuse` if no entry can hold that arm any more, or if the new programs pass over those that do,
-and the size is the same. Otherwise accept it as `migrate` to keep the entries, or as `swap` if they can be rebuilt.
+Accept the change as `reuse` if the size is the same, and if no entry can hold that arm any more or the new programs
+skip those that do. Otherwise accept it as `migrate` to keep the entries, or as `swap` if they can be rebuilt.
 ",
     example: Example {
         old: "\

@@ -2,7 +2,7 @@
 
 use super::rule::{Compares, Decision, Effect, Example, Level, Rule, Tier};
 
-/// A member that programs only add to, and that nothing says how to merge.
+/// A member that programs only add to, and for which nothing says how to merge it.
 pub const RULE: Rule = Rule {
     id: "unmerged-counter",
     tier: Tier::Meaning,
@@ -14,34 +14,36 @@ pub const RULE: Rule = Rule {
         answers: &[],
         ..Effect::MEANING
     },
-    purpose: "programs only add to a member, and nothing says how it is merged when entries are carried over",
+    purpose: "programs only add to a member, and nothing says how to merge it when entries are carried over",
     explanation: "\
-The programs of the release add to this member and never set it, so it counts. When the map grows, or its layout changes, its
-entries are carried over into another map, and old programs go on counting in the old one until the switch. If new programs
-have counted in the same entry by the time that the rest is carried over, one number has to win, and what the old ones counted
-since the copy is lost. Unless the two are added up:
+The programs of the release add to this member and never set it, so it is a counter. When the map grows or its layout
+changes, its entries are carried over into another map, and old programs count in the old map until the switch. If new
+programs have counted in the same entry before the rest is carried over, only one of the two numbers can stay, and
+what the old programs counted since the copy is lost. To lose nothing, let the two be added up:
 
 ```sh
 cargo maplock accept flows --merge packets=sum
 ```
 
-This stands in `maps.lock` for the life of the map: as it grows, is converted, and is rolled back. It accepts no change, and needs no
-reason. Members of a struct are named as in C (`stats.packets`), and elements of an array all at once (`hits[]`). Of a per-CPU map,
-each CPU's value is summed by itself.
+This stands in `maps.lock` for the life of the map: when it grows, is converted, and is rolled back. It accepts no
+change, and needs no reason. Name members of a struct as in C (`stats.packets`), and all elements of an array at once
+(`hits[]`). In a per-CPU map, each CPU's value is summed by itself.
 
-If the sum would be wrong, such as that of a number which user space sets, say so, and it is not asked again. Then new programs
-win, as without a word:
+If the sum would be wrong, for example because user space sets the number, say so, and maplock does not ask again.
+Then new programs win, as they do without an answer:
 
 ```sh
 cargo maplock accept flows --merge packets=none
 ```
 
-What programs do is read from the object's instructions: atomic additions, and loads that are added to and stored again. A
-value that is written whole where there was none is a beginning, and sets nothing. If something that programs do with the map
-could not be followed (`partly = true` in the lock), they may set the member there, and nothing is found; `init`, `update` and
-`accept` still name it, as far as they see. Nothing is found either of a map whose entries no upgrade carries over, of one
-that is not pinned, and of a member that the lock does not have yet: `cargo maplock update` comes first. Sums that a daemon asks for in
-its code (`Policy::sum`) are not seen here.
+maplock reads from the object's instructions what programs do: atomic additions, and loads that are added to and
+stored again. A program that writes a whole value where there was none begins an entry, and sets nothing.
+
+Sometimes maplock can't follow all that programs do with the map (`partly = true` in the lock). They may set the
+member there, so this rule finds nothing; `init`, `update` and `accept` still name the member, as far as they see. The
+rule also finds nothing for a map whose entries no upgrade carries over, for one that is not pinned, and for a member
+that the lock does not have yet: run `cargo maplock update` first. It does not see sums that a daemon asks for in its
+code (`Policy::sum`).
 ",
     example: Example {
         old: "\

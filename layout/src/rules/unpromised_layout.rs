@@ -2,24 +2,25 @@
 
 use super::rule::{Decision, Effect, Example, Level, Rule, Tier};
 
-/// A type that the next compiler may lay out otherwise, or that has members without bytes.
+/// A type that the next compiler may lay out differently, or that has members without bytes.
 pub const RULE: Rule = Rule {
     id: "unpromised-layout",
     tier: Tier::Spelling,
     default_level: Level::Warn,
     // The map is new: nothing is there to be decided on.
     effect: Effect { decision: Decision::Never, answers: &[], ..Effect::SPELLING },
-    purpose: "a key or value is a type whose layout no compiler promises, or has members of no size",
+    purpose: "a key or value has a type whose layout no compiler promises, or has members of no size",
     explanation: "\
-Rust lays out tuples, enums with data and structs without `#[repr(C)]` as it likes, and the next compiler may do so otherwise: then
-each entry of a pinned map is misread, though nobody touched the source. maplock finds that change in the build. Better,
-it can't come: make the type a struct with `#[repr(C)]`, and an enum with data a tag and a union.
+Rust lays out tuples, enums with data and structs without `#[repr(C)]` as it likes. The next compiler may choose
+another layout. Then each entry of a pinned map is misread, though nobody touched the source. maplock finds that
+change in the build. It is better to rule it out: make the type a struct with `#[repr(C)]`, and make an enum with data
+a tag and a union.
 
-BTF does not record the `repr`, and bpf-linker sorts members by their offsets, so that most structs without `#[repr(C)]` look like any
-other here. `#[derive(maplock::MapKey)]` and `#[derive(maplock::MapValue)]` refuse them.
+BTF does not record the `repr`, and bpf-linker sorts members by their offsets. So most structs without `#[repr(C)]`
+look like any other here. `#[derive(maplock::MapKey)]` and `#[derive(maplock::MapValue)]` refuse them.
 
-A member of no size, such as `PhantomData` or an empty array, leaves nothing in the layout but its name. What it stands for can
-change unseen.
+A member of no size, such as `PhantomData` or an empty array, leaves only its name in the layout. What it stands for
+can change unseen.
 ",
     example: Example {
         old: "\

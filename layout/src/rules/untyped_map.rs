@@ -2,7 +2,7 @@
 
 use super::rule::{Decision, Effect, Example, Level, Rule, Tier};
 
-/// A map that says its sizes only.
+/// A map that says only its sizes.
 pub const RULE: Rule = Rule {
     id: "untyped-map",
     tier: Tier::Spelling,
@@ -11,9 +11,9 @@ pub const RULE: Rule = Rule {
     effect: Effect { decision: Decision::Never, answers: &[], ..Effect::SPELLING },
     purpose: "a map is declared by `key_size` and `value_size`, so its types are unknown",
     explanation: "\
-The object does not tell what the bytes of this map mean, and neither does the pinned map: maplock sees sizes only,
-and a change of the same size passes unseen. Declare the map by `__type(key, ..)` and `__type(value, ..)`; or, where
-the declaration has to stay, bind its types in `Cargo.toml`:
+The object does not tell what the bytes of this map mean, and neither does the pinned map. maplock sees only sizes, so
+a change of the same size passes unseen. Declare the map by `__type(key, ..)` and `__type(value, ..)`. If the
+declaration has to stay, bind its types in `Cargo.toml`:
 
 ```toml
 [package.metadata.maplock.maps.stats]
@@ -21,9 +21,9 @@ key = \"struct stats_key\"
 value = \"struct stats\"
 ```
 
-They are looked up in the object's BTF, then in its DWARF. A compiler keeps only the types that are used: others come from an
-object that is built for them, of C or of Rust, which `types = [\"bpf/types.o\"]` names under `[package.metadata.maplock]`. A type
-of Rust is named by its path: `flowtop_common::Flow`.
+maplock looks them up in the object's BTF, then in its DWARF. A compiler keeps only the types that are used. For
+others, build an object for them, in C or in Rust, and name it under `[package.metadata.maplock]`:
+`types = [\"bpf/types.o\"]`. Name a type of Rust by its path: `flowtop_common::Flow`.
 
 In Rust, aya's `#[map]` declares a map by its sizes. `#[btf_map]` has BTF:
 
@@ -32,9 +32,9 @@ In Rust, aya's `#[map]` declares a map by its sizes. `#[btf_map]` has BTF:
 static STATS: aya_ebpf::btf_maps::HashMap<StatsKey, Stats, 1024> = aya_ebpf::btf_maps::HashMap::new();
 ```
 
-If `#[map]` has to stay, build the eBPF crate with `debug = 2`: maplock takes the types from the DWARF. Nothing there shows
-whether a struct is `#[repr(C)]`, and Rust may lay out any other anew with each compiler. `#[derive(maplock::MapValue)]` on the
-struct refuses it without.
+If `#[map]` has to stay, build the eBPF crate with `debug = 2`: maplock then takes the types from the DWARF. DWARF
+does not show whether a struct is `#[repr(C)]`, and each Rust compiler may lay out any other struct anew.
+`#[derive(maplock::MapValue)]` refuses a struct without `#[repr(C)]`.
 ",
     example: Example {
         old: "\

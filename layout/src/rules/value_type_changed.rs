@@ -2,18 +2,18 @@
 
 use super::rule::{Effect, Example, Level, Rule, Tier};
 
-/// A value that as a whole is of another type.
+/// A value that has another type as a whole.
 pub const RULE: Rule = Rule {
     id: "value-type-changed",
     tier: Tier::Bytes,
     default_level: Level::Deny,
     effect: Effect::BYTES,
-    purpose: "the whole value is of another type",
+    purpose: "the whole value has another type",
     explanation: "\
-The new programs take every value of the old release for something else. If both types have the same size, the
-kernel loads them without a word.
+The new programs take every value of the old release for something else. If both types have the same size, the kernel
+loads the new programs without a word.
 
-Accept the change as `migrate` if each old value can be made into a new one, and as `swap` if the entries can be
+Accept the change as `migrate` if each old value can be made into a new one, or as `swap` if the entries can be
 rebuilt. `reuse` is right only if both types describe the very same bytes.
 ",
     example: Example {

@@ -14,5 +14,5 @@ pub(super) fn render(levels: &Levels) -> String {
     }
     let star =
         if ALL.iter().any(|rule| levels.of(rule) != rule.default_level) { "\n* set in Cargo.toml\n" } else { "" };
-    with_head(["rule", "tier", "level", "found where"], rows) + star
+    with_head(["rule", "tier", "level", "found if"], rows) + star
 }

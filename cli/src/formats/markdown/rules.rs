@@ -4,7 +4,7 @@ use maplock_layout::config::Levels;
 use maplock_layout::rules::{ALL, Level};
 
 pub(crate) fn table(levels: &Levels) -> String {
-    let mut out = "| rule | tier | level | found where |\n|---|---|---|---|\n".to_owned();
+    let mut out = "| rule | tier | level | found if |\n|---|---|---|---|\n".to_owned();
     for rule in ALL {
         let level = match levels.of(rule) {
             Level::Deny => "**deny**",
