@@ -67,7 +67,7 @@ pub(crate) struct PinnedMap {
     /// Why its types could not be read.
     pub(crate) problem: Option<String>,
     pub(crate) max_entries: u32,
-    /// If they can be counted.
+    /// `None` if they can't be counted.
     pub(crate) entries: Option<u64>,
 }
 
@@ -101,7 +101,7 @@ pub(crate) struct PlannedMap {
     pub(crate) map: String,
     pub(crate) disposition: String,
     pub(crate) loses_entries: bool,
-    /// If there is a map, and they can be counted.
+    /// `None` if there is no map, or they can't be counted.
     pub(crate) entries: Option<u64>,
 }
 

@@ -13,9 +13,9 @@ use crate::rules::UNMERGED_COUNTER;
 use crate::sum::{VALUE, sum_places};
 
 impl LockedMap {
-    /// Members that the release's programs only add to, as far as they could be followed, and of which nothing says for the life of the map
-    /// how they are merged: if its entries are carried over into another map, what old programs count meanwhile is lost. None of a map
-    /// whose entries are carried over into none.
+    /// Members that the release's programs only add to, as far as they could be followed, and that nothing merges for the
+    /// life of the map. If entries are carried over into another map, what old programs count meanwhile is lost. Empty for
+    /// a map whose entries are never carried over.
     #[must_use]
     pub fn unmerged_counters(&self) -> Vec<&str> {
         self.programs.as_ref().map(|programs| self.unmerged(programs)).unwrap_or_default()

@@ -18,14 +18,14 @@ pub struct Epoch {
     pub rules: Vec<String>,
     /// What to do with the state.
     pub on_upgrade: OnUpgrade,
-    /// How members of the value are put together on this way alone that the old release and the new one both count, by path
-    /// ([`sum_places`](crate::sum_places)): it counts more than what is said for the life of the map.
+    /// How members that both releases count are merged on the way over this epoch alone, by path
+    /// ([`sum_places`](crate::sum_places)). This overrules what is said for the life of the map.
     pub merge: BTreeMap<String, Merge>,
-    /// What the two definitions do not tell of the entries' conversion. Only an epoch that migrates has any.
+    /// What the two definitions do not tell about converting entries. Only an epoch that migrates has any.
     pub convert: Answers,
     /// Why, for those who review and run it.
     pub reason: String,
-    /// The capacity down to which entries were accepted not to fit.
+    /// The smaller capacity that was accepted, though entries may not fit it.
     pub max_entries: Option<u32>,
     /// The definition that it leaves.
     pub previous: MapDef,
@@ -84,7 +84,7 @@ impl fmt::Display for OnUpgrade {
     }
 }
 
-/// How what the old release counted in a member goes together with what the new one counts.
+/// How the counts of the old release in a member are combined with those of the new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Merge {
     /// Added up.

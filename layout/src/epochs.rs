@@ -61,8 +61,8 @@ pub fn update(lock: &Lock, observed: &Observation, levels: &Levels) -> Result<Lo
     Ok(updated)
 }
 
-/// The pinned maps of `observed`, each with what the lock knows of its past, and what it knows of those that are gone: what a release
-/// is built with.
+/// What a release is built with: the pinned maps of `observed`, each with what the lock knows of its past, and what it
+/// knows of maps that are gone.
 #[must_use]
 pub fn as_built(lock: &Lock, observed: &Lock, levels: &Levels) -> Lock {
     let mut built = Lock { gone: lock.gone.clone(), ..Lock::default() };
@@ -215,9 +215,10 @@ fn come_or_gone(
     Err(EpochError::NoSuchMap { map: map.to_owned(), hint: crate::config::did_you_mean(map, names) })
 }
 
-/// The lock in which the newest epoch of `map`, which [`accept`] has written, says how entries are converted: by `answers`, or if
-/// none are given by those that it has. An epoch that converts nothing has none. Members that are merged for the life of the map are
-/// called as they are after it; those that are gone, or can't be summed any more, are not merged.
+/// The lock in which the newest epoch of `map`, which [`accept`] has written, says how entries are converted: by `answers`,
+/// or, if none are given, by those that it has. An epoch that converts nothing has no answers. Members that are merged for
+/// the life of the map get the names that they have after it. Those that are gone, or can't be summed any more, are not
+/// merged.
 ///
 /// # Errors
 /// If there is no such epoch; if the two definitions and the answers do not tell what becomes of each member; if answers are

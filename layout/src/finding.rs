@@ -47,7 +47,8 @@ impl Finding {
         }
     }
 
-    /// What can be said of it. Another way to be pinned changes nothing of what is, if the map counts as pinned still.
+    /// What can be answered to it. If only the way of pinning changed, and the map still counts as pinned, nothing else
+    /// changes.
     #[must_use]
     pub fn answers(&self) -> &'static [OnUpgrade] {
         match self.change {
@@ -62,7 +63,8 @@ impl Finding {
         self.rule.effect.keeps_bytes || matches!(self.change, Change::Pinning { .. })
     }
 
-    /// True if the answer decides on entries. What keeps every byte, and no digest tells, goes along with any.
+    /// True if the answer decides on entries. A change that keeps every byte, and that no digest tells, goes along with any
+    /// answer.
     fn decides(&self) -> bool {
         // Room or entries: that was asked for.
         let stays = matches!(self.change, Change::CapacityStays { .. }) && self.needs_decision();
@@ -77,8 +79,8 @@ impl Finding {
     }
 }
 
-/// What can be answered to all that was found of one map. What keeps every byte, and no digest tells, goes along with any answer to
-/// the rest.
+/// What can be answered to all that was found of one map. A change that keeps every byte, and that no digest tells, goes
+/// along with any answer to the rest.
 #[must_use]
 pub fn answers(findings: &[&Finding]) -> Vec<OnUpgrade> {
     let is_alone = !findings.iter().any(|finding| finding.decides());
@@ -149,7 +151,7 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// Members of the new definition that are merged, if entries are carried over into another map.
     pub merge: BTreeMap<String, Merge>,
-    /// What rules and epochs come to, whatever the type of the map makes of it.
+    /// What rules and epochs decide, before the type of the map is looked at.
     pub answer: OnUpgrade,
     /// What becomes of the entries by that.
     pub fate: Fate,
@@ -177,7 +179,7 @@ impl Verdict {
         self.readings.iter().flatten().filter(move |_| stays)
     }
 
-    /// How much a reviewer should look at it: the less, the sooner.
+    /// In which order a reviewer should look at maps: the smallest number first.
     #[must_use]
     pub fn urgency(&self) -> u8 {
         match self.disposition {

@@ -106,7 +106,8 @@ fn planned(plans: &[MemberPlan], path: &str, to: Side) -> Option<Option<String>>
     found.max_by_key(|(length, _)| *length).map(|(_, to)| to)
 }
 
-/// The lock in which these members of `map` are merged so for the life of the map, beside those of which it is said already.
+/// The lock in which these members of `map` are merged so for the life of the map, in addition to those of which it is said
+/// already.
 ///
 /// # Errors
 /// If the lock has no such map, or a member is no count.

@@ -21,7 +21,7 @@ pub struct Observation {
     pub lock: Lock,
     /// Maps that two objects define differently.
     pub conflicts: Vec<Finding>,
-    /// Maps that objects which pin others don't declare as pinned, and that count all the same, as they did before.
+    /// Maps that still count as pinned, as they did before, though their objects declare only others as pinned.
     pub counted_before: BTreeSet<String>,
     /// Maps that this build lacks, as it may. They are in [`Self::lock`] as they were locked.
     pub absent: BTreeSet<String>,
@@ -51,10 +51,10 @@ pub fn observe(objects: &[ObjectMaps], config: &Config) -> Result<Observation, O
 
 /// Puts the maps of all objects together, for a lock that is there.
 ///
-/// A map counts as pinned if it says so (`pinning`), or, in an object in which no map does, if it is declared at
-/// all: many daemons pin at run time. The configuration's `pinned` and `ephemeral` overrule both. What counts in `lock`
-/// without such a word goes on counting, or the first map that says so would take all others out. Global data and `struct_ops`
-/// tables never count: loaders fill them anew. What no object gives a version of its meaning has that of `lock`.
+/// A map counts as pinned if it says so (`pinning`), or if it is declared at all in an object in which no map says so: many
+/// daemons pin at run time. The configuration's `pinned` and `ephemeral` overrule both. A map that counts in `lock` without
+/// such a word still counts, or else the first map that says so would take all others out. Global data and `struct_ops`
+/// tables never count: loaders fill them anew. If no object gives a version of the meaning, that of `lock` holds.
 ///
 /// # Errors
 /// If the configuration names a map that no object has.

@@ -1,4 +1,4 @@
-//! The bytes of a key or a value before and after a change, span by span: what stays, moved, grew, appeared, and if nothing is.
+//! The bytes of a key or a value before and after a change, span by span: what stays, moved, grew, appeared, and where nothing is.
 
 use crate::layout::{Layout, Shape};
 use crate::leaves::{Leaf, is_alike, leaves};

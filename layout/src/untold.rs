@@ -9,9 +9,9 @@ use crate::map::MapDef;
 pub enum Untold {
     /// All that could have a type.
     All,
-    /// The key, of which the value has one.
+    /// The key alone: the value has a type.
     Key,
-    /// The value, of which the key has one.
+    /// The value alone: the key has a type.
     Value,
     /// Something of the maps that it holds.
     Inner,

@@ -17,8 +17,8 @@ pub const FILE_NAME: &str = "maps.lock";
 pub const LOCK_VARIABLE: &str = "MAPLOCK_LOCK_FILE";
 
 impl Config {
-    /// The name of the lock that a build for `arch` is held against (`CARGO_CFG_TARGET_ARCH`): `maps.aarch64.lock` for one that has its
-    /// own, else `maps.lock`.
+    /// The name of the lock that a build for `arch` is compared with (`CARGO_CFG_TARGET_ARCH`): `maps.aarch64.lock` for one
+    /// that has its own, else `maps.lock`.
     #[must_use]
     pub fn lock_name(&self, arch: &str) -> String {
         match self.targets.contains(arch) {
@@ -73,8 +73,8 @@ pub struct LockedMap {
     pub runtime_flags: bool,
     /// True if nobody in user space deletes entries, as the configuration says.
     pub user_never_deletes: bool,
-    /// How members of the value are put together that two releases both count, by path ([`sum_places`](crate::sum_places)): for the
-    /// life of the map. What an epoch says of a member counts more on its way.
+    /// How members that two releases both count are merged, by path ([`sum_places`](crate::sum_places)), for the life of
+    /// the map. On the way over an epoch, what that epoch says of a member overrules this.
     pub merge: BTreeMap<String, Merge>,
     /// What the release's programs do with its entries; `None` if nobody has looked.
     pub programs: Option<ProgramUse>,

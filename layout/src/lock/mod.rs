@@ -26,8 +26,8 @@ use parse::Checksums;
 use crate::wide_enum;
 
 impl LockedMap {
-    /// True if a lock that holds `self` would hold `other` in the same words, histories aside. What a map that is not
-    /// pinned looks like is of no account.
+    /// True if a lock that holds `self` would hold `other` in the same words, histories aside. What a map looks like does
+    /// not count if it is not pinned.
     #[must_use]
     pub fn same_definition(&self, other: &Self) -> bool {
         let said =

@@ -137,7 +137,7 @@ impl Site {
         }
     }
 
-    /// The generation that was staged through a mount of this directory, from if there is no place beside it; `None` if none was.
+    /// The generation that was staged through a mount of this directory, from where there is no place beside it; `None` if none was.
     pub(crate) fn next_within(&self) -> Result<Option<Dir>, Error> {
         self.within(NEXT)
     }

@@ -17,7 +17,7 @@ pub(super) struct FleetJson<'a> {
 #[derive(Serialize)]
 struct RowJson<'a> {
     map: &'a str,
-    /// If the pin is not called as the map is.
+    /// Only if the pin has another name than the map.
     #[serde(skip_serializing_if = "Option::is_none")]
     pin: Option<&'a str>,
     /// The digest of what is pinned; null if nothing is.
