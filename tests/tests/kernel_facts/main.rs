@@ -19,6 +19,7 @@ mod live_traffic;
 mod loaders;
 mod map_types;
 mod objects;
+mod older_kernels;
 mod page;
 mod raw;
 mod support;

@@ -49,6 +49,20 @@ pub fn initial_value(map: std::ptr::NonNull<libbpf_sys::bpf_map>) -> Vec<u8> {
     }
 }
 
+/// An array, by the kernel's call alone: maplock and libbpf raise the limit of locked memory and try again.
+pub fn create_array(value_size: u32, max_entries: u32) -> io::Result<OwnedFd> {
+    const BPF_MAP_CREATE: libc::c_long = 0;
+    const BPF_MAP_TYPE_ARRAY: u32 = 2;
+    let attr: [u32; 4] = [BPF_MAP_TYPE_ARRAY, 4, value_size, max_entries];
+    // SAFETY: the kernel reads the numbers, which outlive the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_CREATE, attr.as_ptr(), size_of_val(&attr)) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
 /// A function of this binary by name, for a probe that nothing else runs into.
 #[inline(never)]
 #[unsafe(no_mangle)]

@@ -86,7 +86,7 @@ pub mod attach_type {
     pub const TCX_INGRESS: u32 = 46;
 }
 
-fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
+pub fn insn(code: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
     Insn { code, dst, src, off, imm }.word()
 }
 
@@ -113,7 +113,7 @@ pub fn reads_byte(map: &Map, offset: i16) -> io::Result<Prog> {
     load(prog_type::SOCKET_FILTER, 0, &insns)
 }
 
-fn load(prog_type: u32, expected_attach_type: u32, insns: &[u64]) -> io::Result<Prog> {
+pub fn load(prog_type: u32, expected_attach_type: u32, insns: &[u64]) -> io::Result<Prog> {
     Prog::load(&NewProg {
         prog_type,
         expected_attach_type,

@@ -264,7 +264,8 @@ fn what_both_sides_wrote_since_the_copy_is_put_together() {
 /// Beyond what a program that converts can address, they are converted in user space, and a program brings them over all the same.
 #[test]
 fn entries_of_more_than_32_kib_are_converted_and_settled() {
-    if !can_run() {
+    // A value of that size is compared in a loop.
+    if !can_run() || !has_programs(T::ARRAY) {
         return;
     }
     for map_type in [T::HASH, T::LRU_HASH, T::ARRAY] {
@@ -691,7 +692,7 @@ fn an_array_becomes_a_hash_and_a_hash_an_lru_hash() {
         (T::PERCPU_ARRAY, T::PERCPU_HASH),
     ] {
         for method in methods(old) {
-            let from = new_map(old, 4, 16, 300);
+            let from = new_map(old, 4, 16, room(old, 300));
             fill(&from, 300);
             let to = new_map(new, 4, 16, room(new, 300));
             let base = new_base(&from).expect("memory");

@@ -157,7 +157,8 @@ fn an_entry_that_is_as_its_record_is_not_looked_up() {
 
 #[test]
 fn what_is_gone_is_found_by_the_records_where_that_is_all() {
-    if !can_run() {
+    // Records are looked through by index.
+    if !can_run() || !has_programs(T::ARRAY) {
         return;
     }
     for is_all in [true, false] {
