@@ -23,7 +23,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{env, fs, panic, process, thread};
 
-use maplock::internals::sys::{Btf, Link, LinkTarget, Map, NewMap};
+use maplock::internals::sys::bpffs::exchange;
+use maplock::internals::sys::{Btf, Link, LinkTarget, Map, NewMap, has_atomic_fetch};
 use maplock::layout::map::MapType;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
@@ -52,6 +53,34 @@ pub fn available() -> bool {
 #[must_use]
 pub fn has_helper(name: &str) -> bool {
     has_enumerator(&format!("BPF_FUNC_{}", name.trim_start_matches("bpf_")))
+}
+
+/// True where programs can compare and exchange, without which members that are no sums are not exact; where not, it says that the test is
+/// skipped.
+///
+/// # Panics
+/// Where they can't and `MAPLOCK_REQUIRE_KERNEL=1`.
+#[must_use]
+pub fn has_exchange() -> bool {
+    let has = has_atomic_fetch();
+    if !has {
+        toolchain::skip("atomic exchange (Linux 5.12)");
+    }
+    has
+}
+
+/// True where directories of a bpffs can be exchanged; where not, it says that the test is skipped.
+///
+/// # Panics
+/// Where they can't and `MAPLOCK_REQUIRE_KERNEL=1`.
+#[must_use]
+pub fn exchanges_directories() -> bool {
+    let bpffs = Bpffs::mount();
+    let exchanges = exchange(&bpffs.dir("one"), &bpffs.dir("other")).is_ok();
+    if !exchanges {
+        toolchain::skip("exchange of directories (Linux 5.16)");
+    }
+    exchanges
 }
 
 /// True where the kernel that runs has an enumerator of that name, such as `BPF_TCX_INGRESS`: its own BTF lists them. Where it has no BTF, that

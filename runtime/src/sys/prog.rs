@@ -164,11 +164,11 @@ impl Prog {
         let log = String::from_utf8_lossy(&log[..end]);
         let tail: Vec<&str> = log.trim_end().lines().rev().take(12).collect();
         let tail: Vec<&str> = tail.into_iter().rev().collect();
-        if tail.is_empty() {
-            return Err(error);
+        if !tail.is_empty() {
+            tracing::debug!(program = new.name, "the verifier says:\n{}", tail.join("\n"));
         }
-        tracing::debug!(program = new.name, "the verifier says:\n{}", tail.join("\n"));
-        Err(io::Error::new(error.kind(), format!("{error}; the verifier's log is told at debug level")))
+        // With its number, by which a missing privilege is told.
+        Err(error)
     }
 
     /// The program of that id.

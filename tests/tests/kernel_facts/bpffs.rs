@@ -19,7 +19,7 @@ use maplock_tests::toolchain;
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags, XattrFlags, inotify};
 
 use super::raw;
-use super::support::{BtfBytes, array, errno, exchanges, id_at, map};
+use super::support::{BtfBytes, array, errno, id_at, map};
 
 #[test]
 fn fact_01_a_name_with_a_dot_is_refused() {
@@ -109,7 +109,7 @@ fn fact_02_unlink_then_pin_is_not_atomic_and_pin_does_not_replace() {
 #[test]
 fn fact_03_pins_and_whole_directories_are_exchanged() {
     needs_kernel!();
-    if !exchanges() {
+    if !kernel::exchanges_directories() {
         return;
     }
     let bpffs = Bpffs::mount();
@@ -141,7 +141,7 @@ fn fact_03_pins_and_whole_directories_are_exchanged() {
 #[test]
 fn fact_03_a_reader_through_the_directory_never_sees_two_generations() {
     needs_kernel!();
-    if !exchanges() || !kernel::takes("BPF_F_PATH_FD", "BPF_F_PATH_FD (Linux 6.5)") {
+    if !kernel::exchanges_directories() || !kernel::takes("BPF_F_PATH_FD", "BPF_F_PATH_FD (Linux 6.5)") {
         return;
     }
     let bpffs = Bpffs::mount();
@@ -165,7 +165,7 @@ fn fact_03_a_reader_through_the_directory_never_sees_two_generations() {
 #[test]
 fn fact_03_a_bind_mount_goes_on_to_show_what_was_exchanged() {
     needs_kernel!();
-    if !exchanges() {
+    if !kernel::exchanges_directories() {
         return;
     }
     let bpffs = Bpffs::mount();
@@ -281,7 +281,7 @@ fn fact_07_a_new_pin_is_0600_whatever_it_replaces() {
 #[test]
 fn fact_08_a_lock_follows_the_directory_through_an_exchange() {
     needs_kernel!();
-    if !exchanges() {
+    if !kernel::exchanges_directories() {
         return;
     }
     let bpffs = Bpffs::mount();
@@ -312,7 +312,7 @@ fn fact_08_a_lock_on_a_map_is_a_lock_on_every_map() {
 #[test]
 fn fact_08_a_lock_on_an_opened_pin_is_one_for_all_its_links_and_bind_mounts() {
     needs_kernel!();
-    if !exchanges() {
+    if !kernel::exchanges_directories() {
         return;
     }
     let bpffs = Bpffs::mount();

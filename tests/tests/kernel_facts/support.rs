@@ -8,10 +8,9 @@ use std::sync::OnceLock;
 use std::thread;
 
 use libbpf_rs::{MapCore as _, ObjectBuilder};
-use maplock::internals::sys::bpffs::exchange;
 use maplock::internals::sys::{Insn, Map, NewMap, NewProg, Prog, has_atomic_fetch};
 use maplock::layout::map::MapType;
-use maplock_tests::kernel::{self, Bpffs};
+use maplock_tests::kernel;
 use maplock_tests::toolchain::{self, Clang, root, run};
 use rustix::thread::CpuSet;
 
@@ -224,16 +223,6 @@ pub fn call<const N: usize>(prog: &Prog, numbers: [u64; N]) -> [u64; N] {
     let mut context: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
     assert_eq!(prog.run(&mut context, &[]).unwrap(), 0);
     std::array::from_fn(|at| u64::from_ne_bytes(context[at * 8..][..8].try_into().unwrap()))
-}
-
-/// False, with a word, where the kernel exchanges no directories of a bpffs.
-pub fn exchanges() -> bool {
-    let bpffs = Bpffs::mount();
-    let exchanges = exchange(&bpffs.dir("one"), &bpffs.dir("other")).is_ok();
-    if !exchanges {
-        toolchain::skip("exchange of directories (Linux 5.16)");
-    }
-    exchanges
 }
 
 pub fn duplicate(map: BorrowedFd<'_>) -> Map {

@@ -303,12 +303,12 @@ fn no_count_is_lost_while_entries_are_converted() {
     }
     for round in 0..kernel::times(2, 1) {
         for map_type in [T::HASH, T::LRU_HASH, T::PERCPU_HASH, T::LRU_PERCPU_HASH, T::ARRAY, T::PERCPU_ARRAY] {
-            if has_programs(map_type) && has_exchange() {
+            if has_programs(map_type) && kernel::has_exchange() {
                 is_exact_converted(map_type, false, round);
             }
         }
         for map_type in [T::HASH, T::LRU_HASH, T::ARRAY] {
-            if has_programs(map_type) && has_exchange() {
+            if has_programs(map_type) && kernel::has_exchange() {
                 is_exact_converted(map_type, true, round);
             }
         }
@@ -324,7 +324,7 @@ fn no_count_is_lost_under_traffic() {
         for map_type in COPIED {
             for value_size in [8, 16] {
                 // Behind the count is what is set.
-                if !has_programs(map_type) || value_size > 8 && !has_exchange() {
+                if !has_programs(map_type) || value_size > 8 && !kernel::has_exchange() {
                     continue;
                 }
                 is_exact(map_type, value_size, round);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use maplock::internals::sys::{Batch, Map, NewMap, has_atomic_fetch, has_no_batches, possible_cpus};
+use maplock::internals::sys::{Batch, Map, NewMap, has_no_batches, possible_cpus};
 use maplock::internals::transfer::{Copied, Method, Settled, Sum, Transfer, TransferError, TransferOptions};
 pub(crate) use maplock::layout::map::MapType;
 use maplock_tests::{kernel, toolchain};
@@ -32,15 +32,6 @@ pub(crate) fn has_programs(map_type: MapType) -> bool {
         toolchain::skip(&format!("{helper} (Linux {version})"));
     }
     lacking.is_none()
-}
-
-/// False, with a word, where programs can't compare and exchange.
-pub(crate) fn has_exchange() -> bool {
-    let has = has_atomic_fetch();
-    if !has {
-        toolchain::skip("atomic exchange (Linux 5.12)");
-    }
-    has
 }
 
 /// Those by which this kernel carries over maps of a type.

@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use maplock::internals::sys::Map;
 use maplock_tests::generations::{self, Daemon, FILLED, Release};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
-use maplock_tests::truth;
+use maplock_tests::{toolchain, truth};
 
 /// What an upgrade of a generation that maplock made needs.
 const ENOUGH: [&str; 3] = ["bpf", "net_admin", "perfmon"];
@@ -109,6 +109,15 @@ fn each_capability_that_is_missing_is_named_or_not_needed() {
             let left: Vec<_> = ENOUGH.into_iter().filter(|name| *name != dropped).collect();
             let started = start(&daemon, "two", &left, user);
             if dropped == "perfmon" {
+                if let Err(said) = &started
+                    && said.contains("can't load the program")
+                {
+                    // Older verifiers refuse what this daemon counts with, too.
+                    assert!(said.contains("CAP_PERFMON"), "user {user}: {said}");
+                    assert_eq!(truth::problems(&daemon, Release::One, 0), Vec::<String>::new(), "user {user}");
+                    toolchain::skip("a verifier that takes programs that count without CAP_PERFMON");
+                    continue;
+                }
                 started.unwrap_or_else(|said| panic!("user {user}: copies go by system calls: {said}"));
                 let problems = truth::problems(&daemon, Release::Two, 0);
                 assert!(problems.is_empty(), "user {user}: {}", problems.join("\n"));
