@@ -1,16 +1,16 @@
 //! What a change does to the bytes of a map's entries: where each member stood and stands, and an entry as an example.
 
 use maplock_layout::conversion::{Answers, DerivedLeg};
+use maplock_layout::lock::OnUpgrade;
 use maplock_layout::{Disposition, Example, Layout, MapDef, Ruler, Span, SpanFate, Verdict, values};
 
+use crate::map_part::MapPart;
 use crate::outcome::Outcome;
 
 /// What a change does to the bytes of one map.
 pub(crate) struct Bytes {
-    /// Keys, if their bytes are not the same on both sides.
-    pub(crate) key: Option<Ruler>,
-    /// Values, likewise.
-    pub(crate) value: Option<Ruler>,
+    /// Keys and values whose bytes are not the same on both sides.
+    pub(crate) rulers: Vec<(MapPart, Ruler)>,
     /// An entry, made up.
     pub(crate) example: Option<Said>,
 }
@@ -40,32 +40,35 @@ impl Outcome {
         if old.digest() == new.digest() {
             return None;
         }
-        let ruler = |old: &Option<_>, new: &Option<_>| {
-            let (old, new): (&std::sync::Arc<Layout>, &std::sync::Arc<Layout>) = (old.as_ref()?, new.as_ref()?);
-            Ruler::of(old, new).filter(|ruler| !ruler.is_same())
+        let ruler = |part: MapPart| {
+            let ruler = Ruler::of(part.layout(old)?, part.layout(new)?)?;
+            (!ruler.is_same()).then_some((part, ruler))
         };
-        let (key, value) = (ruler(&old.key, &new.key), ruler(&old.value, &new.value));
-        if key.is_none() && value.is_none() {
+        let rulers: Vec<_> = MapPart::ALL.into_iter().filter_map(ruler).collect();
+        if rulers.is_empty() {
             return None;
         }
-        let parts = [key.is_some(), value.is_some()];
-        let mut example = Example::of(old).map(|entry| self.said(verdict, (old, new), &entry, parts));
-        let padding: Vec<_> = key.iter().chain(&value).flat_map(in_padding).collect();
+        let parts: Vec<_> = rulers.iter().map(|(part, _)| *part).collect();
+        let mut example = Entry::of(old, &parts).map(|entry| self.said(verdict, (old, new), &entry, &parts));
+        let padding: Vec<_> = rulers.iter().flat_map(|(_, ruler)| in_padding(ruler)).collect();
         if let Some(said) = example.as_mut().filter(|_| !padding.is_empty()) {
             said.read.push_str(&format!("; {} was padding, which may hold anything", padding.join(", ")));
         }
-        Some(Bytes { key, value, example })
+        Some(Bytes { rulers, example })
     }
 
-    fn said(&self, verdict: &Verdict, (old, new): (&MapDef, &MapDef), entry: &Example, parts: [bool; 2]) -> Said {
-        let tell = |def: &MapDef, key: &[u8], value: &[u8]| {
-            let part = |layout: Option<&Layout>, name: &str, bytes: &[u8]| values::members(layout, name, bytes);
-            [part(def.key.as_deref(), "key", key), part(def.value.as_deref(), "value", value)]
+    fn said(&self, verdict: &Verdict, (old, new): (&MapDef, &MapDef), entry: &Entry, parts: &[MapPart]) -> Said {
+        let tell = |def: &MapDef, entry: &Entry| {
+            let tell = |part: &MapPart| {
+                let name = if part.is_key() { "key" } else { "value" };
+                values::members(part.layout(def), name, entry.bytes(*part).unwrap_or_default())
+            };
+            parts.iter().map(tell).collect()
         };
         let converted = self.converted(verdict, (old, new), entry);
-        let mut told = vec![tell(old, &entry.key, &entry.value), tell(new, &entry.key, &entry.value)];
-        let is_accepted = converted.map(|(Example { key, value }, is_accepted)| {
-            told.push(tell(new, &key, &value));
+        let mut told: Vec<Vec<Members>> = vec![tell(old, entry), tell(new, entry)];
+        let is_accepted = converted.map(|(entry, is_accepted)| {
+            told.push(tell(new, &entry));
             is_accepted
         });
         let mut lines = lines(&told, parts).into_iter();
@@ -78,21 +81,46 @@ impl Outcome {
     }
 
     /// The entry in the new layout: over the epochs that lead there, else as it would be without an answer to anything.
-    fn converted(&self, verdict: &Verdict, (old, new): (&MapDef, &MapDef), entry: &Example) -> Option<(Example, bool)> {
-        let over = |leg: &DerivedLeg, key: &[u8], value: &[u8]| {
-            Some(Example { key: leg.key.convert(key).ok()?, value: leg.value.convert(value).ok()? })
+    /// `None` if no node converts it: those of inner maps stay as they are, whatever becomes of the map that holds them.
+    fn converted(&self, verdict: &Verdict, (old, new): (&MapDef, &MapDef), entry: &Entry) -> Option<(Entry, bool)> {
+        let over = |leg: &DerivedLeg, entry: &Example| {
+            Some(Example { key: leg.key.convert(&entry.key).ok()?, value: leg.value.convert(&entry.value).ok()? })
         };
+        if verdict.cannot.iter().any(|(way, _)| *way == OnUpgrade::Migrate) {
+            return None;
+        }
+        let own = entry.own.as_ref()?;
+        let of = |own: Example| Entry { own: Some(own), inner: entry.inner.clone() };
         let steps = self.steps(verdict);
         if verdict.disposition == Disposition::Migrate {
-            let mut entry = entry.clone();
+            let mut own = own.clone();
             for step in &steps {
-                entry = over(&step.derive().ok()??.leg, &entry.key, &entry.value)?;
+                own = over(&step.derive().ok()??.leg, &own)?;
             }
-            return (!steps.is_empty()).then_some((entry, true));
+            return (!steps.is_empty()).then(|| (of(own), true));
         }
         let is_open = verdict.disposition == Disposition::Refuse && self.accepted(verdict).is_none();
         let leg = is_open.then(|| DerivedLeg::derive(old, new, &Answers::default()).ok())??.leg;
-        Some((over(&leg, &entry.key, &entry.value)?, false))
+        Some((of(over(&leg, own)?), false))
+    }
+}
+
+/// An entry of a map, and one of a map that it holds.
+struct Entry {
+    own: Option<Example>,
+    inner: Option<Example>,
+}
+
+impl Entry {
+    /// One that has these parts; `None` if nothing tells what is in one of them.
+    fn of(def: &MapDef, parts: &[MapPart]) -> Option<Self> {
+        let entry = Self { own: Example::of(def), inner: def.inner.as_deref().and_then(Example::of) };
+        parts.iter().all(|part| entry.bytes(*part).is_some()).then_some(entry)
+    }
+
+    fn bytes(&self, part: MapPart) -> Option<&[u8]> {
+        let of = if part.is_inner() { &self.inner } else { &self.own }.as_ref()?;
+        Some(if part.is_key() { &of.key } else { &of.value })
     }
 }
 
@@ -103,16 +131,17 @@ type Members = Vec<(String, String)>;
 const MOST: usize = 8;
 
 /// A line for each of the entries, of the members that are not the same in all of them.
-fn lines(entries: &[[Members; 2]], parts: [bool; 2]) -> Vec<String> {
-    let is_same = |part: usize, member: &(String, String)| entries.iter().all(|of| of[part].contains(member));
-    let line = |of: &[Members; 2]| {
-        let told = [(0, "key"), (1, "value")].into_iter().filter(|(part, _)| parts[*part]).map(|(part, name)| {
-            let differ: Vec<_> = of[part].iter().filter(|member| !is_same(part, member)).collect();
+fn lines(entries: &[Vec<Members>], parts: &[MapPart]) -> Vec<String> {
+    let is_same = |at: usize, member: &(String, String)| entries.iter().all(|of| of[at].contains(member));
+    let line = |of: &Vec<Members>| {
+        let told = parts.iter().enumerate().map(|(at, part)| {
+            let name = part.name();
+            let differ: Vec<_> = of[at].iter().filter(|member| !is_same(at, member)).collect();
             let mut words: Vec<_> = differ.iter().take(MOST).map(|(name, value)| format!("{name} {value}")).collect();
             if differ.len() > MOST {
                 words.push(format!("{} more", differ.len() - MOST));
             }
-            let same = of[part].len() - differ.len();
+            let same = of[at].len() - differ.len();
             match (words.is_empty(), same) {
                 (true, 0) => format!("{name}: nothing"),
                 (true, _) => format!("{name}: the same"),
@@ -134,11 +163,11 @@ fn in_padding(ruler: &Ruler) -> Vec<String> {
 }
 
 /// Members of the new layout that lie behind the end of the old bytes: the old release wrote nothing there.
-fn beyond(new: &MapDef, entry: &Example, parts: [bool; 2]) -> String {
-    let sides = [(parts[0], &new.key, entry.key.len()), (parts[1], &new.value, entry.value.len())];
+fn beyond(new: &MapDef, entry: &Entry, parts: &[MapPart]) -> String {
     let mut names = Vec::new();
-    for (_, layout, len) in sides.into_iter().filter(|(is_told, ..)| *is_told) {
-        let Some(of) = layout.as_deref().and_then(Layout::composite) else { continue };
+    for part in parts {
+        let len = entry.bytes(*part).map_or(0, <[u8]>::len);
+        let Some(of) = part.layout(new).and_then(Layout::composite) else { continue };
         let ends_behind = |offset: u64, size: u64| (offset + size).div_ceil(8) > len as u64;
         let flat = of.flat_members().into_iter();
         names.extend(

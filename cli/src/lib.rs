@@ -19,6 +19,7 @@ mod effect;
 mod error;
 mod fleet;
 mod formats;
+mod map_part;
 #[cfg(target_os = "linux")]
 mod node;
 mod observed;

@@ -10,7 +10,7 @@ use maplock_layout::history::Converting;
 use maplock_layout::lock::{Epoch, Lines, LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::Fate;
 use maplock_layout::rules::{Attribute, Compares, Level};
-use maplock_layout::{Comparison, Disposition, Finding, Lock, Untold, Verdict};
+use maplock_layout::{Comparison, Disposition, Finding, Lock, MapDef, Untold, Verdict};
 
 use crate::conversion::{Conversion, answered};
 use crate::error::Error;
@@ -435,9 +435,12 @@ pub(crate) fn merged(members: &BTreeMap<String, Merge>) -> Option<String> {
 
 /// `hash of 64, 8 -> 16 bytes`
 pub(crate) fn describe(map: &LockedMap) -> String {
-    let def = &map.def;
-    let capacity = def.map_type.capacity_words(def.max_entries);
-    format!("{} {capacity}, {} -> {} bytes", def.map_type, def.key_size, def.value_size)
+    let of = |def: &MapDef| {
+        let capacity = def.map_type.capacity_words(def.max_entries);
+        format!("{} {capacity}, {} -> {} bytes", def.map_type, def.key_size, def.value_size)
+    };
+    let inner = map.def.inner.as_deref().map_or_else(String::new, |inner| format!("; inner map: {}", of(inner)));
+    of(&map.def) + &inner
 }
 
 /// `1 map`, `2 maps`

@@ -4,7 +4,7 @@ mod support;
 
 use std::process::{Command, Stdio};
 
-use support::{Sandbox, object};
+use support::{Sandbox, compile, object};
 
 /// A repository in which v1 was released, v3 was accepted, and the lock knows both.
 fn project() -> Sandbox {
@@ -107,6 +107,125 @@ fn the_page_stands_by_itself_and_has_all_that_the_lock_says() {
     let ran = sandbox.run("report --lock maps.lock --html out");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(sandbox.read("out/index.html").contains("Nothing was compared: no revision was named"));
+}
+
+/// A hash in C.
+fn table(name: &str, key: &str, value: &str) -> String {
+    format!(
+        "struct {{ __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8); __uint(pinning, LIBBPF_PIN_BY_NAME);\n\
+         __type(key, {key}); __type(value, {value}); }} {name} SEC(\".maps\");\n"
+    )
+}
+
+/// A map in C that holds hashes.
+fn outer(name: &str, map_type: &str, key: &str, inner: &str) -> String {
+    format!(
+        "struct {{ __uint(type, BPF_MAP_TYPE_{map_type}); __uint(max_entries, 8); __uint(pinning, LIBBPF_PIN_BY_NAME);\n\
+         __type(key, {key}); __array(values, struct {{ __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 64); {inner} }}); }} {name} SEC(\".maps\");\n"
+    )
+}
+
+/// A repository in which maps that hold maps were released, and a later release, of which every change is accepted.
+fn with_inner_maps() -> Sandbox {
+    let sandbox = Sandbox::new();
+    sandbox.git_init();
+    let typed = "__type(key, struct addr); __type(value, struct flow);";
+    let number = "__type(key, __u32); __type(value, __u64);";
+    let pair = "__type(key, __u32); __type(value, struct pair);";
+    // In a template alone, clang leaves a struct without its members.
+    let used = "SEC(\"socket\") int program(struct addr *a, struct flow *b, struct pair *c) { return 0; }\n";
+    let old = "struct addr { __u32 ip; }; struct pair { __u32 rx; __u32 tx; };\n\
+        struct flow { __u32 packets; __u32 port; __u64 seen; };\n"
+        .to_owned()
+        + used
+        + &outer("shards", "HASH_OF_MAPS", "__u32", typed)
+        + &outer("by_cpu", "ARRAY_OF_MAPS", "__u32", pair)
+        + &outer("steady", "HASH_OF_MAPS", "struct addr", number)
+        + &outer("flat_now", "HASH_OF_MAPS", "__u32", typed)
+        + &table("holds_now", "__u32", "struct addr");
+    let new =
+        "struct addr { __u32 ip; }; struct zoned { __u32 ip; __u32 zone; }; struct pair { __u32 tx; __u32 rx; };\n\
+        struct flow { __u64 packets; __u32 port; __u32 ttl; __u64 seen; };\n"
+            .to_owned()
+            + used
+            + &outer("shards", "HASH_OF_MAPS", "__u32", typed)
+            + &outer("by_cpu", "ARRAY_OF_MAPS", "__u32", pair)
+            + &outer("steady", "HASH_OF_MAPS", "struct zoned", number)
+            + &table("flat_now", "__u32", "struct addr")
+            + &outer("holds_now", "HASH_OF_MAPS", "__u32", typed);
+    let tool = |line: &str| {
+        let ran = sandbox.run(line);
+        assert_eq!(ran.code, Some(0), "{line}: {}{}", ran.stdout, ran.stderr);
+    };
+    compile(&sandbox, "maps.bpf.o", &old);
+    tool("init --object maps.bpf.o");
+    sandbox.release("v1");
+    compile(&sandbox, "maps.bpf.o", &new);
+    // What is not accepted yet is not offered as a conversion either.
+    let ran = sandbox.run("check --object maps.bpf.o --message-format markdown");
+    assert!(ran.stdout.contains("inner value: packets") && ran.stdout.contains("read as  key: "), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("becomes "), "{}", ran.stdout);
+    for map in ["shards", "by_cpu", "steady", "flat_now", "holds_now"] {
+        let way = if map == "by_cpu" { "reuse" } else { "swap" };
+        tool(&format!("accept {map} --on-upgrade {way} --reason \"filled within a minute\" --object maps.bpf.o"));
+    }
+    sandbox
+}
+
+#[test]
+fn what_inner_maps_hold_is_shown_below_what_the_outer_one_holds() {
+    let sandbox = with_inner_maps();
+    let ok = |line: &str| {
+        let ran = sandbox.run(line);
+        assert_eq!(ran.code, Some(0), "{line}: {}{}", ran.stdout, ran.stderr);
+        ran.stdout
+    };
+    let seen = ["human", "markdown"].map(|format| ok(&format!("diff v1 --message-format {format}")));
+    for seen in &seen {
+        assert!(seen.contains("inner value of shards, 16 -> 24 bytes"), "{seen}");
+        // No node converts what is in inner maps, nor a key by which one is found.
+        assert!(seen.contains("read as  inner value: ") && !seen.contains("becomes"), "{seen}");
+    }
+    insta::assert_snapshot!("inner_diff", seen.join("\n== markdown ==\n"));
+    let seen: String = ["shards", "by_cpu", "steady", "flat_now", "holds_now"]
+        .map(|map| format!("$ layout {map}\n{}\n", ok(&format!("layout {map} --lock maps.lock"))))
+        .concat();
+    insta::assert_snapshot!("inner_layouts", seen);
+
+    ok("layout shards --lock maps.lock --svg shards.svg");
+    let svg = sandbox.read("shards.svg");
+    assert!(is_xml(&svg), "{svg}");
+    // The tip of an arrow to the first row points down, as all do: a line of no length would turn it.
+    ok("layout by_cpu --lock maps.lock --svg by_cpu.svg");
+    let swapped = sandbox.read("by_cpu.svg");
+    let arrows: Vec<_> = swapped.lines().filter_map(|line| line.strip_prefix("<path marker-end=")).collect();
+    assert_eq!(arrows.len(), 2, "{swapped}");
+    for arrow in arrows {
+        let (curve, line) = arrow.trim_end_matches("\"/>").rsplit_once('V').expect("it leaves its box");
+        assert!(line.contains('C') || !curve.ends_with(&format!(" {line}")), "{arrow}");
+    }
+
+    ok("report --lock maps.lock --html out --against v1");
+    let page = sandbox.read("out/index.html");
+    let pictures =
+        page.lines().filter(|line| line.contains("<svg viewBox") || line.starts_with("<text class=\"head\""));
+    for picture in [svg.lines().collect::<Vec<_>>(), pictures.collect()] {
+        let picture = picture.join("\n");
+        let places = [
+            "The key: bytes 0 to 3: key, u32.",
+            "The inner key: bytes 0 to 3: ip, u32.",
+            "The inner value: bytes 0 to 7: packets, u64, grew. bytes 8 to 11: port, u32, moved, was at byte 4.",
+            ">inner value of shards: 16 bytes before, 24 after</text>",
+        ]
+        .map(|part| picture.find(part).unwrap_or_else(|| panic!("{part}: {picture}")));
+        assert!(places.is_sorted(), "{places:?}");
+    }
+    let json = sandbox.run("diff v1 --message-format json").json();
+    let maps = json["maps"].as_array().expect("a list");
+    let shards = maps.iter().find(|map| map["name"] == "shards").expect("it is there");
+    let value = &shards["bytes"]["inner"]["value"];
+    assert_eq!((&value["old_size"], &value["new_size"]), (&16.into(), &24.into()), "{shards}");
+    assert_eq!(shards["bytes"].get("value"), None);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use maplock_layout::rules::ALL;
 
 use super::xml::escaped;
 use super::{human, page, svg};
+use crate::map_part::MapPart;
 use crate::outcome::{count, describe};
 use crate::verbs::layout;
 use crate::verbs::matrix::Row;
@@ -22,7 +23,7 @@ pub(crate) fn page(of: &Report) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n\
          <title>{0}</title>\n<style>{STYLE}{1}</style>\n</head>\n<body>\n{2}\n<header><h1>{0}</h1>\n\
-         <label>Search <input type=\"search\" id=\"search\" placeholder=\"map, member, type, rule\" autocomplete=\"off\"></label> <output id=\"found\"></output>\n\
+         <label>Search <input type=\"search\" id=\"search\" placeholder=\"map, member, type, rule\" size=\"26\" autocomplete=\"off\"></label> <output id=\"found\"></output>\n\
          <nav><a href=\"#findings\">Findings</a> <a href=\"#matrix\">Releases</a> <a href=\"#maps\">Maps</a> <a href=\"#rules\">Rules</a></nav></header>\n<main>\n",
         escaped(&title),
         svg::STYLE,
@@ -124,16 +125,14 @@ fn maps(of: &Report, out: &mut String) {
         );
         _ = writeln!(out, "<p class=\"dim\">digest <code>{}</code></p>", map.def.digest());
         let bytes = layout::bytes(map, map.epochs.last().map(|epoch| &epoch.previous));
-        let parts: Vec<_> = [("key", &bytes.key), ("value", &bytes.value)]
-            .into_iter()
-            .filter_map(|(part, of)| Some((part, of.as_ref()?)))
-            .collect();
-        match parts.is_empty() {
-            true => out.push_str("<p>Nothing tells its members: it is known by its sizes.</p>\n"),
+        if !bytes.rulers.is_empty() {
             // With scripts, it is parsed when it is unfolded: of a thousand maps, pictures are most of the page.
-            false => {
-                _ = writeln!(out, "<div class=\"wide\"><noscript>{}</noscript></div>", svg::inline(name, &parts));
-            }
+            let picture = svg::inline(name, &bytes.rulers);
+            _ = writeln!(out, "<div class=\"wide\"><noscript>{picture}</noscript></div>");
+        } else if MapPart::ALL.into_iter().any(|part| part.has_members(&map.def)) {
+            out.push_str("<p>Nothing tells its members: it is known by its sizes.</p>\n");
+        } else {
+            out.push_str("<p>Neither its keys nor its values have members.</p>\n");
         }
         history(map, out);
         out.push_str("</details>\n");

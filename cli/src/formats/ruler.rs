@@ -23,10 +23,9 @@ const MARKS: [(char, &str); 6] =
 /// The rulers of a map, and its example, as lines of at most 100 columns; only the example may be longer.
 pub(crate) fn text(map: &str, bytes: &Bytes) -> String {
     let mut out = String::new();
-    for (part, ruler) in [("key", &bytes.key), ("value", &bytes.value)] {
-        if let Some(ruler) = ruler {
-            one(&format!("{part} of {map}"), part, ruler, &mut out);
-        }
+    for (part, ruler) in &bytes.rulers {
+        let part = part.name();
+        one(&format!("{part} of {map}"), part, ruler, &mut out);
     }
     for (name, said) in example(bytes) {
         _ = writeln!(out, "{name:<9}{said}");
@@ -214,6 +213,7 @@ mod tests {
     use maplock_layout::{Composite, CompositeKind, IntKind, Layout, Member, Shape};
 
     use super::*;
+    use crate::map_part::MapPart;
 
     /// A struct of numbers, one behind the other.
     fn of(members: &[(&str, u64)]) -> Layout {
@@ -229,8 +229,8 @@ mod tests {
     }
 
     fn shown(old: &[(&str, u64)], new: &[(&str, u64)]) -> String {
-        let value = Ruler::of(&of(old), &of(new));
-        text("a_map_of_a_name_as_long_as_that", &Bytes { key: None, value, example: None })
+        let value = Ruler::of(&of(old), &of(new)).expect("few members");
+        text("a_map_of_a_name_as_long_as_that", &Bytes { rulers: vec![(MapPart::Value, value)], example: None })
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use maplock_layout::{Ruler, Span, SpanFate};
 
 use super::xml::escaped;
+use crate::map_part::MapPart;
 
 /// Bytes in a row.
 const ROW: u64 = 8;
@@ -34,8 +35,8 @@ path{fill:none;stroke:var(--dim);stroke-width:1.5}.tip,.hatch{stroke:var(--dim)}
 /// What all pictures of a page share: the hatching of holes, and the tip of arrows.
 pub(crate) const DEFS: &str = "<svg width=\"0\" height=\"0\" aria-hidden=\"true\" style=\"position:absolute\"><defs><pattern id=\"hole\" width=\"8\" height=\"8\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><path class=\"hatch\" d=\"M0 0V8\"/></pattern><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path class=\"tip\" d=\"M0 0L8 4L0 8\"/></marker></defs></svg>";
 
-/// The picture of each part, key before value, in one file.
-pub(crate) fn picture(map: &str, parts: &[(&str, &Ruler)]) -> String {
+/// The picture of each part, in one file.
+pub(crate) fn picture(map: &str, parts: &[(MapPart, Ruler)]) -> String {
     let (width, height, body) = drawn(map, parts);
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-{EDGE} 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-labelledby=\"title desc\">\n\
@@ -46,7 +47,7 @@ pub(crate) fn picture(map: &str, parts: &[(&str, &Ruler)]) -> String {
 }
 
 /// The same within a page that has [`STYLE`] and [`DEFS`].
-pub(crate) fn inline(map: &str, parts: &[(&str, &Ruler)]) -> String {
+pub(crate) fn inline(map: &str, parts: &[(MapPart, Ruler)]) -> String {
     let (width, height, body) = drawn(map, parts);
     format!(
         "<svg viewBox=\"-{EDGE} 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"{}. {}\">\n{body}</svg>",
@@ -60,12 +61,13 @@ fn title(map: &str) -> String {
 }
 
 /// Width, height and elements.
-fn drawn(map: &str, parts: &[(&str, &Ruler)]) -> (u64, u64, String) {
+fn drawn(map: &str, parts: &[(MapPart, Ruler)]) -> (u64, u64, String) {
     let mut body = String::new();
     // Above arrows, which pass below it.
     let mut texts = String::new();
     let mut y = 4;
     for (part, ruler) in parts {
+        let part = part.name();
         let Ruler { old_size, new_size, .. } = ruler;
         let size = match old_size == new_size {
             true => format!("{new_size} bytes"),
@@ -96,9 +98,10 @@ fn drawn(map: &str, parts: &[(&str, &Ruler)]) -> (u64, u64, String) {
 }
 
 /// What the picture shows, in words, for those who hear it.
-fn description(parts: &[(&str, &Ruler)]) -> String {
+fn description(parts: &[(MapPart, Ruler)]) -> String {
     let mut told = Vec::new();
     for (part, ruler) in parts {
+        let part = part.name();
         let lines = ruler.new.iter().chain(ruler.old.iter().filter(|span| span.fate == SpanFate::Gone));
         told.push(format!("The {part}:"));
         told.extend(lines.map(|span| format!("{}.", words(part, span))));
@@ -208,9 +211,11 @@ fn arrows(ruler: &Ruler, (old, bottom, new): (u64, u64, u64), out: &mut String) 
     for (at, ((x, y), (to_x, to_y))) in ends.enumerate() {
         let lane = LANE * (1 + at as u64 % 7);
         let (x, to_x, middle) = (x - lane, to_x - lane, u64::midpoint(bottom, new));
+        // A line of no length would turn its tip.
+        let on = if to_y == new { String::new() } else { format!("V{to_y}") };
         _ = writeln!(
             out,
-            "<path marker-end=\"url(#tip)\" d=\"M{x} {}V{bottom}C{x} {middle} {to_x} {middle} {to_x} {new}V{to_y}\"/>",
+            "<path marker-end=\"url(#tip)\" d=\"M{x} {}V{bottom}C{x} {middle} {to_x} {middle} {to_x} {new}{on}\"/>",
             y + HEIGHT
         );
     }

@@ -11,6 +11,7 @@ use crate::args::LayoutArgs;
 use crate::bytes::Bytes;
 use crate::error::Error;
 use crate::formats::{ruler, svg};
+use crate::map_part::MapPart;
 use crate::project;
 
 pub(crate) fn run(args: &LayoutArgs) -> Result<Said, Error> {
@@ -32,15 +33,13 @@ pub(crate) fn run(args: &LayoutArgs) -> Result<Said, Error> {
         None => map.epochs.last().map(|epoch| epoch.previous.clone()),
     };
     let bytes = bytes(map, before.as_ref());
-    if bytes.key.is_none() && bytes.value.is_none() {
+    if bytes.rulers.is_empty() {
         return Err(Error::new(format!("nothing tells the members of map `{}`", args.map))
             .because("it is declared by sizes alone, or holds no data of its own")
             .help("a configuration binds it to types: `[maps.NAME]`, `key` and `value`"));
     }
     let Some(file) = &args.svg else { return Ok(Said::well(ruler::text(&args.map, &bytes))) };
-    let parts = [("key", &bytes.key), ("value", &bytes.value)];
-    let parts: Vec<_> = parts.into_iter().filter_map(|(part, ruler)| Some((part, ruler.as_ref()?))).collect();
-    fs::write(file, svg::picture(&args.map, &parts))
+    fs::write(file, svg::picture(&args.map, &bytes.rulers))
         .map_err(|error| Error::new(format!("could not write {}", file.display())).because(error))?;
     Ok(Said::well(format!("wrote {}\n", file.display())))
 }
@@ -49,12 +48,9 @@ pub(crate) fn run(args: &LayoutArgs) -> Result<Said, Error> {
 pub(crate) fn bytes(map: &LockedMap, before: Option<&MapDef>) -> Bytes {
     let now = &map.def;
     let before = before.unwrap_or(now);
-    let ruler = |old: &Option<std::sync::Arc<maplock_layout::Layout>>, new: &Option<std::sync::Arc<_>>| {
-        let new = new.as_ref()?;
-        Ruler::of(old.as_ref().unwrap_or(new), new)
+    let ruler = |part: MapPart| {
+        let new = part.layout(now).filter(|_| part.has_members(now))?;
+        Some((part, Ruler::of(part.layout(before).unwrap_or(new), new)?))
     };
-    // An index has no members.
-    let key = now.key_has_layout().then(|| ruler(&before.key, &now.key)).flatten();
-    let value = now.value_has_layout().then(|| ruler(&before.value, &now.value)).flatten();
-    Bytes { key, value, example: None }
+    Bytes { rulers: MapPart::ALL.into_iter().filter_map(ruler).collect(), example: None }
 }

@@ -142,13 +142,22 @@ struct VerdictJson<'a> {
 
 #[derive(Serialize)]
 struct BytesJson {
+    #[serde(flatten)]
+    own: RulersJson,
+    /// Of the maps that it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inner: Option<RulersJson>,
+    /// An entry that is made up, in members with their values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    example: Option<ExampleJson>,
+}
+
+#[derive(Serialize, Default)]
+struct RulersJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<RulerJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<RulerJson>,
-    /// An entry that is made up, in members with their values.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    example: Option<ExampleJson>,
 }
 
 #[derive(Serialize)]
@@ -192,7 +201,13 @@ fn bytes(bytes: Bytes) -> BytesJson {
         is_accepted: said.converted.as_ref().is_some_and(|converted| converted.is_accepted),
         becomes: said.converted.map(|converted| converted.entry),
     });
-    BytesJson { key: bytes.key.map(ruler), value: bytes.value.map(ruler), example }
+    let (mut own, mut inner) = (RulersJson::default(), None);
+    for (part, of) in bytes.rulers {
+        let rulers = if part.is_inner() { inner.get_or_insert_default() } else { &mut own };
+        let side = if part.is_key() { &mut rulers.key } else { &mut rulers.value };
+        *side = Some(ruler(of));
+    }
+    BytesJson { own, inner, example }
 }
 
 fn ruler(ruler: Ruler) -> RulerJson {
