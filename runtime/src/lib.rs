@@ -1,4 +1,4 @@
-//! Upgrades of pinned eBPF maps: reuse, grow or swap them in one atomic step, under live traffic.
+//! Upgrades of pinned eBPF maps: reuse, grow, convert or swap them under live traffic, all of them or none.
 //!
 //! A daemon's pinned maps outlive it. When its next release changes a key or value, the new programs would read the old bytes with
 //! the new layout, and the kernel, which compares sizes only, would let them. This crate holds what is pinned against the
@@ -14,7 +14,7 @@
 //! # let prog: std::os::fd::OwnedFd = todo();
 //! // .. the loader loads the new programs onto the staged maps ..
 //! staged.hook("connect4", &prog, Hook::cgroup(&cgroup, AttachType::CGROUP_INET4_CONNECT)?)?;
-//! let report = staged.commit()?; // links switched, one exchange of directories; dropped instead: nothing happened
+//! let report = staged.commit()?; // links switched, pins exchanged; dropped instead: nothing happened
 //! # Ok(()) }
 //! # fn todo() -> std::os::fd::OwnedFd { unreachable!() }
 //! ```

@@ -32,7 +32,7 @@ pub enum Doubt {
     /// Not everything that was written since the copy was brought over by atomic instructions: one step is a look and then
     /// a write.
     Settling,
-    /// A roll-back was completed that an earlier call had begun: what became of entries before is not known any more.
+    /// What an earlier call had begun was completed: what became of entries before is not known any more.
     Interrupted,
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use maplock_layout::Untold;
 use serde_json::{Value, json};
 
-use super::commit_by::CommitBy;
 use super::hazards;
 use super::kept::KeptThen;
 use super::table::Table;
@@ -115,9 +114,7 @@ impl Plan {
         }
         parts.push(about(self.estimate()));
         parts.push("traffic keeps running".to_owned());
-        if let CommitBy::EachPin { why } = &self.commit {
-            parts.push(format!("pins are renamed one by one: {why}"));
-        }
+        parts.extend(self.commit.note());
         parts.join(" · ")
     }
 
@@ -131,7 +128,8 @@ impl Plan {
         self.maps.iter().filter(|map| wanted(map)).map(|map| map.map.clone()).collect()
     }
 
-    /// The plan as JSON. An object with `dir`, `commit` (`exchange` or `each-pin`), `refused` (true if the upgrade does not start), `leaves_kept`, `estimate_ms`,
+    /// The plan as JSON. An object with `dir`, `commit` (`exchange`; `each-pin`; `exchange-or-each-pin` if nothing tells whether this kernel can exchange
+    /// directories), `commit_why` (why it is no exchange, or may be none: a phrase, or null), `refused` (true if the upgrade does not start), `leaves_kept`, `estimate_ms`,
     /// `way_back` (what a roll-back leads to after it, or null: an object of `generation`, a number or null, `maps`, a list of `map`, `from`, `to`
     /// of those that have another layout then or are not in both, and `unknown`, names of maps of which nothing tells),
     /// `kept` (what is kept now, the newest first: objects of `generation`, a number or null, and `is_newer`, true if a roll-back left it),
@@ -162,10 +160,8 @@ impl Plan {
         let maps: Vec<_> = self.maps.iter().map(MapPlan::to_json).collect();
         json!({
             "dir": self.dir,
-            "commit": match &self.commit {
-                CommitBy::Exchange => "exchange",
-                CommitBy::EachPin { .. } => "each-pin",
-            },
+            "commit": self.commit.name(),
+            "commit_why": self.commit.why(),
             "refused": self.is_refused(),
             "leaves_kept": self.leaves_kept,
             "way_back": self.way_back,

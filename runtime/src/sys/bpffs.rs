@@ -5,10 +5,12 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, StatxAttributes, StatxFlags, Uid};
 
 use super::consts::BPF_FS_MAGIC;
+use super::functions;
 pub use super::named::{Dir, Named, Pin, Rule, lstat};
 
 /// True if a directory is on a bpffs.
@@ -96,6 +98,17 @@ pub fn rename_new(from: &(impl Named + ?Sized), to: &(impl Named + ?Sized)) -> i
 /// EINVAL on older kernels; EBUSY for a mount's root.
 pub fn exchange(one: &(impl Named + ?Sized), other: &(impl Named + ?Sized)) -> io::Result<()> {
     rename_with(one, other, RenameFlags::EXCHANGE)
+}
+
+/// True where the kernel that runs exchanges names on bpffs ([`exchange`]): since commit 3871cb8cf741 of Linux 5.16. `None` where nothing
+/// tells. Looked up once.
+///
+/// A try would not do: renameat2(2) shows the flag to the file system last, and a file system that knows it exchanges. So this looks for
+/// the function that came with it.
+#[must_use]
+pub fn exchanges() -> Option<bool> {
+    static EXCHANGES: OnceLock<Option<bool>> = OnceLock::new();
+    *EXCHANGES.get_or_init(|| functions::has("simple_rename_exchange"))
 }
 
 fn rename_with(from: &(impl Named + ?Sized), to: &(impl Named + ?Sized), flags: RenameFlags) -> io::Result<()> {

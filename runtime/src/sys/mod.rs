@@ -10,6 +10,7 @@ mod btf;
 pub mod consts;
 mod cpus;
 mod fdinfo;
+mod functions;
 mod insn;
 mod link;
 mod map;

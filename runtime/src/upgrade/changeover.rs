@@ -253,7 +253,7 @@ impl Changeover<'_> {
             shown::is_to_be_live(next)?;
             match exchange_checked(next, dir) {
                 Ok(()) => return Ok(()),
-                // Before Linux 5.16, bpffs has no exchange.
+                // Before Linux 5.16, bpffs has no exchange. A plan says so before, where something tells.
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
                     tracing::warn!("this kernel can't exchange directories on bpffs; the pins are renamed one by one");
                 }

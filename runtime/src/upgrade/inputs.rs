@@ -17,7 +17,7 @@ use crate::plan::hazard::Doubt;
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
 use crate::plan::{self, Action, PinnedLock, Plan};
-use crate::sys::bpffs::Named as _;
+use crate::sys::bpffs::{self, Named as _};
 use crate::transfer;
 use crate::transfer::migrate::Migrations;
 use crate::upgrade::look_back::look_back;
@@ -116,7 +116,9 @@ pub(super) fn look(
             plan::CommitBy::EachPin { why: format!("the directory also holds `{name}`, and nothing says whose it is") }
         }
         Some(name) => plan::CommitBy::EachPin { why: format!("the directory is shared: `{name}` is somebody else's") },
-        None => plan::CommitBy::Exchange,
+        // What is not there yet is only renamed.
+        None if !live.exists => plan::CommitBy::Exchange,
+        None => plan::CommitBy::on_a_kernel_that(bpffs::exchanges()),
     };
     let taken = places::refuse_taken(&mut plan, &live);
     plan.way_back = match observed.is_empty() || plan.is_refused() {

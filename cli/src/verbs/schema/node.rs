@@ -161,7 +161,8 @@ pub(super) fn plan() -> Value {
         })),
     ] });
     let always = json!({
-        "dir": text("of the pins"), "commit": { "enum": ["exchange", "each-pin"] }, "refused": flag("true where the upgrade does not start"),
+        "dir": text("of the pins"), "commit": { "enum": ["exchange", "exchange-or-each-pin", "each-pin"] },
+        "commit_why": or_null(text("why it is no exchange, or may be none")), "refused": flag("true where the upgrade does not start"),
         "leaves_kept": flag("true where no kept generation is touched"), "way_back": way_back(), "kept": list(kept),
         "unpinned": or_null(unpinned), "looked": or_null(looked), "types_unknown": number("maps that are known by their sizes alone"),
         "estimate_ms": real("how long it may take"), "maps": list(map),

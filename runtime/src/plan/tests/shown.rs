@@ -1,6 +1,9 @@
 //! How a plan is told.
 
+use serde_json::Value;
+
 use super::*;
+use crate::plan::CommitBy;
 
 fn mixed() -> Case {
     let named = |name: &str, def: MapDef| MapDef { name: name.to_owned(), ..def };
@@ -184,4 +187,21 @@ fn a_map_that_a_policy_takes_as_it_is_counts_as_known_by_its_sizes() {
         "its layout is unknown: it has no BTF, and no maplock_meta names it (policy: reuse)",
     );
     assert_eq!(case.plan().untold().as_deref(), Some("1 of 1 map is known by its sizes alone"));
+}
+
+#[test]
+fn a_plan_says_how_the_pins_change_places_and_why() {
+    let told = |exchanges| {
+        let plan = Plan { commit: CommitBy::on_a_kernel_that(exchanges), ..mixed().plan() };
+        let (json, text) = (plan.to_json(), plan.to_string());
+        (json["commit"].clone(), json["commit_why"].clone(), text.rsplit(" · ").next().unwrap_or_default().to_owned())
+    };
+    assert_eq!(told(Some(true)), ("exchange".into(), Value::Null, "traffic keeps running".to_owned()));
+    let why = "this kernel can't exchange directories on bpffs";
+    assert_eq!(told(Some(false)), ("each-pin".into(), why.into(), format!("pins are renamed one by one: {why}")));
+    let why = "nothing tells whether this kernel can exchange directories on bpffs";
+    assert_eq!(
+        told(None),
+        ("exchange-or-each-pin".into(), why.into(), format!("pins may be renamed one by one: {why}"))
+    );
 }
