@@ -93,6 +93,14 @@ pub fn has_enumerator(name: &str) -> bool {
     btf.is_empty() || btf.windows(listed.len()).any(|window| window == listed.as_bytes())
 }
 
+/// True where the kernel that runs has a function of that name; `None` where it has no BTF, which lists them.
+#[must_use]
+pub fn has_function(name: &str) -> Option<bool> {
+    let btf = fs::read("/sys/kernel/btf/vmlinux").ok()?;
+    let listed = format!("\0{name}\0");
+    Some(btf.windows(listed.len()).any(|window| window == listed.as_bytes()))
+}
+
 /// True where the kernel that runs has what `enumerator` names; where not, it says that the test is skipped.
 ///
 /// # Panics

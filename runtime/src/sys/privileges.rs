@@ -70,21 +70,28 @@ pub fn hint(error: &io::Error) -> Option<String> {
             "; a seccomp filter denies bpf(2) to this process, though it has CAP_BPF: give the container a profile that lets it pass"
                 .to_owned(),
         ),
-        Some(libc::EPERM) => {
-            let lacks: Vec<_> = missing().iter().map(|(name, purpose)| format!("{name} ({purpose})")).collect();
-            if lacks.is_empty() {
-                return memlock::too_low().map(|kib| {
-                    format!("; before Linux 5.11, maps and programs count against RLIMIT_MEMLOCK, which is {kib} KiB here: raise it")
-                });
-            }
-            Some(format!("; this process, of user {}, lacks {}", user(), lacks.join(", ")))
-        }
+        Some(libc::EPERM) => not_permitted(&missing(), memlock::too_low(), user()),
         Some(libc::EROFS) => Some("; the bpffs is mounted read-only here: mount it writable".to_owned()),
         Some(libc::EACCES) if user() != 0 => {
             Some(format!("; this process is of user {}: look at owner and mode of the path", user()))
         }
         _ => None,
     }
+}
+
+/// What may be the cause of EPERM: capabilities that are missing, and the limit on memory, in KiB, where it may be that.
+fn not_permitted(missing: &[(&str, &str)], limit: Option<u64>, user: u32) -> Option<String> {
+    // What counts against the limit is made without looking anything up.
+    let lacks = missing.iter().filter(|(name, _)| limit.is_none() || *name != BY_ID);
+    let lacks: Vec<_> = lacks.map(|(name, purpose)| format!("{name} ({purpose})")).collect();
+    let lacks = (!lacks.is_empty()).then(|| format!("; this process, of user {user}, lacks {}", lacks.join(", ")));
+    let limit = limit.map(|kib| {
+        format!(
+            "; before Linux 5.11, maps and programs count against RLIMIT_MEMLOCK, which is {kib} KiB here: raise it, or give this process CAP_SYS_RESOURCE"
+        )
+    });
+    let hints: String = lacks.into_iter().chain(limit).collect();
+    (!hints.is_empty()).then_some(hints)
 }
 
 /// The same, of a program that the verifier has refused: what it takes from a process with CAP_PERFMON, it may refuse to one without. The
@@ -121,5 +128,21 @@ mod tests {
         assert!(names(1 << SYS_ADMIN).is_empty());
         assert_eq!(names(1 << 39 | 1 << 12), ["CAP_PERFMON", "CAP_SYS_ADMIN"]);
         assert_eq!(names(0).len(), USED.len());
+    }
+
+    #[test]
+    fn a_limit_on_memory_is_named_whatever_else_is_missing() {
+        let limited = "; before Linux 5.11, maps and programs count against RLIMIT_MEMLOCK, which is 64 KiB here: raise it, or give this process CAP_SYS_RESOURCE";
+        // As in the container of the manifest.
+        let by_id = lacking(1 << BPF | 1 << 12 | 1 << PERFMON);
+        assert_eq!(not_permitted(&by_id, Some(64), 0).as_deref(), Some(limited));
+        let lacks = "; this process, of user 0, lacks CAP_SYS_ADMIN (to read BTF and look up ids)";
+        assert_eq!(not_permitted(&by_id, None, 0).as_deref(), Some(lacks));
+        let hints = not_permitted(&lacking(1 << 12 | 1 << PERFMON), Some(64), 7).unwrap_or_default();
+        assert_eq!(
+            hints,
+            format!("; this process, of user 7, lacks CAP_BPF (to make and open maps, and to load programs){limited}")
+        );
+        assert_eq!((not_permitted(&[], Some(64), 0).as_deref(), not_permitted(&[], None, 0)), (Some(limited), None));
     }
 }

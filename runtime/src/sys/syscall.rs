@@ -59,10 +59,16 @@ pub(super) unsafe fn bpf<A>(cmd: Cmd, attr: &mut A) -> io::Result<i32> {
         let result = unsafe { libc::syscall(libc::SYS_bpf, cmd as libc::c_long, attr, size_of::<A>()) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(result).unwrap_or(i32::MAX)) }
     };
-    match call() {
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) && cmd.takes_memory() && memlock::raise() => call(),
-        result => result,
+    let is_refused =
+        |result: &io::Result<i32>| result.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EPERM));
+    let mut result = call();
+    if is_refused(&result) && cmd.takes_memory() && memlock::raise() {
+        result = call();
     }
+    if is_refused(&result) {
+        memlock::refused(cmd.takes_memory());
+    }
+    result
 }
 
 /// What bpf(2) says to a command that no kernel has: EINVAL, unless something between the process and the kernel answers.

@@ -153,3 +153,27 @@ fn pins_of_others_without_sys_admin_are_refused_for_that_and_no_policy_decides()
     assert!(!said.contains("nothing tells"), "{said}");
     assert!(!Path::new(&format!("{}@next", daemon.dir.display())).exists());
 }
+
+/// Where the kernel counts maps against it. Where not, a low one keeps nobody from anything.
+#[test]
+fn a_limit_on_memory_that_can_not_be_raised_is_named() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let daemon = daemon(&bpffs, &cgroup, 0);
+    let command = daemon.command(env!("CARGO_BIN_EXE_generation"), "two");
+    let mut limited = Command::new("prlimit");
+    // It may be raised, and not far enough.
+    limited.arg("--memlock=4096:8192").arg(command.get_program()).args(command.get_args());
+    let output = with_only(&ENOUGH, 0, &limited);
+    let said = String::from_utf8_lossy(&output.stderr);
+    // A function of those that count.
+    let counts = kernel::has_function("bpf_map_charge_init");
+    assert!(output.status.success() || counts != Some(false), "{said}");
+    if !output.status.success() {
+        assert!(said.contains("count against RLIMIT_MEMLOCK, which is 8 KiB here: raise it"), "{said}");
+        assert!(!said.contains("lacks CAP_SYS_ADMIN"), "{said}");
+    }
+    assert!(counts != Some(true) || !output.status.success(), "the limit was not reached");
+}
