@@ -186,7 +186,8 @@ fn killed_at(scene: Scene, point: usize, daemon: &Daemon, traffic: &Traffic) -> 
         }
         _ => daemon.start(end).map_err(|error| error.to_string()).map(|report| {
             let wide = report.maps.iter().find(|map| map.map == daemon.map("wide"));
-            is_loss_told = !report.left_behind.is_empty() || wide.is_some_and(|map| map.lost != Some(0));
+            let is_wide = |lost: &maplock::LeftBehind| lost.map == daemon.map("wide");
+            is_loss_told = report.left_behind.iter().any(is_wide) || wide.is_some_and(|map| map.lost != Some(0));
             end
         }),
     };

@@ -10,6 +10,7 @@ mod create;
 mod discard;
 pub(crate) mod hooks;
 pub(crate) mod inputs;
+mod interrupted;
 mod links;
 mod look_back;
 mod missing;

@@ -1,5 +1,7 @@
 //! After a crash at any point: what is pinned says how far an upgrade came, and it is completed or taken back.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Error, Trying as _};
 use crate::generation::records::{self, Commit, Recovered, Unfinished};
 use crate::generation::site::Site;
@@ -9,6 +11,7 @@ use crate::transfer::migrate::Migrations;
 use crate::upgrade::adopt::adopt;
 use crate::upgrade::changeover::Changeover;
 use crate::upgrade::discard;
+use crate::upgrade::interrupted;
 use crate::upgrade::report::Done;
 use crate::upgrade::taken_back::LeftBehind;
 use crate::upgrade::way_out::WayOut;
@@ -28,26 +31,26 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    fn completed(commit: Commit, done: Done, site: &Site, how: &str) -> Self {
+    fn completed(commit: Commit, done: Done, may_lack: BTreeSet<String>, site: &Site, how: &str) -> Self {
         let is_back = commit.is_roll_back();
         let what = if is_back { "a roll-back" } else { "an upgrade" };
         tracing::warn!(dir = %site.dir.display(), "{what} had ended {how}");
         let left_behind = done.settled.iter().filter_map(|(name, settled, _)| LeftBehind::of(name, settled));
         Self {
             recovered: Recovered::Completed,
-            left_behind: told(site, left_behind.collect()),
+            left_behind: told(site, left_behind.collect(), may_lack),
             done: Some(done),
             is_roll_back: is_back,
             is_taken_back: false,
         }
     }
 
-    fn taken_back(left_behind: Vec<LeftBehind>, site: &Site, why: &str) -> Self {
+    fn taken_back(left_behind: Vec<LeftBehind>, may_lack: BTreeSet<String>, site: &Site, why: &str) -> Self {
         let dir = site.dir.display();
         tracing::warn!(%dir, "an upgrade had ended after its first link was switched; it was taken back, {why}");
         Self {
             recovered: Recovered::Discarded,
-            left_behind: told(site, left_behind),
+            left_behind: told(site, left_behind, may_lack),
             done: None,
             is_roll_back: false,
             is_taken_back: true,
@@ -55,7 +58,11 @@ impl Found {
     }
 }
 
-fn told(site: &Site, left_behind: Vec<LeftBehind>) -> Vec<LeftBehind> {
+/// With the maps of which the process that began it may have counted what is lost.
+fn told(site: &Site, mut left_behind: Vec<LeftBehind>, mut may_lack: BTreeSet<String>) -> Vec<LeftBehind> {
+    may_lack.retain(|map| left_behind.iter().all(|lost| lost.map != *map));
+    left_behind.extend(may_lack.into_iter().map(|map| LeftBehind { map, entries: None, maybe: true }));
+    left_behind.sort_by(|a, b| a.map.cmp(&b.map));
     left_behind.iter().for_each(|lost| tracing::warn!(dir = %site.dir.display(), "{lost}"));
     left_behind
 }
@@ -86,8 +93,11 @@ pub(crate) fn recover_by(site: &Site, migrations: &Migrations, way_out: Option<W
     let resumed = |commit, is_moving| Changeover { site, migrations, commit, is_moving, is_resumed: true, way_out };
     if let (Some(Unfinished::Switching { commit, is_moving: false }), Some(WayOut::Discard)) = (unfinished, way_out) {
         let left_behind = resumed(commit, false).take_back()?;
-        return Ok(Found::taken_back(left_behind, site, "as it was asked for"));
+        // It names all that were carried over.
+        return Ok(Found::taken_back(left_behind, BTreeSet::new(), site, "as it was asked for"));
     }
+    // While what tells it is there.
+    let may_lack = unfinished.map(|unfinished| interrupted::may_lack(site, unfinished)).unwrap_or_default();
     if let Some(Unfinished::InPlace(commit) | Unfinished::Switching { commit, .. }) = unfinished
         && commit.is_roll_back()
     {
@@ -102,7 +112,7 @@ pub(crate) fn recover_by(site: &Site, migrations: &Migrations, way_out: Option<W
         Some(Unfinished::InPlace(commit)) => {
             let mut done = Done::default();
             resumed(commit, false).clean_up(&mut done)?;
-            return Ok(Found::completed(commit, done, site, "after its commit; the rest was done"));
+            return Ok(Found::completed(commit, done, may_lack, site, "after its commit; the rest was done"));
         }
         Some(Unfinished::Switching { commit, is_moving }) => {
             let changeover = resumed(commit, is_moving);
@@ -110,10 +120,11 @@ pub(crate) fn recover_by(site: &Site, migrations: &Migrations, way_out: Option<W
             if !lacking.is_empty() {
                 let left_behind = changeover.take_back()?;
                 let why = format!("as this program does not have the code that converts `{}`", lacking.join("`, `"));
-                return Ok(Found::taken_back(left_behind, site, &why));
+                return Ok(Found::taken_back(left_behind, may_lack, site, &why));
             }
             let done = changeover.run()?;
-            return Ok(Found::completed(commit, done, site, "after its first link was switched; it was completed"));
+            let how = "after its first link was switched; it was completed";
+            return Ok(Found::completed(commit, done, may_lack, site, how));
         }
         Some(Unfinished::Staged) => {
             discard::discard(site)?;

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::generation::directory;
 use crate::generation::exclusive::Exclusive;
 use crate::generation::site::Site;
+use crate::plan::Doubt;
 use crate::sys::Object;
 use crate::transfer::migrate::Migrations;
 use crate::upgrade::inputs::COUNTING;
@@ -68,6 +69,7 @@ impl Recovery {
         let done = done.unwrap_or_default();
         for (name, ..) in &done.settled {
             let mut map = MapReport::new(name, Disposition::Reuse);
+            map.doubts.insert(Doubt::Interrupted);
             if let Some(Object::Map(live)) = directory::object_at(&site.dir.join(name))? {
                 map.kept = count(&live);
             }

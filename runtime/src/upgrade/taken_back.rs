@@ -14,14 +14,16 @@ pub struct LeftBehind {
     pub map: String,
     /// Entries at the least; `None` if nothing tells how much it is, if anything.
     pub entries: Option<u64>,
-    /// True if it may be that nothing is: the upgrade was completed, and the map settled by steps that can lose a write.
+    /// True if it may be that nothing is: the upgrade was completed, and the map was settled by steps that can lose a write, or new programs
+    /// may have written over what old ones wrote. The process that ended had counted that, and took the numbers with it.
     pub maybe: bool,
 }
 
 impl LeftBehind {
     /// If a map was brought over, what that may have lost.
     pub(crate) fn of(map: &str, settled: &Settled) -> Option<Self> {
-        (!settled.exact).then(|| Self { map: map.to_owned(), entries: None, maybe: true })
+        let is_whole = settled.exact && settled.kept_new + settled.not_carried == 0;
+        (!is_whole).then(|| Self { map: map.to_owned(), entries: None, maybe: true })
     }
 }
 

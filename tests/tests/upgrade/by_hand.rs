@@ -41,11 +41,12 @@ fn killed_at(each_pin: bool, is_the_call: impl Fn(&Call) -> bool, then: impl Fn(
     then(&daemon);
 }
 
-/// What is lost, with what may be on the kernel that runs, which a plan would say before; `completed` where the conversion was too.
+/// What is lost, with what may be: what is more than counts, and what the kernel that runs does not settle exactly, which a plan would say before;
+/// `completed` where the conversion was too.
 fn lost(daemon: &Daemon, left_behind: &[LeftBehind], completed: bool) -> Vec<String> {
-    let settled = [("slots", MapType::ARRAY, false), ("state", MapType::HASH, true), ("wide", MapType::HASH, true)];
-    let settled = settled.into_iter().filter(|(name, ..)| completed || *name != "wide");
-    let uncertain = settled.filter(|(_, map_type, more)| !settles_exactly(*map_type, *more));
+    let settled = [("slots", MapType::ARRAY, false), ("state", MapType::HASH, true)];
+    let settled = settled.into_iter().chain(completed.then_some(("wide", MapType::HASH, true)));
+    let uncertain = settled.filter(|(_, map_type, more)| *more || !settles_exactly(*map_type, *more));
     let uncertain: Vec<_> = uncertain.map(|(name, ..)| daemon.map(name)).collect();
     let (maybe, sure): (Vec<_>, Vec<_>) = left_behind.iter().partition(|lost| lost.maybe);
     assert!(left_behind.iter().all(|lost| lost.entries.is_none()), "nothing tells how much: {left_behind:?}");

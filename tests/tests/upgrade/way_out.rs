@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use maplock::internals::transfer::settles_exactly;
+use maplock::layout::map::MapType;
 use maplock::{Recovered, Recovery, WayOut};
 use maplock_tests::generations::{Daemon, Release, roll_back};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
@@ -13,6 +15,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 const BPF_PROG_TEST_RUN: u64 = 10;
+const BPF_LINK_UPDATE: u64 = 29;
 
 /// True where a program of ours runs.
 fn runs_a_program(call: &Call) -> bool {
@@ -95,6 +98,40 @@ fn a_roll_back_that_programs_fail_to_settle_at_each_call_is_completed_by_system_
     });
 }
 
+/// What the call that was killed had counted as overwritten is not known any more, wherever it was killed.
+#[test]
+fn a_start_that_completes_what_was_killed_names_what_may_have_been_overwritten() {
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let is_link = |call: &Call| call.is_bpf() && call.first == BPF_LINK_UPDATE;
+    let is_settled = |call: &Call| [libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2].contains(&call.number);
+    let is_over = |call: &Call| [libc::SYS_unlink, libc::SYS_unlinkat].contains(&call.number);
+    let at: [(&str, &dyn Fn(&Call) -> bool); 3] =
+        [("switching", &is_link), ("settled", &is_settled), ("over", &is_over)];
+    for (each_pin, (what, is_the_call)) in at.into_iter().flat_map(|at| [(false, at), (true, at)]) {
+        let daemon = Daemon { each_pin, ..Daemon::new(bpffs.path().join(format!("{what}{each_pin}")), &cgroup) };
+        daemon.start(Release::One).expect("it is installed");
+        let mut is_switched = false;
+        let ended = trace::run(daemon.command(env!("CARGO_BIN_EXE_generation"), "two").arg("traced"), |call| {
+            is_switched |= is_link(&call);
+            if is_switched && is_the_call(&call) { Fate::Killed } else { Fate::Made }
+        });
+        assert_eq!(ended.code, None, "{what}: {}", ended.stderr);
+        let upgrade = daemon.options(Release::Two).begin().expect("it begins");
+        assert_eq!(upgrade.recovered(), Recovered::Completed, "{what}");
+        let named: Vec<_> = upgrade.left_behind().iter().map(|lost| (lost.map.clone(), lost.maybe)).collect();
+        // Nothing is overwritten of what is added up.
+        let expected: Vec<_> = ["state", "wide"].map(|name| (daemon.map(name), true)).into();
+        let slots = daemon.map("slots");
+        let is_doubted = |(map, _): &&(String, bool)| *map != slots || settles_exactly(MapType::ARRAY, false);
+        assert!(named.iter().filter(is_doubted).eq(&expected), "{what}, {each_pin}: {named:?}");
+        drop(upgrade);
+        assert!(daemon.start(Release::Two).expect("it starts").left_behind.is_empty(), "it is said once");
+    }
+}
+
 #[test]
 fn what_was_completed_by_system_calls_is_not_called_certain() {
     killed_in_the_window(|daemon, _, _| {
@@ -105,6 +142,7 @@ fn what_was_completed_by_system_calls_is_not_called_certain() {
         assert!(lost.maybe, "{lost:?}");
         let map = report.maps.iter().find(|map| map.map == counts).expect("it was settled");
         assert!(!map.exact, "{map:?}");
+        assert!(report.maps.iter().all(|map| !map.exact), "nobody knows what became of them before: {report:?}");
         let sentence = format!("some of what programs wrote to `{counts}` around the switch may be lost");
         assert!(report.to_string().contains(&sentence), "{report}");
         // What it runs is the second release: the way back leads to the first.
