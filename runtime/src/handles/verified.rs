@@ -19,6 +19,8 @@ use crate::generation::live::Generation;
 use crate::generation::meta::{self, Meta};
 use crate::generation::names::pin_name;
 use crate::generation::origin::Origin;
+use crate::generation::records::{self, Unfinished};
+use crate::generation::site::Site;
 use crate::inspect::normalise::{Node, attributes_agree, normalise};
 use crate::inspect::{Layouts, Source, observe, with_version};
 use crate::plan::spec::Spec;
@@ -180,7 +182,7 @@ impl Verified {
 }
 
 /// The pinned maps of a spec, all of one generation: the directory is held open, so that an exchange in the meantime does not
-/// mix them.
+/// mix them, and pins that are renamed one by one are told by their meta map.
 #[derive(Debug)]
 pub struct Directory<'s> {
     spec: &'s Spec,
@@ -195,18 +197,20 @@ pub struct Directory<'s> {
 const LOOKS: (u32, Duration) = (100, Duration::from_millis(2));
 
 impl<'s> Directory<'s> {
-    /// Opens all pins of the spec's maps in `dir`.
+    /// Opens all pins of the spec's maps in `dir`. If pins are renamed one by one at this moment, it waits for that for a fifth of a second.
     ///
     /// # Errors
-    /// If one is missing, or can't be opened.
+    /// If one is missing, or can't be opened. [`ErrorKind::Busy`] if the pins stay those of two generations, as whoever renamed them was
+    /// killed; [`ErrorKind::Place`] if somebody else pinned a map under the name of one of the generation's.
     pub fn open(spec: &'s Spec, dir: &Path) -> Result<Self, Error> {
         let (most, pause) = LOOKS;
         let mut looks = 1;
         loop {
             let found = Self::look(spec, dir)?;
-            // The meta map names others where pins are renamed one by one at this moment, or somebody else pinned one of them.
-            if looks == most || found.is_of_one_generation() {
-                return Ok(found);
+            let is_moving = is_moving(dir);
+            let Some(other) = found.of_another_generation(is_moving) else { return Ok(found) };
+            if looks == most {
+                return Err(found.mixed(other, is_moving));
             }
             looks += 1;
             std::thread::sleep(pause);
@@ -229,10 +233,37 @@ impl<'s> Directory<'s> {
         Ok(Self { spec, dir: dir.to_owned(), meta, origin: Origin::new(dir, generation), layouts, maps })
     }
 
-    fn is_of_one_generation(&self) -> bool {
-        let Some(meta) = &self.meta else { return true };
-        let is_its = |(name, map): (&&str, &Map)| names(meta, &pin_name(name)).is_none_or(|id| id == map.info().id);
-        self.maps.iter().all(is_its)
+    /// A map that is not of the generation that the meta map tells of, which names another, or none while pins are renamed.
+    fn of_another_generation(&self, is_moving: bool) -> Option<&'s str> {
+        let meta = self.meta.as_ref()?;
+        for (name, map) in &self.maps {
+            let is_its = match names(meta, &pin_name(name)) {
+                Some(id) => id == map.info().id,
+                // It is no part of a generation, unless it was moved there just now.
+                None => !is_moving && self.origin.is_live().unwrap_or(false),
+            };
+            if !is_its {
+                return Some(name);
+            }
+        }
+        None
+    }
+
+    fn mixed(&self, other: &str, is_moving: bool) -> Error {
+        let dir = self.dir.display();
+        let of = self.meta.as_ref().map_or_else(String::new, |meta| format!(" {}", meta.generation));
+        if is_moving {
+            let message = format!(
+                "the pins in `{dir}` are of two generations: map `{other}` is not of generation{of}; an upgrade that renames them one \
+                 by one is slow, or ended meanwhile: the next start of the daemon completes it"
+            );
+            return Error::new(ErrorKind::Busy, message);
+        }
+        let message = format!(
+            "map `{other}`, pinned in `{dir}`, is not the one that generation{of} has under that name: somebody else pinned it; see \
+             what is there: maplock inspect {dir}"
+        );
+        Error::new(ErrorKind::Place, message)
     }
 
     /// The generation that they are of.
@@ -254,6 +285,12 @@ impl<'s> Directory<'s> {
         At { path: Some(&pin), pin: &pin }.verify(locked, &map, self.meta.as_ref(), &mut self.layouts)?;
         H::from_verified(Verified { name: name.to_owned(), map, origin: Some(self.origin.clone()) })
     }
+}
+
+/// True while the pins of a directory are renamed one by one, or after whoever did so was killed.
+fn is_moving(dir: &Path) -> bool {
+    let unfinished = Site::at(dir).and_then(|site| records::unfinished(&site.as_found()?));
+    matches!(unfinished, Ok(Some(Unfinished::Switching { is_moving: true, .. })))
 }
 
 /// The meta map in a directory, and the generation that it is of. What is wrong with it is told where it is needed.

@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use maplock::handles::{Directory, HashMap, Verified, Watch};
+use maplock::handles::{Directory, HashMap, Opaque, Verified, Watch};
 use maplock::layout::MapDef;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::{Error, ErrorKind, Options, Rollback, Spec};
-use maplock_tests::kernel::{self, Bpffs};
+use maplock_tests::generations::{Daemon, Release};
+use maplock_tests::kernel::{self, Bpffs, Cgroup};
 use maplock_tests::toolchain;
 
 /// On both sides of `maplock_meta` in the order in which pins are renamed.
@@ -226,4 +227,87 @@ fn pins_that_are_renamed_one_by_one_are_read_as_one_generation() {
         is_over.store(true, std::sync::atomic::Ordering::Relaxed);
         assert!(reader.join().expect("one generation each time") > 0);
     });
+}
+
+/// Wherever between two renames the upgrade was killed: maps of one generation, or an error, and never maps of two.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn pins_that_were_left_between_two_generations_are_not_read_as_one() {
+    use maplock_tests::trace::{self, Fate};
+    use nix::libc;
+    if !kernel::available() {
+        return;
+    }
+    let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::new());
+    let mut mixed = 0;
+    for at in (0..).step_by(3) {
+        let daemon = Daemon { each_pin: true, ..Daemon::new(bpffs.path().join(format!("at{at}")), &cgroup) };
+        daemon.start(Release::One).expect("it is installed");
+        let (mut is_switched, mut renames) = (false, 0);
+        let ended = trace::run(daemon.command(env!("CARGO_BIN_EXE_generation"), "two").arg("traced"), |call| {
+            is_switched |= call.number == libc::SYS_membarrier;
+            if !is_switched || ![libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2].contains(&call.number) {
+                return Fate::Made;
+            }
+            renames += 1;
+            if renames > at { Fate::Killed } else { Fate::Made }
+        });
+        if ended.code.is_some() {
+            assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+            break;
+        }
+        for (release, capacity) in [(Release::One, 64), (Release::Two, 256)] {
+            let read = ["counts", "state", release.own()].map(|name| daemon.map(name));
+            let mut lock = daemon.spec(release).lock().clone();
+            lock.maps.retain(|name, _| read.contains(name));
+            let spec = Spec::from(lock);
+            match Directory::open(&spec, &daemon.dir) {
+                Ok(mut maps) => {
+                    // Those of the release's own name are of its generation alone.
+                    let mut capacity_of = |name: &str| maps.map::<Opaque>(name).expect("as declared").capacity();
+                    let found = [capacity_of(&read[0]), capacity_of(&read[1])];
+                    assert_eq!(found, [capacity; 2], "{release:?}, killed at rename {at}");
+                }
+                Err(error) if error.kind() == ErrorKind::Busy => {
+                    let told = "; an upgrade that renames them one by one is slow, or ended meanwhile: the next start ";
+                    assert!(error.to_string().contains(told), "{error}");
+                    mixed += 1;
+                }
+                // What only the other release has.
+                Err(error) => assert!(error.to_string().contains(" is not pinned at "), "{error}"),
+            }
+        }
+        daemon.start(Release::Two).expect("it is completed");
+        Directory::open(&daemon.spec(Release::Two), &daemon.dir).expect("all of one generation");
+    }
+    assert!(mixed > 0, "it was never killed between two of them");
+}
+
+#[test]
+fn a_map_that_somebody_else_pinned_is_not_read_as_one_of_the_generation() {
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("daemon");
+    upgrade(&dir, 4, false);
+    let theirs = |name: &'static str| {
+        let new =
+            maplock::internals::sys::NewMap { name, ..maplock::internals::sys::NewMap::new(MapType::HASH, 4, 8, 4) };
+        maplock::internals::sys::Map::create(&new).expect("made").pin(&dir.join(name)).expect("pinned");
+    };
+    // What the generation does not speak of is whoever's it is.
+    theirs("more");
+    let def = |name| {
+        let pinning = Pinning::ByName;
+        MapDef { key_size: 4, value_size: 8, max_entries: 4, pinning, ..MapDef::new(name, MapType::HASH) }
+    };
+    let more = Spec::from(maplock_tests::lock(&["counts", "total", "more"].map(def)));
+    Directory::open(&more, &dir).expect("there");
+    std::fs::remove_file(dir.join("total")).expect("a pin");
+    theirs("total");
+    let error = Directory::open(&spec(4), &dir).expect_err("it is not of generation 1");
+    assert_eq!(error.kind(), ErrorKind::Place, "{error}");
+    let told = "is not the one that generation 1 has under that name: somebody else pinned it; see what is there: maplock inspect ";
+    assert!(error.to_string().contains(told), "{error}");
 }
