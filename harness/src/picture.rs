@@ -93,6 +93,16 @@ impl Picture {
     }
 }
 
+impl Picture {
+    /// The map that is another than in an older picture, or in one of the two only. What a roll-back leads to are the very maps that were kept.
+    #[must_use]
+    pub fn another<'a>(&'a self, older: &'a Self) -> Option<&'a str> {
+        let of = |picture: &Self, name: &str| picture.maps.get(name).map(|map| (map.id, map.def.digest()));
+        let mut names = older.maps.keys().chain(self.maps.keys()).map(String::as_str);
+        names.find(|name| of(self, name) != of(older, name))
+    }
+}
+
 impl MapPicture {
     /// How many entries it holds, if they can be read.
     #[must_use]
@@ -117,4 +127,28 @@ fn entries(map: &Map, def: &MapDef) -> Result<BTreeMap<Vec<u8>, Entry>, String> 
         Ok(())
     });
     read.map(|()| entries).map_err(|error| format!("it can't be read: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use maplock::layout::map::MapType;
+
+    use super::*;
+
+    #[test]
+    fn a_map_of_the_same_layout_is_another_if_the_kernel_made_it_anew() {
+        let with = |maps: &[(&str, u32, u32)]| {
+            let map = |&(name, id, value_size): &(&str, u32, u32)| {
+                let def = MapDef { key_size: 4, value_size, max_entries: 4, ..MapDef::new(name, MapType::HASH) };
+                (name.to_owned(), MapPicture { id, def, entries: Ok(BTreeMap::new()) })
+            };
+            Picture { maps: maps.iter().map(map).collect(), ..Picture::default() }
+        };
+        let before = with(&[("flows", 1, 8), ("stats", 2, 8)]);
+        assert_eq!(before.another(&before), None);
+        assert_eq!(with(&[("flows", 1, 8), ("stats", 3, 8)]).another(&before), Some("stats"));
+        assert_eq!(with(&[("flows", 1, 16), ("stats", 2, 8)]).another(&before), Some("flows"));
+        assert_eq!(with(&[("stats", 2, 8)]).another(&before), Some("flows"));
+        assert_eq!(with(&[("flows", 1, 8), ("stats", 2, 8), ("wide", 4, 8)]).another(&before), Some("wide"));
+    }
 }

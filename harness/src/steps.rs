@@ -209,11 +209,7 @@ impl Driver {
 
     /// A roll-back leads to the maps that were live before.
     fn is_again(&mut self, before: &Picture, back: &Picture) -> Result<()> {
-        let is_other = |name: &&String| {
-            let digest = |picture: &Picture| picture.maps.get(*name).map(|map| map.def.digest());
-            digest(before) != digest(back)
-        };
-        match before.maps.keys().chain(back.maps.keys()).find(is_other) {
+        match back.another(before) {
             Some(map) => {
                 self.failed(format!("the roll-back does not lead back: map `{map}` is another than before"), None)
             }

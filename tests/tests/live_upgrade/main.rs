@@ -120,8 +120,12 @@ fn many_upgrades(daemon: Daemon) {
 /// `maplock test-upgrade` of each release and the next, and of both steps at once. This program serves and connects, and counts. From v4, a
 /// roll-back gives up entries of ports that v3 has not, and says so.
 fn each_step(daemon: Daemon) {
-    // A container sees no namespaces but its own.
-    let Daemon::Program(daemon) = daemon else { return };
+    let Daemon::Program(daemon) = daemon else {
+        eprintln!(
+            "each step is left out of a daemon in an image: `maplock test-upgrade` makes namespaces, and a container sees its own only"
+        );
+        return;
+    };
     let (daemon, own) = (daemon.display(), env::current_exe().unwrap());
     let own = own.display();
     for (old, new) in [("v1", "v2"), ("v2", "v3"), ("v1", "v3")] {
