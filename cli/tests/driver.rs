@@ -14,19 +14,28 @@ fn repository() -> Sandbox {
     let ran = sandbox.run(&format!("init --object {} --add merge-driver", object("v1")));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(sandbox.read(".gitattributes"), "maps.lock merge=maplock\n");
-    // What it says is what is typed.
-    let line = ran.stdout.lines().find_map(|line| line.split_once("run there: ")).expect("it is said").1;
-    let tool = env!("CARGO_BIN_EXE_cargo-maplock");
-    let line = line.replace("cargo maplock", tool);
-    let status = Command::new("sh").args(["-c", &line]).current_dir(sandbox.path("")).status();
-    assert!(status.expect("sh runs").success(), "{line}");
+    assert!(ran.stdout.contains("set up the driver in this clone"), "{}", ran.stdout);
     sandbox.release("base");
     sandbox
 }
 
-fn merge(sandbox: &Sandbox, branch: &str) -> Ran {
+/// What a clone has for a driver.
+fn driver(sandbox: &Sandbox, clone: &str) -> String {
     let mut git = Command::new("git");
-    git.args(["merge", "--no-edit", branch]).current_dir(sandbox.path(""));
+    git.args(["config", "--get", "merge.maplock.driver"]).current_dir(sandbox.path(clone));
+    sandbox.ran(git).stdout
+}
+
+/// Git's merge, with the driver that `init` has set up: as Cargo's plugin, it is on the PATH.
+fn merge(sandbox: &Sandbox, branch: &str) -> Ran {
+    let tools = tempfile::tempdir().expect("a directory");
+    let tool = env!("CARGO_BIN_EXE_cargo-maplock");
+    let name = tools.path().join("cargo-maplock").with_extension(std::env::consts::EXE_EXTENSION);
+    std::fs::hard_link(tool, &name).or_else(|_| std::fs::copy(tool, &name).map(drop)).expect("a program");
+    let path = std::env::var_os("PATH").expect("a path");
+    let path = std::env::join_paths(std::iter::once(tools.path().to_owned()).chain(std::env::split_paths(&path)));
+    let mut git = Command::new("git");
+    git.args(["merge", "--no-edit", branch]).current_dir(sandbox.path("")).env("PATH", path.expect("a path"));
     sandbox.ran(git)
 }
 
@@ -117,6 +126,26 @@ fn without_a_repository_nothing_is_written() {
     sandbox.git("init --quiet");
     let ran = sandbox.run(&format!("init --object {} --add merge-driver", object("v1")));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
+
+#[test]
+fn every_other_clone_is_set_up_by_the_line_that_is_said() {
+    let sandbox = repository();
+    assert_eq!(driver(&sandbox, ""), "cargo maplock merge-driver %O %A %B %P %L\n");
+    let ran = sandbox.run("init --lock maps.lock --add merge-driver");
+    assert!(ran.stdout.contains("this clone has the driver already"), "{}", ran.stdout);
+    sandbox.git("clone --quiet . other");
+    assert_eq!(driver(&sandbox, "other"), "");
+    let line =
+        ran.stdout.lines().find_map(|line| line.split_once("in every other clone, run: ")).expect("it is said").1;
+    let status = Command::new("sh").args(["-c", line]).current_dir(sandbox.path("other")).status();
+    assert!(status.expect("sh runs").success(), "{line}");
+    assert_eq!(driver(&sandbox, "other"), driver(&sandbox, ""));
+    // Whoever has another driver keeps it.
+    sandbox.git("config merge.maplock.driver own");
+    let ran = sandbox.run("init --lock maps.lock --add merge-driver");
+    assert!(ran.stdout.contains("this clone has another driver, which stays: `own`"), "{}", ran.stdout);
+    assert_eq!(driver(&sandbox, ""), "own\n");
 }
 
 #[test]

@@ -122,7 +122,7 @@ pub(crate) struct MatrixArgs {
 /// What belongs around a lock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Addition {
-    /// A line of .gitattributes, so that git merges the lock map by map
+    /// A line of .gitattributes and the driver of this clone, so that git merges the lock map by map
     MergeDriver,
     /// A workflow for pull requests on GitHub
     Github,

@@ -201,6 +201,22 @@ pub(crate) fn top(path: &Path) -> Result<PathBuf, Failure> {
     Err(unknown("--show-toplevel", &top))
 }
 
+/// What git's configuration says in the clone at `dir`; `None` where it says nothing.
+pub(crate) fn configured(dir: &Path, key: &str) -> Result<Option<String>, Failure> {
+    let said = git(dir, &["config", "--get", key])?;
+    Ok(said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim_end_matches('\n').to_owned()))
+}
+
+/// Writes into the configuration of the clone at `dir`.
+pub(crate) fn configure(dir: &Path, key: &str, value: &str) -> Result<(), Failure> {
+    let done = git(dir, &["config", "--local", key, value])?;
+    let failed = || Error::new(format!("git could not set `{key}`"));
+    done.status
+        .success()
+        .then_some(())
+        .ok_or_else(|| Failure::Other(failed().because(String::from_utf8_lossy(&done.stderr).trim())))
+}
+
 /// Lockfiles of the name of `path` that a revision has and the working tree no longer has.
 pub(crate) fn files_gone_since(revision: &Revision, path: &Path) -> Result<Vec<String>, Failure> {
     let top = top(path)?;

@@ -26,7 +26,10 @@ pub(super) fn all(additions: &[Addition], targets: &[Target]) -> Result<Vec<Stri
             Addition::Github => told.push(file(&top, ".github/workflows/maplock.yml", GITHUB)?),
             Addition::Gitlab => {
                 told.push(file(&top, ".gitlab/maplock.yml", &by_this_program(GITLAB))?);
-                told.push("include it in .gitlab-ci.yml: `include: .gitlab/maplock.yml`".to_owned());
+                told.push(
+                    "name your image in it, and include it in .gitlab-ci.yml: `include: .gitlab/maplock.yml`"
+                        .to_owned(),
+                );
             }
             Addition::PreCommit => told.push(file(&top, ".pre-commit-config.yaml", &by_this_program(PRE_COMMIT))?),
         }
@@ -52,12 +55,23 @@ fn merge_driver(top: &Path, targets: &[Target], told: &mut Vec<String>) -> Resul
         told.push(format!("wrote `{line}` to .gitattributes; commit it"));
     }
     // Git runs it at the top of the clone, wherever this runs.
-    let program = called::from_anywhere();
+    let driver = format!("{} merge-driver %O %A %B %P %L", called::from_anywhere());
+    told.push(match git::configured(top, DRIVER)? {
+        None => {
+            git::configure(top, DRIVER, &driver)?;
+            "set up the driver in this clone".to_owned()
+        }
+        Some(known) if known == driver => "this clone has the driver already".to_owned(),
+        Some(known) => format!("this clone has another driver, which stays: `{known}`"),
+    });
     told.push(format!(
-        "git takes the driver from each clone's own configuration; run there: git config merge.maplock.driver \"{program} merge-driver %O %A %B %P %L\""
+        "git has it in each clone's own configuration; in every other clone, run: git config {DRIVER} \"{driver}\""
     ));
     Ok(())
 }
+
+/// Where git looks for the driver that .gitattributes names.
+const DRIVER: &str = "merge.maplock.driver";
 
 fn append(path: &Path, text: &str) -> Result<(), Error> {
     let mut options = fs::OpenOptions::new();
@@ -86,7 +100,7 @@ fn file(top: &Path, name: &str, text: &str) -> Result<String, Error> {
 /// A file whose commands are of this program, if others have it installed.
 fn by_this_program(text: &str) -> String {
     match called::is_tool() {
-        true => text.replace("cargo maplock", called::TOOL).replace("cargo-maplock", called::TOOL),
+        true => text.replace("cargo-maplock with Cargo", called::TOOL).replace("cargo maplock", called::TOOL),
         false => text.to_owned(),
     }
 }
