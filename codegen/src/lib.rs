@@ -27,3 +27,8 @@ pub use file_error::FileError;
 pub use inputs::{InputError, InputObject, Inputs, object_name};
 pub use manifest::Manifest;
 pub use object_file::{Locations, Object, ObjectError, Programs, SourceLine, TypesObject};
+
+/// The page of the package, whose code is tested.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Page;

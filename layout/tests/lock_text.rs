@@ -315,7 +315,7 @@ fn a_newer_version_is_refused_before_what_it_may_have_changed() {
     assert_eq!(line, "version = 2");
     assert_eq!(
         sentence,
-        "version 2 is newer than this maplock, which knows version 1; run `cargo install cargo-maplock`, and update `maplock-codegen` in Cargo.toml"
+        "version 2 is newer than this maplock, which knows version 1; install a newer cargo-maplock, and update `maplock-codegen` in Cargo.toml"
     );
     says("version = 1", "version = 0", "version = 0", "version 0 was never written by maplock");
     says(

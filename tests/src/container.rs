@@ -71,7 +71,10 @@ fn build_in(context: &Path, image: &str, file: &Path) {
 }
 
 /// Copies a program below `root`, with the libraries that it is linked to.
-fn install(program: &Path, root: &Path, at: &Path) {
+///
+/// # Panics
+/// Where something of that can't be read or written.
+pub fn install(program: &Path, root: &Path, at: &Path) {
     let copy = |from: &Path, at: &Path| {
         let to = root.join(at.strip_prefix("/").expect("an absolute path"));
         fs::create_dir_all(to.parent().expect("it has a folder")).expect("a folder");

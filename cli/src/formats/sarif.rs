@@ -60,7 +60,6 @@ fn document(told: Vec<(Option<&Outcome>, Vec<Notice>)>) -> Result<String, Error>
         "tool": { "driver": {
             "name": "maplock",
             "version": env!("CARGO_PKG_VERSION"),
-            "informationUri": env!("CARGO_PKG_REPOSITORY"),
             "rules": ids.into_iter().map(rule).collect::<Vec<_>>(),
         } },
         "invocations": [{

@@ -67,7 +67,7 @@ impl fmt::Display for LockProblem {
             ),
             Self::NewerVersion(version) => write!(
                 f,
-                "version {version} is newer than this maplock, which knows version {}; run `cargo install cargo-maplock`, and update `maplock-codegen` in Cargo.toml",
+                "version {version} is newer than this maplock, which knows version {}; install a newer cargo-maplock, and update `maplock-codegen` in Cargo.toml",
                 VERSION
             ),
             Self::Digest { map, written, computed } => write!(

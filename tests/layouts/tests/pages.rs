@@ -81,8 +81,10 @@ fn sources(packages: &serde_json::Value, package: &str, test: Option<&str>) -> O
 fn every_command_for_tests_names_some_that_are_there() {
     let packages = packages();
     let mut checked = 0;
-    for command in code(&read(CONTRIBUTING)) {
+    let commands = [CONTRIBUTING, "docs/kernel-facts.md"].into_iter().flat_map(|page| code(&read(page)));
+    for command in commands {
         let Some((_, rest)) = command.split_once("cargo test ") else { continue };
+        let rest = rest.split(" #").next().unwrap_or(rest);
         let (mut package, mut test, mut filter) = (None, None, None);
         let mut words = rest.split_whitespace();
         while let Some(word) = words.next() {

@@ -52,7 +52,8 @@ fn every_page_has_one_place_in_the_book() {
 fn every_link_of_the_pages_leads_somewhere() {
     let mut checked = 0;
     let book = pages().into_iter().map(|page| format!("docs/{page}"));
-    for page in book.chain(["README.md", "CONTRIBUTING.md", "bpf/README.md"].map(str::to_owned)) {
+    let crates = super::crates::folders().into_iter().map(|folder| format!("{folder}/README.md"));
+    for page in book.chain(crates).chain(["README.md", "CONTRIBUTING.md", "bpf/README.md"].map(str::to_owned)) {
         let text = fs::read_to_string(toolchain::root().join(&page)).unwrap();
         let folder = Path::new(&page).parent().unwrap();
         for link in links(&text).iter().filter(|link| !link.contains("://")) {

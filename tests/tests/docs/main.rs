@@ -3,6 +3,9 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod book;
+mod crates;
+mod pages;
+mod recipes;
 mod tutorials;
 
 use std::ffi::OsString;
@@ -11,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use maplock::internals::sys::Map;
-use maplock::{Options, Spec};
+use maplock::{Options, Spec, Staged};
 use maplock_layout::config::Scope;
 use maplock_layout::lock::OnUpgrade;
 use maplock_layout::{Config, Lock};
@@ -151,10 +154,16 @@ fn matches(expected: &str, printed: &str) -> bool {
     lines(&split(expected), &split(printed))
 }
 
+/// The upgrade to the release of minimesh that has this lock, before its commit.
+fn stage(lock: &str, pins: &Path) -> Staged {
+    let lock = fs::read_to_string(toolchain::root().join("minimesh").join(lock)).unwrap();
+    Options::new(Spec::parse(&lock).unwrap(), pins).begin().unwrap().stage().unwrap()
+}
+
 #[test]
 fn the_lock_in_the_docs_is_one() {
     let all = blocks("docs/lockfile.md");
-    // Behind it, commands alone.
+    // Behind it, commands alone, which `pages` runs.
     let Some((block, rest)) = all.split_first() else { panic!("no block") };
     assert!(block.language == "toml" && rest.iter().all(|block| block.language == "sh"));
     let lock = Lock::parse(&block.text).unwrap();
@@ -240,16 +249,27 @@ fn the_page_for_those_who_run_upgrades_shows_a_node() {
     }
     let bpffs = kernel::Bpffs::mount();
     let dir = bpffs.path().join("minimesh");
-    let stage = |lock: &str| {
-        let lock = fs::read_to_string(toolchain::root().join("minimesh").join(lock)).unwrap();
-        Options::new(Spec::parse(&lock).unwrap(), &dir).begin().unwrap().stage().unwrap()
-    };
+    let stage = |lock: &str| stage(lock, &dir);
+    let root = toolchain::root();
     let fill = |map: &str, entries: u64| {
         let map = Map::open(&dir.join(map)).unwrap();
         (0..entries).for_each(|key| map.update(&key.to_ne_bytes(), &vec![0; map.value_bytes()], 0).unwrap());
     };
     let mut consoles = 0;
-    for block in blocks("docs/node.md") {
+    let all = blocks("docs/node.md");
+    let [unit] = all.iter().filter(|block| block.language == "ini").collect::<Vec<_>>()[..] else { panic!("one unit") };
+    pages::verify(unit);
+    let programs = tempfile::tempdir().unwrap();
+    let place = Place {
+        replaced: vec![
+            ("/sys/fs/bpf", bpffs.path().display().to_string()),
+            ("/etc/minimesh/maps.lock", root.join("minimesh/releases/v2.lock").display().to_string()),
+        ],
+        programs: Some(programs.path().to_owned()),
+        ..Place::new(&root)
+    };
+    pages::systemctl(&place, unit);
+    for block in all.iter().filter(|block| block.language != "ini") {
         assert_eq!(block.language, "console");
         match block.intro.as_str() {
             "<!-- v1 runs -->" => {
@@ -274,10 +294,10 @@ fn the_page_for_those_who_run_upgrades_shows_a_node() {
             }
             intro => assert!(!intro.starts_with("<!--"), "nobody knows how to do: {intro}"),
         }
-        run_console_at(&block, &toolchain::root(), bpffs.path());
+        place.run(block);
         consoles += 1;
     }
-    assert_eq!(consoles, 10);
+    assert_eq!(consoles, 11);
 }
 
 /// Says that it is over when it is dropped, also where a test fails.
@@ -296,10 +316,7 @@ fn the_page_for_readers_shows_what_they_are_told() {
     }
     let bpffs = kernel::Bpffs::mount();
     let dir = bpffs.path().join("minimesh");
-    let upgrade = || {
-        let lock = fs::read_to_string(toolchain::root().join("minimesh/maps.lock")).unwrap();
-        Options::new(Spec::parse(&lock).unwrap(), &dir).begin().unwrap().stage().unwrap().commit().unwrap();
-    };
+    let upgrade = || drop(stage("maps.lock", &dir).commit().unwrap());
     let (mut consoles, mut functions) = (0, 0);
     for block in blocks("docs/readers.md") {
         if block.language == "rust,no_run" {

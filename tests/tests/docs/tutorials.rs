@@ -1,6 +1,7 @@
 //! The README and the tutorials, followed step by step.
 
 use super::{Block, Place, blocks, kernel, toolchain};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,7 @@ fn project(name: &str) -> PathBuf {
 }
 
 /// Where the commands of a tutorial run: with a `clang`, and a name for git.
-fn place<'a>(project: &'a Path, clang: &toolchain::Clang) -> Place<'a> {
+pub(super) fn place<'a>(project: &'a Path, clang: &toolchain::Clang) -> Place<'a> {
     let programs = project.with_extension("programs");
     _ = fs::remove_dir_all(&programs);
     fs::create_dir(&programs).unwrap();
@@ -88,6 +89,31 @@ fn apply(place: &Place<'_>, block: &Block) {
     assert!(applied.status.success(), "{}\n{}", String::from_utf8_lossy(&applied.stderr), block.text);
 }
 
+/// What a job installs, beside what its machine has (Git and a clang, where GitHub's Ubuntu is one), is what its headers are of: no more,
+/// and no less. Here they are installed already.
+fn has_the_packages_of(place: &Place<'_>, packages: &str) {
+    let sources = toolchain::files(&place.cwd.join("bpf"), ".c");
+    let system = |text: String| -> Vec<String> {
+        text.lines().filter_map(|line| Some(line.strip_prefix("#include <")?.strip_suffix('>')?.to_owned())).collect()
+    };
+    let headers: BTreeSet<_> = sources.iter().flat_map(|file| system(fs::read_to_string(file).unwrap())).collect();
+    let mut needed: BTreeSet<_> = headers
+        .iter()
+        .map(|header| {
+            let of = Command::new("dpkg").arg("--search").arg(format!("*/include/{header}")).output().unwrap();
+            let of = String::from_utf8(of.stdout).unwrap();
+            let package = of
+                .lines()
+                .filter(|line| line.ends_with(&format!("/usr/include/{header}")))
+                .find_map(|line| line.split([':', ',']).next());
+            package.unwrap_or_else(|| panic!("no package has {header}: {of}")).to_owned()
+        })
+        .collect();
+    // The kernel's headers come with the compiler's C library, which each of GitHub's images has.
+    needed.remove("linux-libc-dev");
+    assert_eq!(packages.split(' ').map(str::to_owned).collect::<BTreeSet<_>>(), needed);
+}
+
 /// Does all that a page asks for, in its order. Says how many blocks of commands there were.
 fn follow(page: &str, place: &Place<'_>) -> usize {
     let mut consoles = 0;
@@ -110,7 +136,9 @@ fn follow(page: &str, place: &Place<'_>) -> usize {
             "yaml" => {
                 place.say("git update-ref refs/remotes/origin/main HEAD");
                 for command in block.text.lines().filter_map(|line| line.trim().strip_prefix("- run: ")) {
-                    if !command.starts_with("cargo install") {
+                    if let Some((_, packages)) = command.split_once("apt-get install --yes ") {
+                        has_the_packages_of(place, packages);
+                    } else if !command.starts_with("cargo install") {
                         let said = place.say(&format!("{command} && echo done"));
                         assert!(said.ends_with("done\n"), "{command}\n{said}");
                     }
@@ -186,6 +214,15 @@ fn the_readme_is_short_and_its_commands_for_adoption_work() {
     succeeds(&in_rust);
     fs::write(folder.join("bpf/flowtop.bpf.c"), source.replace("value, int", "value, long")).unwrap();
     assert!(place.say("cargo build -q; echo $?").ends_with("101\n"), "a break passes");
+    // From git, Cargo finds a package by its name.
+    let from_git: Vec<_> = readme.split('`').filter(|code| code.contains(" --git URL ")).collect();
+    assert_eq!(from_git.len(), 2, "{from_git:?}");
+    for (command, dir) in from_git.into_iter().zip(["cli", "codegen"]) {
+        let (begin, name) = command.split_once(" --git URL ").unwrap();
+        assert!(in_rust.text.contains(&format!("{begin} --path {CLONE}/{dir}\n")), "{command}");
+        let manifest = fs::read_to_string(toolchain::root().join(dir).join("Cargo.toml")).unwrap();
+        assert!(manifest.starts_with(&format!("[package]\nname = \"{name}\"\n")), "{command}");
+    }
     // The command that runs this test.
     assert_eq!(tests.text, ".ci/packages && cargo test --workspace\n");
 }
