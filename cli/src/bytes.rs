@@ -19,8 +19,8 @@ pub(crate) struct Bytes {
 pub(crate) struct Said {
     /// As the old release wrote it.
     pub(crate) wrote: String,
-    /// What the new programs would take the same bytes for.
-    pub(crate) read: String,
+    /// What the new programs would take the same bytes for; `None` if they get a map without them.
+    pub(crate) read: Option<String>,
     /// What it becomes if it is converted, and whether an epoch of the lock says so.
     pub(crate) converted: Option<Converted>,
 }
@@ -51,8 +51,8 @@ impl Outcome {
         let parts: Vec<_> = rulers.iter().map(|(part, _)| *part).collect();
         let mut example = Entry::of(old, &parts).map(|entry| self.said(verdict, (old, new), &entry, &parts));
         let padding: Vec<_> = rulers.iter().flat_map(|(_, ruler)| in_padding(ruler)).collect();
-        if let Some(said) = example.as_mut().filter(|_| !padding.is_empty()) {
-            said.read.push_str(&format!("; {} was padding, which may hold anything", padding.join(", ")));
+        if let Some(read) = example.as_mut().and_then(|said| said.read.as_mut()).filter(|_| !padding.is_empty()) {
+            read.push_str(&format!("; {} was padding, which may hold anything", padding.join(", ")));
         }
         Some(Bytes { rulers, example })
     }
@@ -73,9 +73,10 @@ impl Outcome {
         });
         let mut lines = lines(&told, parts).into_iter();
         let mut next = || lines.next().unwrap_or_default();
+        let starts_empty = verdict.disposition == Disposition::Swap;
         Said {
             wrote: next(),
-            read: format!("{}{}", next(), beyond(new, entry, parts)),
+            read: Some(format!("{}{}", next(), beyond(new, entry, parts))).filter(|_| !starts_empty),
             converted: is_accepted.map(|is_accepted| Converted { entry: next(), is_accepted }),
         }
     }

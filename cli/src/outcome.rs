@@ -164,7 +164,12 @@ impl Outcome {
 
     /// The outcome in one line.
     pub(crate) fn headline(&self) -> String {
-        let verdict = self.verdict();
+        self.headline_against(self.against.as_deref())
+    }
+
+    /// The same, where it stands for the comparisons with other revisions, too.
+    pub(crate) fn headline_against(&self, revisions: Option<&str>) -> String {
+        let verdict = self.verdict_against(revisions);
         let is_verdict = matches!(
             self.ending,
             Ending::UpToDate | Ending::Breaks | Ending::Compatible | Ending::Compared | Ending::New
@@ -176,9 +181,9 @@ impl Outcome {
     }
 
     /// The same, without what nothing tells.
-    fn verdict(&self) -> String {
+    fn verdict_against(&self, revisions: Option<&str>) -> String {
         let Self { lock, selection, .. } = self;
-        let against = self.against.as_ref().map_or_else(String::new, |revision| format!(" against {revision}"));
+        let against = revisions.map_or_else(String::new, |revisions| format!(" against {revisions}"));
         let maps = || count(self.new.lock.maps.len(), "map");
         match self.ending {
             Ending::UpToDate => format!("{lock} is up to date: {}", maps()),
@@ -302,7 +307,11 @@ impl Outcome {
                 let reason = verdict.reason.as_ref().map_or_else(String::new, |reason| format!(": \"{reason}\""));
                 format!("gone from this release (accepted{reason}): unpinned at commit, kept for roll-back")
             }
-            Disposition::Drop => "gone from this release: unpinned at commit, kept for roll-back".to_owned(),
+            Disposition::Drop => {
+                let is_open = self.comparison.of_map(&verdict.map).any(Finding::is_break);
+                let open = if is_open { "; not accepted" } else { "" };
+                format!("gone from this release: unpinned at commit, kept for roll-back{open}")
+            }
             Disposition::Grow if !accepted => match &verdict.eviction {
                 Some(eviction) => format!("{change}; {eviction}"),
                 None => format!("{change}, every entry kept"),

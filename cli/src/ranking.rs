@@ -4,12 +4,31 @@ use std::collections::BTreeMap;
 
 use maplock_layout::{Finding, Verdict};
 
-use crate::outcome::Outcome;
+use crate::outcome::{Ending, Outcome};
 
 /// Most readings of a map that are told.
 const MOST: usize = 8;
 
+/// The outcomes, worst first; as they were, if none is worse.
+pub(crate) fn worst_first(outcomes: &[Outcome]) -> Vec<&Outcome> {
+    let mut sorted: Vec<_> = outcomes.iter().collect();
+    sorted.sort_by_key(|outcome| outcome.urgency());
+    sorted
+}
+
 impl Outcome {
+    /// How much a reader should look at it: the less, the sooner. What could not be compared may be anything.
+    fn urgency(&self) -> (u8, u8) {
+        let of = match self.ending {
+            Ending::Undone(_) => 0,
+            _ if self.comparison.has_breaks() => 1,
+            _ if self.fails() => 2,
+            _ => 3,
+        };
+        let worst = self.comparison.maps.iter().map(Verdict::urgency).min();
+        (of, worst.unwrap_or(u8::MAX))
+    }
+
     /// The verdicts, worst first; as they were, if none is worse.
     pub(crate) fn verdicts(&self) -> Vec<&Verdict> {
         let mut verdicts: Vec<_> = self.comparison.maps.iter().collect();

@@ -298,6 +298,21 @@ fn a_break_fails_and_is_told_in_every_place_until_it_is_accepted() {
     assert!(files["output"].contains("result=compatible"), "{}", files["output"]);
 }
 
+/// The branch itself is named first, against which nothing breaks.
+#[test]
+fn the_status_says_what_fails_whatever_else_is_compared() {
+    let (project, api) = (Project::new(), Api::start(true));
+    project.v3(false);
+    project.checkout();
+    let (output, files) = project.act(&api, &[("INPUT_AGAINST", "change main")]);
+    assert_eq!(output.status.code(), Some(100), "{}", text(&output));
+    let worst = "maps.lock against origin/main: pinned state of map `stats` would be misread or lost";
+    let status = &api.asked("POST /statuses/abc123")[0];
+    assert_eq!((&status["state"], &status["description"]), (&json!("failure"), &json!(worst)));
+    assert!(files["summary"].starts_with(&format!("### maplock: {worst}\n")), "{}", files["summary"]);
+    assert!(files["summary"].contains("against origin/change: "), "{}", files["summary"]);
+}
+
 #[test]
 fn a_token_that_may_only_read_is_no_failure() {
     let (project, api) = (Project::new(), Api::start(false));

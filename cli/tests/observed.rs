@@ -48,6 +48,26 @@ fn what_the_note_says_can_be_done() {
     ]));
 }
 
+/// clang leaves out the members of a type that only an inner map names.
+#[test]
+fn a_type_of_an_inner_map_that_is_only_declared_is_told_with_the_remedy() {
+    let sandbox = Sandbox::new();
+    let outer = "struct hop { __u32 lpm; __u32 addr; };\n\
+        struct { __uint(type, 13); __uint(max_entries, 8); __uint(pinning, 1); __type(key, __u32);\n\
+        __array(values, struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 50); __type(key, struct hop); __type(value, __u64); });\n\
+        } outer SEC(\".maps\");\n";
+    let array = "#define __array(name, val) typeof(val) *name[]\n";
+    compile(&sandbox, "outer.o", &format!("{array}{outer}"));
+    let ran = sandbox.run("init --object outer.o");
+    assert_eq!(ran.code, Some(101), "{}", ran.stdout);
+    let said = "map `outer`: of its inner map, its key is `struct hop`, which the object only declares: define it; if it is defined, \
+                declare a variable of it, too, for clang to describe it (`struct hop any_name;`)";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    compile(&sandbox, "outer.o", &format!("{array}{outer}struct hop any_name;\n"));
+    let ran = sandbox.run("init --object outer.o");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
+
 #[test]
 fn init_says_which_maps_it_leaves_out() {
     let sandbox = Sandbox::new();

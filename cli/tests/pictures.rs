@@ -77,6 +77,21 @@ fn a_picture_shows_old_bytes_over_new_ones_and_says_so_in_words() {
 }
 
 #[test]
+fn bytes_of_no_member_are_hatched_and_said_to_be_that() {
+    let sandbox = Sandbox::new();
+    let value = "struct value { __u32 packets; __u64 seen; };";
+    let map = "struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8); __uint(pinning, 1); __type(key, __u32); __type(value, struct value); } flows SEC(\".maps\");";
+    compile(&sandbox, "flows.o", &format!("{value}\n{map}\n"));
+    assert_eq!(sandbox.run("init --object flows.o").code, Some(0));
+    let ran = sandbox.run("layout flows --lock maps.lock --svg flows.svg");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let svg = sandbox.read("flows.svg");
+    let hatched: Vec<_> = svg.lines().filter(|line| line.starts_with("<rect class=\"hole\"")).collect();
+    assert!(matches!(hatched[..], [hole] if hole.contains("<title>bytes 4 to 7: no member</title>")), "{svg}");
+    assert!(svg.contains("rect.hole{fill:url(#hole)}") && svg.contains("<pattern id=\"hole\""), "{svg}");
+}
+
+#[test]
 fn the_page_stands_by_itself_and_has_all_that_the_lock_says() {
     let sandbox = project();
     let ran = sandbox.run("report --lock maps.lock --html out --against v1 --tags v*");

@@ -199,15 +199,52 @@ fn who_waits_at_a_terminal_sees_which_release_is_read() {
     slow_git(&sandbox, "grep -q 'Reading releases.*1/3 v2' seen");
     let seen = at_a_terminal(&sandbox, matrix, &[]);
     assert!(seen.contains("Reading releases [===") && seen.contains("1/3 v2"), "{seen:?}");
-    assert!(seen.contains("of upgrades from 3 releases"), "{seen:?}");
+    assert!(seen.contains("3 releases compared: no upgrade"), "{seen:?}");
     // Where nobody is, or wants to know, nothing of it is seen, however long it takes.
     slow_git(&sandbox, "sleep 1.2");
     let in_ci = at_a_terminal(&sandbox, matrix, &[("CI", "true")]);
-    assert!(!in_ci.contains("Reading") && in_ci.contains("of upgrades from 3 releases"), "{in_ci:?}");
+    assert!(!in_ci.contains("Reading") && in_ci.contains("3 releases compared: no upgrade"), "{in_ci:?}");
     let mut command = sandbox.command("matrix --tags v*");
     command.env("PATH", format!("{}:{}", sandbox.path("slow").display(), std::env::var("PATH").expect("a path")));
     let ran = sandbox.ran(command);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+}
+
+/// A file that ends once a line like `shown` was seen at the terminal; after half a minute in any case.
+fn slow_file(sandbox: &Sandbox, name: &str, shown: &str) -> std::process::Child {
+    assert!(Command::new("mkfifo").arg(sandbox.path(name)).status().expect("mkfifo").success());
+    let script = format!(
+        "n=0; while [ $n -lt 600 ] && ! grep -q '{shown}' seen; do sleep 0.05; n=$((n+1)); done 2>/dev/null; echo '{{}}' > {name}"
+    );
+    Command::new("sh").args(["-c", &script]).current_dir(sandbox.path("")).spawn().expect("sh runs")
+}
+
+#[test]
+fn who_waits_at_a_terminal_sees_which_revision_or_file_is_read() {
+    let sandbox = Sandbox::with_release();
+    sandbox.release("v2");
+    sandbox.write("a.json", "{}");
+    sandbox.write("maplock.toml", "releases = \"v*\"\nacross = \"all\"\n");
+    for (line, shown) in [
+        ("check --against v1 --against v2", "Comparing .*1/2 v2"),
+        ("check --against HEAD", "Looking for locks .*1/2 v2"),
+    ] {
+        slow_git(&sandbox, &format!("grep -q '{shown}' seen"));
+        let seen = at_a_terminal(&sandbox, line, &[]);
+        assert!(seen.contains("1/2 v2") && seen.contains("maps.lock against "), "{line}: {seen:?}");
+    }
+    for (line, file, shown) in [
+        ("check --lock maps.lock --fleet a.json b.json", "b.json", "Reading nodes .*1/2 b.json"),
+        ("fleet a.json c.json", "c.json", "Reading nodes .*1/2 c.json"),
+        ("migrate --test --lock maps.lock --dump stats.json", "stats.json", "Converting .*0/1 stats.json"),
+    ] {
+        let mut slow = slow_file(&sandbox, file, shown);
+        let seen = at_a_terminal(&sandbox, line, &[]);
+        assert!(seen.contains(&format!("/{}", shown.rsplit('/').next().expect("a step"))), "{line}: {seen:?}");
+        // It has ended, unless nobody read the file.
+        _ = slow.kill();
+        _ = slow.wait();
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::object_file::SourceLine;
 use crate::report::{Command, shell_word};
 
 /// Why it matters.
-pub(crate) const LOST: &str = "unless that is summed, an upgrade that carries entries over loses what old programs count in an entry while new ones count in it, too";
+pub(crate) const LOST: &str = "while an upgrade carries entries over, old and new programs count at the same time; unless you sum both, what the old ones count then may be lost";
 
 /// The command that says in a lock how these members of `map` are merged, for the life of the map.
 pub(crate) fn command(map: &str, members: &[&str], how: Merge, selection: &str) -> String {

@@ -2,12 +2,12 @@
 //!
 //! <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions#setting-an-error-message>
 
-use maplock_codegen::SourceLine;
-
 use super::Format;
 #[cfg(target_os = "linux")]
 use super::Node;
-use super::notices::{self, Notice, Severity, in_repository};
+#[cfg(target_os = "linux")]
+use super::notices::in_repository;
+use super::notices::{self, NOT_DONE, Notice, Severity, Spot};
 #[cfg(target_os = "linux")]
 use crate::node::Foreseen;
 use crate::outcome::Outcome;
@@ -19,9 +19,9 @@ pub(crate) const FORMAT: Format = Format {
     name: "github",
     about: "Workflow commands that annotate lines",
     is_text: true,
-    failed: Some(|Failure { undone, error }| Ok(told(&notices::failed(*undone, "", error)))),
-    locks: Some(|outcomes| Ok(outcomes.iter().map(annotations).collect())),
-    diff: Some(|outcome| Ok(annotations(outcome))),
+    failed: Some(|Failure { undone, error }| Ok(told(None, &notices::failed(*undone, "", error)))),
+    locks: Some(|outcomes| Ok(annotations(outcomes))),
+    diff: Some(|outcome| Ok(annotations(std::slice::from_ref(outcome)))),
     conversions: None,
     objects: None,
     matrix: None,
@@ -41,21 +41,23 @@ pub(crate) const FORMAT: Format = Format {
     },
 };
 
-fn annotations(outcome: &Outcome) -> String {
-    notices::of(outcome).iter().map(told).collect()
+fn annotations(outcomes: &[Outcome]) -> String {
+    notices::of_all(outcomes).iter().map(|(outcome, notice)| told(Some(outcome), notice)).collect()
 }
 
-fn told(notice: &Notice) -> String {
+fn told(outcome: Option<&Outcome>, notice: &Notice) -> String {
     let severity = match notice.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
         Severity::Note => "notice",
     };
-    annotation(severity, notice.at.as_ref(), &notice.title, &notice.message)
+    // What could not be done is on no line: the run is.
+    let spot = (notice.id != NOT_DONE).then(|| notice.spot(outcome));
+    annotation(severity, spot.as_ref(), &notice.title, &notice.message)
 }
 
-fn annotation(severity: &str, at: Option<&SourceLine>, title: &str, message: &str) -> String {
-    let place = at.and_then(|at| Some(format!("file={},line={},", property(&in_repository(&at.file)?), at.line)));
+fn annotation(severity: &str, at: Option<&Spot>, title: &str, message: &str) -> String {
+    let place = at.map(|at| format!("file={},line={},", property(&at.path), at.line));
     format!("::{severity} {}title={}::{}\n", place.unwrap_or_default(), property(title), data(message))
 }
 
@@ -100,7 +102,7 @@ fn plan(told: &Foreseen) -> String {
         };
         let at = lines.find(&map.map, &map.map).and_then(|line| u64::try_from(line).ok());
         let file = project::absolute(&told.lock).to_string_lossy().into_owned();
-        let at = at.map(|line| SourceLine { file, line });
+        let at = at.and_then(|line| Some(Spot { path: in_repository(&file)?, line }));
         let help = denied.map_or_else(String::new, |error| error.help.iter().map(|help| format!("\n{help}")).collect());
         let title = format!("map {}: {}", map.map, map.disposition());
         out.push_str(&annotation(severity, at.as_ref(), &title, &format!("{}{parts}{help}", map.why)));

@@ -26,10 +26,8 @@ fn failed(Failure { undone, error }: &Failure<'_>) -> Result<String, Error> {
 
 fn render(outcomes: &[Outcome]) -> Result<String, Error> {
     let mut prints = Fingerprints::default();
-    let mut issues = Vec::new();
-    for outcome in outcomes {
-        issues.extend(notices::of(outcome).iter().map(|notice| issue(Some(outcome), notice, &mut prints)));
-    }
+    let told = notices::of_all(outcomes);
+    let issues: Vec<_> = told.iter().map(|(outcome, notice)| issue(Some(outcome), notice, &mut prints)).collect();
     Ok(format!("{}\n", Value::from(issues)))
 }
 

@@ -1,5 +1,6 @@
 //! What is to be told of lines, by formats that annotate them: each notice once, in the same words and at the same place for all of them.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use maplock_codegen::SourceLine;
@@ -12,6 +13,7 @@ use crate::conversion::Conversion;
 use crate::error::Error;
 use crate::outcome::{Ending, Outcome, count};
 use crate::project;
+use crate::ranking::worst_first;
 use crate::undone::Undone;
 
 /// How much a notice asks of its reader.
@@ -64,8 +66,28 @@ const ONE_WAY: &str = "no-way-back";
 const ON_NODES: &str = "lost-on-nodes";
 const REFUSED: &str = "refused";
 
+/// All that is to be told, worst first. What several revisions of a lock have in common is told once.
+pub(super) fn of_all(outcomes: &[Outcome]) -> Vec<(&Outcome, Notice)> {
+    let (mut all, mut told) = (Vec::new(), BTreeSet::new());
+    for outcome in worst_first(outcomes) {
+        let own: Vec<_> = of(outcome).into_iter().map(|notice| (identity(outcome, &notice), notice)).collect();
+        let ids: Vec<_> = own.iter().filter_map(|(id, _)| id.clone()).collect();
+        let news = own.into_iter().filter(|(id, _)| id.as_ref().is_none_or(|id| !told.contains(id)));
+        all.extend(news.map(|(_, notice)| (outcome, notice)));
+        told.extend(ids);
+    }
+    all
+}
+
+/// What a notice of a map is about, and what it says of that; the rest of its message is what to type, against this revision or that.
+fn identity(outcome: &Outcome, notice: &Notice) -> Option<String> {
+    let Notice { severity, title, message, .. } = notice;
+    let says = message.lines().next().unwrap_or_default();
+    (!notice.map.is_empty()).then(|| format!("{}/{severity:?}/{title}/{says}", print(Some(outcome), notice)))
+}
+
 /// All that is to be told of one lock, worst map first.
-pub(super) fn of(outcome: &Outcome) -> Vec<Notice> {
+fn of(outcome: &Outcome) -> Vec<Notice> {
     let against = outcome.against.as_ref().map_or_else(String::new, |against| format!(" against {against}"));
     match (&outcome.ending, &outcome.undone) {
         (Ending::Disagrees, Some(error)) => {
@@ -242,19 +264,24 @@ pub(super) fn in_repository(file: &str) -> Option<String> {
     Some(inside.iter().map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/"))
 }
 
-/// Tells notices apart from each other and knows them again in the next run, by package, map, rule, path and both digests.
+/// What a notice is about: package, map, rule, path and both digests.
+fn print(outcome: Option<&Outcome>, notice: &Notice) -> String {
+    let package = outcome.map_or("", |outcome| outcome.package.as_deref().unwrap_or(&outcome.lock));
+    let verdict = outcome.and_then(|outcome| outcome.comparison.verdict(&notice.map));
+    let digest =
+        |digest: Option<maplock_layout::Digest>| digest.map_or_else(|| "-".to_owned(), |digest| digest.to_string());
+    let (from, to) = verdict.map_or((None, None), |verdict| (verdict.from, verdict.to));
+    let Notice { map, id, path, .. } = notice;
+    format!("{package}/{map}/{id}/{path}/{}/{}", digest(from), digest(to))
+}
+
+/// Tells notices apart from each other and knows them again in the next run.
 #[derive(Default)]
 pub(super) struct Fingerprints(std::collections::BTreeMap<String, usize>);
 
 impl Fingerprints {
     pub(super) fn of(&mut self, outcome: Option<&Outcome>, notice: &Notice) -> String {
-        let package = outcome.map_or("", |outcome| outcome.package.as_deref().unwrap_or(&outcome.lock));
-        let verdict = outcome.and_then(|outcome| outcome.comparison.verdict(&notice.map));
-        let digest =
-            |digest: Option<maplock_layout::Digest>| digest.map_or_else(|| "-".to_owned(), |digest| digest.to_string());
-        let (from, to) = verdict.map_or((None, None), |verdict| (verdict.from, verdict.to));
-        let Notice { map, id, path, .. } = notice;
-        let print = format!("{package}/{map}/{id}/{path}/{}/{}", digest(from), digest(to));
+        let print = print(outcome, notice);
         // Two enumerators of one member, say.
         let count = self.0.entry(print.clone()).or_default();
         *count += 1;

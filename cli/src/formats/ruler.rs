@@ -27,8 +27,10 @@ pub(crate) fn text(map: &str, bytes: &Bytes) -> String {
         let part = part.name();
         one(&format!("{part} of {map}"), part, ruler, &mut out);
     }
-    for (name, said) in example(bytes) {
-        _ = writeln!(out, "{name:<9}{said}");
+    let lines = example(bytes);
+    let width = lines.iter().map(|(name, _)| name.len() + 2).max().unwrap_or_default();
+    for (name, said) in lines {
+        _ = writeln!(out, "{name:<width$}{said}");
     }
     out
 }
@@ -37,8 +39,12 @@ pub(crate) fn text(map: &str, bytes: &Bytes) -> String {
 pub(crate) fn example(bytes: &Bytes) -> Vec<(&'static str, String)> {
     let Some(said) = &bytes.example else { return Vec::new() };
     let is_converted = said.converted.as_ref().is_some_and(|converted| converted.is_accepted);
-    let unless = if is_converted { " (if nothing converted it)" } else { "" };
-    let mut lines = vec![("wrote", said.wrote.clone()), ("read as", format!("{}{unless}", said.read))];
+    let mut lines = vec![("wrote", said.wrote.clone())];
+    lines.push(match &said.read {
+        Some(read) if is_converted => ("unconverted", read.clone()),
+        Some(read) => ("read as", read.clone()),
+        None => ("becomes", "nothing: the map starts empty".to_owned()),
+    });
     // What it wrote is of no account where the new side has all of it, and more.
     let is_same = |line: &str| line.split("; ").all(|part| part.ends_with(": the same"));
     lines.retain(|(name, line)| *name != "wrote" || !is_same(line));

@@ -21,19 +21,20 @@ pub(crate) const FORMAT: Format = Format {
 };
 
 fn failed(Failure { undone, error }: &Failure<'_>) -> Result<String, Error> {
-    document(vec![(None, vec![notices::failed(*undone, "", error)])])
+    document(&[(None, notices::failed(*undone, "", error))])
 }
 
 fn render(outcomes: &[Outcome]) -> Result<String, Error> {
-    document(outcomes.iter().map(|outcome| (Some(outcome), notices::of(outcome))).collect())
+    let told = notices::of_all(outcomes).into_iter().map(|(outcome, notice)| (Some(outcome), notice));
+    document(&told.collect::<Vec<_>>())
 }
 
-fn document(told: Vec<(Option<&Outcome>, Vec<Notice>)>) -> Result<String, Error> {
+fn document(told: &[(Option<&Outcome>, Notice)]) -> Result<String, Error> {
     let mut ids = Vec::new();
     let mut prints = Fingerprints::default();
     let mut results = Vec::new();
     let mut notifications = Vec::new();
-    for (outcome, notice) in told.iter().flat_map(|(outcome, notices)| notices.iter().map(move |one| (outcome, one))) {
+    for (outcome, notice) in told {
         let index = ids.iter().position(|id| *id == notice.id).unwrap_or_else(|| {
             ids.push(notice.id);
             ids.len() - 1

@@ -6,6 +6,7 @@ use super::args::FleetArgs;
 use crate::Said;
 use crate::error::Error;
 use crate::fleet::{self, Node};
+use crate::progress::Waiting;
 
 /// What many nodes say.
 pub(crate) struct Fleet {
@@ -16,7 +17,13 @@ pub(crate) struct Fleet {
 }
 
 pub(super) fn run(args: &FleetArgs) -> Result<Said, Error> {
-    let fleet = Fleet::of(args.files.iter().flat_map(|file| fleet::read(file)).collect());
+    let waiting = Waiting::over(args.files.len(), "Reading nodes");
+    let nodes = args.files.iter().enumerate().flat_map(|(done, file)| {
+        waiting.step(done, &file.display().to_string());
+        fleet::read(file)
+    });
+    let fleet = Fleet::of(nodes.collect());
+    drop(waiting);
     let text = args.message_format.tell(&fleet)?;
     let fails = fleet.nodes.iter().any(Node::is_held_back);
     let undone = fleet.nodes.into_iter().filter_map(|node| node.unread).collect();

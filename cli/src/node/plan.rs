@@ -15,6 +15,7 @@ use super::args::{Deny, PlanArgs};
 use super::{adopting, failed, privileges};
 use crate::Said;
 use crate::error::Error;
+use crate::progress::Waiting;
 use crate::project::{self, lockfile};
 
 /// Places that are named if nothing is pinned.
@@ -160,7 +161,9 @@ impl Asking<'_> {
     /// All entries that would be converted or copied.
     fn rehearsal(&self, plan: &Plan) -> Result<Rehearsal, Error> {
         let (mut maps, mut failing) = (Vec::new(), Vec::new());
-        for map in &plan.maps {
+        let waiting = Waiting::over(plan.maps.len(), "Rehearsing");
+        for (done, map) in plan.maps.iter().enumerate() {
+            waiting.step(done, &map.map);
             let tried = rehearse(map, &plan.dir, &Migrations::default(), self.args.sample)
                 .map_err(|error| failed(format!("could not rehearse map `{}`", map.map), error))?;
             let Some(tried) = tried else { continue };

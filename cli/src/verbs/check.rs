@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::observed;
 use crate::outcome::{Ending, Outcome, Side, demand_decisions};
 use crate::programs;
+use crate::progress::Waiting;
 use crate::project::git::{self, Base, Revision};
 use crate::project::{self, Target};
 use crate::undone::Undone;
@@ -29,10 +30,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<Said, Error> {
     }
     let from = outcomes.len();
     for target in &targets {
-        for base in &args.against {
-            let compared = against(target, base, args.allow_new);
-            outcomes.push(compared.unwrap_or_else(|error| not_compared(target, base, error)));
-        }
+        outcomes.extend(held(target, &args.against, args.allow_new));
         if target.config.across_all && !args.against.is_empty() {
             outcomes.extend(releases(target, &args.against));
         }
@@ -74,23 +72,41 @@ fn releases(target: &Target, bases: &[Base]) -> Vec<Outcome> {
             return Err(Error::new(format!("no tag is called {}", patterns.join(" or ")))
                 .help("a clone without tags, as CI makes it, must fetch them first: `git fetch --tags origin`"));
         }
-        let has_lock = |tag: &Revision| git::locks_at(tag, &target.lock).map_or(true, |locks| !locks.is_empty());
-        Ok(tags.into_iter().filter(has_lock).collect())
+        let waiting = Waiting::over(tags.len(), "Looking for locks");
+        let has_lock = |(done, tag): &(usize, Revision)| {
+            waiting.step(*done, short(&tag.to_string()));
+            git::locks_at(tag, &target.lock).map_or(true, |locks| !locks.is_empty())
+        };
+        Ok(tags.into_iter().enumerate().filter(has_lock).map(|(_, tag)| tag).collect())
     };
     let tags = match named() {
         Ok(tags) => tags,
         Err(error) => return vec![Outcome::undone(target, Undone::Compared, error)],
     };
     let is_named = |tag: &Revision| bases.iter().any(|base| format!("{TAGS}{base}") == tag.to_string());
-    let held = tags.into_iter().filter(|tag| !is_named(tag)).map(|tag| {
-        let base = Base::Revision(tag);
-        let mut outcome = against(target, &base, true).unwrap_or_else(|error| not_compared(target, &base, error));
+    let bases: Vec<_> = tags.into_iter().filter(|tag| !is_named(tag)).map(Base::Revision).collect();
+    let mut outcomes = held(target, &bases, true);
+    for outcome in &mut outcomes {
         // As a person calls it: that it is no branch is known here.
-        let short = |name: &String| name.strip_prefix(TAGS).unwrap_or(name).to_owned();
-        (outcome.against, outcome.old.name) = (outcome.against.as_ref().map(short), short(&outcome.old.name));
-        outcome
+        outcome.against = outcome.against.as_deref().map(|name| short(name).to_owned());
+        outcome.old.name = short(&outcome.old.name).to_owned();
+    }
+    outcomes
+}
+
+/// Holds the lock against that of each of these; what could not be compared is told as that.
+pub(super) fn held(target: &Target, bases: &[Base], allow_new: bool) -> Vec<Outcome> {
+    let waiting = Waiting::over(bases.len(), "Comparing");
+    let compared = bases.iter().enumerate().map(|(done, base)| {
+        waiting.step(done, short(&base.to_string()));
+        against(target, base, allow_new).unwrap_or_else(|error| not_compared(target, base, error))
     });
-    held.collect()
+    compared.collect()
+}
+
+/// A tag as a person calls it.
+fn short(name: &str) -> &str {
+    name.strip_prefix(TAGS).unwrap_or(name)
 }
 
 /// How git calls tags in full.
@@ -108,11 +124,6 @@ fn once(outcomes: &mut [Outcome]) {
             !is_again
         });
     }
-}
-
-/// Holds the lock against that of another revision; what could not be compared is told as that.
-pub(super) fn against_or_not(target: &Target, base: &Base) -> Outcome {
-    against(target, base, false).unwrap_or_else(|error| not_compared(target, base, error))
 }
 
 fn not_compared(target: &Target, base: &Base, error: Error) -> Outcome {

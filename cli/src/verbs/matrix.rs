@@ -118,9 +118,16 @@ impl Matrix {
         let compared = count(known.iter().filter(|known| **known).count(), "release");
         let unknown = known.iter().filter(|known| !**known).count();
         let mut told = match losing(&self.maps).as_slice() {
-            [] => format!("of upgrades from {compared}, none loses entries or does not happen"),
+            [] => {
+                format!(
+                    "{compared} compared: no upgrade loses or misreads entries, or is refused, as far as the locks tell"
+                )
+            }
             tags => {
-                format!("of upgrades from {compared}, those from {} lose something or do not happen", tags.join(", "))
+                format!(
+                    "{compared} compared: upgrades from {} may lose or misread entries, or are refused",
+                    tags.join(", ")
+                )
             }
         };
         if let Some(back) = &self.back {

@@ -99,7 +99,13 @@ fn join(parts: impl Iterator<Item = impl AsRef<str>>, between: &str) -> String {
 
 fn of_target(args: &MigrateArgs, target: &Target) -> Result<Vec<Row>, Error> {
     let (_, lock) = target.read_lock()?;
-    let dumps = args.dump.iter().map(|path| Dump::read(args, target, &lock, path)).collect::<Result<Vec<_>, _>>()?;
+    let conversions = lock.maps.values().map(|map| Converting::all(map).len()).sum::<usize>();
+    let waiting = Waiting::over(args.dump.len() + conversions, "Converting");
+    let read = |(done, path): (usize, &PathBuf)| {
+        waiting.step(done, &project::shown(path));
+        Dump::read(args, target, &lock, path)
+    };
+    let dumps = args.dump.iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
     let mut rows = Vec::new();
     let mut is_used = vec![false; dumps.len()];
     let mut is_for_code = vec![false; dumps.len()];
@@ -109,12 +115,14 @@ fn of_target(args: &MigrateArgs, target: &Target) -> Result<Vec<Row>, Error> {
             let own: Vec<_> = (0..dumps.len()).filter(|at| dumps[*at].fits(name, step.old)).collect();
             own.iter().for_each(|at| is_used[*at] = true);
             if args.test {
+                waiting.step(dumps.len() + rows.len(), name);
                 test(args, map, &step, own.iter().map(|at| &dumps[*at]), &mut row);
                 own.iter().for_each(|at| is_for_code[*at] |= row.by_code);
             }
             rows.push(row);
         }
     }
+    drop(waiting);
     if let Some(at) = is_used.iter().position(|used| !used) {
         return Err(dumps[at].unused(&lock.maps[&dumps[at].map]));
     }

@@ -16,6 +16,7 @@ use super::matrix::Cell;
 use crate::error::Error;
 use crate::fleet::{self, Node, Pinned};
 use crate::outcome::{Ending, Outcome, Side, count};
+use crate::progress::Waiting;
 use crate::project::Target;
 use crate::undone::Undone;
 use class::{Met, is};
@@ -61,7 +62,9 @@ pub(super) fn add(target: &Target, files: &[PathBuf], outcomes: &mut Vec<Outcome
     let mut named: Vec<&PathBuf> = Vec::new();
     files.iter().for_each(|file| named.extend((!named.contains(&file)).then_some(file)));
     let (mut told, mut untold) = (Vec::new(), Vec::new());
-    for file in named {
+    let waiting = Waiting::over(named.len(), "Reading nodes");
+    for (done, file) in named.into_iter().enumerate() {
+        waiting.step(done, &file.display().to_string());
         let (shown, nodes) = (file.display(), fleet::read(file));
         let is_one = nodes.len() == 1;
         for mut node in nodes {
@@ -75,6 +78,8 @@ pub(super) fn add(target: &Target, files: &[PathBuf], outcomes: &mut Vec<Outcome
             }
         }
     }
+    drop(waiting);
+    let _waiting = Waiting::at("Comparing nodes");
     meetings(outcomes, &told, untold.len());
     let mut classes: BTreeMap<String, Result<Vec<Met>, String>> = BTreeMap::new();
     let (mut rows, mut nodes) = (Vec::new(), 0);

@@ -25,13 +25,7 @@ pub(crate) struct Report {
 pub(crate) fn run(args: &ReportArgs) -> Result<Said, Error> {
     let target = project::target(&args.input)?;
     let (_, lock) = target.read_lock()?;
-    let waiting = Waiting::over(args.against.len(), "Comparing");
-    let compared = args.against.iter().enumerate().map(|(done, base)| {
-        waiting.step(done, &base.to_string());
-        check::against_or_not(&target, base)
-    });
-    let outcomes: Vec<_> = compared.collect();
-    drop(waiting);
+    let outcomes = check::held(&target, &args.against, false);
     let patterns = if args.tags.is_empty() { &target.config.releases } else { &args.tags };
     let (matrix, mut undone) = match patterns.is_empty() {
         true => (None, Vec::new()),

@@ -165,7 +165,15 @@ impl<'a> Definition<'_, '_, 'a> {
             return Ok(Some(layout));
         }
         let kind = self.btf.skip_modifiers(target)?.kind;
-        if matches!(kind, BtfKind::Void | BtfKind::Fwd | BtfKind::Func | BtfKind::FuncProto) {
+        if kind == BtfKind::Fwd {
+            // clang leaves out the members of a type that only the definition of an inner map names.
+            return Err(ObjectError::new(format!(
+                "its {field} is `{0}`, which the object only declares: define it; if it is defined, declare a variable of it, too, for \
+                 clang to describe it (`{0} any_name;`)",
+                layout.spelling()
+            )));
+        }
+        if matches!(kind, BtfKind::Void | BtfKind::Func | BtfKind::FuncProto) {
             return Err(ObjectError::new(format!("its {field} is `{}`, which has no size", layout.spelling())));
         }
         Ok(None)
@@ -183,7 +191,7 @@ impl<'a> Definition<'_, '_, 'a> {
         }
         let name = format!("{}.inner", self.name);
         let mut inner = Definition { btf: self.btf, resolver: &mut *self.resolver, name: &name };
-        inner.read(target, 1).map(Some)
+        inner.read(target, 1).map(Some).map_err(ObjectError::of_inner)
     }
 }
 

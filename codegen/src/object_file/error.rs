@@ -20,6 +20,11 @@ impl ObjectError {
     pub(crate) fn of_map(self, map: &str) -> Self {
         Self { map: self.map.or_else(|| Some(map.to_owned())), ..self }
     }
+
+    /// The same error, as one of the map's inner map.
+    pub(crate) fn of_inner(self) -> Self {
+        Self { problem: format!("of its inner map, {}", self.problem), ..self }
+    }
 }
 
 impl From<BtfError> for ObjectError {

@@ -103,7 +103,7 @@ impl Act {
     #[must_use]
     pub fn is_answer(&self) -> bool {
         match self {
-            Self::Added(what) => what != "0",
+            Self::Added { is_answer, .. } => *is_answer,
             Self::Renamed(_) | Self::Reread(..) | Self::Cast(..) | Self::Scaled(_) | Self::Retired(..) => true,
             Self::Shortened(..) | Self::Named(_) | Self::Dropped => true,
             Self::Nested(_) | Self::Moved { .. } | Self::Widened(..) | Self::Renumbered(_) => false,
@@ -146,8 +146,13 @@ pub enum Act {
     Elements,
     /// A union with more arms.
     MoreArms,
-    /// A new member, and what it is in a converted entry.
-    Added(String),
+    /// A new member.
+    Added {
+        /// What it is in a converted entry.
+        what: String,
+        /// True if an answer says so; else it is 0, as nothing was asked.
+        is_answer: bool,
+    },
     /// A new member of a key, if the old key had padding, and what it is in a converted entry.
     Named(String),
     /// A field of the kernel's, which starts empty.
@@ -188,7 +193,7 @@ impl fmt::Display for Act {
             Self::Shortened(old, new) => write!(f, "shortened from {old} to {new} elements, the rest given up"),
             Self::Elements => f.write_str("converted element by element"),
             Self::MoreArms => f.write_str("old bytes kept, with more arms"),
-            Self::Added(what) => write!(f, "added as {what}"),
+            Self::Added { what, .. } => write!(f, "added as {what}"),
             Self::Named(what) => write!(f, "added as {what} where old keys had padding"),
             Self::Emptied(what) => write!(f, "starts empty, being a {what}"),
             Self::Dropped => f.write_str("dropped"),

@@ -243,7 +243,7 @@ impl Deriver<'_> {
         let act = match leaf.kernel_field() {
             Some(field) => Act::Emptied(field.to_owned()),
             None if self.is_key && was_padding => Act::Named(what),
-            None => Act::Added(what),
+            None => Act::Added { what, is_answer: self.answers.default.contains_key(&leaf.path) },
         };
         tried.plans.push(MemberPlan { old: None, new: Some(leaf.path.clone()), acts: vec![act], lossless: true });
     }

@@ -188,7 +188,8 @@ struct SpanJson {
 #[derive(Serialize)]
 struct ExampleJson {
     wrote: String,
-    read_as: String,
+    /// `None` for a map that starts empty.
+    read_as: Option<String>,
     becomes: Option<String>,
     /// True if nodes convert it so; false if they would, if that was accepted.
     is_accepted: bool,

@@ -1,47 +1,49 @@
 //! What became of locks.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use maplock_codegen::report::Command;
 use maplock_layout::rules::Level;
 use maplock_layout::{Disposition, Finding, Verdict};
 
-use super::{cell, code, longest_run, on_nodes, text, why};
+use super::sections::Section;
+use super::{cell, code, html, longest_run, on_nodes, text, why};
 use crate::conversion::{Conversion, How, of_one_key};
 use crate::formats::ruler;
 use crate::outcome::{Ending, OBJECTS, Outcome, count, merged};
 
-pub(super) fn render(outcomes: &[Outcome]) -> String {
-    outcomes.iter().map(section).collect::<Vec<_>>().join("\n")
-}
-
-fn section(outcome: &Outcome) -> String {
-    let whose = outcome.package.as_ref().map_or_else(String::new, |package| format!(" ({})", code(package)));
-    let mut out = format!("### maplock{whose}: {}\n", text(&outcome.headline()));
+/// All that is said below a heading.
+pub(super) fn section(section: &Section<'_>) -> String {
+    let outcome = section.outcome;
+    let mut out = String::new();
     if !outcome.old.name.is_empty() {
         let side = |name: &str| if name == OBJECTS { name.to_owned() } else { code(name) };
-        _ = writeln!(out, "\nFrom {} to {}.", side(&outcome.old.name), side(&outcome.new.name));
+        let old: Vec<_> = section.old.iter().map(|name| side(name)).collect();
+        _ = writeln!(out, "\nFrom {} to {}.", old.join(", "), side(&outcome.new.name));
     }
     outcome.undone.iter().for_each(|error| out.push_str(&why(error)));
-    for (map, why) in &outcome.one_way {
+    for (map, why) in outcome.one_way.iter().filter(|(map, _)| section.tells(map)) {
         _ = writeln!(out, "\n{}: no way back without a loss: {}", code(map), text(why));
     }
     for note in &outcome.notes {
         _ = writeln!(out, "\n{}", text(note));
     }
     out.extend(outcome.on_nodes.as_ref().map(on_nodes::render));
-    verdicts(outcome, &mut out);
+    verdicts(section, &mut out);
     changes(outcome, &mut out);
-    commands(outcome, &mut out);
-    findings(outcome, &mut out);
+    commands(section, &mut out);
+    findings(section, &mut out);
     out
 }
 
 /// Rows that are open; the rest is folded.
 const OPEN: usize = 5;
 
-fn verdicts(outcome: &Outcome, out: &mut String) {
-    let (same, told): (Vec<_>, Vec<_>) = outcome.verdicts().into_iter().partition(|verdict| is_same(outcome, verdict));
+fn verdicts(section: &Section<'_>, out: &mut String) {
+    let outcome = section.outcome;
+    let told_here = || outcome.verdicts().into_iter().filter(|verdict| section.tells(&verdict.map));
+    let (same, told): (Vec<_>, Vec<_>) = told_here().partition(|verdict| is_same(outcome, verdict));
     const HEAD: &str = "\n| map | on upgrade | why |\n|---|---|---|\n";
     let row = |verdict: &&Verdict| {
         let what = match outcome.what(verdict) {
@@ -67,10 +69,13 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
         few if few <= OPEN => _ = writeln!(out, "\nUnchanged: {}.", names.join(", ")),
         many => folded(&format!("{} unchanged", count(many, "map")), &format!("\n{}\n", names.join(", ")), out),
     }
-    let told = outcome
-        .verdicts()
-        .into_iter()
-        .flat_map(|verdict| Outcome::readings(verdict).into_iter().map(move |line| (&verdict.map, line)));
+    let mut before: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    section.told.iter().for_each(|(map, against)| before.entry(against).or_default().push(code(map)));
+    for (against, maps) in before {
+        _ = writeln!(out, "\nAs against {}: {}.", code(against), maps.join(", "));
+    }
+    let told =
+        told_here().flat_map(|verdict| Outcome::readings(verdict).into_iter().map(move |line| (&verdict.map, line)));
     let told: Vec<_> = told.map(|(map, line)| format!("- {}: {}\n", code(map), text(&line))).collect();
     if !told.is_empty() {
         _ = write!(out, "\nOld bytes that are read otherwise:\n\n{}", told.concat());
@@ -78,7 +83,7 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
 }
 
 /// True if there is nothing to tell of a map but that it stays.
-fn is_same(outcome: &Outcome, verdict: &Verdict) -> bool {
+pub(super) fn is_same(outcome: &Outcome, verdict: &Verdict) -> bool {
     verdict.disposition == Disposition::Reuse
         && verdict.untold.is_none()
         && outcome.comparison.of_map(&verdict.map).next().is_none()
@@ -133,7 +138,8 @@ fn line(of: &Conversion) -> String {
 }
 
 /// What was found, folded map by map, with the bytes before and after.
-fn findings(outcome: &Outcome, out: &mut String) {
+fn findings(section: &Section<'_>, out: &mut String) {
+    let outcome = section.outcome;
     let is_told = |finding: &&Finding| finding.level != Level::Allow && finding.consequence_of.is_none();
     let told: Vec<_> = outcome.findings().into_iter().filter(is_told).collect();
     // Of two objects that disagree, there is no verdict.
@@ -142,7 +148,7 @@ fn findings(outcome: &Outcome, out: &mut String) {
     if !alone.is_empty() {
         out.push_str(&table(&alone, None));
     }
-    for verdict in outcome.verdicts() {
+    for verdict in outcome.verdicts().into_iter().filter(|verdict| section.tells(&verdict.map)) {
         let own: Vec<_> = told.iter().filter(|finding| finding.map == verdict.map).copied().collect();
         let bytes = outcome.bytes(verdict);
         if own.is_empty() && bytes.is_none() {
@@ -154,7 +160,7 @@ fn findings(outcome: &Outcome, out: &mut String) {
             let fence = "`".repeat(longest_run(&shown).max(2) + 1);
             _ = write!(content, "\n{fence}text\n{shown}{fence}\n");
         }
-        let name = format!("<code>{}</code>", html(&verdict.map));
+        let name = html(&format!("`{}`", verdict.map));
         let what = match (own.len(), &bytes) {
             (0, _) => "bytes before and after".to_owned(),
             (found, None) => count(found, "finding"),
@@ -191,25 +197,22 @@ fn table(findings: &[&Finding], of: Option<&str>) -> String {
     out
 }
 
-/// What may stand in an element of HTML.
-fn html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(['\n', '\r'], " ")
-}
-
-fn commands(outcome: &Outcome, out: &mut String) {
+fn commands(section: &Section<'_>, out: &mut String) {
+    let outcome = section.outcome;
     // The others explain the rules, which are named above.
     let answers = |map: &str| outcome.commands(map).into_iter().filter(|of| of.is_answer).collect();
-    block(outcome, "For each map, one of:", &answers, out);
-    block(outcome, "For counters that nothing merges, one of:", &|map| outcome.merging(map), out);
+    block(section, "For each map, one of:", &answers, out);
+    block(section, "For counters that nothing merges, one of:", &|map| outcome.merging(map), out);
 }
 
 /// Commands to type, those of each map together.
-fn block(outcome: &Outcome, head: &str, commands: &dyn Fn(&str) -> Vec<Command>, out: &mut String) {
+fn block(section: &Section<'_>, head: &str, commands: &dyn Fn(&str) -> Vec<Command>, out: &mut String) {
     let of_map = |map: &String| {
         let told = |Command { purpose, line, .. }| format!("# {map}: {purpose}\n{line}");
         commands(map).into_iter().map(told).collect::<Vec<_>>()
     };
-    let lines: Vec<_> = outcome.comparison.maps.iter().flat_map(|verdict| of_map(&verdict.map)).collect();
+    let maps = section.outcome.comparison.maps.iter().map(|verdict| &verdict.map);
+    let lines: Vec<_> = maps.filter(|map| section.tells(map)).flat_map(of_map).collect();
     if lines.is_empty() {
         return;
     }

@@ -6,6 +6,7 @@ mod on_nodes;
 #[cfg(target_os = "linux")]
 mod plan;
 mod rules;
+mod sections;
 
 pub(crate) use rules::table as rule_table;
 
@@ -20,8 +21,8 @@ pub(crate) const FORMAT: Format = Format {
     about: "For a comment on a pull request, or a document",
     is_text: true,
     failed: Some(|failure| Ok(failed(failure))),
-    locks: Some(|outcomes| Ok(locks::render(outcomes))),
-    diff: Some(|outcome| Ok(locks::render(std::slice::from_ref(outcome)))),
+    locks: Some(|outcomes| Ok(sections::render(outcomes))),
+    diff: Some(|outcome| Ok(sections::render(std::slice::from_ref(outcome)))),
     conversions: None,
     objects: None,
     matrix: Some(|of| Ok(matrix::render(of))),
@@ -92,6 +93,16 @@ fn plain(text: &str) -> String {
         }
     }
     out
+}
+
+/// A phrase of ours as an element of HTML, in which nothing of Markdown counts: code in backticks is code there, too.
+fn html(phrase: &str) -> String {
+    let phrase = phrase.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(['\n', '\r'], " ");
+    if !phrase.matches('`').count().is_multiple_of(2) {
+        return phrase;
+    }
+    let parts = phrase.split('`').enumerate();
+    parts.map(|(at, part)| if at % 2 == 0 { part.to_owned() } else { format!("<code>{part}</code>") }).collect()
 }
 
 /// What may stand in a cell of a table, where `|` must be escaped in code as well.
