@@ -115,6 +115,20 @@ fn the_page_stands_by_itself_and_has_all_that_the_lock_says() {
     }
     let addresses: Vec<_> = page.match_indices("href=\"").map(|(at, _)| &page[at + 6..at + 7]).collect();
     assert!(addresses.len() > 10 && addresses.iter().all(|first| *first == "#"), "{addresses:?}");
+    // Each leads to something, also of a map that is given up.
+    let drop = format!("accept drops --on-upgrade drop --reason \"nobody reads it\" --object {}", object("v1"));
+    assert_eq!(sandbox.run(&drop).code, Some(0));
+    assert_eq!(sandbox.run("report --lock maps.lock --html out --against v3 --tags v*").code, Some(0));
+    let page = sandbox.read("out/index.html");
+    for (at, _) in page.match_indices("href=\"#") {
+        let name = page[at + 7..].split('"').next().unwrap_or_default();
+        assert!(page.contains(&format!(" id=\"{name}\"")), "{name}");
+    }
+    let (_, gone) = page.split_once("id=\"map-drops\"").expect("a map that is given up");
+    assert!(
+        gone.split("</details>").next().is_some_and(|gone| gone.contains("<b>drop</b>, nobody reads it")),
+        "{gone}"
+    );
     // What was not compared is told on the page, and by the exit code.
     let ran = sandbox.run("report --lock maps.lock --html out --against v9");
     assert_eq!(ran.code, Some(101), "{}", ran.stdout);

@@ -185,8 +185,7 @@ impl Builder {
 
     /// Uses a type that you wrote in the place of the one that would be generated:
     ///
-    /// - `c`: the C type as the lock labels it: `struct flow_stats`, `union address`, `enum verdict`. A struct that has a
-    /// name only
+    /// - `c`: the C type as the lock labels it: `struct flow_stats`, `union address`, `enum verdict`. A struct that has a name only
     ///   by a typedef is `struct NAME` too.
     /// - `rust`: the type's whole path: `crate::FlowStats`, `::flow_types::FlowStats`.
     ///

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use maplock_layout::lock::LockedMap;
+use maplock_layout::lock::Epoch;
 use maplock_layout::rules::ALL;
 
 use super::xml::escaped;
@@ -66,14 +66,18 @@ fn findings(of: &Report, out: &mut String) {
                     (disposition, Some(becomes)) => format!("{disposition}: {becomes}"),
                     (disposition, None) => disposition.to_string(),
                 });
+            // Of a map that an older lock has alone, the page has no more to say.
+            let name = match of.lock.maps.contains_key(map) || of.lock.gone.contains_key(map) {
+                true => format!("<a href=\"#map-{0}\">{0}</a>", escaped(map)),
+                false => escaped(map),
+            };
             let class = if found.iter().any(|finding| finding.is_break()) { " class=\"bad\"" } else { "" };
             let found = found.iter().map(|finding| {
                 format!("<li>{} <a href=\"#rule-{1}\">{1}</a></li>", text(&finding.message()), finding.rule.id)
             });
             _ = writeln!(
                 out,
-                "<tr class=\"item\"><td><a href=\"#map-{0}\">{0}</a></td><td{class}>{becomes}</td><td><ul>{1}</ul></td></tr>",
-                escaped(map),
+                "<tr class=\"item\"><td>{name}</td><td{class}>{becomes}</td><td><ul>{}</ul></td></tr>",
                 found.collect::<String>(),
             );
         }
@@ -134,28 +138,35 @@ fn maps(of: &Report, out: &mut String) {
         } else {
             out.push_str("<p>Neither its keys nor its values have members.</p>\n");
         }
-        history(map, out);
+        history(&map.epochs, out);
         out.push_str("</details>\n");
     }
-    for name in of.lock.gone.keys() {
-        _ = writeln!(out, "<p class=\"item\"><b>{}</b> <span class=\"dim\">given up</span></p>", escaped(name));
+    for (name, gone) in &of.lock.gone {
+        _ = writeln!(
+            out,
+            "<details class=\"item\" id=\"map-{0}\"><summary><b>{0}</b> <span class=\"dim\">given up</span></summary>",
+            escaped(name)
+        );
+        history(&gone.epochs, out);
+        out.push_str("</details>\n");
     }
     out.push_str("</section>\n");
 }
 
-fn history(map: &LockedMap, out: &mut String) {
-    if map.epochs.is_empty() {
+fn history(epochs: &[Epoch], out: &mut String) {
+    if epochs.is_empty() {
         return;
     }
     out.push_str("<h3>History</h3><ol>\n");
-    for epoch in &map.epochs {
+    for epoch in epochs {
         let reason = if epoch.is_bridge() { "nothing to decide" } else { &epoch.reason };
         let rules = epoch.rules.iter().map(|rule| format!("<a href=\"#rule-{0}\">{0}</a>", escaped(rule)));
+        let (from, to) = (epoch.from.short(), epoch.to.short());
+        let from = format!("<code>{from}</code>");
+        let way = if epoch.from == epoch.to { format!("of {from}") } else { format!("{from} to <code>{to}</code>") };
         _ = writeln!(
             out,
-            "<li><code>{}</code> to <code>{}</code>: <b>{}</b>, {} ({})</li>",
-            epoch.from.short(),
-            epoch.to.short(),
+            "<li>{way}: <b>{}</b>, {} ({})</li>",
             epoch.on_upgrade,
             escaped(reason),
             rules.collect::<Vec<_>>().join(", ")
