@@ -110,7 +110,8 @@ fn a_start_that_completes_what_was_killed_names_what_may_have_been_overwritten()
     let is_over = |call: &Call| [libc::SYS_unlink, libc::SYS_unlinkat].contains(&call.number);
     let at: [(&str, &dyn Fn(&Call) -> bool); 3] =
         [("switching", &is_link), ("settled", &is_settled), ("over", &is_over)];
-    for (each_pin, (what, is_the_call)) in at.into_iter().flat_map(|at| [(false, at), (true, at)]) {
+    let scenes = at.into_iter().flat_map(|at| [(false, at), (true, at)]);
+    for (each_pin, (what, is_the_call)) in scenes.step_by(kernel::times(1, 3) as usize) {
         let daemon = Daemon { each_pin, ..Daemon::new(bpffs.path().join(format!("{what}{each_pin}")), &cgroup) };
         daemon.start(Release::One).expect("it is installed");
         let mut is_switched = false;
