@@ -5,7 +5,7 @@ use maplock_layout::lock::OnUpgrade;
 use maplock_layout::{Disposition, Example, Layout, MapDef, Ruler, Span, SpanFate, Verdict, values};
 
 use crate::map_part::MapPart;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, count};
 
 /// What a change does to the bytes of one map.
 pub(crate) struct Bytes {
@@ -23,6 +23,8 @@ pub(crate) struct Said {
     pub(crate) read: Option<String>,
     /// What it becomes if it is converted, and whether an epoch of the lock says so.
     pub(crate) converted: Option<Converted>,
+    /// True if members that are the same in all of these are left out.
+    pub(crate) is_short: bool,
 }
 
 /// A converted entry.
@@ -71,13 +73,15 @@ impl Outcome {
             told.push(tell(new, &entry));
             is_accepted
         });
-        let mut lines = lines(&told, parts).into_iter();
+        let (lines, is_short) = lines(&told, parts);
+        let mut lines = lines.into_iter();
         let mut next = || lines.next().unwrap_or_default();
         let starts_empty = verdict.disposition == Disposition::Swap;
         Said {
             wrote: next(),
             read: Some(format!("{}{}", next(), beyond(new, entry, parts))).filter(|_| !starts_empty),
             converted: is_accepted.map(|is_accepted| Converted { entry: next(), is_accepted }),
+            is_short,
         }
     }
 
@@ -131,28 +135,30 @@ type Members = Vec<(String, String)>;
 /// Most members of a key or value that an example tells.
 const MOST: usize = 8;
 
-/// A line for each of the entries, of the members that are not the same in all of them.
-fn lines(entries: &[Vec<Members>], parts: &[MapPart]) -> Vec<String> {
+/// A line for each of the entries, of the members that are not the same in all of them; and true if there are others beside these.
+fn lines(entries: &[Vec<Members>], parts: &[MapPart]) -> (Vec<String>, bool) {
     let is_same = |at: usize, member: &(String, String)| entries.iter().all(|of| of[at].contains(member));
-    let line = |of: &Vec<Members>| {
+    let mut is_short = false;
+    let mut line = |of: &Vec<Members>| {
         let told = parts.iter().enumerate().map(|(at, part)| {
             let name = part.name();
             let differ: Vec<_> = of[at].iter().filter(|member| !is_same(at, member)).collect();
             let mut words: Vec<_> = differ.iter().take(MOST).map(|(name, value)| format!("{name} {value}")).collect();
             if differ.len() > MOST {
-                words.push(format!("{} more", differ.len() - MOST));
+                words.push(format!("and {} more", count(differ.len() - MOST, "member")));
             }
             let same = of[at].len() - differ.len();
+            is_short |= same > 0 && !words.is_empty();
             match (words.is_empty(), same) {
                 (true, 0) => format!("{name}: nothing"),
                 (true, _) => format!("{name}: the same"),
-                (false, 0) => format!("{name}: {}", words.join(", ")),
-                (false, _) => format!("{name}: .., {}", words.join(", ")),
+                (false, _) => format!("{name}: {}", words.join(", ")),
             }
         });
         told.collect::<Vec<_>>().join("; ")
     };
-    entries.iter().map(line).collect()
+    let lines = entries.iter().map(&mut line).collect();
+    (lines, is_short)
 }
 
 /// New members of which some bytes were those of no member.

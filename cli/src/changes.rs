@@ -84,11 +84,20 @@ fn definition_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<C
 fn epoch_changes(before: &LockedMap, after: &LockedMap, changes: &mut Vec<Change>) {
     let name = &after.def.name;
     for epoch in after.epochs.iter().filter(|epoch| !before.epochs.contains(epoch)) {
-        let what = format!("recorded from {} to {}: {}", epoch.from.short(), epoch.to.short(), epoch.on_upgrade);
+        let what = format!(
+            "the change from layout {} to {} is recorded: {}",
+            epoch.from.short(),
+            epoch.to.short(),
+            epoch.on_upgrade
+        );
         changes.push(Change { epoch: Some(epoch.clone()), ..Change::new(name, "epoch", what) });
     }
     for epoch in before.epochs.iter().filter(|epoch| !after.epochs.contains(epoch)) {
-        let what = format!("dropped from {} to {}: it leads nowhere", epoch.from.short(), epoch.to.short());
+        let what = format!(
+            "the accepted change from layout {} to {} is dropped: it leads nowhere",
+            epoch.from.short(),
+            epoch.to.short()
+        );
         changes.push(Change { epoch: Some(epoch.clone()), ..Change::new(name, "epoch", what) });
     }
 }

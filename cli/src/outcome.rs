@@ -10,7 +10,7 @@ use maplock_layout::history::Converting;
 use maplock_layout::lock::{Epoch, Lines, LockedMap, Merge, OnUpgrade};
 use maplock_layout::map_type::Fate;
 use maplock_layout::rules::{Attribute, Compares, Level};
-use maplock_layout::{Comparison, Disposition, Finding, Lock, MapDef, Untold, Verdict};
+use maplock_layout::{Comparison, Disposition, Finding, Lock, MapDef, Untold, Verdict, listing};
 
 use crate::conversion::{Conversion, answered};
 use crate::error::Error;
@@ -286,13 +286,12 @@ impl Outcome {
         if grave.is_empty() {
             grave = told().collect();
         }
-        // Of another type, nothing else is worth a word.
-        let rank = |finding: &&&Finding| (finding.rule.effect.attribute != Some(Attribute::Type), finding.rule.tier);
-        let first = grave.iter().min_by_key(rank);
-        let change = match (first, grave.len()) {
-            (None, _) => Untold::same(verdict.untold).to_owned(),
-            (Some(first), 1) => first.short(),
-            (Some(first), more) => format!("{}, and {} more", first.short(), more - 1),
+        // Of another type, all else is of less account.
+        grave.sort_by_key(|finding| (finding.rule.effect.attribute != Some(Attribute::Type), finding.rule.tier));
+        let first = grave.first();
+        let change = match first {
+            None => Untold::same(verdict.untold).to_owned(),
+            Some(_) => listing::changes(&grave.iter().map(|finding| finding.short()).collect::<Vec<_>>()),
         };
         let change = match &verdict.fate {
             Fate::KeepSize(because) => {

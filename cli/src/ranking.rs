@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maplock_layout::{Finding, Verdict};
 
-use crate::outcome::{Ending, Outcome};
+use crate::outcome::{Ending, Outcome, count};
 
 /// Most readings of a map that are told.
 const MOST: usize = 8;
@@ -50,7 +50,7 @@ impl Outcome {
         let mut told: Vec<_> = verdict.misread().take(MOST).map(|reading| reading.sentence(&verdict.map)).collect();
         let more = verdict.misread().count() - told.len();
         if more > 0 {
-            told.push(format!("and {more} more"));
+            told.push(format!("{} more {} read otherwise", count(more, "place"), if more == 1 { "is" } else { "are" }));
         }
         told
     }

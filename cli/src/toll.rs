@@ -5,8 +5,11 @@ use maplock_layout::{Disposition, Loss, Risk, Verdict};
 
 use crate::outcome::{Outcome, count};
 
-/// Most maps and parts that are named in one line; more are counted.
+/// Most maps that are named in one line; more are counted.
 const MOST_NAMED: usize = 3;
+
+/// Most that is said in one line of parts of entries; more is counted.
+const MOST_PARTS: usize = 4;
 
 /// Of each kind of maps how many there are, and what they are: in the singular and in the plural. `None` if there are none.
 fn counted(kinds: &[(usize, &str, &str)]) -> Option<String> {
@@ -38,7 +41,8 @@ impl Outcome {
             counting += usize::from(counts.is_some());
             parts.extend(told.into_iter().chain(counts));
         }
-        if [&lost, &misread, &evicting, &parts, &padding, &arms].map(Vec::len).iter().sum::<usize>() > MOST_NAMED {
+        let told: usize = [&lost, &misread, &evicting, &padding, &arms].map(Vec::len).iter().sum();
+        if told + in_parts + counting > MOST_NAMED || parts.len() > MOST_PARTS {
             let accepted = [(lost.len(), "is given up", "are given up"), (misread.len(), "is misread", "are misread")];
             let others = [
                 (in_parts, "may lose parts of its entries", "may lose parts of their entries"),

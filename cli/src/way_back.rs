@@ -33,9 +33,15 @@ pub(crate) fn to(newer: &LockedMap, older: &LockedMap) -> Back {
     if to == now {
         return Back::Same;
     }
-    let Some(way) = history::way(newer, to) else { return Back::None(format!("no epoch leads from {}", to.short())) };
+    let Some(way) = history::way(newer, to) else {
+        return Back::None(format!("no accepted change leads from layout {}", to.short()));
+    };
     if let Some(epoch) = way.iter().find(|epoch| !epoch.on_upgrade.keeps_entries()) {
-        return Back::None(format!("the epoch from {} is accepted as `{}`", epoch.from.short(), epoch.on_upgrade));
+        return Back::None(format!(
+            "the change from layout {} is accepted as `{}`",
+            epoch.from.short(),
+            epoch.on_upgrade
+        ));
     }
     // What stays as it is, is read by each side in its own way.
     let alone = |map: &LockedMap| Lock { maps: [(map.def.name.clone(), map.clone())].into(), ..Lock::default() };

@@ -195,7 +195,7 @@ fn a_layout_that_the_lock_does_not_know_fails_in_every_format() {
             "error: maps.lock: of 2 nodes, 1 would lose entries or refuse the upgrade, and no answer accepts that",
         ),
         ("human", "map `stats` of layout 01234567: refuse on strange"),
-        ("human", "the lock does not know this layout: no epoch leads from 01234567"),
+        ("human", "the lock does not know this layout: no accepted change leads from 01234567"),
         ("markdown", "| `stats` | `01234567` | 1 of 2: strange | 5 | **refuse !** |"),
         ("github", "::error file=maps.lock,line="),
         ("sarif", "\"ruleId\":\"lost-on-nodes\""),

@@ -304,3 +304,46 @@ fn the_first_line_names_few_maps_and_counts_many() {
         "### maplock: 2 maps are given up, as was accepted; 1 map may lose parts of its entries, 1 may lose entries to the kernel"
     );
 }
+
+#[test]
+fn what_loses_nothing_and_asks_for_nothing_is_a_notice_unless_the_configuration_raises_it() {
+    let Some(clang) = clang() else { return };
+    let sandbox = Sandbox::new();
+    sandbox.write("maplock.toml", "");
+    let lock = |text: &str, name: &str| {
+        _ = fs::remove_file(sandbox.path("maps.lock"));
+        compile(&clang, &sandbox, text);
+        assert_eq!(sandbox.run("init --object flows.o").code, Some(0));
+        fs::copy(sandbox.path("maps.lock"), sandbox.path(name)).expect("a lock");
+    };
+    let told = |old: &str, new: &str, levels: &str| {
+        sandbox.write("maplock.toml", "");
+        lock(old, "old.lock");
+        lock(new, "new.lock");
+        sandbox.write("maplock.toml", levels);
+        let ran = sandbox.run("diff old.lock new.lock --config maplock.toml --message-format github");
+        ran.stdout.lines().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    let spelling = [
+        "struct key { __u32 a; }; struct flow { __u64 packets; };\nHASH",
+        "struct key { __u32 a; }; struct stats { __u64 packets; };\nOTHER",
+    ];
+    assert_eq!(told(spelling[0], spelling[1], ""), ["::notice"]);
+    assert_eq!(told(spelling[0], spelling[1], "type-spelling-changed = \"deny\"\n"), ["::error"]);
+    assert_eq!(told("OUTER(50)", "OUTER(128)", ""), ["::notice"]);
+    // Allowed, unless somebody wants to see it.
+    let states = |names: &str| {
+        format!("enum state {{ {names} }}; struct key {{ __u32 a; }}; struct flow {{ enum state state; }};\nHASH")
+    };
+    let (old, new) = (states("OPEN, CLOSED"), states("OPEN, CLOSED, GONE"));
+    assert_eq!(told(&old, &new, ""), [""; 0]);
+    assert_eq!(told(&old, &new, "enum-value-added = \"warn\"\n"), ["::warning"]);
+    // The pinned map keeps its size: new programs have less room than they ask for.
+    let bloom = |entries: u32| {
+        format!(
+            "struct {{ __uint(type, BPF_MAP_TYPE_BLOOM_FILTER); __uint(max_entries, {entries}); __uint(pinning, 1);
+            __type(value, __u32); }} flows SEC(\".maps\");"
+        )
+    };
+    assert_eq!(told(&bloom(1024), &bloom(4096), ""), ["::warning"]);
+}

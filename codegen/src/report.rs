@@ -98,7 +98,11 @@ pub fn summary(comparison: &Comparison) -> String {
             "nothing says how counters of map {} are merged",
             "nothing says how counters of {} maps are merged",
         ),
-        told(Compares::History, "an epoch of map {} leads nowhere", "epochs of {} maps lead nowhere"),
+        told(
+            Compares::History,
+            "an accepted change of map {} leads nowhere",
+            "accepted changes of {} maps lead nowhere",
+        ),
     ];
     let told: Vec<_> = told.into_iter().flatten().collect();
     if told.is_empty() { "there is no break that was not accepted".to_owned() } else { told.join("; ") }

@@ -101,11 +101,11 @@ pub enum LeadError {
 impl fmt::Display for LeadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoWay(from) => write!(f, "no epoch leads from {}", from.short()),
+            Self::NoWay(from) => write!(f, "no accepted change leads from layout {}", from.short()),
             Self::NotConverted { from, on_upgrade } => {
-                write!(f, "the epoch from {} is accepted as `{on_upgrade}`", from.short())
+                write!(f, "the change from layout {} is accepted as `{on_upgrade}`", from.short())
             }
-            Self::Problems { from, problems } => write!(f, "the epoch from {}: {problems}", from.short()),
+            Self::Problems { from, problems } => write!(f, "the change from layout {}: {problems}", from.short()),
         }
     }
 }

@@ -35,6 +35,7 @@ pub mod identity;
 mod kernel_field;
 mod layout;
 mod leaves;
+pub mod listing;
 pub mod lock;
 mod loss;
 pub mod map;

@@ -1,9 +1,10 @@
-//! What entries lose of themselves where every one of them is converted.
+//! What entries lose of themselves if every one of them is converted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::conversion::{Act, Collide, Derived, MemberPlan};
+use crate::conversion::{Act, Bent, Collide, Derived, MemberPlan};
 use crate::history::Converting;
+use crate::listing;
 
 /// What entries lose of themselves on their way. Members go by the names that answers and tables have for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,7 +12,8 @@ pub struct Loss {
     /// Members that are given up. Of an array that is shortened, `name[]`: its end.
     pub given_up: BTreeSet<String>,
     /// Members of which the old bytes can't be had back for certain: numbers that are cast or scaled, enumerators that become others.
-    pub inexact: BTreeSet<String>,
+    /// With what becomes of which, if all of it is known.
+    pub inexact: BTreeMap<String, Vec<Bent>>,
     /// True if entries whose keys become one are put together.
     pub may_meet: bool,
     /// True if code of the daemon decides.
@@ -49,7 +51,10 @@ impl Loss {
             // Of elements, their own members tell it.
             let is_told = has(|act| matches!(act, Act::Elements)) && inside(derived, member);
             if !is_whole && !is_told {
-                self.inexact.insert(member.name().to_owned());
+                let name = member.name().to_owned();
+                // What one epoch made of a number is another one to the next.
+                let bent = if self.inexact.contains_key(&name) { Vec::new() } else { member.bent.clone() };
+                self.inexact.insert(name, bent);
             }
         }
     }
@@ -66,10 +71,19 @@ impl Loss {
         let mut words = Vec::new();
         if !self.given_up.is_empty() {
             let are = if self.given_up.len() == 1 { "is" } else { "are" };
-            words.push(format!("{} of `{map}` {are} given up", list(&self.given_up)));
+            let names = self.given_up.iter().map(|name| match name.strip_suffix("[]") {
+                Some(array) => format!("the end of `{array}`"),
+                None => format!("`{name}`"),
+            });
+            words.push(format!("{} of `{map}` {are} given up", listing::first(names, MOST_NAMES, "member")));
         }
-        if !self.inexact.is_empty() {
-            words.push(format!("{} of `{map}` may be inexact", list(&self.inexact)));
+        // Which numbers, of a few; of many, what is done to each stands in the conversion.
+        let is_told = |bent: &[Bent]| !bent.is_empty() && self.inexact.len() <= MOST_TOLD;
+        let (told, open): (Vec<_>, Vec<_>) = self.inexact.iter().partition(|(_, bent)| is_told(bent));
+        words.extend(told.iter().flat_map(|(name, bent)| bent.iter().map(move |bent| bent.words(name, map))));
+        if !open.is_empty() {
+            let names = open.iter().map(|(name, _)| format!("`{name}`"));
+            words.push(format!("{} of `{map}` may be inexact", listing::first(names, MOST_NAMES, "member")));
         }
         if self.by_hand {
             words.push(format!("the daemon's code says what is kept of `{map}`"));
@@ -88,19 +102,5 @@ fn inside(derived: &Derived, of: &MemberPlan) -> bool {
 /// Most names in a phrase.
 const MOST_NAMES: usize = 4;
 
-/// `a`, the end of `b` and `c`
-fn list(names: &BTreeSet<String>) -> String {
-    let name = |name: &String| match name.strip_suffix("[]") {
-        Some(array) => format!("the end of `{array}`"),
-        None => format!("`{name}`"),
-    };
-    let mut told: Vec<_> = names.iter().take(MOST_NAMES).map(name).collect();
-    if names.len() > MOST_NAMES {
-        told.push(format!("{} more", names.len() - MOST_NAMES));
-    }
-    match told.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-        None => String::new(),
-    }
-}
+/// Most members of which it is told which numbers become others.
+const MOST_TOLD: usize = 2;

@@ -2,6 +2,7 @@
 
 use crate::change::{Change, Outline, Part, Step, Subject};
 use crate::finding::Finding;
+use crate::listing::list;
 use crate::map_type::flag_names;
 use crate::place::Place;
 use crate::reading::{Named, Reading, Risk};
@@ -412,7 +413,7 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
             format!("programs only add to {}{of}, and nothing says how {is} merged", list(&named))
         }
         Change::Stale { from, old, new } => format!(
-            "the epoch from {} leads to {}, and nothing leads on to today's {}",
+            "the change from {} to {} was accepted, and nothing leads on from there to today's {}",
             from.short(),
             old.short(),
             new.short()
@@ -429,14 +430,6 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
     }
 }
 
-/// `a, b and c`
-fn list(words: &[String]) -> String {
-    match words.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        _ => words.concat(),
-    }
-}
-
 impl Reading {
     /// What becomes of the bytes: `bytes 0..4, written as `rx` (u32), will be read as `tx` (u32)`.
     #[must_use]
@@ -447,8 +440,10 @@ impl Reading {
         };
         let told = |named: &Named| format!("{} ({})", self.member(&named.path), named.spelling);
         let mut wrote: Vec<_> = self.wrote.iter().take(MOST).map(told).collect();
-        if self.wrote.len() > MOST {
-            wrote.push(format!("{} more", self.wrote.len() - MOST));
+        match self.wrote.len().saturating_sub(MOST) {
+            0 => {}
+            1 => wrote.push("1 more member".to_owned()),
+            more => wrote.push(format!("{more} more members")),
         }
         if self.has_padding {
             wrote.push("padding".to_owned());

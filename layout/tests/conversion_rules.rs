@@ -4,7 +4,7 @@
 mod support;
 
 use maplock_layout::MapDef;
-use maplock_layout::conversion::{Answers, Cast, Choice, Collide, Derived, DerivedLeg, Problems, Scale};
+use maplock_layout::conversion::{Answers, Bent, Cast, Choice, Collide, Derived, DerivedLeg, Problems, Scale};
 use maplock_layout::map::MapType;
 use support::{map, map_of};
 
@@ -702,4 +702,95 @@ fn an_answer_that_fits_nothing_is_a_mistake_by_name() {
     ] {
         assert_eq!(asked(old, new, &answers), [sentence]);
     }
+}
+
+// Which numbers become others.
+
+/// What is said of the numbers of a value.
+#[track_caller]
+fn bent(old: &str, new: &str, answers: &Answers) -> Vec<String> {
+    let members = derived(old, new, answers).members;
+    members.iter().flat_map(|plan| plan.bent.iter().map(|bent| bent.words(plan.name(), "m"))).collect()
+}
+
+#[test]
+fn it_is_said_which_numbers_become_others() {
+    let a = |spelling: &str| format!("struct v {{ {spelling} a; }};");
+    for (old, new, how, said) in [
+        ("u64", "u32", Cast::Saturate, "old numbers over 4294967295 in `a` of `m` become 4294967295"),
+        ("u64", "u16", Cast::Truncate, "old numbers over 65535 in `a` of `m` keep only their low 16 bits"),
+        ("s32", "u32", Cast::Saturate, "old numbers under 0 in `a` of `m` become 0"),
+        ("s64", "s8", Cast::Saturate, "old numbers under -128 or over 127 in `a` of `m` become -128 or 127"),
+        ("u32", "s32", Cast::Truncate, "old numbers over 2147483647 in `a` of `m` keep only their low 32 bits"),
+    ] {
+        assert_eq!(bent(&a(old), &a(new), &cast("value.a", how)), [said]);
+        assert_eq!(bent(&a(old), &a(new), &cast("value.a", Cast::Refuse)), [""; 0]);
+    }
+    let scaled = |multiply, divide| scale("value.a_us", multiply, divide);
+    let (old, new) = ("struct v { u64 a_us; };", "struct v { u64 a_us; u8 b; };");
+    assert_eq!(bent(old, new, &scaled(1, 1000)), ["`a_us` of `m` is divided by 1000 and rounded down"]);
+    let last = u64::MAX / 3;
+    assert_eq!(
+        bent(old, new, &Answers { cast: [(of("value.a_us"), Cast::Saturate)].into(), ..scaled(3, 1) }),
+        [
+            of("`a_us` of `m` is multiplied by 3"),
+            format!("old numbers over {last} in `a_us` of `m` become 18446744073709551615")
+        ]
+    );
+}
+
+#[test]
+fn what_is_said_of_numbers_is_what_becomes_of_them() {
+    let old = "struct v { u64 a; };";
+    for (width, how) in [8_u32, 16, 32].into_iter().flat_map(|width| Cast::ALL.map(|how| (width, how))) {
+        for (multiply, divide) in [(1, 1), (1, 1000), (7, 1), (1000, 3), (u32::MAX, 1), (u32::MAX, u32::MAX - 1)] {
+            let new = format!("struct v {{ u{width} a; }};");
+            let answers = Answers { cast: [(of("value.a"), how)].into(), ..scale("value.a", multiply, divide) };
+            let derived = derived(old, &new, &answers);
+            let bounds = derived.members.iter().flat_map(|plan| &plan.bent).find_map(|bent| match bent {
+                Bent::Cast { least, most, .. } => Some((*least, *most)),
+                _ => None,
+            });
+            let steps = &derived.leg.value;
+            let is_right = |number: u64| {
+                let wanted = u128::from(number) * u128::from(multiply) / u128::from(divide);
+                let mut bytes = steps.convert(&number.to_le_bytes()).unwrap();
+                bytes.resize(16, 0);
+                u128::from_le_bytes(bytes.try_into().unwrap()) == wanted
+            };
+            match bounds {
+                None => assert_eq!(how, Cast::Refuse, "{width} {multiply}/{divide}"),
+                Some((least, Some(most))) => {
+                    let most = u64::try_from(most).unwrap();
+                    assert_eq!(least, None);
+                    assert!(is_right(0) && is_right(most) && is_right(most / 2), "{width} {how:?} {multiply}/{divide}");
+                    assert!(!is_right(most + 1), "{width} {how:?} {multiply}/{divide}");
+                }
+                Some(bounds) => panic!("{bounds:?}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn enumerators_that_become_one_number_are_named() {
+    let of = |names: &str| format!("struct v {{ enum e {{ {names} }} e; }};");
+    let (old, new) = (of("OPEN, CLOSED"), of("NEW, OPEN, CLOSED"));
+    assert_eq!(
+        bent(&old, &new, &none()),
+        ["old numbers 1 (`CLOSED`) and 2 (no name) in `e` of `m` both become 2 (`CLOSED`)"]
+    );
+    let now = |number: u32| converted(&old, &new, &none(), &number.to_le_bytes());
+    assert_eq!([0, 1, 2].map(|number| now(number)[0]), [1, 2, 2]);
+    // Two that changed places are told apart still.
+    assert_eq!(bent(&of("A, B"), &of("B, A"), &none()), [""; 0]);
+    let gone = default("value.e", "0");
+    assert_eq!(
+        bent(&of("A, B, C"), &of("A, B"), &gone),
+        ["old numbers 0 (`A`) and 2 (`C`) in `e` of `m` both become 0 (`A`)"]
+    );
+    assert_eq!(
+        bent(&of("A, B, C, D"), &of("A, B"), &gone),
+        ["old numbers 0 (`A`), 2 (`C`) and 3 (`D`) in `e` of `m` all become 0 (`A`)"]
+    );
 }

@@ -685,7 +685,7 @@ fn an_epoch_that_leads_nowhere_is_reported_and_dropped_by_the_next_update() {
     assert_eq!(
         finding.message(),
         format!(
-            "the epoch from {} leads to {}, and nothing leads on to today's {}",
+            "the change from {} to {} was accepted, and nothing leads on from there to today's {}",
             map(V1).digest().short(),
             map(V2).digest().short(),
             map(V4).digest().short()

@@ -152,7 +152,7 @@ backends   12/64    grow    max_entries 64 -> 4096 (accepted: \"was padding\"), 
 drops       -       create  new in this release
 frontends  12/64    reuse   same layout
 services   12/64    reuse   same layout
-stats      12/4096  swap    starts empty: `key.port` was added, and 2 more (accepted: \"counters wrapped\")
+stats      12/4096  swap    starts empty: `key.port` was added; passed_over u32 -> u64; connections u32 -> u64 (accepted: \"counters wrapped\")
 lost: 12 entries of stats · nothing says what all programs do with `backends`: what they write and delete meanwhile may be lost or come \
 back · under 1 ms · traffic keeps running";
     let text = step(&pinned(0), &[], &locks()[3]).to_string();

@@ -6,8 +6,9 @@ use std::path::Path;
 use maplock_codegen::SourceLine;
 use maplock_codegen::report::Command;
 use maplock_layout::lock::OnUpgrade;
-use maplock_layout::rules::{self, Level};
-use maplock_layout::{Disposition, Risk, Verdict};
+use maplock_layout::map_type::Fate;
+use maplock_layout::rules::{self, Compares, Decision, Level};
+use maplock_layout::{Disposition, Finding, Risk, Verdict};
 
 use crate::conversion::Conversion;
 use crate::error::Error;
@@ -183,6 +184,7 @@ fn of_findings(outcome: &Outcome) -> Vec<Notice> {
             Some(_) if is_risk => Severity::Warning,
             Some(_) => Severity::Note,
             None if finding.is_break() => Severity::Error,
+            None if verdict.is_some_and(|verdict| is_harmless(finding, verdict)) => Severity::Note,
             None => Severity::Warning,
         };
         let mut message = finding.message();
@@ -217,6 +219,20 @@ fn of_findings(outcome: &Outcome) -> Vec<Notice> {
         });
     }
     notices
+}
+
+/// True if entries stay what they are, and nobody has to decide anything. What the configuration raised is to be seen.
+fn is_harmless(finding: &Finding, verdict: &Verdict) -> bool {
+    let effect = &finding.rule.effect;
+    let stays = matches!(verdict.disposition, Disposition::Reuse | Disposition::Grow | Disposition::Migrate)
+        && !matches!(verdict.fate, Fate::KeepSize(_))
+        && verdict.misread().next().is_none()
+        && verdict.eviction.is_none();
+    stays
+        && (effect.compares, effect.decision) == (Compares::Releases, Decision::IfDenied)
+        && finding.keeps_bytes()
+        && !finding.needs_decision()
+        && finding.level == finding.rule.default_level
 }
 
 fn accepted(outcome: &Outcome, verdict: &Verdict, message: &mut String) {

@@ -27,6 +27,9 @@ pub(crate) fn text(map: &str, bytes: &Bytes) -> String {
         let part = part.name();
         one(&format!("{part} of {map}"), part, ruler, &mut out);
     }
+    if bytes.example.as_ref().is_some_and(|said| said.is_short) {
+        out.push_str("an entry, without the members that stay the same:\n");
+    }
     let lines = example(bytes);
     let width = lines.iter().map(|(name, _)| name.len() + 2).max().unwrap_or_default();
     for (name, said) in lines {
@@ -62,13 +65,20 @@ fn one(title: &str, whole: &str, ruler: &Ruler, out: &mut String) {
         true => format!("{new_size} bytes"),
         false => format!("{old_size} -> {new_size} bytes"),
     };
-    let (title, legend) = (format!("{title}, {size}"), legend(ruler));
+    let body = body(ruler, whole, rows);
+    let (title, legend) = (format!("{title}, {size}"), legend(ruler, body.contains("|..")));
     let gap = match legend.is_empty() {
         true => "",
         false if title.chars().count() + legend.chars().count() + 3 > WIDEST => ":\n  ",
         false => ":  ",
     };
     _ = writeln!(out, "{title}{gap}{legend}");
+    out.push_str(&body);
+}
+
+/// The rows.
+fn body(ruler: &Ruler, whole: &str, rows: u64) -> String {
+    let mut out = String::new();
     if ruler.is_same() {
         for row in 0..rows.min(ROWS_OF_ONE) {
             _ = writeln!(out, "{:>4}     {}", row * ROW, line(&ruler.new, row, whole, &mark));
@@ -76,7 +86,7 @@ fn one(title: &str, whole: &str, ruler: &Ruler, out: &mut String) {
         if rows > ROWS_OF_ONE {
             _ = writeln!(out, "{:>8}  and {} rows more", "..", rows - ROWS_OF_ONE);
         }
-        return;
+        return out;
     }
     let mut row = 0;
     let mut told = 0;
@@ -89,7 +99,7 @@ fn one(title: &str, whole: &str, ruler: &Ruler, out: &mut String) {
         // Runs in which nothing changes, or in which the same two members go on, are one line.
         let run = (row..rows).take_while(|at| is_plain(ruler, *at)).count() as u64;
         if run > 1 || run == 1 && row == 0 && rows > 3 {
-            let (start, end) = (row * ROW, ((row + run) * ROW).min(*new_size));
+            let (start, end) = (row * ROW, ((row + run) * ROW).min(ruler.new_size));
             _ = writeln!(out, "{:>8}  unchanged", format!("{start}..{end}"));
             row += run;
             continue;
@@ -106,20 +116,25 @@ fn one(title: &str, whole: &str, ruler: &Ruler, out: &mut String) {
         }
         row += 1;
         if go_on > 1 {
-            let (start, end) = (row * ROW, ((row + go_on) * ROW).min(*old_size.max(new_size)));
+            let (start, end) = (row * ROW, ((row + go_on) * ROW).min(ruler.old_size.max(ruler.new_size)));
             _ = writeln!(out, "{:>8}  the same goes on", format!("{start}..{end}"));
             row += go_on;
         }
     }
+    out
 }
 
-fn legend(ruler: &Ruler) -> String {
+/// What the marks mean; `has_rest` where a member goes on in another row.
+fn legend(ruler: &Ruler, has_rest: bool) -> String {
     let spans = || ruler.old.iter().chain(&ruler.new);
     let marks: Vec<_> = ruler.old.iter().filter_map(gone).chain(ruler.new.iter().filter_map(mark)).collect();
     let used = MARKS.iter().filter(|(mark, _)| marks.contains(mark));
     let mut told: Vec<_> = used.map(|(mark, means)| format!("{mark} {means}")).collect();
     if spans().any(|span| span.fate == SpanFate::Hole) {
         told.push("/ no member".to_owned());
+    }
+    if has_rest {
+        told.push(".. goes on".to_owned());
     }
     told.join("  ")
 }

@@ -124,7 +124,7 @@ pub(crate) struct PlanArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Policies, as the daemon has them")]
 pub(crate) struct PolicyArgs {
-    /// If no epoch leads from the layout of a pin: refuse, swap or reuse [default: refuse]
+    /// If no accepted change leads from the layout of a pin: refuse, swap or reuse [default: refuse]
     #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
     pub(crate) on_unknown: Vec<Answer>,
 

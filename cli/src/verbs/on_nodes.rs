@@ -287,7 +287,7 @@ impl Row {
         const MOST: usize = 8;
         let names: Vec<_> = self.nodes.iter().take(MOST).map(String::as_str).collect();
         match self.nodes.len().checked_sub(MOST).filter(|more| *more > 0) {
-            Some(more) => format!("{} and {more} more", names.join(", ")),
+            Some(more) => format!("{} and {} more", names.join(", "), count(more, "node")),
             None => names.join(", "),
         }
     }

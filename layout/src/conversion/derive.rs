@@ -127,8 +127,8 @@ fn whole(
     // Offsets in bits are 32 bits wide.
     let fits = |layout: &Layout, size: u32| layout.size == u64::from(size) && size <= MAX_SIZE;
     let kept = |len: u32| {
-        let plan =
-            MemberPlan { old: Some(what.to_owned()), new: Some(what.to_owned()), acts: Vec::new(), lossless: true };
+        let of = Some(what.to_owned());
+        let plan = MemberPlan { old: of.clone(), new: of, acts: Vec::new(), lossless: true, bent: Vec::new() };
         let copy = (len > 0).then_some(Step::Copy { from: 0, to: 0, len });
         Tried { steps: copy.into_iter().collect(), plans: vec![plan], ..Tried::default() }
     };

@@ -7,7 +7,7 @@ use super::matching::{Deriver, Tried, is_same, moved};
 use super::members::{Leaf, Number, Order, last_name, number, order};
 use super::plan::{Act, MemberPlan};
 use super::units::Unit;
-use super::{Answers, Cast, Choice, Int, Scale, Step, defaults};
+use super::{Answers, Bent, Cast, Choice, Int, Scale, Step, defaults};
 use crate::kernel_field;
 use crate::layout::{Composite, CompositeKind, Enumeration, Layout, Shape};
 use crate::wide_enum;
@@ -272,12 +272,14 @@ impl Deriver<'_> {
             acts.push(Act::Widened(from, to));
         }
         let lossless = int.is_lossless();
+        let bent = if lossless { Vec::new() } else { Bent::of(&int, old.layout, new.layout) };
         let plain = int.cast.is_none() && int.scale.is_none() && int.numbers.is_empty();
         let step = match (was.bits.bytes(), is.bits.bytes()) {
             (Some((from, len)), Some((to, other))) if plain && len == other => Step::Copy { from, to, len },
             _ => Step::Int(int),
         };
         let mut tried = done(old, new, Some(step), acts, lossless);
+        tried.plans.iter_mut().for_each(|plan| plan.bent.clone_from(&bent));
         tried.used.extend(used);
         tried
     }
@@ -454,7 +456,8 @@ impl Deriver<'_> {
 
 /// A member that was derived.
 fn done(old: &Leaf<'_>, new: &Leaf<'_>, step: Option<Step>, acts: Vec<Act>, lossless: bool) -> Tried {
-    let plan = MemberPlan { old: Some(old.path.clone()), new: Some(new.path.clone()), acts, lossless };
+    let (was, is) = (Some(old.path.clone()), Some(new.path.clone()));
+    let plan = MemberPlan { old: was, new: is, acts, lossless, bent: Vec::new() };
     Tried { steps: step.into_iter().collect(), plans: vec![plan], ..Tried::default() }
 }
 

@@ -159,7 +159,7 @@ impl<'a> Deriver<'a> {
             let mut acts = moved(was.1, is.1);
             acts.push(Act::Reread(was.2.spelling(), is.2.spelling()));
             let (old, new) = (Some(was.0.to_owned()), Some(is.0.to_owned()));
-            tried.plans.push(MemberPlan { old, new, acts, lossless: true });
+            tried.plans.push(MemberPlan { old, new, acts, lossless: true, bent: Vec::new() });
         };
         for (index, leaf) in new.leaves.iter().enumerate() {
             if pairs.new_is_taken(index) || leaf.bits.is_some() {

@@ -2,6 +2,7 @@
 //! epoch gives, run by whoever has the bytes (a program in the kernel, or user space).
 
 mod answers;
+mod bent;
 mod check;
 mod choice;
 mod convert;
@@ -25,6 +26,7 @@ mod units;
 use crate::digest::Digest;
 
 pub use answers::Answers;
+pub use bent::{Bent, Cut, Joined};
 pub use check::StepsError;
 pub use choice::Choice;
 pub use convert::Unfit;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::members::is_padding;
-use super::{Answers, Cast, Choice, DerivedLeg, Scale};
+use super::{Answers, Bent, Cast, Choice, DerivedLeg, Scale};
 
 /// A leg, and what it does to each member.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +52,8 @@ pub struct MemberPlan {
     pub acts: Vec<Act>,
     /// True if the old bytes can be had back from the new ones.
     pub lossless: bool,
+    /// Which numbers become others; nothing if none do, or if not all of it is known.
+    pub bent: Vec<Bent>,
 }
 
 impl MemberPlan {

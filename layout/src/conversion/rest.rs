@@ -7,7 +7,7 @@ use super::members::{Leaf, Node, Scope, is_padding, last_name};
 use super::padding::Padding;
 use super::parts::{Kind, Part, Parts, is_like};
 use super::plan::{Act, MemberPlan, Question};
-use super::{Choice, Step, defaults};
+use super::{Bent, Choice, Step, defaults};
 
 /// Most pairs of members that are held against each other, to see whether one may be the other.
 const MOST_LOOKED_AT: usize = 1 << 20;
@@ -43,8 +43,9 @@ impl Deriver<'_> {
             }
             // Of a union, the bytes beside the arm are lost.
             let lossless = was.kind != Kind::Arm || old.leaves[was.leaves.start].layout.size == was.layout.size;
+            let bent = if lossless { Vec::new() } else { vec![Bent::Beside(was.path.clone())] };
             let (path, new_path) = (Some(was.path.clone()), Some(is.path.clone()));
-            tried.plans.push(MemberPlan { old: path, new: new_path, acts, lossless });
+            tried.plans.push(MemberPlan { old: path, new: new_path, acts, lossless, bent });
             pairs.carry(was, is);
         }
         tried
@@ -126,7 +127,10 @@ impl Deriver<'_> {
         }
         tried.nothing_survives |= !found.survives && old.size_bits > 0;
         gone.dedup();
-        let dropped = |path| MemberPlan { old: Some(path), new: None, acts: vec![Act::Dropped], lossless: false };
+        let dropped = |path| {
+            let acts = vec![Act::Dropped];
+            MemberPlan { old: Some(path), new: None, acts, lossless: false, bent: Vec::new() }
+        };
         tried.plans.extend(gone.into_iter().map(dropped));
     }
 
@@ -245,7 +249,8 @@ impl Deriver<'_> {
             None if self.is_key && was_padding => Act::Named(what),
             None => Act::Added { what, is_answer: self.answers.default.contains_key(&leaf.path) },
         };
-        tried.plans.push(MemberPlan { old: None, new: Some(leaf.path.clone()), acts: vec![act], lossless: true });
+        let new = Some(leaf.path.clone());
+        tried.plans.push(MemberPlan { old: None, new, acts: vec![act], lossless: true, bent: Vec::new() });
     }
 
     /// True if a member may be another one of its type.

@@ -267,7 +267,7 @@ fn decide(live: &Observed, known: &Recognised, asked: &LockedMap, policy: &Polic
             Decision { disposition, why, def: asked.def.clone(), by }
         }
         By::Unknown => {
-            let why = format!("{}; no epoch leads from {}", change(&findings), known.digest.short());
+            let why = format!("{}; no accepted change leads from layout {}", change(&findings), known.digest.short());
             by_policy(policy.unknown, by, why, &findings, old, asked)
         }
         By::Unverifiable => {

@@ -96,7 +96,10 @@ impl Going<'_> {
             }
             None => {
                 let from = known.digest.short();
-                (policy.unknown, format!("given up, but with another layout; no epoch leads from {from}"))
+                (
+                    policy.unknown,
+                    format!("given up, but with another layout; no accepted change leads from layout {from}"),
+                )
             }
         };
         Some(match answer {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use maplock_layout::conversion::Collide;
+use maplock_layout::listing;
 
 use super::hazard::{Doubt, Overwritten};
 use super::types::{Action, MapPlan, Since};
@@ -62,24 +63,24 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
     }
     words.extend(doubted.into_iter().map(|(doubts, maps)| {
         let because: Vec<_> = doubts.iter().map(|doubt| doubt.words()).collect();
-        let maps = list(maps.into_iter());
+        let maps = list(maps.into_iter(), "map");
         format!(
             "entries of {maps} that are deleted meanwhile may come back or keep a wrong count ({})",
             because.join(", ")
         )
     }));
     if !replaced.is_empty() {
-        let maps = list(replaced.into_iter());
+        let maps = list(replaced.into_iter(), "map");
         words.push(format!("what user space writes over an entry of {maps} until the switch is not brought over"));
     }
     if !settling.is_empty() {
-        let maps = list(settling.into_iter());
+        let maps = list(settling.into_iter(), "map");
         words.push(format!(
             "what programs write to {maps} at the very moment of settling may be lost: this kernel can't settle in one step"
         ));
     }
     if !unknown.is_empty() {
-        let maps = list(unknown.into_iter());
+        let maps = list(unknown.into_iter(), "map");
         words.push(format!(
             "nothing says what all programs do with {maps}: what they write and delete meanwhile may be lost or come back"
         ));
@@ -88,7 +89,7 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
 }
 
 fn overwritten(map: &str, of: &Overwritten) -> String {
-    let members = |paths: &BTreeSet<String>| list(paths.iter().map(String::as_str));
+    let members = |paths: &BTreeSet<String>| list(paths.iter().map(String::as_str), "member");
     match (of.adds.is_empty(), of.sets.is_empty()) {
         (false, _) => {
             let them = if of.adds.len() == 1 { "it" } else { "them" };
@@ -105,16 +106,7 @@ fn overwritten(map: &str, of: &Overwritten) -> String {
     }
 }
 
-/// `a`, `b` and `c`
-fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
-    let mut told: Vec<_> = names.iter().take(MOST_NAMES).cloned().collect();
-    if names.len() > MOST_NAMES {
-        told.push(format!("{} more", names.len() - MOST_NAMES));
-    }
-    match told.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-        None => String::new(),
-    }
+/// `a`, `b` and `c`; of many, the first, and how many more of `what`.
+fn list<'a>(names: impl Iterator<Item = &'a str>, what: &str) -> String {
+    listing::first(names.map(|name| format!("`{name}`")), MOST_NAMES, what)
 }

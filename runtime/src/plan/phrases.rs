@@ -1,7 +1,7 @@
 //! Why something is done to a map, in a few words.
 
 use maplock_layout::rules::Attribute;
-use maplock_layout::{Disposition, Finding, MapDef, Untold};
+use maplock_layout::{Disposition, Finding, MapDef, Untold, listing};
 
 /// Why the lock says so; of a map that grows, [`carried`] says the rest.
 pub(super) fn why(
@@ -24,17 +24,20 @@ pub(super) fn why(
     }
 }
 
-/// The gravest change in a few words: `connections u32 -> u64`, and how many more there are.
+/// The gravest changes in a few words: `connections u32 -> u64`.
 pub(super) fn change(findings: &[Finding]) -> String {
     let mut primary: Vec<_> = findings.iter().filter(|finding| finding.consequence_of.is_none()).collect();
     // Of another type, nothing else is worth a word.
     let is_type =
         |finding: &Finding| finding.rule.effect.attribute == Some(Attribute::Type) && finding.subject.is_map();
     primary.sort_by_key(|finding| (!is_type(finding), !finding.needs_decision(), finding.rule.tier));
-    let Some(first) = primary.first() else { return "changed".to_owned() };
-    let text = first.brief();
-    let more = primary.iter().filter(|finding| finding.needs_decision()).count().saturating_sub(1);
-    if more == 0 { text } else { format!("{text}, and {more} more") }
+    // What somebody decides on; where nobody does, one change says enough.
+    let asked = primary.iter().filter(|finding| finding.needs_decision()).count();
+    primary.truncate(asked.max(1));
+    match primary.is_empty() {
+        true => "changed".to_owned(),
+        false => listing::changes(&primary.iter().map(|finding| finding.brief()).collect::<Vec<_>>()),
+    }
 }
 
 /// What is to be said of entries that are carried over: `is_grown` if they are as they were, `may_drop` if the new map is an LRU

@@ -211,7 +211,7 @@ impl MapPlan {
             "loses_entries": action.loses_entries(),
             "may_drop_entries": carry.is_some_and(|carry| carry.may_drop_entries),
             "gives_up": loss.map(|loss| &loss.given_up).into_iter().flatten().collect::<Vec<_>>(),
-            "inexact": loss.map(|loss| &loss.inexact).into_iter().flatten().collect::<Vec<_>>(),
+            "inexact": loss.map(|loss| loss.inexact.keys()).into_iter().flatten().collect::<Vec<_>>(),
             "by_hand": loss.is_some_and(|loss| loss.by_hand),
             "pin_removed": self.removed,
             "other_pins": self.other_pins,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use maplock_layout::listing;
 use serde_json::{Value, json};
 
 use crate::inspect::{Near, Place};
@@ -99,15 +100,6 @@ fn near(near: &Near) -> String {
     format!("{has} {}", parts.join("; "))
 }
 
-fn list<'a>(names: impl ExactSizeIterator<Item = &'a String>) -> String {
-    let more = names.len().saturating_sub(MOST);
-    let mut told: Vec<_> = names.take(MOST).map(|name| format!("`{name}`")).collect();
-    if more > 0 {
-        told.push(format!("{more} more"));
-    }
-    match told.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
-        None => String::new(),
-    }
+fn list<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    listing::first(names.map(|name| format!("`{name}`")), MOST, "name")
 }

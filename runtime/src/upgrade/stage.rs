@@ -403,8 +403,8 @@ fn refused(plan: &MapPlan) -> Error {
         return Error::needs(capability, format!("map `{}` is refused: {}", plan.map, plan.why));
     }
     let message = format!(
-        "map `{}` is refused: {}; see what changed with `maplock plan`, and decide by an epoch in maps.lock (`cargo maplock \
-         accept {0}`) or by the daemon's policy",
+        "map `{}` is refused: {}; see what changed with `maplock plan`, and decide: accept the change into maps.lock (`cargo maplock \
+         accept {0}`), or set the daemon's policy",
         plan.map, plan.why
     );
     Error::new(ErrorKind::Refused, message)

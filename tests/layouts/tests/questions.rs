@@ -298,8 +298,9 @@ fn what_was_answered_is_shown_in_every_format() {
         "entries whose keys become one: counts are added up, and of the rest one stays",
         "key.b: dropped",
     ];
-    let last = "`key.b` of `flows` is given up, `bytes` and `seen_us` of `flows` may be inexact, entries of `flows` whose \
-                keys become one are put together; no pinned state is misread";
+    let last = "`key.b` of `flows` is given up, old numbers over 4294967295 in `bytes` of `flows` become 4294967295, \
+                `seen_us` of `flows` is divided by 1000 and rounded down, entries of `flows` whose keys become one are put \
+                together; no pinned state is misread";
     let lines = [
         format!("{ACCEPT} {answers}"),
         "check --against HEAD --lock maps.lock".to_owned(),

@@ -259,7 +259,7 @@ fn a_pinned_lock_that_is_none_counts_as_absent() {
     let refused = |what: &str| {
         let error = Options::new(Spec::from(v1.clone()), &dir).begin().expect("begun").stage().expect_err("no way");
         assert_eq!(error.kind(), ErrorKind::Refused, "{what}: {error}");
-        assert!(error.to_string().contains("no epoch leads from"), "{what}: {error}");
+        assert!(error.to_string().contains("no accepted change leads from"), "{what}: {error}");
     };
     for (what, text, is_frozen) in [
         ("no lock", "version = 1\n[map.flows]\n", true),

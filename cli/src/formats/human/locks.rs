@@ -154,7 +154,7 @@ fn decision(change: &Change, out: &mut String) {
     }
     _ = writeln!(out, "{GOOD}accepted{GOOD:#} `{}`: {}", change.map, epoch.on_upgrade);
     let mut rows = vec![
-        ["epoch".to_owned(), if from == to { format!("of {from}") } else { format!("{from} to {to}") }],
+        ["digest".to_owned(), if from == to { format!("{from}, as before") } else { format!("{from} to {to}") }],
         ["rules".to_owned(), epoch.rules.join(", ")],
         ["reason".to_owned(), epoch.reason.clone()],
         ["effect".to_owned(), change.what.clone()],

@@ -253,7 +253,7 @@ fn unknown(name: &str, known: &Known<'_>, newest: &MapDef, map: &PinnedMap, is_o
     let short = map.digest.get(..8).unwrap_or(&map.digest);
     let why = match map.layout_from.as_str() {
         "attributes" => "its layout is unknown: it has no BTF, and no generation names it".to_owned(),
-        _ => format!("the lock does not know this layout: no epoch leads from {short}"),
+        _ => format!("the lock does not know this layout: no accepted change leads from {short}"),
     };
     Ok(of(Disposition::Refuse, true, why))
 }

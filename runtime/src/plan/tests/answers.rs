@@ -46,7 +46,7 @@ fn a_capacity_chosen_at_run_time_counts_instead_of_the_declared_one() {
 fn a_change_that_no_epoch_knows_is_refused_with_the_change() {
     let (old, new) = (hash(&counters(4), 64), hash(&counters(8), 64));
     let map = Case::one(&old, &new).decide();
-    let why = format!("packets u32 -> u64; no epoch leads from {}", old.digest().short());
+    let why = format!("packets u32 -> u64; no accepted change leads from layout {}", old.digest().short());
     assert_is(&map, D::Refuse, &why);
     assert!(map.findings.iter().any(|finding| finding.rule.id == "member-type-changed"), "{:?}", map.findings);
     assert!(!map.action.loses_entries());
@@ -63,7 +63,7 @@ fn an_epoch_decides_what_it_was_accepted_for() {
     assert!(matches!(migrate.action, Action::Convert { .. }) && carry(&migrate).snapshot > 0);
     // The other way, numbers may not fit, and the epoch does not say what then.
     let unable = format!(
-        "packets u64 -> u32 (accepted: \"because\"); its entries can't be converted: the epoch from {}: `value.packets` was u64 and is narrower now, u32: what becomes of a number that does not fit: --cast value.packets=refuse or --cast value.packets=saturate or --cast value.packets=truncate or --drop value.packets",
+        "packets u64 -> u32 (accepted: \"because\"); its entries can't be converted: the change from layout {}: `value.packets` was u64 and is narrower now, u32: what becomes of a number that does not fit: --cast value.packets=refuse or --cast value.packets=saturate or --cast value.packets=truncate or --drop value.packets",
         new.digest().short()
     );
     let narrowed = Case::accepted(&new, &old, OnUpgrade::Migrate).decide();
@@ -79,7 +79,7 @@ fn an_epoch_decides_what_it_was_accepted_for() {
 #[test]
 fn a_policy_decides_what_no_epoch_knows() {
     let (old, new) = (hash(&counters(4), 64), hash(&counters(8), 64));
-    let why = format!("packets u32 -> u64; no epoch leads from {}", old.digest().short());
+    let why = format!("packets u32 -> u64; no accepted change leads from layout {}", old.digest().short());
     let swap = Case::one(&old, &new).policy(policy(OnMismatch::Swap)).decide();
     assert_is(&swap, D::Swap, &format!("{why} (policy: swap)"));
     let reuse = Case::one(&old, &new).policy(policy(OnMismatch::Reuse)).decide();

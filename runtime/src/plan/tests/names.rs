@@ -165,7 +165,10 @@ fn what_was_given_up_with_another_layout_is_somebodys_decision() {
     let case = live(&other, given_up(&old));
     let plan = case.plan();
     assert!(plan.is_refused(), "{plan}");
-    assert!(plan.maps[0].why.starts_with("given up, but with another layout; no epoch leads from "), "{plan}");
+    assert!(
+        plan.maps[0].why.starts_with("given up, but with another layout; no accepted change leads from layout "),
+        "{plan}"
+    );
     assert_eq!(plan.maps[0].action.new_map().map(|new| new.digest), None);
     let case = case.policy(policy(OnMismatch::Swap));
     assert_eq!(case.decide().disposition(), D::Drop);

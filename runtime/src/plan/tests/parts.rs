@@ -43,11 +43,13 @@ fn the_end_of_an_array_and_numbers_that_may_not_fit_are_told() {
     for (cast, outcome) in [
         (
             Cast::Saturate,
-            "every entry is kept; the end of `name` of `stats` is given up, `packets` of `stats` may be inexact",
+            "every entry is kept; the end of `name` of `stats` is given up, old numbers over 4294967295 in `packets` of `stats` \
+             become 4294967295",
         ),
         (
             Cast::Truncate,
-            "every entry is kept; the end of `name` of `stats` is given up, `packets` of `stats` may be inexact",
+            "every entry is kept; the end of `name` of `stats` is given up, old numbers over 4294967295 in `packets` of `stats` \
+             keep only their low 32 bits",
         ),
         // Where one does not fit, nothing happens at all.
         (Cast::Refuse, "every entry is kept; the end of `name` of `stats` is given up"),
