@@ -371,7 +371,7 @@ fn two_packages_that_lock_a_map_differently_are_told() {
     );
     for (format, says) in [
         ("json", "\"result\":\"disagrees\""),
-        ("github", "::error title=maplock%3A locks disagree::second/maps.lock"),
+        ("github", "::error file=second/maps.lock,line=1,title=maplock%3A locks disagree::second/maps.lock"),
         ("markdown", "### maplock (`second`): second/maps.lock: map `stats`"),
     ] {
         let ran = sandbox.run(&format!("check --workspace --message-format {format}"));
