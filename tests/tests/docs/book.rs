@@ -72,6 +72,22 @@ fn every_link_of_the_pages_leads_somewhere() {
     assert!(checked > 100, "{checked} links");
 }
 
+#[test]
+fn every_page_with_a_block_is_named_by_what_runs_its_blocks() {
+    let tests = ["tests/tests/docs", "tests/layouts/tests"].map(|folder| toolchain::root().join(folder));
+    let files = tests.iter().flat_map(|folder| toolchain::files(folder, ".rs"));
+    let files = files.filter(|file| !file.ends_with("book.rs")).chain([toolchain::root().join("runtime/src/lib.rs")]);
+    let tests: String = files.map(|file| fs::read_to_string(file).unwrap()).collect();
+    let mut checked = 0;
+    for page in pages() {
+        if !super::blocks(&format!("docs/{page}")).is_empty() {
+            assert!(tests.contains(&format!("docs/{page}\"")), "no test reads the blocks of docs/{page}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 15, "{checked} pages");
+}
+
 /// What stands in backticks within the lines of a page, outside of its blocks.
 fn code(text: &str) -> Vec<String> {
     let mut is_block = false;
