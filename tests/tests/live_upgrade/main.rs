@@ -138,7 +138,8 @@ fn each_step(daemon: Daemon) {
         );
         let logs = tempfile::tempdir().unwrap();
         let test = TestUpgrade::new(start(old), start(new), with).setup(setup).kills(3).logs(logs.path());
-        let outcome = test.time(Duration::from_millis(200)).run().unwrap();
+        let patience = Duration::from_secs(kernel::times(60, 180).into());
+        let outcome = test.time(Duration::from_millis(200)).patience(patience).run().unwrap();
         assert!(!outcome.fails(), "{old} to {new}:\n{outcome}");
         eprintln!("{old} to {new}: {}", outcome.kills().unwrap());
     }
