@@ -304,7 +304,7 @@ fn the_status_says_what_fails_whatever_else_is_compared() {
     let (project, api) = (Project::new(), Api::start(true));
     project.v3(false);
     project.checkout();
-    let (output, files) = project.act(&api, &[("INPUT_AGAINST", "change main")]);
+    let (output, files) = project.act(&api, &[("against", "change main")]);
     assert_eq!(output.status.code(), Some(100), "{}", text(&output));
     let worst = "maps.lock against origin/main: pinned state of map `stats` would be misread or lost";
     let status = &api.asked("POST /statuses/abc123")[0];

@@ -35,9 +35,25 @@ fn the_first_line_of_a_comment_carries_the_worst_verdict_and_a_break_is_told_onc
         assert!(alone.contains(once), "{once}: {alone}");
     }
     insta::assert_snapshot!(all);
+    // Of the releases that the configuration names, too.
+    sandbox.write("maplock.toml", "releases = \"v?\"\nacross = \"all\"\n");
+    let across = markdown("check --against v3");
+    let worst = "### maplock: maps.lock against v1: pinned state of map `stats` would be misread or lost";
+    assert_eq!(across.lines().next(), Some(worst), "{across}");
+    fs::remove_file(sandbox.path("maplock.toml")).expect("a configuration");
     // Nothing is known of what was not compared.
     let gone = markdown("check --lock maps.lock --against v3 --against gone");
     assert!(gone.starts_with("### maplock: maps.lock against gone: nothing was compared\n"), "{gone}");
+}
+
+#[test]
+fn the_last_line_at_a_terminal_is_none_of_a_comparison_that_is_well() {
+    let sandbox = broken();
+    let last = |line: &str| sandbox.run(line).stdout.lines().last().unwrap_or_default().to_owned();
+    assert_eq!(last("check --lock maps.lock --against v2 --against v3"), "error: 1 of 2 comparisons fails");
+    let breaks = "error: maps.lock against v2: pinned state of map `stats` would be misread or lost";
+    assert_eq!(last("check --lock maps.lock --against v3 --against v2"), breaks);
+    assert_eq!(last("check --lock maps.lock --against v3 --against v3"), "maps.lock against v3: 5 maps, no break");
 }
 
 #[test]

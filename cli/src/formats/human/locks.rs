@@ -17,7 +17,14 @@ pub(crate) fn render(outcomes: &[Outcome]) -> String {
     };
     // One line each stands close; anything longer gets air.
     let gap = if blocks.iter().all(|block| block.lines().count() == 1) { "" } else { "\n" };
-    blocks.join(gap)
+    let mut out = blocks.join(gap);
+    // The last line is what stays in sight.
+    let failing = outcomes.iter().filter(|outcome| outcome.fails()).count();
+    if failing > 0 && outcomes.last().is_some_and(|last| !last.fails()) && !terminal::is_quiet() {
+        let fails = if failing == 1 { "fails" } else { "fail" };
+        _ = writeln!(out, "{gap}{BAD}error: {BAD:#}{failing} of {} {fails}", count(outcomes.len(), "comparison"));
+    }
+    out
 }
 
 fn block(outcome: &Outcome) -> String {
