@@ -42,8 +42,8 @@ pub(super) fn render(outcomes: &[Outcome]) -> String {
     }
     let told = sections.iter().enumerate().map(|(at, section)| {
         let (heading, rest) = (section.heading(), locks::section(section));
-        // What fails nothing, and is not the first, is for those who look for it.
-        match at > 0 && !section.outcome.fails() {
+        // A revision that fails nothing, and is not the first, is for those who look for it.
+        match at > 0 && section.outcome.against.is_some() && !section.outcome.fails() {
             true => format!("<details><summary>{}</summary>\n{rest}\n</details>\n", html(&heading)),
             false => format!("### {}\n{rest}", super::text(&heading)),
         }
