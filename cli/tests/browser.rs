@@ -118,6 +118,12 @@ fn the_page_is_searched_and_folded_and_asks_for_nothing() {
             browser.open(&page, "");
             browser.script("document.querySelectorAll('details').forEach(e => e.open = true)");
             browser.until("document.querySelectorAll('#maps svg').length === 5");
+            // Of a picture that is cut off, a line says so: what is seen looks like a whole.
+            let cut = browser.script(
+                "(() => { const of = document.querySelector('#map-stats .wide'); \
+                 return [of.scrollWidth > of.clientWidth, getComputedStyle(of, '::before').content.includes('scroll')]; })()",
+            );
+            assert_eq!(cut, serde_json::json!([is_mobile, is_mobile]), "{width}");
             let overflow = browser.script("document.scrollingElement.scrollWidth - innerWidth");
             assert!(overflow.as_i64().is_some_and(|pixels| pixels <= 0), "{width} {scheme}: {overflow}");
             let told = browser.script(CONTRAST);

@@ -213,7 +213,8 @@ fn what_inner_maps_hold_is_shown_below_what_the_outer_one_holds() {
     for seen in &seen {
         assert!(seen.contains("inner value of shards, 16 -> 24 bytes"), "{seen}");
         // No node converts what is in inner maps, nor a key by which one is found.
-        assert!(seen.contains("read as  inner value: ") && !seen.contains("becomes"), "{seen}");
+        assert!(seen.contains("read as  inner value: tx 2, rx 3"), "{seen}");
+        assert!(!seen.contains("becomes  inner") && !seen.contains("becomes  key"), "{seen}");
     }
     insta::assert_snapshot!("inner_diff", seen.join("\n== markdown ==\n"));
     let seen: String = ["shards", "by_cpu", "steady", "flat_now", "holds_now"]
