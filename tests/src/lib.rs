@@ -6,6 +6,8 @@
 //!
 //! What needs a compiler alone is a package of its own, `maplock-layout-tests` in `tests/layouts`, which is quicker to build.
 //!
+//! [`shapes`] are layouts that are written by hand.
+//!
 //! [`generations`] is a daemon in two releases, [`traffic`] what its programs count, [`truth`] what must be there after
 //! whatever happened to it, and [`trace`] what makes things happen, at each of its system calls.
 
@@ -15,6 +17,7 @@ pub mod generations;
 pub mod kernel;
 pub mod libbpf;
 mod program;
+pub mod shapes;
 #[cfg(target_arch = "x86_64")]
 pub mod trace;
 pub mod traffic;

@@ -306,7 +306,7 @@ impl Asking<'_> {
 fn inexact_error(map: &MapPlan) -> Error {
     let name = &map.map;
     let error = Error::new(format!("map `{name}` may not be carried over exactly, which is denied"));
-    error.because(map.hazards().join("\n")).help("let it happen: leave `inexact` out of --deny")
+    error.because(map.why_inexact().join("\n")).help("let it happen: leave `inexact` out of --deny")
 }
 
 /// A policy that a refused map would be upgraded under.

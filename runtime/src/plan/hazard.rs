@@ -1,13 +1,14 @@
 //! What may go wrong with entries that are carried over while programs write them, as far as it is known before: by what the programs of
 //! both releases do with the map.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use maplock_layout::map_type::Behaviour;
 use maplock_layout::{Layout, MapDef, ProgramUse, sum_places};
 
 use crate::sys::consts::{BPF_F_NO_COMMON_LRU, LOCAL_FREE_TARGET};
-use crate::transfer::Sum;
+use crate::transfer::{Inexact, Sum};
 
 /// Why it is not certain that every entry ends as it should, if entries come and go while a map is carried over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,9 +30,9 @@ pub enum Doubt {
     Evicts,
     /// Keys that differ in padding alone have one place in the new map.
     KeysMeet,
-    /// Not everything that was written since the copy was brought over by atomic instructions: one step is a look and then
+    /// Not everything that was written since the copy is brought over by atomic instructions: one step is a look and then
     /// a write.
-    Settling,
+    Settling(Inexact),
     /// What an earlier call had begun was completed: what became of entries before is not known any more.
     Interrupted,
 }
@@ -39,8 +40,8 @@ pub enum Doubt {
 impl Doubt {
     /// It in a few words.
     #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
+    pub fn words(self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::OldProgramsUnknown => "nothing says what all old programs do",
             Self::NewProgramsUnknown => "nothing says what all new programs do",
             Self::OldProgramsDelete => "old programs delete",
@@ -49,9 +50,11 @@ impl Doubt {
             Self::UserMayReplace => "user space may replace what it holds",
             Self::Evicts => "it evicts by itself",
             Self::KeysMeet => "keys that differ in padding alone may have become one",
-            Self::Settling => "a write at the very moment of settling may be lost",
+            Self::Settling(why) => {
+                return format!("a write at the very moment of settling may be lost: {}", why.words()).into();
+            }
             Self::Interrupted => "what the call that was interrupted had lost is not known",
-        }
+        })
     }
 }
 

@@ -6,22 +6,47 @@ use maplock_layout::conversion::Collide;
 use maplock_layout::listing;
 
 use super::hazard::{Doubt, Overwritten};
-use super::types::{Action, MapPlan, Since};
+use super::types::{Action, MapPlan, Plan, Since};
+use crate::transfer::Inexact;
 
 /// Most names in a phrase.
 const MOST_NAMES: usize = 4;
 
 impl MapPlan {
-    /// True if it is certain before that nothing goes wrong with its entries as they are carried over, and that each is.
+    /// True if it is certain before that no entry and no write is lost, and nothing is counted twice: what a report calls exact afterwards.
     #[must_use]
     pub fn is_exact(&self) -> bool {
-        let is_uncounted = match &self.action {
-            Action::Convert { conversion, loss, .. } => loss.by_hand || conversion.collide() == Some(Collide::KeepOne),
+        self.hazard.is_none() && self.uncounted().is_empty()
+    }
+
+    /// Why it is not certain that all entries are there afterwards, beside what programs do meanwhile.
+    fn uncounted(&self) -> Vec<String> {
+        let map = &self.map;
+        let mut words = Vec::new();
+        match &self.action {
+            Action::Convert { loss, .. } if loss.by_hand => {
+                words.push(format!("the daemon's code says what is kept of `{map}`"));
+            }
+            Action::Convert { conversion, .. } if conversion.collide() == Some(Collide::KeepOne) => {
+                words.push(format!(
+                    "of entries of `{map}` whose keys become one, one is kept, and nothing counts the others"
+                ));
+            }
             // What both releases write is told when it happens.
-            Action::TakeBack { since, .. } => matches!(since, Since::ConvertedBack { .. }),
-            _ => false,
-        };
-        self.hazard.is_none() && !is_uncounted
+            Action::TakeBack { since: Since::ConvertedBack { .. }, .. } => {
+                words.push(format!("what becomes of what both releases write to an entry of `{map}` around the switch is counted when it happens"));
+            }
+            action if action.loses_entries() => words.push(format!("entries of `{map}` are not there afterwards")),
+            _ => {}
+        }
+        words.extend(self.goes_back_words().into_iter().flatten());
+        words
+    }
+
+    /// Why it is not exact, a phrase each.
+    #[must_use]
+    pub fn why_inexact(&self) -> Vec<String> {
+        self.uncounted().into_iter().chain(self.hazards()).collect()
     }
 
     /// What may go wrong with its entries, a phrase each.
@@ -31,10 +56,18 @@ impl MapPlan {
     }
 }
 
+impl Plan {
+    /// The maps of which it is not certain beforehand that nothing of them is lost: `plan --deny inexact`.
+    pub fn inexact(&self) -> impl Iterator<Item = &MapPlan> {
+        self.maps.iter().filter(|map| !map.is_exact())
+    }
+}
+
 /// A phrase for each thing that may go wrong, with all maps to which it may happen.
 pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
     let mut words = Vec::new();
-    let (mut unknown, mut replaced, mut settling) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut unknown, mut replaced) = (Vec::new(), Vec::new());
+    let mut settling: BTreeMap<Inexact, Vec<&str>> = BTreeMap::new();
     let mut doubted: BTreeMap<BTreeSet<Doubt>, Vec<&str>> = BTreeMap::new();
     for map in maps {
         let (name, hazard) = (map.map.as_str(), &map.hazard);
@@ -50,9 +83,13 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
         if doubts.remove(&Doubt::UserMayReplace) {
             replaced.push(name);
         }
-        if doubts.remove(&Doubt::Settling) {
-            settling.push(name);
-        }
+        doubts.retain(|doubt| match doubt {
+            Doubt::Settling(why) => {
+                settling.entry(*why).or_default().push(name);
+                false
+            }
+            _ => true,
+        });
         if map.action.carry().is_some_and(|carry| carry.may_drop_entries) {
             // That is told of it anyway.
             doubts.remove(&Doubt::Evicts);
@@ -62,7 +99,7 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
         }
     }
     words.extend(doubted.into_iter().map(|(doubts, maps)| {
-        let because: Vec<_> = doubts.iter().map(|doubt| doubt.words()).collect();
+        let because: Vec<_> = doubts.into_iter().map(Doubt::words).collect();
         let maps = list(maps.into_iter(), "map");
         format!(
             "entries of {maps} that are deleted meanwhile may come back or keep a wrong count ({})",
@@ -73,12 +110,10 @@ pub(super) fn words(maps: &[MapPlan]) -> Vec<String> {
         let maps = list(replaced.into_iter(), "map");
         words.push(format!("what user space writes over an entry of {maps} until the switch is not brought over"));
     }
-    if !settling.is_empty() {
-        let maps = list(settling.into_iter(), "map");
-        words.push(format!(
-            "what programs write to {maps} at the very moment of settling may be lost: this kernel can't settle in one step"
-        ));
-    }
+    words.extend(settling.into_iter().map(|(why, maps)| {
+        let maps = list(maps.into_iter(), "map");
+        format!("what programs write to {maps} at the very moment of settling may be lost: {}", why.words())
+    }));
     if !unknown.is_empty() {
         let maps = list(unknown.into_iter(), "map");
         words.push(format!(

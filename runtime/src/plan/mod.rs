@@ -48,7 +48,7 @@ pub use unpinned::Unpinned;
 
 pub use crate::generation::names::Alike;
 pub use crate::inspect::{Looked, MapBack, Near, Place, WayBack};
-pub use crate::transfer::{Found, Sum};
+pub use crate::transfer::{Found, Inexact, Sum};
 
 pub(crate) use recognise::lacks_layout;
 pub(crate) use same::same_but_for_capacity;

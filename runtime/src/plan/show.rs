@@ -150,8 +150,9 @@ impl Plan {
     /// - `goes_back`: of a map whose entries go back to an older layout, what was found in them, or null: `entries` that were looked at, and how many
     ///   of them lose what tells their `keys` apart, or something of their `values`, or are `unfit`; `is_all`: true if none was left out;
     /// - `entries` (null if not known), `old_max_entries`, `max_entries`;
-    /// - `exact`: false if it is not certain that nothing goes wrong with entries that are carried over: `doubts`, phrases, say why
-    ///   entries that are deleted meanwhile may come back or keep a wrong count, and `overwritten` what old programs write until the switch
+    /// - `exact`: false if it is not certain that no entry and no write is lost, and nothing counted twice: entries are given up, go back to an
+    ///   older layout, or code or `--collide` decides; or something may go wrong as they are carried over: `doubts`, phrases, say why
+    ///   entries that are deleted meanwhile may come back or keep a wrong count, or a write may be lost, and `overwritten` what old programs write until the switch
     ///   that new ones may write over (`adds` and `sets`, members, and `unknown`), or null;
     /// - `sums`: a list of `{"offset": bytes, "width": bytes}`; `snapshot_bytes`, `estimate_ms`;
     /// - `findings`: a list of `rule`, `level`, `path`, `old`, `new`, `accepted` and `message`.

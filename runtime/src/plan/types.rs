@@ -474,11 +474,6 @@ impl Plan {
         Untold::counted(self.maps.iter().filter(|map| map.action.live().is_some()).map(MapPlan::untold))
     }
 
-    /// The maps for which it is not certain beforehand that nothing goes wrong: `plan --deny inexact`.
-    pub fn inexact(&self) -> impl Iterator<Item = &MapPlan> {
-        self.maps.iter().filter(|map| !map.hazard.is_none())
-    }
-
     /// True if the upgrade does not start.
     #[must_use]
     pub fn is_refused(&self) -> bool {

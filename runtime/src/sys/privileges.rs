@@ -16,12 +16,13 @@ const BPF: u32 = 39;
 
 /// Number of CAP_PERFMON.
 const PERFMON: u32 = 38;
+const CAP_PERFMON: &str = "CAP_PERFMON";
 
 /// Those that bpf(2) asks for, by number, with what for.
 const USED: [(u32, &str, &str); 4] = [
     (BPF, "CAP_BPF", "to make and open maps, and to load programs"),
     (12, "CAP_NET_ADMIN", "to load and attach programs of networks and cgroups"),
-    (PERFMON, "CAP_PERFMON", "to load the programs that copy entries"),
+    (PERFMON, CAP_PERFMON, "to load the programs that copy entries"),
     (SYS_ADMIN, BY_ID, "to read BTF and look up ids"),
 ];
 
@@ -98,16 +99,33 @@ fn not_permitted(missing: &[(&str, &str)], limit: Option<u64>, user: u32) -> Opt
 /// numbers are those of its limits (E2BIG; ENOSPC, for its log) and of its verdicts.
 #[must_use]
 pub fn hint_of_load(error: &io::Error) -> Option<String> {
-    let verdict = [libc::E2BIG, libc::ENOSPC, libc::EACCES, libc::EINVAL];
-    if error.raw_os_error().is_some_and(|number| verdict.contains(&number))
-        && missing().iter().any(|(name, _)| *name == "CAP_PERFMON")
-    {
+    if is_verdict(error) && lacks_perfmon() {
         let user = user();
         return Some(format!(
             "; this process, of user {user}, lacks CAP_PERFMON, without which the verifier refuses programs that it takes otherwise"
         ));
     }
     hint(error)
+}
+
+/// The capability for want of which this process could not load a program that copies or settles entries, as far as the error tells.
+#[must_use]
+pub fn missing_to_load(error: &io::Error) -> Option<&'static str> {
+    let is_denied = error.raw_os_error() == Some(libc::EPERM);
+    if (is_denied || is_verdict(error)) && lacks_perfmon() {
+        return Some(CAP_PERFMON);
+    }
+    // Nothing of BTF or ids is asked for then.
+    is_denied.then(missing)?.into_iter().map(|(name, _)| name).find(|name| *name != BY_ID)
+}
+
+fn is_verdict(error: &io::Error) -> bool {
+    let verdict = [libc::E2BIG, libc::ENOSPC, libc::EACCES, libc::EINVAL];
+    error.raw_os_error().is_some_and(|number| verdict.contains(&number))
+}
+
+fn lacks_perfmon() -> bool {
+    missing().iter().any(|(name, _)| *name == CAP_PERFMON)
 }
 
 fn status() -> String {

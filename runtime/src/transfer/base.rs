@@ -54,9 +54,21 @@ pub fn record_bytes(map_type: MapType, key_size: u32, value_size: u32, entries: 
 /// The kernel's: ENOMEM, EPERM.
 pub fn new_base(from: &Map) -> io::Result<Map> {
     let info = from.info();
-    let map_type = info.map_type.without_eviction();
     let bytes = u64::from(info.key_size) + from.value_bytes() as u64;
-    let room = base_room(map_type, bytes, info.max_entries);
+    base_of(from, base_room(info.map_type.without_eviction(), bytes, info.max_entries))
+}
+
+/// The same, for one that is only tried: with no more room than `from`.
+///
+/// # Errors
+/// As [`new_base`].
+pub fn base_for_probe(from: &Map) -> io::Result<Map> {
+    base_of(from, from.info().max_entries)
+}
+
+fn base_of(from: &Map, room: u32) -> io::Result<Map> {
+    let info = from.info();
+    let map_type = info.map_type.without_eviction();
     let mut new = NewMap::new(map_type, info.key_size, info.value_size, room);
     new.name = "maplock_base";
     new.flags = info.flags & BPF_F_NO_PREALLOC;

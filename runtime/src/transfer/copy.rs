@@ -40,7 +40,7 @@ impl Transfer<'_> {
             let driver = Same::new(*self, pieces).and_then(Driver::new);
             match driver.and_then(|driver| driver.load_copying().map(|progs| (driver, progs))) {
                 Ok((driver, progs)) => return driver.copy(&progs, options),
-                Err(error) if wanted.is_none() => falls_back(self.from, &error),
+                Err(error) if wanted.is_none() => _ = falls_back(self.from, &error, options),
                 Err(error) => return Err(TransferError::kernel(self.from, "loading the program that copies")(error)),
             }
         }

@@ -5,8 +5,9 @@ use std::{fmt, io};
 use maplock_layout::map::MapType;
 
 use super::convert::way::NoSuchCode;
-use super::types::Sum;
-use crate::sys::Map;
+use super::inexact::Inexact;
+use super::types::{Sum, TransferOptions};
+use crate::sys::{Map, privileges};
 
 /// Why entries could not be carried over. Maps are named as the kernel names them, in up to 15 bytes.
 #[derive(Debug)]
@@ -185,6 +186,10 @@ impl std::error::Error for TransferError {
 }
 
 /// If no program does it, system calls do.
-pub(super) fn falls_back(map: &Map, error: &io::Error) {
-    tracing::warn!(map = map.info().name, %error, "no program for this map: going by system calls");
+pub(super) fn falls_back(map: &Map, error: &io::Error, options: &TransferOptions<'_>) -> Inexact {
+    if !options.is_probe {
+        let hint = privileges::hint_of_load(error).unwrap_or_default();
+        tracing::warn!(map = map.info().name, %error, "no program for this map: going by system calls{hint}");
+    }
+    Inexact::of(error)
 }

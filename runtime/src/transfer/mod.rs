@@ -66,16 +66,13 @@
 //!
 //! # What is exact
 //!
-//! [`Settled::exact`] is false if a step was not one atomic instruction, so that a write of a new program at that very moment
-//! can be lost: in user space ([`Method::Batch`], [`Method::OneByOne`]), which the kernel's age or the value asks for; for bytes that
-//! are no word of 4 or 8 bytes (the last 1 to 3 of a value), and for values of LPM tries that their keys leave unaligned; for LPM
-//! tries if the kernel inserts over a prefix that is there ([`tries_heed_noexist`](crate::sys::tries_heed_noexist)); and for all that is
-//! no count before Linux 5.12, which has no atomic exchange. [`settles_exactly`] tells what the kernel takes. Per-CPU
-//! values are settled on their own CPU, where a program in a softirq is never interrupted by ours. A program in process context
-//! that counts with a plain `x++` can be, on a preemptible kernel only. Counters that programs of several CPUs share are exact if the
-//! programs count with atomic instructions. And it is false if a count would have gone below zero.
+//! [`Settled::inexact`] says if a step is no atomic instruction, so that a write of a new program at that very moment can be lost, and why
+//! ([`Inexact`]). [`Prepared::inexact`] says the same before anything is settled: a plan prepares empty maps of the same kind. A count of 8 bytes
+//! in an LPM trie of IPv4 prefixes lies on 4 bytes, and is added in two halves. Per-CPU values are settled on their own CPU, where a
+//! program in a softirq is never interrupted by ours. A program in process context that counts with a plain `x++` can be, on a
+//! preemptible kernel only. Counters that programs of several CPUs share are exact if the programs count with atomic instructions.
 //!
-//! Not told by `exact`: what the other counts of [`Settled`] say; a key that old programs deleted is looked at before it is deleted, and a
+//! Not told by that: what the other counts of [`Settled`] say; a key that old programs deleted is looked at before it is deleted, and a
 //! write between the two goes with it; and an entry of a preallocated hash that new programs delete in the moment between the look-up and
 //! the addition may be another key's by then, which gets the count.
 
@@ -90,15 +87,15 @@ mod count;
 mod drive;
 mod emit;
 mod error;
+mod inexact;
 mod lock;
 mod look;
 mod pieces;
 mod read;
 mod settle;
-mod takes;
 mod types;
 
-pub use base::{base_room, needs_base, new_base, record_bytes};
+pub use base::{base_for_probe, base_room, needs_base, new_base, record_bytes};
 pub use clear::clear;
 pub use convert::migrate;
 pub use convert::types::{Convert, Side, can_convert};
@@ -106,9 +103,9 @@ pub use convert::way::{NoSuchCode, Way};
 pub use copy::snapshot;
 pub use count::count;
 pub use error::TransferError;
+pub use inexact::Inexact;
 pub use look::Found;
 pub(crate) use look::look;
 pub use read::{each_entry, significant};
 pub use settle::Prepared;
-pub use takes::settles_exactly;
 pub use types::{Copied, Method, Settled, Sum, Transfer, TransferOptions, evicts};

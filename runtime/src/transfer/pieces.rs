@@ -2,6 +2,7 @@
 
 use maplock_layout::map_type::Kind;
 
+use super::inexact::Inexact;
 use super::lock::Lock;
 use super::types::Sum;
 use crate::sys::{self, Map};
@@ -17,8 +18,20 @@ pub(super) struct Run {
     pub(super) width: u32,
     /// True for sums that may be less than nothing.
     pub(super) signed: bool,
-    /// True if one instruction reads, compares and writes a step: 4 or 8 bytes, aligned.
-    pub(super) atomic: bool,
+    /// How a step is written.
+    pub(super) by: By,
+}
+
+/// How a step of a value is written while others write it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// By one instruction that reads, compares and writes it: 4 or 8 bytes, aligned.
+    One,
+    /// A count of 8 bytes that lies on 4, by two additions of 4: the second has what the first carries over. An atomic instruction across
+    /// cache lines stops some machines ("split lock").
+    Halves,
+    /// By a look and a write.
+    Steps,
 }
 
 impl Run {
@@ -60,8 +73,17 @@ impl Pieces {
 
     pub(super) fn without_fetches(mut self) -> Self {
         self.fetches = false;
-        self.words.iter_mut().for_each(|run| run.atomic = false);
         self
+    }
+
+    /// How counts of that run are added up.
+    pub(super) fn adds_by(&self, run: Run) -> By {
+        if run.by == By::Halves && !self.fetches { By::Steps } else { run.by }
+    }
+
+    /// True if a word of that run is compared and written by one instruction.
+    pub(super) fn exchanges(&self, run: Run) -> bool {
+        run.by == By::One && self.fetches
     }
 
     fn cut(value_size: u32, sums: &[Sum], alignment: u32, lock: Option<Lock>) -> Self {
@@ -78,6 +100,9 @@ impl Pieces {
             at = end;
         }
         between(at, value_size, alignment, &mut pieces.words);
+        if pieces.sums.iter().filter(|run| run.by == By::Halves).count() > MOST_HALVES {
+            pieces.sums.iter_mut().filter(|run| run.by == By::Halves).for_each(|run| run.by = By::Steps);
+        }
         pieces
     }
 
@@ -86,11 +111,16 @@ impl Pieces {
         self.words.is_empty()
     }
 
-    /// True if each step is one instruction. Others are the last 1 to 3 bytes of a value, and values of LPM tries whose
-    /// keys leave them unaligned: an atomic instruction across cache lines stops some machines ("split lock").
-    pub(super) fn is_atomic(&self) -> bool {
-        let is_locked = self.lock.is_none_or(|lock| lock.is_taken);
-        is_locked && self.sums.iter().chain(&self.words).all(|run| run.atomic)
+    /// Why programs may lose a write to such a value; `None` if each of their steps is atomic.
+    pub(super) fn inexact(&self) -> Option<Inexact> {
+        let has = |by| self.sums.iter().chain(&self.words).any(|run| run.by == by);
+        let needs_fetch = !self.words.is_empty() || has(By::Halves);
+        let all = [
+            (has(By::Steps), Inexact::NoWord),
+            (self.lock.is_some_and(|lock| !lock.is_taken), Inexact::Lock),
+            (needs_fetch && !self.fetches, Inexact::NoExchange),
+        ];
+        all.into_iter().find(|(is_so, _)| *is_so).map(|(_, why)| why)
     }
 
     /// True if all members that are added up are equal.
@@ -207,7 +237,18 @@ fn add(runs: &mut Vec<Run>, step: Sum, alignment: u32) {
     let end = start + width;
     match runs.last_mut() {
         Some(last) if (last.end, last.width, last.signed) == (start, width, signed) => last.end = end,
-        _ => runs.push(Run { start, end, width, signed, atomic: width >= 4 && width <= alignment }),
+        _ => runs.push(Run { start, end, width, signed, by: by(width, alignment) }),
+    }
+}
+
+/// So many runs of counts are added in halves, at the most: those of more would make a program too long.
+const MOST_HALVES: usize = 32;
+
+fn by(width: u32, alignment: u32) -> By {
+    match (width, alignment) {
+        (8, 4) => By::Halves,
+        (4.., _) if width <= alignment => By::One,
+        _ => By::Steps,
     }
 }
 
@@ -330,7 +371,7 @@ mod tests {
         );
         assert_eq!(runs(&pieces.sums), [(8, 24, 8)]);
         assert_eq!(runs(&pieces.words), [(0, 8, 8), (24, 4096, 8), (4096, 4098, 2), (4098, 4099, 1)]);
-        assert!(!pieces.is_atomic());
+        assert_eq!(pieces.inexact(), Some(Inexact::NoWord));
     }
 
     #[test]
@@ -338,23 +379,31 @@ mod tests {
         let lock = Lock { start: 8, end: 12, is_taken: true };
         let pieces = Pieces::cut(24, &[Sum { offset: 0, width: 8, signed: false }], 8, Some(lock));
         assert_eq!((runs(&pieces.sums), runs(&pieces.words)), (vec![(0, 8, 8)], vec![(12, 16, 4), (16, 24, 8)]));
-        assert!(pieces.is_atomic());
+        assert_eq!(pieces.inexact(), None);
         let other = Pieces { lock: Some(Lock { is_taken: false, ..lock }), ..pieces };
-        assert!(!other.is_atomic());
+        assert_eq!(other.inexact(), Some(Inexact::Lock));
     }
 
     #[test]
-    fn without_instructions_that_tell_what_was_there_counts_alone_are_atomic() {
-        let of = |size, sum| Pieces::cut(size, &[sum], 8, None).without_fetches();
+    fn without_instructions_that_tell_what_was_there_whole_counts_alone_are_atomic() {
         let sum = Sum { offset: 0, width: 8, signed: false };
-        assert!(of(8, sum).is_atomic());
-        assert!(!of(16, sum).is_atomic());
+        let of = |size, alignment| Pieces::cut(size, &[sum], alignment, None).without_fetches();
+        assert_eq!(of(8, 8).inexact(), None);
+        assert_eq!(of(16, 8).inexact(), Some(Inexact::NoExchange));
+        assert_eq!((of(8, 4).inexact(), of(8, 4).adds_by(of(8, 4).sums[0])), (Some(Inexact::NoExchange), By::Steps));
     }
 
     #[test]
-    fn an_unaligned_value_has_no_atomic_steps_that_are_wider_than_its_alignment() {
+    fn a_value_on_4_bytes_is_settled_in_words_and_halves_of_counts() {
         let pieces = Pieces::cut(16, &[Sum { offset: 0, width: 8, signed: false }], 4, None);
         assert_eq!(runs(&pieces.words), [(8, 16, 4)]);
-        assert!(pieces.words[0].atomic && !pieces.sums[0].atomic);
+        assert_eq!((pieces.words[0].by, pieces.sums[0].by, pieces.inexact()), (By::One, By::Halves, None));
+        let on_two = Pieces::cut(16, &[Sum { offset: 0, width: 8, signed: false }], 2, None);
+        assert_eq!(on_two.inexact(), Some(Inexact::NoWord));
+        // A count, and 8 bytes of something else.
+        let counts =
+            |most: u32| (0..most).map(|at| Sum { offset: at * 16, width: 8, signed: false }).collect::<Vec<_>>();
+        assert_eq!(Pieces::cut(4096, &counts(32), 4, None).inexact(), None);
+        assert_eq!(Pieces::cut(4096, &counts(33), 4, None).inexact(), Some(Inexact::NoWord));
     }
 }

@@ -15,6 +15,7 @@ use super::drive::driver::{Driver, Settling};
 use super::drive::recorded::Known;
 use super::drive::same::Same;
 use super::error::{TransferError, falls_back};
+use super::inexact::Inexact;
 use super::pieces::Pieces;
 use super::types::{Method, Settled, Transfer, TransferOptions, is_array};
 use crate::sys::Map;
@@ -40,7 +41,7 @@ enum Of<'a> {
 
 enum Pass<'a> {
     Programs(Box<(Driver<'a>, Settling)>),
-    Calls(Pieces, &'a Map),
+    Calls(Pieces, &'a Map, Inexact),
     Moving(Option<Moving>),
     Handles,
     Nothing,
@@ -82,11 +83,14 @@ impl<'a> Transfer<'a> {
                     let progs = driver.load_settling()?;
                     Ok(Box::new((driver, progs)))
                 })?;
-                programs.map_or(Pass::Calls(pieces, base), Pass::Programs)
+                match programs {
+                    Ok(programs) => Pass::Programs(programs),
+                    Err(why) => Pass::Calls(pieces, base, why),
+                }
             }
             Carrier::Order => {
                 let what = "loading the program that moves entries";
-                Pass::Moving(self.by_programs(options, what, || Moving::new(self.from, self.to))?)
+                Pass::Moving(self.by_programs(options, what, || Moving::new(self.from, self.to))?.ok())
             }
             Carrier::Nobody => Pass::Nothing,
             Carrier::Objects => Pass::Handles,
@@ -94,22 +98,19 @@ impl<'a> Transfer<'a> {
         Ok(Prepared::new(Of::Same(*self, Box::new(pass))))
     }
 
-    /// `None` if it is to go by system calls: they are asked for, or the kernel takes no such program.
+    /// An error within if it is to go by system calls: why.
     fn by_programs<P>(
         &self,
         options: &TransferOptions<'_>,
         what: &'static str,
         load: impl FnOnce() -> std::io::Result<P>,
-    ) -> Result<Option<P>, TransferError> {
+    ) -> Result<Result<P, Inexact>, TransferError> {
         if options.method.is_some_and(|method| method != Method::Kernel) {
-            return Ok(None);
+            return Ok(Err(Inexact::Asked));
         }
         match load() {
-            Ok(programs) => Ok(Some(programs)),
-            Err(error) if options.method.is_none() => {
-                falls_back(self.from, &error);
-                Ok(None)
-            }
+            Ok(programs) => Ok(Ok(programs)),
+            Err(error) if options.method.is_none() => Ok(Err(falls_back(self.from, &error, options))),
             Err(error) => Err(TransferError::kernel(self.from, what)(error)),
         }
     }
@@ -147,6 +148,30 @@ impl<'a> Prepared<'a> {
                 (transfer.from, transfer.base.filter(|_| by_key))
             }
             Of::Converting(convert, _) => (convert.from, convert.base),
+        }
+    }
+
+    /// Why a write of a new program can be lost as it is settled so; `None` if none can.
+    #[must_use]
+    pub fn inexact(&self) -> Option<Inexact> {
+        match &self.of {
+            Of::Same(_, pass) => match &**pass {
+                Pass::Programs(programs) => programs.1.inexact,
+                // What holds on every kernel comes first.
+                Pass::Calls(pieces, _, why) => pieces.inexact().into_iter().chain([*why]).min(),
+                // Old programs have ended, and what new ones add is not touched.
+                Pass::Moving(_) | Pass::Handles | Pass::Nothing => None,
+            },
+            Of::Converting(_, pass) => pass.inexact(),
+        }
+    }
+
+    /// True of entries without keys that system calls move: see [`Settled::repeats`].
+    #[must_use]
+    pub fn repeats(&self) -> bool {
+        match &self.of {
+            Of::Same(_, pass) => matches!(**pass, Pass::Moving(None)),
+            Of::Converting(_, pass) => matches!(pass, convert::ConvertPass::Queue),
         }
     }
 
@@ -211,16 +236,16 @@ impl<'a> Prepared<'a> {
         settled.kept_new += self.before.kept_new;
         settled.not_carried += self.before.not_carried;
         settled.grown_before = self.before.grown_before;
-        settled.exact &= settled.not_carried == 0;
         tracing::debug!(map = self.maps().0.info().name, ?settled, "settled");
         Ok(settled)
     }
 
     fn pass(&self, known: &mut Known, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
-        match &self.of {
+        let settled = match &self.of {
             Of::Same(transfer, pass) => transfer.settle_by(pass, known, options),
             Of::Converting(convert, pass) => pass.settle(convert, known, options),
-        }
+        }?;
+        Ok(Settled { inexact: self.inexact(), repeats: self.repeats(), ..settled })
     }
 }
 
@@ -238,14 +263,14 @@ impl Transfer<'_> {
         }
         let settled = match pass {
             Pass::Programs(programs) => programs.0.settle(&programs.1, known, options)?,
-            Pass::Calls(pieces, base) => plain::settle(self, base, pieces, options)?,
+            Pass::Calls(pieces, base, _) => plain::settle(self, base, pieces, options)?,
             Pass::Moving(Some(moving)) => moving.settle(from, to, options)?,
             Pass::Moving(None) => queues::by_calls(from, to, options)?,
             Pass::Handles => {
                 let copied = objects::copy(self, options, false)?;
-                Settled { inserted: copied.entries, method: copied.method, exact: true, ..Settled::default() }
+                Settled { inserted: copied.entries, method: copied.method, ..Settled::default() }
             }
-            Pass::Nothing => Settled { exact: true, ..Settled::default() },
+            Pass::Nothing => Settled::default(),
         };
         if is_array && options.what_fits {
             check_rest_is_zero(from, to)?;

@@ -4,6 +4,7 @@ use std::fmt;
 
 use maplock_layout::map::MapType;
 
+use super::inexact::Inexact;
 use crate::sys::consts::{BPF_F_NO_COMMON_LRU, LOCAL_FREE_TARGET};
 use crate::sys::{self, Map};
 
@@ -43,6 +44,8 @@ pub struct TransferOptions<'a> {
     pub what_fits: bool,
     /// Is told how many entries are done, and of how many if that is known.
     pub progress: Option<&'a mut dyn FnMut(u64, Option<u64>)>,
+    /// Nothing is carried over: that no program does it is told by [`Prepared::inexact`](super::Prepared::inexact) alone.
+    pub is_probe: bool,
 }
 
 impl fmt::Debug for TransferOptions<'_> {
@@ -122,8 +125,19 @@ pub struct Settled {
     pub grown_before: i64,
     /// How; `None` if there was nothing to do.
     pub method: Option<Method>,
-    /// True if no write of a new program can have been lost.
-    pub exact: bool,
+    /// Why a write of a new program can have been lost at that very moment; `None` if none can.
+    pub inexact: Option<Inexact>,
+    /// True of entries without keys that were moved by system calls: one that an earlier attempt had begun to move, before it was killed,
+    /// may be there twice, or of a stack be lost.
+    pub repeats: bool,
+}
+
+impl Settled {
+    /// True if no write can have been lost.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.inexact.is_none() && self.not_carried == 0
+    }
 }
 
 /// True for types that drop entries by themselves.

@@ -13,7 +13,6 @@ use crate::generation::records;
 use crate::generation::site::Site;
 use crate::inspect;
 use crate::inspect::normalise::Node;
-use crate::plan::hazard::Doubt;
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
 use crate::plan::{self, Action, PinnedLock, Plan};
@@ -21,6 +20,7 @@ use crate::sys::bpffs::{self, Named as _};
 use crate::transfer;
 use crate::transfer::migrate::Migrations;
 use crate::upgrade::look_back::look_back;
+use crate::upgrade::probe::foresee_settling;
 use crate::upgrade::{places, shown};
 
 /// How long the entries of one map may be counted for the plan, and for a report.
@@ -64,8 +64,9 @@ pub(super) fn look(
         let id = |maps: &inspect::Inventory, name: &str| maps.maps.get(name).map(|map| map.observed.id);
         (id(&kept, record.old_name(name)), id(&live, name)) == (Some(record.from), Some(record.to))
     };
-    let ways_back = derivation::ways_back(&site.dir)?.into_iter();
-    let ways_back = ways_back.filter(|(name, record)| is_pair(name, record)).map(|(name, _)| name).collect();
+    let mut records = derivation::ways_back(&site.dir)?;
+    records.retain(|(name, record)| is_pair(name, record));
+    let ways_back = records.iter().map(|(name, _)| name.clone()).collect();
     let is_spec = |pin: &str| spec.maps().any(|map| pin_name(&map.def.name) == pin);
     let is_older = |pin: &str| spec.older_names().any(|name| pin_name(name) == pin);
     let mut observed = live.observed();
@@ -85,7 +86,7 @@ pub(super) fn look(
         migrations,
         node: Node::this().trying(|| "can't look at this machine".to_owned())?,
     });
-    foresee_settling(&mut plan, spec);
+    foresee_settling(&mut plan, site, &records);
     for map in plan.maps.iter_mut().filter(|map| matches!(map.action, Action::Refuse { live: None, .. })) {
         let Some(id) = map.removed else { continue };
         let pin = pin_name(&map.map);
@@ -133,15 +134,4 @@ pub(super) fn look(
         plan.kept.push(plan::KeptNow { generation: kept.number()?, is_newer: kept.is_newer });
     }
     Ok((plan, taken))
-}
-
-/// If entries are carried over that this kernel does not settle by atomic instructions alone, that is told before.
-fn foresee_settling(plan: &mut Plan, spec: &Spec) {
-    for map in &mut plan.maps {
-        let (Some(carry), Some(locked)) = (map.action.carry(), spec.map(&map.map)) else { continue };
-        let counts: u32 = carry.sums.iter().map(|sum| sum.width).sum();
-        if !transfer::settles_exactly(locked.def.map_type, counts < locked.def.value_size) {
-            map.hazard.doubts.insert(Doubt::Settling);
-        }
-    }
 }

@@ -15,6 +15,7 @@ mod links;
 mod look_back;
 mod missing;
 mod places;
+mod probe;
 mod prometheus;
 mod reached;
 mod recover;

@@ -167,7 +167,8 @@ impl MapReport {
 
     /// With what is known before of what may go wrong. What is overwritten is counted when it happens.
     pub(super) fn foreseen(&mut self, hazard: &Hazard) {
-        self.doubts.clone_from(&hazard.doubts);
+        // How it is settled is told when it is.
+        self.doubts = hazard.doubts.iter().copied().filter(|doubt| !matches!(doubt, Doubt::Settling(_))).collect();
         (self.room, self.loses_padding) = (hazard.room, hazard.loses_padding);
     }
 
@@ -199,11 +200,7 @@ impl MapReport {
 
     /// With what became of counts as it was settled.
     pub(crate) fn carried(&mut self, settled: &Settled) {
-        // A count that was not carried is no step that can lose a write.
-        let by_steps = settled.exact || settled.not_carried > 0 && settled.method == Some(Method::Kernel);
-        if !by_steps {
-            self.doubts.insert(Doubt::Settling);
-        }
+        self.doubts.extend(settled.inexact.map(Doubt::Settling));
         self.not_carried += settled.not_carried + settled.kept_new;
         self.below_nothing += settled.not_carried;
         // Where new programs delete, each entry that something was done to may be one that they had made anew.
@@ -224,7 +221,7 @@ impl MapReport {
         }
         if self.loses_padding && self.uncertain > 0 {
             self.doubts.insert(Doubt::KeysMeet);
-        } else if self.doubts.iter().all(|doubt| *doubt == Doubt::Settling) {
+        } else if self.doubts.iter().all(|doubt| matches!(doubt, Doubt::Settling(_))) {
             // Where nobody deletes, an entry is the one that was copied.
             self.uncertain = 0;
         }
@@ -370,6 +367,7 @@ fn short(time: Duration) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::transfer::Inexact;
 
     pub(in crate::upgrade) fn report() -> Report {
         let map = |name: &str, disposition, kept, lost| MapReport {
@@ -397,7 +395,7 @@ pub(super) mod tests {
             window: Duration::from_millis(9),
             total: Duration::from_millis(1250),
         };
-        report.maps[2].doubts.insert(Doubt::Settling);
+        report.maps[2].doubts.insert(Doubt::Settling(Inexact::Kernel));
         report
     }
 
@@ -408,7 +406,7 @@ pub(super) mod tests {
         let expected = "\
 map       entries  what
 backends       12  grow  192 bytes copied in the kernel in 2 ms
-stats           0  swap  812 lost, maybe not exact: a write at the very moment of settling may be lost
+stats           0  swap  812 lost, maybe not exact: a write at the very moment of settling may be lost: this kernel accepts no program that settles in one step
 links: connect4 updated
 done in 1.2 s, of which 9 ms from the first link to the commit";
         assert_eq!(report.to_string(), expected);
@@ -426,15 +424,17 @@ done in 1.2 s, of which 9 ms from the first link to the commit";
         let json = serde_json::to_value(&report).expect("plain data");
         assert_eq!((&json["maps"][0]["not_carried"], &json["maps"][0]["exact"]), (&3.into(), &false.into()));
         assert!(report.to_prometheus().contains("disposition=\"grow\",what=\"not_carried\"} 3\n"));
-        let report = ended(report, Settled { kept_new: 2, method: Some(Method::Batch), ..Settled::default() });
+        let by_calls = Settled { inexact: Some(Inexact::NoWord), method: Some(Method::Batch), ..Settled::default() };
+        let report = ended(report, Settled { kept_new: 2, ..by_calls });
         let text = report.to_string();
         let notes = "not carried: up to 2, overwritten by new programs, not carried: 3, whose counts would have gone below \
-                     zero, maybe not exact: a write at the very moment of settling may be lost\n";
+                     zero, maybe not exact: a write at the very moment of settling may be lost: no atomic instruction writes all \
+                     bytes of such a value\n";
         assert!(text.contains(notes), "{text}");
         assert!(report.to_prometheus().contains("disposition=\"grow\",what=\"not_carried\"} 5\n"));
         assert_eq!(
             serde_json::to_value(&report).expect("plain data")["maps"][0]["doubts"],
-            serde_json::json!(["a write at the very moment of settling may be lost"])
+            serde_json::json!([Doubt::Settling(Inexact::NoWord).words()])
         );
     }
 
@@ -451,9 +451,14 @@ done in 1.2 s, of which 9 ms from the first link to the commit";
             let report = ended(report, settled);
             (report.maps[0].exact, report.maps[0].uncertain, report.maps[0].doubts.clone())
         };
-        let fine = Settled { maybe_another: 2, method: Some(Method::Kernel), exact: true, ..Settled::default() };
+        let fine = Settled { maybe_another: 2, method: Some(Method::Kernel), ..Settled::default() };
         // Where nobody deletes, a lower count is a gauge that fell.
         assert_eq!(of(fine, &Hazard::default()), (true, 0, BTreeSet::new()));
+        // How it would be settled was tried before, and how it was is known by now.
+        let tried = Hazard { doubts: [Doubt::Settling(Inexact::Failed)].into(), ..Hazard::default() };
+        assert_eq!(of(fine, &tried), (true, 0, BTreeSet::new()));
+        let by_steps = Settled { inexact: Some(Inexact::Cpus), ..fine };
+        assert_eq!(of(by_steps, &tried), (false, 0, [Doubt::Settling(Inexact::Cpus)].into()));
         let deletes = Hazard { doubts: [Doubt::OldProgramsDelete].into(), ..Hazard::default() };
         assert_eq!(of(fine, &deletes), (false, 2, deletes.doubts.clone()));
         let new_deletes = Hazard { doubts: [Doubt::NewProgramsDelete].into(), ..Hazard::default() };

@@ -160,13 +160,13 @@ pub(crate) fn return_converted(
     let Some(open) = back.open(live_pin, next, name, migrations)? else { return Ok(None) };
     // Entries without keys are moved when nobody writes them any more.
     if is_keyless {
-        return Ok(Some(Settled { exact: true, ..Settled::default() }));
+        return Ok(Some(Settled::default()));
     }
     let prepared = open.prepare(Settling::default()).map_err(failed)?;
     let settled = open.settle(&prepared, Settling::default()).map_err(failed)?;
     // Nobody writes the kept map as yet: whatever was done to an entry is right.
     let Settled { kept_new, not_carried, dropped, method, .. } = settled;
-    Ok(Some(Settled { kept_new, not_carried, dropped, method, exact: true, ..Settled::default() }))
+    Ok(Some(Settled { kept_new, not_carried, dropped, method, ..Settled::default() }))
 }
 
 /// What was tried if a map could not be settled.

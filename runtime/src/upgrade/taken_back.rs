@@ -22,7 +22,7 @@ pub struct LeftBehind {
 impl LeftBehind {
     /// If a map was brought over, what that may have lost.
     pub(crate) fn of(map: &str, settled: &Settled) -> Option<Self> {
-        let is_whole = settled.exact && settled.kept_new + settled.not_carried == 0;
+        let is_whole = settled.is_exact() && settled.kept_new == 0 && !settled.repeats;
         (!is_whole).then(|| Self { map: map.to_owned(), entries: None, maybe: true })
     }
 }

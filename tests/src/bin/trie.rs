@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use maplock::internals::sys::{Map, NewMap, tries_heed_noexist};
-use maplock::internals::transfer::{Sum, Transfer, TransferOptions, new_base, settles_exactly};
+use maplock::internals::transfer::{Sum, Transfer, TransferOptions, new_base};
 use maplock::layout::map::MapType;
 
 fn main() -> ExitCode {
@@ -29,6 +29,6 @@ fn told() -> Result<(bool, bool), Box<dyn std::error::Error>> {
     let base = new_base(&from)?;
     let sums = [Sum { offset: 0, width: 8, signed: false }];
     let transfer = Transfer { from: &from, to: &to, base: Some(&base), sums: &sums };
-    let settled = transfer.settle(&mut TransferOptions::default())?;
-    Ok((settles_exactly(MapType::LPM_TRIE, false), settled.exact))
+    let would = transfer.prepare(&TransferOptions::default())?.inexact().is_none();
+    Ok((would, transfer.settle(&mut TransferOptions::default())?.is_exact()))
 }

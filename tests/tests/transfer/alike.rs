@@ -187,7 +187,7 @@ fn a_second_pass_that_found_no_room_is_run_again_where_there_is() {
 
         // And once more: nothing is told twice.
         let again = prepared.settle(&mut TransferOptions::default()).expect("settled");
-        assert_eq!(again, Settled { method: again.method, exact: again.exact, ..Settled::default() }, "{what}");
+        assert_eq!(again, Settled { method: again.method, inexact: again.inexact, ..Settled::default() }, "{what}");
     });
 }
 

@@ -255,7 +255,7 @@ fn what_both_sides_wrote_since_the_copy_is_put_together() {
             // Once more, nothing changes.
             let again = scene.there().settle(&mut by(Some(method))).expect("settled");
             assert_eq!(contents(&scene.to), there, "{at}");
-            let nothing = Settled { method: again.method, exact: again.exact, ..Settled::default() };
+            let nothing = Settled { method: again.method, inexact: again.inexact, ..Settled::default() };
             assert_eq!(again, nothing, "{at}");
         }
     }
@@ -293,7 +293,7 @@ fn entries_of_more_than_32_kib_are_converted_and_settled() {
             }
             let settled = scene.there().settle(&mut by(None)).unwrap_or_else(|error| panic!("{at}: {error}"));
             let at = format!("{at} {settled:?}");
-            assert_eq!((settled.method, settled.exact), (Some(Method::Kernel), true), "{at}");
+            assert_eq!((settled.method, settled.is_exact()), (Some(Method::Kernel), true), "{at}");
             let there = contents(&scene.to);
             let counted = number(&before[&new(0)], count, 8) + (1 << 40) + 5;
             assert_eq!(number(&there[&new(0)], count, 8), counted, "{at}");
@@ -419,7 +419,7 @@ fn a_count_never_goes_below_nothing_in_either_direction() {
                     (true, Method::Kernel) => maplock::internals::sys::possible_cpus().expect("sysfs").into(),
                     _ => 1,
                 };
-                assert_eq!((settled.not_carried, settled.exact), (cpus, false), "{what}");
+                assert_eq!((settled.not_carried, settled.is_exact()), (cpus, false), "{what}");
                 assert_eq!(settled.added, 4 * cpus, "{what}");
 
                 let again = convert.settle(&mut by(Some(method))).expect("settled");
@@ -513,7 +513,7 @@ fn a_count_of_an_entry_that_code_by_hand_converts_never_goes_below_nothing() {
         let settled = convert.settle(&mut by(Some(method))).expect("settled");
         let value = to.lookup(&key).expect("readable").expect("there");
         assert_eq!(number(&value, 16, 8), 1, "{method:?} {settled:?}");
-        assert_eq!((settled.not_carried, settled.exact), (1, false), "{method:?} {settled:?}");
+        assert_eq!((settled.not_carried, settled.is_exact()), (1, false), "{method:?} {settled:?}");
     }
 }
 

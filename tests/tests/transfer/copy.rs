@@ -60,6 +60,7 @@ fn sums_are_carried_over_wherever_they_are_in_the_value() {
             (27, vec![sum(8, 8), sum(20, 4)]),
             (4096, (0..512).map(|at| sum(at * 8, 8)).collect()),
             (4096, (0..256).map(|at| sum(at * 16, 8)).collect()),
+            (512, (0..32).map(|at| sum(at * 16, 8)).collect()),
         ] {
             for method in methods(map_type).into_iter().map(Some).chain([None]) {
                 copies(map_type, value_size, 21, &sums, method);

@@ -26,7 +26,9 @@ fn moves(map_type: T, capacity: u32, there: &[u32], values: &[u32], method: Meth
     assert_eq!((copied.entries, copied.method), (0, None));
     push(&to, there);
     let settled = transfer(&from, &to).settle(&mut by(Some(method))).expect("moved");
-    assert_eq!((settled.inserted, settled.exact), (values.len() as u64, method == Method::Kernel));
+    assert_eq!((settled.inserted, settled.is_exact()), (values.len() as u64, true));
+    // Run again after a kill, system calls may move an entry twice.
+    assert_eq!(settled.repeats, method != Method::Kernel);
     assert_eq!(from.take(&[]).expect("read"), None);
     take_all(&to)
 }
@@ -184,7 +186,7 @@ fn devices_and_cpus_are_carried_over_with_their_programs() {
                 assert_eq!(there[4..], prog.info().expect("a program").id.to_ne_bytes(), "{map_type}");
             }
             let settled = transfer(&from, &to).settle(&mut by(None)).expect("settled");
-            assert_eq!((settled.inserted, settled.exact), (0, true), "{map_type}");
+            assert_eq!((settled.inserted, settled.is_exact()), (0, true), "{map_type}");
             assert_eq!(count(&from, Duration::MAX), Some(2), "{map_type}");
         }
     }
@@ -231,6 +233,6 @@ fn what_can_not_be_copied_says_why_and_what_is_refilled_is_left_alone() {
         let (from, to) = (new_map(map_type, size, size, entries), new_map(map_type, size, size, entries * 2));
         assert_eq!(transfer(&from, &to).copy(&mut by(None)).expect("nothing to do").entries, 0);
         let settled = transfer(&from, &to).settle(&mut by(None)).expect("nothing to do");
-        assert_eq!((settled.inserted, settled.exact), (0, true));
+        assert_eq!((settled.inserted, settled.is_exact()), (0, true));
     }
 }

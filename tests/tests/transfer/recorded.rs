@@ -123,7 +123,7 @@ fn what_is_compared_with_its_record_is_settled_as_what_is_looked_up() {
             work(to, &mut random, times);
             let settled = prepared.settle(&mut TransferOptions::default()).expect("settled");
             let again = prepared.settle(&mut TransferOptions::default()).expect("settled");
-            let nothing = Settled { method: again.method, exact: again.exact, ..Settled::default() };
+            let nothing = Settled { method: again.method, inexact: again.inexact, ..Settled::default() };
             let what = format!("{map_type} {is_converted} {times} {is_recorded}");
             assert_eq!(done(again), nothing, "{what}");
             assert!(contents(base(&maps)) == contents(from), "{what}");

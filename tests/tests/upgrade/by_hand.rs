@@ -5,11 +5,11 @@
 use maplock::internals::inspect::generations;
 use maplock::internals::meta::Meta;
 use maplock::internals::sys::bpffs::Dir;
-use maplock::internals::transfer::settles_exactly;
 use maplock::layout::map::MapType;
 use maplock::{ErrorKind, LeftBehind, Recovered, Rollback};
 use maplock_tests::generations::{Daemon, Release, roll_back};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
+use maplock_tests::shapes::settles_exactly;
 use maplock_tests::trace::{self, Call, Fate};
 use maplock_tests::truth::{Pins, beside};
 use nix::libc;

@@ -3,6 +3,8 @@
 mod by_hand;
 mod converted_back;
 mod every_type;
+#[cfg(target_arch = "x86_64")]
+mod exact;
 mod hooks;
 mod kept;
 mod kinds;

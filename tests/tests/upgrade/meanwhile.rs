@@ -83,7 +83,7 @@ pub(crate) fn lock(def: MapDef, programs: Option<ProgramUse>, user_never_deletes
 }
 
 /// The lock of a release whose map is converted.
-fn converted(old: &Lock, new: Lock) -> Lock {
+pub(crate) fn converted(old: &Lock, new: Lock) -> Lock {
     let observed = Observation { lock: new.clone(), ..Observation::default() };
     let accepted = epochs::accept(old, &observed, MAP, OnUpgrade::Migrate, "for the test", &Levels::default());
     let converted = epochs::convert(&accepted.expect("a break"), MAP, None).expect("nothing is asked");

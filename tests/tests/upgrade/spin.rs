@@ -1,37 +1,14 @@
 //! Values with a lock: its bytes are the kernel's, and whoever counts by a plain `+= 1` holds it.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use maplock::internals::sys::Map;
-use maplock::internals::transfer::settles_exactly;
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
-use maplock::layout::{Composite, CompositeKind, IntKind, Layout, Lock, MapDef, Member, ProgramUse, Shape};
+use maplock::layout::{Lock, MapDef, ProgramUse};
 use maplock::{Options, Policies, Policy, Report, Rollback, Spec};
 use maplock_tests::kernel::{self, Bpffs};
-
-fn structure(name: &str, size: u64, members: &[(&str, u64, Arc<Layout>)]) -> Arc<Layout> {
-    let member = |(name, offset, layout): &(&str, u64, Arc<Layout>)| Member {
-        name: (*name).into(),
-        offset_bits: offset * 8,
-        bits: None,
-        layout: Arc::clone(layout),
-    };
-    let members = members.iter().map(member).collect();
-    let of = Composite::new(CompositeKind::Struct, Some(name.into()), members).expect("few members");
-    Arc::new(Layout::new(size, Shape::Composite(Arc::new(of))))
-}
-
-fn uint(size: u64) -> Arc<Layout> {
-    Arc::new(Layout::new(size, Shape::Int(IntKind::Unsigned)))
-}
-
-/// `struct v { u64 n; struct bpf_spin_lock lock; u32 x; }`
-fn value() -> Arc<Layout> {
-    let lock = structure("bpf_spin_lock", 4, &[("val", 0, uint(4))]);
-    structure("v", 16, &[("n", 0, uint(8)), ("lock", 8, lock), ("x", 12, uint(4))])
-}
+use maplock_tests::shapes::{self, settles_exactly, uint};
 
 fn start(dir: &Path, map_type: MapType, max_entries: u32) -> Report {
     let def = MapDef {
@@ -40,7 +17,7 @@ fn start(dir: &Path, map_type: MapType, max_entries: u32) -> Report {
         max_entries,
         pinning: Pinning::ByName,
         key: Some(uint(4)),
-        value: Some(value()),
+        value: Some(shapes::locked("bpf_spin_lock")),
         ..MapDef::new("m", map_type)
     };
     let maps = [(

@@ -3,11 +3,11 @@
 
 use std::fs;
 
-use maplock::internals::transfer::settles_exactly;
 use maplock::layout::map::MapType;
 use maplock::{Recovered, Recovery, WayOut};
 use maplock_tests::generations::{Daemon, Release, roll_back};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
+use maplock_tests::shapes::settles_exactly;
 use maplock_tests::trace::{self, Call, Ended, Fate};
 use maplock_tests::traffic::Traffic;
 use maplock_tests::truth::{self, Pins, beside};

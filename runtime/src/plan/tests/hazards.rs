@@ -1,6 +1,6 @@
 //! What may go wrong with entries that are carried over, by what programs do.
 
-use super::super::{Doubt, Overwritten};
+use super::super::{Doubt, Inexact, Overwritten};
 use super::*;
 
 fn paths(paths: &[&str]) -> BTreeSet<String> {
@@ -54,10 +54,20 @@ fn a_counter_that_is_not_added_up_may_lose_what_old_programs_count_and_says_what
 fn what_this_kernel_settles_by_steps_that_can_lose_a_write_is_told_before() {
     let counts = programs(&["packets"], &[]);
     let mut plan = summed(grown(T::HASH, &counts, &counts), &["packets", "seen"]).plan();
-    plan.maps[0].hazard.doubts.insert(Doubt::Settling);
-    let line = "every entry is kept; what programs write to `stats` at the very moment of settling may be lost: this kernel can't settle in one step";
-    assert_eq!(plan.outcome().split(" · ").next(), Some(line));
-    assert_eq!(plan.inexact().count(), 1);
+    for (why, words) in [
+        (Inexact::Kernel, "this kernel accepts no program that settles in one step"),
+        (Inexact::NoWord, "no atomic instruction writes all bytes of such a value"),
+        (Inexact::Lacks("CAP_PERFMON"), "this process lacks CAP_PERFMON to load programs that settle in one step"),
+    ] {
+        plan.maps[0].hazard.doubts = [Doubt::Settling(why)].into();
+        let line = format!(
+            "every entry is kept; what programs write to `stats` at the very moment of settling may be lost: {words}"
+        );
+        assert_eq!(plan.outcome().split(" · ").next(), Some(line.as_str()));
+        assert_eq!(plan.inexact().map(MapPlan::why_inexact).collect::<Vec<_>>(), [plan.maps[0].hazards()]);
+        let doubt = format!("a write at the very moment of settling may be lost: {words}");
+        assert_eq!(plan.to_json()["maps"][0]["doubts"], serde_json::json!([doubt]));
+    }
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Moving {
                 return Err(TransferError::write(to, 1, error));
             }
             if now - moved < chunk.into() {
-                return Ok(Settled { inserted: now, method: Some(Method::Kernel), exact: true, ..Settled::default() });
+                return Ok(Settled { inserted: now, method: Some(Method::Kernel), ..Settled::default() });
             }
             moved = now;
         }

@@ -7,6 +7,7 @@ use super::super::copy::evicted;
 use super::super::drive::driver::{Driver, Settling};
 use super::super::drive::recorded::Known;
 use super::super::error::{TransferError, falls_back};
+use super::super::inexact::Inexact;
 use super::super::types::{Copied, Method, Settled, TransferOptions};
 use super::entries::Converter;
 use super::supply::Converted;
@@ -29,13 +30,13 @@ impl Convert<'_> {
             let driver = Converted::new(*self).and_then(Driver::new);
             match driver.and_then(|driver| driver.load_copying().map(|progs| (driver, progs))) {
                 Ok((driver, progs)) => copied = Some(driver.copy(&progs, options)?),
-                Err(error) if options.method.is_none() => falls_back(self.from, &error),
+                Err(error) if options.method.is_none() => _ = falls_back(self.from, &error, options),
                 Err(error) => return Err(TransferError::kernel(self.from, "loading the program that converts")(error)),
             }
         }
         let mut copied = match copied {
             Some(copied) => copied,
-            None => Converter::new(*self, options.method)?.copy(options)?,
+            None => Converter::new(*self, options)?.copy(options)?,
         };
         // Where entries become one, or as many as code says, fewer need not be lost.
         if self.there.derived_legs().is_some() && !self.there.may_meet() {
@@ -116,7 +117,7 @@ impl<'a> ConvertPass<'a> {
             let driver = Converted::new(*convert).and_then(Driver::new);
             match driver.and_then(|driver| driver.load_settling().map(|progs| (driver, progs))) {
                 Ok(programs) => prepared = Some(Self::Programs(Box::new(programs))),
-                Err(error) if options.method.is_none() => falls_back(convert.from, &error),
+                Err(error) if options.method.is_none() => _ = falls_back(convert.from, &error, options),
                 Err(error) => {
                     return Err(TransferError::kernel(convert.from, "loading the programs that convert")(error));
                 }
@@ -124,9 +125,19 @@ impl<'a> ConvertPass<'a> {
         }
         let prepared = match prepared {
             Some(prepared) => prepared,
-            None => Self::Entries(Box::new(Converter::new(*convert, options.method)?.into())),
+            None => Self::Entries(Box::new(Converter::new(*convert, options)?.into())),
         };
         Ok(prepared)
+    }
+
+    /// Why a write of a new program can be lost.
+    pub(in crate::transfer) fn inexact(&self) -> Option<Inexact> {
+        match self {
+            Self::Programs(programs) => programs.1.inexact,
+            Self::Entries(converter) => converter.lock().unwrap_or_else(std::sync::PoisonError::into_inner).inexact(),
+            // Old programs have ended, and what new ones add is not touched.
+            Self::Queue => None,
+        }
     }
 
     pub(in crate::transfer) fn settle(

@@ -16,6 +16,7 @@ use super::super::drive::run::{iterate, iterator_btf_id};
 use super::super::emit::inputs::{COUNTS, Maps, Over};
 use super::super::emit::programs;
 use super::super::error::{TransferError, falls_back};
+use super::super::inexact::Inexact;
 use super::super::pieces::Pieces;
 use super::super::types::{Copied, Method, Settled, TransferOptions, is_array, is_per_cpu};
 use super::apply::{Applier, Change, Changes};
@@ -39,7 +40,8 @@ pub(in crate::transfer) struct Converter<'a> {
     pieces: Pieces,
     /// If the snapshot is of the new map: what the old entry brings, over what is there.
     over: Vec<Steps>,
-    applier: Option<Applier<'a>>,
+    /// What writes the new map; without a program, why there is none.
+    applier: Result<Applier<'a>, Inexact>,
     /// If entries stay at their indexes: how many the new map has. Behind them, the old one holds nothing: that is checked.
     indexes: Option<u32>,
     finder: Option<Finder>,
@@ -47,8 +49,9 @@ pub(in crate::transfer) struct Converter<'a> {
 }
 
 impl<'a> Converter<'a> {
-    /// `method` is that of reading entries, and of writing them if no program does.
-    pub(super) fn new(convert: Convert<'a>, method: Option<Method>) -> Result<Self, TransferError> {
+    /// The method of the options is that of reading entries, and of writing them if no program does.
+    pub(super) fn new(convert: Convert<'a>, options: &TransferOptions<'_>) -> Result<Self, TransferError> {
+        let method = options.method;
         let Convert { from, to, base, base_of, there, .. } = convert;
         let base = base.ok_or_else(|| TransferError::NeedsBase { map: from.info().name.clone() })?;
         let pieces = Pieces::for_programs(to, convert.sums);
@@ -57,18 +60,16 @@ impl<'a> Converter<'a> {
             (Side::To, Some(legs)) => chain::over(legs.iter().map(|leg| &leg.value)),
             (Side::To, None) => return Err(TransferError::NoWayBack { map: from.info().name.clone() }),
         };
-        let mut applier = None;
         let mut finder = None;
         let by_program = method.is_none_or(|method| method == Method::Kernel);
         let is_shared = |map: &Map| !is_per_cpu(map.info().map_type) && !map.info().map_type.is_trie();
-        if by_program && is_shared(from) && is_shared(to) {
-            match Applier::new(&convert, &pieces, there.collide()) {
-                Ok(program) => applier = Some(program),
-                Err(error) => falls_back(from, &error),
-            }
-            if applier.is_some() && !is_array(from.info().map_type) && base_of == Side::From {
-                finder = Finder::new(from, base, &pieces).map_err(|error| falls_back(from, &error)).ok();
-            }
+        let applier = match (by_program, is_shared(from) && is_shared(to)) {
+            (false, _) => Err(Inexact::Asked),
+            (_, false) => Err(Inexact::NoProgram),
+            _ => Applier::new(&convert, &pieces, there.collide()).map_err(|error| falls_back(from, &error, options)),
+        };
+        if applier.is_ok() && !is_array(from.info().map_type) && base_of == Side::From {
+            finder = Finder::new(from, base, &pieces).map_err(|error| falls_back(from, &error, options)).ok();
         }
         let method = method.filter(|method| *method != Method::Kernel).unwrap_or(Method::Batch);
         let indexes = convert.keeps_indexes().then(|| to.info().max_entries);
@@ -82,7 +83,12 @@ impl<'a> Converter<'a> {
     }
 
     fn reported(&self) -> Method {
-        if self.applier.is_some() { Method::Kernel } else { self.method }
+        if self.applier.is_ok() { Method::Kernel } else { self.method }
+    }
+
+    /// Why a write of a new program can be lost. What holds on every kernel comes first.
+    pub(super) fn inexact(&self) -> Option<Inexact> {
+        self.pieces.inexact().into_iter().chain(self.applier.as_ref().err().copied()).min()
     }
 
     /// The first pass.
@@ -116,7 +122,7 @@ impl<'a> Converter<'a> {
     /// The second pass.
     pub(super) fn settle(&mut self, options: &mut TransferOptions<'_>) -> Result<Settled, TransferError> {
         let mut settled = Settled { method: Some(self.reported()), ..Settled::default() };
-        if let Some(applier) = &self.applier {
+        if let Ok(applier) = &self.applier {
             applier.begin()?;
         }
         if !options.keep_gone && !is_array(self.base.info().map_type) {
@@ -127,9 +133,8 @@ impl<'a> Converter<'a> {
         options.tell(0, Some(changed.len() as u64));
         self.settle_all(&changed, false, &mut settled)?;
         options.tell(changed.len() as u64, Some(changed.len() as u64));
-        if let Some(applier) = &self.applier {
-            let by = applier.settled()?;
-            settled = Settled { method: settled.method, exact: self.pieces.is_atomic() && by.not_carried == 0, ..by };
+        if let Ok(applier) = &self.applier {
+            settled = Settled { method: settled.method, ..applier.settled()? };
         }
         Ok(settled)
     }
@@ -148,7 +153,7 @@ impl<'a> Converter<'a> {
                 };
                 all.extend(changes);
             }
-            if self.applier.is_some() {
+            if self.applier.is_ok() {
                 self.apply(&all)?;
             } else {
                 self.apply_by_calls(&all, settled)?;
@@ -319,8 +324,8 @@ impl<'a> Converter<'a> {
 
     fn apply(&mut self, all: &[Changes]) -> Result<(), TransferError> {
         match &mut self.applier {
-            Some(applier) => applier.apply(all),
-            None => self.apply_by_calls(all, &mut Settled::default()),
+            Ok(applier) => applier.apply(all),
+            Err(_) => self.apply_by_calls(all, &mut Settled::default()),
         }
     }
 

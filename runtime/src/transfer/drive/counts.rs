@@ -42,9 +42,8 @@ pub(in crate::transfer) fn settled(counts: &Map) -> Result<Settled, TransferErro
         kept_new: of(Count::KeptNew),
         not_carried: of(Count::NotCarried),
         maybe_another: of(Count::MaybeAnother),
-        grown_before: 0,
         method: Some(Method::Kernel),
-        exact: false,
+        ..Settled::default()
     })
 }
 

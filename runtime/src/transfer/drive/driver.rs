@@ -10,6 +10,7 @@ use super::super::clear::clear;
 use super::super::emit::asm::Code;
 use super::super::emit::inputs::{Count, Cpus, Half, Maps, Over};
 use super::super::error::TransferError;
+use super::super::inexact::Inexact;
 use super::super::types::{Copied, Method, SPREAD, Settled, TransferOptions, evicts, has_slack, is_array, is_spread};
 use super::counts;
 use super::programs::Programs;
@@ -49,8 +50,8 @@ pub(in crate::transfer) struct Settling {
     own: BTreeSet<u32>,
     /// Per-CPU maps: for the values of all others.
     others: Vec<Prog>,
-    /// True if no program runs on those others.
-    others_are_idle: bool,
+    /// Why its steps can lose a write.
+    pub(in crate::transfer) inexact: Option<Inexact>,
 }
 
 /// Those for keys that are gone from the old map.
@@ -183,7 +184,7 @@ impl<'a> Driver<'a> {
         if !maps.per_cpu {
             let settle = programs.settle(source)?.load()?;
             let own = BTreeSet::new();
-            return Ok(Settling { gone, insert: None, settle, own, others: Vec::new(), others_are_idle: true });
+            return Ok(Settling { gone, insert: None, settle, own, others: Vec::new(), inexact: self.inexact() });
         }
         let is_keyed = !is_array(over.info().map_type);
         let insert = is_keyed.then(|| programs.insert(source)?.load()).transpose()?;
@@ -191,12 +192,22 @@ impl<'a> Driver<'a> {
         let online = online_cpus();
         let own = usable_cpus(&online);
         let others: Vec<u32> = (0..maps.possible_cpus).filter(|cpu| !own.contains(cpu)).collect();
-        let others_are_idle = others.iter().all(|cpu| !online.contains(cpu));
+        // Where no program runs, none writes.
+        let are_idle = !online.is_empty() && others.iter().all(|cpu| !online.contains(cpu));
+        let inexact = self.inexact().or((!are_idle).then_some(Inexact::Cpus));
         let others: io::Result<Vec<Prog>> = others
             .chunk_by(|one, next| one + 1 == *next)
             .map(|cpus| programs.settle_cpus(source, &Cpus::Range(cpus[0]..cpus[cpus.len() - 1] + 1))?.load())
             .collect();
-        Ok(Settling { gone, insert, settle, own, others: others?, others_are_idle })
+        Ok(Settling { gone, insert, settle, own, others: others?, inexact })
+    }
+
+    /// Why the steps of its programs can lose a write, wherever they run.
+    fn inexact(&self) -> Option<Inexact> {
+        let Maps { to, pieces, .. } = self.programs.maps();
+        // Between the look-up and the insertion, a new program may have inserted the same prefix.
+        let writes_over = to.info().map_type.is_trie() && !sys::tries_heed_noexist();
+        pieces.inexact().or(writes_over.then_some(Inexact::Prefix))
     }
 
     /// Records a snapshot of so many entries for the last pass. `None` if it can do without.
@@ -254,7 +265,7 @@ impl<'a> Driver<'a> {
                     let since = self.counted(Count::Remembered)?;
                     let expected = remembered.and_then(|before| (before + since).checked_sub(entries));
                     let found = match (expected, recorded) {
-                        (Some(0), _) => return self.settled(progs),
+                        (Some(0), _) => return self.settled(),
                         (Some(expected), Some(recorded)) => recorded.find_gone(counts, expected)?,
                         _ => false,
                     };
@@ -269,17 +280,12 @@ impl<'a> Driver<'a> {
                 }
             }
         }
-        self.settled(progs)
+        self.settled()
     }
 
-    fn settled(&self, progs: &Settling) -> Result<Settled, TransferError> {
+    fn settled(&self) -> Result<Settled, TransferError> {
         self.check_failed()?;
-        let settled = counts::settled(self.programs.maps().counts)?;
-        let Maps { to, pieces, .. } = self.programs.maps();
-        // Between the look-up and the insertion, a new program may have inserted the same prefix.
-        let spares_newer = !to.info().map_type.is_trie() || sys::tries_heed_noexist();
-        let is_atomic = pieces.is_atomic() && spares_newer;
-        Ok(Settled { exact: is_atomic && progs.others_are_idle && settled.not_carried == 0, ..settled })
+        counts::settled(self.programs.maps().counts)
     }
 
     /// Returns how many entries the old map has.

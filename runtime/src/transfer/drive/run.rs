@@ -165,8 +165,10 @@ pub(in crate::transfer) fn iterator_btf_id() -> io::Result<u32> {
         return Ok(*id);
     }
     let bytes = std::fs::read("/sys/kernel/btf/vmlinux")?;
-    let btf = btf::Btf::parse(&bytes).map_err(io::Error::other)?;
+    let lacking = |what: String| io::Error::new(io::ErrorKind::Unsupported, what);
+    let btf = btf::Btf::parse(&bytes).map_err(|error| lacking(error.to_string()))?;
     let function = btf.find(&[BtfKind::Func], "bpf_iter_bpf_map_elem");
-    let function = function.ok_or_else(|| io::Error::other("this kernel has no iterator over the entries of maps"))?;
+    let function =
+        function.ok_or_else(|| lacking("this kernel has no iterator over the entries of maps".to_owned()))?;
     Ok(*ID.get_or_init(|| function.id))
 }

@@ -10,6 +10,9 @@ use super::inputs::{Cpus, Over, record};
 use super::{programs, records};
 use crate::sys::Insn;
 
+/// A count of 8 bytes that lies on 4.
+const HALVES: &str = "halves of lpm_trie 16 bytes 1 sums";
+
 fn every_program() -> Vec<(String, Code)> {
     let mut all = Vec::new();
     let counters = [Sum { offset: 0, width: 8, signed: false }, Sum { offset: 16, width: 4, signed: false }];
@@ -18,6 +21,12 @@ fn every_program() -> Vec<(String, Code)> {
         for (value_size, sums) in [(16, &only_counters[..]), (23, &counters), (4096, &[])] {
             programs_of(map_type, value_size, sums, &mut all);
         }
+    }
+    // Halves lie the other way round where the other byte comes first.
+    if cfg!(target_endian = "little") {
+        let of = Example::with_keys(T::LPM_TRIE, 8, 16, &counters[..1]);
+        let code = programs::settle(of.maps(), source(&of.from)).expect("it can be emitted");
+        all.push((format!("settle {HALVES}"), code));
     }
     for map_type in [T::QUEUE, T::STACK] {
         let (from, to, way, work) =
@@ -115,6 +124,10 @@ fn no_program_changes_unnoticed() {
     for (name, code) in every_program() {
         writeln!(counts, "{:5} {:016x} {name}", code.insns.len(), digest(&code)).expect("a string");
     }
-    let known = include_str!("emitted.txt");
+    let known = include_str!("emitted.txt").lines();
+    let known: String = known
+        .filter(|line| cfg!(target_endian = "little") || !line.ends_with(HALVES))
+        .map(|line| format!("{line}\n"))
+        .collect();
     assert!(counts == known, "where that is meant, it belongs into emitted.txt:\n{counts}");
 }

@@ -35,7 +35,17 @@ pub(in crate::transfer) struct Example {
 
 impl Example {
     pub(in crate::transfer) fn new(map_type: T, value_size: u32, sums: &[Sum]) -> Self {
-        let of = |map_type| map(map_type, if is_array(map_type) { 4 } else { 8 }, value_size);
+        // The values of a trie lie on 8 bytes where its keys end there.
+        let key_size = match map_type {
+            T::LPM_TRIE => 12,
+            _ if is_array(map_type) => 4,
+            _ => 8,
+        };
+        Self::with_keys(map_type, key_size, value_size, sums)
+    }
+
+    pub(in crate::transfer) fn with_keys(map_type: T, key_size: u32, value_size: u32, sums: &[Sum]) -> Self {
+        let of = |map_type| map(map_type, key_size, value_size);
         let (from, to) = (of(map_type), of(map_type));
         let base = needs_base(map_type).then(|| of(map_type));
         Self { pieces: Pieces::new(&from, sums), from, to, base, work: map(T::ARRAY, 4, value_size) }

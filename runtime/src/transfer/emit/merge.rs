@@ -4,7 +4,7 @@
 //! R7 is what it is to become, R8 the new map's value, R9 what that is expected to be, all in the new map's layout. If nothing is
 //! converted, these are the old map's value and the snapshot's.
 
-use super::super::pieces::{LOOPED, Run, UNROLLED, widths};
+use super::super::pieces::{By, LOOPED, Run, UNROLLED, widths};
 use super::asm::Reg::{R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10};
 use super::asm::{Helper, If, Label, Reg, Size};
 use super::inputs::Count;
@@ -209,7 +209,7 @@ impl Writer<'_> {
         self.asm.mov(R3, R0);
         self.asm.mov(R2, R8);
         self.asm.add(R2, R1);
-        if run.atomic {
+        if self.maps.pieces.exchanges(run) {
             self.asm.compare_exchange(size, R2, 0, R4);
         } else {
             self.asm.load(size, R0, R2, 0);
@@ -272,9 +272,12 @@ impl Writer<'_> {
         self.asm.sub(R4, R0);
         self.asm.load(size, R3, R2, 0);
         self.asm.jump_if(R3, If::Lt, R4, below);
-        if run.atomic && !self.maps.pieces.fetches {
+        let by = self.maps.pieces.adds_by(run);
+        if by == By::Halves {
+            self.lower_halves(next);
+        } else if by == By::One && !self.maps.pieces.fetches {
             self.lower_without_fetch(run, next);
-        } else if run.atomic {
+        } else if by == By::One {
             // What a new program took away in between is seen by what was there, and then all of it goes back.
             self.asm.fetch_add(size, R2, 0, R0);
             let back = self.asm.label();
@@ -302,15 +305,50 @@ impl Writer<'_> {
         self.asm.atomic_add(size, R2, 0, R4);
     }
 
+    /// The same, in halves.
+    fn lower_halves(&mut self, next: Label) {
+        let has_room = self.asm.label();
+        self.asm.shift_right_imm(R3, 63);
+        self.asm.jump_if_imm(R3, If::Eq, 0, has_room);
+        self.add_halves();
+        self.asm.jump(next);
+        self.asm.bind(has_room);
+        self.add_halves();
+        self.asm.load(Size::B8, R5, R2, 0);
+        self.asm.shift_right_imm(R5, 63);
+        self.asm.jump_if_imm(R5, If::Eq, 0, next);
+        self.asm.mov(R0, R4);
+        self.add_halves();
+    }
+
+    /// Adds R0 to the count of 8 bytes at R2, which lies on 4. Whatever others add to all of it in between, the sum is right afterwards. Spoils R0,
+    /// R3 and R5.
+    fn add_halves(&mut self) {
+        let (low, high) = if cfg!(target_endian = "little") { (0, 4) } else { (4, 0) };
+        self.asm.mov(R5, R0);
+        self.asm.shift_left_imm(R5, 32);
+        self.asm.shift_right_imm(R5, 32);
+        self.asm.mov(R3, R5);
+        self.asm.fetch_add(Size::B4, R2, low, R3);
+        // What was there and what was added: bit 32 is what the other half gets.
+        self.asm.add(R5, R3);
+        self.asm.shift_right_imm(R5, 32);
+        self.asm.shift_right_imm(R0, 32);
+        self.asm.add(R0, R5);
+        self.asm.atomic_add(Size::B4, R2, high, R0);
+    }
+
     /// Adds R0 to the count at R2.
     fn add_count(&mut self, run: Run) {
         let size = Size::of(run.width);
-        if run.atomic {
-            self.asm.atomic_add(size, R2, 0, R0);
-        } else {
-            self.asm.load(size, R3, R2, 0);
-            self.asm.add(R3, R0);
-            self.asm.store(size, R2, 0, R3);
+        match self.maps.pieces.adds_by(run) {
+            By::One => self.asm.atomic_add(size, R2, 0, R0),
+            By::Halves => self.add_halves(),
+            By::Steps => {
+                self.asm.load(size, R3, R2, 0);
+                self.asm.add(R3, R0);
+                self.asm.store(size, R2, 0, R3);
+            }
         }
     }
 
@@ -368,7 +406,7 @@ impl Writer<'_> {
         if size > UNROLLED {
             self.asm.store_imm(Size::B8, R10, at::DIFFERS, 0);
             let whole = size / 8 * 8;
-            let run = |start, end, width| Run { start, end, width, signed: false, atomic: false };
+            let run = |start, end, width| Run { start, end, width, signed: false, by: By::Steps };
             let runs = [run(0, whole, 8), run(whole, size, 1)];
             self.gather_differing(&runs[..1 + usize::from(whole < size)], one, other, at::DIFFERS);
             self.asm.load(Size::B8, R3, R10, at::DIFFERS);
