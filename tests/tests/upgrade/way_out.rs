@@ -98,6 +98,9 @@ fn a_roll_back_that_programs_fail_to_settle_at_each_call_is_completed_by_system_
     });
 }
 
+/// A moment of an upgrade, and the system call that it ends with.
+type Moment<'a> = (&'a str, &'a dyn Fn(&Call) -> bool);
+
 /// What the call that was killed had counted as overwritten is not known any more, wherever it was killed.
 #[test]
 fn a_start_that_completes_what_was_killed_names_what_may_have_been_overwritten() {
@@ -108,8 +111,7 @@ fn a_start_that_completes_what_was_killed_names_what_may_have_been_overwritten()
     let is_link = |call: &Call| call.is_bpf() && call.first == BPF_LINK_UPDATE;
     let is_settled = |call: &Call| [libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2].contains(&call.number);
     let is_over = |call: &Call| [libc::SYS_unlink, libc::SYS_unlinkat].contains(&call.number);
-    let at: [(&str, &dyn Fn(&Call) -> bool); 3] =
-        [("switching", &is_link), ("settled", &is_settled), ("over", &is_over)];
+    let at: [Moment<'_>; 3] = [("switching", &is_link), ("settled", &is_settled), ("over", &is_over)];
     let scenes = at.into_iter().flat_map(|at| [(false, at), (true, at)]);
     for (each_pin, (what, is_the_call)) in scenes.step_by(kernel::times(1, 3) as usize) {
         let daemon = Daemon { each_pin, ..Daemon::new(bpffs.path().join(format!("{what}{each_pin}")), &cgroup) };
