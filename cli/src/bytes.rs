@@ -76,7 +76,7 @@ impl Outcome {
         let (lines, is_short) = lines(&told, parts);
         let mut lines = lines.into_iter();
         let mut next = || lines.next().unwrap_or_default();
-        let starts_empty = verdict.loses_entries();
+        let starts_empty = verdict.disposition == Disposition::Swap;
         Said {
             wrote: next(),
             read: Some(format!("{}{}", next(), beyond(new, entry, parts))).filter(|_| !starts_empty),
