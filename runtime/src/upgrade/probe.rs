@@ -69,8 +69,10 @@ struct Like {
     map_type: u32,
     sizes: (u32, u32),
     flags: u32,
-    /// If the value has members of the kernel's, or if nothing tells: its layout, and the types of the map.
-    value: Option<(Option<Arc<Layout>>, (u32, u32))>,
+    /// If the value has members of the kernel's: its layout.
+    value: Option<Arc<Layout>>,
+    /// If it has, or if nothing tells: the numbers of the map's BTF and of the value's type.
+    types: (u32, u32),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -193,10 +195,10 @@ impl Like {
     fn of(def: &MapDef, like: Option<&Map>) -> Self {
         let is_plain = |value: &Arc<Layout>| lock_of(value).is_none() && uncarried(value).is_none();
         let types = like.map_or((0, 0), |map| (map.info().btf_id, map.info().btf_value_type_id));
-        let value = match &def.value {
-            Some(value) if is_plain(value) => None,
-            value => Some((value.clone(), types)),
+        let (value, types) = match &def.value {
+            Some(value) if is_plain(value) => (None, (0, 0)),
+            value => (value.clone(), types),
         };
-        Self { map_type: def.map_type.0, sizes: (def.key_size, def.value_size), flags: def.flags, value }
+        Self { map_type: def.map_type.0, sizes: (def.key_size, def.value_size), flags: def.flags, value, types }
     }
 }
