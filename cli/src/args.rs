@@ -85,7 +85,7 @@ pub(crate) enum Verb {
     Review(ReviewArgs),
     /// Write a page of the lock: its maps, findings, history and releases
     Report(ReportArgs),
-    /// Print the JSON schema of maps.lock or maplock.toml, for editors, or of what a command tells of nodes
+    /// Print the JSON schema of maps.lock or maplock.toml, for editors, or of what a command tells with --message-format json
     Schema(SchemaArgs),
     /// Print what completes command lines of this program in a shell
     Completions(CompletionsArgs),

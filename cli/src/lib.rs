@@ -27,6 +27,7 @@ mod outcome;
 mod programs;
 mod progress;
 mod project;
+mod prospects;
 mod ranking;
 mod terminal;
 mod toll;

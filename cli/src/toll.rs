@@ -32,7 +32,7 @@ impl Outcome {
         let misread = named(&|verdict| verdict.misread().any(|reading| reading.risk == Risk::Misread));
         let evicting = named(&|verdict| verdict.eviction.is_some());
         let on_condition = |risk: Risk| named(&|verdict| verdict.misread().any(|reading| reading.risk == risk));
-        let (padding, arms) = (on_condition(Risk::Padding), on_condition(Risk::Arm));
+        let [padding, arms, names] = [Risk::Padding, Risk::Arm, Risk::OtherName].map(on_condition);
         let (mut parts, mut in_parts, mut counting) = (Vec::new(), 0, 0);
         let is_carried = |verdict: &&Verdict| matches!(verdict.disposition, Disposition::Migrate | Disposition::Grow);
         for verdict in maps().filter(is_carried) {
@@ -41,7 +41,7 @@ impl Outcome {
             counting += usize::from(counts.is_some());
             parts.extend(told.into_iter().chain(counts));
         }
-        let told: usize = [&lost, &misread, &evicting, &padding, &arms].map(Vec::len).iter().sum();
+        let told: usize = [&lost, &misread, &evicting, &padding, &arms, &names].map(Vec::len).iter().sum();
         if told + in_parts + counting > MOST_NAMED || parts.len() > MOST_PARTS {
             let accepted = [(lost.len(), "is given up", "are given up"), (misread.len(), "is misread", "are misread")];
             let others = [
@@ -57,6 +57,11 @@ impl Outcome {
                     arms.len(),
                     "is right if no program reads a new arm from an old entry",
                     "are right if no program reads a new arm from an old entry",
+                ),
+                (
+                    names.len(),
+                    "is right if its renamed members mean what they meant",
+                    "are right if their renamed members mean what they meant",
                 ),
             ];
             let told = [counted(&accepted).map(|told| format!("{told}, as was accepted")), counted(&others)];
@@ -78,8 +83,11 @@ impl Outcome {
         if !evicting.is_empty() {
             told.push(format!("the kernel may evict entries of {}", evicting.join(", ")));
         }
-        let conditions =
-            [(padding, "their padding was 0"), (arms, "no program reads the new arm of the union from an old entry")];
+        let conditions = [
+            (padding, "their padding was 0"),
+            (arms, "no program reads the new arm of the union from an old entry"),
+            (names, "the renamed members mean what they meant"),
+        ];
         let is_whole = told.is_empty();
         for (maps, condition) in conditions.into_iter().filter(|(maps, _)| !maps.is_empty()) {
             told.push(format!("entries of {} are read right only if {condition}", maps.join(", ")));
@@ -109,31 +117,7 @@ impl Outcome {
 
     /// What becomes of a map's entries: a phrase. `None` if there are none, nobody has decided, or only the reason tells.
     pub(crate) fn becomes(&self, verdict: &Verdict) -> Option<&'static str> {
-        const EVICTED: &str = "its entries are carried over, and the kernel may evict some";
-        let is_misread = || verdict.misread().any(|reading| reading.risk == Risk::Misread);
-        let evicts = verdict.eviction.is_some();
-        let told = match verdict.disposition {
-            Disposition::Create | Disposition::Refuse => return None,
-            Disposition::Swap | Disposition::Drop if verdict.loses_entries() => "its entries are given up",
-            Disposition::Swap | Disposition::Drop => return None,
-            Disposition::Reuse if is_misread() => "its entries stay, and are misread",
-            Disposition::Reuse => "its entries stay",
-            Disposition::Grow if evicts => EVICTED,
-            Disposition::Grow => "every entry is copied",
-            Disposition::Migrate if verdict.fate == Fate::Carried && evicts => EVICTED,
-            Disposition::Migrate if verdict.fate == Fate::Carried => "every entry is copied",
-            Disposition::Migrate => {
-                let loss = Loss::of(&self.steps(verdict));
-                match (loss.by_hand, loss.may_meet, loss.is_nothing()) {
-                    (true, ..) => "the daemon's code converts its entries",
-                    (_, true, _) => "its entries are converted, and those whose keys become one are put together",
-                    (_, _, false) => "its entries are converted, and may lose parts",
-                    (_, _, true) if evicts => EVICTED,
-                    (_, _, true) => "every entry is converted",
-                }
-            }
-        };
-        Some(told)
+        becomes(verdict, || Loss::of(&self.steps(verdict)))
     }
 
     /// The disposition of a map, with what comes of it if an answer decided that, if entries are lost, or if nothing happens.
@@ -144,4 +128,33 @@ impl Outcome {
         let is_decided = self.accepted(verdict).is_some() || verdict.loses_entries();
         (verdict.disposition, self.becomes(verdict).filter(|_| is_decided))
     }
+}
+
+/// What becomes of the entries of a map, of which a conversion loses so much: a phrase, likewise.
+pub(crate) fn becomes(verdict: &Verdict, loss: impl FnOnce() -> Loss) -> Option<&'static str> {
+    const EVICTED: &str = "its entries are carried over, and the kernel may evict some";
+    let is_misread = || verdict.misread().any(|reading| reading.risk == Risk::Misread);
+    let evicts = verdict.eviction.is_some();
+    let told = match verdict.disposition {
+        Disposition::Create | Disposition::Refuse => return None,
+        Disposition::Swap | Disposition::Drop if verdict.loses_entries() => "its entries are given up",
+        Disposition::Swap | Disposition::Drop => return None,
+        Disposition::Reuse if is_misread() => "its entries stay, and are misread",
+        Disposition::Reuse => "its entries stay",
+        Disposition::Grow if evicts => EVICTED,
+        Disposition::Grow => "every entry is copied",
+        Disposition::Migrate if verdict.fate == Fate::Carried && evicts => EVICTED,
+        Disposition::Migrate if verdict.fate == Fate::Carried => "every entry is copied",
+        Disposition::Migrate => {
+            let loss = loss();
+            match (loss.by_hand, loss.may_meet, loss.is_nothing()) {
+                (true, ..) => "the daemon's code converts its entries",
+                (_, true, _) => "its entries are converted, and those whose keys become one are put together",
+                (_, _, false) => "its entries are converted, and may lose parts",
+                (_, _, true) if evicts => EVICTED,
+                (_, _, true) => "every entry is converted",
+            }
+        }
+    };
+    Some(told)
 }

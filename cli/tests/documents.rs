@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 
@@ -12,55 +11,8 @@ use maplock::internals::sys::{Map, NewMap};
 use maplock::layout::map::MapType;
 use serde_json::{Value, json};
 use support::node::{Cgroup, Node};
+use support::schemas::Told;
 use support::{object, repository};
-
-/// What was told, each with the schema that it should fit and the command.
-#[derive(Default)]
-struct Told(Vec<(&'static str, String, Value)>);
-
-impl Told {
-    fn of(&mut self, node: &Node, schema: &'static str, line: &str) -> Value {
-        let ran = node.run(&format!("{line} --message-format json"));
-        let documents = ran.stdout.lines().filter(|_| schema == "watch").map(str::to_owned);
-        let mut documents: Vec<_> = documents.collect();
-        if schema != "watch" {
-            documents.push(ran.stdout.clone());
-        }
-        let documents = documents.iter().map(|text| {
-            serde_json::from_str(text).unwrap_or_else(|error| panic!("{line}: {error}: {text}{}", ran.stderr))
-        });
-        self.0.extend(documents.map(|document: Value| (schema, line.to_owned(), document)));
-        self.0.last().map(|(_, _, document)| document.clone()).unwrap_or_default()
-    }
-
-    /// All that do not fit, by python's jsonschema.
-    fn misfits(&self, node: &Node) -> String {
-        let mut schemas = serde_json::Map::new();
-        for (of, _, _) in &self.0 {
-            let schema = node.run(&format!("schema {of}"));
-            assert_eq!(schema.code, Some(0), "{}", schema.stderr);
-            schemas.insert((*of).to_owned(), schema.json());
-        }
-        node.sandbox.write("told.json", json!({ "schemas": schemas, "told": self.0 }).to_string());
-        let script = "import json, jsonschema\nall = json.load(open('told.json'))\n\
-                      for schema in all['schemas'].values(): jsonschema.Draft7Validator.check_schema(schema)\n\
-                      for of, line, told in all['told']:\n  \
-                      for error in jsonschema.Draft7Validator(all['schemas'][of]).iter_errors(told):\n    \
-                      deepest = min(error.context, key=lambda e: -len(e.absolute_path), default=error)\n    \
-                      print(of, '|', line, '|', list(deepest.absolute_path), deepest.message[:300])";
-        let python = ["python3", "/usr/bin/python3"].into_iter().find(|python| {
-            Command::new(python).args(["-c", "import jsonschema"]).output().is_ok_and(|output| output.status.success())
-        });
-        let mut command = Command::new(python.expect("python3-jsonschema is installed"));
-        let output =
-            command.args(["-W", "ignore", "-c", script]).current_dir(node.sandbox.path("")).output().expect("it runs");
-        let mut told = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            _ = writeln!(told, "{}", String::from_utf8_lossy(&output.stderr));
-        }
-        told
-    }
-}
 
 #[test]
 fn what_is_told_of_a_node_fits_its_schema() {
@@ -124,19 +76,11 @@ fn what_is_told_of_a_node_fits_its_schema() {
     let tried =
         told.of(&node, "test-upgrade", "test-upgrade false false --with sleep --seconds 0.1 --ready 1 --logs logs");
     assert_eq!(tried["logs"], "logs");
-    assert_eq!(told.misfits(&node), "");
+    assert_eq!(told.misfits(&node, &node.sandbox), "");
 
     // What has a part more, less or otherwise does not fit.
-    let spoil = |told: &Told, change: &dyn Fn(&mut Value)| {
-        let mut all = Told(told.0.clone());
-        all.0.retain(|(_, _, document)| document.is_object());
-        let count = all.0.len();
-        all.0.iter_mut().for_each(|(_, _, document)| change(document));
-        let misfits = all.misfits(&node);
-        assert!(misfits.lines().count() >= count, "{misfits}");
-    };
-    spoil(&told, &|document| document["more"] = json!(1));
-    spoil(&told, &|document| {
+    told.spoiled(&node, &node.sandbox, &|document| document["more"] = json!(1));
+    told.spoiled(&node, &node.sandbox, &|document| {
         let first = document.as_object().and_then(|all| all.keys().next().cloned()).unwrap_or_default();
         document.as_object_mut().and_then(|all| all.remove(&first));
     });
@@ -146,10 +90,10 @@ fn what_is_told_of_a_node_fits_its_schema() {
 fn the_page_names_every_schema() {
     let help = Command::new(env!("CARGO_BIN_EXE_maplock")).args(["schema", "--help"]).output().expect("it runs");
     let help = String::from_utf8(help.stdout).expect("text");
-    let page = fs::read_to_string(repository().join("docs/node.md")).expect("a page");
+    let page = fs::read_to_string(repository().join("docs/json.md")).expect("a page");
     let names = help.lines().filter_map(|line| line.trim_start().strip_prefix("- ")?.split(':').next());
     let names: Vec<_> = names.filter(|name| !["auto", "always", "never"].contains(name)).collect();
-    assert!(names.len() > 8, "{help}");
+    assert!(names.len() > 15, "{help}");
     for name in names {
         assert!(page.contains(&format!("`maplock schema {name}`")), "{name}");
     }

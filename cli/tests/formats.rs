@@ -20,7 +20,7 @@ fn the_json_of_diff_has_the_promised_members() {
     let ran = sandbox.run(&format!("diff {} {} --message-format json", object("v1"), object("v3")));
     assert_eq!(ran.code, Some(100));
     let document = ran.json();
-    assert_eq!(keys(&document), ["fails", "findings", "maps", "summary"]);
+    assert_eq!(keys(&document), ["fails", "findings", "maps", "new", "notes", "old", "summary"]);
     let summary = "pinned state of map `stats` would be misread or lost";
     assert_eq!((&document["fails"], &document["summary"]), (&true.into(), &summary.into()));
     let findings = document["findings"].as_array().expect("findings");
@@ -37,6 +37,7 @@ fn the_json_of_diff_has_the_promised_members() {
             "new_place",
             "consequence_of",
             "accepted",
+            "at",
             "message",
         ];
         expected.sort_unstable();
@@ -50,11 +51,13 @@ fn the_json_of_diff_has_the_promised_members() {
     assert_eq!(connections["old_place"], serde_json::json!({ "offset_bits": 32, "size_bits": 32 }));
     assert_eq!(connections["new_place"], serde_json::json!({ "offset_bits": 64, "size_bits": 64 }));
     assert_eq!(connections["accepted"], Value::Null);
+    assert_eq!(connections["at"], serde_json::json!({ "file": "bpf/minimesh/v3/minimesh.h", "line": 47 }));
     assert_eq!(of("stats.value.last_seen")["consequence_of"], "stats.value.connections");
     assert_eq!(of("drops")["old"], Value::Null);
     let maps = document["maps"].as_array().expect("maps");
     let stats = maps.iter().find(|map| map["name"] == "stats").expect("stats");
-    assert_eq!(keys(stats), ["bytes", "from", "name", "reason", "to", "verdict"]);
+    let expected = "by_hand bytes choices from gives_up inexact loses_entries name reason to verdict was why";
+    assert_eq!(keys(stats).join(" "), expected);
     let spans = stats["bytes"]["value"]["new"].as_array().expect("spans");
     let told = |span: &Value| (span["member"].clone(), span["what"].clone(), span["elsewhere"].clone());
     let expected = [("passed_over", "grew", None), ("connections", "grew", Some(4)), ("last_seen", "moved", Some(8))];

@@ -138,6 +138,98 @@ fn a_map_that_is_given_up_stays_in_the_lock_with_its_reason() {
     ]));
 }
 
+/// A repository in which the lock was written anew since v1, so that nothing is accepted.
+fn written_anew(new: &str) -> Sandbox {
+    let sandbox = released(new);
+    std::fs::remove_file(sandbox.path("maps.lock")).expect("a lock");
+    assert_eq!(sandbox.run("init --object new.o").code, Some(0));
+    sandbox
+}
+
+#[test]
+fn a_diff_offers_what_a_check_offers_and_each_command_works() {
+    let sandbox = written_anew(&maps(FLOW, &[("flow_table", 64), ("stats", 8)]));
+    let both = ["accept flow_table --renamed-from flows", "accept flows --on-upgrade drop"];
+    for diff in ["diff v1", "diff v1:maps.lock", "diff v1 maps.lock", "diff v1 --lock maps.lock"] {
+        each_works(&sandbox, diff, &both);
+    }
+    // No command enters a change into what is not the lock of this project.
+    sandbox.write("other.lock", sandbox.read("maps.lock"));
+    for diff in ["diff v1 new.o", "diff v1 other.lock", "diff old.o new.o", "diff old.o"] {
+        each_works(&sandbox, diff, &[]);
+    }
+}
+
+#[test]
+fn a_diff_says_in_a_line_what_can_be_done_and_what_that_costs() {
+    let flow = |members: &str| format!("struct flow {{ {members} }};\n");
+    for (what, members, said) in [
+        (
+            "a member that grew",
+            "__u64 bytes; __u64 drops; __u32 flags;",
+            "can be accepted as `migrate` (every entry is converted) or as `swap` (its entries are given up)",
+        ),
+        (
+            "a member that is gone",
+            "__u64 bytes; __u32 drops;",
+            "can be accepted as `reuse` (its entries stay), as `migrate` (its entries are converted, and may lose parts; `flags` of `flows` is given up) or as `swap` (its entries are given up)",
+        ),
+        (
+            "a member with another name",
+            "__u64 octets; __u32 drops; __u32 flags;",
+            "can be accepted as `reuse` (its entries stay; right if `octets` means what `bytes` meant), as `migrate` (its entries are converted, after an answer about `bytes`) or as `swap` (its entries are given up)",
+        ),
+        (
+            "a member that shrank",
+            "__u32 bytes; __u32 drops; __u32 flags;",
+            "can be accepted as `migrate` (its entries are converted, after an answer about `bytes`) or as `swap` (its entries are given up)",
+        ),
+    ] {
+        let sandbox = written_anew(&maps(&flow(members), &[("flows", 64)]));
+        for (format, before) in [("human", "    "), ("markdown", "; not accepted; "), ("github", "%0A"), ("junit", "")]
+        {
+            for diff in ["diff v1", "diff v1 new.o"] {
+                let told = sandbox.run(&format!("{diff} --message-format {format}")).stdout;
+                let line = format!("{before}{said}");
+                assert_eq!(told.matches(&line).count(), 1, "{what}, {diff} in {format}: {line}\n{told}");
+            }
+        }
+    }
+    // What goes on under another name, and a map of which nothing goes on.
+    let sandbox = written_anew(&maps(FLOW, &[("flow_table", 64)]));
+    let told = sandbox.run("diff v1").stdout;
+    for said in [
+        "can go on as `flow_table` (its entries stay), or be accepted as `drop` (its entries are given up)",
+        "can be accepted as `drop` (its entries are given up)",
+    ] {
+        assert!(told.contains(said), "{said}\n{told}");
+    }
+}
+
+#[test]
+fn a_member_with_another_name_is_right_on_a_condition_in_a_map_with_another_name_too() {
+    let flow = "struct flow { __u64 octets; __u32 drops; __u32 flags; };\n";
+    let sandbox = released(&maps(flow, &[("flow_table", 64), ("stats", 8)]));
+    let condition = "bytes 0..8, written as `bytes` (u64), will be read as `octets` (u64): right if `octets` means what `bytes` meant";
+    let accept = "accept flow_table --renamed-from flows --on-upgrade reuse --reason \"other names\" --object new.o";
+    let ran = sandbox.run(accept);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains(condition), "{}", ran.stdout);
+    let stats = "accept stats --on-upgrade reuse --reason \"the same, so named\" --object new.o";
+    assert_eq!(sandbox.run(stats).code, Some(0));
+    for line in ["diff v1", "check --lock maps.lock --against v1"] {
+        for format in ["human", "markdown", "github"] {
+            let ran = sandbox.run(&format!("{line} --message-format {format}"));
+            assert_eq!(ran.code, Some(0), "{line}: {}", ran.stdout);
+            let told = ran.stdout.replace("%2C", ",");
+            assert_eq!(told.matches(condition).count(), 2, "{line} in {format}: {told}");
+        }
+        let human = sandbox.run(line).stdout;
+        let head = "entries of `flow_table`, `stats` are read right only if the renamed members mean what they meant";
+        assert!(human.contains(head), "{human}");
+    }
+}
+
 #[test]
 fn what_can_not_be_a_rename_says_why() {
     let sandbox = released(&maps(FLOW, &[("flows", 64), ("flow_table", 64), ("stats", 8)]));

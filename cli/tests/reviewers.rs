@@ -138,6 +138,18 @@ const CHANGES: &[Change] = &[
         lock: &["max_entries = 128"],
     },
     Change {
+        name: "a member renamed",
+        old: "struct key { __u32 a; }; struct flow { __u64 packets; __u64 bytes; };\nHASH",
+        new: "struct key { __u32 a; }; struct flow { __u64 packets; __u64 octets; };\nHASH",
+        accept: "flows --on-upgrade reuse --reason \"as the RFC calls them\"",
+        says: &[
+            "reuse",
+            "written as `bytes` (u64), will be read as `octets` (u64): right if `octets` means what `bytes` meant",
+            "as the RFC calls them",
+        ],
+        lock: &["on-upgrade = \"reuse\"", "as the RFC calls them"],
+    },
+    Change {
         name: "members swapped",
         old: "struct key { __u32 a; }; struct flow { __u32 rx; __u32 tx; };\nHASH",
         new: "struct key { __u32 a; }; struct flow { __u32 tx; __u32 rx; };\nHASH",

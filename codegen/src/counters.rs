@@ -8,7 +8,7 @@ use maplock_layout::{Change, Comparison, Finding, Subject};
 
 use crate::inputs::Inputs;
 use crate::object_file::SourceLine;
-use crate::report::{Command, shell_word};
+use crate::ways::{Command, shell_word};
 
 /// Why it matters.
 pub(crate) const LOST: &str = "while an upgrade carries entries over, old and new programs count at the same time; unless you sum both, what the old ones count then may be lost";
@@ -25,9 +25,9 @@ pub(crate) fn command(map: &str, members: &[&str], how: Merge, selection: &str) 
 pub fn merging(comparison: &Comparison, map: &str, selection: &str) -> Vec<Command> {
     let found = comparison.of_map(map).filter(|finding| finding.level != Level::Allow);
     let paths: Vec<_> = found.flat_map(paths).collect();
-    let told = |purpose, how| {
+    let told = |purpose: &'static str, how| {
         let line = command(map, &paths, how, selection);
-        Command { purpose, line, is_answer: true }
+        Command { purpose: purpose.into(), line, is_answer: true }
     };
     match paths.is_empty() {
         true => Vec::new(),

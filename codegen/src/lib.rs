@@ -20,6 +20,7 @@ mod owner;
 pub mod report;
 mod rust_module;
 mod source_text;
+mod ways;
 mod wrote;
 
 pub use builder::{BUILT_FILE, BuildError, Builder, LINES_FILE, OBJECTS_FILE, OBJECTS_VARIABLE};

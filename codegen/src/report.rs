@@ -9,10 +9,12 @@ use annotate_snippets::{AnnotationKind, Group, Level as Severity, Renderer, Snip
 use maplock_layout::lock::{Lines, OnUpgrade};
 use maplock_layout::map::Pinning;
 use maplock_layout::rules::{self, Attribute, Compares, Level, Tier};
-use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Offer, Part, Rename, Risk, Subject, answers};
+use maplock_layout::{Change, Comparison, Finding, Layout, Lock, Offer, Part, Subject, answers};
 
 use crate::counters;
 use crate::object_file::SourceLine;
+use crate::ways::why_not;
+pub use crate::ways::{Command, Way, commands, ways};
 use crate::wrote::{called, wrote_at};
 
 /// The two sides of a comparison, and what to tell beside the findings.
@@ -106,111 +108,6 @@ pub fn summary(comparison: &Comparison) -> String {
     ];
     let told: Vec<_> = told.into_iter().flatten().collect();
     if told.is_empty() { "there is no break that was not accepted".to_owned() } else { told.join("; ") }
-}
-
-/// What to type next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Command {
-    /// What it is for.
-    pub purpose: &'static str,
-    /// The command.
-    pub line: String,
-    /// True if it settles a break, and does not only tell more of it.
-    pub is_answer: bool,
-}
-
-/// What to type next about the breaks of `map`, of the comparison of `old` and `new`. `more` follows the answers, such as ` --lock FILE`.
-#[must_use]
-pub fn commands(comparison: &Comparison, (old, new): (&Lock, &Lock), map: &str, more: &str) -> Vec<Command> {
-    let is_asked = |finding: &&Finding| !matches!(finding.rule.effect.compares, Compares::History | Compares::Programs);
-    let breaks: Vec<_> = comparison.of_map(map).filter(|finding| finding.is_break()).filter(is_asked).collect();
-    if breaks.is_empty() || breaks.iter().any(|finding| finding.answers().is_empty()) {
-        return Vec::new();
-    }
-    let gone = comparison.renames.iter().filter(|rename| rename.old == map);
-    let renamed = gone.flat_map(|rename| renamed(rename, (old, new), more));
-    let answers =
-        ways(comparison, comparison.verdict(map).and_then(|of| Offer::of(old, new, of)), map, &breaks).into_iter();
-    let map = shell_word(map);
-    let accept = answers.map(|Way { options, purpose, .. }| {
-        let line = format!("cargo maplock accept {map}{options} --reason \"…\"{more}");
-        Command { purpose, line, is_answer: true }
-    });
-    let accept = renamed.chain(accept);
-    let rules: BTreeSet<_> = breaks.iter().filter(|f| f.consequence_of.is_none()).map(|f| f.rule.id).collect();
-    let explain = rules.into_iter().map(|rule| {
-        let line = format!("cargo maplock explain {rule}");
-        Command { purpose: "more", line, is_answer: false }
-    });
-    accept.chain(explain).collect()
-}
-
-/// One way to answer.
-struct Way {
-    answer: OnUpgrade,
-    options: String,
-    /// What it is for.
-    purpose: &'static str,
-}
-
-/// What can be answered to what was found of `map`: what is accepted, at once or after questions. `offer` tells how its entries can be
-/// converted, if both sides have it.
-fn ways(comparison: &Comparison, offer: Option<Offer>, map: &str, asks: &[&Finding]) -> Vec<Way> {
-    let answers = answers(&comparison.of_map(map).collect::<Vec<_>>());
-    let takes = |answer| answers.contains(&answer) && why_not(comparison, map, answer).is_none();
-    let verdict = comparison.verdict(map);
-    // Where bytes differ and nothing is read as what it was not, the old ones are right, or are so on conditions.
-    let readings = verdict.and_then(|verdict| verdict.readings.as_deref());
-    let is_right = readings.is_some_and(|all| all.iter().all(|reading| reading.risk != Risk::Misread));
-    let stays = |finding: &&Finding| finding.keeps_bytes() || is_right && finding.rule.tier == Tier::Bytes;
-    let all_bytes_stay = readings.is_none_or(|_| is_right) && asks.iter().all(stays);
-    let has = |risk| readings.is_some_and(|all| all.iter().any(|reading| reading.risk == risk));
-    let right = match (has(Risk::Padding), has(Risk::Arm)) {
-        (false, false) => "old bytes are right",
-        (true, false) => "if padding was 0",
-        (false, true) => "if no program reads the new arm from an old entry",
-        (true, true) => "if padding was 0 and no program reads the new arm from an old entry",
-    };
-    let migrates = takes(OnUpgrade::Migrate) && !matches!(offer, Some(Offer::No(_)));
-    let by_hand = if matches!(offer, Some(Offer::ByHand(_))) { " --by-hand" } else { "" };
-    let ways = [
-        (OnUpgrade::Reuse, "", right, all_bytes_stay && takes(OnUpgrade::Reuse)),
-        (OnUpgrade::Migrate, by_hand, "keep the entries", migrates),
-        (OnUpgrade::Swap, "", if migrates { "start empty" } else { "give them up" }, takes(OnUpgrade::Swap)),
-        (OnUpgrade::Drop, "", "give its entries up", takes(OnUpgrade::Drop)),
-    ];
-    let way = |(answer, more, purpose, fits): (OnUpgrade, &str, _, bool)| {
-        fits.then(|| Way { answer, options: format!(" --on-upgrade {answer}{more}"), purpose })
-    };
-    ways.into_iter().filter_map(way).collect()
-}
-
-/// What to type if a map that is gone is a new one under another name, and goes on with its entries.
-fn renamed(rename: &Rename, (before, now): (&Lock, &Lock), more: &str) -> Vec<Command> {
-    let Rename { old, new, comparison } = rename;
-    let asks: Vec<_> = comparison.of_map(new).filter(|found| found.is_break() || found.needs_decision()).collect();
-    let ways = match asks.as_slice() {
-        [] => vec![String::new()],
-        asks => {
-            let defs = before.maps.get(old).zip(now.maps.get(new));
-            let offer = defs.map(|(old, new)| Offer::between(&old.def, &new.def));
-            let ways = ways(comparison, offer, new, asks).into_iter();
-            // Who starts empty has no use for the old name.
-            ways.filter(|way| way.answer.keeps_entries()).map(|way| way.options).collect()
-        }
-    };
-    let (old, new) = (shell_word(old), shell_word(new));
-    let told = |way: String| {
-        let line = format!("cargo maplock accept {new} --renamed-from {old}{way} --reason \"…\"{more}");
-        Command { purpose: "renamed? it goes on", line, is_answer: true }
-    };
-    ways.into_iter().map(told).collect()
-}
-
-/// Why no node could do this with the entries of `map`.
-fn why_not<'a>(comparison: &'a Comparison, map: &str, way: OnUpgrade) -> Option<&'a str> {
-    let verdict = comparison.verdict(map)?;
-    verdict.cannot.iter().find(|(cannot, _)| *cannot == way).map(|(_, because)| because.as_str())
 }
 
 fn quoted(names: &BTreeSet<&str>) -> String {
@@ -485,10 +382,4 @@ fn layout_of<'a>(lock: &'a Lock, map: &str, part: Part) -> Option<&'a Layout> {
         Part::Key => def.key.as_deref(),
         Part::Value => def.value.as_deref(),
     }
-}
-
-/// A map's name as a shell takes it.
-pub(crate) fn shell_word(name: &str) -> String {
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'/'));
-    if plain { name.to_owned() } else { format!("'{}'", name.replace('\'', "'\\''")) }
 }

@@ -41,6 +41,7 @@ mod loss;
 pub mod map;
 pub mod map_type;
 mod merging;
+mod misreading;
 mod name;
 mod objects;
 mod observe;

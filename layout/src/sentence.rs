@@ -5,10 +5,6 @@ use crate::finding::Finding;
 use crate::listing::list;
 use crate::map_type::flag_names;
 use crate::place::Place;
-use crate::reading::{Named, Reading, Risk};
-
-/// Most members that a sentence names.
-const MOST: usize = 4;
 
 impl Subject {
     /// As a path: `flows`, `flows.value.stats[].bytes`, `outer.inner.key`.
@@ -426,50 +422,6 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         }
         Change::TooMuch { looked_at } => {
             format!("map `{map}` differs in over {looked_at} places; not all were looked at")
-        }
-    }
-}
-
-impl Reading {
-    /// What becomes of the bytes: `bytes 0..4, written as `rx` (u32), will be read as `tx` (u32)`.
-    #[must_use]
-    pub fn sentence(&self, map: &str) -> String {
-        let inner = match self.inner {
-            0 => String::new(),
-            depth => format!("in `{map}`{}, ", "'s inner map".repeat(depth)),
-        };
-        let told = |named: &Named| format!("{} ({})", self.member(&named.path), named.spelling);
-        let mut wrote: Vec<_> = self.wrote.iter().take(MOST).map(told).collect();
-        match self.wrote.len().saturating_sub(MOST) {
-            0 => {}
-            1 => wrote.push("1 more member".to_owned()),
-            more => wrote.push(format!("{more} more members")),
-        }
-        if self.has_padding {
-            wrote.push("padding".to_owned());
-        }
-        let wrote = list(&wrote);
-        let place = self.place;
-        let Some(reads) = &self.reads else {
-            return format!("{inner}{place}, written as {wrote}, will be padding, but keys still differ in it");
-        };
-        let right = match self.risk {
-            Risk::Padding => ": right if the old release wrote 0",
-            Risk::Arm => ": a new arm of a union, right if no program reads it from an old entry",
-            Risk::Misread | Risk::OtherName => "",
-        };
-        format!("{inner}{place}, written as {wrote}, will be read as {}{right}", told(reads))
-    }
-
-    /// A member by its path, as the options of an epoch name it.
-    fn member(&self, path: &str) -> String {
-        match (self.part, path) {
-            (Part::Key, "") => "the key".to_owned(),
-            (_, "") => "the value".to_owned(),
-            (Part::Key, path) if path.starts_with('[') => format!("`key{path}`"),
-            (Part::Key, path) => format!("`key.{path}`"),
-            (_, path) if path.starts_with('[') => format!("`value{path}`"),
-            (_, path) => format!("`{path}`"),
         }
     }
 }

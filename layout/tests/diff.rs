@@ -887,7 +887,7 @@ fn what_old_bytes_are_read_as_is_said_of_each_that_changes() {
         "struct v { u64 a; u32 new; };",
         &[
             "bytes 0..8, written as `a` (u32) and `b` (u32), will be read as `a` (u64)",
-            "bytes 8..12, written as `old` (u32), will be read as `new` (u32)",
+            "bytes 8..12, written as `old` (u32), will be read as `new` (u32): right if `new` means what `old` meant",
         ],
     );
     values("struct v { u8 tag[8]; u32 a; };", "struct v { u8 tag[4]; u32 _pad; u32 a; };", &[]);

@@ -83,6 +83,20 @@ pub(crate) enum Described {
     Lock,
     /// maplock.toml; the tables of a Cargo.toml take the same keys, except `objects` and `lock`
     Config,
+    /// `cargo maplock check`, `init`, `update` and `accept`
+    Check,
+    /// `cargo maplock diff`
+    Diff,
+    /// `cargo maplock matrix`
+    Matrix,
+    /// `cargo maplock migrate`
+    Migrate,
+    /// `cargo maplock inspect` of objects
+    Objects,
+    /// `cargo maplock rules`
+    Rules,
+    /// `cargo maplock explain`
+    Explain,
     /// `maplock plan`
     Plan,
     /// `maplock inspect` of a directory of pins

@@ -100,7 +100,7 @@ fn case(outcome: &Outcome, verdict: &maplock_layout::Verdict) -> Case {
             let commands = outcome.commands(&verdict.map);
             let commands = commands.into_iter().map(|command| format!("{}: {}", command.purpose, command.line));
             let all = breaks.iter().map(|finding| format!("{}: {}", finding.rule.id, finding.message()));
-            Ended::Failed(told, all.chain(commands).collect::<Vec<_>>().join("\n"))
+            Ended::Failed(told, all.chain(outcome.way_out(verdict)).chain(commands).collect::<Vec<_>>().join("\n"))
         }
     };
     Case { name: verdict.map.clone(), ended }

@@ -199,6 +199,7 @@ fn of_findings(outcome: &Outcome) -> Vec<Notice> {
         // The answer is about the whole map, and is given once.
         if finding.is_break() && !commanded.contains(&&finding.map) {
             commanded.push(&finding.map);
+            message.extend(verdict.and_then(|verdict| outcome.way_out(verdict)).map(|way_out| format!("\n{way_out}")));
             for Command { purpose, line, .. } in outcome.commands(&finding.map) {
                 message.push_str(&format!("\n{purpose}: {line}"));
             }

@@ -26,7 +26,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
     let are_named = no_revision(&args.old) && args.new.as_ref().is_some_and(no_revision);
     let is_alone =
         || Ok::<_, Error>(args.lock.is_none() && args.config.is_none() && project::home(&args.project)?.is_none());
-    let target = if two_files || are_named && is_alone()? { no_project(args)? } else { project_of(args)? };
+    let is_of_none = two_files || are_named && is_alone()?;
+    let target = if is_of_none { no_project(args)? } else { project_of(args)? };
 
     let mut outcome = Outcome::new(&target, Ending::Compared);
     let mut notes = Vec::new();
@@ -42,8 +43,25 @@ pub(crate) fn run(args: &DiffArgs) -> Result<Said, Error> {
     // A node knows no levels.
     demand_decisions(&mut outcome.comparison);
     notes.extend(programs::note(&old.lock, &new.lock));
+    outcome.accept = revision(&args.old)
+        .filter(|_| !is_of_none && old.text.is_some() && is_lock(&new, &target))
+        .map(|revision| format!(" --against {}{}", project::shell_word(&revision), target.selection));
     (outcome.old, outcome.new, outcome.inputs, outcome.notes) = (old, new, inputs, notes);
     Ok(Said::new(args.message_format.tell(&outcome)?, outcome.fails(), Vec::new()))
+}
+
+/// What `accept --against` takes of a side.
+fn revision(of: &Compared) -> Option<String> {
+    match of {
+        Compared::Revision(revision) => Some(revision.to_string()),
+        Compared::FileAt(file) => Some(file.to_string()),
+        Compared::File(_) => None,
+    }
+}
+
+/// True if a side is the lock in which an answer is entered.
+fn is_lock(side: &Side, target: &Target) -> bool {
+    side.text.is_some() && side.file == Some(project::absolute(&target.lock))
 }
 
 fn project_of(args: &DiffArgs) -> Result<Target, Error> {

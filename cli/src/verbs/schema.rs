@@ -1,6 +1,8 @@
-//! `cargo maplock schema`: JSON schemas of the lock and of the configuration, for editors, and of what is told of nodes, for other tools.
+//! `cargo maplock schema`: JSON schemas of the lock and of the configuration, for editors, and of what commands tell, for other tools.
 
+mod gate;
 mod node;
+mod parts;
 
 use maplock_layout::conversion::{Cast, Collide};
 use maplock_layout::lock::{Merge, OnUpgrade, VERSION};
@@ -17,6 +19,13 @@ pub(crate) fn run(args: &SchemaArgs) -> Result<Said, Error> {
     let schema = match args.of {
         Described::Lock => lock(),
         Described::Config => config(),
+        Described::Check => gate::check(),
+        Described::Diff => gate::diff(),
+        Described::Matrix => gate::matrix(),
+        Described::Migrate => gate::migrate(),
+        Described::Objects => gate::objects(),
+        Described::Rules => gate::rules(),
+        Described::Explain => gate::explain(),
         Described::Plan => node::plan(),
         Described::Inspect => node::inspect(),
         Described::Report => node::report(),

@@ -5,6 +5,7 @@
 pub(crate) mod browser;
 #[cfg(target_os = "linux")]
 pub(crate) mod node;
+pub(crate) mod schemas;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -219,15 +220,21 @@ typedef unsigned long long __u64;
 enum { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4, BPF_MAP_TYPE_RINGBUF = 27 };
 enum { BPF_MAP_TYPE_ARRAY_OF_MAPS = 12, BPF_MAP_TYPE_HASH_OF_MAPS = 13, BPF_F_NO_PREALLOC = 1 };
 ";
+    compile_c(sandbox, name, &format!("{HEAD}{maps}"));
+}
+
+/// Compiles a whole source, which may include the headers of the repository.
+pub(crate) fn compile_c(sandbox: &Sandbox, name: &str, text: &str) {
     let source = format!("{name}.c");
-    sandbox.write(&source, format!("{HEAD}{maps}"));
+    sandbox.write(&source, text);
     let clang = ["clang-16", "clang", "clang-19", "clang-14"].into_iter().find(|clang| {
         let has = Command::new(clang).arg("--version").stdout(Stdio::null()).status();
         has.is_ok_and(|status| status.success())
     });
     let mut command = Command::new(clang.expect("a clang is installed"));
-    command.args(["-target", "bpf", "-O2", "-g", "-c"]).arg(sandbox.path(&source)).arg("-o").arg(sandbox.path(name));
-    assert!(command.status().expect("clang runs").success(), "{maps}");
+    command.args(["-target", "bpf", "-O2", "-g", "-I"]).arg(repository().join("bpf/include")).arg("-c");
+    command.arg(sandbox.path(&source)).arg("-o").arg(sandbox.path(name));
+    assert!(command.status().expect("clang runs").success(), "{text}");
     // What is said is not to depend on the path of the source.
     fs::remove_file(sandbox.path(&source)).expect("written above");
 }

@@ -100,8 +100,8 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
     let verdicts = outcome.verdicts();
     let rows = verdicts.iter().flat_map(|verdict| {
         let row = [verdict.map.clone(), verdict.disposition.to_string(), outcome.why(verdict)];
-        let readings = Outcome::readings(verdict).into_iter().map(|line| [String::new(), String::new(), line]);
-        std::iter::once(row).chain(readings)
+        let more = Outcome::readings(verdict).into_iter().chain(outcome.way_out(verdict));
+        std::iter::once(row).chain(more.map(|line| [String::new(), String::new(), line]))
     });
     _ = writeln!(out, "{}", with_head(["map", "what", "why"], rows.collect()));
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use maplock_layout::lock::Merge;
-use maplock_layout::{Finding, Place, Ruler, Span, SpanFate, Untold};
+use maplock_layout::conversion::Question;
+use maplock_layout::lock::{Merge, OnUpgrade};
+use maplock_layout::{Disposition, Finding, Loss, Place, Ruler, Span, SpanFate, Untold, Verdict};
 use serde::Serialize;
 
 use super::conversions::{ConversionJson, conversion};
@@ -12,7 +13,9 @@ use super::on_nodes::{self, FleetJson};
 use super::to_json;
 use crate::bytes::Bytes;
 use crate::error::Error;
+use crate::formats::notices::in_repository;
 use crate::outcome::{Change, Ending, Outcome};
+use crate::prospects::Prospect;
 
 /// Of `diff`.
 #[derive(Serialize)]
@@ -21,6 +24,9 @@ struct DiffJson<'a> {
     summary: String,
     /// True if the exit code is not 0.
     fails: bool,
+    old: &'a str,
+    new: &'a str,
+    notes: &'a [String],
     #[serde(flatten)]
     comparison: ComparisonJson<'a>,
 }
@@ -103,7 +109,15 @@ struct FindingJson<'a> {
     new_place: Option<PlaceJson>,
     consequence_of: Option<String>,
     accepted: Option<&'static str>,
+    /// Where it is best shown: a file of the repository, and its line.
+    at: Option<LineJson>,
     message: String,
+}
+
+#[derive(Serialize)]
+struct LineJson {
+    file: String,
+    line: u64,
 }
 
 #[derive(Serialize)]
@@ -115,13 +129,27 @@ struct PlaceJson {
 #[derive(Serialize)]
 struct VerdictJson<'a> {
     name: &'a str,
+    /// What it is called on the older side.
+    was: Option<&'a str>,
     verdict: &'static str,
     from: Option<String>,
     to: Option<String>,
+    why: String,
     reason: Option<&'a str>,
+    loses_entries: bool,
+    /// Members that its conversion gives up, and those that it may not keep exactly.
+    gives_up: Vec<String>,
+    inexact: Vec<String>,
+    by_hand: bool,
     /// What becomes of its entries, if that is decided: a phrase.
     #[serde(skip_serializing_if = "Option::is_none")]
     entries: Option<&'static str>,
+    /// What can be answered to its breaks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    choices: Vec<ChoiceJson>,
+    /// What to type about counters that nothing says how to merge.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    counters: Vec<CommandJson>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     merge: MergeJson<'a>,
     /// How entries are converted, as far as it was answered: phrases.
@@ -138,6 +166,31 @@ struct VerdictJson<'a> {
     /// What of it is known by its size alone: `all`, `key`, `value`, `inner`.
     #[serde(skip_serializing_if = "Option::is_none")]
     types_unknown: Option<&'static str>,
+}
+
+/// An answer, and what becomes of the entries by it.
+#[derive(Serialize)]
+struct ChoiceJson {
+    on_upgrade: Option<&'static str>,
+    renamed_from: Option<String>,
+    purpose: String,
+    entries: String,
+    asks: Vec<QuestionJson>,
+    /// `None` where no command of this project records it.
+    command: Option<String>,
+}
+
+#[derive(Serialize)]
+struct QuestionJson {
+    path: String,
+    what: String,
+    options: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct CommandJson {
+    purpose: String,
+    command: String,
 }
 
 #[derive(Serialize)]
@@ -246,8 +299,14 @@ pub(super) fn render(outcomes: &[Outcome]) -> Result<String, Error> {
 }
 
 pub(super) fn render_diff(outcome: &Outcome) -> Result<String, Error> {
-    let comparison = comparison(outcome);
-    to_json(&DiffJson { summary: outcome.headline(), fails: outcome.fails(), comparison })
+    to_json(&DiffJson {
+        summary: outcome.headline(),
+        fails: outcome.fails(),
+        old: &outcome.old.name,
+        new: &outcome.new.name,
+        notes: &outcome.notes,
+        comparison: comparison(outcome),
+    })
 }
 
 fn lock(outcome: &Outcome) -> LockJson<'_> {
@@ -303,28 +362,61 @@ fn change(change: &Change) -> ChangeJson<'_> {
 
 fn comparison(outcome: &Outcome) -> ComparisonJson<'_> {
     let comparison = &outcome.comparison;
-    let maps = comparison.maps.iter().map(|verdict| VerdictJson {
+    let maps = comparison.maps.iter().map(|verdict| verdict_json(outcome, verdict));
+    let findings = comparison.findings.iter().map(|finding| self::finding(outcome, finding));
+    ComparisonJson { findings: findings.collect(), maps: maps.collect() }
+}
+
+fn verdict_json<'a>(outcome: &'a Outcome, verdict: &'a Verdict) -> VerdictJson<'a> {
+    let converts = verdict.disposition == Disposition::Migrate;
+    let loss = if converts { Loss::of(&outcome.steps(verdict)) } else { Loss::default() };
+    let commands = outcome.merging(&verdict.map).into_iter();
+    VerdictJson {
         name: &verdict.map,
+        was: verdict.was.as_deref(),
         verdict: verdict.disposition.name(),
         from: verdict.from.map(|digest| digest.to_string()),
         to: verdict.to.map(|digest| digest.to_string()),
+        why: outcome.why(verdict),
         reason: verdict.reason.as_deref(),
+        loses_entries: verdict.loses_entries(),
+        gives_up: loss.given_up.into_iter().collect(),
+        inexact: loss.inexact.into_keys().collect(),
+        by_hand: loss.by_hand,
         entries: outcome.becomes(verdict),
+        choices: outcome.prospects(verdict).into_iter().map(choice).collect(),
+        counters: commands.map(|of| CommandJson { purpose: of.purpose.into_owned(), command: of.line }).collect(),
         merge: merge(&verdict.merge),
         answers: outcome.answers(verdict),
         readings: verdict.misread().map(|reading| reading.sentence(&verdict.map)).collect(),
         eviction: verdict.eviction.as_deref(),
         bytes: outcome.bytes(verdict).map(bytes),
         types_unknown: verdict.untold.map(Untold::name),
-    });
-    ComparisonJson { findings: comparison.findings.iter().map(finding).collect(), maps: maps.collect() }
+    }
+}
+
+fn choice(of: Prospect) -> ChoiceJson {
+    let question = |question: Question| QuestionJson {
+        options: question.choices.iter().map(ToString::to_string).collect(),
+        path: question.path,
+        what: question.what,
+    };
+    ChoiceJson {
+        on_upgrade: of.way.on_upgrade.map(OnUpgrade::name),
+        renamed_from: of.way.renamed_from,
+        purpose: of.way.purpose.into_owned(),
+        entries: of.entries,
+        asks: of.asks.into_iter().map(question).collect(),
+        command: of.command,
+    }
 }
 
 fn merge(members: &BTreeMap<String, Merge>) -> MergeJson<'_> {
     members.iter().map(|(path, merge)| (path.as_str(), merge.name())).collect()
 }
 
-fn finding(finding: &Finding) -> FindingJson<'_> {
+fn finding<'a>(outcome: &Outcome, finding: &'a Finding) -> FindingJson<'a> {
+    let at = outcome.place(finding).and_then(|at| Some(LineJson { file: in_repository(&at.file)?, line: at.line }));
     let place = |place: Place| PlaceJson { offset_bits: place.offset_bits, size_bits: place.size_bits };
     FindingJson {
         rule: finding.rule.id,
@@ -338,6 +430,7 @@ fn finding(finding: &Finding) -> FindingJson<'_> {
         new_place: finding.new_place().map(place),
         consequence_of: finding.cause(),
         accepted: finding.accepted.map(|way| way.name()),
+        at,
         message: finding.message(),
     }
 }

@@ -53,7 +53,8 @@ fn verdicts(section: &Section<'_>, out: &mut String) {
             (other, Some(becomes)) => format!("{other}: {becomes}"),
             (other, None) => other.to_string(),
         };
-        format!("| {} | {what} | {} |\n", cell(&code(&verdict.map)), cell(&text(&outcome.why(verdict))))
+        let why: Vec<_> = std::iter::once(outcome.why(verdict)).chain(outcome.way_out(verdict)).collect();
+        format!("| {} | {what} | {} |\n", cell(&code(&verdict.map)), cell(&text(&why.join("; "))))
     };
     let (open, more) = told.split_at(told.len().min(OPEN));
     if !open.is_empty() {

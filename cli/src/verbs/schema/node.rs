@@ -1,54 +1,12 @@
 //! Schemas of what `maplock` tells of a node with `--message-format json`.
 
-use maplock_layout::Disposition;
-use maplock_layout::lock::OnUpgrade;
-use maplock_layout::rules::Level;
 use serde_json::{Value, json};
 
-use super::{DRAFT, hex, list, named, number, object, of, text, with};
-
-/// An object that always has each of these.
-fn whole(properties: Value) -> Value {
-    let required: Vec<_> = properties.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
-    object(&required.iter().map(String::as_str).collect::<Vec<_>>(), properties)
-}
-
-fn or_null(value: Value) -> Value {
-    json!({ "anyOf": [value, { "type": "null" }] })
-}
-
-fn flag(description: &str) -> Value {
-    json!({ "type": "boolean", "description": description })
-}
-
-fn real(description: &str) -> Value {
-    json!({ "type": "number", "minimum": 0, "description": description })
-}
-
-fn names(description: &str) -> Value {
-    json!({ "type": "array", "items": { "type": "string" }, "description": description })
-}
-
-fn disposition() -> Value {
-    let all = [
-        Disposition::Create,
-        Disposition::Reuse,
-        Disposition::Grow,
-        Disposition::Migrate,
-        Disposition::Swap,
-        Disposition::Refuse,
-        Disposition::Drop,
-    ];
-    json!({ "enum": all.map(Disposition::name) })
-}
-
-fn untold() -> Value {
-    json!({ "enum": ["all", "key", "value", "inner", null], "description": "what of the map is known by its size alone" })
-}
-
-fn digest(of: &str) -> Value {
-    hex(32, of)
-}
+use super::parts::{
+    answer, digest, disposition, document, error, failure, flag, layout, level, names, or_null, partly, real, untold,
+    whole,
+};
+use super::{list, named, number, of, text, with};
 
 /// A key, or a value, by its members.
 fn members() -> Value {
@@ -73,28 +31,6 @@ fn way_back() -> Value {
     })
 }
 
-fn document(title: &str, mut schema: Value, definitions: Value) -> Value {
-    schema["$schema"] = json!(DRAFT);
-    schema["title"] = json!(title);
-    if definitions.as_object().is_some_and(|all| !all.is_empty()) {
-        schema["definitions"] = definitions;
-    }
-    schema
-}
-
-/// What is told in the place of a document that could not be made.
-fn failure() -> Value {
-    whole(json!({
-        "result": { "enum": ["not-done"] }, "summary": text("in a line"), "fails": { "const": true }, "error": error(),
-    }))
-}
-
-fn error() -> Value {
-    whole(
-        json!({ "what": text("what could not be done"), "cause": or_null(text("why")), "help": names("what to do about it") }),
-    )
-}
-
 pub(super) fn plan() -> Value {
     let near = whole(json!({
         "dir": text("the directory"), "leads_to": or_null(text("where it is a link to")), "place": text("where it is, seen from the one that was named"),
@@ -110,9 +46,9 @@ pub(super) fn plan() -> Value {
         "left_out": names("what was not looked at, and why"),
     }));
     let finding = whole(json!({
-        "rule": text("its id"), "level": { "enum": Level::ALL.map(Level::name) }, "path": text("of the member, or the map"),
+        "rule": text("its id"), "level": level(), "path": text("of the member, or the map"),
         "old": or_null(text("what it was")), "new": or_null(text("what it is")),
-        "accepted": { "anyOf": [{ "enum": OnUpgrade::ALL.map(OnUpgrade::name) }, { "type": "null" }] },
+        "accepted": or_null(answer("what an epoch says to do about it")),
         "message": text("in a sentence"),
     }));
     let map = whole(json!({
@@ -169,28 +105,12 @@ pub(super) fn plan() -> Value {
         "fails": flag("true where the exit code is 100"), "denied": names("maps to which something happens that --deny names"),
         "kept_then": whole(json!({ "stay": generations(), "go": generations() })), "samples": of(list(sample)), "notes": names("sentences"),
     });
-    let required: Vec<_> = always.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
-    let required: Vec<_> = required.iter().map(String::as_str).collect();
-    let planned = object(&required, with(always.clone(), json!({ "rehearsed": of(rehearsed) })));
+    let planned = partly(always, json!({ "rehearsed": of(rehearsed) }));
     let schema = json!({ "anyOf": [planned, failure()] });
     document("maplock plan --message-format json", schema, json!({}))
 }
 
 pub(super) fn inspect() -> Value {
-    let layout = object(
-        &["kind", "name", "size"],
-        json!({
-            "kind": { "enum": ["int", "float", "enum", "pointer", "array", "struct", "union", "section", "opaque"] },
-            "name": or_null(text("as C spells it")), "size": number("bytes"), "typedef": text("the name that it was given"),
-            "signed": { "type": "boolean" }, "encoding": { "enum": ["unsigned", "signed", "char", "bool"] },
-            "values": list(whole(json!({ "name": { "type": "string" }, "value": { "type": "integer" } }))),
-            "target": text("what it points to"), "length": number("elements"), "element": named("layout"),
-            "version": number("of what the bytes mean"),
-            "members": list(whole(json!({
-                "name": { "type": "string" }, "offset_bits": number("from the start"), "size_bits": number("of it"), "type": named("layout"),
-            }))),
-        }),
-    );
     let always = json!({
         "pin": text("its name"), "id": number("the kernel's"), "type": text("the kernel's name in lower case"), "key_size": number("bytes"),
         "value_size": number("bytes"), "max_entries": number("room"), "flags": number("of the map"), "map_extra": number("of the map"),
@@ -199,9 +119,7 @@ pub(super) fn inspect() -> Value {
         "locked_digest": or_null(digest("what the lock of its generation has for it")),
         "key": or_null(named("layout")), "value": or_null(named("layout")), "problem": or_null(text("why it is not as it should be")),
     });
-    let required: Vec<_> = always.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
-    let required: Vec<_> = required.iter().map(String::as_str).collect();
-    let map = object(&required, with(always.clone(), json!({ "version": number("of what the bytes mean") })));
+    let map = partly(always, json!({ "version": number("of what the bytes mean") }));
     let missing = || {
         list(whole(
             json!({ "map": text("its name"), "id": number("the kernel's"), "lives": flag("true where something still has it") }),
@@ -233,7 +151,7 @@ pub(super) fn inspect() -> Value {
         "needs_code": names("maps for which that takes the code of their daemon"), "way_back": way_back(),
         "has_returned": flag("true where the next roll-back only says that a start has completed the one before"), "warnings": names("sentences"),
     }));
-    document("maplock inspect DIR --message-format json", schema, json!({ "layout": layout }))
+    document("maplock inspect DIR --message-format json", schema, json!({ "layout": layout() }))
 }
 
 /// What an upgrade, a roll-back or a recovery did: `Report` of the crate `maplock`.
