@@ -9,7 +9,7 @@ use std::process::Command;
 use maplock::Policies;
 use maplock::internals::sys::{Map, NewMap};
 use maplock::layout::map::MapType;
-use serde_json::{Value, json};
+use serde_json::json;
 use support::node::{Cgroup, Node};
 use support::schemas::Told;
 use support::{object, repository};

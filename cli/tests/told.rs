@@ -186,7 +186,7 @@ fn every_end_fits_its_schema() {
     // What has a part more, less or otherwise does not fit.
     told.spoiled(&sandbox, &sandbox, &|document| document["more"] = json!(1));
     told.spoiled(&sandbox, &sandbox, &|document| {
-        let last = document.as_object().and_then(|all| all.keys().last().cloned()).unwrap_or_default();
+        let last = document.as_object().and_then(|all| all.keys().next_back().cloned()).unwrap_or_default();
         document.as_object_mut().and_then(|all| all.remove(&last));
     });
     let mut deep = Told(told.0.clone());
