@@ -262,7 +262,9 @@ fn an_include_that_goes_from_wherever_it_was_is_missed_at_the_next_build() {
     release(&project, "v3");
     project.build().fails("would be misread or lost");
     project.write("daemon/lib.rs", "");
-    project.build().fails_in_the_script("no source of `elsewhere` includes maps.rs from OUT_DIR");
+    project
+        .build()
+        .fails_in_the_script("The build script fails because no source of `elsewhere` includes maps.rs from OUT_DIR.");
 }
 
 #[test]
