@@ -1,12 +1,14 @@
 //! Functions of the kernel that runs, by which it tells what it does where nothing can be tried that changes nothing.
 
+use super::vmlinux::vmlinux_btf;
+
 /// bpffs has always renamed by it.
 const ALWAYS: &str = "simple_rename";
 
 /// True if the kernel that runs has a function of that name: by its BTF, or else among its symbols, whose names anybody may read. `None` if
 /// neither lists functions. Each look reads megabytes.
 pub(super) fn has(name: &str) -> Option<bool> {
-    let btf = std::fs::read("/sys/kernel/btf/vmlinux").ok();
+    let btf = vmlinux_btf().ok();
     let symbols = || std::fs::read_to_string("/proc/kallsyms").ok();
     btf.as_deref().and_then(|btf| by_btf(btf, name)).or_else(|| by_symbols(&symbols()?, name))
 }
@@ -48,7 +50,7 @@ mod tests {
     #[test]
     fn btf_and_symbols_of_the_kernel_that_runs_tell_the_same() {
         for name in ["simple_rename_exchange", "bpf_map_charge_init", "no_such_function"] {
-            let btf = std::fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|btf| by_btf(&btf, name));
+            let btf = vmlinux_btf().ok().and_then(|btf| by_btf(&btf, name));
             let symbols = std::fs::read_to_string("/proc/kallsyms").ok().and_then(|symbols| by_symbols(&symbols, name));
             let told: Vec<_> = [btf, symbols].into_iter().flatten().collect();
             assert!(told.iter().all(|told| Some(*told) == has(name)), "{name}: {told:?}");

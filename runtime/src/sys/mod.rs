@@ -26,6 +26,7 @@ mod ring;
 mod signals;
 mod syscall;
 mod trie;
+mod vmlinux;
 mod wait;
 
 pub use batch::{Batch, has_no_batches};
@@ -43,4 +44,5 @@ pub use prog::{NewProg, Prog, ProgInfo, has_atomic_fetch};
 pub use ring::Ring;
 pub use signals::Signals;
 pub use trie::tries_heed_noexist;
+pub use vmlinux::vmlinux_btf;
 pub use wait::wait_for_running_programs;

@@ -164,7 +164,7 @@ pub(in crate::transfer) fn iterator_btf_id() -> io::Result<u32> {
     if let Some(id) = ID.get() {
         return Ok(*id);
     }
-    let bytes = std::fs::read("/sys/kernel/btf/vmlinux")?;
+    let bytes = sys::vmlinux_btf()?;
     let lacking = |what: String| io::Error::new(io::ErrorKind::Unsupported, what);
     let btf = btf::Btf::parse(&bytes).map_err(|error| lacking(error.to_string()))?;
     let function = btf.find(&[BtfKind::Func], "bpf_iter_bpf_map_elem");
