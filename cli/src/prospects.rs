@@ -134,7 +134,8 @@ fn entries(comparison: &Comparison, (known, accepted): (&Lock, &Lock), way: &Way
     let shrinks = |now: &&LockedMap| known.maps.values().any(|was| was.def.max_entries > now.def.max_entries);
     let must_fit = map.filter(|_| verdict.disposition == Disposition::Migrate).filter(shrinks);
     let must_fit = must_fit.map(|_| "refused if they do not fit".to_owned());
-    let more = parts.into_iter().chain(must_fit).chain(condition).chain(keeps);
+    let evicts = verdict.eviction.clone().filter(|words| *words != told);
+    let more = parts.into_iter().chain(evicts).chain(must_fit).chain(condition).chain(keeps);
     Some(std::iter::once(told.to_owned()).chain(more).collect::<Vec<_>>().join("; "))
 }
 

@@ -143,6 +143,10 @@ fn a_map_of_another_package_is_held_against_its_lock() {
     assert_eq!(held.code, Some(100), "{}", held.stderr);
     let named = "map `stats` is defined differently in daemon/maps.lock and in mesh";
     assert!(held.stdout.contains(named), "{}", held.stdout);
+    // No answer settles that here.
+    let review = sandbox.run_in("agent", "review");
+    assert_eq!(review.code, Some(100), "{}", review.stdout);
+    assert!(review.stdout.contains(named) && !review.stdout.contains("nothing waits"), "{}", review.stdout);
     assert_eq!(sandbox.run_in("agent", "update").code, Some(100));
     // It changes there too.
     sandbox.write("daemon/mesh.o", fs::read(sandbox.path(&object("v3"))).expect("object"));

@@ -108,6 +108,10 @@ fn a_matrix_of_nothing_is_an_error() {
     let ran = sandbox.run("matrix --lock maps.lock --tags v*");
     assert_eq!(ran.code, Some(101), "{}", ran.stdout);
     assert!(ran.stdout.contains("? v5: ") && ran.stdout.contains("2 releases are not known"), "{}", ran.stdout);
+    let ran = sandbox.run("matrix --lock maps.lock --tags v5 --message-format json");
+    assert_eq!((ran.code, &ran.json()["fails"]), (Some(101), &true.into()));
+    let ran = sandbox.run("matrix --lock maps.lock --tags v5 --message-format markdown");
+    assert!(ran.stdout.contains("nothing was compared; 1 release is not known"), "{}", ran.stdout);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use maplock::handles::Generation;
 use maplock::internals::inspect::generations;
-use maplock::layout::Lock;
 use maplock::layout::lock::LockedMap;
+use maplock::layout::{Lock, ProgramUse};
 use maplock::{Plan, Recovered, Rollback, Spec};
 
 use crate::error::Error;
@@ -361,10 +361,12 @@ impl Driver {
     /// Lets the traffic run for a while from the first write of a program on, which comes late on a busy machine. If programs write and
     /// no write comes, nothing would be tried under traffic. Programs that only read write nothing.
     pub(crate) fn await_writes(&mut self, before: &Picture, lock: &Lock) -> Result<()> {
-        let writes = |map: &LockedMap| {
-            map.programs.as_ref().is_some_and(|uses| uses.inserts || !uses.adds.is_empty() || !uses.sets.is_empty())
+        // What is set may be what was there, and what is inserted may be gone before anybody looks. A count grows.
+        let writes = |map: &LockedMap| map.programs.as_ref().is_some_and(|uses| !uses.adds.is_empty());
+        let may_write = |map: &LockedMap| {
+            let may = |uses: &ProgramUse| uses.partly || uses.inserts || !uses.sets.is_empty();
+            writes(map) || map.programs.as_ref().is_none_or(may)
         };
-        let may_write = |map: &LockedMap| writes(map) || map.programs.as_ref().is_none_or(|uses| uses.partly);
         // What can't be read shows no write.
         let is_read = |name: &str| before.maps.get(name).is_some_and(|map| map.entries.is_ok());
         let of = |is_so: &dyn Fn(&LockedMap) -> bool| -> Vec<&str> {
@@ -382,7 +384,7 @@ impl Driver {
             if !(self.has_written || written.is_empty()) {
                 let names = written.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
                 let what = format!(
-                    "it has changed nothing after {} s, and programs write {names}: it has to reach them",
+                    "it has changed nothing after {} s, and programs add to {names}: it has to reach them",
                     time.as_secs_f64()
                 );
                 return self.failed(what, Some(self.logs.join(TRAFFIC)));

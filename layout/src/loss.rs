@@ -33,6 +33,10 @@ impl Loss {
                 Err(_) => {}
             }
         }
+        // What one epoch made of a number is another one to the next.
+        if steps.len() > 1 {
+            loss.inexact.values_mut().for_each(Vec::clear);
+        }
         loss
     }
 
@@ -52,9 +56,7 @@ impl Loss {
             let is_told = has(|act| matches!(act, Act::Elements)) && inside(derived, member);
             if !is_whole && !is_told {
                 let name = member.name().to_owned();
-                // What one epoch made of a number is another one to the next.
-                let bent = if self.inexact.contains_key(&name) { Vec::new() } else { member.bent.clone() };
-                self.inexact.insert(name, bent);
+                self.inexact.insert(name, member.bent.clone());
             }
         }
     }

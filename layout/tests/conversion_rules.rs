@@ -3,9 +3,11 @@
 
 mod support;
 
-use maplock_layout::MapDef;
 use maplock_layout::conversion::{Answers, Bent, Cast, Choice, Collide, Derived, DerivedLeg, Problems, Scale};
+use maplock_layout::history::Converting;
+use maplock_layout::lock::{Epoch, OnUpgrade};
 use maplock_layout::map::MapType;
+use maplock_layout::{Loss, MapDef};
 use support::{map, map_of};
 
 fn of(text: &str) -> String {
@@ -711,6 +713,29 @@ fn an_answer_that_fits_nothing_is_a_mistake_by_name() {
 fn bent(old: &str, new: &str, answers: &Answers) -> Vec<String> {
     let members = derived(old, new, answers).members;
     members.iter().flat_map(|plan| plan.bent.iter().map(|bent| bent.words(plan.name(), "m"))).collect()
+}
+
+/// What one epoch makes of a number, the next makes another one of: which old numbers become what is only said of one.
+#[test]
+fn over_several_epochs_it_is_not_said_which_numbers_become_others() {
+    let maps = ["u64", "u32", "u16"].map(|spelling| map(&format!("struct v {{ {spelling} a; }};")));
+    let epoch = |from: &MapDef, to: &MapDef| Epoch {
+        from: from.digest(),
+        to: to.digest(),
+        rules: Vec::new(),
+        on_upgrade: OnUpgrade::Migrate,
+        merge: [].into(),
+        convert: cast("value.a", Cast::Saturate),
+        reason: String::new(),
+        max_entries: None,
+        previous: from.clone(),
+    };
+    let epochs = [epoch(&maps[0], &maps[1]), epoch(&maps[1], &maps[2])];
+    let steps: Vec<_> =
+        (0..2).map(|at| Converting { epoch: &epochs[at], old: &maps[at], new: &maps[at + 1] }).collect();
+    let said = |steps: &[Converting<'_>]| Loss::of(steps).words("m");
+    assert_eq!(said(&steps[..1]), ["old numbers over 4294967295 in `a` of `m` become 4294967295"]);
+    assert_eq!(said(&steps), ["`a` of `m` may be inexact"]);
 }
 
 #[test]

@@ -727,6 +727,18 @@ fn names_with_control_characters_are_refused_and_shown_escaped() {
 }
 
 #[test]
+fn members_of_one_name_that_take_no_bytes_are_each_compared_with_its_own() {
+    for second in ["struct s { } x;", "u8 x[0];", "u32 x;", "struct { } x;"] {
+        for declaration in [
+            format!("struct v {{ struct {{ struct {{ }} x; }}; struct {{ {second} }}; }};"),
+            format!("struct v {{ struct {{ {second} }}; struct {{ struct {{ }} x; }}; }};"),
+        ] {
+            round_trips(map(&declaration));
+        }
+    }
+}
+
+#[test]
 fn an_array_may_have_as_many_dimensions_as_the_btf_reader_lets_it() {
     let byte = Layout::new(1, Shape::Int(maplock_layout::IntKind::Unsigned));
     let array = (0..120).fold(byte, |inner, _| Layout::new(1, Shape::Array { element: Arc::new(inner), len: 1 }));

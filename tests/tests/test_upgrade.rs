@@ -296,7 +296,7 @@ fn what_does_not_get_ready_or_fails_is_told_with_what_it_said() {
             &good,
             &good,
             "echo idle; exec sleep 1000",
-            "failed: traffic: it has changed nothing after 10 s, and programs write `stats`: it has to reach them\nit said last:\n  idle\n",
+            "failed: traffic: it has changed nothing after 10 s, and programs add to `stats`: it has to reach them\nit said last:\n  idle\n",
         ),
         (
             &good,

@@ -22,6 +22,8 @@ pub(crate) struct Matrix {
     pub(crate) maps: Vec<Row>,
     /// The same for ways back, if that was asked for.
     pub(crate) back: Option<Vec<Row>>,
+    /// True if a release could not be read.
+    is_undone: bool,
 }
 
 /// A release, by its tag.
@@ -95,7 +97,7 @@ pub(crate) fn of(target: &Target, patterns: &[String], reverse: bool) -> Result<
         return Err(Error::new(format!("no release has {}", target.shown_lock()))
             .help("releases are known since the first that has a lock; `cargo maplock check --against REV` takes a commit, too"));
     }
-    let matrix = Matrix { lock: target.shown_lock(), releases, maps, back };
+    let matrix = Matrix { lock: target.shown_lock(), releases, maps, back, is_undone: !undone.is_empty() };
     Ok((matrix, undone))
 }
 
@@ -117,7 +119,13 @@ impl Matrix {
         };
         let compared = count(known.iter().filter(|known| **known).count(), "release");
         let unknown = known.iter().filter(|known| !**known).count();
+        let must_fit =
+            |rows: &[Row]| rows.iter().flat_map(|row| row.cells.iter().flatten()).any(|cell| cell.must_fit.is_some());
         let mut told = match losing(&self.maps).as_slice() {
+            _ if unknown == known.len() => "nothing was compared".to_owned(),
+            [] if must_fit(&self.maps) => format!(
+                "{compared} compared: no upgrade loses or misreads entries, as far as the locks tell, if they fit into smaller maps"
+            ),
             [] => {
                 format!(
                     "{compared} compared: no upgrade loses or misreads entries, or is refused, as far as the locks tell"
@@ -125,16 +133,14 @@ impl Matrix {
             }
             tags => {
                 format!(
-                    "{compared} compared: upgrades from {} may lose or misread entries, or are refused",
+                    "{compared} compared: upgrades from {} may lose or misread entries or parts of them, or are refused",
                     tags.join(", ")
                 )
             }
         };
         if let Some(back) = &self.back {
             told.push_str(&match losing(back).as_slice() {
-                [] if back.iter().any(|row| row.cells.iter().flatten().any(|cell| cell.must_fit.is_some())) => {
-                    "; each way back is whole if the entries fit into smaller maps".to_owned()
-                }
+                [] if must_fit(back) => "; each way back is whole if the entries fit into smaller maps".to_owned(),
                 [] => "; each way back is whole".to_owned(),
                 tags => format!("; ways back to {} lose something or do not exist", tags.join(", ")),
             });
@@ -153,10 +159,10 @@ impl Matrix {
         told
     }
 
-    /// True if a release can't be upgraded from, or not without a loss that nobody accepted: the cells say `refuse`.
+    /// True if a release can't be upgraded from, or not without a loss that nobody accepted: the cells say `refuse`. Also if one could not be read.
     pub(crate) fn fails(&self) -> bool {
-        let cells = self.maps.iter().flat_map(|row| row.cells.iter().flatten());
-        cells.into_iter().any(|cell| cell.what == Disposition::Refuse)
+        let mut cells = self.maps.iter().flat_map(|row| row.cells.iter().flatten());
+        self.is_undone || cells.any(|cell| cell.what == Disposition::Refuse)
     }
 }
 
@@ -188,7 +194,15 @@ fn rows(locks: &[Option<Lock>], cells: impl Fn(&Lock) -> Vec<(String, Cell)>) ->
 fn forward(release: &Lock, today: &Lock, levels: &Levels) -> Vec<(String, Cell)> {
     let mut comparison = compare(release, today, levels);
     demand_decisions(&mut comparison);
-    comparison.maps.iter().map(|verdict| (verdict.map.clone(), Cell::of(&comparison, verdict, today))).collect()
+    let of = |verdict: &Verdict| {
+        let mut cell = Cell::of(&comparison, verdict, today);
+        if verdict.disposition == Disposition::Migrate && !cell.loses {
+            let sides = release.maps.get(&verdict.map).zip(today.maps.get(&verdict.map));
+            cell.must_fit = sides.and_then(|(old, new)| way_back::room(old, new));
+        }
+        (verdict.map.clone(), cell)
+    };
+    comparison.maps.iter().map(of).collect()
 }
 
 impl Cell {

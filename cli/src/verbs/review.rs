@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _};
 
 use maplock_codegen::report;
+use maplock_layout::Finding;
 use maplock_layout::rules::Compares;
 
 use super::check;
@@ -45,12 +46,20 @@ pub(crate) fn run(args: &ReviewArgs) -> Result<Said, Error> {
     let behind = outcomes.iter().filter(|outcome| outcome.ending == Ending::OutOfDate);
     let updates: Vec<_> = behind.map(|outcome| format!("cargo maplock update{}", outcome.selection)).collect();
     updates.iter().for_each(|update| _ = writeln!(text, "# all else, without a question\n{update}"));
+    // What no answer settles, as two packages that lock one map.
+    for outcome in &outcomes {
+        let has_verdict = |map: &str| outcome.comparison.verdict(map).is_some();
+        let is_left = |finding: &Finding| finding.is_break() && !has_verdict(&finding.map);
+        if outcome.comparison.findings.iter().any(is_left) {
+            _ = writeln!(text, "{}", outcome.report_alone(true, is_left).trim_end());
+        }
+    }
+    let fails = outcomes.iter().any(Outcome::fails);
     _ = match pending.len() {
-        0 if updates.is_empty() => writeln!(text, "nothing waits for an answer"),
+        0 if !fails => writeln!(text, "nothing waits for an answer"),
         0 => Ok(()),
         left => writeln!(text, "{} {} for an answer", count(left, "map"), if left == 1 { "waits" } else { "wait" }),
     };
-    let fails = !pending.is_empty() || !updates.is_empty();
     Ok(Said::new(text, fails, outcomes.into_iter().filter_map(Outcome::into_undone).collect()))
 }
 

@@ -448,10 +448,11 @@ fn compare_empty(
     if !old.iter().any(is_empty) && !new.iter().any(is_empty) {
         return Vec::new();
     }
-    let of = |all: &[FlatMember<'_>]| -> HashMap<String, (bool, String)> {
-        all.iter().map(|flat| (flat.member.name.to_string(), (is_empty(flat), spelling(*flat)))).collect()
+    let (old_keys, new_keys) = (numbered_names(old), numbered_names(new));
+    let of = |all: &[FlatMember<'_>], keys: &[(String, usize)]| -> HashMap<(String, usize), (bool, String)> {
+        all.iter().zip(keys).map(|(flat, key)| (key.clone(), (is_empty(flat), spelling(*flat)))).collect()
     };
-    let (before, after) = (of(old), of(new));
+    let (before, after) = (of(old, &old_keys), of(new, &new_keys));
     let start = sink.len();
     let mut order = Vec::new();
     let mut report = |flat: &FlatMember<'_>, old: Option<&str>, new: Option<&str>| {
@@ -462,21 +463,37 @@ fn compare_empty(
             order.resize(sink.len() - start, flat.offset_bits);
         }
     };
+    let mut keys = old_keys.iter();
     old.retain(|flat| {
-        let is_left = !is_empty(flat) || after.get(&*flat.member.name).is_some_and(|(is_empty, _)| !is_empty);
+        let namesake = keys.next().and_then(|key| after.get(key));
+        let is_left = !is_empty(flat) || namesake.is_some_and(|(is_empty, _)| !is_empty);
         if !is_left {
-            report(flat, Some(&spelling(*flat)), after.get(&*flat.member.name).map(|(_, new)| new.as_str()));
+            report(flat, Some(&spelling(*flat)), namesake.map(|(_, new)| new.as_str()));
         }
         is_left
     });
+    let mut keys = new_keys.iter();
     new.retain(|flat| {
-        let is_left = !is_empty(flat) || before.get(&*flat.member.name).is_some_and(|(is_empty, _)| !is_empty);
-        if !is_left && !before.contains_key(&*flat.member.name) {
+        let namesake = keys.next().and_then(|key| before.get(key));
+        let is_left = !is_empty(flat) || namesake.is_some_and(|(is_empty, _)| !is_empty);
+        if !is_left && namesake.is_none() {
             report(flat, None, Some(&spelling(*flat)));
         }
         is_left
     });
     order
+}
+
+/// Each member's name, and how many of the same name stand before it. No compiler writes two of one name; BTF can hold them.
+fn numbered_names(all: &[FlatMember<'_>]) -> Vec<(String, usize)> {
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    all.iter()
+        .map(|flat| {
+            let count = seen.entry(&flat.member.name).or_default();
+            *count += 1;
+            (flat.member.name.to_string(), *count - 1)
+        })
+        .collect()
 }
 
 fn unpaired<'m>(all: &[FlatMember<'m>], paired: impl Iterator<Item = usize>) -> Vec<FlatMember<'m>> {

@@ -6,7 +6,7 @@ use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use maplock_layout::config::Levels;
 use maplock_layout::lock::{LockedMap, OnUpgrade};
@@ -193,26 +193,36 @@ pub struct Directory<'s> {
     maps: BTreeMap<&'s str, Map>,
 }
 
-/// How often pins are looked at that are being renamed one by one, and how long is waited in between.
-const LOOKS: (u32, Duration) = (100, Duration::from_millis(2));
+/// How long pins are looked at that are being renamed one by one, and how long is waited in between.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(2));
 
 impl<'s> Directory<'s> {
     /// Opens all pins of the spec's maps in `dir`. If pins are renamed one by one at this moment, it waits for that for a fifth of a second.
     ///
     /// # Errors
-    /// If one is missing, or can't be opened. [`ErrorKind::Busy`] if the pins stay those of two generations, as whoever renamed them was
-    /// killed; [`ErrorKind::Place`] if somebody else pinned a map under the name of one of the generation's.
+    /// If one is missing, or can't be opened. [`ErrorKind::Busy`] if the pins stay those of two generations, as whoever renames them is slow
+    /// or was killed; [`ErrorKind::Place`] if somebody else pinned a map under the name of one of the generation's.
     pub fn open(spec: &'s Spec, dir: &Path) -> Result<Self, Error> {
         let (most, pause) = LOOKS;
-        let mut looks = 1;
+        let began = Instant::now();
         loop {
-            let found = Self::look(spec, dir)?;
+            let found = Self::look(spec, dir);
             let is_moving = is_moving(dir);
-            let Some(other) = found.of_another_generation(is_moving) else { return Ok(found) };
-            if looks == most {
-                return Err(found.mixed(other, is_moving));
+            let error = match found {
+                Ok(found) => match found.of_another_generation(is_moving == Some(true)) {
+                    Some(other) => found.mixed(other, is_moving),
+                    None => return Ok(found),
+                },
+                // It may be on its way.
+                Err(error) if error.kind() == ErrorKind::Place && is_moving == Some(true) => {
+                    let message = format!("the pins in `{}` are renamed one by one, or were, {SLOW}", dir.display());
+                    Error::because(ErrorKind::Busy, message, error)
+                }
+                Err(error) => return Err(error),
+            };
+            if began.elapsed() > most {
+                return Err(error);
             }
-            looks += 1;
             std::thread::sleep(pause);
         }
     }
@@ -249,21 +259,31 @@ impl<'s> Directory<'s> {
         None
     }
 
-    fn mixed(&self, other: &str, is_moving: bool) -> Error {
+    fn mixed(&self, other: &str, is_moving: Option<bool>) -> Error {
         let dir = self.dir.display();
         let of = self.meta.as_ref().map_or_else(String::new, |meta| format!(" {}", meta.generation));
-        if is_moving {
-            let message = format!(
-                "the pins in `{dir}` are of two generations: map `{other}` is not of generation{of}; an upgrade that renames them one \
-                 by one is slow, or ended meanwhile: the next start of the daemon completes it"
-            );
-            return Error::new(ErrorKind::Busy, message);
-        }
-        let message = format!(
-            "map `{other}`, pinned in `{dir}`, is not the one that generation{of} has under that name: somebody else pinned it; see \
-             what is there: maplock inspect {dir}"
-        );
-        Error::new(ErrorKind::Place, message)
+        let see = format!("see what is there: maplock inspect {dir}");
+        let (kind, message) = match is_moving {
+            Some(true) => (
+                ErrorKind::Busy,
+                format!("the pins in `{dir}` are of two generations: map `{other}` is not of generation{of}, {SLOW}"),
+            ),
+            Some(false) => (
+                ErrorKind::Place,
+                format!(
+                    "map `{other}`, pinned in `{dir}`, is not the one that generation{of} has under that name: somebody else pinned \
+                     it; {see}"
+                ),
+            ),
+            None => (
+                ErrorKind::Busy,
+                format!(
+                    "map `{other}`, pinned in `{dir}`, is not the one that generation{of} has under that name: an upgrade that renames \
+                     pins one by one goes on or was killed, or somebody else pinned it; {see}"
+                ),
+            ),
+        };
+        Error::new(kind, message)
     }
 
     /// The generation that they are of.
@@ -287,10 +307,16 @@ impl<'s> Directory<'s> {
     }
 }
 
-/// True while the pins of a directory are renamed one by one, or after whoever did so was killed.
-fn is_moving(dir: &Path) -> bool {
-    let unfinished = Site::at(dir).and_then(|site| records::unfinished(&site.as_found()?));
-    matches!(unfinished, Ok(Some(Unfinished::Switching { is_moving: true, .. })))
+/// What to say of pins that are being renamed one by one.
+const SLOW: &str = "as an upgrade that renames them is slow, or was killed: the next start of the daemon completes it";
+
+/// True while the pins of a directory are renamed one by one, or after whoever did so was killed. `None` if that can't be seen from here: what
+/// is staged lies beside the directory, which a bind mount does not show.
+fn is_moving(dir: &Path) -> Option<bool> {
+    let site = Site::at(dir).ok()?.as_found().ok()?;
+    let unfinished = records::unfinished(&site).ok()?;
+    let is_moving = matches!(unfinished, Some(Unfinished::Switching { is_moving: true, .. }));
+    (is_moving || !site.is_root).then_some(is_moving)
 }
 
 /// The meta map in a directory, and the generation that it is of. What is wrong with it is told where it is needed.

@@ -11,6 +11,9 @@ use crate::inspect::normalise::{Node, created_max_entries};
 use crate::sys::consts::ENOTSUPP;
 use crate::sys::{Btf, Map, NewMap};
 
+/// The name of maps that are only tried, and gone at once: what is said of them is said of the map that they are like.
+pub(super) const PROBE: &str = "maplock_probe";
+
 /// Creates a map by `def`, with BTF so that a later release can check it: that of `like`, a map of the same layouts, or else made
 /// from the layouts in `def`.
 pub(crate) fn create(def: &MapDef, like: Option<&Map>) -> Result<Map, Error> {
@@ -45,7 +48,9 @@ pub(crate) fn create(def: &MapDef, like: Option<&Map>) -> Result<Map, Error> {
         Ok(map) => Ok(map),
         // As loaders do: a map without BTF is better than none. The meta map then says what it holds.
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | ENOTSUPP)) => {
-            tracing::warn!(map = def.name, "the kernel refuses the map's BTF; it is created without");
+            if def.name != PROBE {
+                tracing::warn!(map = def.name, "the kernel refuses the map's BTF; it is created without");
+            }
             new.btf = None;
             Map::create(&new).trying(failed)
         }

@@ -13,7 +13,7 @@ use crate::plan::hazard::Doubt;
 use crate::plan::{Action, MapPlan, Plan, Since};
 use crate::sys::Map;
 use crate::transfer::{self, Convert, Inexact, Prepared, Side, Sum, Transfer, TransferError, TransferOptions, Way};
-use crate::upgrade::create::create;
+use crate::upgrade::create::{PROBE, create};
 
 /// If a write of a new program can be lost as entries are settled, that is told before. `records` are of the ways back that are there.
 pub(super) fn foresee_settling(plan: &mut Plan, site: &Site, records: &[(String, Derivation)]) {
@@ -183,7 +183,7 @@ impl Probe {
 
 /// The definition of an empty map like that one.
 fn empty(def: &MapDef, like: Option<&Map>) -> MapDef {
-    let mut def = MapDef { max_entries: 1, ..def.clone() };
+    let mut def = MapDef { name: PROBE.to_owned(), max_entries: 1, ..def.clone() };
     if let Some(info) = like.map(Map::info) {
         (def.map_type, def.flags, def.map_extra) = (info.map_type, info.flags, info.map_extra);
         (def.key_size, def.value_size) = (info.key_size, info.value_size);

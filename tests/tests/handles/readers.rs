@@ -270,7 +270,7 @@ fn pins_that_were_left_between_two_generations_are_not_read_as_one() {
                     assert_eq!(found, [capacity; 2], "{release:?}, killed at rename {at}");
                 }
                 Err(error) if error.kind() == ErrorKind::Busy => {
-                    let told = "; an upgrade that renames them one by one is slow, or ended meanwhile: the next start ";
+                    let told = "as an upgrade that renames them is slow, or was killed: the next start of the daemon completes it";
                     assert!(error.to_string().contains(told), "{error}");
                     mixed += 1;
                 }

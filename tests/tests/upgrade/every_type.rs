@@ -479,8 +479,10 @@ fn an_upgrade_does_what_the_gate_took_and_the_plan_said() {
     });
     if kernel::available() {
         let done = done.into_inner().expect("no panic");
+        // Older kernels have fewer types.
+        let least = if kernel::has_enumerator("BPF_MAP_TYPE_BLOOM_FILTER") { 6 } else { 5 };
         for disposition in [Disposition::Reuse, Disposition::Grow, Disposition::Migrate, Disposition::Swap] {
-            assert!(done.get(&disposition).is_some_and(|count| *count >= 5), "{done:?}");
+            assert!(done.get(&disposition).is_some_and(|count| *count >= least), "{done:?}");
         }
     }
 }

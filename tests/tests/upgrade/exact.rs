@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use maplock::internals::sys::Map;
+use maplock::internals::sys::{Map, has_atomic_fetch, tries_heed_noexist};
 use maplock::layout::map::{MapType as T, Pinning};
 use maplock::layout::{Layout, Lock, MapDef, ProgramUse};
 use maplock::plan::{Doubt, Inexact, MapPlan};
@@ -96,11 +96,14 @@ fn check(row: &Row, (plan, report): &(MapPlan, MapReport)) {
         Some(why) => assert_eq!(found, [Doubt::Settling(why)].into(), "{what}"),
         // An older kernel may have its own.
         None => {
-            let mut of_kernel = vec![Inexact::Kernel, Inexact::NoExchange, Inexact::Prefix];
-            if !kernel::has_helper("bpf_map_lookup_percpu_elem") {
-                of_kernel.push(Inexact::NoProgram);
-            }
-            assert!(found.is_subset(&of_kernel.into_iter().map(Doubt::Settling).collect()), "{what}");
+            let of_kernel = [
+                (!kernel::has_helper("bpf_loop"), Inexact::Kernel),
+                (!kernel::has_helper("bpf_map_lookup_percpu_elem"), Inexact::NoProgram),
+                (!has_atomic_fetch(), Inexact::NoExchange),
+                (!tries_heed_noexist(), Inexact::Prefix),
+            ];
+            let of_kernel = of_kernel.into_iter().filter(|(is_old, _)| *is_old).map(|(_, why)| Doubt::Settling(why));
+            assert!(found.is_subset(&of_kernel.collect()), "{what}");
         }
     }
 }
@@ -230,7 +233,7 @@ fn who_lacks_a_capability_is_told_so_before_and_afterwards() {
         assert_eq!(plan.is_exact(), report.exact, "{map_type}: {plan:?}\n{report:?}");
         if map_type == T::HASH {
             assert_eq!(report.doubts, [Doubt::Settling(Inexact::Lacks("CAP_PERFMON"))].into());
-            let told = "at the very moment of settling may be lost: this process lacks CAP_PERFMON to load programs";
+            let told = "at the very moment of settling may be lost: this process lacks CAP_PERFMON, and programs";
             assert!(plan.hazards()[0].contains(told), "{:?}", plan.hazards());
         }
     }

@@ -4,6 +4,7 @@
 use std::fs;
 
 use maplock::layout::map::MapType;
+use maplock::plan::{Doubt, Inexact};
 use maplock::{Recovered, Recovery, WayOut};
 use maplock_tests::generations::{Daemon, Release, roll_back};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
@@ -144,7 +145,7 @@ fn what_was_completed_by_system_calls_is_not_called_certain() {
         let lost = report.left_behind.iter().find(|lost| lost.map == counts).expect("it is told");
         assert!(lost.maybe, "{lost:?}");
         let map = report.maps.iter().find(|map| map.map == counts).expect("it was settled");
-        assert!(!map.exact, "{map:?}");
+        assert!(!map.exact && map.doubts.contains(&Doubt::Settling(Inexact::Asked)), "{map:?}");
         assert!(report.maps.iter().all(|map| !map.exact), "nobody knows what became of them before: {report:?}");
         let sentence = format!("some of what programs wrote to `{counts}` around the switch may be lost");
         assert!(report.to_string().contains(&sentence), "{report}");

@@ -21,8 +21,9 @@ pub(crate) fn render(outcomes: &[Outcome]) -> String {
     // The last line is what stays in sight.
     let failing = outcomes.iter().filter(|outcome| outcome.fails()).count();
     if failing > 0 && outcomes.last().is_some_and(|last| !last.fails()) && !terminal::is_quiet() {
+        let what = if outcomes.iter().any(|outcome| outcome.against.is_some()) { "comparison" } else { "lock" };
         let fails = if failing == 1 { "fails" } else { "fail" };
-        _ = writeln!(out, "{gap}{BAD}error: {BAD:#}{failing} of {} {fails}", count(outcomes.len(), "comparison"));
+        _ = writeln!(out, "{gap}{BAD}error: {BAD:#}{failing} of {} {fails}", count(outcomes.len(), what));
     }
     out
 }

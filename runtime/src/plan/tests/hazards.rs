@@ -57,7 +57,10 @@ fn what_this_kernel_settles_by_steps_that_can_lose_a_write_is_told_before() {
     for (why, words) in [
         (Inexact::Kernel, "this kernel accepts no program that settles in one step"),
         (Inexact::NoWord, "no atomic instruction writes all bytes of such a value"),
-        (Inexact::Lacks("CAP_PERFMON"), "this process lacks CAP_PERFMON to load programs that settle in one step"),
+        (
+            Inexact::Lacks("CAP_PERFMON"),
+            "this process lacks CAP_PERFMON, and programs that settle in one step were refused",
+        ),
     ] {
         plan.maps[0].hazard.doubts = [Doubt::Settling(why)].into();
         let line = format!(
