@@ -131,7 +131,7 @@ fn entries(comparison: &Comparison, (known, accepted): (&Lock, &Lock), way: &Way
     let readings: Vec<_> = verdict.misread().cloned().collect();
     let condition = Reading::condition(&readings).filter(|_| stays).map(|condition| format!("right if {condition}"));
     let keeps = verdict.fate.words().filter(|words| *words != told).map(str::to_owned);
-    let shrinks = |now: &&LockedMap| known.maps.values().any(|was| was.def.max_entries > now.def.max_entries);
+    let shrinks = |now: &&LockedMap| known.maps.values().any(|was| now.smaller_room_than(was).is_some());
     let must_fit = map.filter(|_| verdict.disposition == Disposition::Migrate).filter(shrinks);
     let must_fit = must_fit.map(|_| "refused if they do not fit".to_owned());
     let evicts = verdict.eviction.clone().filter(|words| *words != told);

@@ -79,8 +79,7 @@ pub(crate) fn to(newer: &LockedMap, older: &LockedMap) -> Back {
 pub(crate) fn room(newer: &LockedMap, older: &LockedMap) -> Option<u32> {
     let way = if older.def.digest() == newer.def.digest() { OnUpgrade::Reuse } else { OnUpgrade::Migrate };
     let is_another_map = matches!(fate(&older.def, &newer.def, way), Fate::Carried | Fate::Converted);
-    let is_smaller = older.def.max_entries < newer.def.max_entries && !newer.runtime_capacity;
-    (is_smaller && is_another_map).then_some(older.def.max_entries)
+    older.smaller_room_than(newer).filter(|_| is_another_map)
 }
 
 /// The maps whose break leads one way only, each with why.

@@ -163,29 +163,45 @@ fn a_diff_offers_what_a_check_offers_and_each_command_works() {
 #[test]
 fn a_diff_says_in_a_line_what_can_be_done_and_what_that_costs() {
     let flow = |members: &str| format!("struct flow {{ {members} }};\n");
-    for (what, members, said) in [
+    for (what, members, room, said) in [
         (
             "a member that grew",
             "__u64 bytes; __u64 drops; __u32 flags;",
+            64,
+            "can be accepted as `migrate` (every entry is converted) or as `swap` (its entries are given up)",
+        ),
+        (
+            "a member that grew, where there is less room",
+            "__u64 bytes; __u64 drops; __u32 flags;",
+            16,
+            "can be accepted as `migrate` (every entry is converted; refused if they do not fit) or as `swap` (its entries are given up)",
+        ),
+        (
+            "a member that grew, where the daemon says how much room there is",
+            "__u64 bytes; __u64 drops; __u32 flags;",
+            0,
             "can be accepted as `migrate` (every entry is converted) or as `swap` (its entries are given up)",
         ),
         (
             "a member that is gone",
             "__u64 bytes; __u32 drops;",
+            64,
             "can be accepted as `reuse` (its entries stay), as `migrate` (its entries are converted, and may lose parts; `flags` of `flows` is given up) or as `swap` (its entries are given up)",
         ),
         (
             "a member with another name",
             "__u64 octets; __u32 drops; __u32 flags;",
+            64,
             "can be accepted as `reuse` (its entries stay; right if `octets` means what `bytes` meant), as `migrate` (its entries are converted, after an answer about `bytes`) or as `swap` (its entries are given up)",
         ),
         (
             "a member that shrank",
             "__u32 bytes; __u32 drops; __u32 flags;",
+            64,
             "can be accepted as `migrate` (its entries are converted, after an answer about `bytes`) or as `swap` (its entries are given up)",
         ),
     ] {
-        let sandbox = written_anew(&maps(&flow(members), &[("flows", 64)]));
+        let sandbox = written_anew(&maps(&flow(members), &[("flows", room)]));
         for (format, before) in [("human", "    "), ("markdown", "; not accepted; "), ("github", "%0A"), ("junit", "")]
         {
             for diff in ["diff v1", "diff v1 new.o"] {

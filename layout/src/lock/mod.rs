@@ -38,6 +38,14 @@ impl LockedMap {
                 || self.is_narrowed(other))
     }
 
+    /// How many entries it has room for, if `other` has room for more. Nothing if a daemon decides of one of them when it runs.
+    #[must_use]
+    pub fn smaller_room_than(&self, other: &Self) -> Option<u32> {
+        let is_known = |map: &Self| !map.runtime_capacity && !map.def.lacks_capacity();
+        let is_smaller = self.def.max_entries < other.def.max_entries;
+        (is_smaller && is_known(self) && is_known(other)).then_some(self.def.max_entries)
+    }
+
     /// True if no more differs than what one compiler tells of wide enumerations, and another does not.
     fn is_narrowed(&self, other: &Self) -> bool {
         let (one, two) = (wide_enum::narrowed(&self.def), wide_enum::narrowed(&other.def));

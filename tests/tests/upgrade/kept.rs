@@ -5,7 +5,7 @@ use std::path::Path;
 use maplock::internals::inspect::generations;
 use maplock::internals::meta::Meta;
 use maplock::internals::sys::Map;
-use maplock::internals::sys::bpffs::Dir;
+use maplock::internals::sys::bpffs::{self, Dir};
 use maplock::plan::CommitBy;
 use maplock_tests::generations::{Daemon, Release, roll_back};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
@@ -112,6 +112,11 @@ fn what_a_crash_left_between_a_pin_and_its_rename_is_nobodys_map() {
         let names = truth::names(&daemon.dir);
         assert!(names.iter().all(|name| !name.ends_with("@new")), "{names:?}");
         let plan = daemon.options(Release::One).begin().expect("begun").plan().commit.clone();
-        assert_eq!(plan, CommitBy::Exchange, "the directory is nobody else's");
+        let elsewhere = Bpffs::mount();
+        let way = match bpffs::exchange(&elsewhere.dir("one"), &elsewhere.dir("other")) {
+            Ok(()) => CommitBy::Exchange,
+            Err(_) => CommitBy::EachPin { why: "this kernel can't exchange directories on bpffs".to_owned() },
+        };
+        assert_eq!(plan, way, "the directory is nobody else's");
     });
 }
