@@ -193,8 +193,8 @@ pub struct Directory<'s> {
     maps: BTreeMap<&'s str, Map>,
 }
 
-/// How long pins are looked at that are being renamed one by one, and how long is waited in between.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(2));
+/// How long, and at least how often, pins are looked at that are being renamed one by one, and how long is waited in between.
+const LOOKS: (Duration, u32, Duration) = (Duration::from_millis(200), 10, Duration::from_millis(2));
 
 impl<'s> Directory<'s> {
     /// Opens all pins of the spec's maps in `dir`. If pins are renamed one by one at this moment, it waits for that for a fifth of a second.
@@ -203,13 +203,17 @@ impl<'s> Directory<'s> {
     /// If one is missing, or can't be opened. [`ErrorKind::Busy`] if the pins stay those of two generations, as whoever renames them is slow
     /// or was killed; [`ErrorKind::Place`] if somebody else pinned a map under the name of one of the generation's.
     pub fn open(spec: &'s Spec, dir: &Path) -> Result<Self, Error> {
-        let (most, pause) = LOOKS;
+        let (most, least, pause) = LOOKS;
         let began = Instant::now();
+        let (mut looks, mut before) = (1, None);
         loop {
             let found = Self::look(spec, dir);
-            let is_moving = is_moving(dir);
+            let now = (is_moving(dir), Generation::at(dir).ok().flatten());
+            // What is there is what stays there only if no generation came in between.
+            let is_still = before.replace(now) == Some(now);
+            let is_moving = if is_still { now.0 } else { Some(true) };
             let error = match found {
-                Ok(found) => match found.of_another_generation(is_moving == Some(true)) {
+                Ok(found) => match found.of_another_generation(now.0 == Some(true)) {
                     Some(other) => found.mixed(other, is_moving),
                     None => return Ok(found),
                 },
@@ -220,9 +224,10 @@ impl<'s> Directory<'s> {
                 }
                 Err(error) => return Err(error),
             };
-            if began.elapsed() > most {
+            if is_moving == Some(false) || looks >= least && began.elapsed() > most {
                 return Err(error);
             }
+            looks += 1;
             std::thread::sleep(pause);
         }
     }
