@@ -3,6 +3,7 @@
 mod alone;
 mod at;
 mod causes;
+mod empty;
 mod enumerators;
 mod layouts;
 mod likeness;
