@@ -229,6 +229,12 @@ pub struct Member {
 }
 
 impl Member {
+    /// Its type as text, with the width of a bit-field.
+    pub(crate) fn spelling(&self) -> String {
+        let spelled = self.layout.spelling();
+        self.bits.map_or(spelled.clone(), |bits| format!("{spelled}:{bits}"))
+    }
+
     /// Width in bits.
     #[must_use]
     pub fn size_bits(&self) -> u64 {

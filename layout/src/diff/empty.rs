@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use super::at::{At, Trail};
-use super::layouts::spelling;
 use super::sink::Sink;
 use crate::change::Change;
 use crate::layout::FlatMember;
@@ -23,7 +22,7 @@ pub(super) fn compare_empty(
     }
     let (old_keys, new_keys) = (numbered_names(old), numbered_names(new));
     let of = |all: &[FlatMember<'_>], keys: &[(String, usize)]| -> HashMap<(String, usize), (bool, String)> {
-        all.iter().zip(keys).map(|(flat, key)| (key.clone(), (is_empty(flat), spelling(*flat)))).collect()
+        all.iter().zip(keys).map(|(flat, key)| (key.clone(), (is_empty(flat), flat.member.spelling()))).collect()
     };
     let (before, after) = (of(old, &old_keys), of(new, &new_keys));
     let start = sink.len();
@@ -41,7 +40,7 @@ pub(super) fn compare_empty(
         let namesake = keys.next().and_then(|key| after.get(key));
         let is_left = !is_empty(flat) || namesake.is_some_and(|(is_empty, _)| !is_empty);
         if !is_left {
-            report(flat, Some(&spelling(*flat)), namesake.map(|(_, new)| new.as_str()));
+            report(flat, Some(&flat.member.spelling()), namesake.map(|(_, new)| new.as_str()));
         }
         is_left
     });
@@ -50,7 +49,7 @@ pub(super) fn compare_empty(
         let namesake = keys.next().and_then(|key| before.get(key));
         let is_left = !is_empty(flat) || namesake.is_some_and(|(is_empty, _)| !is_empty);
         if !is_left && namesake.is_none() {
-            report(flat, None, Some(&spelling(*flat)));
+            report(flat, None, Some(&flat.member.spelling()));
         }
         is_left
     });

@@ -192,7 +192,7 @@ impl LayoutDiff {
         for flat in unpaired(&old, pairs.iter().map(|pair| pair.old)) {
             let rule = if flat.in_union { &rules::UNION_ARM_REMOVED } else { &rules::MEMBER_REMOVED };
             let subject = Trail::Member(&at.trail, &flat.member.name).subject();
-            let old = Typed { spelling: spelling(flat), place: member_place(at.old_bits, flat) };
+            let old = Typed { spelling: flat.member.spelling(), place: member_place(at.old_bits, flat) };
             sink.add(rule, subject.clone(), Change::Removed { old, in_union: flat.in_union });
             order.resize(sink.len() - start, flat.offset_bits);
             causes.removed(flat.offset_bits, subject);
@@ -200,7 +200,7 @@ impl LayoutDiff {
         for flat in unpaired(&new, pairs.iter().map(|pair| pair.new)) {
             let rule = if flat.in_union { &rules::UNION_ARM_ADDED } else { &rules::MEMBER_ADDED };
             let subject = Trail::Member(&at.trail, &flat.member.name).subject();
-            let new = Typed { spelling: spelling(flat), place: member_place(at.new_bits, flat) };
+            let new = Typed { spelling: flat.member.spelling(), place: member_place(at.new_bits, flat) };
             sink.add(rule, subject.clone(), Change::Added { new, in_union: flat.in_union });
             order.resize(sink.len() - start, flat.offset_bits);
             causes.added(flat.offset_bits, subject);
@@ -268,13 +268,13 @@ impl LayoutDiff {
         }
         let (old_bits, new_bits) = (a.member.size_bits(), b.member.size_bits());
         if old_bits != new_bits {
-            let old = typed(spelling(a), at.old_bits, old_bits);
-            let new = typed(spelling(b), at.new_bits, new_bits);
+            let old = typed(a.member.spelling(), at.old_bits, old_bits);
+            let new = typed(b.member.spelling(), at.new_bits, new_bits);
             return sink.add(&rules::BIT_WIDTH_CHANGED, at.trail.subject(), Change::Width { old, new });
         }
         let before = sink.len();
         self.compare_scalars((&a.member.layout, old_bits), (&b.member.layout, new_bits), at, sink);
-        let (old, new) = (spelling(a), spelling(b));
+        let (old, new) = (a.member.spelling(), b.member.spelling());
         if sink.len() == before && !sink.is_full() && old != new {
             sink.add(&rules::TYPE_SPELLING_CHANGED, at.trail.subject(), Change::Spelling { old, new });
         }
@@ -415,14 +415,6 @@ fn distinct_spellings(old: &Layout, new: &Layout) -> (String, String) {
         return (format!("{} ({})", spelled.0, behind.0), format!("{} ({})", spelled.1, behind.1));
     }
     (format!("{} of {} bytes", spelled.0, old.size), format!("{} of {} bytes", spelled.1, new.size))
-}
-
-pub(super) fn spelling(flat: FlatMember<'_>) -> String {
-    let spelled = flat.member.layout.spelling();
-    match flat.member.bits {
-        Some(bits) => format!("{spelled}:{bits}"),
-        None => spelled,
-    }
 }
 
 const fn typed(spelling: String, offset_bits: u64, size_bits: u64) -> Typed {
