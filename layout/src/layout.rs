@@ -231,8 +231,7 @@ pub struct Member {
 impl Member {
     /// Its type as text, with the width of a bit-field.
     pub(crate) fn spelling(&self) -> String {
-        let spelled = self.layout.spelling();
-        self.bits.map_or(spelled.clone(), |bits| format!("{spelled}:{bits}"))
+        self.layout.spelling_in(self.bits)
     }
 
     /// Width in bits.
@@ -325,6 +324,15 @@ impl Layout {
         match &self.typedef {
             Some(name) => name.to_string(),
             None => self.spelling_without_typedef(),
+        }
+    }
+
+    /// Like [`Self::spelling`], with the width of the bit-field that it is of, if it is of one: `u32:3`
+    pub(crate) fn spelling_in(&self, bits: Option<u32>) -> String {
+        let spelled = self.spelling();
+        match bits {
+            Some(bits) => format!("{spelled}:{bits}"),
+            None => spelled,
         }
     }
 

@@ -48,8 +48,7 @@ impl Leaf<'_> {
 
     /// Its type as reports write it.
     pub(crate) fn spelling(&self) -> String {
-        let spelled = self.layout.spelling();
-        self.bits.map_or(spelled.clone(), |bits| format!("{spelled}:{bits}"))
+        self.layout.spelling_in(self.bits)
     }
 
     /// The bit behind its last one.

@@ -127,10 +127,7 @@ impl Leaf<'_> {
 
     /// `u32`, `u32:3`
     pub(super) fn spelling(&self) -> String {
-        match self.bits {
-            Some(bits) => format!("{}:{bits}", self.layout.spelling()),
-            None => self.layout.spelling(),
-        }
+        self.layout.spelling_in(self.bits)
     }
 
     /// Of an array: the size of an element, and how many there are.

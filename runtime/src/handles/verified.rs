@@ -197,7 +197,7 @@ pub struct Directory<'s> {
 const LOOKS: (Duration, u32, Duration) = (Duration::from_millis(200), 10, Duration::from_millis(2));
 
 impl<'s> Directory<'s> {
-    /// Opens all pins of the spec's maps in `dir`. If pins are renamed one by one at this moment, it waits for that for a fifth of a second.
+    /// Opens all pins of the spec's maps in `dir`. If pins are renamed one by one at this moment, it waits for about a fifth of a second.
     ///
     /// # Errors
     /// If one is missing, or can't be opened. [`ErrorKind::Busy`] if the pins stay those of two generations, as whoever renames them is slow

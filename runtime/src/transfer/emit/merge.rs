@@ -321,8 +321,8 @@ impl Writer<'_> {
         self.add_halves();
     }
 
-    /// Adds R0 to the count of 8 bytes at R2, which lies on 4. Whatever others add to all of it in between, the sum is right afterwards; not so if they set it. Spoils R0,
-    /// R3 and R5.
+    /// Adds R0 to the count of 8 bytes at R2, which lies on 4. Whatever others add to all of it in between, the sum is right afterwards; not so if
+    /// they set it. Spoils R0, R3 and R5.
     fn add_halves(&mut self) {
         let (low, high) = if cfg!(target_endian = "little") { (0, 4) } else { (4, 0) };
         self.asm.mov(R5, R0);
