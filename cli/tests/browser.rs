@@ -71,6 +71,7 @@ fn the_page_is_searched_and_folded_and_asks_for_nothing() {
     // Nor could it ask for more, were there a way to put something onto it.
     let refused = "fetch('http://127.0.0.1:9/').then(() => 'sent', error => String(error))";
     assert!(browser.script(refused).as_str().is_some_and(|told| told.contains("Failed to fetch")));
+    browser.wait("Log.entryAdded");
     let [_, complaints] = browser.seen();
     assert!(complaints.iter().any(|told| told.contains("Content Security Policy")), "{complaints:?}");
 
@@ -97,19 +98,18 @@ fn the_page_is_searched_and_folded_and_asks_for_nothing() {
     browser.type_text(" ");
     assert_eq!(browser.script(SHOWN).as_array(), Some(&all));
 
-    // A map is unfolded by its line, folded again, and unfolded by an address.
+    // A map is unfolded by its line, folded again, and unfolded by an address. Of an address the page hears after the click.
     let is_open = "document.getElementById('map-stats').open";
     assert_eq!(browser.script(is_open), false);
     browser.click("#map-stats > summary");
-    assert_eq!(browser.script(is_open), true);
-    let picture = "document.querySelector('#map-stats svg')?.getBoundingClientRect().height > 100";
-    browser.until(picture);
+    browser.until(is_open);
+    browser.until("document.querySelector('#map-stats svg')?.getBoundingClientRect().height > 100");
     browser.click("#map-stats > summary");
-    assert_eq!(browser.script(is_open), false);
+    browser.until(&format!("!{is_open}"));
     browser.open(&page, "#map-stats");
-    assert_eq!(browser.script(is_open), true);
+    browser.until(is_open);
     browser.click("#findings a[href='#rule-member-type-changed']");
-    assert_eq!(browser.script("document.getElementById('rule-member-type-changed').open"), true);
+    browser.until("document.getElementById('rule-member-type-changed').open");
 
     for (width, is_mobile) in [(1400, false), (390, true)] {
         browser.screen(width, 850, is_mobile);

@@ -85,8 +85,8 @@ impl Browser {
         }
     }
 
-    /// Waits for what happens by itself.
-    fn wait(&mut self, event: &str) {
+    /// Waits for an event of the protocol, which comes by itself.
+    pub(crate) fn wait(&mut self, event: &str) {
         while !self.events.iter().any(|seen| seen["method"] == event) {
             self.events.push(self.from.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{event}: {error}")));
         }
@@ -138,10 +138,21 @@ impl Browser {
         self.call("Input.insertText", &json!({ "text": text }));
     }
 
-    /// Clicks on the middle of an element.
+    /// Clicks on the middle of an element, once it stands still.
     pub(crate) fn click(&mut self, selector: &str) {
         let script = format!(
-            "(() => {{ const e = document.querySelector({selector:?}); e.scrollIntoView({{ block: 'center' }}); const r = e.getBoundingClientRect(); return [r.x + Math.min(r.width, 40) / 2, r.y + r.height / 2]; }})()"
+            "new Promise(done => {{
+              const e = document.querySelector({selector:?});
+              e.scrollIntoView({{ block: 'center' }});
+              let last;
+              const look = () => {{
+                const r = e.getBoundingClientRect(), at = [r.x + Math.min(r.width, 40) / 2, r.y + r.height / 2];
+                if (last === String(at) && e.contains(document.elementFromPoint(...at))) return done(at);
+                last = String(at);
+                requestAnimationFrame(look);
+              }};
+              look();
+            }})"
         );
         let at = self.script(&script);
         for what in ["mousePressed", "mouseReleased"] {
