@@ -229,6 +229,56 @@ fn pins_that_are_renamed_one_by_one_are_read_as_one_generation() {
     });
 }
 
+/// Wherever the reader was when others went on: a scheduler can stop it between any two of its calls.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_reader_that_is_stopped_while_pins_are_renamed_reads_one_generation() {
+    use maplock_tests::trace::{self, Fate};
+    if !kernel::available() {
+        return;
+    }
+    let bpffs = Bpffs::mount();
+    let dir = bpffs.path().join("daemon");
+    let mut sizes = 4..;
+    let mut go_on = || upgrade(&dir, sizes.next().expect("endless"), true);
+    go_on();
+    let lock = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(lock.path(), spec(4).lock().to_string()).expect("written");
+    let read = |meanwhile: &mut dyn FnMut(usize)| {
+        let ended =
+            trace::run(std::process::Command::new(env!("CARGO_BIN_EXE_reader")).arg(&dir).arg(lock.path()), |call| {
+                meanwhile(call.index);
+                Fate::Made
+            });
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        (ended.stderr.trim().to_owned(), ended.calls)
+    };
+    let (told, calls) = read(&mut |_| ());
+    assert_eq!(told, "[Some(1), Some(1)]");
+    for stopped in (0..calls).step_by(kernel::times(3, 10) as usize) {
+        let before = Directory::open(&spec(4), &dir).expect("there").origin().generation().and_then(|of| of.number());
+        let (told, _) = read(&mut |index| {
+            if index == stopped {
+                go_on()
+            }
+        });
+        let whole = [before, before.map(|number| number + 1)].map(|of| format!("{:?}", [of; 2]));
+        assert!(whole.contains(&told), "stopped at call {stopped} of {calls}: {told}");
+    }
+    // One that never gets further than some calls between two upgrades says why it has no answer.
+    for each in [11, 31] {
+        let (told, _) = read(&mut |index| {
+            if index % each == 0 {
+                go_on()
+            }
+        });
+        let is_whole = told
+            .split_once(", ")
+            .is_some_and(|(one, other)| one.trim_start_matches('[') == other.trim_end_matches(']'));
+        assert!(is_whole || told.starts_with("Busy: "), "an upgrade at every {each}th call: {told}");
+    }
+}
+
 /// Wherever between two renames the upgrade was killed: maps of one generation, or an error, and never maps of two.
 #[cfg(target_arch = "x86_64")]
 #[test]
