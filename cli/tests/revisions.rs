@@ -5,6 +5,8 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 
+use maplock_layout::Lock;
+use maplock_layout::map::MapType;
 use serde_json::Value;
 use support::{Sandbox, object};
 
@@ -81,6 +83,30 @@ fn formats_for_programs_tell_a_break_of_several_revisions_once() {
     assert_eq!(results(ALL), results(one));
     // A test for each revision stays one.
     assert_eq!(told(ALL, "junit").matches("<testsuite name").count(), 4);
+}
+
+/// What to type stands with the first break of a map, also if that one was told of another revision already.
+#[test]
+fn a_further_break_of_a_second_revision_comes_with_what_to_type() {
+    let sandbox = broken();
+    let today = sandbox.read("maps.lock");
+    sandbox.git("checkout -q v1 -- maps.lock");
+    let mut lock = Lock::parse(&sandbox.read("maps.lock")).expect("a lock");
+    for (tag, max_entries) in [("v1.2", 4096), ("v1.3", 8192)] {
+        let stats = lock.maps.get_mut("stats").expect("stats");
+        (stats.def.map_type, stats.def.max_entries) = (MapType::LRU_HASH, max_entries);
+        sandbox.write("maps.lock", lock.to_string());
+        sandbox.release(tag);
+    }
+    sandbox.write("maps.lock", today);
+    let told = sandbox.run("check --lock maps.lock --against v1.2 --against v1.3 --message-format github").stdout;
+    let errors: Vec<_> = told.lines().filter(|line| line.starts_with("::error ")).collect();
+    let of = |rule: &str| errors.iter().filter(|line| line.contains(&format!("map stats%3A {rule}"))).count();
+    assert_eq!((of("map-type-changed"), of("max-entries-decreased")), (1, 1), "{told}");
+    for against in ["v1.2", "v1.3"] {
+        let line = format!("--against {against} --lock");
+        assert!(errors.iter().any(|told| told.contains("accept stats") && told.contains(&line)), "{against}: {told}");
+    }
 }
 
 /// 0 is an answer if somebody gave it: what a program looks up by the whole key is told in each format.

@@ -1,6 +1,6 @@
 //! What is to be told of lines, by formats that annotate them: each notice once, in the same words and at the same place for all of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use maplock_codegen::SourceLine;
@@ -67,14 +67,27 @@ const ONE_WAY: &str = "no-way-back";
 const ON_NODES: &str = "lost-on-nodes";
 const REFUSED: &str = "refused";
 
-/// All that is to be told, worst first. What several revisions of a lock have in common is told once.
+/// All that is to be told, worst first. What several revisions of a lock have in common is told once. What to type stands with the first
+/// break of a map that is told.
 pub(super) fn of_all(outcomes: &[Outcome]) -> Vec<(&Outcome, Notice)> {
     let (mut all, mut told) = (Vec::new(), BTreeSet::new());
     for outcome in worst_first(outcomes) {
-        let own: Vec<_> = of(outcome).into_iter().map(|notice| (identity(outcome, &notice), notice)).collect();
-        let ids: Vec<_> = own.iter().filter_map(|(id, _)| id.clone()).collect();
-        let news = own.into_iter().filter(|(id, _)| id.as_ref().is_none_or(|id| !told.contains(id)));
-        all.extend(news.map(|(_, notice)| (outcome, notice)));
+        let (mut ids, mut answers) = (Vec::new(), BTreeMap::new());
+        for mut notice in of(outcome) {
+            let id = identity(outcome, &notice);
+            let is_told = id.as_ref().is_some_and(|id| told.contains(id));
+            ids.extend(id);
+            if notice.severity == Severity::Error {
+                let Notice { map, message, .. } = &mut notice;
+                match message.split_once('\n') {
+                    Some((_, answer)) if is_told => _ = answers.insert(map.clone(), format!("\n{answer}")),
+                    _ => message.extend(answers.remove(map)),
+                }
+            }
+            if !is_told {
+                all.push((outcome, notice));
+            }
+        }
         told.extend(ids);
     }
     all
