@@ -122,7 +122,7 @@ pub(in crate::transfer) fn copy(
     let total = indexes.map(u64::from);
     let method = Cell::new(options.method.unwrap_or(Method::Batch));
     let mut entries = 0;
-    let mut tour = is_spread(to).then(Tour::new).transpose().map_err(TransferError::kernel(to, "listing CPUs"))?;
+    let mut tour = tour(to)?;
     let mut write = |keys: &[u8], values: &[u8]| {
         // Indexes come in their order.
         let count = keys.chunks_exact(key_size).take_while(|key| has_place(key, indexes)).count();
@@ -153,6 +153,11 @@ pub(in crate::transfer) fn copy(
         each_batch_read_ahead(from, &mut write)?;
     }
     Ok(Copied { entries, method: Some(method.get()), ..Copied::default() })
+}
+
+/// Over the CPUs, if each has room of its own in that map.
+pub(in crate::transfer) fn tour(to: &Map) -> Result<Option<Tour>, TransferError> {
+    is_spread(to).then(Tour::new).transpose().map_err(TransferError::kernel(to, "listing CPUs"))
 }
 
 /// Writes entries in a batch, or one by one if the map has no batches.

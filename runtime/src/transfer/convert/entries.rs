@@ -18,7 +18,7 @@ use super::super::emit::programs;
 use super::super::error::{TransferError, falls_back};
 use super::super::inexact::Inexact;
 use super::super::pieces::Pieces;
-use super::super::types::{Copied, Method, Settled, TransferOptions, is_array, is_per_cpu};
+use super::super::types::{Copied, Method, SPREAD, Settled, TransferOptions, is_array, is_per_cpu};
 use super::apply::{Applier, Change, Changes};
 use super::chain;
 use super::types::{Convert, Side};
@@ -99,6 +99,7 @@ impl<'a> Converter<'a> {
         let total = is_array(from.info().map_type).then(|| most.into());
         let mut entries = 0;
         let method = self.method;
+        let mut tour = plain::tour(self.convert.to)?;
         let mut each = |keys: &[u8], values: &[u8]| {
             let mut all = Vec::new();
             for (key, value) in keys.chunks_exact(key_size).zip(values.chunks_exact(value_bytes)) {
@@ -111,7 +112,13 @@ impl<'a> Converter<'a> {
                 all.push(Changes { changes, base: (key.to_vec(), Some(value.to_vec())), is_copy: true });
             }
             entries += all.len() as u64;
-            self.apply(&all)?;
+            match &mut tour {
+                None => self.apply(&all)?,
+                Some(tour) => all.chunks(SPREAD).try_for_each(|all| {
+                    tour.go_on();
+                    self.apply(all)
+                })?,
+            }
             options.tell(entries, total);
             Ok(())
         };
