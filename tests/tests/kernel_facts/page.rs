@@ -13,8 +13,13 @@ fn number_of(test: &str) -> u32 {
 
 /// The tests of this folder that are named after a fact.
 fn tests() -> BTreeSet<String> {
+    tests_in("")
+}
+
+/// Those of the files that are called so.
+fn tests_in(file: &str) -> BTreeSet<String> {
     let mut tests = BTreeSet::new();
-    for file in files(&root().join("tests/tests/kernel_facts"), ".rs") {
+    for file in files(&root().join("tests/tests/kernel_facts"), &format!("{file}.rs")) {
         let text = fs::read_to_string(&file).unwrap();
         for (attribute, function) in text.lines().zip(text.lines().skip(1)) {
             let Some(name) = function.strip_prefix("fn ").and_then(|rest| rest.split('(').next()) else { continue };
@@ -106,12 +111,27 @@ fn seen_on(tests: &[&str], series: &[String], lacking: &BTreeMap<(String, String
     whole.into_iter().chain(in_part).collect::<Vec<_>>().join("; ")
 }
 
+/// The line of a fact that newer kernels end: what its test says is lacking is that change.
+fn seen_until(tests: &[&str], series: &[String], lacking: &BTreeMap<(String, String), String>) -> String {
+    let lacks =
+        |series: &&String| tests.iter().any(|test| lacking.contains_key(&((*series).clone(), (*test).to_owned())));
+    let (older, newer): (Vec<_>, Vec<_>) = series.iter().partition(lacks);
+    let listed = |series: Vec<&String>| series.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+    match (older.is_empty(), newer.is_empty()) {
+        (true, _) => format!("none of Linux {}, as each has the change that ended it", listed(newer)),
+        (_, true) => format!("Linux {}", listed(older)),
+        _ => format!("Linux {}; no longer on {}", listed(older), listed(newer)),
+    }
+}
+
 /// To write the lines anew: `UPDATE_DOCS=1 cargo test -p maplock-tests --test kernel_facts page`.
 #[test]
 fn each_fact_says_on_which_kernels_it_was_seen() {
     let (series, lacking) = (series(), lacking());
     let path = root().join("docs/kernel-facts.md");
     let mut page = fs::read_to_string(&path).unwrap();
+    let of_older_kernels = tests_in("older_kernels");
+    assert!(of_older_kernels.len() >= 5, "a test is gone");
     for (number, text) in facts() {
         let tests: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  - `")?.strip_suffix('`')).collect();
         let line = text.lines().find(|line| line.starts_with("- Seen on: ")).expect("a line");
@@ -121,7 +141,9 @@ fn each_fact_says_on_which_kernels_it_was_seen() {
             continue;
         }
         let with = line.split_once(" (with ").map_or(String::new(), |(_, with)| format!(" (with {with}"));
-        let wanted = format!("- Seen on: {}{with}", seen_on(&tests, &series, &lacking));
+        let is_of_older = tests.iter().all(|test| of_older_kernels.contains(*test));
+        let seen = if is_of_older { seen_until } else { seen_on }(&tests, &series, &lacking);
+        let wanted = format!("- Seen on: {seen}{with}");
         if std::env::var_os("UPDATE_DOCS").is_some() {
             let new = text.replace(line, &wanted);
             page = page.replace(&text, &new);
