@@ -9,11 +9,11 @@ use super::consts::{BPF_F_NO_PREALLOC, BPF_NOEXIST};
 use super::{Map, NewMap};
 
 /// True if an update of an LPM trie with `BPF_NOEXIST` leaves a prefix alone that is there: since commit eae6a075e953 of Linux 6.13, which
-/// stable kernels have since December 2024. Tried once; what could not be tried counts as false, and is tried again.
+/// stable kernels have since December 2024. Tried once. What could not be tried counts as false.
 #[must_use]
 pub fn tries_heed_noexist() -> bool {
     static HEED: OnceLock<bool> = OnceLock::new();
-    HEED.get().copied().unwrap_or_else(|| heed_noexist().is_ok_and(|heed| *HEED.get_or_init(|| heed)))
+    *HEED.get_or_init(|| heed_noexist().unwrap_or(false))
 }
 
 fn heed_noexist() -> io::Result<bool> {
