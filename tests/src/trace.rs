@@ -33,6 +33,8 @@ pub struct Call {
     pub number: c_long,
     /// The first of its arguments: for bpf(2) the command.
     pub first: u64,
+    /// The fifth: for renameat2(2) its flags.
+    pub fifth: u64,
     /// True where it reads from an iterator, and so runs a program.
     pub is_iteration: bool,
 }
@@ -113,7 +115,7 @@ pub fn run(command: &mut Command, mut at: impl FnMut(Call) -> Fate) -> Ended {
                 } else if number == libc::SYS_close {
                     iterators.remove(&first);
                 }
-                let fate = at(Call { index: calls, number, first, is_iteration });
+                let fate = at(Call { index: calls, number, first, fifth: registers.r8, is_iteration });
                 calls += 1;
                 match fate {
                     Fate::Made => {}

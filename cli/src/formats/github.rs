@@ -68,8 +68,8 @@ fn plan(told: &Foreseen) -> String {
     let lines = maplock_layout::lock::Lines::of(&told.text);
     let head = told.plan.head();
     if let Some((first, rest)) = head.split_first() {
-        let severity = if told.not_there.is_some() { "error" } else { "warning" };
-        let help = told.not_there.iter().flat_map(|error| &error.help);
+        let severity = if told.denied_whole.is_empty() { "warning" } else { "error" };
+        let help = told.denied_whole.iter().flat_map(|error| &error.help);
         let message: Vec<_> = rest.iter().chain(help).map(String::as_str).collect();
         out.push_str(&annotation(severity, None, first, &message.join("\n")));
     }

@@ -92,7 +92,8 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) pins: PathBuf,
 
-    /// Fail if this would happen to a map; separate several by commas
+    /// Fail if this would happen to a map; separate several by commas. With any of these, the plan also fails if an upgrade at its commit
+    /// comes first, unless that leads to the maps of this release
     #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
     pub(crate) deny: Vec<Deny>,
 
@@ -233,7 +234,7 @@ pub(crate) enum Deny {
     Refuse,
     /// The map and its entries are given up; kept for a roll-back
     Drop,
-    /// It is not certain that every entry is carried over with every count
+    /// It is not certain that every entry is carried over with every count, or an upgrade at its commit comes first
     Inexact,
 }
 
@@ -302,7 +303,7 @@ pub(crate) struct RollbackArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Each start brings into order what a crash left, and so do `rollback` and `confirm`. Use this command if they fail with the same error
-each time. If nothing is left of an upgrade, it does nothing.")]
+each time. Of an upgrade that ended before its commit, it removes what is left. If nothing is left of an upgrade, it does nothing.")]
 pub(crate) struct RecoverArgs {
     /// Directory of the pins
     #[arg(value_name = "DIR")]
@@ -326,8 +327,8 @@ pub(crate) struct WayOutArgs {
     #[arg(long)]
     pub(crate) discard: bool,
 
-    /// Complete it by system calls instead of programs. What is written at that very moment can be lost, and what was brought over
-    /// before can be counted twice
+    /// Complete it by system calls instead of programs, or take it back by them if only its own daemon has the code that converts its
+    /// entries. What is written at that very moment can be lost, and what was brought over before can be counted twice
     #[arg(long)]
     pub(crate) by_calls: bool,
 }

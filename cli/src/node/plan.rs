@@ -8,8 +8,8 @@ use maplock::internals::rehearse::{Rehearsed, Untried, rehearse};
 use maplock::internals::sample::{Sample, sample};
 use maplock::layout::conversion::Leg;
 use maplock::layout::{Disposition, MapDef};
-use maplock::plan::{Action, KeptThen, MapPlan, Place, Unpinned};
-use maplock::{OnMismatch, OnMissing, Plan, Policies, Policy, Spec};
+use maplock::plan::{Action, KeptThen, MapPlan, Place, Unfinished, Unpinned};
+use maplock::{OnMismatch, OnMissing, Plan, Policies, Policy, Recovered, Spec};
 
 use super::args::{Deny, PlanArgs};
 use super::{adopting, failed, privileges};
@@ -29,8 +29,8 @@ pub(crate) struct Foreseen {
     pub(crate) kept_then: KeptThen,
     /// Maps with a denied disposition.
     pub(crate) denied: Vec<Denied>,
-    /// That nothing is pinned there, if that is denied.
-    pub(crate) not_there: Option<Error>,
+    /// What is denied of it as a whole: that nothing is pinned there, or that an upgrade did not end.
+    pub(crate) denied_whole: Vec<Error>,
     /// Entries of maps that are converted.
     pub(crate) samples: Vec<Samples>,
     /// What came of converting all entries; none if nobody asked for it.
@@ -64,8 +64,15 @@ impl Foreseen {
     /// True if something of it is denied.
     pub(crate) fn fails(&self) -> bool {
         !self.denied.is_empty()
-            || self.not_there.is_some()
+            || !self.denied_whole.is_empty()
             || self.rehearsal.as_ref().is_some_and(|rehearsal| !rehearsal.failing.is_empty())
+    }
+
+    /// Why it fails.
+    pub(crate) fn errors(&self) -> impl Iterator<Item = &Error> {
+        let denied = self.denied.iter().map(|denied| &denied.error);
+        let failing = self.rehearsal.iter().flat_map(|rehearsal| &rehearsal.failing);
+        self.denied_whole.iter().chain(denied).chain(failing)
     }
 
     /// What is said of a map whose disposition is denied.
@@ -142,6 +149,9 @@ impl Asking<'_> {
         let rehearsal = if self.args.rehearse { Some(self.rehearsal(&plan)?) } else { None };
         let not_there = plan.unpinned.as_ref().filter(|_| self.args.expect_pins);
         let not_there = not_there.map(|unpinned| self.not_there(unpinned));
+        let unsettled = plan.unsettled().filter(|unfinished| self.denies(unfinished));
+        let unsettled = unsettled.map(|unfinished| self.unsettled(unfinished));
+        let denied_whole = unsettled.into_iter().chain(not_there).collect();
         let keep = self.args.keep;
         let kept_then = plan.kept_then(keep);
         Ok(Foreseen {
@@ -149,7 +159,7 @@ impl Asking<'_> {
             keep,
             kept_then,
             denied,
-            not_there,
+            denied_whole,
             samples,
             rehearsal,
             notes,
@@ -178,6 +188,37 @@ impl Asking<'_> {
             maps.push(tried);
         }
         Ok(Rehearsal { maps, failing })
+    }
+
+    /// True if what comes first is denied. If it leads to the maps of this release, its daemon may start: nobody else completes it. How exactly
+    /// is not known all the same.
+    fn denies(&self, unfinished: &Unfinished) -> bool {
+        let deny = &self.args.deny;
+        !deny.is_empty() && !unfinished.leads_here || deny.contains(&Deny::Inexact)
+    }
+
+    /// That an upgrade did not end, and what ends it.
+    fn unsettled(&self, unfinished: &Unfinished) -> Error {
+        let dir = project::shell_word(&self.args.pins.to_string_lossy());
+        let error =
+            Error::new(format!("{} at {dir} comes first, and what is denied may happen after it", unfinished.noun()))
+                .because("this plan is of what is pinned now; another one is made when that has ended");
+        let error = match (unfinished.is_roll_back, unfinished.next) {
+            (true, Recovered::Completed) => error.help(format!("complete it: maplock rollback {dir}")),
+            (true, _) => error.help(format!("call it again: maplock rollback {dir}")),
+            (false, _) if !unfinished.needs_code.is_empty() => {
+                error.help("complete it: start its own daemon").help(format!("or take it back: maplock rollback {dir}"))
+            }
+            (false, _) => error
+                .help("complete it: start its own daemon")
+                .help(format!("or complete it and go back: maplock rollback {dir}")),
+        };
+        match unfinished.next {
+            Recovered::Completed => error.help(format!(
+                "if that fails each time, give up what can't be carried over: maplock recover {dir} --discard"
+            )),
+            _ => error,
+        }
     }
 
     /// That nothing is pinned where something was expected, and where the pins may be.

@@ -23,7 +23,7 @@ pub(super) fn run(args: &RecoverArgs) -> Result<Said, Error> {
         .run()
         .map_err(|error| failed(format!("could not recover {dir}"), error))?;
     // Where a first installation was interrupted, there is none either.
-    if !report.resumed && !report.taken_back && !args.dir.exists() {
+    if !report.resumed && !report.taken_back && !report.discarded && !args.dir.exists() {
         return Err(no_directory(&args.dir));
     }
     Ok(Said::well(args.message_format.tell(&Ended { dir: args.dir.clone(), report })?))

@@ -30,6 +30,7 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 mod types;
+mod unfinished;
 mod unpinned;
 pub(crate) mod way_back;
 
@@ -44,6 +45,7 @@ pub use kept::{KeptNow, KeptThen};
 pub use types::Inputs;
 pub use types::{Action, Asked, Carry, Kept, Live, MapPlan, Plan, Return, Since};
 
+pub use unfinished::Unfinished;
 pub use unpinned::Unpinned;
 
 pub use crate::generation::names::Alike;
@@ -70,7 +72,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let leaves_kept = !inputs.kept.is_empty() && changes_nothing(inputs, &maps);
     let unpinned = over_nothing::find(inputs, &mut maps);
     let (dir, commit) = (inputs.dir.to_owned(), CommitBy::default());
-    Plan { dir, maps, commit, leaves_kept, unpinned, way_back: None, kept: Vec::new(), looked: None }
+    Plan { dir, maps, commit, leaves_kept, unpinned, ..Plan::default() }
 }
 
 /// True if the live generation says that it asked for the very same maps. What loaders fill is made anew at each start.

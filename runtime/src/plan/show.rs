@@ -10,6 +10,7 @@ use super::hazards;
 use super::kept::KeptThen;
 use super::table::Table;
 use super::types::{Action, MapPlan, Plan, Since};
+use super::unfinished::Unfinished;
 use super::unpinned::Unpinned;
 
 impl fmt::Display for Plan {
@@ -41,10 +42,11 @@ impl MapPlan {
 }
 
 impl Plan {
-    /// What is to be read before all else: that nothing is pinned there, and what lies near.
+    /// What is to be read before all else: that an upgrade did not end; that nothing is pinned there, and what lies near.
     #[must_use]
     pub fn head(&self) -> Vec<String> {
-        self.unpinned.as_ref().map_or_else(Vec::new, |unpinned| unpinned.lines(&self.dir))
+        let unfinished = self.unfinished.iter().flat_map(|unfinished| unfinished.lines(&self.dir));
+        unfinished.chain(self.unpinned.iter().flat_map(|unpinned| unpinned.lines(&self.dir))).collect()
     }
 
     /// The lines above [`Plan::outcome`]: a head, and one for each map.
@@ -60,10 +62,11 @@ impl Plan {
     /// The last line: what comes of it all.
     #[must_use]
     pub fn outcome(&self) -> String {
+        let unsettled = self.unsettled().and_then(Unfinished::outcome);
         let refused: Vec<_> = self.names(|map| matches!(map.action, Action::Refuse { .. }));
         if !refused.is_empty() {
             let refused = format!("the upgrade does not start: {} refused", refused.join(", "));
-            return std::iter::once(refused).chain(self.untold()).collect::<Vec<_>>().join(" · ");
+            return unsettled.into_iter().chain([refused]).chain(self.untold()).collect::<Vec<_>>().join(" · ");
         }
         let mut parts = Vec::new();
         let entries_of = |map: &MapPlan| match map.entries() {
@@ -90,11 +93,11 @@ impl Plan {
         let of_entries = (!of_entries.is_empty()).then(|| of_entries.join(", "));
         let told: Vec<_> = of_entries.into_iter().chain(open).collect();
         match (parts.is_empty(), told.is_empty()) {
-            (true, true) if self.unpinned.is_some() => {}
+            (true, true) if self.unpinned.is_some() || unsettled.is_some() => {}
             (true, true) => parts.push("nothing is lost".to_owned()),
             (_, true) => {}
             // Code of the daemon may keep none.
-            (true, false) if !losses().any(|(_, loss)| loss.by_hand) => {
+            (true, false) if unsettled.is_none() && !losses().any(|(_, loss)| loss.by_hand) => {
                 parts.push(format!("every entry is kept; {}", told.join("; ")));
             }
             _ => parts.push(told.join("; ")),
@@ -102,6 +105,7 @@ impl Plan {
         if let Some(unpinned) = &self.unpinned {
             parts.insert(0, unpinned.outcome().to_owned());
         }
+        parts.splice(0..0, unsettled);
         parts.extend(self.untold());
         let snapshot: u64 = self.maps.iter().filter_map(|map| map.action.carry()).map(|carry| carry.snapshot).sum();
         if snapshot >= 1 << 20 {
@@ -130,7 +134,8 @@ impl Plan {
 
     /// The plan as JSON. An object with `dir`, `commit` (`exchange`; `each-pin`; `exchange-or-each-pin` if nothing tells whether this kernel can exchange
     /// directories), `commit_why` (why it is no exchange, or may be none: a phrase, or null), `refused` (true if the upgrade does not start), `leaves_kept`, `estimate_ms`,
-    /// `way_back` (what a roll-back leads to after it, or null: an object of `generation`, a number or null, `maps`, a list of `map`, `from`, `to`
+    /// `unfinished` (null; if an upgrade or a roll-back lies there that did not end, or runs: `roll_back`, `next`, which is `complete` or `discard`, `needs_code`,
+    /// names of maps, `holds` and `leads_here`: [`Unfinished`](super::Unfinished)), `way_back` (what a roll-back leads to after it, or null: an object of `generation`, a number or null, `maps`, a list of `map`, `from`, `to`
     /// of those that have another layout then or are not in both, and `unknown`, names of maps of which nothing tells),
     /// `kept` (what is kept now, the newest first: objects of `generation`, a number or null, and `is_newer`, true if a roll-back left it),
     /// `unpinned` (null; if no map of the release is pinned there: `exists`, `names`, `has_kept` and `near`, a list of `dir`, `leads_to`,
@@ -167,6 +172,7 @@ impl Plan {
             "leaves_kept": self.leaves_kept,
             "way_back": self.way_back,
             "kept": self.kept,
+            "unfinished": self.unfinished.as_ref().map(Unfinished::to_json),
             "unpinned": self.unpinned.as_ref().map(Unpinned::to_json),
             "looked": self.looked,
             "types_unknown": self.maps.iter().filter(|map| map.untold().is_some()).count(),

@@ -65,6 +65,12 @@ impl Spec {
         renamed.chain(gone).map(String::as_str)
     }
 
+    /// True if the other release pins the very same maps.
+    pub(crate) fn pins_as(&self, other: &Self) -> bool {
+        let room = |spec: &Self| spec.maps().map(|map| map.def.max_entries).collect::<Vec<_>>();
+        self.digests == other.digests && room(self) == room(other)
+    }
+
     /// The digest of one of them.
     #[must_use]
     pub fn digest(&self, name: &str) -> Option<Digest> {

@@ -16,6 +16,7 @@ use crate::plan::hazard::Hazard;
 use crate::plan::kept::KeptNow;
 use crate::plan::policy::Policies;
 use crate::plan::spec::Spec;
+use crate::plan::unfinished::Unfinished;
 use crate::plan::unpinned::Unpinned;
 use crate::transfer::migrate::Migrations;
 use crate::transfer::{Found, Sum};
@@ -34,10 +35,14 @@ pub struct Plan {
     /// generation then stays the kept one, and a roll-back leads past this start to what was there before. False if none is
     /// kept.
     pub leaves_kept: bool,
-    /// What a roll-back leads to after it; `None` if nothing is kept then, or it does not start.
+    /// What a roll-back leads to after it; `None` if nothing is kept then, it does not start, or an upgrade that did not end
+    /// decides that first.
     pub way_back: Option<WayBack>,
     /// The generations that are kept now, the newest first ([`Self::kept_then`]).
     pub kept: Vec<KeptNow>,
+    /// If an upgrade or a roll-back lies there that did not end, or runs: what comes of it first. `None` when an upgrade begins, which brings
+    /// that into order before it plans.
+    pub unfinished: Option<Unfinished>,
     /// If no map of the release is pinned there: what is there instead.
     pub unpinned: Option<Unpinned>,
     /// Where the plan looked for others who have a map that is left behind. `None` if no map is, and when an upgrade

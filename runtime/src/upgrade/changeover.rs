@@ -61,18 +61,15 @@ impl Changeover<'_> {
                 Err(error) => {
                     return Err(match self.undo(done.is_settling) {
                         Ok(lost) => lost.iter().fold(error, |error, lost| error.and(&format!("; {lost}"))),
-                        Err(worse) => error.and(&format!(
-                            "; and going back failed as well: {worse}; what is staged stays in `{}`, and the next start tries again{}",
-                            self.site.next.display(),
-                            self.advice()
-                        )),
+                        Err(worse) => error.and(&format!("; and going back failed as well: {}", self.stays(worse))),
                     });
                 }
             };
         }
         let what = if self.commit.is_roll_back() { "roll-back" } else { "upgrade" };
         self.exchange().map_err(|error| {
-            error.and(&format!("; the programs of the {what} run already, and the next start completes it"))
+            let out = self.way_out_of_exchange();
+            error.and(&format!("; the programs of the {what} run already, and the next start completes it{out}"))
         })?;
         done.window = start.elapsed();
         self.clean_up(&mut done).map_err(|error| {
@@ -81,14 +78,30 @@ impl Changeover<'_> {
         Ok(done)
     }
 
-    /// For those who see the same error at each start.
-    fn advice(&self) -> String {
-        match self.is_resumed {
-            true => format!(
-                "; if that fails too, give up what can't be carried over: maplock recover {} --discard",
-                self.site.dir.display()
-            ),
-            false => String::new(),
+    /// What going back failed with, and what is there then.
+    pub(crate) fn stays(&self, error: Error) -> Error {
+        let out = self.way_out("give up what can't be carried over");
+        error.and(&format!(
+            "; what is staged stays in `{}`, and the next start tries again{out}",
+            self.site.next.display()
+        ))
+    }
+
+    /// For those who see the same error at each start: to discard is a way out of all but the error of a discard itself.
+    fn way_out(&self, what: &str) -> String {
+        if !self.is_resumed || self.way_out == Some(WayOut::Discard) {
+            return String::new();
+        }
+        format!("; if that fails too, {what}: maplock recover {} --discard", self.site.dir.display())
+    }
+
+    /// The same, if the pins don't come into their places. Once the first was moved, no way leads back.
+    fn way_out_of_exchange(&self) -> String {
+        match has_record(&self.site.next, names::MOVING) {
+            Ok(false) => {
+                self.way_out("go back, and give up what they wrote to maps that were copied or converted for them")
+            }
+            _ => String::new(),
         }
     }
 

@@ -9,7 +9,6 @@ use crate::generation::directory;
 use crate::generation::kept;
 use crate::generation::missing::{self, Missing};
 use crate::generation::names::{self, pin_name};
-use crate::generation::records;
 use crate::generation::site::Site;
 use crate::inspect;
 use crate::inspect::normalise::Node;
@@ -21,23 +20,28 @@ use crate::transfer;
 use crate::transfer::migrate::Migrations;
 use crate::upgrade::look_back::look_back;
 use crate::upgrade::probe::foresee_settling;
-use crate::upgrade::{places, shown};
+use crate::upgrade::{places, shown, unfinished};
 
 /// How long the entries of one map may be counted for the plan, and for a report.
 pub(super) const COUNTING: Duration = Duration::from_millis(20);
 
 /// The plan for `dir`, without taking the lock or changing anything: what [`Options::begin`](crate::Options::begin) would plan now. It
-/// also says who else has a map that would be left behind ([`Plan::looked`]).
+/// also says who else has a map that would be left behind ([`Plan::looked`]), and what comes first of an upgrade that did not end ([`Plan::unfinished`]).
 ///
 /// # Errors
 /// As [`Options::begin`](crate::Options::begin).
 pub fn dry_run(spec: &Spec, dir: &Path, policies: &Policies) -> Result<Plan, Error> {
     let site = Site::at(dir)?.as_found()?;
-    if records::unfinished(&site)?.is_none() {
+    let unfinished = unfinished::found(&site, spec)?;
+    if unfinished.is_none() {
         shown::check(&site)?;
         shown::check_links(&site)?;
     }
     let (mut plan, _) = look(spec, &site, policies, None)?;
+    plan.unfinished = unfinished;
+    if plan.unsettled().is_some() {
+        plan.way_back = None;
+    }
     let left = plan.left();
     if !left.is_empty() && !plan.is_refused() {
         plan.tell_users(inspect::users(&site, &left));

@@ -26,4 +26,5 @@ mod settle;
 mod shown;
 pub(crate) mod stage;
 pub(crate) mod taken_back;
+mod unfinished;
 pub(crate) mod way_out;

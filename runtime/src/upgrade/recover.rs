@@ -118,7 +118,7 @@ pub(crate) fn recover_by(site: &Site, migrations: &Migrations, way_out: Option<W
             let changeover = resumed(commit, is_moving);
             let lacking = lacks_code(site, migrations)?;
             if !lacking.is_empty() {
-                let left_behind = changeover.take_back()?;
+                let left_behind = changeover.take_back().map_err(|error| changeover.stays(error))?;
                 let why = format!("as this program does not have the code that converts `{}`", lacking.join("`, `"));
                 return Ok(Found::taken_back(left_behind, may_lack, site, &why));
             }

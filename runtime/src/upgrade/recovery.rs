@@ -8,6 +8,7 @@ use maplock_layout::Disposition;
 use crate::error::Error;
 use crate::generation::directory;
 use crate::generation::exclusive::Exclusive;
+use crate::generation::records::Recovered;
 use crate::generation::site::Site;
 use crate::plan::Doubt;
 use crate::sys::Object;
@@ -49,7 +50,7 @@ impl Recovery {
     }
 
     /// Does it. [`Report::taken_back`] if it led back to the generation that was live, [`Report::resumed`] if it was
-    /// completed; neither if nothing was between the two. [`Report::left_behind`] says what is lost by it, or may be. If
+    /// completed, [`Report::discarded`] if it had not come to its commit, and what it had staged was removed; none of them if nothing lay there. [`Report::left_behind`] says what is lost by it, or may be. If
     /// the pins are moved already, the upgrade is completed, whatever the way out: then nothing is left to be given up.
     ///
     /// # Errors
@@ -58,11 +59,12 @@ impl Recovery {
         let start = Instant::now();
         let site = Site::at(&self.dir)?;
         let _lock = Exclusive::lock(&site, self.wait)?;
-        let Found { done, left_behind, is_taken_back, .. } =
+        let Found { recovered, done, left_behind, is_taken_back, .. } =
             recover::recover_by(&site, &self.migrations, Some(self.way_out))?;
         let mut report = Report {
             taken_back: is_taken_back,
             resumed: done.is_some() && !is_taken_back,
+            discarded: recovered == Recovered::Discarded && !is_taken_back,
             left_behind,
             ..Report::default()
         };

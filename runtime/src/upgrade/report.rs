@@ -30,6 +30,8 @@ pub struct Report {
     /// True if a roll-back or a recovery found an upgrade that had switched links and did not end, and took it back: that leads to the
     /// generation that was live before. It went no further back.
     pub taken_back: bool,
+    /// True if a recovery found an upgrade or a roll-back that had ended before its first link was switched, and removed what was left of it.
+    pub discarded: bool,
     /// What programs of an upgrade that did not end wrote, if it is lost or may be: of one before this upgrade, or of the
     /// one that this roll-back or recovery took back or completed.
     pub left_behind: Vec<LeftBehind>,
@@ -388,6 +390,7 @@ pub(super) mod tests {
             links: vec![LinkReport { link: "connect4".to_owned(), what: "updated" }],
             resumed: false,
             taken_back: false,
+            discarded: false,
             left_behind: Vec::new(),
             way_back: None,
             generation: Some(3),

@@ -1,9 +1,10 @@
 //! A start of the daemon of `maplock_tests::generations`, as a process that can be killed:
-//! `generation DIR CGROUP TAG one|two|rollback|confirm [each-pin] [by-hand] [impatient] [traced] [keep=N]`.
+//! `generation DIR CGROUP TAG one|two|rollback|confirm|discard|by-calls [each-pin] [by-hand] [impatient] [traced] [keep=N]`.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use maplock::{Recovery, Report, WayOut};
 use maplock_tests::generations::{Daemon, Release, roll_back};
 
 fn main() -> ExitCode {
@@ -28,7 +29,9 @@ fn main() -> ExitCode {
             Ok(_) => return ExitCode::SUCCESS,
             Err(error) => Err(error.into()),
         },
-        other => Err(format!("`{other}` is neither `one` nor `two` nor `rollback` nor `confirm`").into()),
+        "discard" => recover(&daemon, WayOut::Discard),
+        "by-calls" => recover(&daemon, WayOut::ByCalls),
+        other => Err(format!("`{other}` is nothing that a daemon does").into()),
     };
     match result {
         Ok(_) => ExitCode::SUCCESS,
@@ -37,4 +40,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// As `maplock recover` does, which has no code of a daemon. Says what came of it.
+fn recover(daemon: &Daemon, way_out: WayOut) -> Result<Report, Box<dyn std::error::Error + Send + Sync>> {
+    let report = Recovery::new(&daemon.dir, way_out).run()?;
+    eprintln!("taken back: {}, completed: {}\n{report}", report.taken_back, report.resumed);
+    Ok(report)
 }

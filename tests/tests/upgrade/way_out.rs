@@ -23,27 +23,50 @@ fn runs_a_program(call: &Call) -> bool {
     call.is_iteration || call.is_bpf() && call.first == BPF_PROG_TEST_RUN
 }
 
-/// The second release starts; from its switch on, all of its programs fail, or it is killed where the first would run.
-fn start(daemon: &Daemon, what: &str, fate: Fate) -> Ended {
+/// True where two directories are exchanged.
+fn exchanges(call: &Call) -> bool {
+    call.number == libc::SYS_renameat2 && call.fifth == u64::from(libc::RENAME_EXCHANGE)
+}
+
+/// A start, or what else a daemon does; from its switch on, such calls are made so often, and then it is killed or they fail.
+fn start_until(daemon: &Daemon, what: &str, is_the_call: fn(&Call) -> bool, mut made: usize, fate: Fate) -> Ended {
     let mut is_switched = false;
     trace::run(daemon.command(env!("CARGO_BIN_EXE_generation"), what).arg("traced"), |call| {
-        if is_switched && runs_a_program(&call) {
-            return fate;
+        if is_switched && is_the_call(&call) {
+            if made == 0 {
+                return fate;
+            }
+            made -= 1;
         }
         is_switched |= call.number == libc::SYS_membarrier;
         Fate::Made
     })
 }
 
+/// The same, where all of its programs fail, or it is killed where the first would run.
+fn start(daemon: &Daemon, what: &str, fate: Fate) -> Ended {
+    start_until(daemon, what, runs_a_program, 0, fate)
+}
+
 /// The first release runs under traffic, and the second was killed after its switch. `then` gets what was pinned before, and how many sockets
 /// were counted.
 fn killed_in_the_window(then: impl FnOnce(&Daemon, &Pins, u64)) {
+    ended_in_the_window(false, runs_a_program, Fate::Killed, then);
+}
+
+/// The same, of an upgrade that has a conversion by hand or none, and that ends at another call.
+fn ended_in_the_window(
+    by_hand: bool,
+    is_the_call: fn(&Call) -> bool,
+    fate: Fate,
+    then: impl FnOnce(&Daemon, &Pins, u64),
+) {
     if !kernel::available() {
         return;
     }
     let (bpffs, cgroup) = (Bpffs::mount(), Cgroup::threaded());
     Traffic::drive(&cgroup, |traffic| {
-        let daemon = Daemon::new(bpffs.path().join("daemon"), &cgroup);
+        let daemon = Daemon { by_hand, ..Daemon::new(bpffs.path().join("daemon"), &cgroup) };
         let still = traffic.hold();
         daemon.start(Release::One).expect("it is installed");
         let before = *still;
@@ -53,8 +76,8 @@ fn killed_in_the_window(then: impl FnOnce(&Daemon, &Pins, u64)) {
         let still = traffic.hold();
         trace::wait_for_starts();
         let live = Pins::read(&daemon.dir);
-        let ended = start(&daemon, "two", Fate::Killed);
-        assert_eq!(ended.code, None, "{}", ended.stderr);
+        let ended = start_until(&daemon, "two", is_the_call, 0, fate);
+        assert_ne!(ended.code, Some(0), "{}", ended.stderr);
         then(&daemon, &live, *still - before);
     });
 }
@@ -200,5 +223,150 @@ fn where_nothing_ended_at_its_commit_nothing_is_given_up() {
         let report = Recovery::new(&daemon.dir, way_out).run().expect("nothing to do");
         assert!(!report.taken_back && !report.resumed && report.left_behind.is_empty(), "{report:?}");
         assert_eq!((Pins::read(&daemon.dir), Pins::read(&beside(&daemon.dir, "prev"))), before);
+    }
+}
+
+/// The command that an error names.
+fn advice(daemon: &Daemon) -> String {
+    format!("maplock recover {} --discard", daemon.dir.display())
+}
+
+/// A program of the settling never returns: who waits for it is killed, each time at a later one.
+#[test]
+fn where_each_start_is_killed_at_a_program_system_calls_complete_it_under_the_same_error() {
+    for fate in [Fate::Killed, Fate::Fails(Errno::EIO)] {
+        killed_in_the_window(|daemon, _, sockets| {
+            for (made, what) in ["two", "one", "rollback", "confirm"].into_iter().enumerate() {
+                let ended = start_until(daemon, what, runs_a_program, made, Fate::Killed);
+                assert_eq!(ended.code, None, "{what}: {}", ended.stderr);
+            }
+            let ended = start(daemon, "by-calls", fate);
+            assert_eq!(ended.code, Some(0), "{fate:?}: {}", ended.stderr);
+            assert!(ended.stderr.contains("taken back: false, completed: true\n"), "{}", ended.stderr);
+            let counts = daemon.map("counts");
+            let cost = format!(
+                "of an upgrade that had not ended: some of what programs wrote to `{counts}` around the switch may be lost\n"
+            );
+            assert!(ended.stderr.contains(&cost), "{}", ended.stderr);
+            // May be: nobody wrote at that very moment, and nothing was counted twice.
+            assert_eq!(truth::problems(daemon, Release::Two, sockets), Vec::<String>::new(), "{fate:?}");
+        });
+    }
+}
+
+#[test]
+fn where_only_its_daemon_has_the_code_system_calls_take_it_back_under_the_same_error() {
+    ended_in_the_window(true, runs_a_program, Fate::Killed, |daemon, live, sockets| {
+        for (made, what) in ["one", "rollback"].into_iter().enumerate() {
+            // A daemon of the first release does not have it.
+            let older = Daemon { by_hand: false, ..daemon.clone() };
+            let ended = start_until(&older, what, runs_a_program, made, Fate::Killed);
+            assert_eq!(ended.code, None, "{what}: {}", ended.stderr);
+        }
+        let ended = start(daemon, "by-calls", Fate::Killed);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stderr.contains("taken back: true, completed: false\n"), "{}", ended.stderr);
+        let wide = daemon.map("wide");
+        let cost = format!(
+            "of an upgrade that had not ended: what the newer programs wrote to `{wide}` is lost; nothing tells how much\n"
+        );
+        assert!(ended.stderr.contains(&cost), "{}", ended.stderr);
+        let now = Pins::read(&daemon.dir);
+        assert!(now == *live, "{}", now.difference(live));
+        assert_eq!(truth::problems(daemon, Release::One, sockets), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn who_can_only_take_it_back_and_fails_each_time_is_told_the_way_out() {
+    ended_in_the_window(true, runs_a_program, Fate::Killed, |daemon, live, _| {
+        let counts = forget_what_was_copied(daemon);
+        let older = Daemon { by_hand: false, ..daemon.clone() };
+        for _ in 0..2 {
+            let error = older.start(Release::One).expect_err("nothing tells what changed").to_string();
+            assert!(error.contains(&counts) && error.ends_with(&advice(daemon)), "{error}");
+            let error = roll_back(&daemon.dir).expect_err("it is not in order").to_string();
+            assert!(error.contains(&counts) && error.ends_with(&advice(daemon)), "{error}");
+        }
+        let error = Recovery::new(&daemon.dir, WayOut::ByCalls).run().expect_err("system calls know no more");
+        assert!(error.to_string().ends_with(&advice(daemon)), "{error}");
+        assert!(Recovery::new(&daemon.dir, WayOut::Discard).run().expect("discarded").taken_back);
+        let now = Pins::read(&daemon.dir);
+        assert!(now == *live, "{}", now.difference(live));
+        older.start(Release::One).expect("it starts");
+    });
+}
+
+#[test]
+fn where_each_exchange_fails_the_way_out_is_named_and_leads_out_under_the_same_error() {
+    let busy = Fate::Fails(Errno::EBUSY);
+    ended_in_the_window(false, exchanges, busy, |daemon, live, _| {
+        for what in ["two", "one", "rollback", "confirm", "by-calls"] {
+            let ended = start_until(daemon, what, exchanges, 0, busy);
+            assert_eq!(ended.code, Some(1), "{what}: {}", ended.stderr);
+            let said = "the programs of the upgrade run already, and the next start completes it; if that fails too, go back, ";
+            assert!(
+                ended.stderr.contains(said) && ended.stderr.trim_end().ends_with(&advice(daemon)),
+                "{}",
+                ended.stderr
+            );
+        }
+        let ended = start_until(daemon, "discard", exchanges, 0, busy);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stderr.contains("taken back: true, completed: false\n"), "{}", ended.stderr);
+        let lost =
+            format!("what the newer programs wrote to `{}` is lost; nothing tells how much\n", daemon.map("counts"));
+        assert!(ended.stderr.contains(&lost), "{}", ended.stderr);
+        let now = Pins::read(&daemon.dir);
+        assert!(now == *live, "{}", now.difference(live));
+    });
+}
+
+#[test]
+fn an_exchange_that_failed_only_for_a_while_costs_nothing() {
+    let busy = Fate::Fails(Errno::EBUSY);
+    ended_in_the_window(false, exchanges, busy, |daemon, _, sockets| {
+        assert_eq!(start_until(daemon, "two", exchanges, 0, busy).code, Some(1));
+        daemon.start(Release::Two).expect("it is completed");
+        assert_eq!(truth::problems(daemon, Release::Two, sockets), Vec::<String>::new());
+        // So does a roll-back of it, and a way leads out of that too.
+        let live = Pins::read(&daemon.dir);
+        for _ in 0..2 {
+            assert_eq!(start_until(daemon, "rollback", exchanges, 0, busy).code, Some(1));
+        }
+        let ended = start_until(daemon, "two", exchanges, 0, busy);
+        let said =
+            "the programs of the roll-back run already, and the next start completes it; if that fails too, go back, ";
+        assert!(ended.stderr.contains(said) && ended.stderr.trim_end().ends_with(&advice(daemon)), "{}", ended.stderr);
+        let ended = start_until(daemon, "discard", exchanges, 0, busy);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let now = Pins::read(&daemon.dir);
+        assert!(now == live, "{}", now.difference(&live));
+        roll_back(&daemon.dir).expect("back");
+    });
+}
+
+/// The start of another release is not foretold before the upgrade has ended; that of the same release is, and one that takes it back.
+#[test]
+fn a_plan_in_the_window_says_whose_start_leads_to_what_it_is_of() {
+    for by_hand in [false, true] {
+        ended_in_the_window(by_hand, runs_a_program, Fate::Killed, |daemon, _, _| {
+            let plan = |daemon: &Daemon, release| {
+                maplock::dry_run(&daemon.spec(release), &daemon.dir, &daemon.policies()).expect("a plan")
+            };
+            for (release, leads_here) in [(Release::One, by_hand), (Release::Two, true)] {
+                let plan = plan(daemon, release);
+                let unfinished = plan.unsettled().expect("it did not end");
+                assert_eq!((unfinished.next, unfinished.leads_here), (Recovered::Completed, leads_here), "{release:?}");
+                let needs_code = if by_hand { vec![daemon.map("wide")] } else { Vec::new() };
+                assert_eq!(unfinished.needs_code, needs_code);
+                let text = plan.to_string();
+                assert!(!text.contains("nothing is lost") && !text.contains("every entry is kept;"), "{text}");
+                assert!(plan.way_back.is_none());
+            }
+            let older = Daemon { by_hand: false, ..daemon.clone() };
+            older.start(Release::One).expect("it starts");
+            assert_eq!(plan(&older, Release::One).unfinished, None);
+        });
     }
 }

@@ -42,9 +42,7 @@ pub(super) fn render(told: &Foreseen) -> String {
             _ = writeln!(out, "| {} | {} |", cell(&code(map)), cell(&text(&said)));
         }
     }
-    let denied = told.denied.iter().map(|denied| &denied.error);
-    let failing = told.rehearsal.iter().flat_map(|rehearsal| &rehearsal.failing);
-    for error in told.not_there.iter().chain(denied).chain(failing) {
+    for error in told.errors() {
         _ = writeln!(out, "\n{}:\n", text(&error.what));
         for line in &error.help {
             _ = writeln!(out, "- {}", text(line));

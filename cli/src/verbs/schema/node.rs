@@ -41,6 +41,12 @@ pub(super) fn plan() -> Value {
         "exists": flag("true where there is such a directory"), "names": names("what is in it"),
         "has_kept": flag("true where a generation is kept beside it"), "near": list(near),
     }));
+    let unfinished = whole(json!({
+        "roll_back": flag("true of a roll-back"), "next": { "enum": ["complete", "discard"], "description": "what the next start does about it first, if it ended" },
+        "needs_code": names("maps for which that takes the code of its daemon; a start of any other release takes it back"),
+        "holds": flag("true where the plan is the same after that; else it is of what is pinned now"),
+        "leads_here": flag("true where that leads to the very maps that are asked for"),
+    }));
     let looked = whole(json!({
         "mount": text("the root of the mount"), "directories": number("how many"), "programs": number("how many"), "maps": number("how many"),
         "left_out": names("what was not looked at, and why"),
@@ -100,7 +106,7 @@ pub(super) fn plan() -> Value {
         "dir": text("of the pins"), "commit": { "enum": ["exchange", "exchange-or-each-pin", "each-pin"] },
         "commit_why": or_null(text("why it is no exchange, or may be none")), "refused": flag("true where the upgrade does not start"),
         "leaves_kept": flag("true where no kept generation is touched"), "way_back": way_back(), "kept": list(kept),
-        "unpinned": or_null(unpinned), "looked": or_null(looked), "types_unknown": number("maps that are known by their sizes alone"),
+        "unfinished": or_null(unfinished), "unpinned": or_null(unpinned), "looked": or_null(looked), "types_unknown": number("maps that are known by their sizes alone"),
         "estimate_ms": real("how long it may take"), "maps": list(map),
         "fails": flag("true where the exit code is 100"), "denied": names("maps to which something happens that --deny names"),
         "kept_then": whole(json!({ "stay": generations(), "go": generations() })), "samples": of(list(sample)), "notes": names("sentences"),
@@ -170,6 +176,7 @@ fn report_itself() -> Value {
         "maps": list(map),
         "links": list(whole(json!({ "link": text("its name"), "what": { "enum": ["updated", "attached", "replaced", "reattached", "detached", "gone"] } }))),
         "resumed": flag("true where it ended what an earlier call had begun"), "taken_back": flag("true where it took back an upgrade that did not end"),
+        "discarded": flag("true where `recover` removed what was left of one that ended before its commit"),
         "left_behind": list(whole(json!({
             "map": text("its pin"), "entries": or_null(number("at the least")), "maybe": flag("true where it may be that nothing is lost"),
         }))),

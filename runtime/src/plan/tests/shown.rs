@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::*;
-use crate::plan::CommitBy;
+use crate::generation::records::Recovered;
+use crate::plan::{CommitBy, Unfinished};
 
 fn mixed() -> Case {
     let named = |name: &str, def: MapDef| MapDef { name: name.to_owned(), ..def };
@@ -35,6 +36,39 @@ lost: 812 entries of stats · under 1 ms · traffic keeps running";
     refused.lock = lock(refused.lock.maps.into_values().map(|map| map.def));
     let text = refused.plan().to_string();
     assert!(text.ends_with("\nthe upgrade does not start: stats refused"), "{text}");
+}
+
+#[test]
+fn a_plan_after_an_upgrade_that_did_not_end_promises_nothing() {
+    let unfinished = |holds| Unfinished {
+        is_roll_back: false,
+        next: if holds { Recovered::Discarded } else { Recovered::Completed },
+        needs_code: Vec::new(),
+        holds,
+        leads_here: false,
+    };
+    let same = Case::one(&hash(&counters(4), 64), &hash(&counters(4), 64));
+    let same = same.known(&ProgramUse::default(), &ProgramUse::default());
+    let told = |case: &Case, holds| {
+        let plan = Plan { unfinished: Some(unfinished(holds)), ..case.plan() };
+        (plan.head()[0].clone(), plan.outcome())
+    };
+    let (head, outcome) = told(&same, false);
+    let wanted = "an upgrade at `/bpf/mesh` is at its commit, or ended there; if it ended, the next start completes it first, or fails; \
+                  this plan is of what is pinned now, and another one is made then";
+    assert_eq!(head, wanted);
+    assert!(
+        outcome.starts_with("an upgrade is at its commit: this is of what is pinned now · under 1 ms"),
+        "{outcome}"
+    );
+    let (head, outcome) = told(&same, true);
+    assert!(head.ends_with("the next start takes it back first, and this plan holds"), "{head}");
+    assert!(outcome.starts_with("nothing is lost · "), "{outcome}");
+    let mut refused = mixed();
+    refused.lock = lock(refused.lock.maps.into_values().map(|map| map.def));
+    let wanted =
+        "an upgrade is at its commit: this is of what is pinned now · the upgrade does not start: stats refused";
+    assert_eq!(told(&refused, false).1, wanted);
 }
 
 #[test]

@@ -39,6 +39,10 @@ pub(super) const FORMS: Node = Node {
             format!(
                 "{GOOD}completed{GOOD:#} the upgrade of {BOLD}{dir}{BOLD:#} that was interrupted at its commit\n{report}\n"
             )
+        } else if report.discarded {
+            format!(
+                "{GOOD}removed{GOOD:#} what an upgrade or a roll-back of {BOLD}{dir}{BOLD:#} left that had ended before its commit: the live generation is what it was\n"
+            )
         } else {
             format!("{BOLD}{dir}{BOLD:#}: no upgrade is unfinished, there is nothing to do\n")
         })

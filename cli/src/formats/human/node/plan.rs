@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use maplock::layout::MapDef;
 use maplock::plan::KeptThen;
 
-use crate::error::Error;
 use crate::node::{Foreseen, Rehearsal, Samples};
 use crate::terminal::{self, BOLD, DIM, block};
 use maplock::layout::values::line;
@@ -13,7 +12,7 @@ use maplock::layout::values::line;
 pub(super) fn render(told: &Foreseen) -> String {
     let mut out = String::new();
     if terminal::is_quiet() {
-        return errors(told).map(block).collect();
+        return told.errors().map(block).collect();
     }
     for (index, line) in told.plan.head().iter().enumerate() {
         _ = if index == 0 { writeln!(out, "{BOLD}{line}{BOLD:#}") } else { writeln!(out, "  {line}") };
@@ -39,17 +38,10 @@ pub(super) fn render(told: &Foreseen) -> String {
     for note in told.notes.iter().chain(&told.plan.looked_words()) {
         _ = writeln!(out, "{BOLD}note{BOLD:#}: {note}");
     }
-    for error in errors(told) {
+    for error in told.errors() {
         _ = write!(out, "\n{}", block(error));
     }
     out
-}
-
-/// What fails.
-fn errors(told: &Foreseen) -> impl Iterator<Item = &Error> {
-    let denied = told.denied.iter().map(|denied| &denied.error);
-    let failing = told.rehearsal.iter().flat_map(|rehearsal| &rehearsal.failing);
-    told.not_there.iter().chain(denied).chain(failing)
 }
 
 /// What came of converting all entries, with some of each kind.
