@@ -134,6 +134,10 @@ fn the_page_stands_by_itself_and_has_all_that_the_lock_says() {
     let ran = sandbox.run("report --lock maps.lock --html out --against v9");
     assert_eq!(ran.code, Some(101), "{}", ran.stdout);
     assert!(sandbox.read("out/index.html").contains("nothing was compared"));
+    let ran = sandbox.run("report --lock maps.lock --html maps.lock");
+    let told = "error: maps.lock is a file, where `--html` takes a directory\n";
+    assert!(ran.code == Some(101) && ran.stderr.starts_with(told), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("compared"), "{}", ran.stderr);
     let ran = sandbox.run("report --lock maps.lock --html out");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(sandbox.read("out/index.html").contains("Nothing was compared: no revision was named"));
@@ -346,6 +350,7 @@ fn in_a_terminal_each_map_is_asked_about() {
         assert_eq!(sandbox.read("maps.lock"), before);
         // A key that is none is asked for again, and so is an empty reason.
         let (_, seen) = review("x\n9\n1\n\n1\n-- it's \"wrapped\"\n");
+        assert_eq!(seen.matches("> type 1, 2, s or q\n").count(), 2, "{seen}");
         assert!(seen.contains("an answer needs a reason") && seen.contains("accepted `stats`: migrate"), "{seen}");
         assert!(!seen.contains("error: "), "{seen}");
         // What is left is no answer: the map is settled.
