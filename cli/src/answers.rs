@@ -5,36 +5,38 @@ use maplock_layout::conversion::{Answers, Cast, Collide, Scale};
 
 use crate::error::NoAnswer;
 
+/// Above these options in a help. On each of them: for the struct, it would stay for what follows there.
+const HEADING: &str = "With --on-upgrade migrate";
+
 /// How entries become those of the new layout, if the two layouts don't tell.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "With --on-upgrade migrate")]
 pub(crate) struct ConvertArgs {
     /// A member that had another name or place: NEW=OLD, such as bytes=octets or key.port=key.dport
-    #[arg(long, value_name = "NEW=OLD", value_parser = pair)]
+    #[arg(help_heading = HEADING, long, value_name = "NEW=OLD", value_parser = pair)]
     rename: Vec<(String, String)>,
 
     /// The value of a new member in old entries, such as draining=1 or 'name="none"'
-    #[arg(long, value_name = "MEMBER=VALUE", value_parser = pair)]
+    #[arg(help_heading = HEADING, long, value_name = "MEMBER=VALUE", value_parser = pair)]
     default: Vec<(String, String)>,
 
     /// A member of the old layout to give up
-    #[arg(long, value_name = "MEMBER")]
+    #[arg(help_heading = HEADING, long, value_name = "MEMBER")]
     drop: Vec<String>,
 
     /// What becomes of numbers that do not fit: refuse, saturate or truncate
-    #[arg(long, value_name = "MEMBER=HOW", value_parser = cast)]
+    #[arg(help_heading = HEADING, long, value_name = "MEMBER=HOW", value_parser = cast)]
     cast: Vec<(String, Cast)>,
 
     /// A member in another unit: the factor for old numbers, such as seen_us=1/1000
-    #[arg(long, value_name = "MEMBER=N[/M]", value_parser = scale)]
+    #[arg(help_heading = HEADING, long, value_name = "MEMBER=N[/M]", value_parser = scale)]
     scale: Vec<(String, Scale)>,
 
     /// What becomes of entries that get the same key: refuse, sum or keep-one
-    #[arg(long, value_name = "HOW", value_parser = collide)]
+    #[arg(help_heading = HEADING, long, value_name = "HOW", value_parser = collide)]
     collide: Option<Collide>,
 
     /// The daemon converts entries by its own code: `impl maplock::Migrate`
-    #[arg(long)]
+    #[arg(help_heading = HEADING, long)]
     by_hand: bool,
 }
 

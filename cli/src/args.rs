@@ -87,7 +87,7 @@ pub(crate) enum Verb {
     Report(ReportArgs),
     /// Print the JSON schema of maps.lock or maplock.toml, for editors, or of what a command tells with --message-format json
     Schema(SchemaArgs),
-    /// Print what completes command lines of this program in a shell
+    /// Print completions for a shell
     Completions(CompletionsArgs),
     /// Write the pages of the manual, one for each command
     Man(ManArgs),
@@ -122,8 +122,10 @@ impl Verb {
     /// What did not happen if it could not be done.
     pub(crate) const fn undone(&self) -> Undone {
         match self {
-            Self::Check(_) | Self::Diff(_) | Self::Matrix(_) | Self::Review(_) | Self::Report(_) => Undone::Compared,
-            Self::Init(_) | Self::Update(_) | Self::Accept(_) | Self::MergeDriver(_) => Undone::Written,
+            Self::Check(_) | Self::Diff(_) | Self::Matrix(_) | Self::Review(_) => Undone::Compared,
+            Self::Init(_) | Self::Update(_) | Self::Accept(_) | Self::MergeDriver(_) | Self::Report(_) => {
+                Undone::Written
+            }
             Self::Migrate(_)
             | Self::Inspect(_)
             | Self::Explain(_)

@@ -197,8 +197,7 @@ fn node(name: String, text: &str, shown: &str) -> Node {
             }
             Err(error) => {
                 let error = if error.is_data() { "it is none of these".to_owned() } else { error.to_string() };
-                let what =
-                    format!("{shown} has something that is no document of `maplock plan`, `inspect` or a report");
+                let what = format!("{shown} is not output of `maplock plan`, `maplock inspect` or a report");
                 node.unread = Some(Error::new(what).because(error).help("write it by `--message-format json`"));
                 break;
             }

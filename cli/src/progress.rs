@@ -1,6 +1,7 @@
 //! What somebody who waits at a terminal sees of work that takes longer than a second. Nothing of it is in a log.
 
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,6 +14,22 @@ const UNSEEN: Duration = Duration::from_secs(1);
 
 /// How often what is shown moves.
 const TICK: Duration = Duration::from_millis(200);
+
+/// What is shown at the moment.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+/// Writes to stderr what is not to be mixed up with it.
+pub(crate) fn aside<T>(write: impl FnOnce() -> T) -> T {
+    let shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    match shown {
+        Some(bar) => bar.suspend(write),
+        None => write(),
+    }
+}
+
+fn set_shown(bar: Option<ProgressBar>) {
+    *SHOWN.lock().unwrap_or_else(PoisonError::into_inner) = bar;
+}
 
 /// Work that is under way, as long as this is there.
 pub(crate) struct Waiting {
@@ -40,6 +57,7 @@ impl Waiting {
         let bar = bar.with_style(style.progress_chars("=> ")).with_prefix(what.clone()).with_message(what);
         let mut waiting = Self { bar, under_way: None, shows: None };
         if terminal::is_watched() {
+            set_shown(Some(waiting.bar.clone()));
             let (under_way, ends) = mpsc::channel();
             let bar = waiting.bar.clone();
             waiting.under_way = Some(under_way);
@@ -58,11 +76,6 @@ impl Waiting {
         self.bar.set_position(u64::try_from(done).unwrap_or(u64::MAX));
         self.bar.set_message(name.to_owned());
     }
-
-    /// Prints what is not to be mixed up with it.
-    pub(crate) fn aside(&self, print: impl FnOnce()) {
-        self.bar.suspend(print);
-    }
 }
 
 impl Drop for Waiting {
@@ -73,5 +86,6 @@ impl Drop for Waiting {
             _ = shows.join();
         }
         self.bar.finish_and_clear();
+        set_shown(None);
     }
 }

@@ -179,3 +179,34 @@ mod either {
             .help("give the directory of a daemon's pins, such as /sys/fs/bpf/NAME, or a compiled object")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn a_heading_of_a_help_is_above_its_own_options_alone() {
+        let mut under: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for verb in [command(), Cli::command()].iter().flat_map(Command::get_subcommands) {
+            for arg in verb.get_arguments() {
+                let Some(heading) = arg.get_help_heading() else { continue };
+                under.entry(heading.to_owned()).or_default().insert(arg.get_id().to_string());
+            }
+        }
+        let told = |(heading, of): (String, BTreeSet<String>)| {
+            format!("{heading}: {}", of.into_iter().collect::<Vec<_>>().join(" "))
+        };
+        let mut expected = vec![
+            "Cargo: all_features features manifest_path no_default_features package target workspace",
+            "With --on-upgrade migrate: by_hand cast collide default drop rename scale",
+        ];
+        if cfg!(target_os = "linux") {
+            expected.insert(1, "Policies, as the daemon has them: larger max_entries missing on_unknown unverifiable");
+        }
+        assert_eq!(under.into_iter().map(told).collect::<Vec<_>>(), expected);
+    }
+}

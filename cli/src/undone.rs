@@ -7,7 +7,7 @@ use crate::error::Error;
 pub(crate) enum Undone {
     /// Two sides were not held against each other.
     Compared,
-    /// No lock was written.
+    /// No lock, and no page of one, was written.
     Written,
     /// Nothing else was found out.
     Told,

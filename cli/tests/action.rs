@@ -250,6 +250,29 @@ impl Project {
         (output, outputs)
     }
 
+    /// Whose configuration asks for a comparison with each release. One is tagged, on a branch of its own: from its `stats`, no epoch leads.
+    fn across_all() -> Self {
+        let project = Self::with(|sandbox| {
+            sandbox.write("maplock.toml", "releases = \"v*\"\nacross = \"all\"\n");
+            sandbox.git("add --all");
+            sandbox.git("commit --quiet -m begin");
+            sandbox.git("checkout --quiet -b release");
+            assert_eq!(sandbox.run(&format!("init --object {}", object("v3"))).code, Some(0));
+            sandbox.git("add --all");
+            sandbox.git("commit --quiet -m v0");
+            sandbox.git("tag --annotate v0 -m v0");
+            sandbox.git("checkout --quiet main");
+        });
+        project.checkout();
+        project
+    }
+
+    /// What git says in the clone.
+    fn git(&self, args: &[&str]) -> String {
+        let said = Command::new("git").args(args).current_dir(self.sandbox.path("work")).output().expect("git runs");
+        String::from_utf8(said.stdout).expect("UTF-8")
+    }
+
     /// Breaks the lock in the way of v3, or accepts that.
     fn v3(&self, is_accepted: bool) {
         let sandbox = &self.sandbox;
@@ -350,6 +373,23 @@ fn what_is_not_compared_fails_whatever_was_asked_for() {
     assert!(files["summary"].contains("nothing was compared (exit code 2)"), "{}", files["summary"]);
     let states: Vec<_> = api.asked("POST /statuses/abc123").iter().map(|status| status["state"].clone()).collect();
     assert_eq!(states, ["error", "error", "error"]);
+}
+
+#[test]
+fn releases_that_the_configuration_names_are_fetched_before_they_are_compared() {
+    let (project, api) = (Project::across_all(), Api::start(true));
+    assert_eq!(project.git(&["tag"]), "");
+    let (output, files) = project.act(&api, &[]);
+    assert_eq!(output.status.code(), Some(100), "{}", text(&output));
+    assert!(files["summary"].contains("maps.lock against v0: "), "{}", files["summary"]);
+    assert_eq!(project.git(&["tag"]), "v0\n");
+    assert_eq!(project.git(&["rev-list", "--count", "HEAD", "v0"]), "2\n", "no more than is compared");
+    // Whoever does not ask for it gets no tag.
+    let project = Project::new();
+    project.sandbox.git("push --quiet remote.git HEAD:refs/tags/v0");
+    project.checkout();
+    let (output, _) = project.act(&api, &[]);
+    assert_eq!((output.status.code(), project.git(&["tag"]).as_str()), (Some(0), ""), "{}", text(&output));
 }
 
 #[test]
@@ -475,18 +515,37 @@ fn path_with_tool(sandbox: &Sandbox) -> String {
     format!("{}:{}", sandbox.path("bin").display(), std::env::var("PATH").expect("a path"))
 }
 
-#[test]
-fn the_job_for_gitlab_makes_its_reports_and_fails_by_its_last_line() {
-    let project = Project::new();
+/// The job that is written for GitLab, and what runs its script in the clone as a runner does: one shell, which ends at the first line that
+/// fails.
+fn gitlab(project: &Project) -> (Yaml, impl Fn() -> Output) {
     let path = path_with_tool(&project.sandbox);
     assert_eq!(project.sandbox.run("init --lock maps.lock --add gitlab").code, Some(0));
     let job: Yaml = serde_yaml_ng::from_str(&project.sandbox.read(".gitlab/maplock.yml")).expect("YAML");
-    let job = &job["maplock"];
-    let texts = |list: &Yaml| -> Vec<String> {
-        list.as_sequence().expect("a list").iter().map(|text| text.as_str().expect("a text").to_owned()).collect()
+    let job = job["maplock"].clone();
+    let lines = job["script"].as_sequence().expect("a list").iter().map(|line| line.as_str().expect("a text"));
+    let script = lines.collect::<Vec<_>>().join("\n");
+    let work = project.sandbox.path("work");
+    let run = move || {
+        let mut shell = Command::new("bash");
+        shell.args(["-eo", "pipefail", "-c", &script]).current_dir(&work).env("PATH", &path);
+        shell.env("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main").env_remove("CI");
+        shell.output().expect("bash runs")
     };
-    let lines = texts(&job["script"]);
-    assert!(lines.len() >= 4, "{lines:?}");
+    (job, run)
+}
+
+#[test]
+fn the_job_for_gitlab_fetches_releases_that_the_configuration_names() {
+    let project = Project::across_all();
+    let output = gitlab(&project).1();
+    assert_eq!(output.status.code(), Some(100), "{}", text(&output));
+    assert!(text(&output).contains("maps.lock against v0: "), "{}", text(&output));
+}
+
+#[test]
+fn the_job_for_gitlab_makes_its_reports_and_fails_by_its_last_line() {
+    let project = Project::new();
+    let (job, run) = gitlab(&project);
     // Without a target, there would be nothing to compare with.
     let [rule] = &job["rules"].as_sequence().expect("rules")[..] else { panic!("one rule: {:?}", job["rules"]) };
     assert_eq!(rule["if"], "$CI_PIPELINE_SOURCE == \"merge_request_event\"");
@@ -500,11 +559,7 @@ fn the_job_for_gitlab_makes_its_reports_and_fails_by_its_last_line() {
     for (is_accepted, code) in [(false, 100), (true, 0)] {
         project.v3(is_accepted);
         project.checkout();
-        // As a runner does: one shell, which ends at the first line that fails.
-        let mut shell = Command::new("bash");
-        shell.args(["-eo", "pipefail", "-c", &lines.join("\n")]).current_dir(project.sandbox.path("work"));
-        shell.env("PATH", &path).env("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main").env_remove("CI");
-        let output = shell.output().expect("bash runs");
+        let output = run();
         assert_eq!(output.status.code(), Some(code), "{}", text(&output));
         let quality = report("codequality");
         let issues: Value = serde_json::from_str(&quality).expect("JSON");

@@ -172,6 +172,11 @@ fn a_page_of_a_thousand_maps_opens() {
     let work = ["TaskDuration", "ScriptDuration", "RecalcStyleDuration", "LayoutDuration"].map(metric);
     let size = std::fs::metadata(&page).expect("a page").len();
     assert_eq!(browser.script("document.querySelectorAll('#maps .item').length"), 1000);
+    // What is folded is drawn when it is unfolded: until then, a map is a few elements.
+    assert_eq!(browser.script("document.querySelectorAll('#maps svg').length"), 0);
+    assert!(told[2].as_u64().is_some_and(|elements| elements < 40 * 1000), "{told}");
+    browser.click("#maps .item > summary");
+    browser.until("document.querySelectorAll('#maps svg').length === 1");
     let start = Instant::now();
     browser.click("#search");
     browser.type_text("stats_17");

@@ -27,6 +27,20 @@ fn what_can_not_be_derived_is_asked_by_name_and_nothing_is_written() {
 }
 
 #[test]
+fn a_map_that_is_not_there_is_answered_with_those_that_are() {
+    let sandbox = released();
+    let known = "   help: the lock has backends, frontends, services, stats\n";
+    for line in [
+        accept("nope", ""),
+        "accept nope --undo --lock maps.lock".to_owned(),
+        "accept nope --merge hits=sum --lock maps.lock".to_owned(),
+    ] {
+        let ran = sandbox.run(&line);
+        assert!(ran.code == Some(101) && ran.stderr.contains(known), "{line}: {}", ran.stderr);
+    }
+}
+
+#[test]
 fn an_answer_given_later_replaces_the_one_before() {
     let sandbox = released();
     assert_eq!(sandbox.run(&accept("backends", " --default draining=1")).code, Some(0));
@@ -103,9 +117,18 @@ fn dumps_that_are_none_say_why() {
     assert!(said("{}").contains("cause: it is no array of entries"));
     assert!(said("[").contains("cause: it is no JSON"));
     assert!(said(r#"[{"key":["0x00"],"values":[]}]"#).contains("cause: entry 0 needs either"));
+    // That a file is not there comes before what it is called.
+    let other = "migrate --test --lock maps.lock --dump other.json";
+    let absent = sandbox.run(other);
+    assert!(absent.stderr.starts_with("error: could not read other.json\n"), "{}", absent.stderr);
     sandbox.write("other.json", dump(8, 8, "00"));
-    let other = sandbox.run("migrate --test --lock maps.lock --dump other.json");
-    assert!(other.stderr.contains("say which one by --map"), "{}", other.stderr);
+    let other = sandbox.run(other);
+    assert!(
+        other.stderr.starts_with("error: `other.json` is not named after a map of maps.lock\n"),
+        "{}",
+        other.stderr
+    );
+    assert!(other.stderr.contains("name one by --map"), "{}", other.stderr);
     let named = sandbox.run("migrate --test --entries 1 --lock maps.lock --dump other.json --map backends");
     assert_eq!(named.code, Some(0), "{}", named.stderr);
 }

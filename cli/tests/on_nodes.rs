@@ -280,8 +280,8 @@ fn what_was_not_told_is_no_clean_node() {
     let failed = json!({ "error": { "what": "nothing is pinned", "cause": null } });
     for (document, said) in [
         (String::new(), "its file is empty: nothing was told"),
-        ("{\"maps\": []}".to_owned(), "bad.json has something that is no document of `maplock plan`"),
-        ("no JSON".to_owned(), "bad.json has something that is no document of `maplock plan`"),
+        ("{\"maps\": []}".to_owned(), "bad.json is not output of `maplock plan`"),
+        ("no JSON".to_owned(), "bad.json is not output of `maplock plan`"),
         (plan.to_string(), "its file does not tell what is pinned there"),
         (failed.to_string(), "the node could not tell what is pinned there"),
         (next.to_string(), "an upgrade did not end there"),

@@ -86,7 +86,8 @@ fn bytes_of_no_member_are_hatched_and_said_to_be_that() {
     let ran = sandbox.run("layout flows --lock maps.lock --svg flows.svg");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     let svg = sandbox.read("flows.svg");
-    let hatched: Vec<_> = svg.lines().filter(|line| line.starts_with("<rect class=\"hole\"")).collect();
+    let is_hatched = |line: &&str| line.starts_with("<rect class=\"hole\"") && line.contains("<title>");
+    let hatched: Vec<_> = svg.lines().filter(is_hatched).collect();
     assert!(matches!(hatched[..], [hole] if hole.contains("<title>bytes 4 to 7: no member</title>")), "{svg}");
     assert!(svg.contains("rect.hole{fill:url(#hole)}") && svg.contains("<pattern id=\"hole\""), "{svg}");
 }
@@ -133,9 +134,46 @@ fn the_page_stands_by_itself_and_has_all_that_the_lock_says() {
     let ran = sandbox.run("report --lock maps.lock --html out --against v9");
     assert_eq!(ran.code, Some(101), "{}", ran.stdout);
     assert!(sandbox.read("out/index.html").contains("nothing was compared"));
+    let ran = sandbox.run("report --lock maps.lock --html maps.lock");
+    let told = "error: maps.lock is a file, where `--html` takes a directory\n";
+    assert!(ran.code == Some(101) && ran.stderr.starts_with(told), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("compared"), "{}", ran.stderr);
     let ran = sandbox.run("report --lock maps.lock --html out");
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(sandbox.read("out/index.html").contains("Nothing was compared: no revision was named"));
+}
+
+#[test]
+fn of_an_array_one_element_has_arrows_and_a_legend_says_what_colours_mean() {
+    let sandbox = Sandbox::new();
+    let release = |slot: &str| {
+        let types = format!("struct slot {{ {slot} }}; struct value {{ struct slot slots[8]; unsigned char last; }};");
+        compile(&sandbox, "flows.o", &format!("{types}\n{}", table("flows", "__u32", "struct value")));
+    };
+    release("__u32 port; __u32 hits;");
+    assert_eq!(sandbox.run("init --object flows.o").code, Some(0));
+    release("__u32 port; __u32 zone; __u64 seen; __u32 hits;");
+    let accept = "accept flows --on-upgrade swap --reason why --object flows.o --lock maps.lock";
+    assert_eq!(sandbox.run(accept).code, Some(0));
+    assert_eq!(sandbox.run("layout flows --lock maps.lock --svg flows.svg").code, Some(0));
+    let svg = sandbox.read("flows.svg");
+    assert!(is_xml(&svg), "{svg}");
+    // `slots[0].hits`, and `last`.
+    assert_eq!(svg.matches("marker-end").count(), 2, "{svg}");
+    assert_eq!(svg.matches("Of an array, arrows show the first element that has members elsewhere.").count(), 2);
+    for meaning in ["new", "moved", "no member"] {
+        assert_eq!(svg.matches(&format!(">{meaning}</text>")).count(), 1, "{meaning}: {svg}");
+    }
+    assert!(!svg.contains(">gone</text>"), "{svg}");
+    // Each side says where the other has it.
+    for title in [
+        "<title>bytes 4 to 7: slots[0].hits, u32, moved, now at byte 16</title>",
+        "<title>bytes 16 to 19: slots[0].hits, u32, moved, was at byte 4</title>",
+        "<title>byte 64: last, u8, moved, now at byte 192</title>",
+        "<title>byte 192: last, u8, moved, was at byte 64</title>",
+    ] {
+        assert!(svg.contains(title), "{title}: {svg}");
+    }
 }
 
 /// A hash in C.
@@ -312,6 +350,7 @@ fn in_a_terminal_each_map_is_asked_about() {
         assert_eq!(sandbox.read("maps.lock"), before);
         // A key that is none is asked for again, and so is an empty reason.
         let (_, seen) = review("x\n9\n1\n\n1\n-- it's \"wrapped\"\n");
+        assert_eq!(seen.matches("> type 1, 2, s or q\n").count(), 2, "{seen}");
         assert!(seen.contains("an answer needs a reason") && seen.contains("accepted `stats`: migrate"), "{seen}");
         assert!(!seen.contains("error: "), "{seen}");
         // What is left is no answer: the map is settled.

@@ -7,7 +7,10 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
+use maplock::internals::sys::bpffs;
 use support::node::Node;
 use support::{Ran, Sandbox, object, words};
 
@@ -208,6 +211,34 @@ fn who_waits_at_a_terminal_sees_which_release_is_read() {
     command.env("PATH", format!("{}:{}", sandbox.path("slow").display(), std::env::var("PATH").expect("a path")));
     let ran = sandbox.ran(command);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn who_waits_at_a_terminal_for_another_upgrade_sees_that() {
+    let Some(node) = Node::new() else { return };
+    node.upgrade("v1.lock");
+    node.upgrade("v2.lock");
+    let (pin, seen) = (node.pins().join("maplock@lock"), node.sandbox.path("seen"));
+    for (line, shown) in [
+        ("rollback fs/minimesh", "Rolling back"),
+        ("confirm fs/minimesh", "Confirming"),
+        ("recover fs/minimesh --discard", "Recovering"),
+    ] {
+        let lock = bpffs::open_pin(&pin).expect("the lock");
+        assert!(bpffs::try_lock(&lock).expect("a lock"), "{line}");
+        let shown = format!("{shown} fs/minimesh, or waiting for an upgrade there to end");
+        _ = fs::remove_file(&seen);
+        // The other one ends once that is seen; after half a minute in any case.
+        let (words, file) = (shown.clone(), seen.clone());
+        let other = thread::spawn(move || {
+            let is_seen = || fs::read(&file).is_ok_and(|seen| String::from_utf8_lossy(&seen).contains(&words));
+            (0..600).take_while(|_| !is_seen()).for_each(|_| thread::sleep(Duration::from_millis(50)));
+            drop(lock);
+        });
+        let told = at_a_terminal(&node.sandbox, line, &[]);
+        other.join().expect("it ends");
+        assert!(told.contains(&shown) && !told.contains("error"), "{line}: {told:?}");
+    }
 }
 
 /// A file that ends once a line like `shown` was seen at the terminal; after half a minute in any case.

@@ -1,5 +1,6 @@
 //! A picture of a key or a value: members as boxes on a grid of bytes, the old ones above the new ones.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use maplock_layout::{Ruler, Span, SpanFate};
@@ -22,6 +23,9 @@ const EDGE: u64 = 10;
 const LANE: u64 = 9;
 /// Most rows of a side; the rest is told in words.
 const MOST_ROWS: u64 = 64;
+
+/// Said where elements of an array have no arrow.
+const FIRST_ALONE: &str = "Of an array, arrows show the first element that has members elsewhere.";
 
 /// Colours for light and dark, and text that no box is too small for.
 pub(crate) const STYLE: &str = "\
@@ -94,6 +98,7 @@ fn drawn(map: &str, parts: &[(MapPart, Ruler)]) -> (u64, u64, String) {
         }
         y += 16;
     }
+    y = legend(parts, y, (&mut body, &mut texts));
     (LEFT + ROW * BYTE + 2 * EDGE, y, body + &texts)
 }
 
@@ -102,15 +107,23 @@ fn description(parts: &[(MapPart, Ruler)]) -> String {
     let mut told = Vec::new();
     for (part, ruler) in parts {
         let part = part.name();
-        let lines = ruler.new.iter().chain(ruler.old.iter().filter(|span| span.fate == SpanFate::Gone));
         told.push(format!("The {part}:"));
-        told.extend(lines.map(|span| format!("{}.", words(part, span))));
+        told.extend(ruler.new.iter().map(|span| format!("{}.", words(part, span, "was"))));
+        let gone = ruler.old.iter().filter(|span| span.fate == SpanFate::Gone);
+        told.extend(gone.map(|span| format!("{}.", words(part, span, "now"))));
+    }
+    if leaves_out(parts) {
+        told.push(FIRST_ALONE.to_owned());
     }
     told.join(" ")
 }
 
-fn words(part: &str, span: &Span) -> String {
-    let place = format!("bytes {} to {}", span.start, span.end - 1);
+/// `elsewhere` is the word for where it stands on the other side.
+fn words(part: &str, span: &Span, elsewhere: &str) -> String {
+    let place = match (span.start, span.end - 1) {
+        (first, last) if first == last => format!("byte {first}"),
+        (first, last) => format!("bytes {first} to {last}"),
+    };
     let name = if span.name.is_empty() { part } else { &span.name };
     let what = match &span.fate {
         SpanFate::Hole => return format!("{place}: no member"),
@@ -123,8 +136,8 @@ fn words(part: &str, span: &Span) -> String {
         SpanFate::New => ", new".to_owned(),
         SpanFate::Gone => ", gone".to_owned(),
     };
-    let from = span.elsewhere.map_or_else(String::new, |byte| format!(", was at byte {byte}"));
-    format!("{place}: {name}, {}{what}{from}", span.spelling)
+    let at = span.elsewhere.map_or_else(String::new, |byte| format!(", {elsewhere} at byte {byte}"));
+    format!("{place}: {name}, {}{what}{at}", span.spelling)
 }
 
 fn class(span: &Span) -> &'static str {
@@ -139,6 +152,33 @@ fn class(span: &Span) -> &'static str {
     }
 }
 
+/// What the colours mean that are there, and the arrows, below `top`; where it ends.
+fn legend(parts: &[(MapPart, Ruler)], top: u64, (boxes, texts): (&mut String, &mut String)) -> u64 {
+    const MEANINGS: [(&str, &str); 6] = [
+        ("new", "new"),
+        ("moved", "moved"),
+        ("size", "grew or shrank"),
+        ("other", "other type, meaning or name"),
+        ("gone", "gone"),
+        ("hole", "no member"),
+    ];
+    let spans = || parts.iter().flat_map(|(_, ruler)| ruler.old.iter().chain(&ruler.new));
+    let mut x = LEFT;
+    let is_there = |of: &str| spans().any(|span| class(span) == of);
+    for (of, meaning) in MEANINGS.into_iter().filter(|(of, _)| is_there(of)) {
+        _ = writeln!(boxes, "<rect class=\"{of}\" x=\"{x}\" y=\"{top}\" width=\"14\" height=\"14\"/>");
+        _ = writeln!(texts, "<text class=\"dim\" x=\"{}\" y=\"{}\">{meaning}</text>", x + 20, top + 12);
+        x += 36 + 8 * meaning.len() as u64;
+    }
+    let mut bottom = if x > LEFT { top + 24 } else { top };
+    if leaves_out(parts) {
+        let y = bottom + 8;
+        _ = writeln!(texts, "<text class=\"dim\" x=\"{LEFT}\" y=\"{y}\">{FIRST_ALONE}</text>");
+        bottom += 18;
+    }
+    bottom
+}
+
 /// One side, below `top`; where it ends.
 fn side(
     part: &str,
@@ -148,6 +188,7 @@ fn side(
     top: u64,
     (boxes, texts): (&mut String, &mut String),
 ) -> u64 {
+    let elsewhere = if when == "before" { "now" } else { "was" };
     for span in spans {
         let (first, last) = (span.start / ROW, (span.end - 1) / ROW);
         for row in (first..=last).take_while(|row| *row < MOST_ROWS) {
@@ -157,7 +198,7 @@ fn side(
                 boxes,
                 "<rect class=\"{}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{HEIGHT}\"><title>{}</title></rect>",
                 class(span),
-                escaped(&words(part, span))
+                escaped(&words(part, span, elsewhere))
             );
             if span.fate != SpanFate::Hole && row == first {
                 let (class, x, y) = (class(span), x + 6, y + 22);
@@ -194,7 +235,30 @@ fn label(part: &str, span: &Span, width: u64) -> String {
     fits.map_or_else(|| cut(end, room), str::to_owned)
 }
 
-/// An arrow for each member that moved: down to the end of the old side, which the new one follows, and on to its new place.
+/// The members that moved, as they are on the new side.
+fn all_arrows(ruler: &Ruler) -> impl Iterator<Item = &Span> {
+    ruler.new.iter().filter(|span| span.elsewhere.is_some())
+}
+
+/// Those of them that get an arrow: of an array, what its first element holds that has any. Eight elements of three members would be a tangle.
+fn shown_arrows(ruler: &Ruler) -> impl Iterator<Item = &Span> {
+    let mut firsts = BTreeMap::new();
+    all_arrows(ruler).filter(move |span| {
+        let Some(end) = span.name.rfind(']') else { return true };
+        let element = &span.name[..end];
+        // The array's name is that of its elements without their numbers.
+        let parts = element.split('[').map(|part| part.trim_start_matches(|letter: char| letter.is_ascii_digit()));
+        let array = parts.collect::<Vec<_>>().join("[");
+        *firsts.entry(array).or_insert(element) == element
+    })
+}
+
+/// True if a member that moved has no arrow.
+fn leaves_out(parts: &[(MapPart, Ruler)]) -> bool {
+    parts.iter().any(|(_, ruler)| shown_arrows(ruler).count() < all_arrows(ruler).count())
+}
+
+/// An arrow for each of them: down to the end of the old side, which the new one follows, and on to its new place.
 fn arrows(ruler: &Ruler, (old, bottom, new): (u64, u64, u64), out: &mut String) {
     // A member's first row: its right edge, and its top.
     let corner = |span: (u64, u64), top: u64| {
@@ -203,7 +267,7 @@ fn arrows(ruler: &Ruler, (old, bottom, new): (u64, u64, u64), out: &mut String) 
         let right = end.min((row + 1) * ROW) - row * ROW;
         (row < MOST_ROWS).then(|| (LEFT + right * BYTE, top + row * HEIGHT))
     };
-    let ends = ruler.new.iter().filter_map(|span| {
+    let ends = shown_arrows(ruler).filter_map(|span| {
         let was = span.elsewhere?;
         let before = ruler.old.iter().find(|old| old.start == was)?;
         Some((corner((before.start, before.end), old)?, corner((span.start, span.end), new)?))

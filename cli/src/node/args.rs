@@ -38,7 +38,7 @@ pub(crate) enum Verb {
     TestUpgrade(TestUpgradeArgs),
     /// Show which generation is live, then each new one as it comes; with a command, run it for each
     Watch(WatchArgs),
-    /// Show which nodes are where, from what was written on each
+    /// Show where each node stands, from files written on the nodes
     Fleet(FleetArgs),
 }
 
@@ -121,28 +121,30 @@ pub(crate) struct PlanArgs {
     pub(crate) policy: PolicyArgs,
 }
 
+/// Above these options in a help. On each of them: for the struct, it would stay for what follows there.
+const HEADING: &str = "Policies, as the daemon has them";
+
 /// What the daemon's own policies are, so that the plan is the one that it will make.
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "Policies, as the daemon has them")]
 pub(crate) struct PolicyArgs {
     /// If no accepted change leads from the layout of a pin: refuse, swap or reuse [default: refuse]
-    #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
+    #[arg(help_heading = HEADING, long, value_name = "[MAP=]WAY", value_parser = way)]
     pub(crate) on_unknown: Vec<Answer>,
 
     /// If nothing tells the layout of a pin: refuse, swap or reuse [default: refuse]
-    #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
+    #[arg(help_heading = HEADING, long, value_name = "[MAP=]WAY", value_parser = way)]
     pub(crate) unverifiable: Vec<Answer>,
 
     /// If a pin has more room than is asked for: reuse, refuse or swap [default: reuse]
-    #[arg(long, value_name = "[MAP=]WAY", value_parser = way)]
+    #[arg(help_heading = HEADING, long, value_name = "[MAP=]WAY", value_parser = way)]
     pub(crate) larger: Vec<Answer>,
 
     /// If somebody removed the pin of a map of the live generation: refuse or create [default: refuse]
-    #[arg(long, value_name = "[MAP=]WAY", value_parser = missing)]
+    #[arg(help_heading = HEADING, long, value_name = "[MAP=]WAY", value_parser = missing)]
     pub(crate) missing: Vec<(Option<String>, OnMissing)>,
 
     /// A capacity that the daemon chooses, instead of the one in maps.lock
-    #[arg(long, value_name = "MAP=N", value_parser = capacity)]
+    #[arg(help_heading = HEADING, long, value_name = "MAP=N", value_parser = capacity)]
     pub(crate) max_entries: Vec<(String, u32)>,
 }
 

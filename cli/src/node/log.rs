@@ -9,6 +9,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::progress;
 use crate::terminal::{self, BOLD, CAUTION, DIM};
 
 /// Warnings, and with `verbose` what is decided and done.
@@ -29,7 +30,7 @@ struct Stderr;
 
 impl io::Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::Write::write(&mut anstream::stderr(), bytes)
+        progress::aside(|| io::Write::write(&mut anstream::stderr(), bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {

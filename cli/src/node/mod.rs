@@ -17,6 +17,7 @@ mod rollback;
 mod test_upgrade;
 mod watch;
 
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 pub(crate) use args::{InspectArgs, Tracing, Verb};
@@ -32,6 +33,7 @@ pub(crate) use watch::Live;
 
 use crate::Ended;
 use crate::error::Error;
+use crate::progress::Waiting;
 use crate::undone::Undone;
 
 /// Does what a verb asks, and prints it: results on stdout, errors, warnings and progress on stderr.
@@ -39,6 +41,7 @@ pub(crate) fn run(verb: &Verb, tracing: Tracing) -> Ended {
     log::to_stderr(tracing.verbose);
     // Others tell on stderr alone: of what a roll-back or a dump did before it failed, nothing is claimed.
     let undone = matches!(verb, Verb::Plan(_)).then_some(Undone::Told);
+    let waiting = waiting(verb);
     let said = match verb {
         Verb::TestUpgrade(args) => match test_upgrade::run(args) {
             Ok(said) => Ok(said),
@@ -58,7 +61,27 @@ pub(crate) fn run(verb: &Verb, tracing: Tracing) -> Ended {
         Verb::Recover(args) => recover::run(args),
         Verb::Fleet(args) => fleet::run(args),
     };
+    drop(waiting);
     crate::end(said, verb.message_format(), undone)
+}
+
+/// What is shown of a verb as a whole; `None` if it tells itself how far it is.
+fn waiting(verb: &Verb) -> Option<Waiting> {
+    let what = match verb {
+        Verb::Plan(args) if !args.rehearse => format!("Looking at {}", args.pins.display()),
+        Verb::Inspect(args) => format!("Looking at {}", args.dir.display()),
+        // What stands at the terminal shows how far it is.
+        Verb::Dump(args) if !io::stdout().is_terminal() => format!("Reading {}", args.pin.display()),
+        Verb::Confirm(args) => or_waiting("Confirming", &args.dir),
+        Verb::Recover(args) => or_waiting("Recovering", &args.dir),
+        _ => return None,
+    };
+    Some(Waiting::at(what))
+}
+
+/// What is done in a directory of pins as soon as nobody upgrades there.
+fn or_waiting(what: &str, dir: &Path) -> String {
+    format!("{what} {}, or waiting for an upgrade there to end", dir.display())
 }
 
 /// That there are no pins at all if somebody says that there are some.

@@ -12,8 +12,9 @@ use maplock::{Progress, Report, Rollback};
 use tempfile::NamedTempFile;
 
 use super::args::RollbackArgs;
-use super::failed;
+use super::{failed, or_waiting};
 use crate::error::Error;
+use crate::progress::Waiting;
 use crate::project::parent;
 use crate::{Said, terminal};
 
@@ -50,6 +51,8 @@ struct Bars {
     /// How many entries each map holds, if a copy does not tell.
     totals: BTreeMap<String, u64>,
     current: Option<(String, ProgressBar)>,
+    /// Until a map is copied.
+    waiting: Option<Waiting>,
 }
 
 impl Bars {
@@ -58,6 +61,7 @@ impl Bars {
         const COUNTING: Duration = Duration::from_millis(50);
 
         let mut bars = Self::default();
+        bars.waiting = Some(Waiting::at(or_waiting("Rolling back", dir)));
         // What can't be looked at can't be rolled back either, and that is said there.
         if let (true, Ok(mut found)) = (terminal::is_watched(), generations(dir)) {
             found.live.count_entries(|map| maplock::internals::transfer::count(map, COUNTING));
@@ -70,6 +74,7 @@ impl Bars {
     fn show(&mut self, progress: &Progress<'_>) {
         let is_current = self.current.as_ref().is_some_and(|(map, _)| map == progress.map);
         if !is_current {
+            self.waiting = None;
             self.clear();
             let total = progress.total.or_else(|| self.totals.get(progress.map).copied());
             self.current = Some((progress.map.to_owned(), bar(progress.map, total)));

@@ -14,7 +14,7 @@ use maplock_layout::lock::FILE_NAME;
 
 use crate::args::Project;
 use crate::error::Error;
-use crate::progress::Waiting;
+use crate::progress::{self, Waiting};
 use crate::terminal;
 
 /// The crate that a build script with the gate depends on.
@@ -159,7 +159,7 @@ pub(crate) fn command() -> Command {
 const WAITS: &str = "Blocking waiting for file lock";
 
 /// Runs cargo and keeps what it writes; but that it waits for another cargo is told at once, for that may take minutes.
-pub(crate) fn output(command: &mut Command, waiting: &Waiting) -> io::Result<Output> {
+pub(crate) fn output(command: &mut Command) -> io::Result<Output> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let said = child.stderr.take();
     thread::scope(|scope| {
@@ -169,7 +169,7 @@ pub(crate) fn output(command: &mut Command, waiting: &Waiting) -> io::Result<Out
             for line in BufReader::new(said).split(b'\n').map_while(Result::ok) {
                 let text = String::from_utf8_lossy(&line);
                 if text.trim_start().starts_with(WAITS) {
-                    waiting.aside(|| terminal::waits(&text));
+                    progress::aside(|| terminal::waits(&text));
                 }
                 bytes.extend(line);
                 bytes.push(b'\n');
@@ -186,7 +186,7 @@ pub(crate) fn output(command: &mut Command, waiting: &Waiting) -> io::Result<Out
 /// just that.
 fn build(first: &Package, packages: &[&Package], project: &Project) -> Result<Built, Error> {
     let names: Vec<_> = packages.iter().map(|package| package.name.as_str()).collect();
-    let waiting = Waiting::at(format!("Building {} for the objects (cargo check)", names.join(", ")));
+    let _waiting = Waiting::at(format!("Building {} for the objects (cargo check)", names.join(", ")));
     let mut command = command();
     command.env(OBJECTS_VARIABLE, "1");
     command.args(["check", "--message-format=json-render-diagnostics", "--keep-going", "--manifest-path"]);
@@ -197,8 +197,7 @@ fn build(first: &Package, packages: &[&Package], project: &Project) -> Result<Bu
         command.arg("-p").arg(&package.id.repr);
     }
     command.args(build_arguments(project));
-    let output =
-        output(&mut command, &waiting).map_err(|error| Error::new("could not run `cargo check`").because(error))?;
+    let output = output(&mut command).map_err(|error| Error::new("could not run `cargo check`").because(error))?;
     let mut out_dirs = HashMap::new();
     for message in Message::parse_stream(BufReader::new(output.stdout.as_slice())) {
         if let Ok(Message::BuildScriptExecuted(script)) = message {

@@ -162,8 +162,8 @@ fn accept(target: &Target, project: &Project, new_meaning: bool, answer: Answer<
     let mut after = before.clone();
     for map in answer.maps {
         after = answer.entered(&after, &before, observed, map, levels).map_err(|error| match error {
-            EpochError::NothingToAccept(_) => refused(&error).help(new_meaning::hint(map, &target.selection)),
-            error => refused(&error),
+            EpochError::NothingToAccept(_) => refused(&error, &before).help(new_meaning::hint(map, &target.selection)),
+            error => refused(&error, &before),
         })?;
     }
     let mut outcome = written(target, editing, text, before, after, "accepted", answer.maps)?;
@@ -197,13 +197,13 @@ fn accept_against(target: &Target, revision: &Base, answer: Answer<'_>) -> Resul
     let mut after = before.clone();
     for map in answer.maps {
         if let Some(old) = answer.renamed_from {
-            let known = epochs::renamed_since(&after, &base, (old, map)).map_err(|error| refused(&error))?;
-            after = answer.entered(&known, &before, &now, map, levels).map_err(|error| refused(&error))?;
+            let known = epochs::renamed_since(&after, &base, (old, map)).map_err(|error| refused(&error, &before))?;
+            after = answer.entered(&known, &before, &now, map, levels).map_err(|error| refused(&error, &before))?;
             continue;
         }
         if answer.on_upgrade == Some(OnUpgrade::Drop) {
-            answer.only_given_up(map).map_err(|error| refused(&error))?;
-            after = epochs::gone_since(&after, &base, map, answer.reason).map_err(|error| refused(&error))?;
+            answer.only_given_up(map).map_err(|error| refused(&error, &before))?;
+            after = epochs::gone_since(&after, &base, map, answer.reason).map_err(|error| refused(&error, &before))?;
             continue;
         }
         let was = |name: &str| base.maps.get(name).is_some_and(|map| !map.ephemeral);
@@ -236,7 +236,8 @@ fn accept_against(target: &Target, revision: &Base, answer: Answer<'_>) -> Resul
             return Err(Error::new(format!("map `{map}` broke nothing since {revision}: there is nothing to accept")));
         }
         after.maps.insert(map.clone(), known);
-        after = answer.entered(&after, &now.lock, &observed, map, levels).map_err(|error| refused(&error))?;
+        after =
+            answer.entered(&after, &now.lock, &observed, map, levels).map_err(|error| refused(&error, &now.lock))?;
     }
     let mut outcome = written(target, editing, text, before, after, "accepted", answer.maps)?;
     outcome.notes.extend(notes);
@@ -253,7 +254,7 @@ fn merged(target: &Target, args: &AcceptArgs, members: &BTreeMap<String, Merge>)
     let (text, before) = parse(target, &editing)?;
     let mut after = before.clone();
     for map in &args.maps {
-        after = epochs::merge(&after, map, members).map_err(|error| refused(&error))?;
+        after = epochs::merge(&after, map, members).map_err(|error| refused(&error, &before))?;
     }
     let mut outcome = written(target, editing, text, before, after, "merged", &args.maps)?;
     if args.reason.is_some() {
@@ -267,7 +268,7 @@ fn undo(target: &Target, maps: &[String]) -> Result<Outcome, Error> {
     let (text, before) = parse(target, &editing)?;
     let mut after = before.clone();
     for map in maps {
-        after = epochs::undo(&after, map).map_err(|error| refused(&error))?;
+        after = epochs::undo(&after, map).map_err(|error| refused(&error, &before))?;
     }
     written(target, editing, text, before, after, "undone", maps)
 }
@@ -366,9 +367,14 @@ fn no_longer(before: &BTreeMap<String, Merge>, after: &BTreeMap<String, Merge>) 
     (!gone.is_empty()).then(|| format!("no longer summed: {}{now}", gone.join(", ")))
 }
 
-fn refused(error: &EpochError) -> Error {
+/// `lock` is the one that was to be changed.
+fn refused(error: &EpochError, lock: &Lock) -> Error {
     match error {
         EpochError::Unanswered { map, problems } => asked::error(map, problems),
+        EpochError::NoSuchMap { .. } | EpochError::NotLocked { .. } if !lock.maps.is_empty() => {
+            let names: Vec<_> = lock.maps.keys().map(String::as_str).collect();
+            Error::new(error.to_string()).help(format!("the lock has {}", names.join(", ")))
+        }
         _ => Error::new(error.to_string()),
     }
 }

@@ -58,18 +58,21 @@ impl Dump {
     /// Of `--map`, or of the map that the file is called after.
     fn read(args: &MigrateArgs, target: &Target, lock: &Lock, path: &Path) -> Result<Self, Error> {
         let shown = project::shown(path);
+        let failed = || Error::new(format!("could not read {shown}"));
+        let text = fs::read_to_string(path).map_err(|error| failed().because(error))?;
         let file = path.file_name().unwrap_or_default().to_string_lossy();
         let maps = lock.maps.keys().map(String::as_str);
         let of_name = || dump::map_of(&file, maps.clone());
         let map = args.map.as_deref().map_or_else(of_name, |map| maps.clone().find(|name| *name == map));
         let Some(map) = map else {
-            let named =
-                args.map.as_ref().map_or_else(|| format!("as {file} is called after"), |map| format!("`{map}`"));
-            return Err(Error::new(format!("{} has no map {named}, of which a dump is given", target.shown_lock()))
-                .help(format!("it has {}; say which one by --map, or by the name of the file", join(maps, ", "))));
+            let lock = target.shown_lock();
+            let what = match &args.map {
+                Some(map) => format!("{lock} has no map `{map}`"),
+                None => format!("`{shown}` is not named after a map of {lock}"),
+            };
+            let maps = join(maps, ", ");
+            return Err(Error::new(what).help(format!("its maps are {maps}: name one by --map, or the file after it")));
         };
-        let failed = || Error::new(format!("could not read {shown}"));
-        let text = fs::read_to_string(path).map_err(|error| failed().because(error))?;
         let help = "make it with `maplock dump PIN --message-format json`, or `bpftool -j map dump pinned PIN`";
         let entries = dump::parse(&text).map_err(|error| failed().because(error).help(help))?;
         Ok(Self { path: path.to_owned(), map: map.to_owned(), entries })
@@ -208,7 +211,9 @@ fn by_code<'a>(
     command.args(cargo::build_arguments(project));
     command.args(["maplock_migrations", "--", "--nocapture"]);
     command.env("MAPLOCK_DUMPS", join(dumps, ":")).env("MAPLOCK_REHEARSED", told.path());
-    let output = cargo::output(&mut command, &Waiting::at("Running the conversions by code (cargo test)"));
+    let waiting = Waiting::at("Running the conversions by code (cargo test)");
+    let output = cargo::output(&mut command);
+    drop(waiting);
     let lines = fs::read_to_string(told.path()).unwrap_or_default();
     let lines: Vec<Line> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let mut untried = Rehearsed::default();

@@ -103,8 +103,8 @@ pub(super) fn add(target: &Target, files: &[PathBuf], outcomes: &mut Vec<Outcome
         let mut outcome = Outcome::new(target, Ending::OnNodes);
         if rows.iter().any(|row: &Row| row.fails) {
             outcome.notes.push(
-                "the lock says so; policies of a daemon, a kept generation or the lock of a newer release may tell a node otherwise: \
-                 `maplock plan` there shows what it does"
+                "this is what the lock alone says. Policies, a kept generation or a newer release's lock may change it on a node; \
+                 run `maplock plan` there"
                     .to_owned(),
             );
         }

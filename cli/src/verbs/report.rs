@@ -23,6 +23,10 @@ pub(crate) struct Report {
 }
 
 pub(crate) fn run(args: &ReportArgs) -> Result<Said, Error> {
+    if args.html.exists() && !args.html.is_dir() {
+        return Err(Error::new(format!("{} is a file, where `--html` takes a directory", args.html.display()))
+            .help("name one, which need not exist yet: the page is index.html in it"));
+    }
     let target = project::target(&args.input)?;
     let (_, lock) = target.read_lock()?;
     let outcomes = check::held(&target, &args.against, false);

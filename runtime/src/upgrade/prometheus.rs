@@ -52,9 +52,17 @@ impl Report {
         }
         let mut left_behind = Family::new(
             "maplock_upgrade_left_behind_info",
-            "What the programs of an upgrade before wrote that was taken back, and is lost: entries at the least.",
+            "1 for each map that lost what the programs of an upgrade wrote, which was taken back: entries at the least.",
         );
-        for LeftBehind { map, entries, .. } in &self.left_behind {
+        let mut maybe_lost = Family::new(
+            "maplock_upgrade_maybe_lost_info",
+            "1 for each map that may have lost some of what programs wrote around the switch of an upgrade that had not ended.",
+        );
+        for LeftBehind { map, entries, maybe } in &self.left_behind {
+            if *maybe {
+                maybe_lost.sample(&[("map", map)], 1);
+                continue;
+            }
             let entries = entries.map_or("unknown".to_owned(), |entries| entries.to_string());
             left_behind.sample(&[("map", map), ("entries", &entries)], 1);
         }
@@ -89,6 +97,7 @@ impl Report {
             unknown,
             links,
             left_behind,
+            maybe_lost,
             window,
             total,
             generation,
@@ -154,8 +163,10 @@ maplock_upgrade_exact{map="stats",disposition="swap"} 0
 # HELP maplock_upgrade_link_info What happened to each link in the last upgrade.
 # TYPE maplock_upgrade_link_info gauge
 maplock_upgrade_link_info{link="connect4",what="updated"} 1
-# HELP maplock_upgrade_left_behind_info What the programs of an upgrade before wrote that was taken back, and is lost: entries at the least.
+# HELP maplock_upgrade_left_behind_info 1 for each map that lost what the programs of an upgrade wrote, which was taken back: entries at the least.
 # TYPE maplock_upgrade_left_behind_info gauge
+# HELP maplock_upgrade_maybe_lost_info 1 for each map that may have lost some of what programs wrote around the switch of an upgrade that had not ended.
+# TYPE maplock_upgrade_maybe_lost_info gauge
 # HELP maplock_upgrade_window_seconds Time from the first link's switch to the commit.
 # TYPE maplock_upgrade_window_seconds gauge
 maplock_upgrade_window_seconds 0.009
@@ -173,6 +184,22 @@ maplock_upgrade_timestamp_seconds 1700000000.5
 maplock_upgrade_kind_info{kind="upgrade"} 1
 "##;
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn what_may_be_lost_is_not_called_lost() {
+        let of = |map: &str, entries, maybe| LeftBehind { map: map.to_owned(), entries, maybe };
+        let left_behind = vec![of("flows", Some(7), false), of("slots", None, true), of("wide", None, false)];
+        let text = Report { left_behind, ..report() }.to_prometheus();
+        let told: Vec<_> = text.lines().filter(|line| line.contains("_info{map=")).collect();
+        assert_eq!(
+            told,
+            [
+                "maplock_upgrade_left_behind_info{map=\"flows\",entries=\"7\"} 1",
+                "maplock_upgrade_left_behind_info{map=\"wide\",entries=\"unknown\"} 1",
+                "maplock_upgrade_maybe_lost_info{map=\"slots\"} 1",
+            ]
+        );
     }
 
     #[test]

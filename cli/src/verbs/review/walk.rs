@@ -63,6 +63,7 @@ fn settle(one: &Pending<'_>, answers: &[Command], project: &Project) -> Result<T
                     if let Some(chosen) = numbered(word, answers) {
                         break chosen;
                     }
+                    say(&format!("type {}\n", keys(answers.len(), &["s", "q"])))?;
                 }
             }
         };
@@ -147,7 +148,10 @@ fn question(question: &Question, words: &[String], given: &[String]) -> Result<T
             Some("b") => return Ok(Told::Back),
             Some(word) => numbered(word, &whole).map_or_else(|| word.to_owned(), ToString::to_string),
         };
-        let Some(typed) = shlex::split(&typed).filter(|words| !words.is_empty()) else { continue };
+        let Some(typed) = shlex::split(&typed).filter(|words| !words.is_empty()) else {
+            say(&format!("type {}\n", keys(whole.len(), &["b", "an option"])))?;
+            continue;
+        };
         // Code in the daemon answers everything.
         let mut all = if typed == [BY_HAND] { Vec::new() } else { given.to_vec() };
         all.extend(typed);
@@ -183,6 +187,14 @@ fn asked(error: &Error) -> Option<&Problems> {
 /// The one of a list that a number means.
 fn numbered<'a, T>(word: &str, all: &'a [T]) -> Option<&'a T> {
     all.get(word.parse::<usize>().ok()?.checked_sub(1)?)
+}
+
+/// What can be typed: `1, 2, s or q`.
+fn keys(numbers: usize, others: &[&str]) -> String {
+    let mut keys: Vec<_> =
+        (1..=numbers).map(|number| number.to_string()).chain(others.iter().map(ToString::to_string)).collect();
+    let last = keys.pop().unwrap_or_default();
+    format!("{} or {last}", keys.join(", "))
 }
 
 fn say(text: &str) -> Result<(), Error> {
