@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Command;
 
 use maplock::Policies;
-use maplock::internals::sys::{Map, NewMap};
+use maplock::internals::sys::{Map, NewMap, bpffs};
 use maplock::layout::map::MapType;
 use serde_json::json;
 use support::node::{Cgroup, Node};
@@ -55,6 +55,10 @@ fn what_is_told_of_a_node_fits_its_schema() {
     assert_eq!(back.as_array().map(Vec::len), Some(2), "{back}");
     node.upgrade_keeping("v4.lock", 2);
     told.of(&node, "report", "rollback fs/minimesh");
+    // As one leaves it that is killed at the end of its commit.
+    bpffs::write_record(&node.pins().join("commit@record"), "upgrade exchange 2").expect("a record");
+    let plan = told.of(&node, "plan", "plan --lock v2.lock --pins fs/minimesh --deny swap");
+    assert_eq!((&plan["unfinished"]["next"], &plan["fails"]), (&"complete".into(), &true.into()), "{plan}");
     told.of(&node, "report", "recover fs/minimesh --discard");
     fs::remove_file(node.pins().join("stats")).expect("a pin");
     told.of(&node, "inspect", "inspect fs/minimesh");
