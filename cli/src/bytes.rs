@@ -2,7 +2,7 @@
 
 use maplock_layout::conversion::{Answers, DerivedLeg};
 use maplock_layout::lock::OnUpgrade;
-use maplock_layout::{Disposition, Example, Layout, MapDef, Ruler, Span, SpanFate, Verdict, values};
+use maplock_layout::{Disposition, Example, Layout, MapDef, Ruler, Span, SpanFate, Verdict, listing, values};
 
 use crate::map_part::MapPart;
 use crate::outcome::{Outcome, count};
@@ -51,10 +51,13 @@ impl Outcome {
             return None;
         }
         let parts: Vec<_> = rulers.iter().map(|(part, _)| *part).collect();
-        let mut example = Entry::of(old, &parts).map(|entry| self.said(verdict, (old, new), &entry, &parts));
+        // What a conversion makes of a small number tells more.
+        let reader = Some(new).filter(|_| verdict.disposition != Disposition::Migrate);
+        let mut example = Entry::of(old, reader, &parts).map(|entry| self.said(verdict, (old, new), &entry, &parts));
         let padding: Vec<_> = rulers.iter().flat_map(|(_, ruler)| in_padding(ruler)).collect();
         if let Some(read) = example.as_mut().and_then(|said| said.read.as_mut()).filter(|_| !padding.is_empty()) {
-            read.push_str(&format!("; {} was padding, which may hold anything", padding.join(", ")));
+            let was = if padding.len() == 1 { "was" } else { "were" };
+            read.push_str(&format!("; {} {was} padding, which may hold anything", listing::list(&padding)));
         }
         Some(Bytes { rulers, example })
     }
@@ -118,8 +121,10 @@ struct Entry {
 
 impl Entry {
     /// One that has these parts; `None` if nothing tells what is in one of them.
-    fn of(def: &MapDef, parts: &[MapPart]) -> Option<Self> {
-        let entry = Self { own: Example::of(def), inner: def.inner.as_deref().and_then(Example::of) };
+    fn of(def: &MapDef, reader: Option<&MapDef>, parts: &[MapPart]) -> Option<Self> {
+        let inner_reader = reader.and_then(|reader| reader.inner.as_deref());
+        let inner = def.inner.as_deref().and_then(|def| Example::for_reader(def, inner_reader));
+        let entry = Self { own: Example::for_reader(def, reader), inner };
         parts.iter().all(|part| entry.bytes(*part).is_some()).then_some(entry)
     }
 

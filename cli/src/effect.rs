@@ -43,5 +43,7 @@ pub(crate) fn words(epoch: &Epoch, verdict: Option<&Verdict>) -> String {
     };
     let eviction = verdict.and_then(|verdict| verdict.eviction.as_ref());
     let eviction = eviction.map_or_else(String::new, |eviction| format!("; {eviction}"));
-    format!("a node that upgrades {does}{eviction}")
+    let must_fit = verdict.and_then(|verdict| verdict.must_fit).filter(|_| !copies);
+    let must_fit = must_fit.map_or_else(String::new, |must_fit| format!("; {must_fit}"));
+    format!("a node that upgrades {does}{eviction}{must_fit}")
 }

@@ -316,6 +316,10 @@ impl Outcome {
                 None => format!("{change}, every entry kept"),
             },
             Disposition::Refuse if !accepted => format!("{change}; not accepted"),
+            Disposition::Reuse if self.comparison.meanwhile(verdict).is_some() => {
+                let meanwhile = self.comparison.meanwhile(verdict).unwrap_or_default();
+                format!("{change}; not accepted: {meanwhile}")
+            }
             Disposition::Swap if !accepted => match (verdict.fate.words(), first) {
                 (Some(words), None) => words.to_owned(),
                 (Some(words), Some(_)) => format!("{change}; {words}"),

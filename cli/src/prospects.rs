@@ -8,7 +8,7 @@ use maplock_layout::epochs::{self, EpochError};
 use maplock_layout::history::Converting;
 use maplock_layout::lock::{LockedMap, OnUpgrade};
 use maplock_layout::rules::Level;
-use maplock_layout::{Comparison, Disposition, Lock, Loss, MapDef, Observation, Reading, Verdict, compare, listing};
+use maplock_layout::{Comparison, Lock, Loss, MapDef, Observation, Reading, Verdict, compare, listing};
 
 use crate::outcome::{Outcome, count};
 use crate::toll;
@@ -89,7 +89,7 @@ impl Outcome {
             };
         }
         let comparison = compare(&known, &accepted, &levels);
-        entries(&comparison, (&known, &accepted), way).map(|entries| (entries, Vec::new()))
+        entries(&comparison, &accepted, way).map(|entries| (entries, Vec::new()))
     }
 
     /// The levels that made breaks of what was found of a map.
@@ -120,7 +120,7 @@ fn alone(map: LockedMap) -> Lock {
 }
 
 /// What becomes of the entries, once that is accepted.
-fn entries(comparison: &Comparison, (known, accepted): (&Lock, &Lock), way: &Way) -> Option<String> {
+fn entries(comparison: &Comparison, accepted: &Lock, way: &Way) -> Option<String> {
     let verdict = comparison.verdict(&way.map)?;
     let map = accepted.maps.get(&way.map);
     let steps = map.zip(verdict.from).map(|(map, from)| Converting::on_way(map, from)).unwrap_or_default();
@@ -131,9 +131,7 @@ fn entries(comparison: &Comparison, (known, accepted): (&Lock, &Lock), way: &Way
     let readings: Vec<_> = verdict.misread().cloned().collect();
     let condition = Reading::condition(&readings).filter(|_| stays).map(|condition| format!("right if {condition}"));
     let keeps = verdict.fate.words().filter(|words| *words != told).map(str::to_owned);
-    let shrinks = |now: &&LockedMap| known.maps.values().any(|was| now.smaller_room_than(was).is_some());
-    let must_fit = map.filter(|_| verdict.disposition == Disposition::Migrate).filter(shrinks);
-    let must_fit = must_fit.map(|_| "refused if they do not fit".to_owned());
+    let must_fit = verdict.must_fit.map(|must_fit| must_fit.to_string());
     let evicts = verdict.eviction.clone().filter(|words| *words != told);
     let more = parts.into_iter().chain(evicts).chain(must_fit).chain(condition).chain(keeps);
     Some(std::iter::once(told.to_owned()).chain(more).collect::<Vec<_>>().join("; "))

@@ -32,7 +32,8 @@ impl Outcome {
     /// The verdicts, worst first; as they were, if none is worse.
     pub(crate) fn verdicts(&self) -> Vec<&Verdict> {
         let mut verdicts: Vec<_> = self.comparison.maps.iter().collect();
-        verdicts.sort_by_key(|verdict| verdict.urgency());
+        // What waits for a decision comes first.
+        verdicts.sort_by_key(|verdict| self.comparison.meanwhile(verdict).map_or(verdict.urgency(), |_| 0));
         verdicts
     }
 

@@ -32,6 +32,7 @@ impl Outcome {
         let misread = named(&|verdict| verdict.misread().any(|reading| reading.risk == Risk::Misread));
         let evicting = named(&|verdict| verdict.eviction.is_some());
         let on_condition = |risk: Risk| named(&|verdict| verdict.misread().any(|reading| reading.risk == risk));
+        let refused = || maps().filter_map(|verdict| Some((verdict, verdict.must_fit?)));
         let [padding, arms, names] = [Risk::Padding, Risk::Arm, Risk::OtherName].map(on_condition);
         let (mut parts, mut in_parts, mut counting) = (Vec::new(), 0, 0);
         let is_carried = |verdict: &&Verdict| matches!(verdict.disposition, Disposition::Migrate | Disposition::Grow);
@@ -42,6 +43,7 @@ impl Outcome {
             parts.extend(told.into_iter().chain(counts));
         }
         let told: usize = [&lost, &misread, &evicting, &padding, &arms, &names].map(Vec::len).iter().sum();
+        let told = told + refused().count();
         if told + in_parts + counting > MOST_NAMED || parts.len() > MOST_PARTS {
             let accepted = [(lost.len(), "is given up", "are given up"), (misread.len(), "is misread", "are misread")];
             let others = [
@@ -52,6 +54,11 @@ impl Outcome {
                     "may lose what old programs count during the switch",
                 ),
                 (evicting.len(), "may lose entries to the kernel", "may lose entries to the kernel"),
+                (
+                    refused().count(),
+                    "makes a node refuse the upgrade if its entries do not fit",
+                    "make a node refuse the upgrade if their entries do not fit",
+                ),
                 (padding.len(), "is right if its padding was 0", "are right if their padding was 0"),
                 (
                     arms.len(),
@@ -92,6 +99,7 @@ impl Outcome {
         for (maps, condition) in conditions.into_iter().filter(|(maps, _)| !maps.is_empty()) {
             told.push(format!("entries of {} are read right only if {condition}", maps.join(", ")));
         }
+        told.extend(refused().map(|(verdict, must_fit)| must_fit.refusal(&verdict.map)));
         if is_whole {
             told.push("no pinned state is lost".to_owned());
         }
@@ -116,21 +124,23 @@ impl Outcome {
     }
 
     /// What becomes of a map's entries: a phrase. `None` if there are none, nobody has decided, or only the reason tells.
-    pub(crate) fn becomes(&self, verdict: &Verdict) -> Option<&'static str> {
-        becomes(verdict, || Loss::of(&self.steps(verdict)))
+    pub(crate) fn becomes(&self, verdict: &Verdict) -> Option<String> {
+        let becomes = becomes(verdict, || Loss::of(&self.steps(verdict)))?;
+        let refused = verdict.must_fit.map(|must_fit| format!("; {must_fit}")).unwrap_or_default();
+        Some(format!("{becomes}{refused}"))
     }
 
     /// The disposition of a map, with what comes of it if an answer decided that, if entries are lost, or if nothing happens.
-    pub(crate) fn what(&self, verdict: &Verdict) -> (Disposition, Option<&'static str>) {
+    pub(crate) fn what(&self, verdict: &Verdict) -> (Disposition, Option<String>) {
         if verdict.disposition == Disposition::Refuse {
-            return (Disposition::Refuse, Some("the upgrade does not start"));
+            return (Disposition::Refuse, Some("the upgrade does not start".to_owned()));
         }
         let is_decided = self.accepted(verdict).is_some() || verdict.loses_entries();
         (verdict.disposition, self.becomes(verdict).filter(|_| is_decided))
     }
 }
 
-/// What becomes of the entries of a map, of which a conversion loses so much: a phrase, likewise.
+/// What becomes of the entries of a map, of which a conversion loses so much, if they fit: a phrase, likewise.
 pub(crate) fn becomes(verdict: &Verdict, loss: impl FnOnce() -> Loss) -> Option<&'static str> {
     const EVICTED: &str = "its entries are carried over, and the kernel may evict some";
     let is_misread = || verdict.misread().any(|reading| reading.risk == Risk::Misread);

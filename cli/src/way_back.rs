@@ -4,7 +4,7 @@ use maplock_layout::config::Levels;
 use maplock_layout::history::{self, Converting};
 use maplock_layout::lock::{LockedMap, OnUpgrade};
 use maplock_layout::map_type::{Fate, fate};
-use maplock_layout::{Comparison, Lock, Risk, compare};
+use maplock_layout::{Comparison, Lock, Risk, compare, listing};
 
 use crate::outcome::count;
 
@@ -71,7 +71,8 @@ pub(crate) fn to(newer: &LockedMap, older: &LockedMap) -> Back {
     }
     match lost.len() {
         0 => Back::Whole { converts: way.iter().any(|epoch| epoch.on_upgrade == OnUpgrade::Migrate) },
-        _ => Back::Lossy { converts: true, why: format!("{} does not come back as it was", lost.join(", ")) },
+        1 => Back::Lossy { converts: true, why: format!("{} does not come back as it was", lost[0]) },
+        _ => Back::Lossy { converts: true, why: format!("{} do not come back as they were", listing::list(&lost)) },
     }
 }
 

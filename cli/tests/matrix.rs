@@ -84,6 +84,42 @@ fn what_each_side_reads_in_its_own_way_is_no_whole_way_back() {
     let matrix = ran.json();
     assert_eq!(cells(&matrix, "maps", "flows"), ["reuse!"]);
     assert_eq!(cells(&matrix, "back", "flows"), ["reuse!"]);
+    // Several are several.
+    sandbox.git("checkout --quiet v1 -- maps.lock");
+    support::compile(&sandbox, "flows.o", &map("__u32 more;"));
+    let accept = "accept flows --on-upgrade migrate --drop value.rx --drop value.tx --reason why --object flows.o";
+    let ran = sandbox.run(accept);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let told = sandbox.run("matrix --lock maps.lock --tags v1 --reverse").stdout;
+    assert!(told.contains("flows: `rx` and `tx` do not come back as they were\n"), "{told}");
+}
+
+#[test]
+fn a_way_back_promises_what_the_release_wrote_and_no_more() {
+    let sandbox = Sandbox::new();
+    sandbox.git_init();
+    let map = |members: &str| {
+        format!(
+            "struct k {{ {members} }}; struct v {{ __u64 packets; }}; struct {{ __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8); __uint(pinning, 1); __type(key, struct k); __type(value, struct v); }} flows SEC(\".maps\");\n"
+        )
+    };
+    support::compile(&sandbox, "flows.o", &map("__u32 address;"));
+    assert_eq!(sandbox.run("init --object flows.o").code, Some(0));
+    sandbox.release("v1");
+    support::compile(&sandbox, "flows.o", &map("__u32 address; __u32 port;"));
+    let accept =
+        "accept flows --on-upgrade migrate --default key.port=0 --merge packets=sum --reason why --object flows.o";
+    let ran = sandbox.run(accept);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    for format in ["human", "markdown"] {
+        let told =
+            sandbox.run(&format!("matrix --lock maps.lock --tags v1 --reverse --message-format {format}")).stdout;
+        assert!(told.contains("what each release wrote comes back to it whole"), "{told}");
+        assert!(
+            told.contains("gives up what newer programs wrote where the older layout has no place for it"),
+            "{told}"
+        );
+    }
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn a_diff_says_in_a_line_what_can_be_done_and_what_that_costs() {
             "a member that grew, where there is less room",
             "__u64 bytes; __u64 drops; __u32 flags;",
             16,
-            "can be accepted as `migrate` (every entry is converted; refused if they do not fit) or as `swap` (its entries are given up)",
+            "can be accepted as `migrate` (every entry is converted; refused on a node with more than 16 entries) or as `swap` (its entries are given up)",
         ),
         (
             "a member that grew, where the daemon says how much room there is",

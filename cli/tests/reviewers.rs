@@ -87,7 +87,7 @@ const CHANGES: &[Change] = &[
         accept: "flows --on-upgrade migrate --reason \"the oldest may go\"",
         says: &[
             "migrate",
-            "is of type lru_hash, it was hash",
+            "changed from hash to lru_hash",
             "an lru_hash may evict entries before it is full",
             "the oldest may go",
         ],
@@ -100,6 +100,14 @@ const CHANGES: &[Change] = &[
         accept: "flows --on-upgrade swap --reason \"they are made anew within a minute\"",
         says: &["swap", "max_entries", "they are made anew within a minute", "given up"],
         lock: &["on-upgrade = \"swap\"", "they are made anew within a minute", "max_entries = 16"],
+    },
+    Change {
+        name: "a map made smaller with its entries",
+        old: "struct key { __u32 a; }; struct flow { __u64 packets; };\nHASH",
+        new: "struct key { __u32 a; }; struct flow { __u64 packets; };\nSMALL",
+        accept: "flows --on-upgrade migrate --reason \"no node has more\"",
+        says: &["migrate", "max_entries", "no node has more", "refused on a node with more than 16 entries"],
+        lock: &["on-upgrade = \"migrate\"", "no node has more", "max_entries = 16"],
     },
     Change {
         name: "a map renamed",
@@ -245,6 +253,88 @@ fn each_change_tells_in_every_format_what_a_node_loses() {
         insta::assert_snapshot!(change.name.replace(' ', "_"), seen);
         fs::remove_file(sandbox.path("flows.o")).expect("an object");
     }
+}
+
+/// All formats, but the page.
+const FORMATS: [&str; 7] = ["human", "markdown", "github", "sarif", "gitlab", "junit", "json"];
+
+#[test]
+fn a_smaller_map_is_said_to_refuse_nodes_in_every_format() {
+    let Some(clang) = clang() else { return };
+    let sandbox = Sandbox::new();
+    sandbox.git_init();
+    let types = "struct key { __u32 a; }; struct flow { __u64 packets; };";
+    compile(&clang, &sandbox, &format!("{types}\nHASH"));
+    assert_eq!(sandbox.run("init --object flows.o").code, Some(0));
+    sandbox.release("v1");
+    compile(&clang, &sandbox, &format!("{types}\nSMALL"));
+    // Before anybody accepts it, no entry is at stake.
+    for format in FORMATS {
+        for line in ["diff v1:maps.lock flows.o", "check --object flows.o"] {
+            let ran = sandbox.run(&format!("{line} --message-format {format}"));
+            assert_eq!(ran.code, Some(100), "{line} in {format}: {}{}", ran.stdout, ran.stderr);
+            assert!(!ran.stdout.contains("misread or lost"), "{line} in {format}: {}", ran.stdout);
+            assert!(ran.stdout.contains("a node keeps its larger map"), "{line} in {format}: {}", ran.stdout);
+            let is_refused = ran.stdout.contains("upgrade does not start") || ran.stdout.contains("refuse  ");
+            assert!(!is_refused, "{line} in {format}: {}", ran.stdout);
+        }
+    }
+    let human = sandbox.run("diff v1:maps.lock flows.o").stdout;
+    assert!(human.contains("error: the new capacity of map `flows` is not accepted"), "{human}");
+    // Accepted, it is refused where they do not fit, and the first line says so.
+    let accept = "accept flows --on-upgrade migrate --reason \"no node has more\" --object flows.o";
+    assert_eq!(sandbox.run(accept).code, Some(0));
+    for format in FORMATS {
+        for line in ["diff v1", "check --against v1 --object flows.o"] {
+            let ran = sandbox.run(&format!("{line} --message-format {format}"));
+            assert_eq!(ran.code, Some(0), "{line} in {format}: {}{}", ran.stdout, ran.stderr);
+            let says = "refused on a node with more than 16 entries";
+            assert!(ran.stdout.contains(says), "{line} in {format}: {}", ran.stdout);
+        }
+    }
+    let first = sandbox.run("diff v1 --message-format markdown").stdout;
+    let refuses =
+        "### maplock: a node with more than 16 entries in `flows` refuses the upgrade; no pinned state is lost\n";
+    assert!(first.starts_with(refuses), "{first}");
+    let last = sandbox.run("check --against v1 --object flows.o").stdout;
+    assert!(last.contains("a node with more than 16 entries in `flows` refuses the upgrade"), "{last}");
+}
+
+#[test]
+fn accepting_a_smaller_map_tells_no_older_conversion() {
+    let Some(clang) = clang() else { return };
+    let sandbox = Sandbox::new();
+    let release = |value: &str, map: &str| {
+        compile(&clang, &sandbox, &format!("struct key {{ __u32 a; }}; struct flow {{ {value} }};\n{map}"));
+    };
+    release("__u32 packets;", "HASH");
+    assert_eq!(sandbox.run("init --object flows.o").code, Some(0));
+    release("__u64 packets;", "HASH");
+    let accept = "accept flows --on-upgrade migrate --reason why --object flows.o";
+    let told = sandbox.run(accept).stdout;
+    assert!(told.contains("  member  packets  widened from u32 to u64"), "{told}");
+    release("__u64 packets;", "SMALL");
+    let told = sandbox.run(accept).stdout;
+    assert!(told.contains("as before") && !told.contains("  member") && !told.contains("a roll-back"), "{told}");
+}
+
+#[test]
+fn a_number_that_is_signed_now_is_shown_as_another() {
+    let Some(clang) = clang() else { return };
+    let sandbox = Sandbox::new();
+    let map = |value: &str| format!("struct key {{ __u32 a; }}; struct flow {{ {value} }};\nHASH");
+    compile(&clang, &sandbox, &map("__u64 packets;"));
+    assert_eq!(sandbox.run("init --object flows.o").code, Some(0));
+    compile(&clang, &sandbox, &map("__s64 packets;"));
+    let told = sandbox.run("diff maps.lock flows.o").stdout;
+    assert!(told.contains("wrote    value: packets 18446744073709551614\nread as  value: packets -2\n"), "{told}");
+    // Nothing is shown of what no entry shows.
+    compile(&clang, &sandbox, &map("_Bool packets; __u8 rest[7];"));
+    fs::remove_file(sandbox.path("maps.lock")).expect("a lock");
+    assert_eq!(sandbox.run("init --object flows.o").code, Some(0));
+    compile(&clang, &sandbox, &map("__u8 packets; __u8 rest[7];"));
+    let told = sandbox.run("diff maps.lock flows.o").stdout;
+    assert!(!told.contains(": the same"), "{told}");
 }
 
 #[test]

@@ -78,30 +78,39 @@ fn told(comparison: &Comparison) -> Vec<(usize, &Finding)> {
 /// One line: how many maps break, and how.
 #[must_use]
 pub fn summary(comparison: &Comparison) -> String {
-    let told = |compares: Compares, one: &str, many: &str| {
-        let breaks = comparison.findings.iter().filter(|finding| finding.is_break());
-        let breaks = breaks.filter(|finding| finding.rule.effect.compares == compares);
-        let maps: BTreeSet<_> = breaks.map(|finding| finding.map.as_str()).collect();
-        match maps.len() {
-            0 => None,
-            1 => Some(one.replace("{}", &quoted(&maps))),
-            len => Some(format!("{}: {}", many.replace("{}", &len.to_string()), quoted(&maps))),
-        }
+    let breaks = |of: &dyn Fn(&Finding) -> bool| -> BTreeSet<_> {
+        let breaks = comparison.findings.iter().filter(|finding| finding.is_break() && of(finding));
+        breaks.map(|finding| finding.map.as_str()).collect()
+    };
+    let of = |compares: Compares| breaks(&|finding| finding.rule.effect.compares == compares);
+    // No entry is lost by that alone.
+    let is_of_capacity = |finding: &Finding| finding.rule.effect.attribute == Some(Attribute::MaxEntries);
+    let others = breaks(&|finding| finding.rule.effect.compares == Compares::Releases && !is_of_capacity(finding));
+    let capacities = &breaks(&is_of_capacity) - &others;
+    let told = |maps: BTreeSet<&str>, one: &str, many: &str| match maps.len() {
+        0 => None,
+        1 => Some(one.replace("{}", &quoted(&maps))),
+        len => Some(format!("{}: {}", many.replace("{}", &len.to_string()), quoted(&maps))),
     };
     let told = [
-        told(Compares::Objects, "the objects disagree on map {}", "the objects disagree on {} maps"),
+        told(of(Compares::Objects), "the objects disagree on map {}", "the objects disagree on {} maps"),
         told(
-            Compares::Releases,
+            others,
             "pinned state of map {} would be misread or lost",
             "pinned state of {} maps would be misread or lost",
         ),
         told(
-            Compares::Programs,
+            capacities,
+            "the new capacity of map {} is not accepted",
+            "the new capacities of {} maps are not accepted",
+        ),
+        told(
+            of(Compares::Programs),
             "nothing says how counters of map {} are merged",
             "nothing says how counters of {} maps are merged",
         ),
         told(
-            Compares::History,
+            of(Compares::History),
             "an accepted change of map {} leads nowhere",
             "accepted changes of {} maps lead nowhere",
         ),
@@ -263,6 +272,8 @@ impl<'a> Telling<'a> {
             }
         }
         if self.is_last && finding.is_break() {
+            let verdict = self.comparison.verdict(&finding.map);
+            notes.extend(verdict.and_then(|verdict| self.comparison.meanwhile(verdict)).map(str::to_owned));
             notes.extend(self.why_not_derived());
         }
         if let Some(accepted) = finding.accepted {

@@ -21,19 +21,28 @@ impl Example {
     /// One of the entries that `def` describes; `None` if its types are not known, or are too large to show.
     #[must_use]
     pub fn of(def: &MapDef) -> Option<Self> {
+        Self::for_reader(def, None)
+    }
+
+    /// The same, for programs that read it as `reader` says: a number that is signed to one side alone is negative to that side.
+    #[must_use]
+    pub fn for_reader(def: &MapDef, reader: Option<&MapDef>) -> Option<Self> {
         let mut next = 1;
-        let mut part = |layout: Option<&Layout>, size: u32, has_layout: bool| match layout {
-            Some(layout) if layout.size <= LARGEST => filled(layout, &mut next),
+        let mut part = |layout: Option<&Layout>, read: Option<&Layout>, size: u32, has_layout: bool| match layout {
+            Some(layout) if layout.size <= LARGEST => filled(layout, read, &mut next),
             None if !has_layout || size == 0 => Some(vec![0; size as usize]),
             _ => None,
         };
-        let key = part(def.key.as_deref(), def.key_size, def.key_has_layout())?;
-        let value = part(def.value.as_deref(), def.value_size, def.value_has_layout())?;
+        let read = |part: fn(&MapDef) -> Option<&Layout>| reader.and_then(part);
+        let (key, value) = (read(|def| def.key.as_deref()), read(|def| def.value.as_deref()));
+        let key = part(def.key.as_deref(), key, def.key_size, def.key_has_layout())?;
+        let value = part(def.value.as_deref(), value, def.value_size, def.value_has_layout())?;
         Some(Self { key, value })
     }
 }
 
-fn filled(layout: &Layout, next: &mut u64) -> Option<Vec<u8>> {
+fn filled(layout: &Layout, read: Option<&Layout>, next: &mut u64) -> Option<Vec<u8>> {
+    let read = read.and_then(leaves).unwrap_or_default();
     let mut bytes = vec![0; usize::try_from(layout.size).ok()?];
     // Of a union, the arm that is declared first.
     let mut taken = 0;
@@ -42,11 +51,24 @@ fn filled(layout: &Layout, next: &mut u64) -> Option<Vec<u8>> {
             continue;
         }
         taken = leaf.end();
-        let number = *next;
+        let is_other = |other: &Leaf<'_>| {
+            (other.place, other.bits) == (leaf.place, leaf.bits)
+                && is_signed(leaf.layout).zip(is_signed(other.layout)).is_some_and(|(one, two)| one != two)
+        };
+        let number = if read.iter().any(is_other) { next.wrapping_neg() } else { *next };
         *next += 1;
         fill(&leaf, number, &mut bytes);
     }
     Some(bytes)
+}
+
+/// Of a number, or of numbers in a row.
+fn is_signed(layout: &Layout) -> Option<bool> {
+    match &layout.shape {
+        Shape::Array { element, .. } => is_signed(element),
+        Shape::Int(kind @ (IntKind::Signed | IntKind::Unsigned)) => Some(*kind == IntKind::Signed),
+        _ => None,
+    }
 }
 
 fn fill(leaf: &Leaf<'_>, number: u64, bytes: &mut [u8]) {

@@ -6,8 +6,9 @@ use crate::change::{Change, Subject};
 use crate::digest::Digest;
 use crate::epoch::{Merge, OnUpgrade};
 use crate::map_type::Fate;
+use crate::must_fit::MustFit;
 use crate::reading::{Reading, Risk};
-use crate::rules::{Compares, Decision, Level, Rule};
+use crate::rules::{self, Attribute, Compares, Decision, Level, Rule};
 use crate::untold::Untold;
 
 /// A rule that applies to one place of one map, with both sides of it.
@@ -93,6 +94,14 @@ pub fn answers(findings: &[&Finding]) -> Vec<OnUpgrade> {
     OnUpgrade::ALL.into_iter().filter(takes).collect()
 }
 
+/// True if somebody has to decide on the capacity, and on nothing else.
+pub(crate) fn is_capacity_open(findings: &[Finding]) -> bool {
+    let mut open = findings.iter().filter(|finding| finding.needs_decision() && finding.accepted.is_none()).peekable();
+    open.peek().is_some()
+        && open.all(|finding| finding.rule.effect.attribute == Some(Attribute::MaxEntries))
+        && !findings.iter().any(|finding| finding.rule.effect.rules_out_reuse)
+}
+
 /// What happens to a map's existing state in an upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Disposition {
@@ -157,6 +166,8 @@ pub struct Verdict {
     pub fate: Fate,
     /// What may be lost if entries are carried over, since the new map drops some by itself: a phrase.
     pub eviction: Option<String>,
+    /// What entries must be like to be carried over, if the new map has less room.
+    pub must_fit: Option<MustFit>,
     /// If bytes differ: what the new programs read otherwise, if the entries stay as they are, worst first. `None` if nothing
     /// tells.
     pub readings: Option<Vec<Reading>>,
@@ -230,6 +241,15 @@ impl Comparison {
     pub fn untold(&self) -> Option<String> {
         let stay = self.maps.iter().filter(|verdict| verdict.disposition != Disposition::Drop);
         Untold::counted(stay.map(|verdict| verdict.untold))
+    }
+
+    /// What nodes do with a map of which the smaller capacity is all that nobody has accepted: a phrase. `None` of any other map.
+    #[must_use]
+    pub fn meanwhile(&self, verdict: &Verdict) -> Option<&'static str> {
+        let is_open = |finding: &Finding| finding.rule == &rules::MAX_ENTRIES_DECREASED && finding.is_break();
+        let stays = verdict.disposition == Disposition::Reuse && self.of_map(&verdict.map).any(is_open);
+        stays
+            .then_some("by default, a node keeps its larger map, and a node without a pinned map makes the smaller one")
     }
 
     /// What becomes of one map.

@@ -42,6 +42,7 @@ pub mod map;
 pub mod map_type;
 mod merging;
 mod misreading;
+mod must_fit;
 mod name;
 mod objects;
 mod observe;
@@ -77,6 +78,7 @@ pub use layout::{Composite, CompositeKind, Enumeration, FlatMember, IntKind, Lay
 pub use lock::Lock;
 pub use loss::Loss;
 pub use map::MapDef;
+pub use must_fit::MustFit;
 pub use name::Name;
 pub use objects::ObjectMaps;
 pub use observe::{Observation, disagreement, observe, observe_after};

@@ -73,10 +73,11 @@ impl Loss {
         let mut words = Vec::new();
         if !self.given_up.is_empty() {
             let are = if self.given_up.len() == 1 { "is" } else { "are" };
-            let names = self.given_up.iter().map(|name| match name.strip_suffix("[]") {
-                Some(array) => format!("the end of `{array}`"),
-                None => format!("`{name}`"),
-            });
+            // `a` and the end of `b`: the other way round, the end would be that of both.
+            let (ends, whole): (Vec<_>, Vec<_>) = self.given_up.iter().partition(|name| name.ends_with("[]"));
+            let whole = whole.into_iter().map(|name| format!("`{name}`"));
+            let names =
+                whole.chain(ends.into_iter().map(|name| format!("the end of `{}`", name.trim_end_matches("[]"))));
             words.push(format!("{} of `{map}` {are} given up", listing::first(names, MOST_NAMES, "member")));
         }
         // Which numbers, of a few; of many, what is done to each stands in the conversion.
@@ -106,3 +107,18 @@ const MOST_NAMES: usize = 4;
 
 /// Most members of which it is told which numbers become others.
 const MOST_TOLD: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_one_array_is_not_read_as_that_of_another_member() {
+        let given_up = |names: &[&str]| {
+            let loss = Loss { given_up: names.iter().map(|name| (*name).to_owned()).collect(), ..Loss::default() };
+            loss.words("sessions").concat()
+        };
+        assert_eq!(given_up(&["name[]", "tail"]), "`tail` and the end of `name` of `sessions` are given up");
+        assert_eq!(given_up(&["name[]"]), "the end of `name` of `sessions` is given up");
+    }
+}

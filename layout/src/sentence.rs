@@ -118,7 +118,16 @@ fn version(number: u32) -> String {
 }
 
 fn bytes(size: u64) -> String {
-    format!("{size} bytes")
+    counted(size, "byte")
+}
+
+fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+/// What a number did that is not what it was.
+fn resized<T: PartialOrd>(old: &T, new: &T) -> &'static str {
+    if new > old { "grew" } else { "shrank" }
 }
 
 impl Finding {
@@ -322,11 +331,8 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         Change::Map { new, .. } => format!("{what} is {}", if new.is_some() { "new" } else { "gone" }),
         Change::MapRenamed { old, .. } => format!("{what} was called `{old}`"),
         Change::Pinned { new } => format!("{what} is {} pinned", if *new { "now" } else { "no longer" }),
-        Change::Type { old, new } => format!("{what} is of type {new}, it was {old}"),
-        Change::MaxEntries { old, new } => {
-            let verb = if new > old { "grew" } else { "shrank" };
-            format!("max_entries{owner} {verb} from {old} to {new}")
-        }
+        Change::Type { old, new } => format!("{what} changed from {old} to {new}"),
+        Change::MaxEntries { old, new } => format!("max_entries{owner} {} from {old} to {new}", resized(old, new)),
         Change::InnerCapacity { old, new } => {
             let of = of(map, has_map);
             format!("inner map{of}: max_entries {old} -> {new}; inner maps that are in it already keep {old}")
@@ -355,7 +361,7 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
         Change::TypeUntold { .. } => format!("{what} no longer says its type"),
         Change::Stride { old, new } => {
             let array = subject.array().words(map, has_map);
-            format!("the elements of {array} take {new} bytes, they took {old}")
+            format!("the elements of {array} {} from {old} to {}", resized(old, new), bytes(*new))
         }
         Change::Meaning { old, new, of } => {
             let of = of.as_ref().map_or_else(String::new, |of| format!(" ({of})"));
@@ -363,9 +369,11 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
             let was = if *old == 0 { "had none".to_owned() } else { format!("was {old}") };
             format!("{what}{of} {verb}: {}, it {was}", version(*new))
         }
-        Change::Size { old, new } => format!("{what} takes {new} bytes, it took {old}"),
+        Change::Size { old, new } => format!("{what} {} from {old} to {}", resized(old, new), bytes(*new)),
         Change::Spelling { old, new } => format!("{what} is spelled {new}, it was {old}"),
-        Change::Length { old, new } => format!("{what} has {} elements, it had {}{moved}", new.0, old.0),
+        Change::Length { old: (old, _), new: (new, _) } => {
+            format!("{what} {} from {old} to {}{moved}", resized(old, new), counted((*new).into(), "element"))
+        }
         Change::Retyped { old, new, are_numbers } => {
             let verb = match old.place.size_bits.cmp(&new.place.size_bits) {
                 std::cmp::Ordering::Less if *are_numbers => "grew",
@@ -375,7 +383,8 @@ fn phrase(map: &str, subject: &Subject, change: &Change, has_map: bool) -> Strin
             format!("{what} {verb} from {} to {}{moved}", old.spelling, new.spelling)
         }
         Change::Width { old, new } => {
-            format!("{what} is {} bits wide, it was {}{moved}", new.place.size_bits, old.place.size_bits)
+            let (old, new) = (old.place.size_bits, new.place.size_bits);
+            format!("{what} {} from {old} to {}{moved}", resized(&old, &new), counted(new, "bit"))
         }
         Change::Added { in_union: true, .. } => format!("{what} is new in the union"),
         Change::Added { .. } => format!("{what} was added"),

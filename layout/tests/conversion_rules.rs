@@ -107,7 +107,7 @@ fn a_member_in_another_struct_is_known_by_a_name_that_no_other_has() {
     let twice = "struct v { struct { u32 n; } x; struct { u32 n; } y; };";
     assert_eq!(
         asked("struct v { u64 pad; struct { u32 n; } w; };", twice, &dropped("value.pad")),
-        ["`value.w` is gone: is it given up, or does it have another name: --drop value.w"],
+        ["`value.w` is gone: is it given up, or does it have another name? --drop value.w"],
         "of two, nobody knows which"
     );
 }
@@ -223,7 +223,7 @@ fn a_struct_around_the_same_bytes_is_the_same() {
 fn a_number_that_may_not_fit_is_asked_of() {
     let questions = |what: &str| {
         let casts = "--cast value.a=refuse or --cast value.a=saturate or --cast value.a=truncate or --drop value.a";
-        [format!("`value.a` {what}: what becomes of a number that does not fit: {casts}")]
+        [format!("`value.a` {what}: what becomes of a number that does not fit? {casts}")]
     };
     let (wide, narrow) = ("struct v { u32 a; };", "struct v { u8 a; };");
     assert_eq!(asked(wide, narrow, &none()), questions("was u32 and is narrower now, u8"));
@@ -242,7 +242,7 @@ fn a_number_that_may_not_fit_is_asked_of() {
 #[test]
 fn a_member_that_is_gone_is_asked_of_where_a_new_one_may_be_it() {
     let old = "struct v { u32 first; u32 other; };";
-    let gone = "`value.first` is gone: is it given up, or does it have another name";
+    let gone = "`value.first` is gone: is it given up, or does it have another name?";
     for (new, what, choices) in [
         ("struct v { u32 other; u32 z; };", "of its type", "--drop value.first or --rename value.z=value.first"),
         (
@@ -252,7 +252,7 @@ fn a_member_that_is_gone_is_asked_of_where_a_new_one_may_be_it() {
         ),
         ("struct v { u16 z; u32 other; };", "over its bytes", "--drop value.first"),
     ] {
-        assert_eq!(asked(old, new, &none()), [format!("{gone}: {choices}")], "{what}");
+        assert_eq!(asked(old, new, &none()), [format!("{gone} {choices}")], "{what}");
     }
 }
 
@@ -285,7 +285,7 @@ fn another_name_at_the_same_bytes_is_asked_of() {
     assert_eq!(
         asked(old, new, &none()),
         [
-            "`value.a` is gone, and `value.c` is at its bytes: is it another name for it: --rename value.c=value.a or --drop value.a"
+            "`value.a` is gone, and `value.c` is at its bytes: is it another name for it? --rename value.c=value.a or --drop value.a"
         ]
     );
     assert_eq!(said(old, new, &rename("value.c", "value.a")), ["value.c: renamed from `value.a`", "value.b: kept"]);
@@ -306,7 +306,7 @@ fn fewer_elements_are_asked_of_where_a_new_member_has_their_bytes() {
     let (old, new) = ("struct v { u8 a[4]; };", "struct v { u8 a[2]; u16 b; };");
     assert_eq!(
         asked(old, new, &none()),
-        ["`value.a` has 2 elements, it had 4: are the last to be given up: --drop 'value.a[]' or --by-hand"]
+        ["`value.a` shrank from 4 to 2 elements: are the last to be given up? --drop 'value.a[]' or --by-hand"]
     );
     assert_eq!(converted(old, new, &dropped("value.a[]"), &[1, 2, 3, 4]), [1, 2, 0, 0]);
     for new in ["struct v { u8 a[2]; };", "struct v { u8 a[2]; u8 _pad[2]; };"] {
@@ -315,7 +315,7 @@ fn fewer_elements_are_asked_of_where_a_new_member_has_their_bytes() {
     }
     assert_eq!(
         asked_of_key("struct k { u8 a[4]; u8 b; };", "struct k { u8 a[2]; u8 b; };", &none())[0],
-        "`key.a` has 2 elements, it had 4: are the last to be given up: --drop 'key.a[]' or --by-hand"
+        "`key.a` shrank from 4 to 2 elements: are the last to be given up? --drop 'key.a[]' or --by-hand"
     );
 }
 
@@ -363,7 +363,7 @@ fn a_name_of_another_unit_is_asked_of() {
     assert_eq!(
         asked(old, new, &renamed),
         [
-            "`value.seen_us` is in microseconds, and `value.seen_ns` was in nanoseconds: what are old numbers multiplied by: --scale value.seen_us=1/1000 or --scale value.seen_us=1"
+            "`value.seen_us` is in microseconds, and `value.seen_ns` was in nanoseconds: what are old numbers multiplied by? --scale value.seen_us=1/1000 or --scale value.seen_us=1"
         ]
     );
     let scaled = Answers { rename: renamed.rename.clone(), ..scale("value.seen_us", 1, 1000) };
@@ -380,7 +380,7 @@ fn a_unit_is_asked_of_in_arrays_and_behind_typedefs_too() {
     assert_eq!(
         asked(old, new, &answers),
         [
-            "`value.last_us[]` is in microseconds, and `value.last_ns[]` was in nanoseconds: what are old numbers multiplied by: --scale 'value.last_us[]=1/1000' or --scale 'value.last_us[]=1'"
+            "`value.last_us[]` is in microseconds, and `value.last_ns[]` was in nanoseconds: what are old numbers multiplied by? --scale 'value.last_us[]=1/1000' or --scale 'value.last_us[]=1'"
         ]
     );
     let scaled = Answers { rename: answers.rename, ..scale("value.last_us[]", 1, 1000) };
@@ -391,7 +391,7 @@ fn a_unit_is_asked_of_in_arrays_and_behind_typedefs_too() {
     assert_eq!(
         asked(&typed("nsec_t"), &wider, &none()),
         [
-            "`value.x[].at` is in microseconds, and `value.x[].at` was in nanoseconds: what are old numbers multiplied by: --scale 'value.x[].at=1/1000' or --scale 'value.x[].at=1'"
+            "`value.x[].at` is in microseconds, and `value.x[].at` was in nanoseconds: what are old numbers multiplied by? --scale 'value.x[].at=1/1000' or --scale 'value.x[].at=1'"
         ]
     );
 }
@@ -399,14 +399,14 @@ fn a_unit_is_asked_of_in_arrays_and_behind_typedefs_too() {
 #[test]
 fn a_change_of_byte_order_is_asked_of() {
     let (old, new) = (be("struct v { __be32 a; u32 n; };"), be("struct v { u32 a; u64 n; };"));
-    let question = "`value.a` was __be32 and is u32: are the bytes right as they are: --cast value.a=truncate or --by-hand or --drop value.a";
+    let question = "`value.a` was __be32 and is u32: are the bytes right as they are? --cast value.a=truncate or --by-hand or --drop value.a";
     assert_eq!(asked(&old, &new, &none()), [question]);
     assert_eq!(said(&old, &new, &cast("value.a", Cast::Truncate))[0], "value.a: __be32 read as u32, bytes as they are");
     let arrays = (be("struct v { __be32 a[2]; u32 n; };"), be("struct v { u32 a[2]; u64 n; };"));
     assert_eq!(
         asked(&arrays.0, &arrays.1, &none()),
         [
-            "`value.a[]` was __be32 and is u32: are the bytes right as they are: --cast 'value.a[]=truncate' or --by-hand or --drop 'value.a[]'"
+            "`value.a[]` was __be32 and is u32: are the bytes right as they are? --cast 'value.a[]=truncate' or --by-hand or --drop 'value.a[]'"
         ]
     );
 }
@@ -417,7 +417,7 @@ fn an_enumerator_that_is_gone_is_asked_of_even_where_another_has_its_number() {
     assert_eq!(
         asked(old, new, &none()),
         [
-            "B of `value.e` is gone: what becomes of entries that hold it: --default value.e=N or --cast value.e=truncate"
+            "B of `value.e` is gone: what becomes of entries that hold it? --default value.e=N or --cast value.e=truncate"
         ]
     );
     let answers = default("value.e", "0");
@@ -477,7 +477,7 @@ fn a_member_that_is_new_in_a_key_is_asked_of() {
     assert_eq!(
         asked_of_key(old, new, &none()),
         [
-            "`key.b` is new in the key, and lookups compare the whole key: what value should old entries get: --default key.b=0"
+            "`key.b` is new in the key, and lookups compare the whole key: what value should old entries get? --default key.b=0"
         ]
     );
     let leg = DerivedLeg::derive(&map_of(old, "u32"), &map_of(new, "u32"), &default("key.b", "7")).unwrap().leg;
@@ -492,7 +492,7 @@ fn keys_that_may_become_one_are_asked_of() {
     assert_eq!(
         asked_of_key(old, new, &dropped("key.b")),
         [
-            "entries with different keys may get the same key now: what becomes of them: --collide refuse or --collide sum or --collide keep-one"
+            "entries with different keys may get the same key now: what becomes of them? --collide refuse or --collide sum or --collide keep-one"
         ]
     );
     let answers = Answers { collide: Some(Collide::Sum), ..dropped("key.b") };
@@ -577,7 +577,7 @@ fn padding_of_a_key_that_has_no_place_any_more_is_asked_of() {
     assert_eq!(
         asked_of_key(PADDED, packed, &none()),
         [
-            "old keys may differ in padding alone, and the new keys have no place for it: what becomes of them: --collide refuse or --collide sum or --collide keep-one"
+            "old keys may differ in padding alone, and the new keys have no place for it: what becomes of them? --collide refuse or --collide sum or --collide keep-one"
         ]
     );
     for (collide, comes_back) in [(Collide::Refuse, true), (Collide::Sum, false), (Collide::KeepOne, false)] {

@@ -683,7 +683,7 @@ fn each_attribute_has_a_rule_of_its_own() {
     let cases: [(Change, &str, Disposition); 10] = [
         (|def| def.max_entries = 0, "capacity-at-run-time m: 1024 -> set at run time", Disposition::Reuse),
         (|def| def.max_entries = 4096, "max-entries-increased m: 1024 -> 4096", Disposition::Grow),
-        (|def| def.max_entries = 64, "max-entries-decreased m: 1024 -> 64", Disposition::Refuse),
+        (|def| def.max_entries = 64, "max-entries-decreased m: 1024 -> 64", Disposition::Reuse),
         (|def| def.map_type = MapType::LRU_HASH, "map-type-changed m: hash -> lru_hash", Disposition::Refuse),
         (|def| def.flags = 1, "flags-changed m: 0 -> BPF_F_NO_PREALLOC", Disposition::Refuse),
         (|def| def.map_extra = 7, "map-extra-changed m: 0 -> 7", Disposition::Refuse),
@@ -702,6 +702,39 @@ fn each_attribute_has_a_rule_of_its_own() {
         let found = changes(&old, &new);
         assert_eq!((lines(&found), found.maps[0].disposition), (vec![expected.to_owned()], disposition));
     }
+}
+
+#[test]
+fn a_smaller_capacity_that_nobody_accepted_leaves_a_node_its_map() {
+    let meanwhile = |new: &MapDef| {
+        let found = changes(&map("u32"), new);
+        (found.has_breaks(), found.maps[0].disposition, found.meanwhile(&found.maps[0]).is_some())
+    };
+    let smaller = MapDef { max_entries: 64, ..map("u32") };
+    assert_eq!(meanwhile(&smaller), (true, Disposition::Reuse, true));
+    // What else is open decides.
+    assert_eq!(meanwhile(&MapDef { max_entries: 64, ..map("u64") }), (true, Disposition::Refuse, false));
+    assert_eq!(meanwhile(&MapDef { flags: 1, ..smaller }), (true, Disposition::Refuse, false));
+}
+
+#[test]
+fn a_change_of_a_number_says_from_what_to_what() {
+    let first = |old: &MapDef, new: &MapDef| changes(old, new).findings[0].message();
+    let value = |text: &str| map_of("u32", &format!("struct v {{ {text} }};"));
+    for (old, new, said) in [
+        ("u8 a[64];", "u8 a[32];", "`a` shrank from 64 to 32 elements"),
+        ("u8 a[2];", "u8 a[1];", "`a` shrank from 2 to 1 element"),
+        ("u32 a:5; u32 b:8;", "u32 a:6; u32 b:8;", "`a` grew from 5 to 6 bits"),
+        ("u32 a:5; u32 b:5;", "u32 a:6; u32 b:4;", "`a` grew from 5 to 6 bits"),
+    ] {
+        assert_eq!(first(&value(old), &value(new)), said);
+    }
+    let lru = MapDef { map_type: MapType::LRU_HASH, ..map("u32") };
+    assert_eq!(first(&map("u32"), &lru), "map `m` changed from hash to lru_hash");
+    let wide = MapDef { value: None, value_size: 16, ..map("u32") };
+    let narrow = MapDef { value: None, ..map("u32") };
+    assert_eq!(first(&narrow, &wide), "the value of `m` grew from 4 to 16 bytes");
+    assert_eq!(first(&wide, &narrow), "the value of `m` shrank from 16 to 4 bytes");
 }
 
 #[test]
@@ -1316,7 +1349,7 @@ fn words_are_made_of_parts_whatever_a_map_is_called() {
     );
     // What says itself where it is, or how much it takes, says it once.
     assert_eq!(moved.new_with_place(), "bytes 8..12");
-    assert_eq!(size.title(), "map `a.value.b.key`: the value takes 16 bytes, it took 8");
+    assert_eq!(size.title(), "map `a.value.b.key`: the value grew from 8 to 16 bytes");
     assert_eq!(size.new_with_place(), "16 bytes");
     assert!(size.names_map() && !grown.names_map());
     assert_eq!(size.cause().as_deref(), Some("a.value.b.key.value.count"));
@@ -1332,6 +1365,6 @@ fn the_key_of_an_inner_map_is_not_said_to_be_the_outer_ones() {
     let [size] = found.as_slice() else { panic!("{found:#?}") };
     assert_eq!(
         (size.path().as_str(), size.message().as_str()),
-        ("outer.inner.key", "the key of `outer`'s inner map takes 8 bytes, it took 4")
+        ("outer.inner.key", "the key of `outer`'s inner map grew from 4 to 8 bytes")
     );
 }

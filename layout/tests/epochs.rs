@@ -187,7 +187,7 @@ fn what_no_node_does_is_not_accepted() {
         assert_eq!(tries(of(map_type, 64), of(map_type, 32), OnUpgrade::Swap), Ok(()));
     }
     let wider = |map_type| with(of(map_type, 64), |def| (def.value_size, def.value) = (8, None));
-    let sentence = "map `m` cannot be reused: the value of `m` takes 8 bytes, it took 4, and the kernel would refuse the pinned map; choose `swap`";
+    let sentence = "map `m` cannot be reused: the value of `m` grew from 4 to 8 bytes, and the kernel would refuse the pinned map; choose `swap`";
     assert_eq!(tries(of(MapType::DEVMAP, 64), wider(MapType::DEVMAP), OnUpgrade::Reuse), Err(sentence.to_owned()));
     let sentence = "`migrate` is no answer for map `m`: entries of a devmap can't be converted; choose `swap`";
     assert_eq!(tries(of(MapType::DEVMAP, 64), wider(MapType::DEVMAP), OnUpgrade::Migrate), Err(sentence.to_owned()));
@@ -358,13 +358,13 @@ fn what_the_kernel_would_not_reuse_can_not_be_accepted_as_reuse() {
     type Change = fn(&mut MapDef);
     let either = "`migrate` or `swap`";
     let changes: [(Change, &str, &str); 6] = [
-        (|def| *def = map(V4), "the value of `m` takes 24 bytes, it took 8", either),
-        (|def| def.map_type = MapType::LRU_HASH, "map `m` is of type lru_hash, it was hash", either),
+        (|def| *def = map(V4), "the value of `m` grew from 8 to 24 bytes", either),
+        (|def| def.map_type = MapType::LRU_HASH, "map `m` changed from hash to lru_hash", either),
         (|def| def.flags = 1, "map_flags of `m` are BPF_F_NO_PREALLOC, they were 0", either),
         // Only of maps that can't be copied does the kernel take one (`map_create`).
         (|def| def.map_extra = 3, "map_extra of `m` is 3, it was 0", "`swap`"),
         (|def| def.max_entries = 64, "max_entries of `m` shrank from 1024 to 64", either),
-        (|def| def.key_size = 8, "the key of `m` takes 8 bytes, it took 4", either),
+        (|def| def.key_size = 8, "the key of `m` grew from 4 to 8 bytes", either),
     ];
     for (change, because, answers) in changes {
         let new = observed([with(map(V1), change)]);
@@ -605,7 +605,10 @@ fn a_capacity_accepted_beside_a_new_layout_is_accepted_with_it() {
     let objects = observed([with(map(V2), |def| def.max_entries = 64)]);
     let new = accept(&base, &objects, "m", OnUpgrade::Migrate, "why", &levels()).unwrap();
     assert_eq!(new.maps["m"].epochs[0].max_entries, Some(64));
-    assert!(!diff(&base, &new).has_breaks());
+    let check = diff(&base, &new);
+    assert!(!check.has_breaks());
+    let must_fit = check.maps[0].must_fit.map(|must_fit| must_fit.to_string());
+    assert_eq!(must_fit.as_deref(), Some("refused on a node with more than 64 entries"));
     let mut smaller = new;
     smaller.maps.get_mut("m").unwrap().def.max_entries = 32;
     let check = diff(&base, &smaller);

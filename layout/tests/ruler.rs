@@ -89,6 +89,11 @@ fn the_example_is_an_entry_that_converts() {
     assert_eq!(entry.value, [3, 0, 0, 0, b'c', b'o', b'm', b'm', 0, 0, 0, 0, 1, 0, 0, 0, 0x76, 0, 0, 0]);
     let leg = DerivedLeg::derive(&old, &new, &Answers::default()).unwrap().leg;
     assert_eq!(leg.value.convert(&entry.value).unwrap()[..12], [3, 0, 0, 0, 0, 0, 0, 0, b'c', b'o', b'm', b'm']);
+    // A number that is signed to one side alone shows it.
+    let signed = map_of("struct k { s16 a; u32 b; };", "struct v { s32 n; char comm[8]; };");
+    assert_eq!(Example::for_reader(&old, Some(&signed)).unwrap().key, [255, 255, 0, 0, 2, 0, 0, 0]);
+    assert_eq!(Example::for_reader(&old, Some(&signed)).unwrap().value[..4], [253, 255, 255, 255]);
+    assert_eq!(Example::for_reader(&old, Some(&new)), Some(entry));
     // What nothing tells is not made up.
     let mut unknown = old.clone();
     unknown.value = None;

@@ -399,6 +399,28 @@ fn what_the_gate_takes_no_node_refuses_and_what_it_says_a_node_does() {
     }
 }
 
+/// A lock that was begun anew, say.
+#[test]
+fn of_a_smaller_capacity_that_nobody_accepted_gate_and_node_say_the_same() {
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for change in T::ALL.iter().copied().flat_map(changes) {
+        let (old, new) = (&change.old, &change.new);
+        let is_smaller = new.max_entries < old.max_entries && !new.lacks_capacity();
+        if !is_smaller || *old != (MapDef { max_entries: old.max_entries, ..new.clone() }) {
+            continue;
+        }
+        count += 1;
+        let plan = planned(old, None, &lock(new));
+        let (says, does) = (verdict(&change, &lock(new)), &plan.maps[0]);
+        let is_same = (says.disposition, says.loses_entries()) == (does.disposition(), does.action.loses_entries());
+        if !is_same || says.loses_entries() || does.disposition() == Disposition::Refuse {
+            wrong.push(format!("{}: gate {}, node {plan}", change.what, says.disposition));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {count}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(count > 20, "{count} cases");
+}
+
 /// The same changes of a map that gets another name in the same release.
 #[test]
 fn of_a_map_that_is_renamed_gate_and_node_say_the_same() {

@@ -121,7 +121,7 @@ pub(crate) struct MatrixArgs {
     #[arg(long, value_name = "PATTERN", num_args = 1..)]
     pub(crate) tags: Vec<String>,
 
-    /// Show the ways back, too: what each release does with today's entries
+    /// Show the ways back, too: whether what each release wrote comes back to it
     #[arg(long)]
     pub(crate) reverse: bool,
 

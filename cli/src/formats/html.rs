@@ -115,7 +115,7 @@ fn matrix(of: &Report, out: &mut String) {
     if let Some(back) = &matrix.back {
         table("Ways back", back);
     }
-    _ = writeln!(out, "<p class=\"dim\">{}</p>\n</section>", text(human::MATRIX_LEGEND));
+    _ = writeln!(out, "<p class=\"dim\">{}</p>\n</section>", text(&human::matrix_legend(matrix)));
 }
 
 fn maps(of: &Report, out: &mut String) {

@@ -212,6 +212,8 @@ fn of_findings(outcome: &Outcome) -> Vec<Notice> {
         // The answer is about the whole map, and is given once.
         if finding.is_break() && !commanded.contains(&&finding.map) {
             commanded.push(&finding.map);
+            let meanwhile = verdict.and_then(|verdict| outcome.comparison.meanwhile(verdict));
+            message.extend(meanwhile.map(|meanwhile| format!("\n{meanwhile}")));
             message.extend(verdict.and_then(|verdict| outcome.way_out(verdict)).map(|way_out| format!("\n{way_out}")));
             for Command { purpose, line, .. } in outcome.commands(&finding.map) {
                 message.push_str(&format!("\n{purpose}: {line}"));
@@ -259,7 +261,7 @@ fn accepted(outcome: &Outcome, verdict: &Verdict, message: &mut String) {
     }
     // What stays is told by its readings.
     let becomes = outcome.becomes(verdict).filter(|_| verdict.disposition != Disposition::Reuse);
-    let becomes = becomes.or_else(|| verdict.fate.words());
+    let becomes = becomes.or_else(|| verdict.fate.words().map(str::to_owned));
     message.extend(becomes.map(|becomes| format!("\n{becomes}")));
 }
 

@@ -48,9 +48,9 @@ pub(crate) fn example(bytes: &Bytes) -> Vec<(&'static str, String)> {
         Some(read) => ("read as", read.clone()),
         None => ("becomes", "nothing: the map starts empty".to_owned()),
     });
-    // What it wrote is of no account where the new side has all of it, and more.
+    // What it wrote is of no account where the new side has all of it, and more; if it has no more, nothing is to be seen.
     let is_same = |line: &str| line.split("; ").all(|part| part.ends_with(": the same"));
-    lines.retain(|(name, line)| *name != "wrote" || !is_same(line));
+    lines.retain(|(_, line)| !is_same(line));
     if let Some(converted) = &said.converted {
         let unless = if converted.is_accepted { "" } else { " (if accepted as `migrate`)" };
         lines.push(("becomes", format!("{}{unless}", converted.entry)));

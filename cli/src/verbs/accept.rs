@@ -308,12 +308,11 @@ fn written(
         if let Some(old) = old.filter(|_| kind == "accepted") {
             what.push_str(&format!("; it finds them under the old name, `{old}`"));
         }
-        let conversion = match (kind, after.maps.get(map)) {
-            ("accepted", Some(locked)) => Converting::all(locked).pop().map(|step| Conversion::of(map, &step)),
-            _ => None,
-        };
-        let conversion =
-            conversion.filter(|_| epoch.as_ref().is_some_and(|epoch| epoch.on_upgrade == OnUpgrade::Migrate));
+        let converts = after.maps.get(map).filter(|_| kind == "accepted").and_then(|locked| {
+            let steps = Converting::all(locked).into_iter();
+            steps.rev().find(|step| Some(step.epoch) == epoch.as_ref())
+        });
+        let conversion = converts.map(|step| Conversion::of(map, &step));
         let members = |lock: &Lock| lock.maps.get(map).map(|map| map.merge.clone()).unwrap_or_default();
         let (merged, merge) = (members(&before), members(&after));
         if kind == "merged" {

@@ -124,11 +124,11 @@ impl Matrix {
         let mut told = match losing(&self.maps).as_slice() {
             _ if unknown == known.len() => "nothing was compared".to_owned(),
             [] if must_fit(&self.maps) => format!(
-                "{compared} compared: no upgrade loses or misreads entries, as far as the locks tell, if they fit into smaller maps"
+                "{compared} compared: no upgrade is refused, loses entries or misreads them, as far as the locks tell, if entries fit into smaller maps"
             ),
             [] => {
                 format!(
-                    "{compared} compared: no upgrade loses or misreads entries, or is refused, as far as the locks tell"
+                    "{compared} compared: no upgrade is refused, loses entries or misreads them, as far as the locks tell"
                 )
             }
             tags => {
@@ -140,8 +140,10 @@ impl Matrix {
         };
         if let Some(back) = &self.back {
             told.push_str(&match losing(back).as_slice() {
-                [] if must_fit(back) => "; each way back is whole if the entries fit into smaller maps".to_owned(),
-                [] => "; each way back is whole".to_owned(),
+                [] if must_fit(back) => {
+                    "; what each release wrote comes back to it whole, if the entries fit into smaller maps".to_owned()
+                }
+                [] => "; what each release wrote comes back to it whole".to_owned(),
                 tags => format!("; ways back to {} lose something or do not exist", tags.join(", ")),
             });
         }
@@ -196,10 +198,7 @@ fn forward(release: &Lock, today: &Lock, levels: &Levels) -> Vec<(String, Cell)>
     demand_decisions(&mut comparison);
     let of = |verdict: &Verdict| {
         let mut cell = Cell::of(&comparison, verdict, today);
-        if verdict.disposition == Disposition::Migrate && !cell.loses {
-            let sides = release.maps.get(&verdict.map).zip(today.maps.get(&verdict.map));
-            cell.must_fit = sides.and_then(|(old, new)| way_back::room(old, new));
-        }
+        cell.must_fit = verdict.must_fit.filter(|_| !cell.loses).map(|must_fit| must_fit.room);
         (verdict.map.clone(), cell)
     };
     comparison.maps.iter().map(of).collect()

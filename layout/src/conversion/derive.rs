@@ -75,7 +75,7 @@ fn derived(old: &MapDef, new: &MapDef, answers: &Answers) -> Result<Derived, Pro
                 };
                 all.questions.push(Question {
                     path: "key".to_owned(),
-                    what: format!("{what}: what becomes of them"),
+                    what: format!("{what}: what becomes of them?"),
                     choices: Collide::ALL.map(Choice::Collide).to_vec(),
                 });
             }

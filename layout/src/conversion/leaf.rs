@@ -117,7 +117,7 @@ impl Deriver<'_> {
                 }
                 if new.len() == old.len() {
                     let what =
-                        format!("`{path}` is a union, of which arms have changed: are its bytes right as they are");
+                        format!("`{path}` is a union, of which arms have changed: are its bytes right as they are?");
                     return Tried::asks(path, what, self.choices(old, &[same_bytes, Choice::ByHand]));
                 }
                 let what = format!("`{path}` is a union, of which arms have changed");
@@ -131,7 +131,7 @@ impl Deriver<'_> {
             }
             _ if old.layout.size == new.layout.size && old.bits.is_none() && new.bits.is_none() => {
                 let (was, is) = (old.spelling(), new.spelling());
-                let what = format!("`{path}` was {was} and is {is}: are the bytes right as they are");
+                let what = format!("`{path}` was {was} and is {is}: are the bytes right as they are?");
                 Tried::asks(path, what, self.choices(old, &[same_bytes, Choice::ByHand]))
             }
             _ => {
@@ -206,7 +206,7 @@ impl Deriver<'_> {
         }
         let path = &new.path;
         let what = format!(
-            "`{path}` is in {}, and `{}` was in {}: what are old numbers multiplied by",
+            "`{path}` is in {}, and `{}` was in {}: what are old numbers multiplied by?",
             is.name(),
             old.path,
             was.name()
@@ -258,9 +258,11 @@ impl Deriver<'_> {
         if !int.always_fits() {
             let Some(cast) = self.answers.cast.get(path) else {
                 let what = if was.bits.signed != is.bits.signed {
-                    format!("`{path}` was {from} and is {to}: what becomes of a number that does not fit")
+                    format!("`{path}` was {from} and is {to}: what becomes of a number that does not fit?")
                 } else {
-                    format!("`{path}` was {from} and is narrower now, {to}: what becomes of a number that does not fit")
+                    format!(
+                        "`{path}` was {from} and is narrower now, {to}: what becomes of a number that does not fit?"
+                    )
                 };
                 let cast = Cast::ALL.map(|cast| Choice::Cast(path.to_owned(), cast));
                 return Tried::asks(path, what, self.choices(old, &cast));
@@ -307,7 +309,7 @@ impl Deriver<'_> {
         let mut ways = if same_width { vec![answer] } else { Vec::new() };
         ways.push(Choice::ByHand);
         if !same_width || self.answers.cast.get(path) != Some(&Cast::Truncate) {
-            let what = format!("`{path}` was {from} and is {to}: are the bytes right as they are");
+            let what = format!("`{path}` was {from} and is {to}: are the bytes right as they are?");
             return Tried::asks(path, what, self.choices(old, &ways));
         }
         used.push(("cast", path.to_owned()));
@@ -368,7 +370,7 @@ impl Deriver<'_> {
                 acts.push(Act::Retired(names, None));
             } else {
                 let what = format!(
-                    "{} of `{path}` {} gone: what becomes of entries that hold it",
+                    "{} of `{path}` {} gone: what becomes of entries that hold it?",
                     names.join(", "),
                     if names.len() == 1 { "is" } else { "are" }
                 );
@@ -410,7 +412,7 @@ impl Deriver<'_> {
         let is_dropped = self.answers.drop.contains(&elements.0);
         if self.is_regrouped((old, was), (new, is)) {
             let (path, was, is) = (&new.path, old.spelling(), new.spelling());
-            let what = format!("`{path}` was {was}, and is the same bytes as {is}: are they right as they are");
+            let what = format!("`{path}` was {was}, and is the same bytes as {is}: are they right as they are?");
             let same_bytes = Choice::Rename(path.clone(), old.path.clone());
             return Tried::asks(path, what, self.choices(old, &[same_bytes, Choice::ByHand]));
         }
@@ -418,7 +420,7 @@ impl Deriver<'_> {
             if is_dropped {
                 tried.used.push(("drop", elements.0.clone()));
             } else if !self.given_up.borrow().contains(&elements.0) {
-                let what = format!("`{}` has {n} elements, it had {m}: are the last to be given up", new.path);
+                let what = format!("`{}` shrank from {m} to {n} elements: are the last to be given up?", new.path);
                 return Tried::asks(&elements.0, what, vec![Choice::Drop(elements.0.clone()), Choice::ByHand]);
             }
             acts.push(Act::Shortened(m, n));

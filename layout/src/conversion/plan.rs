@@ -274,7 +274,8 @@ pub struct Mistake {
 impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let choices: Vec<_> = self.choices.iter().map(ToString::to_string).collect();
-        write!(f, "{}: {}", self.what, choices.join(" or "))
+        let colon = if self.what.ends_with('?') { "" } else { ":" };
+        write!(f, "{}{colon} {}", self.what, choices.join(" or "))
     }
 }
 

@@ -164,11 +164,11 @@ impl Deriver<'_> {
         found.asked_of_new.extend(to.leaves.clone());
         let (path, name) = (of.path, &to.path);
         let what = match spelled {
-            true => format!("`{path}` is gone, and `{name}` is at its bytes: is it another name for it"),
+            true => format!("`{path}` is gone, and `{name}` is at its bytes: is it another name for it?"),
             false => {
                 let (was, is) =
                     (of.part.as_ref().map_or_else(String::new, |part| part.layout.spelling()), to.layout.spelling());
-                format!("`{path}` was {was}, and `{name}` is the same bytes as {is}: are they right as they are")
+                format!("`{path}` was {was}, and `{name}` is the same bytes as {is}: are they right as they are?")
             }
         };
         let mut choices = vec![Choice::Rename(to.path.clone(), path.to_owned())];
@@ -211,7 +211,7 @@ impl Deriver<'_> {
         if choices.is_empty() {
             choices.push(Choice::ByHand);
         }
-        let what = format!("`{path}` is gone: is it given up, or does it have another name");
+        let what = format!("`{path}` is gone: is it given up, or does it have another name?");
         Question { path: path.to_owned(), what, choices }
     }
 
@@ -234,7 +234,7 @@ impl Deriver<'_> {
             None if self.is_key && leaf.size_bits() > 0 && !was_padding && !is_padding(&leaf.path) => {
                 if !may_be_renamed {
                     let what = format!(
-                        "`{}` is new in the key, and lookups compare the whole key: what value should old entries get",
+                        "`{}` is new in the key, and lookups compare the whole key: what value should old entries get?",
                         leaf.path
                     );
                     let choices = vec![Choice::Default(leaf.path.clone(), "0".to_owned())];

@@ -15,13 +15,14 @@ use crate::change::{Change, Outline, Part, Subject};
 use crate::config::Levels;
 use crate::digest::Digest;
 use crate::epoch::{Epoch, Merge, OnUpgrade};
-use crate::finding::{Comparison, Disposition, Finding, Rename, Verdict};
+use crate::finding::{Comparison, Disposition, Finding, Rename, Verdict, is_capacity_open};
 use crate::history::{chain, leading_to};
 use crate::identity::{self, Identities, why_no_rename};
 use crate::layout::Layout;
 use crate::lock::{Gone, Lock, LockedMap};
 use crate::map::{MapDef, Pinning};
 use crate::map_type::{Fate, fate_where, why_not};
+use crate::must_fit::MustFit;
 use crate::reading::readings;
 use crate::rules::{self, Attribute, Level, Rule, Tier};
 use crate::untold::Untold;
@@ -121,8 +122,23 @@ fn verdict(map: &str, disposition: Disposition, from: Option<Digest>, to: Option
     let map = map.to_owned();
     let (reason, merge, cannot) = (None, BTreeMap::new(), Vec::new());
     let (answer, fate) = (OnUpgrade::Reuse, Fate::Stay);
-    let (was, eviction, readings, untold) = (None, None, None, None);
-    Verdict { map, was, disposition, from, to, reason, merge, answer, fate, eviction, readings, cannot, untold }
+    let (was, eviction, must_fit, readings, untold) = (None, None, None, None, None);
+    Verdict {
+        map,
+        was,
+        disposition,
+        from,
+        to,
+        reason,
+        merge,
+        answer,
+        fate,
+        eviction,
+        must_fit,
+        readings,
+        cannot,
+        untold,
+    }
 }
 
 fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Option<Verdict> {
@@ -182,19 +198,25 @@ fn compare_map(before: &LockedMap, after: &LockedMap, sink: &mut Sink<'_>) -> Op
         let ways = [OnUpgrade::Reuse, OnUpgrade::Migrate];
         cannot.extend(ways.into_iter().filter_map(|way| Some((way, why_not(old, way, &fate_of(way))?))));
     }
-    let disposition = disposition(&fate, answer);
+    // A node goes on with the capacity that it has, if that is all that is open.
+    let goes_on = from == to && is_capacity_open(&sink.findings);
+    let does = if goes_on { OnUpgrade::Reuse } else { answer };
+    if goes_on {
+        fate = fate_of(does);
+    }
+    let disposition = disposition(&fate, does);
     let reason = acceptance.reason(&sink.findings, answer, before, after);
     let is_carried = matches!(disposition, Disposition::Grow | Disposition::Migrate);
     let eviction = new.map_type.eviction().filter(|_| is_carried);
+    let must_fit = MustFit::of(before, after).filter(|_| matches!(fate, Fate::Carried | Fate::Converted));
     let is_of_bytes = |found: &Finding| found.rule.tier == Tier::Bytes || found.rule == &rules::MEMBER_RENAMED;
     let has_bytes = sink.findings.iter().any(is_of_bytes);
     let readings = if has_bytes && !after.ephemeral { readings(old, new) } else { None };
     let summed = if is_carried { after.summed(from) } else { BTreeSet::new() };
     let merge = summed.into_iter().map(|path| (path, Merge::Sum)).collect();
-    let (from, to) = (Some(from), Some(to));
-    let (map, was) = (new.name.clone(), Some(old.name.clone()));
-    let untold = Untold::of(new);
-    Some(Verdict { map, was, disposition, from, to, reason, merge, answer, fate, eviction, readings, cannot, untold })
+    let (was, untold) = (Some(old.name.clone()), Untold::of(new));
+    let verdict = verdict(&new.name, disposition, Some(from), Some(to));
+    Some(Verdict { was, reason, merge, answer, fate, eviction, must_fit, readings, cannot, untold, ..verdict })
 }
 
 /// Says of a larger capacity that the map does not get it.

@@ -100,7 +100,9 @@ fn verdicts(outcome: &Outcome, out: &mut String) {
     }
     let verdicts = outcome.verdicts();
     let rows = verdicts.iter().flat_map(|verdict| {
-        let row = [verdict.map.clone(), verdict.disposition.to_string(), outcome.why(verdict)];
+        let refused = verdict.must_fit.map(|must_fit| format!("; {must_fit}")).unwrap_or_default();
+        let why = format!("{}{refused}", outcome.why(verdict));
+        let row = [verdict.map.clone(), verdict.disposition.to_string(), why];
         let more = Outcome::readings(verdict).into_iter().chain(outcome.way_out(verdict));
         std::iter::once(row).chain(more.map(|line| [String::new(), String::new(), line]))
     });
@@ -130,9 +132,10 @@ fn accepted(outcome: &Outcome, out: &mut String) {
         .filter_map(|verdict| Some((verdict, outcome.accepted(verdict)?)))
         .flat_map(|(verdict, (way, reason))| {
             let more: String = outcome.answers(verdict).iter().map(|answer| format!("; {answer}")).collect();
-            let eviction = verdict.eviction.as_ref().map_or_else(String::new, |eviction| format!("; {eviction}"));
+            let must_fit = verdict.must_fit.map(|must_fit| must_fit.to_string());
+            let risks: String = verdict.eviction.iter().chain(&must_fit).map(|risk| format!("; {risk}")).collect();
             let row =
-                ["accepted".to_owned(), verdict.map.clone(), way.to_string(), format!("\"{reason}\"{more}{eviction}")];
+                ["accepted".to_owned(), verdict.map.clone(), way.to_string(), format!("\"{reason}\"{more}{risks}")];
             let empty = String::new;
             let readings = Outcome::readings(verdict).into_iter().map(move |line| [empty(), empty(), empty(), line]);
             std::iter::once(row).chain(readings)

@@ -6,14 +6,21 @@ use crate::terminal::{BAD, BOLD, DIM, GOOD};
 use crate::verbs::matrix::{Matrix, Release, Row};
 
 /// What the marks mean.
-pub(crate) const LEGEND: &str = "! entries or parts of them are lost or misread, or the upgrade does not happen; ~ only if the entries fit into the smaller map; - the release has no such map";
+pub(crate) fn legend(of: &Matrix) -> String {
+    let back = if of.back.is_some() { BACK } else { "" };
+    format!("{LEGEND}{back}")
+}
+
+const BACK: &str = "; a way back without ! brings each entry that the release wrote back as it was, and gives up what newer programs wrote where the older layout has no place for it";
+
+const LEGEND: &str = "! entries or parts of them are lost or misread, or the upgrade does not happen; ~ only if the entries fit into the smaller map; - the release has no such map";
 
 pub(super) fn render(of: &Matrix) -> String {
     let mut out = table(&format!("to {}", of.lock), &of.releases, &of.maps);
     if let Some(back) = &of.back {
         _ = write!(out, "\n{}", table(&format!("back from {}", of.lock), &of.releases, back));
     }
-    _ = writeln!(out, "\n{DIM}{LEGEND}{DIM:#}");
+    _ = writeln!(out, "\n{DIM}{}{DIM:#}", legend(of));
     for release in of.releases.iter() {
         if let Some(unknown) = &release.unknown {
             _ = writeln!(out, "{DIM}? {}: {unknown}{DIM:#}", release.tag());

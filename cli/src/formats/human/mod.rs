@@ -10,7 +10,7 @@ mod rules;
 mod structs;
 
 pub(crate) use conversions::members;
-pub(crate) use matrix::{LEGEND as MATRIX_LEGEND, text as matrix_cell};
+pub(crate) use matrix::{legend as matrix_legend, text as matrix_cell};
 
 use super::{Format, page};
 

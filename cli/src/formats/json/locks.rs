@@ -143,7 +143,7 @@ struct VerdictJson<'a> {
     by_hand: bool,
     /// What becomes of its entries, if that is decided: a phrase.
     #[serde(skip_serializing_if = "Option::is_none")]
-    entries: Option<&'static str>,
+    entries: Option<String>,
     /// What can be answered to its breaks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     choices: Vec<ChoiceJson>,

@@ -13,7 +13,7 @@ pub(super) fn render(of: &Matrix) -> String {
         out.push_str("\nThe way back:\n");
         table(of, "map", back, &mut out);
     }
-    _ = writeln!(out, "\n{}", text(human::MATRIX_LEGEND));
+    _ = writeln!(out, "\n{}", text(&human::matrix_legend(of)));
     for release in &of.releases {
         if let Some(unknown) = &release.unknown {
             _ = writeln!(out, "\n{}: {}", code(release.tag()), text(unknown));

@@ -193,11 +193,10 @@ fn by_verdict(lock: &Lock, comparison: &Comparison, verdict: &Verdict, map: Opti
     let breaks: Vec<&Finding> = comparison.of_map(&verdict.map).filter(|finding| finding.is_break()).collect();
     let is_of_capacity = |finding: &&Finding| finding.rule.effect.attribute == Some(Attribute::MaxEntries);
     let today = lock.maps.get(&verdict.map).map(|map| &map.def);
-    let mut fails = !breaks.is_empty() && (cell.what == Disposition::Refuse || cell.loses);
+    let fails = !breaks.is_empty() && (cell.what == Disposition::Refuse || cell.loses);
     // A map with more room than the lock asks for is used as it is.
-    if fails && verdict.from == verdict.to && breaks.iter().all(is_of_capacity) {
+    if cell.what == Disposition::Reuse && !breaks.is_empty() && breaks.iter().all(is_of_capacity) {
         let room = map.map_or(0, |map| map.max_entries);
-        (cell.what, cell.loses, fails) = (Disposition::Reuse, false, false);
         cell.why = format!("max_entries stays at {room}");
     }
     match verdict.reason.as_ref().filter(|_| accepted.is_some()) {

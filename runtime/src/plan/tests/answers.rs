@@ -63,7 +63,7 @@ fn an_epoch_decides_what_it_was_accepted_for() {
     assert!(matches!(migrate.action, Action::Convert { .. }) && carry(&migrate).snapshot > 0);
     // The other way, numbers may not fit, and the epoch does not say what then.
     let unable = format!(
-        "packets u64 -> u32 (accepted: \"because\"); its entries can't be converted: the change from layout {}: `value.packets` was u64 and is narrower now, u32: what becomes of a number that does not fit: --cast value.packets=refuse or --cast value.packets=saturate or --cast value.packets=truncate or --drop value.packets",
+        "packets u64 -> u32 (accepted: \"because\"); its entries can't be converted: the change from layout {}: `value.packets` was u64 and is narrower now, u32: what becomes of a number that does not fit? --cast value.packets=refuse or --cast value.packets=saturate or --cast value.packets=truncate or --drop value.packets",
         new.digest().short()
     );
     let narrowed = Case::accepted(&new, &old, OnUpgrade::Migrate).decide();
@@ -95,7 +95,7 @@ fn a_policy_cannot_reuse_what_the_kernel_would_not_take() {
     let (old, new) = (hash(&counters(8), 64), hash(&bigger, 64));
     let map = Case::one(&old, &new).policy(policy(OnMismatch::Reuse)).decide();
     assert_eq!(map.disposition(), D::Refuse);
-    let expected = "; policy `reuse` is not possible: the value of `stats` takes 24 bytes, it took 16";
+    let expected = "; policy `reuse` is not possible: the value of `stats` grew from 16 to 24 bytes";
     assert!(map.why.ends_with(expected), "{}", map.why);
     let flags = MapDef { flags: 1, ..old.clone() };
     let map = Case::one(&old, &flags).policy(policy(OnMismatch::Reuse)).decide();
