@@ -13,6 +13,7 @@ use super::back;
 use super::capacity;
 use super::cost::carry;
 use super::decision::{By, Decision};
+use super::fits::fits;
 use super::flags;
 use super::hazard::room;
 use super::names::Found;
@@ -314,20 +315,6 @@ fn by_names((live, rival): (&Observed, &Observed), policy: &Policy, decision: De
         OnMismatch::Reuse => {
             Decision { why: format!("{}; `{other}` is given up (policy: reuse)", decision.why), ..decision }
         }
-    }
-}
-
-/// Entries that somebody accepted to bring into less room must fit it.
-fn fits(decision: Decision, live: &Observed, old: &MapDef) -> Decision {
-    let room = decision.def.max_entries;
-    let shrinks = decision.disposition == Disposition::Migrate && room < old.max_entries;
-    // An array is always full. The copy finds out whether what it has beyond the new end is zero, and changes nothing where not.
-    match live.entries.filter(|_| !old.map_type.is_array()) {
-        Some(entries) if shrinks && entries > u64::from(room) => {
-            let why = format!("{entries} entries don't fit into {room}");
-            Decision { disposition: Disposition::Refuse, why, ..decision }
-        }
-        _ => decision,
     }
 }
 

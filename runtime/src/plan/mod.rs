@@ -6,6 +6,7 @@ mod commit_by;
 mod cost;
 mod decide;
 mod decision;
+mod fits;
 mod flags;
 pub(crate) mod foresee;
 mod goes_back;

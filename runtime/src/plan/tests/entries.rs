@@ -64,11 +64,18 @@ fn an_array_that_shrinks_is_not_refused_for_being_full() {
     let mut case = Case::accepted(&array(64), &array(16), OnUpgrade::Migrate);
     case.live = vec![pinned(&array(64), 7, 64)];
     // The copy finds out whether what lies behind the new end is zero.
-    assert_eq!(case.decide().disposition(), D::Migrate);
+    let map = case.decide();
+    assert_eq!(map.disposition(), D::Migrate);
+    assert!(map.why.ends_with("; refused if an entry from index 16 on is not zero"), "{}", map.why);
     let hash = |max_entries| def("stats", T::HASH, &counters(4), max_entries);
     let mut case = Case::accepted(&hash(64), &hash(16), OnUpgrade::Migrate);
     case.live = vec![pinned(&hash(64), 7, 64)];
     assert_is(&case.decide(), D::Refuse, "64 entries don't fit into 16");
+    // There was no time to count them.
+    case.live[0].entries = None;
+    let map = case.decide();
+    assert_eq!(map.disposition(), D::Migrate);
+    assert!(map.why.ends_with("; refused if there are more than 16"), "{}", map.why);
 }
 
 #[test]
