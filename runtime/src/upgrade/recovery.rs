@@ -16,6 +16,7 @@ use crate::transfer::migrate::Migrations;
 use crate::upgrade::inputs::COUNTING;
 use crate::upgrade::recover::{self, Found};
 use crate::upgrade::report::{MapReport, Report};
+use crate::upgrade::shown;
 use crate::upgrade::way_out::WayOut;
 use crate::{sys, transfer};
 
@@ -50,8 +51,9 @@ impl Recovery {
     }
 
     /// Does it. [`Report::taken_back`] if it led back to the generation that was live, [`Report::resumed`] if it was
-    /// completed, [`Report::discarded`] if it had not come to its commit, and what it had staged was removed; none of them if nothing lay there. [`Report::left_behind`] says what is lost by it, or may be. If
-    /// the pins are moved already, the upgrade is completed, whatever the way out: then nothing is left to be given up.
+    /// completed, [`Report::discarded`] if it had not come to its commit, and what it had staged was removed; none of them if nothing lay
+    /// there. [`Report::left_behind`] says what is lost by it, or may be. If the pins are moved already, the upgrade is completed, whatever
+    /// the way out: then nothing is left to be given up.
     ///
     /// # Errors
     /// As [`Rollback::run`](crate::Rollback::run).
@@ -61,6 +63,10 @@ impl Recovery {
         let _lock = Exclusive::lock(&site, self.wait)?;
         let Found { recovered, done, left_behind, is_taken_back, .. } =
             recover::recover_by(&site, &self.migrations, Some(self.way_out))?;
+        if recovered == Recovered::Nothing {
+            // A bind mount does not show what lies beside the directory.
+            shown::check(&site)?;
+        }
         let mut report = Report {
             taken_back: is_taken_back,
             resumed: done.is_some() && !is_taken_back,

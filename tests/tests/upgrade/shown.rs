@@ -11,7 +11,7 @@ use maplock::internals::sys::{Map, NewProg, Prog, bpffs};
 use maplock::layout::lock::LockedMap;
 use maplock::layout::map::{MapType, Pinning};
 use maplock::layout::{Lock, MapDef};
-use maplock::{AttachType, Error, ErrorKind, Hook, Options, Policies, Recovered, Rollback, Spec};
+use maplock::{AttachType, Error, ErrorKind, Hook, Options, Policies, Recovered, Recovery, Rollback, Spec, WayOut};
 use maplock_tests::kernel::{self, Bpffs, Cgroup};
 use tempfile::TempDir;
 
@@ -91,6 +91,7 @@ fn nothing_begins_at_a_bind_mount_that_shows_an_older_generation() {
             ("plan", maplock::dry_run(&spec(32), seen, &Policies::default()).map(drop)),
             ("rollback", Rollback::new(seen).run().map(drop)),
             ("confirm", maplock::confirm(seen, Duration::ZERO).map(drop)),
+            ("recover", Recovery::new(seen, WayOut::Discard).run().map(drop)),
         ] {
             let error = result.expect_err(what);
             assert_eq!(error.kind(), ErrorKind::Place, "{what}: {error}");
