@@ -93,6 +93,16 @@ pub(crate) struct Planned {
     pub(crate) denied: Vec<String>,
     /// True if the upgrade would not begin.
     pub(crate) refused: bool,
+    /// What lies there of an upgrade or a roll-back that did not end.
+    #[serde(default)]
+    unfinished: Option<Unfinished>,
+}
+
+/// An upgrade or a roll-back that did not end.
+#[derive(Debug, Deserialize)]
+struct Unfinished {
+    /// True if the plan is the same after it.
+    holds: bool,
 }
 
 /// What an upgrade would do to a map.
@@ -219,6 +229,13 @@ impl Node {
     pub(crate) fn reported_other(&self) -> Option<u64> {
         let (pinned, report) = (self.pinned.as_ref()?, self.report.as_ref()?);
         report.generation.filter(|reported| pinned.generation != Some(*reported))
+    }
+
+    /// True if an upgrade or a roll-back that did not end comes first, and then what is pinned may be something else.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn is_changing(&self) -> bool {
+        let is_planned = |plan: &Planned| plan.unfinished.as_ref().is_some_and(|unfinished| !unfinished.holds);
+        self.pinned.as_ref().is_some_and(Pinned::is_changing) || self.plan.as_ref().is_some_and(is_planned)
     }
 
     /// True if nothing was said of it.

@@ -66,6 +66,15 @@ fn a_plan_over_an_upgrade_at_its_commit_promises_nothing_and_is_denied() {
     let json = plan(&node, "v1", &format!("{DENY} --message-format json")).json();
     let unfinished = serde_json::json!({ "roll_back": false, "next": "complete", "needs_code": [], "holds": false, "leads_here": false });
     assert_eq!((&json["unfinished"], &json["fails"], &json["way_back"]), (&unfinished, &true.into(), &().into()));
+    // Nor is the node one that has nothing to do, whoever asked for the plan.
+    for (name, line) in [("planned", "plan --lock v1.lock --pins fs/minimesh"), ("inspected", "inspect fs/minimesh")] {
+        node.sandbox.write(&format!("{name}.json"), node.run(&format!("{line} --message-format json")).stdout);
+    }
+    let fleet = node.run("fleet planned.json inspected.json");
+    assert!(fleet.stdout.contains("one that did not end comes first; nothing to do"), "{}", fleet.stdout);
+    let last = "2 nodes, 0 as planned, 1 to be upgraded, 0 held back, 2 on which an upgrade or a roll-back did not end";
+    assert_eq!(fleet.stdout.lines().last(), Some(last), "{}", fleet.stdout);
+    assert_eq!(node.run("fleet planned.json --message-format json").json()["nodes"][0]["unfinished"], true);
     // What it says helps.
     assert_eq!(node.run("rollback fs/minimesh").code, Some(101));
     assert_eq!(node.run("recover fs/minimesh --discard").code, Some(0));

@@ -233,7 +233,9 @@ pub(super) fn fleet() -> Value {
     }));
     let node = whole(json!({
         "node": text("its file's name"), "generation": or_null(number("its number")), "pinned": or_null(letter()), "maps": or_null(list(map)),
-        "plan": or_null(plan), "report": or_null(report), "failed": or_null(text("what could not be told, in the words of the node")), "unread": or_null(error()),
+        "plan": or_null(plan), "report": or_null(report),
+        "unfinished": flag("true where an upgrade or a roll-back that did not end comes first"),
+        "failed": or_null(text("what could not be told, in the words of the node")), "unread": or_null(error()),
     }));
     let schema = whole(json!({ "nodes": list(node), "pinned": of(of(digest("of the layout of a pin"))) }));
     document("maplock fleet --message-format json", schema, json!({}))

@@ -36,12 +36,14 @@ fn ahead(node: &Node) -> String {
     if let Some(unread) = &node.unread {
         return unread.to_string();
     }
-    match (&node.plan, &node.failed) {
+    let told = match (&node.plan, &node.failed) {
         (_, Some(failed)) => failed.clone(),
         (Some(plan), None) => planned(plan),
         (None, None) if node.is_silent() => "the file is empty: nothing was told".to_owned(),
         (None, None) => String::new(),
-    }
+    };
+    let first = node.is_changing().then(|| "one that did not end comes first".to_owned());
+    first.into_iter().chain((!told.is_empty()).then_some(told)).collect::<Vec<_>>().join("; ")
 }
 
 /// `denied: swap stats, 812 entries lost`
@@ -116,7 +118,7 @@ fn summary(nodes: &[Node]) -> String {
     let held = plans().filter(|node| node.is_held_back()).count();
     let ready = plans().filter(|node| !node.is_held_back());
     let (done, ahead): (Vec<_>, Vec<_>) =
-        ready.partition(|node| node.plan.as_ref().is_some_and(|plan| plan.changes().is_empty()));
+        ready.partition(|node| !node.is_changing() && node.plan.as_ref().is_some_and(|plan| plan.changes().is_empty()));
     let known = plans().count();
     let unknown = nodes.iter().filter(|node| node.failed.is_some() || node.unread.is_some() || node.is_silent());
     let mut parts = vec![count(nodes.len(), "node")];
@@ -124,6 +126,11 @@ fn summary(nodes: &[Node]) -> String {
         parts.push(format!("{} as planned", done.len()));
         parts.push(format!("{} to be upgraded", ahead.len()));
         parts.push(format!("{held} held back"));
+    }
+    match nodes.iter().filter(|node| node.is_changing()).count() {
+        0 => {}
+        1 => parts.push("1 on which an upgrade or a roll-back did not end".to_owned()),
+        changing => parts.push(format!("{changing} on which an upgrade or a roll-back did not end")),
     }
     match unknown.count() {
         0 => {}

@@ -49,6 +49,7 @@ fn node(fleet: &Fleet, node: &Node) -> Value {
                 "generation": report.generation,
             })
         }),
+        "unfinished": node.is_changing(),
         "failed": node.failed,
         "unread": node.unread.as_ref().map(|error| crate::formats::json::failed::error(error)),
     })
