@@ -71,8 +71,8 @@ fn a_plan_over_an_upgrade_at_its_commit_promises_nothing_and_is_denied() {
         node.sandbox.write(&format!("{name}.json"), node.run(&format!("{line} --message-format json")).stdout);
     }
     let fleet = node.run("fleet planned.json inspected.json");
-    assert!(fleet.stdout.contains("one that did not end comes first; nothing to do"), "{}", fleet.stdout);
-    let last = "2 nodes, 0 as planned, 1 to be upgraded, 0 held back, 2 on which an upgrade or a roll-back did not end";
+    assert!(fleet.stdout.contains("an unfinished upgrade or roll-back comes first; nothing to do"), "{}", fleet.stdout);
+    let last = "2 nodes, 0 as planned, 1 to be upgraded, 0 held back, 2 with an unfinished upgrade or roll-back";
     assert_eq!(fleet.stdout.lines().last(), Some(last), "{}", fleet.stdout);
     assert_eq!(node.run("fleet planned.json --message-format json").json()["nodes"][0]["unfinished"], true);
     // What it says helps.

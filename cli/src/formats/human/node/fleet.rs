@@ -42,7 +42,7 @@ fn ahead(node: &Node) -> String {
         (None, None) if node.is_silent() => "the file is empty: nothing was told".to_owned(),
         (None, None) => String::new(),
     };
-    let first = node.is_changing().then(|| "one that did not end comes first".to_owned());
+    let first = node.is_changing().then(|| "an unfinished upgrade or roll-back comes first".to_owned());
     first.into_iter().chain((!told.is_empty()).then_some(told)).collect::<Vec<_>>().join("; ")
 }
 
@@ -129,8 +129,7 @@ fn summary(nodes: &[Node]) -> String {
     }
     match nodes.iter().filter(|node| node.is_changing()).count() {
         0 => {}
-        1 => parts.push("1 on which an upgrade or a roll-back did not end".to_owned()),
-        changing => parts.push(format!("{changing} on which an upgrade or a roll-back did not end")),
+        changing => parts.push(format!("{changing} with an unfinished upgrade or roll-back")),
     }
     match unknown.count() {
         0 => {}
