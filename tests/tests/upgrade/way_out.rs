@@ -299,6 +299,9 @@ fn who_can_only_take_it_back_and_fails_each_time_is_told_the_way_out() {
 
 #[test]
 fn where_each_exchange_fails_the_way_out_is_named_and_leads_out_under_the_same_error() {
+    if !kernel::available() || !kernel::exchanges_directories() {
+        return;
+    }
     let busy = Fate::Fails(Errno::EBUSY);
     ended_in_the_window(false, exchanges, busy, |daemon, live, _| {
         for what in ["two", "one", "rollback", "confirm", "by-calls"] {
@@ -324,6 +327,9 @@ fn where_each_exchange_fails_the_way_out_is_named_and_leads_out_under_the_same_e
 
 #[test]
 fn an_exchange_that_failed_only_for_a_while_costs_nothing() {
+    if !kernel::available() || !kernel::exchanges_directories() {
+        return;
+    }
     let busy = Fate::Fails(Errno::EBUSY);
     ended_in_the_window(false, exchanges, busy, |daemon, _, sockets| {
         assert_eq!(start_until(daemon, "two", exchanges, 0, busy).code, Some(1));
