@@ -441,6 +441,12 @@ impl MapPlan {
 }
 
 impl Plan {
+    /// What lies there of an upgrade or a roll-back that did not end, if another plan is made once that is brought into order.
+    #[must_use]
+    pub fn unsettled(&self) -> Option<&Unfinished> {
+        self.unfinished.as_ref().filter(|unfinished| !unfinished.holds)
+    }
+
     /// The plan for one map.
     #[must_use]
     pub fn map(&self, name: &str) -> Option<&MapPlan> {

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::types::Plan;
 use crate::generation::records::Recovered;
 
 /// What lies at the directory of an upgrade or a roll-back that did not end. It may also run at this moment: a plan does not wait for it.
@@ -22,14 +21,6 @@ pub struct Unfinished {
     pub holds: bool,
     /// True if what the start of this release does first leads to the very maps that it asks for.
     pub leads_here: bool,
-}
-
-impl Plan {
-    /// What lies there of an upgrade or a roll-back that did not end, if another plan is made once that is brought into order.
-    #[must_use]
-    pub fn unsettled(&self) -> Option<&Unfinished> {
-        self.unfinished.as_ref().filter(|unfinished| !unfinished.holds)
-    }
 }
 
 impl Unfinished {
