@@ -11,6 +11,9 @@ const MOST_NAMED: usize = 3;
 /// Most that is said in one line of parts of entries; more is counted.
 const MOST_PARTS: usize = 4;
 
+/// On which condition entries are right whose union got another arm.
+const NEW_ARMS: &str = "; right if no program reads a new arm of the union from an old entry";
+
 /// Of each kind of maps how many there are, and what they are: in the singular and in the plural. `None` if there are none.
 fn counted(kinds: &[(usize, &str, &str)]) -> Option<String> {
     let told = kinds.iter().filter(|(maps, ..)| *maps > 0).enumerate().map(|(at, (maps, is, are))| {
@@ -32,18 +35,25 @@ impl Outcome {
         let misread = named(&|verdict| verdict.misread().any(|reading| reading.risk == Risk::Misread));
         let evicting = named(&|verdict| verdict.eviction.is_some());
         let on_condition = |risk: Risk| named(&|verdict| verdict.misread().any(|reading| reading.risk == risk));
-        let refused = || maps().filter_map(|verdict| Some((verdict, verdict.must_fit?)));
-        let [padding, arms, names] = [Risk::Padding, Risk::Arm, Risk::OtherName].map(on_condition);
-        let (mut parts, mut in_parts, mut counting) = (Vec::new(), 0, 0);
         let is_carried = |verdict: &&Verdict| matches!(verdict.disposition, Disposition::Migrate | Disposition::Grow);
-        for verdict in maps().filter(is_carried) {
-            let (told, counts) = (self.parts_lost(verdict), self.counts_lost(verdict));
+        let losses: Vec<_> =
+            maps().filter(is_carried).map(|verdict| (verdict, Loss::of(&self.steps(verdict)))).collect();
+        let mut refused: Vec<_> = maps().filter_map(|verdict| Some(verdict.must_fit?.refusal(&verdict.map))).collect();
+        refused.extend(losses.iter().filter_map(|(verdict, loss)| {
+            Some(format!("a node with {} refuses the upgrade", loss.unfit(Some(&verdict.map))?))
+        }));
+        let [padding, mut arms, names] = [Risk::Padding, Risk::Arm, Risk::OtherName].map(on_condition);
+        let converted = losses.iter().filter(|(_, loss)| !loss.new_arms.is_empty());
+        arms.extend(converted.map(|(verdict, _)| format!("`{}`", verdict.map)));
+        let (mut parts, mut in_parts, mut counting) = (Vec::new(), 0, 0);
+        for (verdict, loss) in &losses {
+            let (told, counts) = (parts_lost(verdict, loss), self.counts_lost(verdict));
             in_parts += usize::from(!told.is_empty());
             counting += usize::from(counts.is_some());
             parts.extend(told.into_iter().chain(counts));
         }
         let told: usize = [&lost, &misread, &evicting, &padding, &arms, &names].map(Vec::len).iter().sum();
-        let told = told + refused().count();
+        let told = told + refused.len();
         if told + in_parts + counting > MOST_NAMED || parts.len() > MOST_PARTS {
             let accepted = [(lost.len(), "is given up", "are given up"), (misread.len(), "is misread", "are misread")];
             let others = [
@@ -55,7 +65,7 @@ impl Outcome {
                 ),
                 (evicting.len(), "may lose entries to the kernel", "may lose entries to the kernel"),
                 (
-                    refused().count(),
+                    refused.len(),
                     "makes a node refuse the upgrade if its entries do not fit",
                     "make a node refuse the upgrade if their entries do not fit",
                 ),
@@ -99,21 +109,11 @@ impl Outcome {
         for (maps, condition) in conditions.into_iter().filter(|(maps, _)| !maps.is_empty()) {
             told.push(format!("entries of {} are read right only if {condition}", maps.join(", ")));
         }
-        told.extend(refused().map(|(verdict, must_fit)| must_fit.refusal(&verdict.map)));
+        told.extend(refused);
         if is_whole {
             told.push("no pinned state is lost".to_owned());
         }
         told.join("; ")
-    }
-
-    /// What a conversion loses of the entries, a phrase each.
-    fn parts_lost(&self, verdict: &Verdict) -> Vec<String> {
-        let loss = Loss::of(&self.steps(verdict));
-        let mut told = loss.words(&verdict.map);
-        told.extend(
-            loss.may_meet.then(|| format!("entries of `{}` whose keys become one are put together", verdict.map)),
-        );
-        told
     }
 
     /// What programs of both releases count at the same time, if nothing adds it up: a phrase.
@@ -125,9 +125,12 @@ impl Outcome {
 
     /// What becomes of a map's entries: a phrase. `None` if there are none, nobody has decided, or only the reason tells.
     pub(crate) fn becomes(&self, verdict: &Verdict) -> Option<String> {
-        let becomes = becomes(verdict, || Loss::of(&self.steps(verdict)))?;
+        let loss = Loss::of(&self.steps(verdict));
         let refused = verdict.must_fit.map(|must_fit| format!("; {must_fit}")).unwrap_or_default();
-        Some(format!("{becomes}{refused}"))
+        let unfit = loss.unfit(None).map(|unfit| format!("; refused on a node with {unfit}")).unwrap_or_default();
+        let arms = if loss.new_arms.is_empty() { "" } else { NEW_ARMS };
+        let becomes = becomes(verdict, || loss)?;
+        Some(format!("{becomes}{refused}{unfit}{arms}"))
     }
 
     /// The disposition of a map, with what comes of it if an answer decided that, if entries are lost, or if nothing happens.
@@ -138,6 +141,13 @@ impl Outcome {
         let is_decided = self.accepted(verdict).is_some() || verdict.loses_entries();
         (verdict.disposition, self.becomes(verdict).filter(|_| is_decided))
     }
+}
+
+/// What a conversion loses of the entries, a phrase each.
+fn parts_lost(verdict: &Verdict, loss: &Loss) -> Vec<String> {
+    let mut told = loss.words(&verdict.map);
+    told.extend(loss.may_meet.then(|| format!("entries of `{}` whose keys become one are put together", verdict.map)));
+    told
 }
 
 /// What becomes of the entries of a map, of which a conversion loses so much, if they fit: a phrase, likewise.

@@ -300,6 +300,42 @@ fn a_smaller_map_is_said_to_refuse_nodes_in_every_format() {
     assert!(last.contains("a node with more than 16 entries in `flows` refuses the upgrade"), "{last}");
 }
 
+/// What stops an upgrade, and what is right on a condition alone, is said of what was accepted, too.
+#[test]
+fn what_a_conversion_depends_on_is_said_in_every_format() {
+    let Some(clang) = clang() else { return };
+    let told = |old: &str, new: &str, answers: &str| {
+        let sandbox = Sandbox::new();
+        sandbox.git_init();
+        let value = |value: &str| {
+            compile(&clang, &sandbox, &format!("struct key {{ __u32 a; }}; struct flow {{ {value} }};\nHASH"));
+        };
+        value(old);
+        assert_eq!(sandbox.run("init --object flows.o").code, Some(0));
+        sandbox.release("v1");
+        value(new);
+        let accept = format!("accept flows --on-upgrade migrate{answers} --reason \"fewer bytes\" --object flows.o");
+        let ran = sandbox.run(&accept);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        FORMATS.map(|format| sandbox.run(&format!("diff v1 --message-format {format}")).stdout)
+    };
+    let narrowed = ("__u64 bytes; __u32 packets;", "__u32 bytes; __u16 packets;");
+    let narrowed = told(narrowed.0, narrowed.1, " --cast bytes=refuse --cast packets=saturate");
+    for text in &narrowed {
+        assert!(text.contains("a node with a number in `bytes`"), "{text}");
+    }
+    let refuses = "; a node with a number in `bytes` of `flows` that does not fit refuses the upgrade";
+    assert!(narrowed[1].lines().next().is_some_and(|line| line.ends_with(refuses)), "{}", narrowed[1]);
+    // Bytes are copied as they are, with an answer as without.
+    let arms = "union { struct { __u32 v4; __u32 mask; } four; };";
+    let more = "union { struct { __u32 v4; __u32 mask; } four; __u64 raw; };";
+    for text in &told(arms, more, "") {
+        let condition =
+            ["a new arm of the union", "the new arm of the union"].map(|arm| format!("if no program reads {arm}"));
+        assert!(condition.iter().any(|condition| text.contains(condition)), "{text}");
+    }
+}
+
 #[test]
 fn accepting_a_smaller_map_tells_no_older_conversion() {
     let Some(clang) = clang() else { return };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::conversion::{Act, Bent, Collide, Derived, MemberPlan};
+use crate::conversion::{Act, Bent, Cast, Collide, Derived, MemberPlan};
 use crate::history::Converting;
 use crate::listing;
 
@@ -18,6 +18,11 @@ pub struct Loss {
     pub may_meet: bool,
     /// True if code of the daemon decides.
     pub by_hand: bool,
+    /// Members with fewer numbers than before, if that was answered by `refuse`: an entry whose number does not fit stops the upgrade, and
+    /// nothing is lost.
+    pub must_fit: BTreeSet<String>,
+    /// Unions with new arms: read by one of them, an old entry is what was written by another.
+    pub new_arms: BTreeSet<String>,
 }
 
 impl Loss {
@@ -41,6 +46,15 @@ impl Loss {
     }
 
     fn take(&mut self, derived: &Derived) {
+        for member in &derived.members {
+            let has = |wanted: fn(&Act) -> bool| member.acts.iter().any(wanted);
+            if has(|act| matches!(act, Act::Cast(.., Cast::Refuse))) {
+                self.must_fit.insert(member.name().to_owned());
+            }
+            if has(|act| matches!(act, Act::MoreArms)) {
+                self.new_arms.insert(member.name().to_owned());
+            }
+        }
         self.may_meet |= matches!(derived.leg.collide, Some(Collide::Sum | Collide::KeepOne));
         // What stood where nothing is was nothing.
         let lossy = derived.members.iter().filter(|member| !member.lossless && !member.is_padding());
@@ -64,7 +78,18 @@ impl Loss {
     /// True if each entry is kept as a whole, as far as two layouts tell.
     #[must_use]
     pub fn is_nothing(&self) -> bool {
-        *self == Self::default()
+        self.given_up.is_empty() && self.inexact.is_empty() && !self.may_meet && !self.by_hand
+    }
+
+    /// Which numbers stop the upgrade of a node, of a map that is named or known: `a number in `bytes` of `flows` that does not fit`. `None` if
+    /// each fits.
+    #[must_use]
+    pub fn unfit(&self, map: Option<&str>) -> Option<String> {
+        let of = map.map_or_else(String::new, |map| format!(" of `{map}`"));
+        let names = self.must_fit.iter().map(|name| format!("`{name}`"));
+        let (are, is) = if self.must_fit.len() == 1 { ("a number", "does") } else { ("numbers", "do") };
+        (!self.must_fit.is_empty())
+            .then(|| format!("{are} in {}{of} that {is} not fit", listing::first(names, MOST_NAMES, "member")))
     }
 
     /// What is lost of the entries of `map`, a phrase each, but for entries that are put together: those are lost themselves.
@@ -111,6 +136,19 @@ const MOST_TOLD: usize = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_must_fit_lose_nothing() {
+        let unfit = |names: &[&str]| {
+            let loss = Loss { must_fit: names.iter().map(|name| (*name).to_owned()).collect(), ..Loss::default() };
+            assert!(loss.is_nothing());
+            loss.unfit(None)
+        };
+        assert_eq!(unfit(&[]), None);
+        assert_eq!(unfit(&["bytes"]).as_deref(), Some("a number in `bytes` that does not fit"));
+        let two = "numbers in `bytes` and `packets` that do not fit";
+        assert_eq!(unfit(&["bytes", "packets"]).as_deref(), Some(two));
+    }
 
     #[test]
     fn the_end_of_one_array_is_not_read_as_that_of_another_member() {

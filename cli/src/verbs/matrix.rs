@@ -49,6 +49,8 @@ pub(crate) struct Cell {
     pub(crate) untold: bool,
     /// How many entries there may be at most; with more, nothing happens.
     pub(crate) must_fit: Option<u32>,
+    /// True if so many entries, or numbers in them, must fit.
+    pub(crate) is_bounded: bool,
     pub(crate) why: String,
 }
 
@@ -120,11 +122,11 @@ impl Matrix {
         let compared = count(known.iter().filter(|known| **known).count(), "release");
         let unknown = known.iter().filter(|known| !**known).count();
         let must_fit =
-            |rows: &[Row]| rows.iter().flat_map(|row| row.cells.iter().flatten()).any(|cell| cell.must_fit.is_some());
+            |rows: &[Row]| rows.iter().flat_map(|row| row.cells.iter().flatten()).any(|cell| cell.is_bounded);
         let mut told = match losing(&self.maps).as_slice() {
             _ if unknown == known.len() => "nothing was compared".to_owned(),
             [] if must_fit(&self.maps) => format!(
-                "{compared} compared: no upgrade is refused, loses entries or misreads them, as far as the locks tell, if entries fit into smaller maps"
+                "{compared} compared: no upgrade is refused, loses entries or misreads them, as far as the locks tell, if entries fit into smaller maps and members"
             ),
             [] => {
                 format!(
@@ -199,6 +201,7 @@ fn forward(release: &Lock, today: &Lock, levels: &Levels) -> Vec<(String, Cell)>
     let of = |verdict: &Verdict| {
         let mut cell = Cell::of(&comparison, verdict, today);
         cell.must_fit = verdict.must_fit.filter(|_| !cell.loses).map(|must_fit| must_fit.room);
+        cell.is_bounded |= cell.must_fit.is_some();
         (verdict.map.clone(), cell)
     };
     comparison.maps.iter().map(of).collect()
@@ -214,6 +217,9 @@ impl Cell {
             .collect();
         let loss = steps(verdict, today).map(|steps| Loss::of(&steps)).unwrap_or_default();
         why.extend(loss.words(&verdict.map));
+        let unfit = loss.unfit(None);
+        let is_bounded = unfit.is_some();
+        why.extend(unfit.map(|unfit| format!("refused on a node with {unfit}")));
         let is_misread = verdict.misread().any(|reading| reading.risk == Risk::Misread);
         why.extend(verdict.eviction.clone());
         let loses = match verdict.disposition {
@@ -222,7 +228,7 @@ impl Cell {
             _ => verdict.loses_entries() || is_misread || verdict.eviction.is_some(),
         };
         let untold = verdict.untold.is_some() && verdict.disposition != Disposition::Drop;
-        Self { what: verdict.disposition, loses, untold, must_fit: None, why: why.join("; ") }
+        Self { what: verdict.disposition, loses, untold, must_fit: None, is_bounded, why: why.join("; ") }
     }
 }
 
@@ -239,6 +245,7 @@ fn backward(release: &Lock, today: &Lock) -> Vec<(String, Cell)> {
             loses,
             untold: map.def.value.is_none() && map.def.value_has_layout(),
             must_fit: must_fit.filter(|_| !loses),
+            is_bounded: must_fit.is_some(),
             why,
         };
         let cell = match newer.map(|newer| way_back::to(newer, map)) {

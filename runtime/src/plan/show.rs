@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use maplock_layout::Untold;
+use maplock_layout::{Loss, Untold};
 use serde_json::{Value, json};
 
 use super::hazards;
@@ -87,7 +87,11 @@ impl Plan {
             parts.push(format!("may drop entries: {}", dropped.join(", ")));
         }
         let losses = || self.maps.iter().filter_map(|map| Some((map, map.action.loss()?)));
+        let unfit = |(map, loss): (&MapPlan, &Loss)| {
+            Some(format!("refused if there are {} in `{}`", loss.unfit(None)?, map.map))
+        };
         let of_entries: Vec<_> = losses().flat_map(|(map, loss)| loss.words(&map.map)).collect();
+        let of_entries: Vec<_> = of_entries.into_iter().chain(losses().filter_map(unfit)).collect();
         parts.extend(self.maps.iter().filter_map(MapPlan::goes_back_words).flatten());
         let open = hazards::words(&self.maps);
         let of_entries = (!of_entries.is_empty()).then(|| of_entries.join(", "));

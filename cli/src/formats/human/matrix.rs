@@ -13,7 +13,7 @@ pub(crate) fn legend(of: &Matrix) -> String {
 
 const BACK: &str = "; a way back without ! brings each entry that the release wrote back as it was, and gives up what newer programs wrote where the older layout has no place for it";
 
-const LEGEND: &str = "! entries or parts of them are lost or misread, or the upgrade does not happen; ~ only if the entries fit into the smaller map; - the release has no such map";
+const LEGEND: &str = "! entries or parts of them are lost or misread, or the upgrade does not happen; ~ only if the entries fit into the smaller map, and their numbers into smaller members; - the release has no such map";
 
 pub(super) fn render(of: &Matrix) -> String {
     let mut out = table(&format!("to {}", of.lock), &of.releases, &of.maps);
@@ -62,10 +62,10 @@ fn table(title: &str, releases: &[Release], rows: &[Row]) -> String {
 pub(crate) fn text(release: &Release, cell: Option<&crate::verbs::matrix::Cell>) -> String {
     match cell {
         Some(cell) => {
-            let mark = match (cell.loses, cell.must_fit) {
+            let mark = match (cell.loses, cell.is_bounded) {
                 (true, _) => " !",
-                (false, Some(_)) => " ~",
-                (false, None) => "",
+                (false, true) => " ~",
+                (false, false) => "",
             };
             format!("{}{mark}", cell.what)
         }
