@@ -96,7 +96,9 @@ fn renamed(text: &str, program: &str, name: &str, has_verb: fn(&str) -> bool) ->
         return text.to_owned();
     }
     let is_command = |before: &str, rest: &str| {
+        // In JSON, a line begins behind an escape.
         let is_apart = !before.ends_with(|c: char| c.is_ascii_alphanumeric() || "_-./".contains(c))
+            || before.ends_with("\\n")
             || before.rfind('\u{1b}').and_then(|at| style(&before[at..])).is_some_and(|style| before.ends_with(style));
         let verb =
             rest.strip_prefix(' ').and_then(|rest| rest.split(|c: char| !c.is_ascii_alphabetic() && c != '-').next());
@@ -121,6 +123,8 @@ mod tests {
         let expected = "run `./tool update -p x`: ./tool accept m; `cargo maplock` wrote it, cargo maplock-x";
         assert_eq!(rename(text, "./tool", false), expected);
         assert_eq!(rename(text, PLUGIN, false), text);
+        let json = r#""type:\ncargo maplock accept m\nncargo maplock accept m""#;
+        assert_eq!(rename(json, "./tool", false), r#""type:\n./tool accept m\nncargo maplock accept m""#);
         let styled = "\u{1b}[2mcargo maplock accept m\u{1b}[0m, \u{1b}[2mxcargo maplock accept m";
         let expected = "\u{1b}[2m./tool accept m\u{1b}[0m, \u{1b}[2mxcargo maplock accept m";
         assert_eq!(rename(styled, "./tool", false), expected);

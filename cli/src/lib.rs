@@ -126,15 +126,15 @@ pub fn main(cli: &Cli) -> Ended {
 /// Prints what a verb has to say. What could not be done is told on stderr; on stdout too if `undone` says what that is, in a format that
 /// is read by programs.
 fn end(said: Result<Said, Error>, format: &Format, undone: Option<Undone>) -> Ended {
-    // A document for programs has no commands to type, and is kept as it is.
-    let written = |text: &str, is_text: bool| {
-        let text = if is_text { called::named(text) } else { text.to_owned() };
+    // Also what programs read has commands that somebody types in the end. A document, such as a schema, is kept as it is.
+    let written = |text: &str, is_document: bool| {
+        let text = if is_document { text.to_owned() } else { called::named(text) };
         terminal::result(&text).map_err(|error| Error::new("could not write to stdout").because(error))
     };
     let print = |said: Said| {
         let is_left_out = format.is_left_out() && !said.fails && !said.is_document;
         let text = if is_left_out { "" } else { &said.text };
-        written(text, format.is_text && !said.is_document).map(|()| said)
+        written(text, said.is_document).map(|()| said)
     };
     match said.and_then(print) {
         Ok(Said { fails, undone, .. }) if undone.is_empty() => {
@@ -150,7 +150,7 @@ fn end(said: Result<Said, Error>, format: &Format, undone: Option<Undone>) -> En
         }
         Err(error) => {
             let told = undone.and_then(|undone| format.failed.map(|form| form(&Failure { undone, error: &error })));
-            if let Some(Err(error)) = told.map(|text| text.and_then(|text| written(&text, format.is_text))) {
+            if let Some(Err(error)) = told.map(|text| text.and_then(|text| written(&text, false))) {
                 terminal::error(&error);
             }
             terminal::error(&error);

@@ -69,6 +69,11 @@ fn the_gate_runs_where_no_cargo_is_installed() {
     let breaks = shell(&sandbox, "maplock check --object mesh.o");
     assert_eq!(breaks.code, Some(100));
     assert!(!breaks.stdout.contains("cargo"), "{}", breaks.stdout);
+    // Whoever reads an issue of GitLab's types what it says, too.
+    for format in ["markdown", "github", "json", "sarif", "gitlab", "junit"] {
+        let told = shell(&sandbox, &format!("maplock check --object mesh.o --message-format {format}")).stdout;
+        assert!(told.contains("maplock accept stats ") && !told.contains("cargo maplock accept"), "{format}: {told}");
+    }
     let lock = sandbox.read("maps.lock");
     let offered = breaks.stdout.lines().filter(|line| line.contains("= help: "));
     let offered: Vec<_> =
