@@ -125,6 +125,7 @@ fn entries(comparison: &Comparison, accepted: &Lock, way: &Way) -> Option<String
     let map = accepted.maps.get(&way.map);
     let steps = map.zip(verdict.from).map(|(map, from)| Converting::on_way(map, from)).unwrap_or_default();
     let loss = Loss::of(&steps);
+    let of_arms = toll::condition(&loss).map(str::to_owned);
     let unfit = loss.unfit(None).map(|unfit| format!("refused on a node with {unfit}"));
     let parts = if loss.by_hand { Vec::new() } else { loss.words(&way.map) };
     let told = toll::becomes(verdict, || loss).or_else(|| verdict.fate.words())?;
@@ -133,7 +134,7 @@ fn entries(comparison: &Comparison, accepted: &Lock, way: &Way) -> Option<String
     let condition = Reading::condition(&readings).filter(|_| stays).map(|condition| format!("right if {condition}"));
     let keeps = verdict.fate.words().filter(|words| *words != told).map(str::to_owned);
     let must_fit = verdict.must_fit.map(|must_fit| must_fit.to_string());
-    let must_fit = must_fit.into_iter().chain(unfit);
+    let must_fit = must_fit.into_iter().chain(unfit).chain(of_arms);
     let evicts = verdict.eviction.clone().filter(|words| *words != told);
     let more = parts.into_iter().chain(evicts).chain(must_fit).chain(condition).chain(keeps);
     Some(std::iter::once(told.to_owned()).chain(more).collect::<Vec<_>>().join("; "))

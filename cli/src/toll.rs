@@ -11,8 +11,10 @@ const MOST_NAMED: usize = 3;
 /// Most that is said in one line of parts of entries; more is counted.
 const MOST_PARTS: usize = 4;
 
-/// On which condition entries are right whose union got another arm.
-const NEW_ARMS: &str = "; right if no program reads a new arm of the union from an old entry";
+/// On which condition converted entries are right whose union got another arm: their bytes stay what they are.
+pub(crate) fn condition(loss: &Loss) -> Option<&'static str> {
+    (!loss.new_arms.is_empty()).then_some("right if no program reads a new arm of the union from an old entry")
+}
 
 /// Of each kind of maps how many there are, and what they are: in the singular and in the plural. `None` if there are none.
 fn counted(kinds: &[(usize, &str, &str)]) -> Option<String> {
@@ -128,9 +130,9 @@ impl Outcome {
         let loss = Loss::of(&self.steps(verdict));
         let refused = verdict.must_fit.map(|must_fit| format!("; {must_fit}")).unwrap_or_default();
         let unfit = loss.unfit(None).map(|unfit| format!("; refused on a node with {unfit}")).unwrap_or_default();
-        let arms = if loss.new_arms.is_empty() { "" } else { NEW_ARMS };
+        let condition = condition(&loss).map(|condition| format!("; {condition}")).unwrap_or_default();
         let becomes = becomes(verdict, || loss)?;
-        Some(format!("{becomes}{refused}{unfit}{arms}"))
+        Some(format!("{becomes}{refused}{unfit}{condition}"))
     }
 
     /// The disposition of a map, with what comes of it if an answer decided that, if entries are lost, or if nothing happens.

@@ -52,7 +52,11 @@ fn the_end_of_an_array_and_numbers_that_may_not_fit_are_told() {
              keep only their low 32 bits",
         ),
         // Where one does not fit, nothing happens at all.
-        (Cast::Refuse, "every entry is kept; the end of `name` of `stats` is given up"),
+        (
+            Cast::Refuse,
+            "every entry is kept; the end of `name` of `stats` is given up, `stats` is refused if it has a number in `packets` that \
+             does not fit",
+        ),
     ] {
         let drop = BTreeSet::from(["value.name[]".to_owned()]);
         let cast = BTreeMap::from([("value.packets".to_owned(), cast)]);
