@@ -87,9 +87,8 @@ impl Plan {
             parts.push(format!("may drop entries: {}", dropped.join(", ")));
         }
         let losses = || self.maps.iter().filter_map(|map| Some((map, map.action.loss()?)));
-        let unfit = |(map, loss): (&MapPlan, &Loss)| {
-            Some(format!("refused if there are {} in `{}`", loss.unfit(None)?, map.map))
-        };
+        let unfit =
+            |(map, loss): (&MapPlan, &Loss)| Some(format!("`{}` is refused if it has {}", map.map, loss.unfit(None)?));
         let of_entries: Vec<_> = losses().flat_map(|(map, loss)| loss.words(&map.map)).collect();
         let of_entries: Vec<_> = of_entries.into_iter().chain(losses().filter_map(unfit)).collect();
         parts.extend(self.maps.iter().filter_map(MapPlan::goes_back_words).flatten());
